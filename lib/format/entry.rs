@@ -1,0 +1,444 @@
+//! One line of a listing or index: an entry of the tree, in the dialect of mtree(5) that `docs/format.md` gives.
+
+use super::digest::{self, Digest};
+use super::path::{self, Path, PathError};
+use super::time::Time;
+
+/// What kind of file an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    File,
+    Dir,
+    Link,
+    Fifo,
+    Char,
+    Block,
+}
+
+impl Kind {
+    /// The word behind `type=`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Dir => "dir",
+            Kind::Link => "link",
+            Kind::Fifo => "fifo",
+            Kind::Char => "char",
+            Kind::Block => "block",
+        }
+    }
+}
+
+/// The attributes that every entry has which is there and could be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// Permission bits with setuid, setgid and sticky: 0 to 0o7777.
+    pub mode: u32,
+    /// Owner, numeric.
+    pub uid: u32,
+    /// Group, numeric.
+    pub gid: u32,
+    /// Modification time.
+    pub time: Time,
+}
+
+/// What a line says of its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is there, with these attributes.
+    Present(Meta),
+    /// It is gone, with all below it (in a band, against its parent).
+    Deleted,
+    /// It is there but not wanted now.
+    Excluded,
+    /// It is there, or was a moment ago, but could not be looked at.
+    Unreadable,
+}
+
+/// A device or inode pair as written in `i:DEV.INO`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Inode {
+    /// `st_dev`.
+    pub dev: u64,
+    /// `st_ino`.
+    pub ino: u64,
+}
+
+/// Where unchanged content lies: `in:TIER/NUMBER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Within {
+    /// The tier of the band in the chain, 0 to 9.
+    pub tier: u8,
+    /// The number of its block.
+    pub block: u32,
+}
+
+/// One line. Fields that a line does not have are `None` or false.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is.
+    pub path: Path,
+    /// `type=`
+    pub kind: Kind,
+    /// What the line says of it.
+    pub state: State,
+    /// How many links the inode has.
+    pub nlink: Option<u64>,
+    /// Length of a regular file in bytes.
+    pub size: Option<u64>,
+    /// SHA-256 of a regular file's content.
+    pub sha256: Option<Digest>,
+    /// Target of a symbolic link, raw bytes.
+    pub link: Option<Vec<u8>>,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// `c:` change time; left out when the entry may have changed since.
+    pub ctime: Option<Time>,
+    /// `i:` of an entry with several links.
+    pub inode: Option<Inode>,
+    /// `hard:` first name listed of the same inode.
+    pub hard: Option<Path>,
+    /// `x`: has extended attributes or an ACL.
+    pub x: bool,
+    /// `in:` content is in a block of an older band.
+    pub within: Option<Within>,
+    /// `over`: replaces a directory by something else, or the reverse.
+    pub over: bool,
+    /// `unread`: a directory whose content was not looked at.
+    pub unread: bool,
+}
+
+/// Why a line is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The path is bad.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// No `type=`.
+    #[error("line has no type=")]
+    NoType,
+    /// Unknown keyword or tag.
+    #[error("unknown keyword `{0}`")]
+    Unknown(String),
+    /// A keyword or tag stands twice.
+    #[error("`{0}` stands twice")]
+    Twice(&'static str),
+    /// A value cannot be read.
+    #[error("bad value of `{0}`")]
+    BadValue(&'static str),
+    /// An entry that is there needs mode, uid, gid, time, and what its type demands.
+    #[error("line lacks `{0}`")]
+    Lacks(&'static str),
+}
+
+fn set<T>(slot: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), EntryError> {
+    let value = value.ok_or(EntryError::BadValue(name))?;
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(EntryError::Twice(name)),
+    }
+}
+
+fn flag(slot: &mut bool, name: &'static str) -> Result<(), EntryError> {
+    if std::mem::replace(slot, true) { Err(EntryError::Twice(name)) } else { Ok(()) }
+}
+
+pub(crate) fn number<T: TryFrom<u64>>(text: &[u8]) -> Option<T> {
+    if text.is_empty() || text.len() > 20 {
+        return None;
+    }
+    let mut value = 0u64;
+    for &byte in text {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+    }
+    T::try_from(value).ok()
+}
+
+fn octal(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 5 || !text.iter().all(|b| (b'0'..=b'7').contains(b)) {
+        return None;
+    }
+    let value = text.iter().fold(0, |value, digit| value << 3 | u32::from(digit - b'0'));
+    (value <= 0o7777).then_some(value)
+}
+
+fn time(text: &[u8]) -> Option<Time> {
+    Time::parse(std::str::from_utf8(text).ok()?)
+}
+
+fn pair(text: &[u8], between: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&b| b == between)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// What the line says before it is checked as a whole.
+#[derive(Default)]
+struct Draft {
+    kind: Option<Kind>,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    time: Option<Time>,
+    deleted: bool,
+    excluded: bool,
+    unreadable: bool,
+    optional: bool,
+    ignore: bool,
+    tags: bool,
+}
+
+impl Entry {
+    /// An entry with nothing known but where and what it is.
+    pub fn new(path: Path, kind: Kind, state: State) -> Entry {
+        Entry {
+            path,
+            kind,
+            state,
+            nlink: None,
+            size: None,
+            sha256: None,
+            link: None,
+            device: None,
+            ctime: None,
+            inode: None,
+            hard: None,
+            x: false,
+            within: None,
+            over: false,
+            unread: false,
+        }
+    }
+
+    /// The attributes, if the entry is there.
+    pub fn meta(&self) -> Option<&Meta> {
+        match &self.state {
+            State::Present(meta) => Some(meta),
+            _ => None,
+        }
+    }
+
+    /// Reads a line, without its newline.
+    pub fn parse(line: &[u8]) -> Result<Entry, EntryError> {
+        let mut words = line.split(|&b| b == b' ');
+        let path = Path::parse(words.next().unwrap_or_default())?;
+        let mut entry = Entry::new(path, Kind::File, State::Deleted);
+        let mut draft = Draft::default();
+        for word in words {
+            entry.word(word, &mut draft)?;
+        }
+        entry.kind = draft.kind.ok_or(EntryError::NoType)?;
+        entry.state = match (draft.deleted, draft.excluded, draft.unreadable) {
+            (true, false, false) => State::Deleted,
+            (false, true, false) => State::Excluded,
+            (false, false, true) => State::Unreadable,
+            (false, false, false) => State::Present(Meta {
+                mode: draft.mode.ok_or(EntryError::Lacks("mode"))?,
+                uid: draft.uid.ok_or(EntryError::Lacks("uid"))?,
+                gid: draft.gid.ok_or(EntryError::Lacks("gid"))?,
+                time: draft.time.ok_or(EntryError::Lacks("time"))?,
+            }),
+            _ => return Err(EntryError::BadValue("tags")),
+        };
+        entry.check()?;
+        Ok(entry)
+    }
+
+    fn check(&self) -> Result<(), EntryError> {
+        if self.meta().is_none() {
+            return Ok(());
+        }
+        let device = matches!(self.kind, Kind::Char | Kind::Block);
+        match self.kind {
+            Kind::File if self.size.is_none() => Err(EntryError::Lacks("size")),
+            Kind::Link if self.link.is_none() => Err(EntryError::Lacks("link")),
+            _ if device && self.device.is_none() => Err(EntryError::Lacks("device")),
+            _ if self.path.is_root() && self.kind != Kind::Dir => Err(EntryError::BadValue("type")),
+            Kind::Dir if self.hard.is_some() => Err(EntryError::BadValue("tags")),
+            _ if self.unread && self.kind != Kind::Dir => Err(EntryError::BadValue("tags")),
+            _ if self.within.is_some() && self.kind != Kind::File => Err(EntryError::BadValue("tags")),
+            _ => Ok(()),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], draft: &mut Draft) -> Result<(), EntryError> {
+        let Some((key, value)) = pair(word, b'=') else {
+            return match word {
+                b"optional" => flag(&mut draft.optional, "optional"),
+                b"ignore" => flag(&mut draft.ignore, "ignore"),
+                _ => Err(EntryError::Unknown(String::from_utf8_lossy(word).into_owned())),
+            };
+        };
+        match key {
+            b"type" => {
+                let kinds = [Kind::File, Kind::Dir, Kind::Link, Kind::Fifo, Kind::Char, Kind::Block];
+                set(&mut draft.kind, "type", kinds.into_iter().find(|kind| kind.word().as_bytes() == value))
+            }
+            b"mode" => set(&mut draft.mode, "mode", octal(value)),
+            b"uid" => set(&mut draft.uid, "uid", number(value)),
+            b"gid" => set(&mut draft.gid, "gid", number(value)),
+            b"time" => set(&mut draft.time, "time", time(value)),
+            b"nlink" => set(&mut self.nlink, "nlink", number(value)),
+            b"size" => set(&mut self.size, "size", number(value)),
+            b"sha256digest" => set(&mut self.sha256, "sha256digest", digest::parse(value)),
+            b"link" => set(&mut self.link, "link", path::decode(value).ok().filter(|raw| !raw.contains(&0))),
+            b"device" => {
+                let numbers = value.strip_prefix(b"native,").and_then(|rest| pair(rest, b','));
+                set(&mut self.device, "device", numbers.and_then(|(major, minor)| Some((number(major)?, number(minor)?))))
+            }
+            b"tags" => {
+                flag(&mut draft.tags, "tags")?;
+                value.split(|&b| b == b',').try_for_each(|tag| self.tag(tag, draft))
+            }
+            _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),
+        }
+    }
+
+    fn tag(&mut self, tag: &[u8], draft: &mut Draft) -> Result<(), EntryError> {
+        let Some((key, value)) = pair(tag, b':') else {
+            return match tag {
+                b"x" => flag(&mut self.x, "x"),
+                b"deleted" => flag(&mut draft.deleted, "deleted"),
+                b"over" => flag(&mut self.over, "over"),
+                b"unread" => flag(&mut self.unread, "unread"),
+                b"excluded" => flag(&mut draft.excluded, "excluded"),
+                b"unreadable" => flag(&mut draft.unreadable, "unreadable"),
+                _ => Err(EntryError::Unknown(String::from_utf8_lossy(tag).into_owned())),
+            };
+        };
+        match key {
+            b"c" => set(&mut self.ctime, "c", time(value)),
+            b"i" => {
+                let numbers = pair(value, b'.').and_then(|(dev, ino)| Some(Inode { dev: number(dev)?, ino: number(ino)? }));
+                set(&mut self.inode, "i", numbers)
+            }
+            b"hard" => {
+                let mut encoded = Vec::new();
+                path::encode(&path::decode(value)?, &mut encoded);
+                set(&mut self.hard, "hard", Some(Path::parse(&encoded)?))
+            }
+            b"in" => {
+                let within =
+                    pair(value, b'/').and_then(|(tier, block)| Some(Within { tier: number(tier)?, block: number(block)? }));
+                set(&mut self.within, "in", within.filter(|within| within.tier <= 9))
+            }
+            _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),
+        }
+    }
+
+    /// Appends the line with its newline, keywords in the order of `docs/format.md`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.path.as_bytes());
+        out.extend(b" type=");
+        out.extend(self.kind.word().as_bytes());
+        if let State::Present(meta) = &self.state {
+            out.extend(b" mode=");
+            out.extend([9, 6, 3, 0].map(|shift| b'0' + (meta.mode >> shift & 7) as u8));
+            keyed(out, b" uid=", meta.uid.into());
+            keyed(out, b" gid=", meta.gid.into());
+            out.extend(b" time=");
+            push_time(out, meta.time);
+        }
+        if let Some(nlink) = self.nlink {
+            keyed(out, b" nlink=", nlink);
+        }
+        if let Some(size) = self.size {
+            keyed(out, b" size=", size);
+        }
+        if let Some(sha256) = &self.sha256 {
+            out.extend(b" sha256digest=");
+            digest::push(out, sha256);
+        }
+        if let Some(link) = &self.link {
+            out.extend(b" link=");
+            path::encode(link, out);
+        }
+        if let Some((major, minor)) = self.device {
+            keyed(out, b" device=native,", major.into());
+            keyed(out, b",", minor.into());
+        }
+        out.extend_from_slice(match self.state {
+            State::Present(_) if self.unread => b" ignore",
+            State::Present(_) => b"",
+            State::Deleted => b" optional",
+            State::Excluded | State::Unreadable => b" optional ignore",
+        });
+        self.write_tags(out);
+        out.push(b'\n');
+    }
+
+    fn write_tags(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(ctime) = self.ctime {
+            out.extend(b",c:");
+            push_time(out, ctime);
+        }
+        if let Some(inode) = self.inode {
+            keyed(out, b",i:", inode.dev);
+            keyed(out, b".", inode.ino);
+        }
+        if let Some(hard) = &self.hard {
+            out.extend(b",hard:./");
+            path::encode_tag(&hard.raw(), out);
+        }
+        if self.x {
+            out.extend(b",x");
+        }
+        if let Some(within) = self.within {
+            keyed(out, b",in:", within.tier.into());
+            out.extend(format!("/{:09}", within.block).into_bytes());
+        }
+        let word: &[u8] = match self.state {
+            State::Present(_) => b"",
+            State::Deleted => b",deleted",
+            State::Excluded => b",excluded",
+            State::Unreadable => b",unreadable",
+        };
+        out.extend(word);
+        if self.over {
+            out.extend(b",over");
+        }
+        if self.unread {
+            out.extend(b",unread");
+        }
+        if out.len() > start {
+            out.splice(start..=start, *b" tags=");
+        }
+    }
+}
+
+fn keyed(out: &mut Vec<u8>, key: &[u8], number: u64) {
+    out.extend(key);
+    push_number(out, number);
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(&digits[at..]);
+}
+
+fn push_time(out: &mut Vec<u8>, time: Time) {
+    if time.sec < 0 {
+        out.push(b'-');
+    }
+    push_number(out, time.sec.unsigned_abs());
+    out.push(b'.');
+    let at = out.len();
+    push_number(out, u64::from(time.nsec) + 1_000_000_000);
+    out.remove(at);
+}
+
+#[cfg(test)]
+mod tests;

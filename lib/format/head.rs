@@ -1,0 +1,252 @@
+//! HEAD and TAIL: `key: value` lines at the start and the end of a band.
+
+use std::fmt;
+
+use super::band::{BandId, BandName};
+use super::digest;
+use super::object::Compression;
+use super::time::Stamp;
+
+/// The format that this build writes, and the highest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// Longest HEAD or TAIL that a reader takes, in bytes.
+pub const MAX_LEN: usize = 64 << 10;
+
+/// The band that another one is laid over, and how far it had come when diff read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Its name.
+    pub band: BandName,
+    /// Its id.
+    pub id: BandId,
+    /// Its last index that diff counted.
+    pub last: u32,
+}
+
+/// What HEAD says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Name of the band.
+    pub band: BandName,
+    /// Its id.
+    pub id: BandId,
+    /// The band below; none for a full band.
+    pub parent: Option<Parent>,
+    /// The clock when the run began.
+    pub started: Stamp,
+    /// How the band's blocks are compressed.
+    pub compression: Compression,
+    /// Program and version.
+    pub writer: String,
+}
+
+/// What TAIL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// Name of the band.
+    pub band: BandName,
+    /// Its id.
+    pub id: BandId,
+    /// The clock when the run ended.
+    pub finished: Stamp,
+    /// Number of the last index.
+    pub last: u32,
+    /// Number of the last table of contents.
+    pub toc: u32,
+    /// Lines of all indexes.
+    pub entries: u64,
+    /// Those of them that are files.
+    pub files: u64,
+    /// Bytes of these files in the source.
+    pub bytes: u64,
+    /// How many entries could not be stored.
+    pub skipped: u64,
+}
+
+/// Why a HEAD or TAIL is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// Written by a later Dura.
+    #[error("format {0} is newer than this program, which knows format {FORMAT}: use a later Dura")]
+    Newer(u64),
+    /// Not `key: value` lines in UTF-8, each with a newline.
+    #[error("not lines of `key: value`")]
+    NotLines,
+    /// A key is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A key stands twice.
+    #[error("`{0}` stands twice")]
+    Twice(String),
+    /// A value makes no sense.
+    #[error("bad value of `{0}`")]
+    Bad(&'static str),
+    /// TAIL's last line is not the sha256 of the lines above.
+    #[error("its sha256 line does not agree with its text")]
+    Digest,
+}
+
+struct Lines<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Lines<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Lines<'a>, HeadError> {
+        let text = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix('\n')).ok_or(HeadError::NotLines)?;
+        let mut lines: Vec<(&str, &str)> = Vec::new();
+        for line in text.split('\n') {
+            let (key, value) = line.split_once(": ").ok_or(HeadError::NotLines)?;
+            if lines.iter().any(|(known, _)| *known == key) {
+                return Err(HeadError::Twice(key.to_owned()));
+            }
+            lines.push((key, value));
+        }
+        Ok(Lines(lines))
+    }
+
+    fn get<T>(&self, key: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, HeadError> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == key).ok_or(HeadError::Missing(key))?;
+        read(value).ok_or(HeadError::Bad(key))
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, HeadError> {
+        self.get(key, |value| value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok())?)
+    }
+}
+
+impl Head {
+    /// Reads a HEAD; unknown keys are ignored.
+    pub fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
+        let lines = Lines::parse(bytes)?;
+        let format: u64 = lines.number("dura-band")?;
+        if format > FORMAT.into() {
+            return Err(HeadError::Newer(format));
+        }
+        let band: BandName = lines.get("band", |v| v.parse().ok())?;
+        let parent = match lines.get("parent", |v| Some(v.to_owned()))?.as_str() {
+            "-" => None,
+            name => Some(Parent {
+                band: name.parse().map_err(|_| HeadError::Bad("parent"))?,
+                id: lines.get("parent-id", |v| v.parse().ok())?,
+                last: lines.number("parent-last")?,
+            }),
+        };
+        if band.parent() != parent.as_ref().map(|parent| parent.band.clone()) {
+            return Err(HeadError::Bad("parent"));
+        }
+        Ok(Head {
+            band,
+            id: lines.get("id", |v| v.parse().ok())?,
+            parent,
+            started: lines.get("started", Stamp::parse_rfc3339)?,
+            compression: lines.get("compression", Compression::from_word)?,
+            writer: lines.get("writer", |v| Some(v.to_owned()))?,
+        })
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "dura-band: {FORMAT}\nband: {}\nid: {}", self.band, self.id)?;
+        match &self.parent {
+            Some(parent) => writeln!(f, "parent: {}\nparent-id: {}\nparent-last: {:09}", parent.band, parent.id, parent.last)?,
+            None => writeln!(f, "parent: -\nparent-id: -\nparent-last: -")?,
+        }
+        writeln!(f, "started: {}\ncompression: {}\nwriter: {}", self.started.to_rfc3339(), self.compression.word(), self.writer)
+    }
+}
+
+impl Tail {
+    /// Reads a TAIL and checks its sha256; unknown keys are ignored.
+    pub fn parse(bytes: &[u8]) -> Result<Tail, HeadError> {
+        let lines = Lines::parse(bytes)?;
+        let Some(("sha256", digest)) = lines.0.last() else { return Err(HeadError::Missing("sha256")) };
+        // The line is "sha256: ", 64 digits and a newline.
+        let above = &bytes[..bytes.len() - digest.len() - "sha256: \n".len()];
+        if digest::parse(digest.as_bytes()) != Some(digest::of(above)) {
+            return Err(HeadError::Digest);
+        }
+        Ok(Tail {
+            band: lines.get("band", |v| v.parse().ok())?,
+            id: lines.get("id", |v| v.parse().ok())?,
+            finished: lines.get("finished", Stamp::parse_rfc3339)?,
+            last: lines.number("last")?,
+            toc: lines.number("toc")?,
+            entries: lines.number("entries")?,
+            files: lines.number("files")?,
+            bytes: lines.number("bytes")?,
+            skipped: lines.number("skipped")?,
+        })
+    }
+}
+
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let above = format!(
+            "band: {}\nid: {}\nfinished: {}\nlast: {:09}\ntoc: {:09}\nentries: {}\nfiles: {}\nbytes: {}\nskipped: {}\n",
+            self.band,
+            self.id,
+            self.finished.to_rfc3339(),
+            self.last,
+            self.toc,
+            self.entries,
+            self.files,
+            self.bytes,
+            self.skipped,
+        );
+        writeln!(f, "{above}sha256: {}", hex::encode(digest::of(above.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "dura-band: 1\nband: 20261101T020000Z-20261108T020000Z\nid: 00112233445566778899aabbccddeeff\nparent: 20261101T020000Z\nparent-id: ffeeddccbbaa99887766554433221100\nparent-last: 000000012\nstarted: 2026-11-08T02:00:00Z\ncompression: gzip\nwriter: dura 0.1.0\n";
+    const TAIL: &str = "band: 20261101T020000Z\nid: 00112233445566778899aabbccddeeff\nfinished: 2026-11-01T02:00:09Z\nlast: 000000012\ntoc: 000000012\nentries: 20310\nfiles: 18220\nbytes: 730121811\nskipped: 0\nsha256: e1987b2ee332166547f6ea1dea8e1beec5c64d44d08a6336a50977338d308ee0\n";
+
+    #[test]
+    fn golden_head() {
+        let head = Head::parse(HEAD.as_bytes()).unwrap();
+        assert_eq!(head.to_string(), HEAD);
+        assert_eq!((head.band.tier(), head.parent.unwrap().last), (1, 12));
+        let full = HEAD
+            .replace("20261101T020000Z-", "")
+            .replace("parent: 20261101T020000Z", "parent: -")
+            .replace("ffeeddccbbaa99887766554433221100", "-");
+        let full = full.replace("parent-last: 000000012", "parent-last: -");
+        assert_eq!(Head::parse(full.as_bytes()).unwrap().to_string(), full);
+        assert!(Head::parse(format!("{HEAD}later: thing\n").as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn refused_heads() {
+        let bad = |from: &str, to: &str| Head::parse(HEAD.replace(from, to).as_bytes()).unwrap_err();
+        assert_eq!(bad("dura-band: 1", "dura-band: 2"), HeadError::Newer(2));
+        assert_eq!(bad("parent: 20261101T020000Z", "parent: -"), HeadError::Bad("parent"));
+        assert_eq!(bad("parent: 20261101T020000Z", "parent: 20261102T020000Z"), HeadError::Bad("parent"));
+        assert_eq!(bad("gzip", "lzma"), HeadError::Bad("compression"));
+        assert_eq!(bad("id: 0011", "id: 0011\nid: 00"), HeadError::Twice("id".into()));
+        assert_eq!(bad("parent-last: 000000012", "parent-last: +12"), HeadError::Bad("parent-last"));
+        assert_eq!(Head::parse(b""), Err(HeadError::NotLines));
+        for end in 1..HEAD.len() {
+            assert!(Head::parse(&HEAD.as_bytes()[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn golden_tail() {
+        let tail = Tail::parse(TAIL.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(tail.to_string(), TAIL);
+        assert_eq!((tail.last, tail.entries, tail.files, tail.bytes, tail.skipped), (12, 20310, 18220, 730_121_811, 0));
+    }
+
+    #[test]
+    fn every_changed_byte_of_tail_is_seen() {
+        for i in 0..TAIL.len() {
+            assert!(Tail::parse(&TAIL.as_bytes()[..i]).is_err(), "cut at {i}");
+            let mut bytes = TAIL.as_bytes().to_vec();
+            bytes[i] ^= 1;
+            assert!(Tail::parse(&bytes).is_err(), "changed at {i}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! A listing as a whole: header lines, canonical order, and the `#end` line that proves that nothing was cut off.
+
+use std::fmt;
+use std::io::{self, BufRead};
+
+use super::band::{BandId, BandName};
+use super::entry::{Entry, EntryError, Kind, State, number};
+use super::path::{self, Path};
+use super::time::Stamp;
+
+/// The listing version that this build writes, and the highest that it reads.
+pub const VERSION: u32 = 1;
+
+/// Longest line that a reader takes, in bytes: path, link target and tags of the longest names, all escaped, are far below it.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// The counts of the `#end` line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct End {
+    /// Lines without the `excluded` and `unreadable` tags.
+    pub entries: u64,
+    /// What was left out by wish.
+    pub excluded: u64,
+    /// What could not be looked at.
+    pub unreadable: u64,
+}
+
+/// What an unfinished band already holds, for its continuation: `#have`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Have {
+    /// Lines of its indexes.
+    pub entries: u64,
+    /// Those of them that are files.
+    pub files: u64,
+    /// Bytes of these files in the source.
+    pub bytes: u64,
+}
+
+/// A line that begins with `#`, other than `#end`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// `#mtree`
+    Mtree,
+    /// `#dura listing 1`
+    Version(u32),
+    /// `#source HOST DIR`, both raw.
+    Source(Vec<u8>, Vec<u8>),
+    /// `#partial`: a mask was used, absence means nothing.
+    Partial,
+    /// `#socket PATH`
+    Socket(Path),
+    /// `#index ID NUMBER after NUMBER`
+    Index(BandId, u32, Option<u32>),
+    /// `#parent BAND ID LAST`
+    Parent(BandName, BandId, u32),
+    /// `#band-after STAMP`
+    BandAfter(Stamp),
+    /// `#band NAME ID`: continue this band.
+    Band(BandName, BandId),
+    /// `#next NUMBER`: the first free number in it.
+    Next(u32),
+    /// `#after NUMBER`: its last index that counts.
+    After(u32),
+    /// `#have entries= files= bytes=`
+    Have(Have),
+    /// Any other.
+    Comment,
+}
+
+/// A line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A line about a path.
+    Entry(Entry),
+    /// A header line or comment.
+    Header(Header),
+    /// The last line.
+    End(End),
+}
+
+/// Why a listing is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ListingError {
+    /// The input could not be read.
+    #[error("cannot read the listing")]
+    Io(#[from] io::Error),
+    /// Input ended before `#end`.
+    #[error("the listing is cut off after line {0}: no #end line")]
+    Cut(u64),
+    /// It does not begin with `#mtree`.
+    #[error("not a listing: the first line is not #mtree")]
+    NotListing,
+    /// Written by a later Dura.
+    #[error("listing version {0} is newer than this program, which knows version {VERSION}")]
+    Newer(u32),
+    /// An entry cannot be read.
+    #[error("line {0}")]
+    Entry(u64, #[source] EntryError),
+    /// A header line cannot be read.
+    #[error("line {0}: bad {1} line")]
+    Header(u64, &'static str),
+    /// A path stands before or at the path above it.
+    #[error("line {0}: {1} is out of order")]
+    Order(u64, Path),
+    /// The directory above a path is not listed.
+    #[error("line {0}: {1} stands below no listed directory")]
+    Orphan(u64, Path),
+    /// Lines were lost or added.
+    #[error("the #end line counts {said:?}, but {seen:?} came: lines were lost or added")]
+    Count {
+        /// What `#end` says.
+        said: End,
+        /// What was there.
+        seen: u64,
+    },
+    /// Text follows the `#end` line.
+    #[error("line {0}: text after the #end line")]
+    AfterEnd(u64),
+    /// A line is longer than any that Dura writes.
+    #[error("line {0} is longer than {MAX_LINE} bytes")]
+    LongLine(u64),
+}
+
+/// Reads header lines; `Ok(Comment)` for what no program of this version writes.
+pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
+    let mut words = line.split(|&b| b == b' ');
+    let keyword = words.next().unwrap_or_default();
+    let words: Vec<&[u8]> = words.collect();
+    let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    match (keyword, words.as_slice()) {
+        (b"#mtree", []) => Ok(Header::Mtree),
+        (b"#dura", [b"listing", version]) => number(version).map(Header::Version).ok_or("#dura listing"),
+        (b"#source", words) => match words {
+            [host, dir] => {
+                path::decode(host).and_then(|host| Ok(Header::Source(host, path::decode(dir)?))).map_err(|_| "#source")
+            }
+            _ => Err("#source"),
+        },
+        (b"#partial", _) => Ok(Header::Partial),
+        (b"#socket", [path]) => Path::parse(path).map(Header::Socket).map_err(|_| "#socket"),
+        (b"#index", words) => parse_index(words).ok_or("#index"),
+        (b"#parent", [band, id, last]) => {
+            let parent = text(band).parse().ok().zip(text(id).parse().ok()).zip(number(last));
+            parent.map(|((band, id), last)| Header::Parent(band, id, last)).ok_or("#parent")
+        }
+        (b"#parent", _) => Err("#parent"),
+        (b"#band-after", [stamp]) => Stamp::parse(&text(stamp)).map(Header::BandAfter).ok_or("#band-after"),
+        (b"#band", [band, id]) => {
+            text(band).parse().ok().zip(text(id).parse().ok()).map(|(band, id)| Header::Band(band, id)).ok_or("#band")
+        }
+        (b"#band", _) => Err("#band"),
+        (b"#next", [next]) => number(next).map(Header::Next).ok_or("#next"),
+        (b"#after", [after]) => number(after).map(Header::After).ok_or("#after"),
+        (b"#have", words) => counts(words, ["entries=", "files=", "bytes="])
+            .map(|[entries, files, bytes]| Header::Have(Have { entries, files, bytes }))
+            .ok_or("#have"),
+        _ => Ok(Header::Comment),
+    }
+}
+
+fn parse_index(words: &[&[u8]]) -> Option<Header> {
+    let [id, n, b"after", after] = words else { return None };
+    let after = match *after {
+        b"-" => None,
+        after => Some(number(after)?),
+    };
+    Some(Header::Index(std::str::from_utf8(id).ok()?.parse().ok()?, number(n)?, after))
+}
+
+fn counts<const N: usize>(words: &[&[u8]], keys: [&str; N]) -> Option<[u64; N]> {
+    if words.len() != N {
+        return None;
+    }
+    let mut values = [0; N];
+    for ((value, word), key) in values.iter_mut().zip(words).zip(keys) {
+        *value = number(word.strip_prefix(key.as_bytes())?)?;
+    }
+    Some(values)
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let encoded = |raw: &[u8]| {
+            let mut out = Vec::new();
+            path::encode(raw, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        match self {
+            Header::Mtree => write!(f, "#mtree"),
+            Header::Version(version) => write!(f, "#dura listing {version}"),
+            Header::Source(host, dir) => write!(f, "#source {} {}", encoded(host), encoded(dir)),
+            Header::Partial => write!(f, "#partial"),
+            Header::Socket(path) => write!(f, "#socket {path}"),
+            Header::Index(id, n, None) => write!(f, "#index {id} {n:09} after -"),
+            Header::Index(id, n, Some(after)) => write!(f, "#index {id} {n:09} after {after:09}"),
+            Header::Parent(band, id, last) => write!(f, "#parent {band} {id} {last:09}"),
+            Header::BandAfter(stamp) => write!(f, "#band-after {stamp}"),
+            Header::Band(band, id) => write!(f, "#band {band} {id}"),
+            Header::Next(next) => write!(f, "#next {next:09}"),
+            Header::After(after) => write!(f, "#after {after:09}"),
+            Header::Have(have) => write!(f, "#have entries={} files={} bytes={}", have.entries, have.files, have.bytes),
+            Header::Comment => write!(f, "#"),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#end entries={} excluded={} unreadable={}", self.entries, self.excluded, self.unreadable)
+    }
+}
+
+/// Sees to it that paths come in canonical order, each below a directory that came before.
+#[derive(Debug, Default)]
+pub struct Order {
+    last: Option<Path>,
+    /// The directories above and at the last path that may hold entries.
+    open: Vec<Path>,
+}
+
+/// What [`Order`] finds wrong with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misplaced {
+    /// It stands at or before the path that came last.
+    OutOfOrder,
+    /// Its directory did not come.
+    Orphan,
+}
+
+impl Order {
+    /// Takes the next entry.
+    pub fn handle_entry(&mut self, entry: &Entry) -> Result<(), Misplaced> {
+        let path = &entry.path;
+        if self.last.as_ref().is_some_and(|last| last >= path) {
+            return Err(Misplaced::OutOfOrder);
+        }
+        while self.open.last().is_some_and(|dir| !dir.holds(path)) {
+            self.open.pop();
+        }
+        let slash = path.as_bytes().iter().rposition(|&b| b == b'/');
+        if slash.map(|slash| &path.as_bytes()[..slash]) != self.open.last().map(Path::as_bytes) {
+            return Err(Misplaced::Orphan);
+        }
+        if entry.kind == Kind::Dir && entry.meta().is_some() {
+            self.open.push(path.clone());
+        }
+        self.last = Some(path.clone());
+        Ok(())
+    }
+}
+
+/// Reads a listing line by line and refuses it if it is cut off, out of order or miscounted.
+pub struct Reader<R> {
+    input: R,
+    line: Vec<u8>,
+    number: u64,
+    order: Order,
+    seen: u64,
+    ended: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// A reader of `input`.
+    pub fn new(input: R) -> Reader<R> {
+        Reader { input, line: Vec::new(), number: 0, order: Order::default(), seen: 0, ended: false }
+    }
+
+    /// The number of the line that came last, from 1.
+    pub fn line_number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line; none once `#end` has come and nothing follows it.
+    pub fn next_line(&mut self) -> Result<Option<Line>, ListingError> {
+        self.line.clear();
+        let read = io::Read::take(&mut self.input, MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line)?;
+        match (read, self.ended) {
+            (0, true) => return Ok(None),
+            (0, false) if self.number == 0 => return Err(ListingError::Cut(0)),
+            (_, true) => return Err(ListingError::AfterEnd(self.number + 1)),
+            _ => {}
+        }
+        if self.line.pop_if(|last| *last == b'\n').is_none() {
+            return Err(if read > MAX_LINE { ListingError::LongLine(self.number + 1) } else { ListingError::Cut(self.number) });
+        }
+        self.number += 1;
+        if self.number == 1 && self.line != b"#mtree" {
+            return Err(ListingError::NotListing);
+        }
+        self.parse().map(Some)
+    }
+
+    fn parse(&mut self) -> Result<Line, ListingError> {
+        let number = self.number;
+        if self.line.first() != Some(&b'#') {
+            let entry = Entry::parse(&self.line).map_err(|why| ListingError::Entry(number, why))?;
+            match self.order.handle_entry(&entry) {
+                Ok(()) => {}
+                Err(Misplaced::OutOfOrder) => return Err(ListingError::Order(number, entry.path)),
+                Err(Misplaced::Orphan) => return Err(ListingError::Orphan(number, entry.path)),
+            }
+            self.seen += u64::from(matches!(entry.state, State::Present(_) | State::Deleted));
+            return Ok(Line::Entry(entry));
+        }
+        if let Some(rest) = self.line.strip_prefix(b"#end ") {
+            let words: Vec<&[u8]> = rest.split(|&b| b == b' ').collect();
+            let [entries, excluded, unreadable] =
+                counts(&words, ["entries=", "excluded=", "unreadable="]).ok_or(ListingError::Header(number, "#end"))?;
+            let said = End { entries, excluded, unreadable };
+            if said.entries != self.seen {
+                return Err(ListingError::Count { said, seen: self.seen });
+            }
+            self.ended = true;
+            return Ok(Line::End(said));
+        }
+        let header = parse_header(&self.line).map_err(|keyword| ListingError::Header(number, keyword))?;
+        match header {
+            Header::Version(version) if version > VERSION => Err(ListingError::Newer(version)),
+            header => Ok(Line::Header(header)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The format: bytes to types and back, with nothing but memory. `docs/format.md` gives it in prose.
+
+pub mod acl;
+pub mod band;
+pub mod codec;
+pub mod digest;
+pub mod entry;
+pub mod group;
+pub mod head;
+pub mod listing;
+pub mod object;
+pub mod path;
+pub mod stream;
+pub mod tarball;
+pub mod time;
+pub mod toc;

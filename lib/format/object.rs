@@ -1,0 +1,232 @@
+//! Names of the objects in a band's folder.
+
+use std::fmt;
+
+use super::entry::number;
+
+/// How blocks are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// gzip members: every system can read them.
+    Gzip,
+    /// zstd frames: faster and smaller, if zstd is there at recovery.
+    Zstd,
+    /// Plain tar.
+    Plain,
+}
+
+impl Compression {
+    /// What HEAD and `--compress` call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+            Compression::Plain => "none",
+        }
+    }
+
+    /// Undoes [`Compression::word`].
+    pub fn from_word(word: &str) -> Option<Compression> {
+        [Compression::Gzip, Compression::Zstd, Compression::Plain].into_iter().find(|c| c.word() == word)
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Compression::Gzip => ".gz",
+            Compression::Zstd => ".zst",
+            Compression::Plain => "",
+        }
+    }
+}
+
+/// The notes on recovery that stand in each band.
+pub const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The band's first object.
+    Head,
+    /// One of [`NOTES`].
+    Note(&'static str),
+    /// A block that is one object.
+    Block(u32, Compression),
+    /// A part of a block: block, compression, part.
+    Part(u32, Compression, u32),
+    /// The index of a block.
+    Index(u32),
+    /// A table of contents, numbered by the last index it lists.
+    Toc(u32),
+    /// A group's checksum list: number and counter.
+    List(u32, u32),
+    /// The detached signature of a checksum list.
+    ListSig(u32, u32),
+    /// A parity shard: number, counter, shard.
+    Parity(u32, u32, u32),
+    /// The band's last object.
+    Tail,
+    /// The detached signature of TAIL.
+    TailSig,
+}
+
+/// The highest number that nine digits can write.
+pub const MAX_NUMBER: u32 = 999_999_999;
+
+/// An object's name in the band's folder: what it is, and whether it is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ObjectName {
+    /// What it is.
+    pub object: Object,
+    /// True if its name ends in `.gpg`.
+    pub encrypted: bool,
+}
+
+impl ObjectName {
+    /// The name of an object that is not encrypted.
+    pub fn plain(object: Object) -> ObjectName {
+        ObjectName { object, encrypted: false }
+    }
+
+    /// The number of the block that the object belongs to; 0 for HEAD and the notes, none for TAIL.
+    pub fn number(&self) -> Option<u32> {
+        match self.object {
+            Object::Head | Object::Note(_) => Some(0),
+            Object::Block(n, _) | Object::Part(n, _, _) | Object::Index(n) | Object::Toc(n) => Some(n),
+            Object::List(n, _) | Object::ListSig(n, _) | Object::Parity(n, _, _) => Some(n),
+            Object::Tail | Object::TailSig => None,
+        }
+    }
+
+    /// True for what holds the user's names or data, which is encrypted when anything is.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.object, Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_))
+    }
+
+    /// True for what a group protects: every object but lists, parity, signatures and TAIL.
+    pub fn is_grouped(&self) -> bool {
+        self.is_secret() || matches!(self.object, Object::Head | Object::Note(_))
+    }
+
+    /// Reads a name; none if no program of format 1 writes it.
+    pub fn parse(text: &str) -> Option<ObjectName> {
+        let (bare, encrypted) = match text.strip_suffix(".gpg") {
+            Some(bare) => (bare, true),
+            None => (text, false),
+        };
+        let name = ObjectName { object: parse_bare(bare)?, encrypted };
+        (name.to_string() == text && (name.is_secret() || !encrypted)).then_some(name)
+    }
+}
+
+fn parse_bare(text: &str) -> Option<Object> {
+    match text {
+        "HEAD" => return Some(Object::Head),
+        "TAIL" => return Some(Object::Tail),
+        "TAIL.sig" => return Some(Object::TailSig),
+        _ => {}
+    }
+    if let Some(note) = NOTES.into_iter().find(|note| *note == text) {
+        return Some(Object::Note(note));
+    }
+    // Only the last step of `parse`, which writes the name again, makes sure of folder and digits.
+    let (_, file) = text.split_once('/')?;
+    let (stem, suffix) = file.split_once('.')?;
+    let digits = |text: &str| number::<u32>(text.as_bytes()).filter(|n| *n <= MAX_NUMBER);
+    if let Some((n, c)) = stem.split_once('-') {
+        let (n, c) = (digits(n)?, digits(c)?);
+        return match suffix {
+            "sha256" => Some(Object::List(n, c)),
+            "sha256.sig" => Some(Object::ListSig(n, c)),
+            _ => Some(Object::Parity(n, c, digits(suffix.strip_prefix("rs")?)?)),
+        };
+    }
+    let n = digits(stem)?;
+    match suffix {
+        "mtree.gz" => return Some(Object::Index(n)),
+        "toc.gz" => return Some(Object::Toc(n)),
+        _ => {}
+    }
+    let rest = suffix.strip_prefix("tar")?;
+    [Compression::Gzip, Compression::Zstd, Compression::Plain].into_iter().find_map(|compression| {
+        let rest = rest.strip_prefix(compression.suffix())?;
+        match rest.strip_prefix('.') {
+            Some(part) => Some(Object::Part(n, compression, digits(part)?)),
+            None => rest.is_empty().then_some(Object::Block(n, compression)),
+        }
+    })
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folder = |n: u32| n / 10_000;
+        match self.object {
+            Object::Head => write!(f, "HEAD"),
+            Object::Note(note) => write!(f, "{note}"),
+            Object::Block(n, c) => write!(f, "{:05}/{n:09}.tar{}", folder(n), c.suffix()),
+            Object::Part(n, c, part) => write!(f, "{:05}/{n:09}.tar{}.{part:06}", folder(n), c.suffix()),
+            Object::Index(n) => write!(f, "{:05}/{n:09}.mtree.gz", folder(n)),
+            Object::Toc(n) => write!(f, "{:05}/{n:09}.toc.gz", folder(n)),
+            Object::List(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256", folder(n)),
+            Object::ListSig(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256.sig", folder(n)),
+            Object::Parity(n, c, j) => write!(f, "{:05}/{n:09}-{c}.rs{j}", folder(n)),
+            Object::Tail => write!(f, "TAIL"),
+            Object::TailSig => write!(f, "TAIL.sig"),
+        }?;
+        f.write_str(if self.encrypted { ".gpg" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_and_write_back() {
+        for (text, object) in [
+            ("HEAD", Object::Head),
+            ("recover.sh", Object::Note("recover.sh")),
+            ("00000/000000000.tar.gz", Object::Block(0, Compression::Gzip)),
+            ("00000/000000000.tar.zst.gpg", Object::Block(0, Compression::Zstd)),
+            ("00000/000000000.tar", Object::Block(0, Compression::Plain)),
+            ("00000/000000001.tar.gz.000000.gpg", Object::Part(1, Compression::Gzip, 0)),
+            ("00000/000000001.tar.000012", Object::Part(1, Compression::Plain, 12)),
+            ("99999/999999999.mtree.gz.gpg", Object::Index(999_999_999)),
+            ("00001/000010000.toc.gz", Object::Toc(10_000)),
+            ("00000/000000000-0.sha256", Object::List(0, 0)),
+            ("00000/000000007-12.sha256.sig", Object::ListSig(7, 12)),
+            ("00000/000000000-0.rs1", Object::Parity(0, 0, 1)),
+            ("TAIL", Object::Tail),
+            ("TAIL.sig", Object::TailSig),
+        ] {
+            let name = ObjectName::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((name.object, name.to_string().as_str()), (object, text));
+        }
+    }
+
+    #[test]
+    fn names_that_no_program_writes() {
+        for text in [
+            "",
+            "HEAD.gpg",
+            "TAIL.gpg",
+            "head",
+            "../HEAD",
+            "/HEAD",
+            "00000/000000000.tar.bz2",
+            "00001/000000000.tar.gz",
+            "0/000000000.tar.gz",
+            "00000/00000000.tar.gz",
+            "00000/+00000000.tar.gz",
+            "00000/000000000.tar.gz.0",
+            "00000/000000000.tar.gz.gpg.gpg",
+            "00000/000000000-00.sha256",
+            "00000/000000000-0.sha256.gpg",
+            "100000/1000000000.tar",
+            "00000/000000000",
+            "00000//000000000.tar",
+            "RECOVER",
+        ] {
+            assert_eq!(ObjectName::parse(text), None, "{text}");
+        }
+    }
+}

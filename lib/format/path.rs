@@ -1,0 +1,289 @@
+//! Paths as archives write them: bytes, octal-escaped, in canonical order.
+//!
+//! Names are bytes and never assumed to be UTF-8. Every byte outside 0x21–0x7e, and each of `\ # = * ? [`, is written as `\`
+//! and three octal digits: the only escape that NetBSD mtree and libarchive both understand fully.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// A path below the source's root in its encoded form: `.` for the root, else `./a\040b/c`.
+///
+/// Two paths are equal exactly when their encodings are, because the encoding is canonical. `Ord` is the canonical order of
+/// every walk, listing, index and block: depth first, siblings by the bytes of their encoded names.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Path(Vec<u8>);
+
+/// Why some bytes are no path of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It is neither `.` nor begins with `./`.
+    #[error("path does not begin with ./")]
+    NotRelative,
+    /// A component is empty, `.` or `..`.
+    #[error("path has an empty, `.` or `..` component")]
+    BadComponent,
+    /// A `\` is not followed by three octal digits that give a byte.
+    #[error("bad escape in path")]
+    BadEscape,
+    /// A byte stands raw that must be escaped, or an escape stands for a byte that must not be.
+    #[error("path is not in canonical encoding")]
+    NotCanonical,
+}
+
+fn plain(byte: u8) -> bool {
+    (0x21..=0x7e).contains(&byte) && !matches!(byte, b'\\' | b'#' | b'=' | b'*' | b'?' | b'[')
+}
+
+fn plain_in_tag(byte: u8) -> bool {
+    plain(byte) && byte != b',' && byte != b':'
+}
+
+fn encode_with(raw: &[u8], out: &mut Vec<u8>, plain: fn(u8) -> bool) {
+    for &byte in raw {
+        if plain(byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]);
+        }
+    }
+}
+
+/// Appends `raw` in the encoding of paths and link targets.
+pub fn encode(raw: &[u8], out: &mut Vec<u8>) {
+    encode_with(raw, out, plain);
+}
+
+/// Appends `raw` in the encoding of values inside `tags=`, where `,` and `:` are escaped too.
+pub fn encode_tag(raw: &[u8], out: &mut Vec<u8>) {
+    encode_with(raw, out, plain_in_tag);
+}
+
+/// Undoes [`encode`] and [`encode_tag`].
+pub fn decode(text: &[u8]) -> Result<Vec<u8>, PathError> {
+    let mut raw = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        if *first == b'\\' {
+            let [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] = tail else {
+                return Err(PathError::BadEscape);
+            };
+            raw.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+            rest = tail;
+        } else {
+            raw.push(*first);
+            rest = tail;
+        }
+    }
+    Ok(raw)
+}
+
+/// Compares two encoded paths canonically: the end of a path sorts first, then `/`, then all other bytes.
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let shared = a.len().min(b.len());
+    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    match a[..shared].iter().zip(&b[..shared]).position(|(x, y)| x != y) {
+        Some(i) => rank(a[i]).cmp(&rank(b[i])),
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+/// Compares two raw names of one directory by the bytes of their encodings, without encoding them.
+pub fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let shared = a.len().min(b.len());
+    match a[..shared].iter().zip(&b[..shared]).position(|(x, y)| x != y) {
+        Some(i) => {
+            // Two escaped bytes compare as their octal digits do, which is as the bytes do.
+            let rank = |byte: u8| if plain(byte) { (byte, 0) } else { (b'\\', byte) };
+            rank(a[i]).cmp(&rank(b[i]))
+        }
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+impl Path {
+    /// The source's root, `.`.
+    pub fn root() -> Path {
+        Path(b".".to_vec())
+    }
+
+    /// The path of the raw bytes `a/b/c`, without a leading `./`; empty means the root.
+    pub fn from_raw(raw: &[u8]) -> Path {
+        if raw.is_empty() {
+            return Path::root();
+        }
+        let mut out = Vec::with_capacity(raw.len() + 2);
+        out.extend(b"./");
+        encode(raw, &mut out);
+        Path(out)
+    }
+
+    /// Takes an encoded path; refuses what a canonical writer would not write, and every path that could leave the root.
+    pub fn parse(text: &[u8]) -> Result<Path, PathError> {
+        if text == b"." {
+            return Ok(Path::root());
+        }
+        let rest = text.strip_prefix(b"./").ok_or(PathError::NotRelative)?;
+        let simple = rest.iter().all(|&b| plain(b));
+        if !simple {
+            let raw = decode(rest)?;
+            let mut again = Vec::with_capacity(rest.len());
+            encode(&raw, &mut again);
+            if again != rest || raw.contains(&0) {
+                return Err(PathError::NotCanonical);
+            }
+        }
+        if rest.split(|&b| b == b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
+            return Err(PathError::BadComponent);
+        }
+        Ok(Path(text.to_vec()))
+    }
+
+    /// Takes a path as a person types it: raw bytes, with or without a leading `./` or trailing `/`.
+    pub fn from_typed(raw: &[u8]) -> Result<Path, PathError> {
+        let mut parts = Vec::new();
+        for part in raw.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+            if part == b".." {
+                return Err(PathError::BadComponent);
+            }
+            parts.push(part);
+        }
+        if raw.first() == Some(&b'/') {
+            return Err(PathError::NotRelative);
+        }
+        Ok(Path::from_raw(&parts.join(&b'/')))
+    }
+
+    /// The encoded bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// True for `.`.
+    pub fn is_root(&self) -> bool {
+        self.0 == b"."
+    }
+
+    /// The raw bytes relative to the root, without `./`; empty for the root.
+    pub fn raw(&self) -> Vec<u8> {
+        if self.is_root() {
+            return Vec::new();
+        }
+        // Every `Path` was checked when it was made, so its escapes are good.
+        decode(&self.0[2..]).unwrap_or_default()
+    }
+
+    /// The path of the directory that holds this one; none for the root.
+    pub fn parent(&self) -> Option<Path> {
+        let slash = self.0.iter().rposition(|&b| b == b'/')?;
+        Some(Path(self.0[..slash].to_vec()))
+    }
+
+    /// True if `other` lies below this path, at any depth; a path is not below itself.
+    pub fn holds(&self, other: &Path) -> bool {
+        other.0.len() > self.0.len() && other.0.starts_with(&self.0) && other.0[self.0.len()] == b'/'
+    }
+
+    /// How many directories lie above: 0 for the root.
+    pub fn depth(&self) -> usize {
+        self.0.iter().filter(|&&b| b == b'/').count()
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Path) -> Ordering {
+        compare(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Path) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_one_encoding() {
+        for byte in 1..=255u8 {
+            if byte == b'/' {
+                continue;
+            }
+            let path = Path::from_raw(&[b'a', byte]);
+            assert_eq!(Path::parse(path.as_bytes()).unwrap(), path);
+            assert_eq!(path.raw(), [b'a', byte]);
+            assert!(path.as_bytes().iter().all(|b| (0x21..=0x7e).contains(b)));
+        }
+        assert_eq!(Path::from_raw(b"a b#=*?[\\\n\xff,:").as_bytes(), b"./a\\040b\\043\\075\\052\\077\\133\\134\\012\\377,:");
+    }
+
+    #[test]
+    fn what_is_no_path() {
+        for (text, why) in [
+            (&b"a"[..], PathError::NotRelative),
+            (b"", PathError::NotRelative),
+            (b"/a", PathError::NotRelative),
+            (b"./", PathError::BadComponent),
+            (b"./a/", PathError::BadComponent),
+            (b"./a//b", PathError::BadComponent),
+            (b"./../a", PathError::BadComponent),
+            (b"./a/..", PathError::BadComponent),
+            (b"./\\056\\056/a", PathError::NotCanonical),
+            (b"./\\4001", PathError::BadEscape),
+            (b"./\\04", PathError::BadEscape),
+            (b"./a b", PathError::NotCanonical),
+            (b"./\\141", PathError::NotCanonical),
+            (b"./\\000", PathError::NotCanonical),
+            (b"./a\\057b", PathError::NotCanonical),
+        ] {
+            assert_eq!(Path::parse(text), Err(why), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn order_is_depth_first_by_encoded_names() {
+        let sorted = ["", "a", "a/b", "a/b/c", "a!", "a-b", "a.txt", "a b", "b"].map(|s| Path::from_raw(s.as_bytes()));
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(a.cmp(b), i.cmp(&j), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_compare_as_their_encodings() {
+        let names: Vec<Vec<u8>> =
+            (1..=255u8).filter(|b| *b != b'/').flat_map(|b| [vec![b], vec![b'a', b], vec![b, b'a']]).collect();
+        for a in &names {
+            for b in &names {
+                assert_eq!(compare_names(a, b), Path::from_raw(a).cmp(&Path::from_raw(b)), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn family() {
+        let path = Path::from_raw(b"a/b");
+        assert_eq!(path.parent(), Some(Path::from_raw(b"a")));
+        assert_eq!(path.parent().unwrap().parent(), Some(Path::root()));
+        assert_eq!(Path::root().parent(), None);
+        assert!(Path::root().holds(&path) && !path.holds(&path) && !Path::from_raw(b"a/bc").holds(&path));
+        assert_eq!(Path::from_typed(b"./a//b/"), Ok(path));
+        assert_eq!(Path::from_typed(b"."), Ok(Path::root()));
+        assert!(Path::from_typed(b"a/../b").is_err() && Path::from_typed(b"/a").is_err());
+    }
+}

@@ -1,0 +1,279 @@
+//! Headers of the tar entries in a block: POSIX ustar, with pax records where ustar cannot hold a value.
+//!
+//! The `tar` crate fills the 512-byte header; the records are written here, because the crate splits them at newlines.
+//! What each reader makes of each record was tried: see `docs/recover.md`.
+
+use super::entry::{Kind, Meta};
+use super::path::Path;
+use super::time::Time;
+
+/// Tar's unit.
+pub const BLOCK: usize = 512;
+
+/// Readers refuse or drop a pax header from 1 MiB on.
+const MAX_RECORDS: usize = 1_000_000;
+
+/// The highest id that seven octal digits hold.
+const MAX_OCTAL_ID: u32 = 0o7_777_777;
+
+/// The highest size or time that eleven octal digits hold.
+const MAX_OCTAL_SIZE: u64 = 0o77_777_777_777;
+
+/// A run of a sparse file that holds data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// How long it is.
+    pub len: u64,
+}
+
+/// What an entry stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A file's bytes, so many.
+    Bytes(u64),
+    /// A file's data segments; its size with the holes.
+    Sparse(&'a [Segment], u64),
+    /// A symbolic link to this raw target.
+    Link(&'a [u8]),
+    /// A hard link to this entry.
+    Hard(&'a Path),
+    /// A device's major and minor number.
+    Device(u32, u32),
+    /// A directory or fifo.
+    Nothing,
+}
+
+/// All that a header says.
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// What it is.
+    pub kind: Kind,
+    /// Mode, owner, time.
+    pub meta: Meta,
+    /// The owner's name, if there is one.
+    pub uname: Option<&'a str>,
+    /// The group's name, if there is one.
+    pub gname: Option<&'a str>,
+    /// What it stores.
+    pub content: Content<'a>,
+    /// Extended attributes without ACLs, sorted by name.
+    pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
+    /// Numeric text of the access ACL.
+    pub acl_access: Option<&'a str>,
+    /// Numeric text of the default ACL.
+    pub acl_default: Option<&'a str>,
+}
+
+/// The attributes of an entry do not fit a pax header that all tars read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its extended attributes take {0} bytes, more than tar programs read in a header")]
+pub struct TooLong(usize);
+
+/// How many bytes of zeros follow `len` bytes of content.
+pub fn padding(len: u64) -> usize {
+    (BLOCK as u64 - len % BLOCK as u64) as usize % BLOCK
+}
+
+impl Member<'_> {
+    /// Appends the headers, and for a sparse file its map; the content and its padding come after. Returns how many
+    /// bytes of content the caller has to write (without padding).
+    pub fn write_header(&self, out: &mut Vec<u8>) -> Result<u64, TooLong> {
+        let mut name = b"./".to_vec();
+        name.extend(self.path.raw());
+        let map = match self.content {
+            Content::Sparse(segments, _) => sparse_map(segments),
+            _ => Vec::new(),
+        };
+        let data = match self.content {
+            Content::Bytes(size) => size,
+            Content::Sparse(segments, _) => segments.iter().map(|segment| segment.len).sum(),
+            _ => 0,
+        };
+        let size = data + map.len() as u64;
+        let records = self.records(&name, size);
+        if records.len() > MAX_RECORDS {
+            return Err(TooLong(records.len()));
+        }
+        if !records.is_empty() {
+            let mut header = tar::Header::new_ustar();
+            put_bytes(&mut header.as_mut_bytes()[..100], b"PaxHeaders/entry");
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_size(records.len() as u64);
+            header.set_entry_type(tar::EntryType::XHeader);
+            header.set_cksum();
+            out.extend(header.as_bytes());
+            out.extend(&records);
+            out.resize(out.len() + padding(records.len() as u64), 0);
+        }
+        let shown = match self.content {
+            Content::Sparse(..) => sparse_name(&name),
+            _ if self.kind == Kind::Dir && !self.path.is_root() => [&name[..], b"/"].concat(),
+            _ => name,
+        };
+        out.extend(self.ustar(&shown, size).as_bytes());
+        out.extend(map);
+        Ok(data)
+    }
+
+    fn link_target(&self) -> Option<Vec<u8>> {
+        match self.content {
+            Content::Link(target) => Some(target.to_vec()),
+            Content::Hard(first) => Some([b"./", &first.raw()[..]].concat()),
+            _ => None,
+        }
+    }
+
+    fn ustar(&self, name: &[u8], size: u64) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        let (prefix, base) = split_name(name).unwrap_or_else(|| (b"", truncated(name, self.kind)));
+        let fields = header.as_mut_bytes();
+        put_bytes(&mut fields[..100], base);
+        put_bytes(&mut fields[345..500], prefix);
+        if let Some(target) = self.link_target() {
+            put_bytes(&mut fields[157..257], &target);
+        }
+        put_bytes(&mut fields[265..296], self.uname.unwrap_or_default().as_bytes());
+        put_bytes(&mut fields[297..328], self.gname.unwrap_or_default().as_bytes());
+        header.set_mode(self.meta.mode);
+        header.set_uid(self.meta.uid.into());
+        header.set_gid(self.meta.gid.into());
+        header.set_size(size);
+        header.set_mtime(self.meta.time.sec.clamp(0, MAX_OCTAL_SIZE as i64) as u64);
+        header.set_entry_type(match (self.content, self.kind) {
+            (Content::Hard(_), _) => tar::EntryType::Link,
+            (_, Kind::File) => tar::EntryType::Regular,
+            (_, Kind::Dir) => tar::EntryType::Directory,
+            (_, Kind::Link) => tar::EntryType::Symlink,
+            (_, Kind::Fifo) => tar::EntryType::Fifo,
+            (_, Kind::Char) => tar::EntryType::Char,
+            (_, Kind::Block) => tar::EntryType::Block,
+        });
+        if let Content::Device(major, minor) = self.content {
+            // Linux gives majors 12 bits and minors 20: both fit the seven octal digits. The setters only fail for other magics.
+            let _ = header.set_device_major(major);
+            let _ = header.set_device_minor(minor);
+        }
+        header.set_cksum();
+        header
+    }
+
+    fn records(&self, name: &[u8], size: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let target = self.link_target().filter(|target| target.len() > 100);
+        let sparse = matches!(self.content, Content::Sparse(..));
+        let long = !sparse && split_name(name).is_none();
+        let raw = |text: &[u8]| std::str::from_utf8(text).is_err();
+        if ((long || sparse) && raw(name)) || target.as_deref().is_some_and(raw) {
+            record(&mut out, b"hdrcharset", b"BINARY");
+        }
+        if long {
+            let slash: &[u8] = if self.kind == Kind::Dir { b"/" } else { b"" };
+            record(&mut out, b"path", &[name, slash].concat());
+        }
+        if let Some(target) = target {
+            record(&mut out, b"linkpath", &target);
+        }
+        if size > MAX_OCTAL_SIZE {
+            record(&mut out, b"size", size.to_string().as_bytes());
+        }
+        for (key, id) in [(&b"uid"[..], self.meta.uid), (b"gid", self.meta.gid)] {
+            if id > MAX_OCTAL_ID {
+                record(&mut out, key, id.to_string().as_bytes());
+            }
+        }
+        let Time { sec, nsec } = self.meta.time;
+        if nsec != 0 || sec < 0 || sec as u64 > MAX_OCTAL_SIZE {
+            record(&mut out, b"mtime", self.meta.time.to_pax().as_bytes());
+        }
+        if let Content::Sparse(_, whole) = self.content {
+            record(&mut out, b"GNU.sparse.major", b"1");
+            record(&mut out, b"GNU.sparse.minor", b"0");
+            record(&mut out, b"GNU.sparse.name", name);
+            record(&mut out, b"GNU.sparse.realsize", whole.to_string().as_bytes());
+        }
+        for (key, acl) in [(&b"SCHILY.acl.access"[..], self.acl_access), (b"SCHILY.acl.default", self.acl_default)] {
+            if let Some(acl) = acl {
+                record(&mut out, key, acl.as_bytes());
+            }
+        }
+        for (name, value) in self.xattrs {
+            let mut key = b"SCHILY.xattr.".to_vec();
+            for &byte in name {
+                match byte {
+                    b'%' => key.extend(b"%25"),
+                    b'=' => key.extend(b"%3D"),
+                    byte => key.push(byte),
+                }
+            }
+            record(&mut out, &key, value);
+        }
+        out
+    }
+}
+
+/// Appends a pax record: its own length in decimal, a blank, `KEY=VALUE`, a newline.
+pub fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut len = rest + 1;
+    while rest + len.to_string().len() != len {
+        len = rest + len.to_string().len();
+    }
+    out.extend(len.to_string().into_bytes());
+    out.push(b' ');
+    out.extend(key);
+    out.push(b'=');
+    out.extend(value);
+    out.push(b'\n');
+}
+
+fn put_bytes(field: &mut [u8], bytes: &[u8]) {
+    let len = bytes.len().min(field.len());
+    field[..len].copy_from_slice(&bytes[..len]);
+}
+
+/// Splits a name into ustar's `prefix` and `name`; none if it does not fit.
+fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    if name.len() <= 100 {
+        return Some((b"", name));
+    }
+    // The slash between is not stored; the name behind it must not be empty.
+    let from = name.len().saturating_sub(101);
+    let at = from + name[from..name.len() - 1].iter().position(|&b| b == b'/')?;
+    (at <= 155).then(|| (&name[..at], &name[at + 1..]))
+}
+
+fn truncated(name: &[u8], kind: Kind) -> &[u8] {
+    let mut short = &name[..100];
+    while let ([rest @ .., b'/'], true) = (short, kind != Kind::Dir) {
+        short = rest;
+    }
+    short
+}
+
+/// GNU's name for a sparse member, by which a tar without sparse support leaves it beside the real one.
+fn sparse_name(name: &[u8]) -> Vec<u8> {
+    let slash = name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+    let whole = [&name[..slash], b"GNUSparseFile.0/", &name[slash..]].concat();
+    if split_name(&whole).is_some() { whole } else { truncated(&whole, Kind::File).to_vec() }
+}
+
+/// GNU.sparse 1.0: the count of segments, offset and length of each, a line each, padded to tar's unit.
+fn sparse_map(segments: &[Segment]) -> Vec<u8> {
+    let mut map = format!("{}\n", segments.len());
+    for segment in segments {
+        map += &format!("{}\n{}\n", segment.offset, segment.len);
+    }
+    let mut map = map.into_bytes();
+    map.resize(map.len() + padding(map.len() as u64), 0);
+    map
+}
+
+#[cfg(test)]
+mod tests;
