@@ -1,0 +1,5 @@
+//! The program dura-scan.
+
+fn main() -> std::process::ExitCode {
+    dura::cli::scan::main()
+}

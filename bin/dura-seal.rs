@@ -1,0 +1,5 @@
+//! The program dura-seal.
+
+fn main() -> std::process::ExitCode {
+    dura::cli::seal::main()
+}
