@@ -1,0 +1,417 @@
+//! The house rules that a compiler does not know: rings, purity, one place for durable writes, file sizes, paths in the docs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rings of `lib/`, each with those that it may use besides itself. Imports point inwards only.
+const RINGS: [(&str, &[&str]); 5] = [
+    ("format", &[]),
+    ("core", &["format"]),
+    ("store", &["format"]),
+    ("edge", &["format"]),
+    ("cli", &["format", "core", "store", "edge"]),
+];
+
+/// The rings in which nothing may touch the world.
+const PURE: [&str; 2] = ["format", "core"];
+
+/// Paths that a pure ring may not name; one that ends in `::` stands for all below it.
+const WORLD: [&str; 22] = [
+    "std::fs::",
+    "std::net::",
+    "std::process::",
+    "std::env::",
+    "std::thread::",
+    "std::os::unix::fs::",
+    "std::os::unix::net::",
+    "std::time::SystemTime::",
+    "std::time::Instant::",
+    "std::io::stdin::",
+    "std::io::stdout::",
+    "std::io::stderr::",
+    "rustix::",
+    "nix::",
+    "tempfile::",
+    "walkdir::",
+    "ignore::",
+    "rayon::",
+    "rand::",
+    "getrandom::",
+    "jiff::Timestamp::now::",
+    "jiff::Zoned::now::",
+];
+
+/// Last words of a path that a pure ring may not use, however they were imported; those with `::` only behind another word,
+/// because `now` alone is what a machine's argument is called.
+const WORLDLY_WORDS: [&str; 8] =
+    ["SystemTime", "Instant", "RandomState", "thread_rng", "::now", "::stdin", "::stdout", "::stderr"];
+
+/// Macros that a pure ring may not call.
+const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
+
+/// The one file of the library that makes writes durable or visible.
+const DURABLE: &str = "lib/store/durable.rs";
+
+/// What only that file may call.
+const DURABLE_CALLS: [&str; 14] = [
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "sync_all",
+    "sync_data",
+    "rename",
+    "renameat",
+    "renameat_with",
+    "hard_link",
+    "linkat",
+    "persist",
+    "persist_noclobber",
+    "fs::link",
+    "fs::sync",
+];
+
+const LINES_IN_A_FILE: usize = 450;
+const LINES_IN_A_PROGRAM: usize = 12;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below the folder, as paths from the repository's root, in order.
+fn files(folder: &str, extension: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path: PathBuf = item.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no .{extension} file in {folder}");
+    found
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Fails with all findings, so that one run shows everything.
+fn nothing(findings: Vec<String>) {
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+/// The words and signs of Rust source, without comments, strings and character literals; each with its line.
+fn tokens(source: &str) -> Vec<(usize, String)> {
+    let chars: Vec<char> = source.chars().collect();
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < chars.len() {
+        let start = at;
+        let next = chars.get(at + 1).copied().unwrap_or(' ');
+        match chars[at] {
+            '/' if next == '/' => at += chars[at..].iter().position(|&c| c == '\n').unwrap_or(chars.len() - at),
+            '/' if next == '*' => {
+                let mut depth = 0;
+                loop {
+                    match (chars.get(at), chars.get(at + 1)) {
+                        (Some('/'), Some('*')) => (depth, at) = (depth + 1, at + 2),
+                        (Some('*'), Some('/')) => (depth, at) = (depth - 1, at + 2),
+                        (Some(_), _) => at += 1,
+                        (None, _) => break,
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+            '"' => {
+                at += 1;
+                while at < chars.len() && chars[at] != '"' {
+                    at += if chars[at] == '\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            // A lifetime has no closing quote after one character, nor an escape.
+            '\'' if next == '\\' => {
+                at += 3;
+                while at < chars.len() && chars[at] != '\'' {
+                    at += 1;
+                }
+                at += 1;
+            }
+            '\'' if chars.get(at + 2) == Some(&'\'') => at += 3,
+            c if word(c) => {
+                while at < chars.len() && word(chars[at]) {
+                    at += 1;
+                }
+                let text: String = chars[start..at].iter().collect();
+                let hashes = chars[at..].iter().take_while(|&&c| c == '#').count();
+                if matches!(text.as_str(), "r" | "br" | "cr") && chars.get(at + hashes) == Some(&'"') {
+                    let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+                    at += hashes + 1;
+                    while at < chars.len() && !chars[at..].starts_with(&end) {
+                        at += 1;
+                    }
+                    at += end.len();
+                } else {
+                    found.push((line, text));
+                }
+            }
+            c if c.is_whitespace() => at += 1,
+            ':' if next == ':' => {
+                found.push((line, "::".to_owned()));
+                at += 2;
+            }
+            c => {
+                found.push((line, c.to_string()));
+                at += 1;
+            }
+        }
+        at = at.min(chars.len());
+        line += chars[start..at].iter().filter(|&&c| c == '\n').count();
+    }
+    found
+}
+
+/// All paths `a::b::c` in the tokens, with `{…}` groups taken apart, each closed by `::` so that prefixes compare by whole words.
+fn paths(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
+    fn is_word(text: &str) -> bool {
+        text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+    }
+    /// Reads one path from `at` on; returns where it ends.
+    fn walk(tokens: &[(usize, String)], mut at: usize, prefix: &str, found: &mut Vec<(usize, String)>) -> usize {
+        let mut path = prefix.to_owned();
+        let mut line = tokens[at].0;
+        loop {
+            match tokens.get(at) {
+                Some((here, text)) if is_word(text) || text == "*" => {
+                    path.push_str(text);
+                    path.push_str("::");
+                    (line, at) = (*here, at + 1);
+                }
+                Some((_, text)) if text == "{" => {
+                    at += 1;
+                    while tokens.get(at).is_some_and(|(_, text)| text != "}") {
+                        let begins = is_word(&tokens[at].1) || tokens[at].1 == "*";
+                        at = if begins { walk(tokens, at, &path, found) } else { at + 1 };
+                    }
+                    return (at + 1).min(tokens.len());
+                }
+                _ => break,
+            }
+            match tokens.get(at) {
+                Some((_, text)) if text == "::" => at += 1,
+                _ => break,
+            }
+        }
+        found.push((line, path));
+        at
+    }
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        at = if is_word(&tokens[at].1) { walk(tokens, at, "", &mut found) } else { at + 1 };
+    }
+    found
+}
+
+/// The path with leading `super` and `self` replaced by what they stand for in the file.
+fn absolute(file: &str, path: &str) -> String {
+    let inside = file.trim_start_matches("lib/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let mut module: Vec<&str> = inside.split('/').collect();
+    let mut rest = path;
+    let mut relative = false;
+    loop {
+        if let Some(after) = rest.strip_prefix("super::") {
+            module.pop();
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("self::") {
+            rest = after;
+        } else {
+            break;
+        }
+        relative = true;
+    }
+    module.insert(0, "crate");
+    if relative { format!("{}::{rest}", module.join("::")) } else { path.to_owned() }
+}
+
+/// The part of a file that stands before its inline tests; nothing of a file of tests.
+fn outside_of_tests(file: &str, source: &str) -> String {
+    if file.ends_with("/tests.rs") || file.contains("/tests/") {
+        return String::new();
+    }
+    match source.find("#[cfg(test)]\nmod tests {") {
+        Some(end) => source[..end].to_owned(),
+        None => source.to_owned(),
+    }
+}
+
+/// Whether the path is the word or ends in it.
+fn names(path: &str, word: &str) -> bool {
+    path == word || path.strip_suffix(word).is_some_and(|rest| word.starts_with("::") || rest.ends_with("::"))
+}
+
+fn ring_of(file: &str) -> &str {
+    file.split('/').nth(1).filter(|ring| !ring.ends_with(".rs")).unwrap_or("")
+}
+
+#[test]
+fn imports_point_inwards() {
+    let mut findings = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in files("lib", "rs") {
+        let Some((ring, allowed)) = RINGS.iter().find(|(ring, _)| *ring == ring_of(&file)) else {
+            if file != "lib/lib.rs" {
+                findings.push(format!("{file}: lies in no ring"));
+            }
+            continue;
+        };
+        seen.insert(*ring);
+        for (line, path) in paths(&tokens(&read(&file))) {
+            let path = absolute(&file, &path);
+            let Some(target) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next()) else { continue };
+            if RINGS.iter().any(|(other, _)| *other == target) && target != *ring && !allowed.contains(&target) {
+                findings.push(format!("{file}:{line}: {ring} may not use {target}"));
+            }
+        }
+    }
+    nothing(findings);
+    assert_eq!(seen.len(), RINGS.len(), "a ring has no file: only {seen:?} were seen");
+}
+
+#[test]
+fn pure_rings_touch_nothing() {
+    let mut findings = Vec::new();
+    let mut looked_at = 0;
+    for file in files("lib", "rs").iter().filter(|file| PURE.contains(&ring_of(file))) {
+        looked_at += 1;
+        let tokens = tokens(&read(file));
+        for (line, path) in paths(&tokens) {
+            let bare = path.trim_end_matches("::");
+            if let Some(named) = WORLD.iter().find(|world| path.starts_with(*world)) {
+                findings.push(format!("{file}:{line}: names {}", named.trim_end_matches("::")));
+            } else if let Some(word) = WORLDLY_WORDS.iter().find(|word| names(bare, word)) {
+                findings.push(format!("{file}:{line}: uses {word}"));
+            }
+        }
+        for pair in tokens.windows(2).filter(|pair| pair[1].1 == "!" && PRINTING.contains(&pair[0].1.as_str())) {
+            findings.push(format!("{file}:{}: prints with {}!", pair[0].0, pair[0].1));
+        }
+    }
+    nothing(findings);
+    assert!(looked_at > 0, "no file of {PURE:?} was looked at");
+}
+
+#[test]
+fn one_file_makes_writes_durable() {
+    assert!(read(DURABLE).contains("fsync") || read(DURABLE).contains("sync_all"), "{DURABLE} makes nothing durable");
+    let mut findings = Vec::new();
+    for file in files("lib", "rs").into_iter().chain(files("bin", "rs")).filter(|file| file != DURABLE) {
+        for (line, path) in paths(&tokens(&outside_of_tests(&file, &read(&file)))) {
+            let path = path.trim_end_matches("::");
+            for call in DURABLE_CALLS {
+                if names(path, call) {
+                    findings.push(format!("{file}:{line}: {call} belongs to {DURABLE}"));
+                }
+            }
+        }
+    }
+    nothing(findings);
+}
+
+#[test]
+fn every_file_says_its_purpose_and_is_short() {
+    let mut findings = Vec::new();
+    for folder in ["bin", "lib", "tests"] {
+        for file in files(folder, "rs") {
+            let source = read(&file);
+            if !source.starts_with("//! ") {
+                findings.push(format!("{file}: does not open with `//!` and its purpose"));
+            }
+            let limit = if folder == "bin" { LINES_IN_A_PROGRAM } else { LINES_IN_A_FILE };
+            let lines = source.lines().count();
+            if lines > limit {
+                findings.push(format!("{file}: {lines} lines, over {limit}"));
+            }
+        }
+    }
+    nothing(findings);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let mut findings = Vec::new();
+    for file in ["bin", "lib", "tests"].iter().flat_map(|folder| files(folder, "rs")) {
+        let tokens = tokens(&read(&file));
+        for (at, (line, text)) in tokens.iter().enumerate() {
+            let next = |n: usize| tokens.get(at + n).map_or("", |(_, text)| text.as_str());
+            if matches!(text.as_str(), "todo" | "unimplemented" | "dbg") && next(1) == "!" {
+                findings.push(format!("{file}:{line}: {text}!"));
+            }
+            if text == "#" && next(1) == "[" && next(2) == "ignore" {
+                findings.push(format!("{file}:{line}: an ignored test"));
+            }
+        }
+    }
+    nothing(findings);
+}
+
+#[test]
+fn every_test_file_is_part_of_the_suite() {
+    let suite = read("tests/all.rs");
+    let mut findings = Vec::new();
+    for file in files("tests", "rs").iter().filter(|file| file.matches('/').count() == 1 && *file != "tests/all.rs") {
+        let module = file.trim_start_matches("tests/").trim_end_matches(".rs");
+        if !suite.lines().any(|line| line.starts_with(&format!("mod {module};"))) {
+            findings.push(format!("{file}: tests/all.rs has no `mod {module};`"));
+        }
+    }
+    nothing(findings);
+}
+
+#[test]
+fn paths_in_the_docs_exist() {
+    let mut named = 0;
+    let mut findings = Vec::new();
+    for page in files("docs", "md").into_iter().chain(["README.md".to_owned(), "CHANGES.md".to_owned()]) {
+        for (number, line) in read(&page).lines().enumerate() {
+            // A path stands by itself: not behind another folder's name, nor with a wildcard or a placeholder.
+            for text in line.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-*{}~$<>…".contains(c))) {
+                let path = text.trim_end_matches('.');
+                let ours = ["bin/", "lib/", "man/", "tests/", "scripts/", "docs/"].iter().any(|folder| path.starts_with(folder));
+                if !ours || path.contains(|c| "*{}$<>…".contains(c)) {
+                    continue;
+                }
+                named += 1;
+                if !root().join(path).exists() {
+                    findings.push(format!("{page}:{}: {path} does not exist", number + 1));
+                }
+            }
+        }
+    }
+    nothing(findings);
+    assert!(named > 0, "no page names a path");
+}
+
+#[test]
+fn the_reader_of_source_knows_strings_comments_and_groups() {
+    let source = "use std::{io, fs::{self, File}};\n// std::net::x\nlet a = \"std::env::y\"; let b = r#\"dbg!(\"\"#; 'x: loop { break 'x }\nlet c = '\"'; crate::core::z();";
+    let found: Vec<String> = paths(&tokens(source)).into_iter().map(|(_, path)| path).collect();
+    for wanted in ["std::io::", "std::fs::self::", "std::fs::File::", "crate::core::z::"] {
+        assert!(found.iter().any(|path| path == wanted), "{wanted} is not in {found:?}");
+    }
+    for unwanted in ["std::net::", "std::env::", "dbg::"] {
+        assert!(!found.iter().any(|path| path.starts_with(unwanted)), "{unwanted} is in {found:?}");
+    }
+    assert!(names("a::now", "::now") && !names("now", "::now") && names("std::fs::link", "fs::link") && !names("unlink", "link"));
+    assert_eq!(tokens(source).last().map(|(line, _)| *line), Some(4));
+    assert_eq!(absolute("lib/core/a.rs", "super::super::store::x::"), "crate::store::x::");
+}
