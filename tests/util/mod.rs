@@ -1,0 +1,7 @@
+//! What the black-box tests share: a tree with everything that is hard, a way to compare trees, throwaway keys, and
+//! ways to run programs.
+
+pub(crate) mod gpg;
+pub(crate) mod run;
+pub(crate) mod snapshot;
+pub(crate) mod tree;
