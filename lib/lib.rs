@@ -6,8 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod core;
 pub mod format;
-// pub mod core;
 // pub mod store;
 // pub mod edge;
 // pub mod cli;

@@ -1,0 +1,269 @@
+//! Pack's assembler: members and index lines in, a band's objects out.
+//!
+//! Invariants:
+//! 1. A block is closed only at an entry border, at the first at which it has reached the block size.
+//! 2. An index holds the lines of exactly the entries in its block, and the lines that store nothing between them.
+//! 3. An index leaves after all of its block; a table of contents after the indexes it lists; TAIL last.
+//! 4. Blocks wait for what comes next before they close, so the last index of a run is known and can hold `#end`.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::format::band::{BandId, BandName};
+use crate::format::codec;
+use crate::format::head::{Head, Tail};
+use crate::format::listing::{End, Have, Header, VERSION};
+use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
+use crate::format::path::Path;
+use crate::format::time::Stamp;
+use crate::format::toc::{Earlier, Row, Toc};
+
+/// An index closes after so many lines.
+pub const MAX_LINES: u64 = 50_000;
+
+/// An index closes after so many bytes of text, so that the longest names there are stay within memory.
+pub const MAX_TEXT: usize = 16 << 20;
+
+/// A table of contents is written after so many indexes.
+pub const MAX_ROWS: usize = 4096;
+
+/// What the assembler has to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The band's name.
+    pub band: BandName,
+    /// The band's id.
+    pub id: BandId,
+    /// How the members are compressed.
+    pub compression: Compression,
+    /// A block closes when it has so many bytes.
+    pub block_size: u64,
+    /// A block over so many bytes is stored in parts of as many.
+    pub part_size: u64,
+    /// Number of the first index.
+    pub first: u32,
+    /// Number of the index before it, when a band is continued.
+    pub after: Option<u32>,
+    /// What the band holds already.
+    pub have: Have,
+    /// `#source`, `#partial` and the like, which stand in the first index.
+    pub headers: Vec<Header>,
+}
+
+/// A compressed member and the lines of its entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Compressed; empty if its entries store nothing.
+    pub bytes: Vec<u8>,
+    /// Lines of the index, each with its newline.
+    pub lines: Vec<u8>,
+    /// How many lines.
+    pub entries: u64,
+    /// How many of them are files.
+    pub files: u64,
+    /// Bytes of these files in the source.
+    pub source_bytes: u64,
+    /// First and last path of the lines.
+    pub span: Option<(Path, Path)>,
+    /// False if the entry that it ends with goes on in the next member.
+    pub border: bool,
+}
+
+/// What is counted at the end of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish {
+    /// The listing's counts.
+    pub end: End,
+    /// What pack could not store.
+    pub skipped: u64,
+    /// The clock.
+    pub finished: Stamp,
+}
+
+/// Why a band cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// Compression of an index failed.
+    #[error("cannot compress an index")]
+    Compress(#[from] io::Error),
+    /// Nine digits are used up.
+    #[error("the band has more blocks than nine digits can number: use a larger --block-size")]
+    TooMany,
+}
+
+/// The machine: `handle_head` for a new band, `handle_member` in canonical order, `finish`; `poll_object` after each until it gives none.
+#[derive(Debug)]
+pub struct Assembler {
+    config: Config,
+    out: VecDeque<(ObjectName, Vec<u8>)>,
+    number: u32,
+    after: Option<u32>,
+    /// The open block's bytes that are not yet in a part.
+    block: Vec<u8>,
+    parts: u32,
+    /// Whether the open block's last entry is complete.
+    border: bool,
+    lines: Vec<u8>,
+    count: u64,
+    span: Option<(Path, Path)>,
+    rows: Vec<Row>,
+    tocs: Vec<Earlier>,
+    have: Have,
+}
+
+impl Assembler {
+    /// A machine for one run.
+    pub fn new(config: Config) -> Assembler {
+        Assembler {
+            out: VecDeque::new(),
+            number: config.first,
+            after: config.after,
+            block: Vec::new(),
+            parts: 0,
+            border: true,
+            lines: Vec::new(),
+            count: 0,
+            span: None,
+            rows: Vec::new(),
+            tocs: Vec::new(),
+            have: config.have,
+            config,
+        }
+    }
+
+    /// A new band: its HEAD and notes leave before all else.
+    pub fn handle_head(&mut self, head: &Head, notes: &[(&'static str, &'static [u8])]) {
+        self.emit(Object::Head, head.to_string().into_bytes());
+        for (name, bytes) in notes {
+            self.emit(Object::Note(name), bytes.to_vec());
+        }
+    }
+
+    /// Takes the next member.
+    pub fn handle_member(&mut self, member: Member) -> Result<(), AssembleError> {
+        let full = self.size() >= self.config.block_size
+            || self.count + member.entries > MAX_LINES
+            || self.lines.len() + member.lines.len() > MAX_TEXT;
+        if self.border && self.count > 0 && full {
+            self.close(None)?;
+        }
+        self.block.extend_from_slice(&member.bytes);
+        while self.block.len() as u64 > self.config.part_size {
+            let rest = self.block.split_off(self.config.part_size as usize);
+            let part = std::mem::replace(&mut self.block, rest);
+            self.emit(Object::Part(self.number, self.config.compression, self.parts), part);
+            self.parts += 1;
+        }
+        self.border = member.border;
+        self.lines.extend_from_slice(&member.lines);
+        self.count += member.entries;
+        if let Some((first, last)) = member.span {
+            let first = self.span.take().map_or(first, |(first, _)| first);
+            self.span = Some((first, last));
+        }
+        self.have.entries += member.entries;
+        self.have.files += member.files;
+        self.have.bytes += member.source_bytes;
+        Ok(())
+    }
+
+    /// All members have come.
+    pub fn finish(&mut self, finish: Finish) -> Result<Tail, AssembleError> {
+        let last = self.number;
+        let entries = self.have.entries;
+        self.close(Some(End { entries, ..finish.end }))?;
+        self.write_toc(true)?;
+        let tail = Tail {
+            band: self.config.band.clone(),
+            id: self.config.id,
+            finished: finish.finished,
+            last,
+            toc: last,
+            entries,
+            files: self.have.files,
+            bytes: self.have.bytes,
+            skipped: finish.skipped + finish.end.unreadable,
+        };
+        self.emit(Object::Tail, tail.to_string().into_bytes());
+        Ok(tail)
+    }
+
+    /// The next object, in the order in which they are to be stored.
+    pub fn poll_object(&mut self) -> Option<(ObjectName, Vec<u8>)> {
+        self.out.pop_front()
+    }
+
+    fn size(&self) -> u64 {
+        u64::from(self.parts) * self.config.part_size + self.block.len() as u64
+    }
+
+    fn emit(&mut self, object: Object, bytes: Vec<u8>) {
+        self.out.push_back((ObjectName::plain(object), bytes));
+    }
+
+    /// Closes the open block and its index; with `end`, the run's last.
+    fn close(&mut self, end: Option<End>) -> Result<(), AssembleError> {
+        let number = self.number;
+        if number > MAX_NUMBER {
+            return Err(AssembleError::TooMany);
+        }
+        let block = std::mem::take(&mut self.block);
+        let mut parts = std::mem::take(&mut self.parts);
+        if parts > 0 {
+            if !block.is_empty() {
+                self.emit(Object::Part(number, self.config.compression, parts), block);
+                parts += 1;
+            }
+        } else if !block.is_empty() {
+            self.emit(Object::Block(number, self.config.compression), block);
+            parts = 1;
+        }
+        let index = self.index_text(number, end);
+        self.emit(Object::Index(number), codec::gzip(&index)?);
+        self.rows.push(Row { number, span: self.span.take(), parts });
+        self.lines.clear();
+        self.count = 0;
+        self.after = Some(number);
+        self.number += 1;
+        if self.rows.len() >= MAX_ROWS && end.is_none() {
+            self.write_toc(false)?;
+        }
+        Ok(())
+    }
+
+    fn index_text(&self, number: u32, end: Option<End>) -> Vec<u8> {
+        let mut text = String::new();
+        let mut line = |header: &dyn std::fmt::Display| text += &format!("{header}\n");
+        if number == 0 {
+            line(&Header::Mtree);
+            line(&Header::Version(VERSION));
+        }
+        line(&Header::Index(self.config.id, number, self.after));
+        if number == self.config.first {
+            self.config.headers.iter().for_each(|header| line(header));
+        }
+        let mut text = text.into_bytes();
+        text.extend_from_slice(&self.lines);
+        if let Some(end) = end {
+            text.extend_from_slice(format!("{end}\n").as_bytes());
+        }
+        text
+    }
+
+    fn write_toc(&mut self, last: bool) -> Result<(), AssembleError> {
+        let toc = Toc {
+            id: self.config.id,
+            rows: std::mem::take(&mut self.rows),
+            earlier: if last { self.tocs.clone() } else { Vec::new() },
+        };
+        if let Some(number) = toc.number() {
+            self.emit(Object::Toc(number), codec::gzip(toc.to_string().as_bytes())?);
+            let first = toc.rows.into_iter().find_map(|row| row.span).map(|(first, _)| first);
+            self.tocs.push(Earlier { number, first });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

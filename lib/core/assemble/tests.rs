@@ -1,0 +1,176 @@
+//! Where blocks, parts, indexes and tables begin and end.
+
+use std::io::Read;
+
+use super::*;
+
+const ID: &str = "00112233445566778899aabbccddeeff";
+
+fn config(block_size: u64, part_size: u64) -> Config {
+    Config {
+        band: "20261101T020000Z".parse().unwrap(),
+        id: ID.parse().unwrap(),
+        compression: Compression::Gzip,
+        block_size,
+        part_size,
+        first: 0,
+        after: None,
+        have: Have::default(),
+        headers: vec![Header::Source(b"h".to_vec(), b"/d".to_vec())],
+    }
+}
+
+fn member(name: &str, len: usize, border: bool) -> Member {
+    let path = Path::from_raw(name.as_bytes());
+    let lines = if border { format!("{path} line\n").into_bytes() } else { Vec::new() };
+    let entries = border.into();
+    Member {
+        bytes: name.bytes().cycle().take(len).collect(),
+        lines,
+        entries,
+        files: entries,
+        source_bytes: entries * 10,
+        span: border.then(|| (path.clone(), path)),
+        border,
+    }
+}
+
+fn finish() -> Finish {
+    let end = End { entries: 99, excluded: 2, unreadable: 1 };
+    Finish { end, skipped: 3, finished: Stamp::parse("20261101T020009Z").unwrap() }
+}
+
+fn run(config: Config, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {
+    let mut machine = Assembler::new(config);
+    members.into_iter().for_each(|member| machine.handle_member(member).unwrap());
+    machine.finish(finish()).unwrap();
+    std::iter::from_fn(|| machine.poll_object()).map(|(name, bytes)| (name.to_string(), bytes)).collect()
+}
+
+fn names(objects: &[(String, Vec<u8>)]) -> Vec<String> {
+    objects
+        .iter()
+        .map(|(name, bytes)| {
+            format!(
+                "{}:{}",
+                name.replace("00000/00000000", ""),
+                if name.contains("gz") && name.contains("tar") { bytes.len() } else { 0 }
+            )
+        })
+        .collect()
+}
+
+fn text(objects: &[(String, Vec<u8>)], name: &str) -> String {
+    let (_, bytes) = objects.iter().find(|(known, _)| known == name).unwrap();
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn blocks_close_at_the_first_border_past_their_size() {
+    let objects = run(
+        config(10, 100),
+        vec![member("a", 6, true), member("b", 6, true), member("c", 9, true), member("d", 1, true), member("e", 1, true)],
+    );
+    assert_eq!(
+        names(&objects),
+        ["0.tar.gz:12", "0.mtree.gz:0", "1.tar.gz:10", "1.mtree.gz:0", "2.tar.gz:1", "2.mtree.gz:0", "2.toc.gz:0", "TAIL:0"]
+    );
+    assert_eq!(
+        text(&objects, "00000/000000000.mtree.gz"),
+        format!("#mtree\n#dura listing 1\n#index {ID} 000000000 after -\n#source h /d\n./a line\n./b line\n")
+    );
+    assert_eq!(
+        text(&objects, "00000/000000001.mtree.gz"),
+        format!("#index {ID} 000000001 after 000000000\n./c line\n./d line\n")
+    );
+    assert_eq!(
+        text(&objects, "00000/000000002.mtree.gz"),
+        format!("#index {ID} 000000002 after 000000001\n./e line\n#end entries=5 excluded=2 unreadable=1\n")
+    );
+    assert_eq!(
+        text(&objects, "00000/000000002.toc.gz"),
+        format!("#toc {ID} 000000002\n000000000 ./a ./b 1\n000000001 ./c ./d 1\n000000002 ./e ./e 1\n")
+    );
+    let tail = Tail::parse(&objects.last().unwrap().1).unwrap();
+    assert_eq!((tail.last, tail.toc, tail.entries, tail.files, tail.bytes, tail.skipped), (2, 2, 5, 5, 50, 4));
+}
+
+#[test]
+fn an_entry_is_never_split_over_blocks_but_over_parts() {
+    let objects =
+        run(config(10, 16), vec![member("a", 15, false), member("a", 15, false), member("a", 15, true), member("b", 1, true)]);
+    assert_eq!(
+        names(&objects),
+        [
+            "0.tar.gz.000000:16",
+            "0.tar.gz.000001:16",
+            "0.tar.gz.000002:13",
+            "0.mtree.gz:0",
+            "1.tar.gz:1",
+            "1.mtree.gz:0",
+            "1.toc.gz:0",
+            "TAIL:0"
+        ]
+    );
+    let whole = [15, 16, 17, 32, 33].map(|len| {
+        let names = names(&run(config(100, 16), vec![member("a", len, true)]));
+        names.iter().filter(|name| name.contains("tar")).map(|name| name.replace("0.tar.gz", "")).collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(whole, [":15", ":16", ".000000:16 .000001:1", ".000000:16 .000001:16", ".000000:16 .000001:16 .000002:1"]);
+}
+
+#[test]
+fn a_run_has_always_an_index() {
+    let objects = run(config(10, 100), vec![]);
+    assert_eq!(names(&objects), ["0.mtree.gz:0", "0.toc.gz:0", "TAIL:0"]);
+    assert_eq!(text(&objects, "00000/000000000.toc.gz"), format!("#toc {ID} 000000000\n000000000 - - 0\n"));
+    let mut nothing_stored = member("gone", 0, true);
+    nothing_stored.files = 0;
+    assert_eq!(names(&run(config(10, 100), vec![nothing_stored])), ["0.mtree.gz:0", "0.toc.gz:0", "TAIL:0"]);
+}
+
+#[test]
+fn an_index_holds_no_more_lines_than_it_may() {
+    let many = |name: &str, entries| Member { entries, ..member(name, 1, true) };
+    let objects = run(config(1000, 1000), vec![many("a", MAX_LINES - 1), many("b", 1), many("c", 1), many("d", MAX_LINES)]);
+    let blocks: Vec<String> = names(&objects).into_iter().filter(|name| name.contains("tar")).collect();
+    assert_eq!(blocks, ["0.tar.gz:2", "1.tar.gz:1", "2.tar.gz:1"]);
+    let long = |name: &str| Member { lines: vec![b'x'; MAX_TEXT / 2 + 1], ..member(name, 1, true) };
+    let objects = run(config(1000, 1000), vec![long("a"), long("b")]);
+    assert_eq!(names(&objects).iter().filter(|name| name.contains("mtree")).count(), 2);
+}
+
+#[test]
+fn tables_follow_4096_indexes_and_the_last_lists_the_others() {
+    let members = (0..MAX_ROWS + 2).map(|i| member(&format!("{i:06}"), 1, true)).collect();
+    let objects = run(config(1, 10), members);
+    let tocs: Vec<&String> = objects.iter().map(|(name, _)| name).filter(|name| name.contains("toc")).collect();
+    assert_eq!(tocs, ["00000/000004095.toc.gz", "00000/000004097.toc.gz"]);
+    assert_eq!(text(&objects, "00000/000004095.toc.gz").lines().count(), 1 + MAX_ROWS);
+    assert_eq!(
+        text(&objects, "00000/000004097.toc.gz"),
+        format!("#toc {ID} 000004097\n000004096 ./004096 ./004096 1\n000004097 ./004097 ./004097 1\ntoc 000004095 ./000000\n")
+    );
+}
+
+#[test]
+fn a_continuation_counts_on() {
+    let have = Have { entries: 100, files: 90, bytes: 1000 };
+    let objects = run(Config { first: 7, after: Some(4), have, ..config(10, 100) }, vec![member("x", 1, true)]);
+    assert_eq!(
+        text(&objects, "00000/000000007.mtree.gz"),
+        format!("#index {ID} 000000007 after 000000004\n#source h /d\n./x line\n#end entries=101 excluded=2 unreadable=1\n")
+    );
+    let tail = Tail::parse(&objects.last().unwrap().1).unwrap();
+    assert_eq!((tail.last, tail.entries, tail.files, tail.bytes), (7, 101, 91, 1010));
+}
+
+#[test]
+fn numbers_end_at_nine_digits() {
+    let mut machine = Assembler::new(Config { first: MAX_NUMBER, ..config(1, 10) });
+    machine.handle_member(member("a", 1, true)).unwrap();
+    machine.handle_member(member("b", 1, true)).unwrap();
+    assert!(matches!(machine.finish(finish()), Err(AssembleError::TooMany)));
+}

@@ -1,0 +1,83 @@
+//! Seal's groups: which objects share a checksum list, and what it is called.
+
+use std::collections::HashMap;
+
+use crate::format::band::{BandId, BandName};
+use crate::format::group::{List, Member};
+use crate::format::object::{Object, ObjectName};
+
+/// The machine: `handle_object` for each object as stored, in stream order, then `finish` before TAIL. Each gives the list
+/// that is then complete, if one is.
+#[derive(Debug)]
+pub struct Groups {
+    band: BandName,
+    id: BandId,
+    slots: usize,
+    members: Vec<Member>,
+    /// How many groups of the number that came last there are, so that the next has a name of its own.
+    counters: HashMap<u32, u32>,
+}
+
+impl Groups {
+    /// Groups of `slots` objects.
+    pub fn new(band: BandName, id: BandId, slots: usize) -> Groups {
+        Groups { band, id, slots: slots.max(1), members: Vec::new(), counters: HashMap::new() }
+    }
+
+    /// Takes an object; lists, parity, signatures and TAIL are in no group.
+    pub fn handle_object(&mut self, member: Member) -> Option<(ObjectName, List)> {
+        if !member.name.is_grouped() {
+            return None;
+        }
+        self.members.push(member);
+        if self.members.len() == self.slots { self.finish() } else { None }
+    }
+
+    /// Closes the last group.
+    pub fn finish(&mut self) -> Option<(ObjectName, List)> {
+        let number = self.members.first()?.name.number()?;
+        // Numbers rise, so counters of other numbers are never asked for again.
+        self.counters.retain(|known, _| *known == number);
+        let counter = self.counters.entry(number).or_default();
+        let name = (number, *counter);
+        *counter += 1;
+        let list = List {
+            band: self.band.clone(),
+            id: self.id,
+            name,
+            slots: self.slots,
+            parity: 0,
+            members: std::mem::take(&mut self.members),
+        };
+        Some((ObjectName::plain(Object::List(name.0, name.1)), list))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(slots: usize, names: &[&str]) -> Vec<(String, usize)> {
+        let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots);
+        let mut lists = Vec::new();
+        for name in names {
+            lists.extend(groups.handle_object(Member::of(ObjectName::parse(name).unwrap(), b"")));
+        }
+        lists.extend(groups.finish());
+        lists.into_iter().map(|(name, list)| (name.to_string(), list.members.len())).collect()
+    }
+
+    #[test]
+    fn groups_are_named_by_their_first_object() {
+        let parts: Vec<String> = (0..5).map(|i| format!("00000/000000001.tar.gz.{i:06}")).collect();
+        let mut names = vec!["HEAD", "recover.sh", "00000/000000000.tar.gz", "00000/000000000.mtree.gz"];
+        names.extend(parts.iter().map(String::as_str));
+        names.extend(["00000/000000001.mtree.gz", "TAIL"]);
+        let lists = run(2, &names);
+        let list = |name: &str, len| (format!("00000/00000000{name}.sha256"), len);
+        assert_eq!(lists, [list("0-0", 2), list("0-1", 2), list("1-0", 2), list("1-1", 2), list("1-2", 2)]);
+        assert_eq!(run(32, &names), [list("0-0", 10)]);
+        assert_eq!(run(32, &["TAIL", "00000/000000000-0.sha256"]), []);
+        assert_eq!(run(4, &names), [list("0-0", 4), list("1-0", 4), list("1-1", 2)]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The decisions, as machines without I/O: they take events and return effects, so they are tested as tables.
+
+pub mod assemble;
+pub mod groups;
+pub mod links;
+pub mod planner;
+pub mod schedule;

@@ -1,0 +1,170 @@
+//! Pack's plan: which entries of a listing make a member together.
+//!
+//! The plan goes by the sizes in the listing, so the same listing always gives the same members, however fast the files can
+//! be read.
+
+use std::collections::VecDeque;
+
+use crate::format::entry::{Entry, Inode, Kind, State};
+use crate::format::tarball::{BLOCK, padding};
+use crate::format::time::Time;
+
+/// A member is closed at the first entry border after so many bytes of tar; a file over it has members of its own.
+pub const MEMBER: u64 = 1 << 20;
+
+/// Entries that store nothing (deleted, or kept in an older block) close a member by their count.
+const MAX_ENTRIES: usize = 4096;
+
+/// What is to be read and compressed as a piece.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Job {
+    /// These entries make one member.
+    Member(Vec<Entry>),
+    /// This file is read in pieces of [`MEMBER`] bytes.
+    Big(Entry),
+}
+
+/// The machine: `handle_entry` for each, then `finish`; `poll_job` after each of them until it gives none.
+#[derive(Debug, Default)]
+pub struct Planner {
+    jobs: VecDeque<Job>,
+    member: Vec<Entry>,
+    bytes: u64,
+}
+
+impl Planner {
+    /// An empty plan.
+    pub fn new() -> Planner {
+        Planner::default()
+    }
+
+    /// Takes the next entry of the listing; what is not backed up now is dropped.
+    pub fn handle_entry(&mut self, entry: Entry) {
+        if matches!(entry.state, State::Excluded | State::Unreadable) {
+            return;
+        }
+        let data = match (entry.kind, &entry.hard, &entry.within) {
+            (Kind::File, None, None) => entry.size.unwrap_or(0),
+            _ => 0,
+        };
+        if data > MEMBER {
+            self.close();
+            self.jobs.push_back(Job::Big(entry));
+            return;
+        }
+        self.bytes += BLOCK as u64 + data + padding(data) as u64;
+        self.member.push(entry);
+        if self.bytes >= MEMBER || self.member.len() >= MAX_ENTRIES {
+            self.close();
+        }
+    }
+
+    /// The listing is at its end.
+    pub fn finish(&mut self) {
+        self.close();
+    }
+
+    /// The next job that is complete.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    fn close(&mut self) {
+        self.bytes = 0;
+        if !self.member.is_empty() {
+            self.jobs.push_back(Job::Member(std::mem::take(&mut self.member)));
+        }
+    }
+}
+
+/// What `fstat` says of an open file, as far as it shows that the file was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time.
+    pub time: Time,
+    /// Change time.
+    pub ctime: Time,
+    /// Device and inode.
+    pub inode: Inode,
+}
+
+/// The `c:` that a file's line may carry: its change time, if the same before the first and after the last byte, and at least 2 s before the
+/// file was opened. A younger time may stay the same when the file is changed again, because clocks tick slower than that.
+pub fn settled_ctime(before: &Seen, after: &Seen, opened: Time) -> Option<Time> {
+    let old_enough = Time { sec: before.ctime.sec.saturating_add(2), nsec: before.ctime.nsec } <= opened;
+    (before == after && old_enough).then_some(before.ctime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::entry::{Meta, Within};
+    use crate::format::path::Path;
+
+    fn entry(name: &str, kind: Kind, size: u64) -> Entry {
+        let meta = Meta { mode: 0o644, uid: 0, gid: 0, time: Time { sec: 0, nsec: 0 } };
+        let mut entry = Entry::new(Path::from_raw(name.as_bytes()), kind, State::Present(meta));
+        entry.size = (kind == Kind::File).then_some(size);
+        entry
+    }
+
+    /// Member jobs as `name,name`, big ones as `!name`.
+    fn plan(entries: impl IntoIterator<Item = Entry>) -> Vec<String> {
+        let mut planner = Planner::new();
+        let mut jobs = Vec::new();
+        let name = |entry: &Entry| String::from_utf8(entry.path.raw()).unwrap();
+        let mut drain = |planner: &mut Planner| {
+            while let Some(job) = planner.poll_job() {
+                jobs.push(match job {
+                    Job::Member(entries) => entries.iter().map(name).collect::<Vec<_>>().join(","),
+                    Job::Big(entry) => format!("!{}", name(&entry)),
+                });
+            }
+        };
+        for entry in entries {
+            planner.handle_entry(entry);
+            drain(&mut planner);
+        }
+        planner.finish();
+        drain(&mut planner);
+        jobs
+    }
+
+    #[test]
+    fn members_close_after_a_mebibyte() {
+        let file = |name, size| entry(name, Kind::File, size);
+        assert_eq!(plan([]), Vec::<String>::new());
+        assert_eq!(plan([file("a", 1), file("b", MEMBER), file("c", 1)]), ["a,b", "c"]);
+        assert_eq!(plan([file("a", 1), file("b", MEMBER + 1), file("c", 1)]), ["a", "!b", "c"]);
+        assert_eq!(plan([file("a", MEMBER - 1024), file("b", 0), file("c", 0)]), ["a,b", "c"]);
+        let many: Vec<Entry> = (0..2100).map(|i| entry(&format!("{i:04}"), Kind::Dir, 0)).collect();
+        assert_eq!(plan(many).iter().map(|job| job.split(',').count()).collect::<Vec<_>>(), [2048, 52]);
+    }
+
+    #[test]
+    fn what_stores_nothing_counts_as_nothing() {
+        let mut hard = entry("h", Kind::File, MEMBER * 9);
+        hard.hard = Some(Path::from_raw(b"a"));
+        let mut kept = entry("k", Kind::File, MEMBER * 9);
+        kept.within = Some(Within { tier: 0, block: 0 });
+        let mut excluded = entry("x", Kind::Dir, 0);
+        excluded.state = State::Excluded;
+        let mut deleted = entry("z", Kind::Dir, 0);
+        deleted.state = State::Deleted;
+        assert_eq!(plan([hard, kept, excluded, deleted]), ["h,k,z"]);
+    }
+
+    #[test]
+    fn ctime_is_told_only_when_it_is_settled() {
+        let at = |sec, nsec| Time { sec, nsec };
+        let seen = Seen { size: 5, time: at(10, 0), ctime: at(10, 500), inode: Inode { dev: 1, ino: 2 } };
+        assert_eq!(settled_ctime(&seen, &seen, at(12, 500)), Some(at(10, 500)));
+        assert_eq!(settled_ctime(&seen, &seen, at(12, 499)), None);
+        assert_eq!(settled_ctime(&seen, &seen, at(5, 0)), None);
+        for after in [Seen { size: 6, ..seen }, Seen { time: at(11, 0), ..seen }, Seen { ctime: at(11, 0), ..seen }] {
+            assert_eq!(settled_ctime(&seen, &after, at(99, 0)), None);
+        }
+    }
+}
