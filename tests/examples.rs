@@ -1,0 +1,128 @@
+//! The commands in the man pages and in README.md, run as they stand there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::util::gpg::{KEY, OTHER, home};
+use super::util::run::{Done, dura, scratch};
+use super::util::snapshot::{EXACT, assert_same, take};
+
+/// The band that the pages speak of.
+const BAND: &str = "20261101T020000Z";
+
+/// A computer of one's own: a home directory, a place for backups, and a place for what is temporary.
+struct Sandbox {
+    dir: PathBuf,
+}
+
+impl Sandbox {
+    fn new() -> Sandbox {
+        let dir = scratch("examples");
+        for folder in ["home/node_modules", "home/films", "backup", "tmp"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        for (name, text) in
+            [("report.txt", "all is well\n"), ("films/a.iso", "moving\n"), ("node_modules/x", "x\n"), ("a[b] *?", "odd\n")]
+        {
+            fs::write(dir.join("home").join(name), text).unwrap();
+        }
+        fs::set_permissions(dir.join("home/report.txt"), fs::Permissions::from_mode(0o640)).unwrap();
+        Sandbox { dir }
+    }
+
+    /// Runs a script with the places and keys of this computer in place of those of the pages.
+    fn run(&self, script: &str) -> Done {
+        let at = |name: &str| self.dir.join(name).to_str().unwrap().to_owned();
+        let script = script
+            .replace("/mnt/backup", &at("backup"))
+            .replace("/var/tmp/", &format!("{}/", at("tmp")))
+            .replace("/tmp/out", &at("out"))
+            .replace(" /tmp/", &format!(" {}/", at("tmp")))
+            .replace("=/tmp/", &format!("={}/", at("tmp")))
+            .replace("me@example.org", KEY)
+            .replace("safe@example.org", OTHER);
+        let script = format!("set -e\nless() {{ cat; }}\nbase64() {{ od -An -tx1; }}\n{script}");
+        home().with(dura(&script).var("HOME", self.dir.join("home")).dir(&self.dir.join("home"))).ok()
+    }
+
+    fn bands(&self) -> usize {
+        fs::read_dir(self.dir.join("backup")).unwrap().count()
+    }
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name)).unwrap()
+}
+
+/// The commands of a section or subsection: what stands in literal displays and in lines displayed alone.
+fn commands(page: &str, heading: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    while let Some(line) = lines.next() {
+        if line.starts_with(".Sh ") || (line.starts_with(".Ss ") && heading.starts_with(".Ss ")) {
+            break;
+        } else if let Some(alone) = line.strip_prefix(".Dl ") {
+            found.push(alone.replace("\\e", "\\"));
+        } else if line.starts_with(".Bd -literal") {
+            let block: Vec<String> =
+                lines.by_ref().take_while(|line| *line != ".Ed").map(|line| line.replace("\\e", "\\")).collect();
+            found.push(block.join("\n"));
+        }
+    }
+    assert!(!found.is_empty(), "no commands below {heading}");
+    found
+}
+
+#[test]
+fn examples_of_the_programs_run() {
+    for (name, bands) in [("dura-scan.1", 1), ("dura-pack.1", 2), ("dura-seal.1", 2), ("dura-push.1", 2)] {
+        let sandbox = Sandbox::new();
+        for script in commands(&page(name), ".Sh EXAMPLES") {
+            // Bands are named by the second, and these come faster.
+            let script = script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox)));
+            sandbox.run(&script);
+        }
+        assert_eq!(sandbox.bands(), bands, "{name}");
+    }
+}
+
+/// A name that no band has yet.
+fn next_band(sandbox: &Sandbox) -> String {
+    format!("202611{:02}T020000Z", 1 + sandbox.bands())
+}
+
+#[test]
+fn examples_of_the_overview_run() {
+    let sandbox = Sandbox::new();
+    for heading in [".Ss The pipeline", ".Sh EXAMPLES"] {
+        for script in commands(&page("dura.7"), heading) {
+            sandbox.run(&script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox))));
+        }
+    }
+    assert_eq!(sandbox.bands(), 4);
+}
+
+#[test]
+fn the_worked_recovery_brings_everything_back() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&format!("dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"));
+    let blocks = commands(&page("dura.7"), ".Ss Recovery by hand");
+
+    let script = blocks.iter().find(|block| block.contains("recover.sh")).unwrap();
+    sandbox.run(script);
+    let before = take(&sandbox.dir.join("home"));
+    assert_same("recover.sh", &before, &take(&sandbox.dir.join("out")), EXACT);
+    fs::remove_dir_all(sandbox.dir.join("out")).unwrap();
+
+    let typed: Vec<&String> =
+        blocks.iter().filter(|block| !block.contains("recover.sh") && !block.contains("--import")).collect();
+    assert!(typed.len() >= 6, "{typed:?}");
+    let typed: Vec<String> = typed.iter().map(|block| block.to_string()).collect();
+    let (compare, others) = typed.split_last().unwrap();
+    let done = sandbox.run(&others.join("\n"));
+    assert!(done.text().contains("./report.txt"), "{}", done.report());
+    assert_same("by hand", &before, &take(&sandbox.dir.join("out")), EXACT);
+    let done = sandbox.run(&format!("cd /mnt/backup/{BAND}\n{compare}"));
+    assert_eq!(done.text(), "", "mtree found differences");
+}

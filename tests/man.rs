@@ -1,0 +1,243 @@
+//! The man pages against the programs: same options in the same order, exit statuses, environment, checksums of the notes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+/// What the notes' checksums stand for: these files of `lib/notes`.
+const NOTES: [&str; 2] = ["RECOVER.txt", "recover.sh"];
+
+/// The environment that each program heeds.
+const ENVIRONMENT: [(&str, &[&str]); 4] = [
+    ("dura-scan", &["DURA_EVENTS"]),
+    ("dura-pack", &["DURA_EVENTS", "SOURCE_DATE_EPOCH"]),
+    ("dura-seal", &["DURA_EVENTS", "GNUPGHOME"]),
+    ("dura-push", &["DURA_EVENTS"]),
+];
+
+/// The sections of a program's page, in their order.
+const SECTIONS: [&str; 8] =
+    ["NAME", "SYNOPSIS", "DESCRIPTION", "ENVIRONMENT", "EXIT STATUS", "EXAMPLES", "DIAGNOSTICS", "SEE ALSO"];
+
+/// An option as clap or a page has it.
+#[derive(Debug, PartialEq)]
+struct Opt {
+    short: Option<char>,
+    long: Option<String>,
+    value: bool,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn command(program: &str) -> clap::Command {
+    match program {
+        "dura-scan" => dura::cli::scan::command(),
+        "dura-pack" => dura::cli::pack::command(),
+        "dura-seal" => dura::cli::seal::command(),
+        "dura-push" => dura::cli::push::command(),
+        _ => panic!("{program}: this test does not know where its command() is"),
+    }
+}
+
+/// The programs that Cargo.toml names.
+fn programs() -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let found: Vec<String> = manifest
+        .split("[[bin]]")
+        .skip(1)
+        .map(|bin| bin.split('"').nth(1).unwrap_or_else(|| panic!("a [[bin]] without a name")).to_owned())
+        .collect();
+    assert!(!found.is_empty(), "Cargo.toml names no program");
+    found
+}
+
+fn page(name: &str) -> String {
+    let path = root().join("man").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn program_page(program: &str) -> String {
+    page(&format!("{program}.1"))
+}
+
+/// The lines of one section.
+fn section<'a>(page: &'a str, title: &str) -> Vec<&'a str> {
+    let heading = format!(".Sh {title}");
+    let lines: Vec<&str> =
+        page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with(".Sh ")).collect();
+    assert!(!lines.is_empty(), "the section {title} is missing or empty");
+    lines
+}
+
+/// The items `.It MACRO VALUE` of a section.
+fn items(page: &str, title: &str, macro_name: &str) -> Vec<String> {
+    let start = format!(".It {macro_name}");
+    section(page, title).iter().filter_map(|line| line.strip_prefix(&start)).map(|rest| rest.trim().to_owned()).collect()
+}
+
+/// The options that a page describes, such as `.It Fl C Ar dir , Fl -directory Ar dir`.
+fn page_options(page: &str) -> Vec<Opt> {
+    let described = section(page, "DESCRIPTION");
+    let list = described.iter().skip_while(|line| **line != "The options are as follows:");
+    list.filter_map(|line| line.strip_prefix(".It "))
+        .filter(|item| item.starts_with("Fl "))
+        .map(|item| {
+            let words: Vec<&str> = item.split(' ').collect();
+            let names: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "Fl").map(|pair| pair[1]).collect();
+            Opt {
+                short: names.iter().find(|name| !name.starts_with('-')).and_then(|name| name.chars().next()),
+                long: names.iter().find_map(|name| name.strip_prefix('-')).map(str::to_owned),
+                value: words.contains(&"Ar"),
+            }
+        })
+        .collect()
+}
+
+fn clap_options(program: &str) -> Vec<Opt> {
+    let mut command = command(program);
+    command.build();
+    command
+        .get_arguments()
+        .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+        .map(|arg| Opt {
+            short: arg.get_short(),
+            long: arg.get_long().map(str::to_owned),
+            value: arg.get_action().takes_values(),
+        })
+        .collect()
+}
+
+#[test]
+fn options_are_those_of_the_programs_in_their_order() {
+    for program in programs() {
+        let (page, clap) = (page_options(&program_page(&program)), clap_options(&program));
+        assert!(page.len() > 2, "man/{program}.1: only {page:?} were found");
+        assert_eq!(page, clap, "man/{program}.1 (left) and lib/cli (right) differ");
+    }
+}
+
+#[test]
+fn the_synopsis_holds_every_option_and_operand() {
+    for program in programs() {
+        let page = program_page(&program);
+        let synopsis = section(&page, "SYNOPSIS");
+        let words: Vec<&str> = synopsis.iter().flat_map(|line| line.split(' ')).collect();
+        let flags: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "Fl").map(|pair| pair[1]).collect();
+        for option in clap_options(&program) {
+            if matches!(option.long.as_deref(), Some("help" | "version")) {
+                continue;
+            }
+            let short = option.short.is_some_and(|c| flags.iter().any(|flag| !flag.starts_with('-') && flag.contains(c)));
+            let long = option.long.as_ref().is_some_and(|name| flags.contains(&format!("-{name}").as_str()));
+            assert!(short || long, "man/{program}.1: the synopsis lacks {option:?}");
+        }
+        for operand in command(&program).get_positionals() {
+            let name = operand.get_value_names().unwrap_or_default().join(" ").to_lowercase();
+            assert!(
+                synopsis.iter().any(|line| line.contains(&format!(".Ar {name}"))),
+                "man/{program}.1: the synopsis lacks {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sections_stand_in_their_order() {
+    for program in programs() {
+        let page = program_page(&program);
+        let found: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".Sh ")).collect();
+        assert_eq!(found, SECTIONS, "man/{program}.1");
+        assert!(page.contains(&format!(".Dt {} 1\n", program.to_uppercase())), "man/{program}.1: .Dt names another page");
+    }
+}
+
+#[test]
+fn exit_statuses_are_all_told() {
+    for name in programs().iter().map(|program| format!("{program}.1")).chain(["dura.7".to_owned()]) {
+        assert_eq!(items(&page(&name), "EXIT STATUS", ""), ["0", "1", "2"], "man/{name}");
+    }
+}
+
+/// The names of the variables that the library asks the environment for.
+fn asked_for() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![root().join("lib")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                for call in ["env::var(\"", "env::var_os(\"", "var_os(\"", ".env(\""] {
+                    found.extend(source.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_environment_is_told() {
+    let overview = items(&page("dura.7"), "ENVIRONMENT", "Ev");
+    let mut told = BTreeSet::new();
+    for program in programs() {
+        let (_, wanted) = ENVIRONMENT.iter().find(|(name, _)| *name == program).unwrap_or_else(|| panic!("{program}: no list"));
+        assert!(!wanted.is_empty());
+        assert_eq!(items(&program_page(&program), "ENVIRONMENT", "Ev"), *wanted, "man/{program}.1");
+        told.extend(wanted.iter().copied());
+    }
+    assert_eq!(overview.iter().map(String::as_str).collect::<BTreeSet<_>>(), told, "man/dura.7");
+    // Those that are no one's business: the language of messages, and what shells and terminals set.
+    let silent = ["COLUMNS", "HOME", "LANG", "LANGUAGE", "LC_ALL", "PATH", "TERM", "TMPDIR", "TZ"];
+    for name in asked_for() {
+        assert!(told.contains(name.as_str()) || silent.contains(&name.as_str()), "{name} is heeded and in no man page");
+    }
+}
+
+#[test]
+fn every_page_is_of_a_program_or_known() {
+    let programs = programs();
+    let mut seen = 0;
+    for path in fs::read_dir(root().join("man")).unwrap().map(|item| item.unwrap().path()) {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let known = ["dura.7", "dura-archive.5"].contains(&name.as_str());
+        assert!(known || programs.iter().any(|program| name == format!("{program}.1")), "man/{name}: of no program");
+        seen += 1;
+    }
+    assert_eq!(seen, programs.len() + 2, "a page is missing");
+}
+
+#[test]
+fn mandoc_finds_nothing_to_say() {
+    let mut pages: Vec<PathBuf> = fs::read_dir(root().join("man")).unwrap().map(|item| item.unwrap().path()).collect();
+    pages.sort();
+    assert!(!pages.is_empty());
+    // In their own folder, so that mandoc finds the pages that they name.
+    let ran = Command::new("mandoc")
+        .args(["-Tlint", "-Wstyle"])
+        .args(pages.iter().map(|page| page.file_name().unwrap()))
+        .current_dir(root().join("man"))
+        .output()
+        .unwrap_or_else(|e| panic!("mandoc: {e}: install the Debian package mandoc"));
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(said.is_empty() && ran.status.success(), "\n{said}");
+}
+
+#[test]
+fn the_notes_checksums_are_told() {
+    let told: Vec<String> = page("dura-archive.5").lines().map(str::to_owned).collect();
+    let wanted: Vec<String> = NOTES
+        .iter()
+        .map(|name| format!("{}  {name}", hex::encode(Sha256::digest(fs::read(root().join("lib/notes").join(name)).unwrap()))))
+        .collect();
+    for (name, line) in NOTES.iter().zip(&wanted) {
+        let stands = told.iter().filter(|text| text.ends_with(&format!("  {name}")) && text.len() > 64).collect::<Vec<_>>();
+        assert_eq!(stands, [line], "man/dura-archive.5 must hold these lines:\n{}\n", wanted.join("\n"));
+    }
+}
