@@ -27,7 +27,7 @@ const SECTIONS: [&str; 8] =
 struct Opt {
     short: Option<char>,
     long: Option<String>,
-    value: bool,
+    value: Option<String>,
 }
 
 fn root() -> &'static Path {
@@ -92,22 +92,31 @@ fn page_options(page: &str) -> Vec<Opt> {
             Opt {
                 short: names.iter().find(|name| !name.starts_with('-')).and_then(|name| name.chars().next()),
                 long: names.iter().find_map(|name| name.strip_prefix('-')).map(str::to_owned),
-                value: words.contains(&"Ar"),
+                value: words.windows(2).find(|pair| pair[0] == "Ar").map(|pair| pair[1].to_owned()),
             }
         })
         .collect()
 }
 
+/// The options in the order in which `--help` shows them.
 fn clap_options(program: &str) -> Vec<Opt> {
     let mut command = command(program);
     command.build();
-    command
-        .get_arguments()
-        .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+    let help = command.render_long_help().to_string();
+    let shown: Vec<&str> = help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
+    let place = |arg: &clap::Arg| {
+        let name = arg.get_long().map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
+        let words = |line: &str| line.split([' ', ',']).any(|word| word == name);
+        shown.iter().position(|line| words(line)).unwrap_or_else(|| panic!("{program} --help does not show {name}"))
+    };
+    let mut options: Vec<&clap::Arg> = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
+    options.sort_by_key(|arg| place(arg));
+    options
+        .iter()
         .map(|arg| Opt {
             short: arg.get_short(),
             long: arg.get_long().map(str::to_owned),
-            value: arg.get_action().takes_values(),
+            value: arg.get_action().takes_values().then(|| arg.get_value_names().unwrap_or_default().join(" ").to_lowercase()),
         })
         .collect()
 }
@@ -173,7 +182,7 @@ fn asked_for() -> BTreeSet<String> {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let source = fs::read_to_string(&path).unwrap();
-                for call in ["env::var(\"", "env::var_os(\"", "var_os(\"", ".env(\""] {
+                for call in ["env::var(\"", "env::var_os(\"", "var_os(\"", ".env(\"", "env = \""] {
                     found.extend(source.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
                 }
             }
