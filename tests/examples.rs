@@ -33,17 +33,16 @@ impl Sandbox {
 
     /// Runs a script with the places and keys of this computer in place of those of the pages.
     fn run(&self, script: &str) -> Done {
-        let at = |name: &str| self.dir.join(name).to_str().unwrap().to_owned();
         let script = script
-            .replace("/mnt/backup", &at("backup"))
-            .replace("/var/tmp/", &format!("{}/", at("tmp")))
-            .replace("/tmp/out", &at("out"))
-            .replace(" /tmp/", &format!(" {}/", at("tmp")))
-            .replace("=/tmp/", &format!("={}/", at("tmp")))
+            .replace("/mnt/backup", "$HERE/backup")
+            .replace("/var/tmp/", "$HERE/tmp/")
+            .replace(" /tmp/out", " $HERE/out")
+            .replace(" /tmp/", " $HERE/tmp/")
+            .replace("=/tmp/", "=$HERE/tmp/")
             .replace("me@example.org", KEY)
             .replace("safe@example.org", OTHER);
         let script = format!("set -e\nless() {{ cat; }}\nbase64() {{ od -An -tx1; }}\n{script}");
-        home().with(dura(&script).var("HOME", self.dir.join("home")).dir(&self.dir.join("home"))).ok()
+        home().with(dura(&script).var("HERE", &self.dir).var("HOME", self.dir.join("home")).dir(&self.dir.join("home"))).ok()
     }
 
     fn bands(&self) -> usize {
@@ -125,4 +124,21 @@ fn the_worked_recovery_brings_everything_back() {
     assert_same("by hand", &before, &take(&sandbox.dir.join("out")), EXACT);
     let done = sandbox.run(&format!("cd /mnt/backup/{BAND}\n{compare}"));
     assert_eq!(done.text(), "", "mtree found differences");
+}
+
+#[test]
+fn the_recovery_in_the_readme_brings_everything_back() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&format!("dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"));
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let recovery = readme.split("\n## ").find(|part| part.starts_with("Recovery by hand")).unwrap();
+    let commands: Vec<&str> = recovery.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    // First the script, then the same typed, each into a new place.
+    let (script, typed) = commands.split_at(commands.iter().position(|line| line.starts_with("sh recover.sh")).unwrap() + 1);
+    let before = take(&sandbox.dir.join("home"));
+    for commands in [script, typed] {
+        sandbox.run(&commands.join("\n"));
+        assert_same("README.md", &before, &take(&sandbox.dir.join("out")), EXACT);
+        fs::remove_dir_all(sandbox.dir.join("out")).unwrap();
+    }
 }
