@@ -1,7 +1,10 @@
 //! What the black-box tests share: a tree with everything that is hard, a way to compare trees, throwaway keys, and
 //! ways to run programs.
 
+pub(crate) mod backup;
 pub(crate) mod gpg;
 pub(crate) mod run;
+pub(crate) mod small;
 pub(crate) mod snapshot;
+pub(crate) mod stream;
 pub(crate) mod tree;

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use super::tree::root;
 
@@ -26,18 +25,69 @@ const PROGRAMS: [(&str, &str); 4] = [
 
 /// The tools that tests and recovery use, and the Debian package of each.
 const TOOLS: &[(&str, &str)] = &[
-    ("awk", "mawk"), ("bash", "bash"), ("bsdtar", "libarchive-tools"), ("busybox", "busybox"), ("cat", "coreutils"), ("chmod", "coreutils"),
-    ("chown", "coreutils"), ("cmp", "diffutils"), ("comm", "coreutils"), ("cp", "coreutils"), ("cut", "coreutils"), ("dash", "dash"), ("dd", "coreutils"), ("dirname", "coreutils"),
-    ("basename", "coreutils"), ("env", "coreutils"), ("expr", "coreutils"), ("find", "findutils"), ("getfacl", "acl"), ("gpg", "gnupg"), ("gpgconf", "gnupg"), ("grep", "grep"), ("gzip", "gzip"),
-    ("head", "coreutils"), ("id", "coreutils"), ("ln", "coreutils"), ("ls", "coreutils"), ("mkdir", "coreutils"), ("mkfifo", "coreutils"), ("mktemp", "coreutils"), ("mtree", "mtree-netbsd"),
-    ("mv", "coreutils"), ("od", "coreutils"), ("printf", "coreutils"), ("rm", "coreutils"), ("rmdir", "coreutils"), ("sed", "sed"), ("setfacl", "acl"), ("setpriv", "util-linux"), ("sh", "dash"),
-    ("sha256sum", "coreutils"), ("sleep", "coreutils"), ("sort", "coreutils"), ("stat", "coreutils"), ("tail", "coreutils"), ("tar", "tar"), ("tee", "coreutils"), ("test", "coreutils"), ("timeout", "coreutils"),
-    ("touch", "coreutils"), ("tr", "coreutils"), ("true", "coreutils"), ("uniq", "coreutils"), ("wc", "coreutils"), ("xargs", "findutils"), ("zstd", "zstd"),
+    ("awk", "mawk"),
+    ("bash", "bash"),
+    ("bsdtar", "libarchive-tools"),
+    ("busybox", "busybox"),
+    ("cat", "coreutils"),
+    ("chmod", "coreutils"),
+    ("chown", "coreutils"),
+    ("cmp", "diffutils"),
+    ("comm", "coreutils"),
+    ("cp", "coreutils"),
+    ("cut", "coreutils"),
+    ("dash", "dash"),
+    ("dd", "coreutils"),
+    ("dirname", "coreutils"),
+    ("basename", "coreutils"),
+    ("env", "coreutils"),
+    ("expr", "coreutils"),
+    ("find", "findutils"),
+    ("getfacl", "acl"),
+    ("gpg", "gnupg"),
+    ("gpgconf", "gnupg"),
+    ("grep", "grep"),
+    ("gzip", "gzip"),
+    ("head", "coreutils"),
+    ("id", "coreutils"),
+    ("ln", "coreutils"),
+    ("ls", "coreutils"),
+    ("mkdir", "coreutils"),
+    ("mkfifo", "coreutils"),
+    ("mktemp", "coreutils"),
+    ("mtree", "mtree-netbsd"),
+    ("mv", "coreutils"),
+    ("od", "coreutils"),
+    ("printf", "coreutils"),
+    ("rm", "coreutils"),
+    ("rmdir", "coreutils"),
+    ("sed", "sed"),
+    ("setfacl", "acl"),
+    ("setpriv", "util-linux"),
+    ("sh", "dash"),
+    ("sha256sum", "coreutils"),
+    ("sleep", "coreutils"),
+    ("sort", "coreutils"),
+    ("stat", "coreutils"),
+    ("tail", "coreutils"),
+    ("tar", "tar"),
+    ("tee", "coreutils"),
+    ("test", "coreutils"),
+    ("timeout", "coreutils"),
+    ("touch", "coreutils"),
+    ("tr", "coreutils"),
+    ("true", "coreutils"),
+    ("uniq", "coreutils"),
+    ("wc", "coreutils"),
+    ("xargs", "findutils"),
+    ("zstd", "zstd"),
 ];
 
 /// Where a tool is. Fails, with the package to install, if it is nowhere.
 pub(crate) fn need(tool: &str) -> PathBuf {
-    let Some((_, package)) = TOOLS.iter().find(|(name, _)| *name == tool) else { panic!("{tool} is not among the tools that tests name") };
+    let Some((_, package)) = TOOLS.iter().find(|(name, _)| *name == tool) else {
+        panic!("{tool} is not among the tools that tests name")
+    };
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|dir| dir.join(tool))
@@ -157,7 +207,12 @@ pub(crate) fn busybox_only(script: &str) -> Shell {
 }
 
 fn shell(script: &str, path: OsString) -> Shell {
-    let vars = vec![("PATH".into(), path), ("LC_ALL".into(), "C.UTF-8".into()), ("HOME".into(), base().into()), ("TZ".into(), "UTC".into())];
+    let vars = vec![
+        ("PATH".into(), path),
+        ("LC_ALL".into(), "C.UTF-8".into()),
+        ("HOME".into(), base().into()),
+        ("TZ".into(), "UTC".into()),
+    ];
     Shell {
         script: script.into(),
         vars,
@@ -199,16 +254,40 @@ impl Shell {
         self
     }
 
+    /// How long it may take; four minutes unless told.
+    pub(crate) fn seconds(mut self, seconds: u32) -> Shell {
+        self.seconds = seconds;
+        self
+    }
+
+    /// These bytes on standard input, from a file.
+    pub(crate) fn input(self, bytes: &[u8]) -> Shell {
+        let file = scratch("input").join("input");
+        fs::write(&file, bytes).unwrap();
+        self.stdin(fs::File::open(file).unwrap())
+    }
+
     fn command(&mut self) -> Command {
         // Nothing here may hang for ever.
         let mut command = Command::new(need("timeout"));
         command.args(["-k", "5", &self.seconds.to_string()]);
         if self.user && root() {
-            command.arg(need("setpriv")).args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--no-new-privs"]);
+            command.arg(need("setpriv")).args([
+                "--reuid",
+                "65534",
+                "--regid",
+                "65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--no-new-privs",
+            ]);
         }
         command.args(&self.shell).args(["-c", &self.script]);
         command.env_clear().envs(self.vars.iter().map(|(name, value)| (name, value))).current_dir(&self.dir);
-        command.stdin(self.stdin.take().unwrap_or_else(Stdio::null)).stdout(self.stdout.take().unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
+        command
+            .stdin(self.stdin.take().unwrap_or_else(Stdio::null))
+            .stdout(self.stdout.take().unwrap_or_else(Stdio::piped))
+            .stderr(Stdio::piped());
         command
     }
 
@@ -230,7 +309,11 @@ impl Shell {
     pub(crate) fn stages(mut self) -> Done {
         let file = scratch("status").join("status");
         give(file.parent().unwrap());
-        self.script = format!("{}\nstages=(\"${{PIPESTATUS[@]}}\"); echo \"${{stages[@]}}\" > {}; exit ${{stages[-1]}}", self.script, file.display());
+        self.script = format!(
+            "{}\nstages=(\"${{PIPESTATUS[@]}}\"); echo \"${{stages[@]}}\" > {}; exit ${{stages[-1]}}",
+            self.script,
+            file.display()
+        );
         let mut done = self.run();
         let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("no status: {e}\n{}", done.report()));
         done.stages = text.split_whitespace().map(|code| code.parse().unwrap()).collect();
@@ -276,8 +359,16 @@ impl Done {
 
     /// What happened, for a message.
     pub(crate) fn report(&self) -> String {
-        let part = |text: &str| text.lines().take(30).map(|line| line.chars().take(300).collect()).collect::<Vec<String>>().join("\n  ");
-        format!("{}\nexit {}, stages {:?}\nstderr:\n  {}\nstdout:\n  {}", self.script, self.code, self.stages, part(&self.stderr), part(&self.text()))
+        let part =
+            |text: &str| text.lines().take(30).map(|line| line.chars().take(300).collect()).collect::<Vec<String>>().join("\n  ");
+        format!(
+            "{}\nexit {}, stages {:?}\nstderr:\n  {}\nstdout:\n  {}",
+            self.script,
+            self.code,
+            self.stages,
+            part(&self.stderr),
+            part(&self.text())
+        )
     }
 
     /// Fails unless stderr has this text.
@@ -285,15 +376,5 @@ impl Done {
     pub(crate) fn tells(&self, text: &str) -> &Done {
         assert!(self.stderr.contains(text), "not told: {text}\n{}", self.report());
         self
-    }
-}
-
-/// Waits until something is so; for what another process does. Fails after half a minute.
-#[track_caller]
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
