@@ -8,6 +8,6 @@
 
 pub mod core;
 pub mod format;
-// pub mod store;
-// pub mod edge;
-// pub mod cli;
+pub mod store;
+pub mod edge;
+pub mod cli;

@@ -40,6 +40,11 @@ impl Links {
         }
     }
 
+    /// What was found in entries that come after all that this one knows of.
+    pub fn merge(&mut self, later: Links) {
+        self.0.extend(later.0);
+    }
+
     /// `entry` should have held its inode's data, but was not stored from that inode.
     pub fn handle_lost(&mut self, entry: &Entry) {
         if let Some(inode) = entry.inode {

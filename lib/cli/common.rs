@@ -1,0 +1,100 @@
+//! What all programs share: their common options, sizes like `10M`, and how a run begins and ends.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches};
+
+use super::events::Events;
+use super::message::Report;
+
+/// Options that every program has.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Append events as JSON lines to FILE, for a UI
+    #[arg(long, value_name = "FILE", env = "DURA_EVENTS", hide_env_values = true, display_order = 900)]
+    pub events: Option<PathBuf>,
+    /// Tell what is done
+    #[arg(short, long, action = ArgAction::Count, display_order = 901)]
+    pub verbose: u8,
+    /// Tell only what is wrong
+    #[arg(short, long, conflicts_with = "verbose", display_order = 902)]
+    pub quiet: bool,
+}
+
+/// Runs a program: reads its arguments, calls `run`, and turns the outcome into messages and an exit status.
+pub fn main<A: CommandFactory + FromArgMatches>(
+    program: &'static str,
+    common: fn(&A) -> &Common,
+    run: impl FnOnce(A, &Arc<Report>) -> anyhow::Result<()>,
+) -> ExitCode {
+    let matches = A::command().get_matches();
+    let args = match A::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    let Common { events, verbose, quiet } = common(&args);
+    let verbosity = if *quiet { -1 } else { (*verbose).min(2) as i8 };
+    let opened = Events::open(program, events.as_deref());
+    let (events, failed) = match opened {
+        Ok(events) => (events, None),
+        Err(error) => (Events::default(), Some(error)),
+    };
+    let report = Arc::new(Report::new(program, verbosity, events));
+    if let Some(error) = failed {
+        return report.finish(Err(error));
+    }
+    report.events().emit("start", &[("version", env!("CARGO_PKG_VERSION").into())]);
+    let result = run(args, &report);
+    report.finish(result)
+}
+
+/// Reads a size: a number, with `k`, `M`, `G` or `T` for powers of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        Some(b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number: Option<u64> = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|size| *size > 0)
+        .ok_or_else(|| "wanted a size over 0, such as 800k, 10M or 1G".to_owned())
+}
+
+/// A number of bytes for people: `17.3 MiB`.
+pub fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// How many threads or children to run: `-j`, or one for each core.
+pub fn jobs(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).clamp(1, 256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("1", 1), ("10k", 10 << 10), ("10M", 10 << 20), ("3G", 3 << 30), ("1T", 1 << 40)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "0", "0M", "-1", "+1", "1.5M", "1MB", "99999999T", "1 M"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!([0, 1023, 1024, 18_140_365, 5 << 40].map(human), ["0 B", "1023 B", "1.0 KiB", "17.3 MiB", "5.0 TiB"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! Events for a UI: JSON lines appended to the file that `--events` or `DURA_EVENTS` names.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use crate::edge::clock;
+
+/// Where events go; nowhere unless a file was named.
+#[derive(Debug, Default)]
+pub struct Events {
+    tool: &'static str,
+    file: Option<Mutex<File>>,
+}
+
+impl Events {
+    /// Opens the file for appending.
+    pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
+        let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path).with_context(|| path.display().to_string());
+        Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
+    }
+
+    /// Appends a line: time, tool, event, and the fields. Programs of one pipe share a file, so a line is one write.
+    pub fn emit(&self, event: &str, fields: &[(&str, Value)]) {
+        let Some(file) = &self.file else { return };
+        let mut line = Map::new();
+        line.insert("time".into(), clock::wall_rfc3339().into());
+        line.insert("tool".into(), self.tool.into());
+        line.insert("event".into(), event.into());
+        line.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let text = Value::Object(line).to_string() + "\n";
+        if let Ok(mut file) = file.lock() {
+            // Events are for display; a backup does not fail for them.
+            let _ = file.write_all(text.as_bytes());
+        }
+    }
+}

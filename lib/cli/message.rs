@@ -1,0 +1,150 @@
+//! What the programs say on stderr, and the exit status that follows from it.
+//!
+//! Wording: lower case, no full stop, the path first (`dura-pack: ./x: permission denied`); a remedy on a line of its own
+//! (`dura-pack: hint: …`). A line holds no raw control bytes: paths are shown encoded, as in listings.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::ProgressBar;
+
+use super::events::Events;
+use super::progress;
+
+/// Where a program's messages go, and how many there were. One per run, shared by all its threads.
+#[derive(Debug)]
+pub struct Report {
+    program: &'static str,
+    verbosity: i8,
+    warnings: AtomicU64,
+    events: Events,
+    progress: OnceLock<ProgressBar>,
+}
+
+/// An error with a remedy for the person who reads it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error:#}")]
+pub struct Hinted {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl Hinted {
+    /// Adds a remedy to an error.
+    pub fn new(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Hinted { error: error.into(), hint: hint.into() })
+    }
+}
+
+impl Report {
+    /// A report for `program`; verbosity is -1 with `-q`, and one more for each `-v`.
+    pub fn new(program: &'static str, verbosity: i8, events: Events) -> Report {
+        Report { program, verbosity, warnings: AtomicU64::new(0), events, progress: OnceLock::new() }
+    }
+
+    /// Something is not as it should be, but the run goes on; it will end in status 1.
+    pub fn warn(&self, what: impl Display) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
+        self.events.emit("warning", &[("text", what.to_string().into())]);
+        self.line(&what);
+    }
+
+    /// Worth knowing, changes no status; silent with `-q`.
+    pub fn note(&self, what: impl Display) {
+        if self.verbosity >= 0 {
+            self.line(&what);
+        }
+    }
+
+    /// What is done; only with `-v`.
+    pub fn verbose(&self, what: impl Display) {
+        if self.verbosity >= 1 {
+            self.line(&what);
+        }
+    }
+
+    /// The progress line of this run, drawn if stderr is a terminal; hidden with `-q`. Messages are written above it.
+    pub fn progress(&self) -> &ProgressBar {
+        self.progress.get_or_init(|| if self.verbosity < 0 { ProgressBar::hidden() } else { progress::line() })
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// How often [`Report::warn`] was called.
+    pub fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::Relaxed)
+    }
+
+    fn line(&self, what: &dyn Display) {
+        // A stderr that is gone is no reason to lose a backup.
+        let write = || drop(writeln!(io::stderr(), "{}: {what}", self.program));
+        match self.progress.get() {
+            Some(progress) => progress.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Ends the program: words the error if there is one, and gives the exit status.
+    pub fn finish(&self, result: anyhow::Result<()>) -> ExitCode {
+        let status = match result {
+            Ok(()) => u8::from(self.warnings() > 0),
+            Err(error) => {
+                let (error, hint) = match error.downcast::<Hinted>() {
+                    Ok(hinted) => (hinted.error, Some(hinted.hint)),
+                    Err(error) => (error, None),
+                };
+                let text = chain(&error);
+                self.events.emit("error", &[("text", text.clone().into())]);
+                self.line(&text);
+                if let Some(hint) = hint {
+                    self.line(&format!("hint: {hint}"));
+                }
+                2
+            }
+        };
+        self.events.emit("end", &[("status", status.into())]);
+        ExitCode::from(status)
+    }
+}
+
+/// The error and its causes in a line.
+fn chain(error: &anyhow::Error) -> String {
+    let parts: Vec<String> = error.chain().map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why)).collect();
+    let mut said: Vec<String> = Vec::new();
+    for part in parts {
+        // Transparent wrappers repeat what they wrap.
+        if said.last() != Some(&part) {
+            said.push(part);
+        }
+    }
+    said.join(": ")
+}
+
+/// An I/O error as people word it: `permission denied`, not `Permission denied (os error 13)`.
+pub fn why(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_worded_for_people() {
+        assert_eq!(why(&io::Error::from_raw_os_error(13)), "permission denied");
+        let error = anyhow::Error::new(io::Error::from_raw_os_error(28)).context("/mnt/a");
+        assert_eq!(chain(&error), "/mnt/a: no space left on device");
+    }
+}

@@ -1,0 +1,10 @@
+//! One module per program: its arguments, its messages, its exit status, and the thin loop that drives its machines.
+
+pub mod common;
+pub mod events;
+pub mod message;
+pub mod pack;
+pub mod progress;
+pub mod push;
+pub mod scan;
+pub mod seal;

@@ -1,0 +1,299 @@
+//! `dura-pack`: reads the files of a listing and makes a band's objects.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use super::common::{self, Common};
+use super::message::{Hinted, Report};
+use crate::core::assemble::{Assembler, Finish, Member};
+use crate::core::links::Links;
+use crate::core::planner::{Job, Planner};
+use crate::edge::ordered::{Gone, Ordered, Results, Submit};
+use crate::edge::{clock, pipe, source::Source, users::Users};
+use crate::format::band::{BandId, BandName};
+use crate::format::codec::{self, Codec};
+use crate::format::entry::Entry;
+use crate::format::listing::{End, Line, Reader};
+use crate::format::object::Compression;
+use crate::format::stream;
+use read::{Gathered, Raw, Reading};
+use start::Start;
+
+mod read;
+mod start;
+
+/// Read the files of a listing and make a band of them
+///
+/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's objects, as a tar, to standard output.
+#[derive(Debug, Parser)]
+#[command(name = "dura-pack", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
+    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup")]
+struct PackArgs {
+    /// Read the files in DIR, not where the listing's #source says
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// How blocks are compressed: gzip, zstd or none [default: gzip]
+    #[arg(long, value_name = "HOW", value_parser = compression)]
+    compress: Option<Compression>,
+    /// Level of compression: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
+    #[arg(long, value_name = "N")]
+    level: Option<i32>,
+    /// Close a block when it has SIZE bytes, compressed
+    #[arg(long, value_name = "SIZE", value_parser = common::size, default_value = "10M")]
+    block_size: u64,
+    /// Store a block over SIZE bytes in parts of as many
+    #[arg(long, value_name = "SIZE", value_parser = common::size, default_value = "64M")]
+    part_size: u64,
+    /// Call the band NAME, not by the clock
+    #[arg(long, value_name = "NAME")]
+    band: Option<BandName>,
+    /// Give the band this id of 32 hexadecimal digits, not a random one
+    #[arg(long, value_name = "HEX")]
+    id: Option<BandId>,
+    /// How many threads read and compress [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn compression(word: &str) -> Result<Compression, String> {
+    Compression::from_word(word).ok_or_else(|| "wanted gzip, zstd or none".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PackArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-pack", |args: &PackArgs| &args.common, run)
+}
+
+/// The largest part: a reader holds a part in memory.
+const MAX_PART: u64 = 1 << 30;
+
+fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    if pipe::stdout_is_terminal() {
+        return Err(Hinted::new(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
+    }
+    if args.part_size > MAX_PART {
+        bail!("--part-size: over 1G, which a reader could not hold in memory");
+    }
+    let mut listing = Reader::new(pipe::stdin()?);
+    let (start, first) = Start::read(&mut listing, &args)?;
+    let started = clock::stamp()?;
+    let plan = start.decide(&args, started, report)?;
+    report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
+
+    let (low, high, default) = codec::levels(plan.config.compression);
+    let level = args.level.unwrap_or(default);
+    if args.level.is_some() && plan.config.compression != Compression::Plain && !(low..=high).contains(&level) {
+        bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
+    }
+    let source = Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
+    let reading = Reading { source, users: Users::default(), report: Arc::clone(report), skipped: AtomicU64::new(0) };
+    let shared = Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
+    let jobs = common::jobs(args.jobs);
+    let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
+
+    let mut writer = Writer { out: pipe::stdout()?, band: plan.config.band.clone(), mtime: started.unix().max(0) as u64, assembler: Assembler::new(plan.config.clone()), report };
+    match &plan.head {
+        Some(head) => writer.assembler.handle_head(head, start::NOTES),
+        None => writer.write(&stream::continuation(&plan.config.band, &plan.config.id))?,
+    }
+    std::thread::scope(|scope| {
+        let reader_shared = Arc::clone(&shared);
+        let reading = scope.spawn(move || feed(listing, first, &reader_shared, &submit));
+        collect(results, &shared, &mut writer)?;
+        match reading.join() {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("reading broke off"),
+        }
+    })
+    .and_then(|end| {
+        let skipped = shared.reading.skipped.load(Ordering::Relaxed);
+        let tail = writer.assembler.finish(Finish { end, skipped, finished: clock::stamp()? })?;
+        writer.drain()?;
+        writer.write(&stream::END)?;
+        writer.out.finish().context(CANNOT_WRITE)?;
+        let counts = [("entries", tail.entries), ("files", tail.files), ("bytes", tail.bytes), ("skipped", tail.skipped)];
+        report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
+        Ok(())
+    })
+}
+
+const CANNOT_WRITE: &str = "cannot write the object stream";
+
+/// What threads share.
+struct Shared {
+    reading: Reading,
+    codecs: Codecs,
+}
+
+/// Codecs that are not in use: each holds tables that are worth keeping.
+struct Codecs {
+    compression: Compression,
+    level: i32,
+    idle: Mutex<Vec<Codec>>,
+}
+
+impl Codecs {
+    fn compress(&self, raw: Raw) -> std::io::Result<Member> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let mut codec = match idle {
+            Some(codec) => codec,
+            None => Codec::new(self.compression, self.level)?,
+        };
+        let mut member = raw.member;
+        if !raw.tar.is_empty() {
+            codec.append(&raw.tar, &mut member.bytes)?;
+        }
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(codec);
+        }
+        Ok(member)
+    }
+}
+
+/// What comes out of the pool, in the listing's order.
+enum Done {
+    /// A planned member, not yet compressed if first names of its hard links were lost before.
+    Gathered { member: std::io::Result<Member>, planned: Vec<Entry>, rest: Vec<Entry>, links: Links },
+    /// A piece of a large file.
+    Piece(std::io::Result<Member>),
+    /// A large file is through; the first names that were lost with it.
+    Passed(Links),
+}
+
+/// Reads the listing and large files, and queues the work.
+fn feed(
+    mut listing: Reader<impl std::io::BufRead>,
+    first: Option<Entry>,
+    shared: &Arc<Shared>,
+    submit: &Submit<Done>,
+) -> anyhow::Result<End> {
+    let mut planner = Planner::new();
+    if let Some(entry) = first {
+        planner.handle_entry(entry);
+    }
+    loop {
+        let end = match listing.next_line()? {
+            Some(Line::Entry(entry)) => {
+                planner.handle_entry(entry);
+                None
+            }
+            Some(Line::Header(_)) => None,
+            Some(Line::End(end)) => {
+                planner.finish();
+                Some(end)
+            }
+            None => bail!("the listing has no end"),
+        };
+        while let Some(job) = planner.poll_job() {
+            // When nobody takes the results any more, the taker has the reason.
+            if queue(job, shared, submit).is_err() {
+                return Ok(End::default());
+            }
+        }
+        if let Some(end) = end {
+            // Nothing may follow the end.
+            listing.next_line()?;
+            return Ok(end);
+        }
+    }
+}
+
+fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
+    match job {
+        Job::Member(planned) => {
+            let shared = Arc::clone(shared);
+            submit.submit(move || {
+                let has_links = planned.iter().any(|entry| entry.hard.is_some());
+                let again = if has_links { planned.clone() } else { Vec::new() };
+                let Gathered { raw, rest, links } = shared.reading.gather(planned, Links::default());
+                Done::Gathered { member: shared.codecs.compress(raw), planned: again, rest, links }
+            })
+        }
+        Job::Big(entry) => {
+            let mut links = Links::default();
+            shared.reading.stream(entry, &mut links, &mut |raw| {
+                let shared = Arc::clone(shared);
+                submit.submit(move || Done::Piece(shared.codecs.compress(raw)))
+            })?;
+            if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
+        }
+    }
+}
+
+/// Takes members in order, stores again what lost first names have changed, and writes objects as they are complete.
+fn collect(results: Results<Done>, shared: &Shared, writer: &mut Writer<'_>) -> anyhow::Result<()> {
+    let mut links = Links::default();
+    for done in results {
+        match done {
+            Done::Piece(member) => writer.member(member?)?,
+            Done::Passed(lost) => links.merge(lost),
+            Done::Gathered { planned, .. } if links.touches(&planned) => members(planned, shared, &mut links, writer)?,
+            Done::Gathered { member, rest, links: found, .. } => {
+                links.merge(found);
+                writer.member(member?)?;
+                members(rest, shared, &mut links, writer)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores entries here and now, whatever their size; for the rare cases that the plan did not foresee.
+fn members(mut entries: Vec<Entry>, shared: &Shared, links: &mut Links, writer: &mut Writer<'_>) -> anyhow::Result<()> {
+    while !entries.is_empty() {
+        let Gathered { raw, rest, links: found } = shared.reading.gather(entries, links.clone());
+        *links = found;
+        writer.member(shared.codecs.compress(raw)?)?;
+        let mut rest = rest.into_iter();
+        if let Some(large) = rest.next() {
+            shared.reading.stream(large, links, &mut |raw| writer.member(shared.codecs.compress(raw)?))?;
+        }
+        entries = rest.collect();
+    }
+    Ok(())
+}
+
+/// The object stream as it is written.
+struct Writer<'a> {
+    out: pipe::Out,
+    band: BandName,
+    mtime: u64,
+    assembler: Assembler,
+    report: &'a Report,
+}
+
+impl Writer<'_> {
+    fn member(&mut self, member: Member) -> anyhow::Result<()> {
+        self.assembler.handle_member(member)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some((name, bytes)) = self.assembler.poll_object() {
+            self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
+            self.report.events().emit("object", &[("name", name.to_string().into()), ("bytes", bytes.len().into())]);
+            let item = stream::Item { band: self.band.clone(), name, bytes };
+            stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.out.write_all(bytes).context(CANNOT_WRITE)
+    }
+}

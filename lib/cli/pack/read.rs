@@ -1,0 +1,381 @@
+//! Reading entries of the source into the tar of a member.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::message::{Report, why};
+use crate::core::assemble::Member;
+use crate::core::links::{Links, Role};
+use crate::core::planner::{MEMBER, Seen, settled_ctime};
+use crate::edge::attributes::{self, At, Attributes};
+use crate::edge::clock;
+use crate::edge::source::{Facts, Opened, Source};
+use crate::edge::users::Users;
+use crate::format::digest;
+use crate::format::entry::{Entry, Kind, Meta, State};
+use crate::format::tarball::{self, Content, Segment, padding};
+use crate::format::time::Time;
+
+/// A file that has grown over this since it was listed is not read into memory.
+const MAX_WHOLE: u64 = 2 * MEMBER;
+
+/// What all readers share.
+pub(super) struct Reading {
+    /// The tree.
+    pub source: Source,
+    /// Names of owners.
+    pub users: Users,
+    /// Where trouble is told.
+    pub report: Arc<Report>,
+    /// Entries that could not be stored.
+    pub skipped: AtomicU64,
+}
+
+/// A member before compression.
+#[derive(Default)]
+pub(super) struct Raw {
+    /// The tar entries.
+    pub tar: Vec<u8>,
+    /// The member's lines and counts; its bytes are not set yet.
+    pub member: Member,
+}
+
+/// The outcome of a planned member.
+pub(super) struct Gathered {
+    pub raw: Raw,
+    /// Entries from the first on that turned out too large to be held in memory.
+    pub rest: Vec<Entry>,
+    pub links: Links,
+}
+
+/// Why an entry is not stored.
+enum Trouble {
+    Vanished,
+    Changed,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        if error.kind() == io::ErrorKind::NotFound { Trouble::Vanished } else { Trouble::Io(error) }
+    }
+}
+
+/// A file that was read, as far as it shows whether it was changed meanwhile.
+struct Outcome {
+    /// When it was opened.
+    opened_at: Time,
+    /// What it was before the first byte was read.
+    before: Facts,
+    /// What it was after the last.
+    after: Facts,
+    /// The size that the tar gives it.
+    stored: u64,
+    came: Came,
+}
+
+/// How a file's content came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Whole,
+    /// It ended after so many bytes.
+    Short(u64),
+}
+
+impl Raw {
+    fn line(&mut self, entry: &Entry) {
+        entry.write(&mut self.member.lines);
+        self.member.entries += 1;
+        if entry.kind == Kind::File && entry.meta().is_some() {
+            self.member.files += 1;
+            self.member.source_bytes += if entry.hard.is_none() { entry.size.unwrap_or(0) } else { 0 };
+        }
+        let path = &entry.path;
+        match &mut self.member.span {
+            Some((_, last)) => last.clone_from(path),
+            none => *none = Some((path.clone(), path.clone())),
+        }
+    }
+}
+
+impl Reading {
+    /// Reads the entries of a planned member, each file once, all into memory.
+    pub(super) fn gather(&self, entries: Vec<Entry>, mut links: Links) -> Gathered {
+        let mut raw = Raw::default();
+        raw.member.border = true;
+        let mut entries = entries.into_iter();
+        while let Some(mut entry) = entries.next() {
+            let data = self.settle_role(&mut entry, &links);
+            if !data {
+                self.push_plain(&mut raw, &entry);
+                continue;
+            }
+            match self.open(&entry) {
+                Ok((_, facts, _)) if facts.size > MAX_WHOLE => {
+                    let rest = std::iter::once(entry).chain(entries).collect();
+                    return Gathered { raw, rest, links };
+                }
+                Ok((file, facts, opened_at)) => self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links),
+                Err(trouble) => self.skip(&entry, trouble, &mut links),
+            }
+        }
+        Gathered { raw, rest: Vec::new(), links }
+    }
+
+    /// Puts the entry into the role that lost first names leave it; true if it is a file whose content is to be stored.
+    pub(super) fn settle_role(&self, entry: &mut Entry, links: &Links) -> bool {
+        match links.role(entry) {
+            Role::AsListed => {}
+            Role::File => entry.hard = None,
+            Role::LinkTo(first) => entry.hard = Some(first),
+        }
+        entry.kind == Kind::File && entry.hard.is_none() && entry.meta().is_some()
+    }
+
+    fn open(&self, entry: &Entry) -> Result<(Opened, Facts, Time), Trouble> {
+        let opened_at = clock::now()?;
+        let file = self.source.open(&entry.path).map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Trouble::Changed,
+            _ => Trouble::from(error),
+        })?;
+        let facts = file.facts()?;
+        if facts.is_file { Ok((file, facts, opened_at)) } else { Err(Trouble::Changed) }
+    }
+
+    fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
+        let path = &entry.path;
+        match trouble {
+            Trouble::Vanished => self.report.warn(format_args!("{path}: vanished before it was read: not stored")),
+            Trouble::Changed => self.report.warn(format_args!("{path}: no longer a file: not stored")),
+            Trouble::Io(error) => self.report.warn(format_args!("{path}: {}: not stored", why(&error))),
+        }
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        links.handle_lost(entry);
+    }
+
+    /// Stores all that has no content: directories, links, devices, fifos, hard links, and lines without a tar entry.
+    fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
+        let mut entry = entry.clone();
+        let State::Present(meta) = entry.state else { return raw.line(&entry) };
+        let mut attributes = Attributes::default();
+        if entry.x && entry.hard.is_none() {
+            match attributes::read(At::Path(&self.source.locate(&entry.path))) {
+                Ok(read) => attributes = read,
+                Err(error) => self.report.warn(format_args!("{}: attributes not stored: {}", entry.path, why(&error))),
+            }
+            entry.x = !attributes.is_empty();
+        }
+        let content = match (&entry.hard, entry.kind, &entry.link, entry.device) {
+            (Some(first), ..) => Content::Hard(first),
+            (_, Kind::Link, Some(target), _) => Content::Link(target),
+            (_, Kind::Char | Kind::Block, _, Some((major, minor))) => Content::Device(major, minor),
+            _ => Content::Nothing,
+        };
+        let stored = self.write_header(&mut raw.tar, &entry, meta, content, &attributes);
+        entry.x &= stored;
+        raw.line(&entry);
+    }
+
+    /// Writes the headers; without the attributes if they do not fit, which is told and gives false.
+    fn write_header(&self, out: &mut Vec<u8>, entry: &Entry, meta: Meta, content: Content<'_>, attributes: &Attributes) -> bool {
+        let (uname, gname) = (self.users.user(meta.uid), self.users.group(meta.gid));
+        let header = tarball::Member {
+            path: &entry.path,
+            kind: entry.kind,
+            meta,
+            uname: uname.as_deref(),
+            gname: gname.as_deref(),
+            content,
+            xattrs: &attributes.xattrs,
+            acl_access: attributes.acl_access.as_deref(),
+            acl_default: attributes.acl_default.as_deref(),
+        };
+        match header.write_header(out) {
+            Ok(_) => true,
+            Err(too_long) => {
+                self.report.warn(format_args!("{}: {too_long}: not stored", entry.path));
+                // Without them a header is a few kilobytes at most.
+                let _ = tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }.write_header(out);
+                false
+            }
+        }
+    }
+
+    fn file_attributes(&self, entry: &Entry, file: &Opened, facts: &Facts) -> Attributes {
+        // The scan has looked; the file is only asked again if it has changed since.
+        if !entry.x && entry.ctime == Some(facts.ctime) {
+            return Attributes::default();
+        }
+        attributes::read(At::File(file.fd())).unwrap_or_else(|error| {
+            self.report.warn(format_args!("{}: attributes not stored: {}", entry.path, why(&error)));
+            Attributes::default()
+        })
+    }
+
+    fn push_whole(&self, raw: &mut Raw, mut entry: Entry, file: &Opened, (before, opened_at): (Facts, Time), links: &mut Links) {
+        let mut data = Vec::new();
+        let read = file.read_at(0, before.size as usize, &mut data);
+        let segments = file.segments(&before);
+        let (read, segments, after) = match read.and_then(|read| Ok((read as u64, segments?, file.facts()?))) {
+            Ok(all) => all,
+            Err(error) => return self.skip(&entry, error.into(), links),
+        };
+        let attributes = self.file_attributes(&entry, file, &before);
+        // Held whole, so the header can say what really came.
+                let came = if read < before.size { Came::Short(read) } else { Came::Whole };
+        let segments = segments.filter(|_| came == Came::Whole);
+        let content = match &segments {
+            Some(segments) => Content::Sparse(segments, read),
+            None => Content::Bytes(read),
+        };
+        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes) && !attributes.is_empty();
+        let start = raw.tar.len();
+        match &segments {
+            Some(segments) => {
+                for Segment { offset, len } in segments {
+                    raw.tar.extend_from_slice(&data[*offset as usize..(offset + len) as usize]);
+                }
+            }
+            None => raw.tar.extend_from_slice(&data),
+        }
+        let stored = (raw.tar.len() - start) as u64;
+        raw.tar.resize(raw.tar.len() + padding(stored), 0);
+        entry.sha256 = Some(digest::of(&data));
+        self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
+        raw.line(&entry);
+    }
+
+    /// Fills in what the file's line says once it is read, and tells what is not as it should be.
+    fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
+        let Outcome { opened_at, before, after, stored, came } = outcome;
+        let path = &entry.path;
+        match came {
+            Came::Short(len) if stored == len => {
+                self.report.warn(format_args!("{path}: shrank while it was read: stored with its {len} bytes"));
+            }
+            Came::Short(len) => {
+                self.report.warn(format_args!("{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"));
+            }
+            Came::Whole if after.size > before.size => {
+                self.report.warn(format_args!("{path}: grew while it was read: cut at its {} bytes", before.size));
+            }
+            Came::Whole if (after.size, after.meta.time) != (before.size, before.meta.time) => {
+                self.report.warn(format_args!("{path}: changed while it was read"));
+            }
+            Came::Whole => {}
+        }
+        let seen = |facts: &Facts| Seen { size: facts.size, time: facts.meta.time, ctime: facts.ctime, inode: facts.inode };
+        let whole = *came == Came::Whole;
+        if entry.inode.is_some() {
+            if entry.inode == Some(before.inode) {
+                links.handle_stored(entry);
+            } else {
+                links.handle_lost(entry);
+            }
+        }
+        entry.state = State::Present(before.meta);
+        entry.size = Some(*stored);
+        entry.nlink = Some(before.nlink);
+        entry.inode = (before.nlink > 1).then_some(before.inode);
+        entry.ctime = settled_ctime(&seen(before), &seen(after), *opened_at).filter(|_| whole);
+    }
+
+    /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the line. Stops with what `emit` fails with.
+    pub(super) fn stream<E>(&self, mut entry: Entry, links: &mut Links, emit: &mut dyn FnMut(Raw) -> Result<(), E>) -> Result<(), E> {
+        let prepared = self.open(&entry).and_then(|(file, facts, opened_at)| {
+            let segments = file.segments(&facts)?;
+            Ok((file, facts, opened_at, segments))
+        });
+        let (file, before, opened_at, segments) = match prepared {
+            Ok(prepared) => prepared,
+            Err(trouble) => {
+                self.skip(&entry, trouble, links);
+                return Ok(());
+            }
+        };
+        let attributes = self.file_attributes(&entry, &file, &before);
+        let content = match &segments {
+            Some(segments) => Content::Sparse(segments, before.size),
+            None => Content::Bytes(before.size),
+        };
+        let mut raw = Raw::default();
+        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes) && !attributes.is_empty();
+        let whole = [Segment { offset: 0, len: before.size }];
+        let mut pieces = Pieces { file: &file, raw, sha256: Sha256::new(), hashed: 0, came: Came::Whole, emit };
+        for segment in segments.as_deref().unwrap_or(&whole) {
+            if let Err(error) = pieces.segment(*segment)? {
+                // The header has promised so many bytes; zeros keep the tar whole.
+                self.report.warn(format_args!("{}: {}: stored with zeros from there on", entry.path, why(&error)));
+            }
+        }
+        pieces.hash_zeros(before.size);
+        let Pieces { mut raw, sha256, came, .. } = pieces;
+        let data: u64 = segments.as_deref().unwrap_or(&whole).iter().map(|segment| segment.len).sum();
+        raw.tar.resize(raw.tar.len() + padding(data), 0);
+        entry.sha256 = Some(sha256.finalize().into());
+        let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
+        self.close(&mut entry, &Outcome { opened_at, before, after, stored: before.size, came }, links);
+        raw.member.border = true;
+        raw.line(&entry);
+        emit(raw)
+    }
+}
+
+/// A large file on its way into pieces.
+struct Pieces<'a, E> {
+    file: &'a Opened,
+    raw: Raw,
+    sha256: Sha256,
+    /// How far into the file the digest has come.
+    hashed: u64,
+    came: Came,
+    emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+}
+
+impl<E> Pieces<'_, E> {
+    /// Reads a segment; the inner error is told once and the rest of the file is zeros.
+    fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
+        self.hash_zeros(segment.offset);
+        let mut outcome = Ok(());
+        let mut left = segment.len;
+        while left > 0 {
+            let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
+            if room == 0 {
+                let full = std::mem::take(&mut self.raw);
+                (self.emit)(full)?;
+                self.raw.tar.reserve(MEMBER as usize);
+                continue;
+            }
+            let want = room.min(left) as usize;
+            let start = self.raw.tar.len();
+            if self.came == Came::Whole {
+                match self.file.read_at(self.hashed, want, &mut self.raw.tar) {
+                    Ok(came) if came == want => {}
+                    Ok(came) => self.came = Came::Short(self.hashed + came as u64),
+                    Err(error) => {
+                        self.came = Came::Short(self.hashed + (self.raw.tar.len() - start) as u64);
+                        outcome = Err(error);
+                    }
+                }
+            }
+            self.raw.tar.resize(start + want, 0);
+            self.sha256.update(&self.raw.tar[start..]);
+            self.hashed += want as u64;
+            left -= want as u64;
+        }
+        Ok(outcome)
+    }
+
+    /// The digest is that of the file as it reads, holes and all.
+    fn hash_zeros(&mut self, until: u64) {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while self.hashed < until {
+            let len = (until - self.hashed).min(ZEROS.len() as u64);
+            self.sha256.update(&ZEROS[..len as usize]);
+            self.hashed += len;
+        }
+    }
+}

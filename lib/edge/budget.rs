@@ -1,0 +1,79 @@
+//! A bound on the bytes that are under way between a thread that reads and one that writes.
+
+use std::sync::{Condvar, Mutex};
+
+/// How many bytes are taken. Something larger than the whole budget goes alone.
+#[derive(Debug)]
+pub struct Budget {
+    most: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: u64,
+    closed: bool,
+}
+
+impl Budget {
+    /// A budget of `most` bytes.
+    pub fn new(most: u64) -> Budget {
+        Budget { most, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Waits until there is room; false once the budget is closed.
+    pub fn take(&self, bytes: u64) -> bool {
+        let Ok(state) = self.state.lock() else { return false };
+        let full = |state: &mut State| !state.closed && state.taken > 0 && state.taken + bytes > self.most;
+        let Ok(mut state) = self.changed.wait_while(state, full) else { return false };
+        state.taken += bytes;
+        !state.closed
+    }
+
+    /// What took `before` bytes takes `after` now.
+    pub fn adjust(&self, before: u64, after: u64) {
+        if let Ok(mut state) = self.state.lock() {
+            state.taken = (state.taken + after).saturating_sub(before);
+        }
+        self.changed.notify_all();
+    }
+
+    /// A guard that closes the budget when the side that gives back ends, however it ends.
+    pub fn closing(&self) -> Closing<'_> {
+        Closing(self)
+    }
+}
+
+/// Closes a [`Budget`] when dropped: whoever waits for room is told that there will be none.
+#[derive(Debug)]
+pub struct Closing<'a>(&'a Budget);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.0.state.lock() {
+            state.closed = true;
+        }
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_budget_waits_and_a_closed_one_refuses() {
+        let budget = Budget::new(10);
+        assert!(budget.take(25), "one that is too large goes alone");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| budget.take(5));
+            budget.adjust(25, 6);
+            budget.adjust(6, 5);
+            assert!(waiting.join().unwrap());
+            let waiting = scope.spawn(|| budget.take(5));
+            drop(budget.closing());
+            assert!(!waiting.join().unwrap());
+        });
+    }
+}

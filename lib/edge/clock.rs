@@ -1,0 +1,42 @@
+//! The clock and the source of random ids.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::format::band::BandId;
+use crate::format::time::{Stamp, Time};
+
+/// The time to write into archives: the clock, or `SOURCE_DATE_EPOCH` if that is set, so that runs can be repeated byte for byte.
+pub fn now() -> io::Result<Time> {
+    let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(wall()) };
+    let sec = epoch.to_str().and_then(|text| text.parse().ok());
+    let sec = sec.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "SOURCE_DATE_EPOCH is no number of seconds"))?;
+    Ok(Time { sec, nsec: 0 })
+}
+
+/// [`now`] as a stamp.
+pub fn stamp() -> io::Result<Stamp> {
+    let out_of_range = || io::Error::new(io::ErrorKind::InvalidInput, "the clock stands outside the years 0 to 9999");
+    Stamp::from_unix(now()?.sec).ok_or_else(out_of_range)
+}
+
+/// The clock, whatever the environment says; for events.
+pub fn wall_rfc3339() -> String {
+    let Time { sec, nsec } = wall();
+    Stamp::from_unix(sec).map_or_else(String::new, |stamp| stamp.to_rfc3339().replace('Z', &format!(".{:03}Z", nsec / 1_000_000)))
+}
+
+fn wall() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { sec: since.as_secs() as i64, nsec: since.subsec_nanos() }
+}
+
+/// A new band's id.
+pub fn random_id() -> io::Result<BandId> {
+    let mut id = [0; 16];
+    let mut filled = 0;
+    while filled < id.len() {
+        filled += rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(BandId(id))
+}

@@ -1,0 +1,11 @@
+//! The only code that touches the world, but for the stores: walking, reading files, gpg, the clock, pipes and threads.
+
+pub mod attributes;
+pub mod budget;
+pub mod clock;
+pub mod gpg;
+pub mod ordered;
+pub mod pipe;
+pub mod source;
+pub mod users;
+pub mod walk;

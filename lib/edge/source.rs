@@ -1,0 +1,176 @@
+//! Reading files of the source: opened below its root only, never through a symbolic link.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+
+use crate::format::entry::{Inode, Meta};
+use crate::format::path::Path;
+use crate::format::tarball::Segment;
+use crate::format::time::Time;
+
+/// A map of more segments is cut short: what follows counts as data. Bounds the memory for hostile files.
+const MAX_SEGMENTS: usize = 20_000;
+
+/// Holes that are smaller together are stored as zeros: a map costs more than they do.
+const MIN_HOLES: u64 = 16 << 10;
+
+/// The root of the tree that is read.
+#[derive(Debug)]
+pub struct Source {
+    root: OwnedFd,
+    dir: PathBuf,
+    /// False once the kernel has shown that it has no `openat2`.
+    openat2: AtomicBool,
+}
+
+/// What `fstat` says of an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// False if it is no regular file.
+    pub is_file: bool,
+    /// Mode, owner, time.
+    pub meta: Meta,
+    /// Size in bytes.
+    pub size: u64,
+    /// Change time.
+    pub ctime: Time,
+    /// Device and inode.
+    pub inode: Inode,
+    /// Count of links.
+    pub nlink: u64,
+    /// Bytes that it takes on disk.
+    pub on_disk: u64,
+}
+
+/// A file that is open for reading.
+#[derive(Debug)]
+pub struct Opened(File);
+
+impl Source {
+    /// Opens the root.
+    pub fn open_root(dir: &FsPath) -> io::Result<Source> {
+        let root = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Source { root, dir: dir.to_owned(), openat2: AtomicBool::new(true) })
+    }
+
+    /// Where an entry is in the file system.
+    pub fn locate(&self, path: &Path) -> PathBuf {
+        self.dir.join(std::ffi::OsStr::from_bytes(&path.raw()))
+    }
+
+    /// Opens a file for reading, without waiting on a fifo, and without marking it as read where that is allowed.
+    pub fn open(&self, path: &Path) -> io::Result<Opened> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let raw = path.raw();
+        let opened = match self.open_with(&raw, flags | OFlags::NOATIME) {
+            // Only the owner and root may ask for that.
+            Err(Errno::PERM) => self.open_with(&raw, flags),
+            other => other,
+        };
+        Ok(Opened(opened?.into()))
+    }
+
+    fn open_with(&self, raw: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.openat2.load(Ordering::Relaxed) {
+            // A directory that was swapped for a symbolic link since the scan must not lead elsewhere.
+            let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            match rustix::fs::openat2(&self.root, raw, flags, Mode::empty(), inside) {
+                Err(Errno::NOSYS | Errno::PERM) if !self.probe() => {}
+                other => return other,
+            }
+        }
+        rustix::fs::openat(&self.root, raw, flags, Mode::empty())
+    }
+
+    /// Asks whether `openat2` works at all: Linux before 5.6 and some sandboxes refuse it.
+    fn probe(&self) -> bool {
+        let works = rustix::fs::openat2(&self.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH).is_ok();
+        self.openat2.store(works, Ordering::Relaxed);
+        works
+    }
+}
+
+impl Opened {
+    /// What the file is now.
+    pub fn facts(&self) -> io::Result<Facts> {
+        let stat: Stat = rustix::fs::fstat(&self.0)?;
+        Ok(Facts {
+            is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+            meta: Meta {
+                mode: stat.st_mode & 0o7777,
+                uid: stat.st_uid,
+                gid: stat.st_gid,
+                time: Time { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as u32 },
+            },
+            size: stat.st_size as u64,
+            ctime: Time { sec: stat.st_ctime, nsec: stat.st_ctime_nsec as u32 },
+            inode: Inode { dev: stat.st_dev, ino: stat.st_ino },
+            nlink: stat.st_nlink,
+            on_disk: stat.st_blocks as u64 * 512,
+        })
+    }
+
+    /// Appends up to `len` bytes from `offset`; fewer only at the end of the file. Returns how many came.
+    pub fn read_at(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let start = out.len();
+        out.resize(start + len, 0);
+        let mut filled = 0;
+        while filled < len {
+            match self.0.read_at(&mut out[start + filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => {
+                    out.truncate(start + filled);
+                    return Err(why);
+                }
+            }
+        }
+        out.truncate(start + filled);
+        Ok(filled)
+    }
+
+    /// Where the file has data, if it has holes worth keeping; the last segment ends with the file, and may be empty.
+    pub fn segments(&self, facts: &Facts) -> io::Result<Option<Vec<Segment>>> {
+        let size = facts.size;
+        if facts.on_disk + MIN_HOLES > size {
+            return Ok(None);
+        }
+        let mut segments = Vec::new();
+        let mut at = 0;
+        while at < size {
+            let data = match rustix::fs::seek(&self.0, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                Err(Errno::NXIO) => break,
+                // The file system cannot tell.
+                Err(Errno::INVAL | Errno::NOTSUP) => return Ok(None),
+                Err(why) => return Err(why.into()),
+            };
+            if data >= size {
+                break;
+            }
+            let hole = if segments.len() < MAX_SEGMENTS { rustix::fs::seek(&self.0, SeekFrom::Hole(data))? } else { size };
+            at = hole.clamp(data + 1, size);
+            segments.push(Segment { offset: data, len: at - data });
+        }
+        if segments.last().is_none_or(|last| last.offset + last.len < size) {
+            // GNU tar sets the size by this entry.
+            segments.push(Segment { offset: size, len: 0 });
+        }
+        let data: u64 = segments.iter().map(|segment| segment.len).sum();
+        Ok((data + MIN_HOLES <= size).then_some(segments))
+    }
+
+    /// The open file itself, for its attributes.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
