@@ -18,3 +18,12 @@ mod damage;
 
 // Files that change, vanish or turn into something else under pack's hands.
 mod pack_files;
+
+// What the man pages and README.md tell people to type runs, and brings back what it says.
+mod examples;
+
+// The man pages say what the programs do: options, exit statuses, environment, checksums of the notes.
+mod man;
+
+// The house rules: rings, purity, one place for durable writes, short files with a purpose, paths in the docs.
+mod tidy;

@@ -402,6 +402,28 @@ fn paths_in_the_docs_exist() {
 }
 
 #[test]
+fn every_dependency_is_explained() {
+    let manifest = read("Cargo.toml");
+    let crates: BTreeSet<&str> = ["[dependencies]", "[dev-dependencies]"]
+        .iter()
+        .flat_map(|table| manifest.split(table).nth(1).unwrap().lines().skip(1).take_while(|line| !line.starts_with('[')))
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .collect();
+    let page = read("docs/dependencies.md");
+    let explained: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .filter(|cell| *cell != "crate")
+        .flat_map(|cell| cell.split(", "))
+        .collect();
+    assert!(!crates.is_empty());
+    assert_eq!(crates, explained, "Cargo.toml (left) and docs/dependencies.md (right) differ");
+    let sources: String = ["lib", "tests"].iter().flat_map(|folder| files(folder, "rs")).map(|file| read(&file)).collect();
+    let unused = crates.iter().filter(|name| !sources.contains(&format!("{}::", name.replace('-', "_"))));
+    nothing(unused.map(|name| format!("Cargo.toml: nothing uses {name}")).collect());
+}
+
+#[test]
 fn the_reader_of_source_knows_strings_comments_and_groups() {
     let source = "use std::{io, fs::{self, File}};\n// std::net::x\nlet a = \"std::env::y\"; let b = r#\"dbg!(\"\"#; 'x: loop { break 'x }\nlet c = '\"'; crate::core::z();";
     let found: Vec<String> = paths(&tokens(source)).into_iter().map(|(_, path)| path).collect();
