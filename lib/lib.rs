@@ -6,8 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod cli;
 pub mod core;
+pub mod edge;
 pub mod format;
 pub mod store;
-pub mod edge;
-pub mod cli;

@@ -20,7 +20,8 @@ pub struct Events {
 impl Events {
     /// Opens the file for appending.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
-        let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path).with_context(|| path.display().to_string());
+        let open =
+            |path: &Path| OpenOptions::new().append(true).create(true).open(path).with_context(|| path.display().to_string());
         Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
     }
 

@@ -34,7 +34,7 @@ pub struct Hinted {
 
 impl Hinted {
     /// Adds a remedy to an error.
-    pub fn new(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
+    pub fn wrap(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Hinted { error: error.into(), hint: hint.into() })
     }
 }
@@ -115,7 +115,8 @@ impl Report {
 
 /// The error and its causes in a line.
 fn chain(error: &anyhow::Error) -> String {
-    let parts: Vec<String> = error.chain().map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why)).collect();
+    let parts: Vec<String> =
+        error.chain().map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why)).collect();
     let mut said: Vec<String> = Vec::new();
     for part in parts {
         // Transparent wrappers repeat what they wrap.

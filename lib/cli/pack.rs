@@ -84,7 +84,7 @@ const MAX_PART: u64 = 1 << 30;
 
 fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
-        return Err(Hinted::new(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
+        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
     }
     if args.part_size > MAX_PART {
         bail!("--part-size: over 1G, which a reader could not hold in memory");
@@ -102,11 +102,18 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     let source = Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
     let reading = Reading { source, users: Users::default(), report: Arc::clone(report), skipped: AtomicU64::new(0) };
-    let shared = Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
+    let shared =
+        Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
     let jobs = common::jobs(args.jobs);
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
 
-    let mut writer = Writer { out: pipe::stdout()?, band: plan.config.band.clone(), mtime: started.unix().max(0) as u64, assembler: Assembler::new(plan.config.clone()), report };
+    let mut writer = Writer {
+        out: pipe::stdout()?,
+        band: plan.config.band.clone(),
+        mtime: started.unix().max(0) as u64,
+        assembler: Assembler::new(plan.config.clone()),
+        report,
+    };
     match &plan.head {
         Some(head) => writer.assembler.handle_head(head, start::NOTES),
         None => writer.write(&stream::continuation(&plan.config.band, &plan.config.id))?,
@@ -226,7 +233,7 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
         }
         Job::Big(entry) => {
             let mut links = Links::default();
-            shared.reading.stream(entry, &mut links, &mut |raw| {
+            shared.reading.stream(*entry, &mut links, &mut |raw| {
                 let shared = Arc::clone(shared);
                 submit.submit(move || Done::Piece(shared.codecs.compress(raw)))
             })?;

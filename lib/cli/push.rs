@@ -14,8 +14,8 @@ use super::message::{Hinted, Report};
 use crate::core::schedule::Schedule;
 use crate::edge::budget::Budget;
 use crate::edge::pipe;
-use crate::format::band::{BandId, BandName};
-use crate::format::head::{Head, Tail};
+use crate::format::band::BandId;
+use crate::format::head::Tail;
 use crate::format::object::Object;
 use crate::format::stream::{self, Item, Reader, StreamError};
 use crate::store::local::Local;
@@ -84,8 +84,6 @@ type Task = (u64, Arc<Item>);
 
 fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let store = open(&args.archive)?;
-    let store = store.as_ref();
-    let budget = Budget::new(MAX_UNDER_WAY);
     let mut stream = Reader::new(pipe::stdin()?);
     let first = stream.next_item()?.ok_or(StreamError::Empty)?;
     let continues = stream.continues();
@@ -93,36 +91,217 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         bail!("the object stream does not begin with HEAD");
     }
     let id = match continues {
-        Some(id) => checks::continued(store, &first.band, id)?,
-        None => checks::new_band(store, &first)?,
+        Some(id) => checks::continued(store.as_ref(), &first.band, id)?,
+        None => checks::new_band(store.as_ref(), &first)?,
     };
     report.verbose(format_args!("band {} {id}", first.band));
 
-    let tail = std::thread::scope(|scope| {
-        let (send, events) = channel();
-        let (tasks, queue) = channel::<Task>();
-        let queue = Mutex::new(queue);
-        let queue = &Arc::new(queue);
-        for _ in 0..args.jobs {
-            let (queue, done) = (Arc::clone(queue), send.clone());
-            scope.spawn(move || write_tasks(store, &queue, &done, args.dry_run));
-        }
-        let budget = &budget;
-        scope.spawn(move || feed(stream, first, continues.is_some(), budget, &send));
-        let closing = budget.closing();
-        let push = Push { report, budget, tasks, band: None, id, schedule: Schedule::new(), waiting: HashMap::new(), free: args.jobs.into() };
-        let outcome = push.run(&events);
-        drop(closing);
-        // The reader may sit in a read of a pipe whose other end goes on: nothing of it is wanted, so the process ends.
-        match outcome {
-            Ok(tail) => Ok(tail),
-            Err(error) => std::process::exit(i32::from(exit_status(report, error))),
-        }
-    })?;
+    let (send, events) = channel();
+    let (tasks, queue) = channel::<Task>();
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..args.jobs {
+        let (store, queue, done) = (Arc::clone(&store), Arc::clone(&queue), send.clone());
+        std::thread::spawn(move || write_tasks(store.as_ref(), &queue, &done, args.dry_run));
+    }
+    let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
+    let own = Arc::clone(&budget);
+    // Not joined: after a failure it may sit in a read of a pipe whose other end is in no hurry.
+    std::thread::spawn(move || feed(stream, first, continues.is_some(), &own, &send));
+    let push = Push {
+        report,
+        budget: &budget,
+        tasks,
+        id,
+        schedule: Schedule::new(),
+        waiting: HashMap::new(),
+        free: args.jobs.into(),
+        last: Vec::new(),
+        tail: None,
+        dry_run: args.dry_run,
+        stored: (0, 0),
+        skipped: 0,
+    };
+    let outcome = push.run(&events);
     report.progress().finish_and_clear();
+    let tail = outcome?;
     if tail.skipped > 0 {
         let skipped = tail.skipped;
-        report.warn(format_args!("{skipped} of the source's entries were skipped: see what dura-scan and dura-pack said"));
+        report.warn(format_args!("the band lacks {skipped} entries that were skipped: see what dura-scan and dura-pack said"));
     }
     Ok(())
+}
+
+fn open(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
+    match archive.split_once("://") {
+        None => Ok(Arc::new(Local::new(archive))),
+        Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(Local::new(path))),
+        Some((scheme, _)) => {
+            let hint = "this release stores in directories: write there, and copy the archive with any tool";
+            Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
+        }
+    }
+}
+
+/// Reads the stream, and hands on what it finds.
+fn feed(mut stream: Reader<impl Read>, first: Item, continues: bool, budget: &Budget, events: &Sender<Event>) {
+    let mut before = None;
+    let mut next = Ok(Some(first));
+    loop {
+        let event = match next {
+            Ok(Some(item)) if !stream::in_place(before.as_ref(), &item.name, continues) => {
+                Event::Broken(StreamError::BadName(format!("{}/{}", item.band, item.name)))
+            }
+            Ok(Some(item)) => {
+                before = Some(item.name);
+                if !budget.take(item.bytes.len() as u64) {
+                    return;
+                }
+                Event::Item(Box::new(item))
+            }
+            Ok(None) => Event::End,
+            Err(error) => Event::Broken(error),
+        };
+        let go_on = matches!(event, Event::Item(_));
+        if events.send(event).is_err() || !go_on {
+            return;
+        }
+        next = stream.next_item();
+    }
+}
+
+/// A writer: takes tasks until there are no more.
+fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done: &Sender<Event>, dry_run: bool) {
+    loop {
+        let task = queue.lock().map(|queue| queue.recv());
+        let Ok(Ok((ticket, item))) = task else { return };
+        let outcome = if dry_run { Ok(Stored::Written) } else { put(store, &item) };
+        if done.send(Event::Done(ticket, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+fn put(store: &dyn Store, item: &Item) -> Result<Stored, StoreError> {
+    let name = format!("{}/{}", item.band, item.name);
+    match store.put_new(&name, &item.bytes) {
+        Ok(()) => Ok(Stored::Written),
+        Err(error) if error.kind == Kind::Exists => {
+            let same = store.stat(&name)? == Some(item.bytes.len() as u64) && store.get(&name)? == item.bytes;
+            Ok(if same { Stored::Same } else { Stored::Conflict })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The loop around the schedule.
+struct Push<'a> {
+    report: &'a Report,
+    budget: &'a Budget,
+    tasks: Sender<Task>,
+    id: BandId,
+    schedule: Schedule,
+    /// Objects that are not stored yet, by ticket.
+    waiting: HashMap<u64, Arc<Item>>,
+    /// Writers that have nothing to do.
+    free: usize,
+    /// TAIL and its signature, kept until the stream has ended.
+    last: Vec<Item>,
+    tail: Option<Tail>,
+    dry_run: bool,
+    /// Objects and bytes.
+    stored: (u64, u64),
+    skipped: u64,
+}
+
+impl Push<'_> {
+    fn run(mut self, events: &Receiver<Event>) -> anyhow::Result<Tail> {
+        let mut ended = false;
+        while !(ended && self.schedule.pending() == 0) {
+            self.start()?;
+            match events.recv().context("the writers broke off")? {
+                Event::Item(item) => self.handle_item(*item)?,
+                Event::End => {
+                    ended = true;
+                    if self.tail.is_none() {
+                        bail!("the object stream has no TAIL: what came before failed");
+                    }
+                    for item in std::mem::take(&mut self.last) {
+                        self.schedule(item);
+                    }
+                }
+                Event::Broken(error) => return Err(error.into()),
+                Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
+            }
+        }
+        let (objects, bytes) = self.stored;
+        let same = if self.skipped == 0 { String::new() } else { format!(", {} were there already", self.skipped) };
+        self.report.verbose(format_args!("stored {objects} objects, {}{same}", human(bytes)));
+        self.report
+            .events()
+            .emit("stored", &[("objects", objects.into()), ("bytes", bytes.into()), ("already", self.skipped.into())]);
+        self.tail.context("the object stream has no TAIL")
+    }
+
+    fn handle_item(&mut self, item: Item) -> anyhow::Result<()> {
+        if !matches!(item.name.object, Object::Tail | Object::TailSig) {
+            self.schedule(item);
+            return Ok(());
+        }
+        if item.name.object == Object::Tail {
+            let tail = Tail::parse(&item.bytes).with_context(|| format!("{}/TAIL", item.band))?;
+            if (&tail.band, tail.id) != (&item.band, self.id) {
+                bail!("{}/TAIL is of another band than HEAD", item.band);
+            }
+            self.tail = Some(tail);
+        }
+        self.last.push(item);
+        Ok(())
+    }
+
+    fn schedule(&mut self, item: Item) {
+        let ticket = self.schedule.handle_object(item.name);
+        self.waiting.insert(ticket, Arc::new(item));
+    }
+
+    fn start(&mut self) -> anyhow::Result<()> {
+        while self.free > 0 {
+            let Some(ticket) = self.schedule.poll_start() else { break };
+            let item = self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
+            self.tasks.send((ticket, Arc::clone(item))).context("the writers broke off")?;
+            self.free -= 1;
+        }
+        Ok(())
+    }
+
+    fn handle_done(&mut self, ticket: u64, outcome: Result<Stored, StoreError>) -> anyhow::Result<()> {
+        self.free += 1;
+        let item = self.waiting.remove(&ticket).context("a write ended that did not begin")?;
+        let name = format!("{}/{}", item.band, item.name);
+        let bytes = item.bytes.len() as u64;
+        self.budget.adjust(bytes, 0);
+        self.schedule.handle_done(ticket, matches!(outcome, Ok(Stored::Written | Stored::Same)));
+        match outcome.context("cannot store")? {
+            Stored::Written => {
+                self.stored = (self.stored.0 + 1, self.stored.1 + bytes);
+                let would = if self.dry_run { "would store " } else { "" };
+                self.report.verbose(format_args!("{would}{name} {bytes} bytes"));
+                self.report.events().emit("object", &[("name", name.into()), ("bytes", bytes.into())]);
+            }
+            Stored::Same => {
+                self.skipped += 1;
+                self.report.verbose(format_args!("{name} is there already"));
+            }
+            Stored::Conflict => return Err(conflict(&name)),
+        }
+        let progress = self.report.progress();
+        progress.inc(bytes);
+        progress.set_message(format!("{} objects", self.stored.0 + self.skipped));
+        Ok(())
+    }
+}
+
+fn conflict(name: &str) -> anyhow::Error {
+    let hint =
+        "another run writes this band, or has: nothing of it was changed; start the backup again and it gets a name of its own";
+    Hinted::wrap(anyhow!("{name}: there already, with other content"), hint)
 }

@@ -104,7 +104,7 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let stat = std::fs::metadata(&root).with_context(|| shown.clone())?;
     if !stat.is_dir() {
         let hint = "name the directory that holds it, and use --only-from to list a part";
-        return Err(Hinted::new(anyhow::anyhow!("{shown}: not a directory"), hint));
+        return Err(Hinted::wrap(anyhow::anyhow!("{shown}: not a directory"), hint));
     }
     let masks = Masks::load(&root, &args.exclude, &args.exclude_from, args.only_from.as_deref())?;
     let after = args.after.map(|after| Path::from_typed(after.as_bytes())).transpose().context("--after")?;

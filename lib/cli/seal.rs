@@ -74,7 +74,7 @@ type Sealed = Result<(Item, Member), GpgError>;
 
 fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
-        return Err(Hinted::new(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
+        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
     }
     let keys = Arc::new(keys::resolve(&args, report)?);
     let jobs = common::jobs(args.jobs);
@@ -103,7 +103,11 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
         stream::write(&mut out, item, mtime).context(CANNOT_WRITE)
     };
-    let list = |(name, list): (ObjectName, crate::format::group::List)| Item { band: band.clone(), name, bytes: list.to_string().into_bytes() };
+    let list = |(name, list): (ObjectName, crate::format::group::List)| Item {
+        band: band.clone(),
+        name,
+        bytes: list.to_string().into_bytes(),
+    };
 
     let last = std::thread::scope(|scope| {
         let feeder = Feeder { keys, budget: Arc::clone(&budget), submit };
@@ -154,7 +158,10 @@ impl Feeder {
                 bail!("{}/{} is out of place in the object stream", item.band, item.name);
             }
             if item.name.encrypted || matches!(item.name.object, Object::List(..) | Object::ListSig(..) | Object::Parity(..)) {
-                return Err(Hinted::new(anyhow!("{}/{} is sealed already", item.band, item.name), "use dura-seal once in a pipe"));
+                return Err(Hinted::wrap(
+                    anyhow!("{}/{} is sealed already", item.band, item.name),
+                    "use dura-seal once in a pipe",
+                ));
             }
             before = Some(item.name);
             if matches!(item.name.object, Object::Tail | Object::TailSig) {

@@ -21,7 +21,7 @@ pub enum Job {
     /// These entries make one member.
     Member(Vec<Entry>),
     /// This file is read in pieces of [`MEMBER`] bytes.
-    Big(Entry),
+    Big(Box<Entry>),
 }
 
 /// The machine: `handle_entry` for each, then `finish`; `poll_job` after each of them until it gives none.
@@ -49,7 +49,7 @@ impl Planner {
         };
         if data > MEMBER {
             self.close();
-            self.jobs.push_back(Job::Big(entry));
+            self.jobs.push_back(Job::Big(Box::new(entry)));
             return;
         }
         self.bytes += BLOCK as u64 + data + padding(data) as u64;

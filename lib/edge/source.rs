@@ -92,7 +92,8 @@ impl Source {
 
     /// Asks whether `openat2` works at all: Linux before 5.6 and some sandboxes refuse it.
     fn probe(&self) -> bool {
-        let works = rustix::fs::openat2(&self.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH).is_ok();
+        let works =
+            rustix::fs::openat2(&self.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH).is_ok();
         self.openat2.store(works, Ordering::Relaxed);
         works
     }

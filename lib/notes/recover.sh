@@ -48,7 +48,9 @@ tell() { say "$@"; : > "$T/told"; }
 
 if tty=$(tty 2>/dev/null); then GPG_TTY=${GPG_TTY-$tty}; export GPG_TTY; fi
 root=; [ "$(id -u)" -eq 0 ] && root=1
-fine=; touch -d @-0.25 "$T/probe" 2>/dev/null && fine=1    # nanoseconds
+: > "$T/probe"
+fine=; touch -h -d @-0.25 "$T/probe" 2>/dev/null && fine=1      # nanoseconds
+touch='touch -h'; touch -h -d @1 "$T/probe" 2>/dev/null || touch=touch
 
 case $($TAR --version 2>/dev/null) in
 *GNU*)
@@ -106,6 +108,8 @@ function named() {
     if (held !~ /\/\/$/) { held = held "\n"; return 0 }
     path = enc(substr(held, 1, length(held) - 2)); held = ""; return 1
 }
+# (A slash within brackets: awks differ over it, unless in a string.)
+function up(p) { sub("/[^/]*$", "", p); return p }
 # The topmost symlink that p lies below, if any.
 function under(p,   i, d, s) {
     for (i = 3; (d = index(substr(p, i), "/")); i += d)
@@ -130,7 +134,7 @@ take() {
 batch() {
     do=$*; was=; set --
     while take; do
-        [ -e "$path" ] && [ ! -h "$path" ] || continue
+        [ -e "$path" ] || [ -h "$path" ] || continue
         if [ "$arg" != "$was" ] || [ $# -ge 100 ]; then
             [ $# -eq 0 ] || $do "$was" "$@" || : > "$T/told"
             set --; was=$arg
@@ -213,7 +217,7 @@ while read -r dir name id start how state; do
     # digits, dots, dashes and slashes; no other ever gets near a command.
     (cd -P "$dir" 2>/dev/null && for l in [0-9]*/*.sha256; do [ -s "$l" ] && cat "$l"; done) |
         awk '/^#/ || length($1) != 64 { next }
-            $2 ~ /^[0-9A-Za-z][0-9A-Za-z.\/-]*$/ && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
+            $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
     (cd -P "$dir" 2>/dev/null && sed 's/^[^ ]* //' "$B/listed" |
         while read -r o; do [ -s "$o" ] && printf '%s\n' "$o"; done |
         xargs sha256sum /dev/null) > "$B/sums"
@@ -235,7 +239,7 @@ done < "$T/chain" | sort -s -k1,1 | sed 's/^. //;3q' > "$T/locked"
 if [ -s "$T/locked" ]; then
     command -v "${GPG%% *}" >/dev/null || die "the archive is encrypted: it needs gpg"
     while read -r o; do
-        $GPG --status-fd 1 -d "$o" 2>> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] BEGIN_DECRYPTION' && break
+        $GPG --status-fd 1 -d "$o" 2>> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] DECRYPTION_INFO' && break
     done < "$T/locked" || {
         cat "$T/gpg" >&2
         die "gpg cannot decrypt: it needs the secret key (gpg --import) or the passphrase"
@@ -352,7 +356,7 @@ pass == 1 {
     gone[$1]; print item("-", $1) > (out "/gone"); next
 }
 FNR == 1 {      # the symlinks that will be there still after the removal
-    for (p in link) for (q = p; q != "."; sub(/\/[^\/]*$/, "", q)) if (q in gone) { delete link[p]; break }
+    for (p in link) for (q = p; q != "."; q = up(q)) if (q in gone) { delete link[p]; break }
 }
 $3 == "d" { next }
 (s = under($1)) != "" {
@@ -382,8 +386,8 @@ under($1) != "" || ($2 != "link" && $1 in link) { told($1 ": a symlink is in the
     if ($8 ~ /x/ && $3 != "i") attributes++
     if (!root && $5 != me) foreign = 1
 }
-# A file is set like an in: entry where this tar may get it wrong.
-$2 == "file" && tar != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/ || $5 ~ /[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]/) { $3 = "i" }
+# What another tar than GNU tar may get wrong is set like an in: entry.
+tar != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/ || $5 ~ /[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]/) { $3 = "i" }
 $2 == "dir" || $3 == "i" {
     if (root) print item($5, $1) > (out "/owners")
     split($6, t, "."); s = t[1]
@@ -392,6 +396,7 @@ $2 == "dir" || $3 == "i" {
         s = s "." t[2]
     }
     print item("@" s, $1) > (out "/times")
+    if ($2 == "link") next
     # Five digits: with fewer, GNU chmod keeps a setgid bit that is there.
     d = $1; print gsub(/\//, "/", d), item("0" $4, $1) > (out "/modes")
 }
@@ -515,7 +520,7 @@ while read -r dir name rest; do
     run_awk "$AWK"'
         FILENAME ~ /use$/ { if ($3 != "i") new[$1]; next }
         FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
-        { for (p = $1; p != "."; sub(/\/[^\/]*$/, "", p)) if (p in gone) next }
+        { for (p = $1; p != "."; p = up(p)) if (p in gone) next }
         !($1 in new)' "$B/use" "$B/lines" "$T/wrong" > "$T/still"
     (cd "$dest" && look < "$B/look") 3> "$B/read" >> "$T/still"
     if [ -s "$B/read" ]; then
@@ -530,8 +535,8 @@ while read -r dir name rest; do
     # 4 and 5. The modes come last and deepest first, to keep the way open.
     (
         cd "$dest" || exit
-        sort "$B/owners" | batch chown
-        sort "$B/times" | batch touch -d
+        sort "$B/owners" | batch chown -h
+        sort "$B/times" | batch $touch -d
         sort -rn "$B/modes" | sed 's/^[0-9]* //' | batch chmod
     )
     rm -rf "$B"

@@ -68,6 +68,8 @@ fn local_without_unnamed_files() {
     let dir = tempfile::tempdir().unwrap();
     hold(&Local::with_named_temporaries(dir.path().join("a")));
     race(&Local::with_named_temporaries(dir.path().join("b")));
-    let left = walkdir::WalkDir::new(dir.path()).into_iter().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".dura"));
+    let left = walkdir::WalkDir::new(dir.path())
+        .into_iter()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".dura"));
     assert_eq!(left.count(), 0);
 }

@@ -44,7 +44,9 @@ fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8], unnamed: bool) -> io::Res
         Ok(()) => Ok(()),
         Err(Errno::EXIST) if is_empty(path)? => Err(io::ErrorKind::Unsupported.into()),
         // Without /proc, or without hard links.
-        Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::XDEV) if dir.exists() => Err(io::ErrorKind::Unsupported.into()),
+        Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::XDEV) if dir.exists() => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -225,7 +225,7 @@ impl Reading {
         };
         let attributes = self.file_attributes(&entry, file, &before);
         // Held whole, so the header can say what really came.
-                let came = if read < before.size { Came::Short(read) } else { Came::Whole };
+        let came = if read < before.size { Came::Short(read) } else { Came::Whole };
         let segments = segments.filter(|_| came == Came::Whole);
         let content = match &segments {
             Some(segments) => Content::Sparse(segments, read),
@@ -257,7 +257,9 @@ impl Reading {
                 self.report.warn(format_args!("{path}: shrank while it was read: stored with its {len} bytes"));
             }
             Came::Short(len) => {
-                self.report.warn(format_args!("{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"));
+                self.report.warn(format_args!(
+                    "{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
+                ));
             }
             Came::Whole if after.size > before.size => {
                 self.report.warn(format_args!("{path}: grew while it was read: cut at its {} bytes", before.size));
@@ -284,7 +286,12 @@ impl Reading {
     }
 
     /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the line. Stops with what `emit` fails with.
-    pub(super) fn stream<E>(&self, mut entry: Entry, links: &mut Links, emit: &mut dyn FnMut(Raw) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn stream<E>(
+        &self,
+        mut entry: Entry,
+        links: &mut Links,
+        emit: &mut dyn FnMut(Raw) -> Result<(), E>,
+    ) -> Result<(), E> {
         let prepared = self.open(&entry).and_then(|(file, facts, opened_at)| {
             let segments = file.segments(&facts)?;
             Ok((file, facts, opened_at, segments))

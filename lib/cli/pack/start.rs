@@ -18,10 +18,8 @@ use crate::format::object::Compression;
 use crate::format::time::Stamp;
 
 /// The notes that stand in each band.
-pub(super) const NOTES: &[(&str, &[u8])] = &[
-    ("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")),
-    ("recover.sh", include_bytes!("../../notes/recover.sh")),
-];
+pub(super) const NOTES: &[(&str, &[u8])] =
+    &[("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")), ("recover.sh", include_bytes!("../../notes/recover.sh"))];
 
 /// The header lines of a listing.
 #[derive(Debug, Default)]
@@ -56,7 +54,7 @@ impl Start {
                 Some(Line::Entry(entry)) => return Ok((start, Some(entry))),
                 Some(Line::End(_)) | None => {
                     let hint = "even an empty directory has a line for itself";
-                    return Err(Hinted::new(anyhow!("the listing has no entries"), hint));
+                    return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
                 }
             }
             if args.directory.is_some() {
@@ -82,7 +80,7 @@ impl Start {
     /// Settles names, numbers and places.
     pub(super) fn decide(self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<Plan> {
         let Some((host, dir)) = &self.source else {
-            return Err(Hinted::new(anyhow!("the listing has no #source line"), "say where the files are with -C DIR"));
+            return Err(Hinted::wrap(anyhow!("the listing has no #source line"), "say where the files are with -C DIR"));
         };
         let directory = match &args.directory {
             Some(directory) => directory.clone(),
@@ -148,14 +146,19 @@ impl Start {
         }
         let stamp = match self.band_after.and_then(|after| Stamp::from_unix(after.unix() + 1)) {
             Some(next) if next > started => {
-                report.note(format_args!("the clock stands at {started}, but the archive has a band of {}: calling this one {next}", next.unix() - 1));
+                report.note(format_args!(
+                    "the clock stands at {started}, but the archive has a band of {}: calling this one {next}",
+                    next.unix() - 1
+                ));
                 next
             }
             _ => started,
         };
         match parent {
             None => Ok(BandName::full(stamp)),
-            Some(parent) => parent.child(stamp).ok_or_else(|| anyhow!("no band can be named after {parent} at {stamp}: too deep, or the clock went back")),
+            Some(parent) => parent
+                .child(stamp)
+                .ok_or_else(|| anyhow!("no band can be named after {parent} at {stamp}: too deep, or the clock went back")),
         }
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option
     } else {
         let mut fingerprints = Vec::new();
         for name in &args.recipient {
-            let key = one_key(&name.to_string_lossy(), &gpg::find(name)?, &of_keyring(name))?;
+            let found = gpg::find(name)?;
+            let key = one_key(&name.to_string_lossy(), &found, &of_keyring(name))?;
             report.verbose(format_args!("encrypting to {} {}", key.fingerprint, key.user));
             fingerprints.push(key.fingerprint.clone());
         }
@@ -47,14 +48,17 @@ fn one_key<'a>(name: &str, keys: &'a [Key], remedy: &str) -> anyhow::Result<&'a 
     let usable: Vec<&Key> = keys.iter().filter(|key| key.fault.is_none()).collect();
     match (usable.as_slice(), keys) {
         ([key], _) => Ok(key),
-        ([], []) => Err(Hinted::new(anyhow!("{name}: no such public key"), remedy)),
+        ([], []) => Err(Hinted::wrap(anyhow!("{name}: no such public key"), remedy)),
         ([], [Key { fault: Some(fault), fingerprint, .. }, ..]) => {
             let (text, hint) = describe(fault, fingerprint);
-            Err(Hinted::new(anyhow!("{name}: {text}"), hint))
+            Err(Hinted::wrap(anyhow!("{name}: {text}"), hint))
         }
         _ => {
             let all: Vec<&str> = usable.iter().map(|key| key.fingerprint.as_str()).collect();
-            Err(Hinted::new(anyhow!("{name}: {} keys have that name", all.len()), format!("give the fingerprint of one: {}", all.join(" or "))))
+            Err(Hinted::wrap(
+                anyhow!("{name}: {} keys have that name", all.len()),
+                format!("give the fingerprint of one: {}", all.join(" or ")),
+            ))
         }
     }
 }
@@ -64,7 +68,9 @@ fn describe(fault: &Fault, fingerprint: &str) -> (String, String) {
     match fault {
         Fault::Expired(at) => {
             let at = at.and_then(Stamp::from_unix).map_or_else(String::new, |at| format!(" on {}", &at.to_rfc3339()[..10]));
-            let hint = format!("extend it with: gpg --quick-set-expire {fingerprint} 2y (and once more with '*' behind it for its subkeys), or use another key");
+            let hint = format!(
+                "extend it with: gpg --quick-set-expire {fingerprint} 2y (and once more with '*' behind it for its subkeys), or use another key"
+            );
             (format!("the key expired{at}"), hint)
         }
         Fault::Revoked => ("the key was revoked".to_owned(), other),
@@ -78,7 +84,10 @@ fn symmetric(file: &Path, report: &Report) -> anyhow::Result<Keys> {
     let text = std::fs::read(file).with_context(|| shown.clone())?;
     let first = text.split(|&b| b == b'\n').next().unwrap_or_default();
     if first.is_empty() {
-        return Err(Hinted::new(anyhow!("{shown}: the passphrase is empty"), "make one with: head -c 32 /dev/urandom | base64 > FILE"));
+        return Err(Hinted::wrap(
+            anyhow!("{shown}: the passphrase is empty"),
+            "make one with: head -c 32 /dev/urandom | base64 > FILE",
+        ));
     }
     let mode = std::fs::metadata(file).with_context(|| shown.clone())?.permissions().mode();
     if mode & 0o077 != 0 {
