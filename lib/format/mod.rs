@@ -14,3 +14,4 @@ pub mod stream;
 pub mod tarball;
 pub mod time;
 pub mod toc;
+pub mod untar;

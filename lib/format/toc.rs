@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::band::BandId;
+use super::entry::number;
 use super::path::Path;
 
 /// One index of a table.
@@ -37,6 +38,31 @@ pub struct Toc {
 }
 
 impl Toc {
+    /// Reads a table, decompressed; none if it is cut or no table.
+    pub fn parse(text: &[u8]) -> Option<Toc> {
+        let mut lines = text.strip_suffix(b"\n")?.split(|&b| b == b'\n');
+        let words = |line: &'_ [u8]| line.split(|&b| b == b' ').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let path = |word: &[u8]| match word {
+            b"-" => Some(None),
+            word => Path::parse(word).ok().map(Some),
+        };
+        let first = words(lines.next()?);
+        let [b"#toc", id, last] = first.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else { return None };
+        let mut toc = Toc { id: std::str::from_utf8(id).ok()?.parse().ok()?, rows: Vec::new(), earlier: Vec::new() };
+        for line in lines {
+            let line = words(line);
+            match line.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+                [b"toc", n, first] => toc.earlier.push(Earlier { number: number(n)?, first: path(first)? }),
+                [n, first, last, parts] => {
+                    let span = path(first)?.zip(path(last)?);
+                    toc.rows.push(Row { number: number(n)?, span, parts: number(parts)? });
+                }
+                _ => return None,
+            }
+        }
+        (toc.number() == number(last)).then_some(toc)
+    }
+
     /// The number of the last index it lists, which is its own; none for an empty table, which no program writes.
     pub fn number(&self) -> Option<u32> {
         self.rows.last().map(|row| row.number)
@@ -80,5 +106,9 @@ mod tests {
         };
         let text = "#toc 00112233445566778899aabbccddeeff 000004099\n000004096 . ./a\\040b 1\n000004097 - - 0\n000004099 ./big ./big 12\ntoc 000004095 .\n";
         assert_eq!(toc.to_string(), text);
+        assert_eq!(Toc::parse(text.as_bytes()), Some(toc));
+        for bad in [&text[1..], &text[..60], &text.replace("000004099 ./", "000004098 ./"), &text.replace("./a", "../a"), ""] {
+            assert_eq!(Toc::parse(bad.as_bytes()), None);
+        }
     }
 }

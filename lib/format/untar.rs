@@ -1,0 +1,289 @@
+//! Reading the tar of a block, entry by entry, with the headers kept as they are.
+//!
+//! Records are read by their lengths, as POSIX says, not line by line.
+
+use std::io::{self, Read};
+
+use super::path::Path;
+use super::tarball::{BLOCK, padding};
+
+/// Longest pax header that is taken: the writer stays below a mebibyte.
+const MAX_RECORDS: u64 = 2 << 20;
+
+/// Why a tar is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum UntarError {
+    /// It could not be read, or decompressed.
+    #[error("cannot read the tar")]
+    Io(#[from] io::Error),
+    /// It ends within an entry.
+    #[error("the tar is cut off at byte {0}")]
+    Cut(u64),
+    /// Not a header of tar, or not one that Dura writes.
+    #[error("no tar header at byte {0}")]
+    BadHeader(u64),
+    /// A name that could leave the place of recovery.
+    #[error("an entry at byte {0} has a name that is not below the root")]
+    BadName(u64),
+}
+
+/// An entry's headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is to go.
+    pub path: Path,
+    /// All header bytes: the pax header, if there is one, and the entry's own.
+    pub headers: Vec<u8>,
+    /// The pax records, key and value.
+    pub records: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How many bytes of content follow, without padding. For a sparse file that is map and data.
+    pub stored: u64,
+    /// The type flag of the header.
+    pub flag: u8,
+}
+
+impl Entry {
+    /// The value of a pax record.
+    pub fn record(&self, key: &[u8]) -> Option<&[u8]> {
+        self.records.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.as_slice())
+    }
+
+    /// How many bytes of content and padding follow the headers.
+    pub fn padded(&self) -> u64 {
+        self.stored + padding(self.stored) as u64
+    }
+}
+
+/// Reads entries; the caller takes each one's content before it asks for the next, or leaves it, and then it is passed over.
+#[derive(Debug)]
+pub struct Untar<R> {
+    input: R,
+    at: u64,
+    /// Content and padding of the last entry that are still to come.
+    left: u64,
+}
+
+impl<R: Read> Untar<R> {
+    /// A reader of the concatenated tars of blocks.
+    pub fn new(input: R) -> Untar<R> {
+        Untar { input, at: 0, left: 0 }
+    }
+
+    /// How many bytes were read.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next entry; none at the end, which in a block is just the end of input.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, UntarError> {
+        self.skip()?;
+        let mut headers = Vec::new();
+        let mut records = Vec::new();
+        loop {
+            let at = self.at;
+            let start = headers.len();
+            if !self.block(&mut headers)? {
+                return if start == 0 { Ok(None) } else { Err(UntarError::Cut(self.at)) };
+            }
+            let header = tar::Header::from_byte_slice(&headers[start..]);
+            if headers[start..].iter().all(|&b| b == 0) && start == 0 {
+                // A closing zero block: not written, but harmless.
+                headers.clear();
+                continue;
+            }
+            let size = sound(header).ok_or(UntarError::BadHeader(at))?;
+            let flag = headers[start + 156];
+            if flag == b'x' {
+                if size > MAX_RECORDS || start > 0 {
+                    return Err(UntarError::BadHeader(at));
+                }
+                let from = headers.len();
+                self.body(size, &mut headers)?;
+                records = parse_records(&headers[from..from + size as usize]).ok_or(UntarError::BadHeader(at))?;
+                continue;
+            }
+            let header = tar::Header::from_byte_slice(&headers[start..]);
+            let name = header.path_bytes().into_owned();
+            let mut entry = Entry { path: Path::root(), headers, records, stored: size, flag };
+            if let Some(long) = entry.record(b"size") {
+                entry.stored =
+                    std::str::from_utf8(long).ok().and_then(|text| text.parse().ok()).ok_or(UntarError::BadHeader(at))?;
+            }
+            if entry.stored > u64::MAX / 2 {
+                return Err(UntarError::BadHeader(at));
+            }
+            let name = entry.record(b"GNU.sparse.name").or(entry.record(b"path")).map_or(name, <[u8]>::to_vec);
+            entry.path = Path::from_typed(&name).map_err(|_| UntarError::BadName(at))?;
+            self.left = entry.padded();
+            return Ok(Some(entry));
+        }
+    }
+
+    /// Reads the content of the last entry, without padding, in pieces. Must be called at most once for an entry.
+    pub fn copy<E: From<UntarError>>(&mut self, entry: &Entry, take: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut left = entry.stored;
+        let mut buffer = [0; 32 << 10];
+        while left > 0 {
+            let want = left.min(buffer.len() as u64) as usize;
+            let came = self.input.read(&mut buffer[..want]).map_err(UntarError::from);
+            match came {
+                Ok(0) => return Err(UntarError::Cut(self.at).into()),
+                Ok(came) => {
+                    take(&buffer[..came])?;
+                    self.at += came as u64;
+                    self.left -= came as u64;
+                    left -= came as u64;
+                }
+                Err(UntarError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self) -> Result<(), UntarError> {
+        let skipped = io::copy(&mut (&mut self.input).take(self.left), &mut io::sink())?;
+        self.at += skipped;
+        if skipped < self.left {
+            return Err(UntarError::Cut(self.at));
+        }
+        self.left = 0;
+        Ok(())
+    }
+
+    /// Appends a block; false at the end of input.
+    fn block(&mut self, out: &mut Vec<u8>) -> Result<bool, UntarError> {
+        let came = (&mut self.input).take(BLOCK as u64).read_to_end(out)?;
+        self.at += came as u64;
+        match came {
+            0 => Ok(false),
+            BLOCK => Ok(true),
+            _ => Err(UntarError::Cut(self.at)),
+        }
+    }
+
+    fn body(&mut self, size: u64, out: &mut Vec<u8>) -> Result<(), UntarError> {
+        let padded = size + padding(size) as u64;
+        let came = (&mut self.input).take(padded).read_to_end(out)? as u64;
+        self.at += came;
+        if came < padded { Err(UntarError::Cut(self.at)) } else { Ok(()) }
+    }
+}
+
+/// The size field, if the header is a ustar header whose checksum is right.
+fn sound(header: &tar::Header) -> Option<u64> {
+    let bytes = header.as_bytes();
+    let sum: u32 = bytes.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
+    (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
+}
+
+fn parse_records(mut rest: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let blank = rest.iter().position(|&b| b == b' ')?;
+        let len: usize = super::entry::number(&rest[..blank])?;
+        let (record, behind) = rest.split_at_checked(len)?;
+        let record = record.get(blank + 1..)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|&b| b == b'=')?;
+        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
+        rest = behind;
+    }
+    Some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{Kind, Meta};
+    use super::super::tarball::{Content, Member, Segment};
+    use super::super::time::Time;
+    use super::*;
+
+    fn tar(path: &Path, content: Content<'_>, xattrs: &[(Vec<u8>, Vec<u8>)], data: &[u8]) -> Vec<u8> {
+        let meta = Meta { mode: 0o644, uid: 4_000_000_000, gid: 0, time: Time { sec: -6, nsec: 5 } };
+        let member = Member {
+            path,
+            kind: Kind::File,
+            meta,
+            uname: None,
+            gname: None,
+            content,
+            xattrs,
+            acl_access: None,
+            acl_default: None,
+        };
+        let mut out = Vec::new();
+        assert_eq!(member.write_header(&mut out).unwrap(), data.len() as u64);
+        out.extend(data);
+        out.resize(out.len().next_multiple_of(BLOCK), 0);
+        out
+    }
+
+    fn sample() -> Vec<u8> {
+        let odd = Path::from_raw(&[b"dir/\xff\n".to_vec(), vec![b'n'; 300]].concat());
+        let xattrs = [(b"user.x".to_vec(), b"1 2\n3=\0".to_vec())];
+        let segments = [Segment { offset: 4096, len: 3 }];
+        [
+            tar(&Path::from_raw(b"a"), Content::Bytes(3), &[], b"abc"),
+            tar(&odd, Content::Bytes(513), &xattrs, &[7; 513]),
+            tar(&Path::from_raw(b"dir/s"), Content::Sparse(&segments, 1 << 20), &[], b"xyz"),
+        ]
+        .concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, UntarError> {
+        let mut untar = Untar::new(bytes);
+        let mut entries = Vec::new();
+        while let Some(entry) = untar.next_entry()? {
+            let mut data = Vec::new();
+            if entry.path.raw() != b"a" {
+                untar.copy(&entry, &mut |piece| {
+                    data.extend(piece);
+                    Ok::<(), UntarError>(())
+                })?;
+            }
+            entries.push((entry, data));
+        }
+        Ok(entries)
+    }
+
+    #[test]
+    fn reads_what_tarball_writes() {
+        let entries = read(&sample()).unwrap();
+        assert_eq!(entries.len(), 3);
+        assert_eq!(entries[1].0.path.raw()[..6], *b"dir/\xff\n");
+        assert_eq!((entries[1].0.record(b"SCHILY.xattr.user.x").unwrap(), entries[1].1.len()), (&b"1 2\n3=\0"[..], 513));
+        assert_eq!((entries[2].0.path.raw(), entries[2].0.stored), (b"dir/s".to_vec(), 515));
+        let again: Vec<u8> = entries.iter().skip(1).flat_map(|(entry, _)| entry.headers.clone()).collect();
+        assert!(sample().windows(entries[1].0.headers.len()).any(|window| again.starts_with(window)));
+    }
+
+    #[test]
+    fn cuts_and_damage_are_told() {
+        let bytes = sample();
+        let ends: Vec<usize> = (0..bytes.len()).filter(|&end| read(&bytes[..end]).is_ok()).collect();
+        // Only the borders of entries look like an end: the index tells whether more had to come.
+        assert_eq!(ends, [0, 2048, 2048 + 2560]);
+        for i in (0..bytes.len()).step_by(7) {
+            let mut bad = bytes.clone();
+            bad[i] ^= 0x41;
+            let _ = read(&bad);
+        }
+        for name in [&b"../a"[..], b"/etc/passwd", b"a/../../b"] {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+            header.set_size(0);
+            header.set_cksum();
+            assert!(matches!(read(header.as_bytes()), Err(UntarError::BadName(0))));
+        }
+    }
+
+    #[test]
+    fn records_go_by_their_length() {
+        let one = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+        assert_eq!(parse_records(b"8 a=b\nc\n11 path=x y\n"), None);
+        assert_eq!(parse_records(b"8 a=b\nc\n12 path=x y\n"), Some(vec![one(b"a", b"b\nc"), one(b"path", b"x y")]));
+        for bad in [&b"99 a=b\n"[..], b"x a=b\n", b"0 a=b\n", b"2 a=b\n", b"6 ab c\n", b"18446744073709551615 a=b\n", b"5"] {
+            assert_eq!(parse_records(bad), None);
+        }
+    }
+}
