@@ -106,7 +106,7 @@ fn clap_options(program: &str) -> Vec<Opt> {
     let shown: Vec<&str> = help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
     let place = |arg: &clap::Arg| {
         let name = arg.get_long().map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
-        let words = |line: &str| line.split([' ', ',']).any(|word| word == name);
+        let words = |line: &str| line.split([' ', ',', '.']).any(|word| word == name);
         shown.iter().position(|line| words(line)).unwrap_or_else(|| panic!("{program} --help does not show {name}"))
     };
     let mut options: Vec<&clap::Arg> = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
