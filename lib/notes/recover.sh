@@ -239,7 +239,7 @@ done < "$T/chain" | sort -s -k1,1 | sed 's/^. //;3q' > "$T/locked"
 if [ -s "$T/locked" ]; then
     command -v "${GPG%% *}" >/dev/null || die "the archive is encrypted: it needs gpg"
     while read -r o; do
-        $GPG --status-fd 1 -d "$o" 2>> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] DECRYPTION_INFO' && break
+        $GPG --status-fd 1 -d "$o" 2> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] DECRYPTION_INFO' && break
     done < "$T/locked" || {
         cat "$T/gpg" >&2
         die "gpg cannot decrypt: it needs the secret key (gpg --import) or the passphrase"
@@ -356,7 +356,7 @@ pass == 1 {
     gone[$1]; print item("-", $1) > (out "/gone"); next
 }
 FNR == 1 {      # the symlinks that will be there still after the removal
-    for (p in link) for (q = p; q != "."; q = up(q)) if (q in gone) { delete link[p]; break }
+    for (p in link) for (q = p; q ~ /\//; q = up(q)) if (q in gone) { delete link[p]; break }
 }
 $3 == "d" { next }
 (s = under($1)) != "" {
@@ -367,6 +367,7 @@ $3 == "d" { next }
 $2 == "dir" && $1 in link { drop("a symlink is there"); aside[$1]; next }
 $2 == "link" && $3 == "s" { link[$1]; here[$1] }
 $2 == "dir" { print item("-", $1) > (out "/dirs") }
+$2 == "file" && $3 != "i" && $8 ~ /x/ && $4 ~ /^0*[0-7]?[0145]..$/ { print item("-", $1) > (out "/sealed") }
 { print > (out "/use") }
 END {
     for (s in aside) print item("-", s) > (out "/aside")
@@ -382,12 +383,15 @@ under($1) != "" || ($2 != "link" && $1 in link) { told($1 ": a symlink is in the
     # Every file of a doubtful block is read, and every hard link: the name
     # that it was to be linked to may be an older file.
     sum = $7 != "-" && (all || $9 in doubt || (some && $8 ~ /h/)) ? $7 : "-"
-    print item($2 ":" sum ":" $1, $1) > (out "/look")
+    print item($2 ":" $4 ":" sum ":" $1, $1) > (out "/look")
     if ($8 ~ /x/ && $3 != "i") attributes++
     if (!root && $5 != me) foreign = 1
 }
-# What another tar than GNU tar may get wrong is set like an in: entry.
-tar != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/ || $5 ~ /[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]/) { $3 = "i" }
+# What this tar may get wrong is set like an in: entry: bsdtar takes -0.25 s
+# for 0.25 and clears setuid; busybox knows no 10-digit ids, no time before
+# 1970, no owners of symlinks.
+tar != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/) { $3 = "i" }
+tar == "other" && ($2 == "link" || $5 ~ /[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]/) { $3 = "i" }
 $2 == "dir" || $3 == "i" {
     if (root) print item($5, $1) > (out "/owners")
     split($6, t, "."); s = t[1]
@@ -405,19 +409,12 @@ END {
     if (foreign) print > foreign_file
 }'
 
-# 1: the listed directories that exist become ours to write in.
+# 1: the listed directories that exist become ours to work in.
 prepare() {
-    set --
     while take; do
-        [ ! -h "$path" ] || continue
-        if [ -d "$path" ]; then
-            [ -r "$path" ] && [ -w "$path" ] && [ -x "$path" ] || chmod u+rwx "$path" || : > "$T/told"
-        elif [ $tar = other ] && [ -z "$root" ]; then
-            set -- "$@" "$path"
-            [ $# -lt 100 ] || { mkdir -m 700 "$@"; set --; }
-        fi
+        if [ -h "$path" ] || [ ! -d "$path" ]; then continue; fi
+        [ -r "$path" ] && [ -w "$path" ] && [ -x "$path" ] || chmod u+rwx "$path" || : > "$T/told"
     done
-    [ $# -eq 0 ] || mkdir -m 700 "$@"
 }
 # 2: what the band removes goes, with all below it.
 remove() {
@@ -425,14 +422,16 @@ remove() {
     find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \;
     rm -rf "$@" || : > "$T/told"
 }
-clear() {
-    set --
+# each COMMAND: run "COMMAND PATH..." for the items on stdin.
+each() {
+    do=$1; set --
     while take; do
         set -- "$@" "$path"
-        [ $# -lt 100 ] || { remove "$@"; set --; }
+        [ $# -lt 100 ] || { $do "$@"; set --; }
     done
-    [ $# -eq 0 ] || remove "$@"
+    [ $# -eq 0 ] || $do "$@"
 }
+make() { mkdir -m 700 "$@" 2>/dev/null; }       # or they are there
 # 3: the blocks that the plan on stdin names, as one tar stream.
 stream() {
     while read -r n state objects; do
@@ -442,7 +441,7 @@ stream() {
     done
 }
 extract() {
-    set -- -C "$dest"
+    set -- -C "$dest" "$@"
     [ $tar != gnu ] || [ ! -s "$B/avoid" ] || set -- --anchored --no-wildcards -X "$B/avoid" "$@"
     # --no-same-permissions takes the umask into account.
     (case $untar in *no-same*) umask 0 ;; esac; exec $untar "$@") 2> "$T/err"
@@ -455,15 +454,23 @@ aside() { i=0; while take; do i=$((i + 1)); mv "$path" ".recover.$$.$i"; done; }
 back() { i=0; while take; do i=$((i + 1)); remove "$path"; mv ".recover.$$.$i" "$path"; done; }
 links() { find . -type l -exec printf '%s//\n' {} + 2>/dev/null; }
 
-# Prints "PATH is missing" for what is not there. What is to be read goes on.
+# Prints "PATH is missing" for what is not there. What is to be read goes to
+# the list on 3, opened to us where need be, with its mode to be set later.
 look() {
     while take; do
-        type=${arg%%:*}; sum=${arg#*:}
-        case $type in file) is=-f ;; dir) is=-d ;; link) is=-h ;; fifo) is=-p ;; char) is=-c ;; *) is=-b ;; esac
-        if [ ! $is "$path" ] || { [ $type != link ] && [ -h "$path" ]; }; then
+        sum=${arg#*:*:}
+        case $arg in file:*) is=-f ;; dir:*) is=-d ;; link:*) is=-h ;; fifo:*) is=-p ;; char:*) is=-c ;; *) is=-b ;; esac
+        if [ ! $is "$path" ] || { [ $is != -h ] && [ -h "$path" ]; }; then
             printf '%s is missing\n' "${sum#*:}"
-        elif [ "${sum%%:*}" != - ]; then printf '%s\n' "$line" >&3
+            continue
         fi
+        case $sum in -*) continue ;; esac
+        printf '%s\n' "$line" >&3
+        [ -r "$path" ] || {
+            chmod u+r "$path" || : > "$T/told"
+            arg=${arg#*:}
+            printf '99999 %s 0%s %s\n' "${line%% *}" "${arg%%:*}" "${line#* * }" >> "$B/modes"
+        }
     done
 }
 # Prints "SHA256  NAME" for the files of a list. sha256sum writes odd names in
@@ -471,7 +478,7 @@ look() {
 digests() {
     while take; do
         case $line in
-        e*|*\\*\ *|*"$cr"*) h=$(sha256sum < "$path") && printf '%s =%s\n' "${h%% *}" "${arg##*:}" ;;
+        e*|*\\*\ *|*"$cr"*) h=$(sha256sum < "$path") && printf '%s =%s\n' "${h%% *}" "${arg#*:*:*:}" ;;
         *) printf '%s\000' "$path" >&4 ;;
         esac
     done 4> "$B/names"
@@ -485,10 +492,11 @@ k=0
 while read -r dir name rest; do
     say "recovering $name"
     B=$T/$k; k=$((k + 1))
-    for f in gone dirs use aside twisted avoid look owners times modes read; do : > "$B/$f"; done
+    for f in gone dirs use aside twisted avoid sealed look owners times modes read; do : > "$B/$f"; done
     (cd "$dest" && links) > "$B/links"
     run_awk "$AWK$SIFT" "$B/links" pass=1 "$B/lines" pass=2 "$B/lines"
-    (cd "$dest" && prepare < "$B/dirs" && clear < "$B/gone" && aside < "$B/aside")
+    (cd "$dest" && prepare < "$B/dirs" && each remove < "$B/gone" && aside < "$B/aside"
+        case $untar in *no-same*) each make < "$B/dirs" ;; esac)
 
     awk 'FILENAME ~ /twisted$/ { out[$1]; next } !($1 in out)' "$B/twisted" "$B/plan" > "$B/todo"
     all= bad=
@@ -512,6 +520,12 @@ while read -r dir name rest; do
             fi
         done < "$B/todo"
     fi
+    # As an ordinary user GNU tar cannot write a read-only file with xattrs.
+    if [ $tar = gnu ] && [ -z "$root" ] && [ -s "$B/sealed" ]; then
+        while take; do printf '%s\000' "$path"; done < "$B/sealed" > "$B/names"
+        say "  again, without their xattrs, the read-only files that have some"
+        stream < "$B/todo" | extract --no-xattrs --null -T "$B/names" || all=1
+    fi
     (cd "$dest" && back < "$B/aside" && prepare < "$B/dirs" && links) > "$B/links"
 
     run_awk -v all="$all" -v some="$bad" -v me="$(id -u):$(id -g)" -v bare="$bare" -v foreign_file="$T/foreign" \
@@ -520,12 +534,12 @@ while read -r dir name rest; do
     run_awk "$AWK"'
         FILENAME ~ /use$/ { if ($3 != "i") new[$1]; next }
         FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
-        { for (p = $1; p != "."; p = up(p)) if (p in gone) next }
+        { for (p = $1; p ~ /\//; p = up(p)) if (p in gone) next }
         !($1 in new)' "$B/use" "$B/lines" "$T/wrong" > "$T/still"
     (cd "$dest" && look < "$B/look") 3> "$B/read" >> "$T/still"
     if [ -s "$B/read" ]; then
         say "  reading its files for their sha256"
-        sed 's/^. [^:]*:\([^:]*\):\([^ ]*\) .*/\2 \1/' "$B/read" > "$B/sums"
+        sed 's/^. [^:]*:[^:]*:\([^:]*\):\([^ ]*\) .*/\2 \1/' "$B/read" > "$B/sums"
         (cd "$dest" && digests < "$B/read") |
             run_awk "$AWK"'{ print $2 ~ /^=/ ? substr($2, 2) : enc(substr($0, 67)), $1 }' >> "$B/sums"
         sort "$B/sums" | uniq -u | sed 's/ .*/ does not have the content that the index lists/' | sort -u >> "$T/still"
