@@ -28,6 +28,9 @@ pub enum GpgError {
     /// It failed; what it said.
     #[error("gpg failed: {0}")]
     Failed(String),
+    /// None of the secret keys that could decrypt is there.
+    #[error("no secret key that decrypts it")]
+    NoSecretKey,
     /// It did not fail, but its status does not say that it succeeded.
     #[error("gpg gave no sign of success")]
     Unsure,
@@ -118,6 +121,16 @@ pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
         }
     }
     run(&args, input)?.require("END_ENCRYPTION")
+}
+
+/// Decrypts one message.
+pub fn decrypt(input: &[u8]) -> Result<Vec<u8>, GpgError> {
+    let outcome = run(&strings(&["--decrypt", "--output", "-"]), input)?;
+    if outcome.status.iter().any(|line| line.starts_with("NO_SECKEY")) && !outcome.success {
+        return Err(GpgError::NoSecretKey);
+    }
+    // An empty message is no sign of success by itself: gpg gives that for some cut files, too.
+    outcome.require("GOODMDC")
 }
 
 /// A public key, as far as it matters for encryption.

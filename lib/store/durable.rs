@@ -70,6 +70,19 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     std::fs::symlink_metadata(path).map(|stat| stat.is_file() && stat.len() == 0)
 }
 
+/// Puts a file in place of another, whole or not at all, but not made to last: for what can be had again.
+pub(super) fn replace_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(path).map(|_| ()).map_err(|failed| failed.error)
+}
+
+/// Makes a directory that only its owner may look into, and those above it.
+pub(super) fn create_private_dirs(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(dir)
+}
+
 /// Makes a directory and those above it, durably.
 pub(super) fn create_dirs(dir: &Path) -> io::Result<()> {
     match std::fs::DirBuilder::new().mode(0o777).create(dir) {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+pub mod cache;
 pub mod durable;
 pub mod local;
 pub mod memory;
