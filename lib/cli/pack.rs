@@ -101,7 +101,13 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
     }
     let source = Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
-    let reading = Reading { source, users: Users::default(), report: Arc::clone(report), skipped: AtomicU64::new(0) };
+    let reading = Reading {
+        source,
+        users: Users::default(),
+        report: Arc::clone(report),
+        skipped: AtomicU64::new(0),
+        buffers: Mutex::default(),
+    };
     let shared =
         Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
     let jobs = common::jobs(args.jobs);
@@ -147,27 +153,31 @@ struct Shared {
     codecs: Codecs,
 }
 
-/// Codecs that are not in use: each holds tables that are worth keeping.
+/// Codecs that are not in use, with their output buffers: each holds tables that are worth keeping.
 struct Codecs {
     compression: Compression,
     level: i32,
-    idle: Mutex<Vec<Codec>>,
+    idle: Mutex<Vec<(Codec, Vec<u8>)>>,
 }
 
-impl Codecs {
+impl Shared {
     fn compress(&self, raw: Raw) -> std::io::Result<Member> {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let mut codec = match idle {
-            Some(codec) => codec,
-            None => Codec::new(self.compression, self.level)?,
-        };
-        let mut member = raw.member;
-        if !raw.tar.is_empty() {
-            codec.append(&raw.tar, &mut member.bytes)?;
+        let Raw { tar, mut member } = raw;
+        if !tar.is_empty() {
+            let codecs = &self.codecs;
+            let idle = codecs.idle.lock().ok().and_then(|mut idle| idle.pop());
+            let (mut codec, mut scratch) = match idle {
+                Some(idle) => idle,
+                None => (Codec::new(codecs.compression, codecs.level)?, Vec::new()),
+            };
+            codec.append(&tar, &mut scratch)?;
+            member.bytes = scratch.as_slice().into();
+            scratch.clear();
+            if let Ok(mut idle) = codecs.idle.lock() {
+                idle.push((codec, scratch));
+            }
         }
-        if let Ok(mut idle) = self.idle.lock() {
-            idle.push(codec);
-        }
+        self.reading.recycle(tar);
         Ok(member)
     }
 }
@@ -228,14 +238,14 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
                 let has_links = planned.iter().any(|entry| entry.hard.is_some());
                 let again = if has_links { planned.clone() } else { Vec::new() };
                 let Gathered { raw, rest, links } = shared.reading.gather(planned, Links::default());
-                Done::Gathered { member: shared.codecs.compress(raw), planned: again, rest, links }
+                Done::Gathered { member: shared.compress(raw), planned: again, rest, links }
             })
         }
         Job::Big(entry) => {
             let mut links = Links::default();
             shared.reading.stream(*entry, &mut links, &mut |raw| {
                 let shared = Arc::clone(shared);
-                submit.submit(move || Done::Piece(shared.codecs.compress(raw)))
+                submit.submit(move || Done::Piece(shared.compress(raw)))
             })?;
             if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
         }
@@ -265,10 +275,10 @@ fn members(mut entries: Vec<Entry>, shared: &Shared, links: &mut Links, writer: 
     while !entries.is_empty() {
         let Gathered { raw, rest, links: found } = shared.reading.gather(entries, links.clone());
         *links = found;
-        writer.member(shared.codecs.compress(raw)?)?;
+        writer.member(shared.compress(raw)?)?;
         let mut rest = rest.into_iter();
         if let Some(large) = rest.next() {
-            shared.reading.stream(large, links, &mut |raw| writer.member(shared.codecs.compress(raw)?))?;
+            shared.reading.stream(large, links, &mut |raw| writer.member(shared.compress(raw)?))?;
         }
         entries = rest.collect();
     }

@@ -1,6 +1,7 @@
 //! The clock and the source of random ids.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::format::band::BandId;
@@ -8,10 +9,13 @@ use crate::format::time::{Stamp, Time};
 
 /// The time to write into archives: the clock, or `SOURCE_DATE_EPOCH` if that is set, so that runs can be repeated byte for byte.
 pub fn now() -> io::Result<Time> {
-    let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(wall()) };
-    let sec = epoch.to_str().and_then(|text| text.parse().ok());
-    let sec = sec.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "SOURCE_DATE_EPOCH is no number of seconds"))?;
-    Ok(Time { sec, nsec: 0 })
+    static EPOCH: OnceLock<Option<Option<i64>>> = OnceLock::new();
+    let epoch = EPOCH.get_or_init(|| std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_str()?.parse().ok()));
+    match epoch {
+        None => Ok(wall()),
+        Some(Some(sec)) => Ok(Time { sec: *sec, nsec: 0 }),
+        Some(None) => Err(io::Error::new(io::ErrorKind::InvalidInput, "SOURCE_DATE_EPOCH is no number of seconds")),
+    }
 }
 
 /// [`now`] as a stamp.

@@ -247,7 +247,7 @@ if [ -s "$T/locked" ]; then
 fi
 
 # Reads the text of index N. Lines become "PATH TYPE KIND MODE OWNER TIME SHA
-# FLAGS N" with KIND one of s (stored), o (stored, and over), i (content in an
+# FLAGS N" (SHA: of a symlink its target) with KIND one of s (stored), o (stored, and over), i (content in an
 # older band), d (deleted). Prints the number of the index before it.
 READ='
 function field(s) { return s == "" ? "-" : s }
@@ -271,7 +271,7 @@ NR == 1 && !/^#(mtree|index)/ { exit }
         else if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
     if (!safe($1) || ($1 == "." && (v["type"] != "dir" || kind != "s")) || v["type"] == "") told($1 ": not a path that can be recovered; skipped")
-    else print $1, v["type"], kind, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"]), flags, n > lines
+    else print $1, v["type"], kind, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"]), flags, n > lines
 }
 END { print after }'
 
@@ -314,6 +314,8 @@ while read -r dir name id start how state; do
         fi
     done < "$B/counts"
     rm -f "$B"/lines.[0-9]*
+    out=$(awk 'FILENAME ~ /counts$/ { in_[$1]; next } !($1 in in_) { print $1 }' "$B/counts" "$B/indexes" | tr '\n' ' ')
+    [ -z "$out" ] || say "  left out of $name, as superseded or beyond a gap: $out"
 
     # The plan: "N STATE OBJECT..." for each block of a counted index. STATE
     # is bad, or unlisted where no checksum list speaks for it, or good.
@@ -382,14 +384,16 @@ under($1) != "" || ($2 != "link" && $1 in link) { told($1 ": a symlink is in the
 {
     # Every file of a doubtful block is read, and every hard link: the name
     # that it was to be linked to may be an older file.
-    sum = $7 != "-" && (all || $9 in doubt || (some && $8 ~ /h/)) ? $7 : "-"
+    sum = all || $9 in doubt || (some && $8 ~ /h/) ? $7 : "-"
+    if ($2 == "link") { gsub(/\\/, "\\0", sum); gsub(/:/, "\\0072", sum) }
     print item($2 ":" $4 ":" sum ":" $1, $1) > (out "/look")
     if ($8 ~ /x/ && $3 != "i") attributes++
     if (!root && $5 != me) foreign = 1
 }
-# What this tar may get wrong is set like an in: entry: bsdtar takes -0.25 s
+# What a damaged block held, or this tar may get wrong, is set like an in: entry: bsdtar takes -0.25 s
 # for 0.25 and clears setuid; busybox knows no 10-digit ids, no time before
 # 1970, no owners of symlinks.
+$9 in doubt { $3 = "i" }
 tar != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/) { $3 = "i" }
 tar == "other" && ($2 == "link" || $5 ~ /[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]/) { $3 = "i" }
 $2 == "dir" || $3 == "i" {
@@ -399,7 +403,7 @@ $2 == "dir" || $3 == "i" {
         if (s < 0 && t[2] > 0) { s = "-" (-s - 1); t[2] = sprintf("%09d", 1000000000 - t[2]) }
         s = s "." t[2]
     }
-    print item("@" s, $1) > (out "/times")
+    if (!kept || $3 == "i") print item("@" s, $1) > (out "/times")
     if ($2 == "link") next
     # Five digits: with fewer, GNU chmod keeps a setgid bit that is there.
     d = $1; print gsub(/\//, "/", d), item("0" $4, $1) > (out "/modes")
@@ -464,7 +468,13 @@ look() {
             printf '%s is missing\n' "${sum#*:}"
             continue
         fi
-        case $sum in -*) continue ;; esac
+        case $arg:$sum in
+        *:-:*) continue ;;
+        link:*)
+            target=$(printf '%b.' "${sum%%:*}"; printf x)
+            [ "$(readlink "$path"; printf .x)" = "${target%.x}$nl.x" ] || printf '%s leads elsewhere\n' "${sum#*:}"
+            continue ;;
+        esac
         printf '%s\n' "$line" >&3
         [ -r "$path" ] || {
             chmod u+r "$path" || : > "$T/told"
@@ -484,7 +494,8 @@ digests() {
     done 4> "$B/names"
     [ ! -s "$B/names" ] || xargs -0 sha256sum < "$B/names"
 }
-cr=$(printf '\r')
+cr=$(printf '\r') nl='
+'
 
 mkdir -p "$dest" || die "cannot make $1"
 : > "$T/wrong"
@@ -499,13 +510,15 @@ while read -r dir name rest; do
         case $untar in *no-same*) each make < "$B/dirs" ;; esac)
 
     awk 'FILENAME ~ /twisted$/ { out[$1]; next } !($1 in out)' "$B/twisted" "$B/plan" > "$B/todo"
-    all= bad=
+    all= bad= kept=
     [ $tar != other ] || all=1
     awk '$2 != "good" { print $1 }' "$B/todo" > "$B/doubt"
     grep -q '^[0-9]* bad' "$B/todo" && bad=1
     if [ -z "$bad" ]; then
         [ ! -s "$B/todo" ] || stream < "$B/todo" | extract || all=1
         [ ! -e "$B/failed" ] || bad=1
+        # All is well, and GNU tar sets the times of directories last.
+        [ $tar != gnu ] || [ -n "$all$bad" ] || kept=1
     fi
     if [ -n "$bad" ]; then
         say "  block by block"
@@ -513,7 +526,7 @@ while read -r dir name rest; do
         while read -r n state objects; do
             rm -f "$B/failed"
             (cd "$dest" && prepare < "$B/dirs")
-            echo "$n $state $objects" | stream | extract || : > "$B/failed"
+            [ -z "$objects" ] || echo "$n $state $objects" | stream | extract || : > "$B/failed"
             if [ -e "$B/failed" ]; then
                 tell "block $n of $name is damaged"
                 echo "$n" >> "$B/doubt"
@@ -528,7 +541,7 @@ while read -r dir name rest; do
     fi
     (cd "$dest" && back < "$B/aside" && prepare < "$B/dirs" && links) > "$B/links"
 
-    run_awk -v all="$all" -v some="$bad" -v me="$(id -u):$(id -g)" -v bare="$bare" -v foreign_file="$T/foreign" \
+    run_awk -v all="$all" -v some="$bad" -v kept="$kept" -v me="$(id -u):$(id -g)" -v bare="$bare" -v foreign_file="$T/foreign" \
         "$AWK$SET" "$B/links" "$B/doubt" "$B/use"
     # What was wrong in older bands is forgotten where this one replaces it.
     run_awk "$AWK"'

@@ -1,8 +1,8 @@
 //! Reading entries of the source into the tar of a member.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
@@ -32,6 +32,8 @@ pub(super) struct Reading {
     pub report: Arc<Report>,
     /// Entries that could not be stored.
     pub skipped: AtomicU64,
+    /// Buffers to be used again.
+    pub buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A member before compression.
@@ -102,9 +104,26 @@ impl Raw {
 }
 
 impl Reading {
+    /// A member with room for most.
+    fn empty(&self) -> Raw {
+        let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
+        let tar = buffer.unwrap_or_else(|| Vec::with_capacity(MEMBER as usize * 5 / 4));
+        Raw { tar, member: Member::default() }
+    }
+
+    /// Takes a member's buffer back.
+    pub(super) fn recycle(&self, mut tar: Vec<u8>) {
+        tar.clear();
+        if let Ok(mut buffers) = self.buffers.lock()
+            && tar.capacity() <= 2 * MAX_WHOLE as usize
+        {
+            buffers.push(tar);
+        }
+    }
+
     /// Reads the entries of a planned member, each file once, all into memory.
     pub(super) fn gather(&self, entries: Vec<Entry>, mut links: Links) -> Gathered {
-        let mut raw = Raw::default();
+        let mut raw = self.empty();
         raw.member.border = true;
         let mut entries = entries.into_iter();
         while let Some(mut entry) = entries.next() {
@@ -216,34 +235,37 @@ impl Reading {
     }
 
     fn push_whole(&self, raw: &mut Raw, mut entry: Entry, file: &Opened, (before, opened_at): (Facts, Time), links: &mut Links) {
-        let mut data = Vec::new();
-        let read = file.read_at(0, before.size as usize, &mut data);
-        let segments = file.segments(&before);
-        let (read, segments, after) = match read.and_then(|read| Ok((read as u64, segments?, file.facts()?))) {
-            Ok(all) => all,
-            Err(error) => return self.skip(&entry, error.into(), links),
-        };
         let attributes = self.file_attributes(&entry, file, &before);
-        // Held whole, so the header can say what really came.
-        let came = if read < before.size { Came::Short(read) } else { Came::Whole };
-        let segments = segments.filter(|_| came == Came::Whole);
-        let content = match &segments {
-            Some(segments) => Content::Sparse(segments, read),
-            None => Content::Bytes(read),
-        };
-        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes) && !attributes.is_empty();
         let start = raw.tar.len();
-        match &segments {
-            Some(segments) => {
-                for Segment { offset, len } in segments {
-                    raw.tar.extend_from_slice(&data[*offset as usize..(offset + len) as usize]);
-                }
+        let header = |raw: &mut Raw, content| self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes);
+        let mut fits = header(raw, Content::Bytes(before.size));
+        let data = raw.tar.len();
+        let read = file.read_at(0, before.size as usize, &mut raw.tar);
+        let (read, segments, after) = match read.and_then(|read| Ok((read as u64, file.segments(&before)?, file.facts()?))) {
+            Ok(all) => all,
+            Err(error) => {
+                raw.tar.truncate(start);
+                return self.skip(&entry, error.into(), links);
             }
-            None => raw.tar.extend_from_slice(&data),
+        };
+        let sha256 = digest::of(&raw.tar[data..]);
+        let came = if read < before.size { Came::Short(read) } else { Came::Whole };
+        if came != Came::Whole || segments.is_some() {
+            // Held whole, so the header can say what really came; and holes are left out.
+            let bytes = raw.tar.split_off(data);
+            raw.tar.truncate(start);
+            let whole = [Segment { offset: 0, len: read }];
+            let segments = segments.filter(|_| came == Came::Whole);
+            let content = segments.as_deref().map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
+            fits = header(raw, content);
+            for Segment { offset, len } in segments.as_deref().unwrap_or(&whole) {
+                raw.tar.extend_from_slice(&bytes[*offset as usize..(offset + len) as usize]);
+            }
         }
-        let stored = (raw.tar.len() - start) as u64;
-        raw.tar.resize(raw.tar.len() + padding(stored), 0);
-        entry.sha256 = Some(digest::of(&data));
+        // Headers and maps are whole blocks, so only the content can leave one open.
+        raw.tar.resize(raw.tar.len() + padding(raw.tar.len() as u64), 0);
+        entry.x = fits && !attributes.is_empty();
+        entry.sha256 = Some(sha256);
         self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
         raw.line(&entry);
     }
@@ -308,10 +330,11 @@ impl Reading {
             Some(segments) => Content::Sparse(segments, before.size),
             None => Content::Bytes(before.size),
         };
-        let mut raw = Raw::default();
+        let mut raw = self.empty();
         entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes) && !attributes.is_empty();
         let whole = [Segment { offset: 0, len: before.size }];
-        let mut pieces = Pieces { file: &file, raw, sha256: Sha256::new(), hashed: 0, came: Came::Whole, emit };
+        let empty = || self.empty();
+        let mut pieces = Pieces { file: &file, empty: &empty, raw, sha256: Sha256::new(), hashed: 0, came: Came::Whole, emit };
         for segment in segments.as_deref().unwrap_or(&whole) {
             if let Err(error) = pieces.segment(*segment)? {
                 // The header has promised so many bytes; zeros keep the tar whole.
@@ -334,6 +357,7 @@ impl Reading {
 /// A large file on its way into pieces.
 struct Pieces<'a, E> {
     file: &'a Opened,
+    empty: &'a dyn Fn() -> Raw,
     raw: Raw,
     sha256: Sha256,
     /// How far into the file the digest has come.
@@ -351,9 +375,8 @@ impl<E> Pieces<'_, E> {
         while left > 0 {
             let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
             if room == 0 {
-                let full = std::mem::take(&mut self.raw);
+                let full = std::mem::replace(&mut self.raw, (self.empty)());
                 (self.emit)(full)?;
-                self.raw.tar.reserve(MEMBER as usize);
                 continue;
             }
             let want = room.min(left) as usize;
