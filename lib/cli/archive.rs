@@ -1,0 +1,259 @@
+//! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store, cache and encryption lie below.
+
+use std::io::Read as _;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, anyhow, bail};
+
+use super::message::Hinted;
+use crate::core::chain::{Extent, Indexes, Known, Link, extents};
+use crate::edge::gpg::{self, GpgError};
+use crate::format::band::BandName;
+use crate::format::head::{Head, Tail};
+use crate::format::object::{Object, ObjectName};
+use crate::format::toc::Toc;
+use crate::store::cache::Cache;
+use crate::store::local::Local;
+use crate::store::{Kind, Store};
+
+mod stream;
+
+pub(super) use stream::Entries;
+
+/// The store that ARCHIVE names.
+pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
+    match archive.split_once("://") {
+        None => Ok(Arc::new(Local::new(archive))),
+        Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(Local::new(path))),
+        Some((scheme, _)) => {
+            let hint = "this release stores in directories: write there, and copy the archive with any tool";
+            Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
+        }
+    }
+}
+
+/// A band of a chain that is read.
+#[derive(Debug, Clone)]
+pub(super) struct Band {
+    /// Its HEAD.
+    pub head: Head,
+    /// Its TAIL, if it is complete.
+    pub tail: Option<Tail>,
+    /// How much of it counts.
+    pub extent: Extent,
+}
+
+/// An archive that is read.
+pub(super) struct Archive {
+    store: Arc<dyn Store>,
+    cache: Option<Cache>,
+    /// Whether the object that was read last was encrypted: the next one probably is, too.
+    sealed: AtomicBool,
+}
+
+/// What may be asked of the cache alone, because the archive is known to have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The band is complete, so all that it names is there.
+    Complete,
+    /// The store listed the object with so many bytes.
+    Listed(u64),
+    /// Nothing is known.
+    None,
+}
+
+impl Archive {
+    /// The archive that ARCHIVE names, with the cache that `--cache` or `DURA_CACHE` names.
+    pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
+        let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
+        Ok(Archive { store: open_store(archive)?, cache: cache.map(open).transpose()?, sealed: AtomicBool::new(true) })
+    }
+
+    /// The cache, if there is one.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    /// The names of all bands, by their start; none for an archive that is not there.
+    pub(super) fn names(&self) -> anyhow::Result<Vec<BandName>> {
+        let listed = self.store.list("").context("cannot list the archive")?;
+        let mut names: Vec<BandName> = listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+        names.sort_by_key(|name| (name.start(), name.to_string()));
+        Ok(names)
+    }
+
+    /// The bands, asked whether they are complete from the newest back to the first that is; older ones are taken to be, since
+    /// nothing depends on it.
+    pub(super) fn known(&self) -> anyhow::Result<Vec<Known>> {
+        let mut known: Vec<Known> = self.names()?.into_iter().map(|name| Known { name, complete: true }).collect();
+        for band in known.iter_mut().rev() {
+            band.complete = self.is_complete(&band.name)?;
+            if band.complete {
+                break;
+            }
+        }
+        Ok(known)
+    }
+
+    /// True if the band has a TAIL.
+    pub(super) fn is_complete(&self, band: &BandName) -> anyhow::Result<bool> {
+        Ok(self.store.stat(&format!("{band}/TAIL"))?.is_some())
+    }
+
+    /// The band's HEAD; none if it is not there.
+    pub(super) fn head(&self, band: &BandName) -> anyhow::Result<Option<Head>> {
+        let name = format!("{band}/HEAD");
+        let bytes = self.get(&name)?;
+        bytes.map(|bytes| Head::parse(&bytes).context(name)).transpose()
+    }
+
+    /// The band's TAIL; none if it is not there.
+    pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
+        let name = format!("{band}/TAIL");
+        let bytes = self.get(&name)?;
+        bytes.map(|bytes| Tail::parse(&bytes).context(name)).transpose()
+    }
+
+    fn get(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        match self.store.get(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The chain that ends in `band`, oldest first, its bands asked for side by side.
+    pub(super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
+        let mut names = vec![band.clone()];
+        while let Some(parent) = names.last().and_then(BandName::parent) {
+            names.push(parent);
+        }
+        names.reverse();
+        let read = |name: &BandName| Ok((self.head(name)?, self.tail(name)?));
+        let found: Vec<anyhow::Result<(Option<Head>, Option<Tail>)>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = names.iter().map(|name| scope.spawn(move || read(name))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))).collect()
+        });
+        let found = found.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let links: Vec<Link<'_>> = names
+            .iter()
+            .zip(&found)
+            .map(|(name, (head, tail))| Link { name, head: head.as_ref(), tail: tail.as_ref() })
+            .collect();
+        let extents = extents(&links)?;
+        Ok(found.into_iter().zip(extents).filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent })).collect())
+    }
+
+    /// The names of all objects of a band with their sizes; needed only for an unfinished one.
+    pub(super) fn objects(&self, band: &BandName) -> anyhow::Result<Vec<(ObjectName, u64)>> {
+        let mut found = Vec::new();
+        for (name, size) in self.store.list(&band.to_string())? {
+            match name.strip_suffix('/') {
+                Some(folder) => {
+                    let inside = self.store.list(&format!("{band}/{folder}"))?;
+                    found.extend(inside.into_iter().map(|(name, size)| (format!("{folder}/{name}"), size)));
+                }
+                None => found.push((name, size)),
+            }
+        }
+        Ok(found.into_iter().filter_map(|(name, size)| Some((ObjectName::parse(&name)?, size))).filter(|(_, size)| *size > 0).collect())
+    }
+
+    /// An object, decrypted; none if it is not there.
+    pub(super) fn fetch(&self, band: &BandName, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
+        let likely = self.sealed.load(Ordering::Relaxed);
+        for encrypted in [likely, !likely] {
+            let name = format!("{band}/{}", ObjectName { object, encrypted });
+            let Some(bytes) = self.get(&name)? else { continue };
+            self.sealed.store(encrypted, Ordering::Relaxed);
+            return if encrypted { open_message(&name, &bytes).map(Some) } else { Ok(Some(bytes)) };
+        }
+        Ok(None)
+    }
+
+    /// The text of an index or table of contents; none if it is not there.
+    pub(super) fn text(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
+        let name = || format!("{}/{}", band.band, ObjectName::plain(object));
+        let cached = match (&self.cache, trust) {
+            (Some(cache), Trust::Complete | Trust::Listed(_)) => cache.get(&band.band, band.id, object),
+            _ => None,
+        };
+        let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
+        if let Some(copy) = cached.filter(enough)
+            && let Ok(text) = unzip(&copy)
+        {
+            return Ok(Some(text));
+        }
+        let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
+        let text = unzip(&bytes).with_context(name)?;
+        if let Some(cache) = &self.cache {
+            // Losing a copy costs time only.
+            let kept = cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes());
+            let _ = kept.and_then(|()| cache.put(&band.band, band.id, object, &bytes));
+        }
+        Ok(Some(text))
+    }
+
+    /// A table of contents of a complete band.
+    pub(super) fn toc(&self, band: &Head, number: u32) -> anyhow::Result<Option<Toc>> {
+        let Some(text) = self.text(band, Object::Toc(number), Trust::Complete)? else { return Ok(None) };
+        let toc = Toc::parse(&text).filter(|toc| toc.id == band.id && toc.number() == Some(number));
+        match toc {
+            Some(toc) => Ok(Some(toc)),
+            None => bail!("{}/{}: not a table of contents of this band", band.band, ObjectName::plain(Object::Toc(number))),
+        }
+    }
+
+    /// Sorts out the indexes of an unfinished band: reads them all, from the cache where it has them. With the first that could not be
+    /// read, and why.
+    pub(super) fn indexes(&self, band: &Head) -> anyhow::Result<(Indexes, Option<(u32, anyhow::Error)>)> {
+        let mut indexes = Indexes::new();
+        let mut unreadable = None;
+        let objects = self.objects(&band.band)?;
+        let mut listed: Vec<(u32, u64)> = Vec::new();
+        for (name, size) in &objects {
+            match name.object {
+                Object::Index(number) => listed.push((number, *size)),
+                _ => name.number().into_iter().for_each(|number| indexes.handle_number(number)),
+            }
+        }
+        listed.sort_unstable();
+        listed.dedup_by_key(|(number, _)| *number);
+        for (number, size) in listed {
+            let read = self.text(band, Object::Index(number), Trust::Listed(size));
+            match read.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id)) {
+                Ok(Some((said, after))) if said == number => indexes.handle_index(number, after),
+                Ok(_) => indexes.handle_number(number),
+                Err(error) => {
+                    indexes.handle_number(number);
+                    unreadable.get_or_insert((number, error));
+                }
+            }
+        }
+        Ok((indexes, unreadable))
+    }
+}
+
+/// Decrypts an object, and says what is needed when that cannot be.
+fn open_message(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    gpg::decrypt(bytes).map_err(|error| match error {
+        GpgError::NoSecretKey => {
+            let hint = "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache";
+            Hinted::wrap(anyhow!("{name}: {error}"), hint)
+        }
+        error => anyhow::Error::new(error).context(name.to_owned()),
+    })
+}
+
+/// Decompresses an index or table of contents, with a bound against one that would fill memory.
+fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    const MAX: u64 = 256 << 20;
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes).take(MAX + 1).read_to_end(&mut text).context("damaged")?;
+    if text.len() as u64 > MAX {
+        bail!("expands to over 256 MiB, which no index does");
+    }
+    Ok(text)
+}

@@ -1,0 +1,126 @@
+//! The entries of a band, read ahead index by index.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::{Archive, Trust};
+use crate::edge::ordered::{Ordered, Results};
+use crate::format::band::BandId;
+use crate::format::entry::Entry;
+use crate::format::head::Head;
+use crate::format::listing::{Header, parse_header};
+use crate::format::object::{Object, ObjectName};
+
+/// Indexes that are fetched, decrypted and decompressed ahead of the one that is read.
+const AHEAD: usize = 4;
+
+/// The number of an index and that of the one before it, if its text is of the band with this id.
+pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
+    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
+        if let Ok(Header::Index(own, number, after)) = parse_header(line) {
+            return Ok((own == id).then_some((number, after)));
+        }
+    }
+    bail!("no index: it has no #index line")
+}
+
+type Fetched = (u32, anyhow::Result<Vec<u8>>);
+
+/// The entries of a band's counted indexes, in order.
+pub(in super::super) struct Entries {
+    band: Arc<Head>,
+    results: Results<Fetched>,
+    number: u32,
+    text: Vec<u8>,
+    at: usize,
+    headers: Vec<Header>,
+    /// Indexes that could not be read, and why.
+    pub failed: Vec<(u32, anyhow::Error)>,
+}
+
+impl Entries {
+    /// Starts to read the indexes of a band with these numbers.
+    pub(in super::super) fn start(archive: &Arc<Archive>, band: &Arc<Head>, numbers: Vec<RangeInclusive<u32>>, trust: Trust) -> anyhow::Result<Entries> {
+        let (submit, results) = Ordered::start::<Fetched>(2, AHEAD)?;
+        let (archive, head) = (Arc::clone(archive), Arc::clone(band));
+        // Ends when all is submitted, or when nobody takes the results any more.
+        std::thread::spawn(move || {
+            for number in numbers.into_iter().flatten() {
+                let (archive, head) = (Arc::clone(&archive), Arc::clone(&head));
+                let work = move || (number, fetch(&archive, &head, number, trust));
+                if submit.submit(work).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Entries {
+            band: Arc::clone(band),
+            results,
+            number: 0,
+            text: Vec::new(),
+            at: 0,
+            headers: Vec::new(),
+            failed: Vec::new(),
+        })
+    }
+
+    /// The next entry, with the number of its index. An index that cannot be read goes to `failed`, and the next one follows.
+    pub(in super::super) fn next_entry(&mut self) -> Option<(u32, Entry)> {
+        loop {
+            while self.at < self.text.len() {
+                let rest = &self.text[self.at..];
+                let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+                let line = &rest[..end];
+                self.at += end + 1;
+                if line.first() == Some(&b'#') {
+                    if let Ok(header) = parse_header(line) {
+                        self.headers.push(header);
+                    }
+                    continue;
+                }
+                match Entry::parse(line) {
+                    Ok(entry) => return Some((self.number, entry)),
+                    Err(error) => {
+                        let what = anyhow::Error::new(error).context(self.name(self.number));
+                        self.failed.push((self.number, what));
+                        self.text.clear();
+                    }
+                }
+            }
+            let (number, text) = self.results.next()?;
+            self.number = number;
+            self.at = 0;
+            match text {
+                Ok(text) => self.text = text,
+                Err(error) => {
+                    self.text.clear();
+                    self.failed.push((number, error));
+                }
+            }
+        }
+    }
+
+    /// The header lines that came so far.
+    pub(in super::super) fn headers(&self) -> &[Header] {
+        &self.headers
+    }
+
+    fn name(&self, number: u32) -> String {
+        format!("{}/{}", self.band.band, ObjectName::plain(Object::Index(number)))
+    }
+}
+
+fn fetch(archive: &Archive, head: &Head, number: u32, trust: Trust) -> anyhow::Result<Vec<u8>> {
+    let name = || format!("{}/{}", head.band, ObjectName::plain(Object::Index(number)));
+    let text = archive.text(head, Object::Index(number), trust)?.with_context(|| format!("{}: lost", name()))?;
+    match first_line(&text, head.id).with_context(name)? {
+        Some((said, _)) if said == number => {}
+        _ => bail!("{}: of another band, or another index", name()),
+    }
+    if text.last() != Some(&b'\n') {
+        bail!("{}: cut off", name());
+    }
+    Ok(text)
+}
