@@ -1,5 +1,8 @@
 //! Tables of scans and versions, and what a band records of them.
 
+mod archive;
+mod model;
+mod property;
 mod resume;
 pub(crate) mod run;
 

@@ -28,6 +28,7 @@ struct Changed {
 /// A first name as it was.
 #[derive(Debug)]
 struct Before {
+    /// The oldest tier that had it so.
     tier: u8,
     data: Within,
     under: Option<Path>,
@@ -52,7 +53,12 @@ impl Names {
             sha256: hidden.entry.sha256,
             stand_in: None,
         };
-        self.0.entry(hidden.entry.path).or_insert_with(|| Changed { live, before: Vec::new() }).before.push(before);
+        let changed = self.0.entry(hidden.entry.path).or_insert_with(|| Changed { live, before: Vec::new() });
+        match changed.before.last_mut() {
+            // A line that only tells of unchanged content put no new inode there.
+            Some(newer) if newer.data == before.data => newer.tier = before.tier,
+            _ => changed.before.push(before),
+        }
     }
 
     /// Sees to it that the entry, if it is a hard link, is one to what it was linked to when its line was written.
