@@ -251,7 +251,10 @@ impl Diff {
             return self.record_present(scan);
         };
         let version = &known.placed;
-        let change = if known.orphan { Change::More } else { compare(&scan, &version.entry) };
+        // A name whose content lies under the first name that it lost is stored anew once it is seen, so that no line ever needs to
+        // name it as it was before.
+        let astray = known.orphan || version.under.is_some();
+        let change = if astray { Change::More } else { compare(&scan, &version.entry) };
         if change == Change::Nothing && !follows {
             if scan.kind == Kind::Dir && !scan.unread {
                 self.hold(scan);
@@ -264,7 +267,7 @@ impl Diff {
             self.below = Some((scan.path.clone(), Below::Gone));
         }
         let older = version.data().tier < self.config.tier;
-        if change == Change::Touched && older && may_keep_content(&scan, version) {
+        if change == Change::Touched && older && may_keep_content(&scan, &version.entry) {
             self.summary.touched += 1;
             scan.sha256 = version.entry.sha256;
             scan.within = Some(version.data());
@@ -311,7 +314,7 @@ impl Diff {
         let first = self.links.redirect(&mut scan);
         self.links.follows_recorded(&scan);
         match version {
-            Some(version) if is_same_file(&scan, &version.entry) => {
+            Some(version) if version.under.is_none() && is_same_file(&scan, &version.entry) => {
                 if version.at.tier == self.config.tier {
                     self.links.recorded(&scan);
                 }

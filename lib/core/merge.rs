@@ -159,21 +159,20 @@ impl Merge {
         let mut removes = removes_below(&newest.entry).then_some(newest.at.tier);
         // Tier of the data that stays at this path, for names that were linked to it.
         let live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none()).then(|| newest.data().tier);
+        if !counts {
+            self.names.hide(&newest, None);
+        }
         while let Some(older) = self.next_at(&newest) {
             if removes.is_none() && removes_below(&older.entry) {
                 removes = Some(older.at.tier);
             }
-            self.names.hide(older, live);
+            self.names.hide(&older, live);
         }
         // A cover of tier 0 would hide nothing, nor one below a cover at least as new.
         if let Some(tier) = removes.filter(|tier| *tier > cover) {
             self.covers.enter(newest.entry.path.as_bytes(), tier);
         }
-        if counts {
-            return Some(self.admit(newest));
-        }
-        self.names.hide(newest, None);
-        None
+        counts.then(|| self.admit(newest))
     }
 
     /// Gives an entry that counts, if the version has its directory.

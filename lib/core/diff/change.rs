@@ -1,6 +1,5 @@
 //! What differs between a scan's line and the version's line of the same path.
 
-use crate::core::merge::Placed;
 use crate::format::entry::{Entry, Kind};
 
 /// How much of an entry is not as its version has it.
@@ -33,10 +32,10 @@ pub fn compare(scan: &Entry, version: &Entry) -> Change {
 }
 
 /// Whether the version's content may be kept if pack finds the same digest. Call it for a [`Change::Touched`] entry.
-pub(super) fn may_keep_content(scan: &Entry, version: &Placed) -> bool {
-    // Extended attributes stand in the tar header only; and what lies under another path is not found under this one.
+pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
+    // Extended attributes stand in the tar header only.
     let plain = |entry: &Entry| entry.kind == Kind::File && entry.hard.is_none() && !entry.x;
-    plain(scan) && plain(&version.entry) && version.entry.sha256.is_some() && version.under.is_none()
+    plain(scan) && plain(version) && version.sha256.is_some()
 }
 
 /// Whether the version's line was written from the inode that the scan sees, as the scan sees it, so that a hard link to the one

@@ -31,7 +31,6 @@ struct Before {
     /// The oldest tier that had it so.
     tier: u8,
     data: Within,
-    under: Option<Path>,
     size: Option<u64>,
     sha256: Option<Digest>,
     /// The name that has taken its place among those that kept the inode.
@@ -40,20 +39,13 @@ struct Before {
 
 impl Names {
     /// Notes a first name of `path` that newer tiers hide; call it newest first. `live` is the tier of the data now there.
-    pub(super) fn hide(&mut self, hidden: Placed, live: Option<u8>) {
+    pub(super) fn hide(&mut self, hidden: &Placed, live: Option<u8>) {
         if !is_first_name(&hidden.entry) {
             return;
         }
         let data = hidden.data();
-        let before = Before {
-            tier: hidden.at.tier,
-            data,
-            under: hidden.under,
-            size: hidden.entry.size,
-            sha256: hidden.entry.sha256,
-            stand_in: None,
-        };
-        let changed = self.0.entry(hidden.entry.path).or_insert_with(|| Changed { live, before: Vec::new() });
+        let before = Before { tier: hidden.at.tier, data, size: hidden.entry.size, sha256: hidden.entry.sha256, stand_in: None };
+        let changed = self.0.entry(hidden.entry.path.clone()).or_insert_with(|| Changed { live, before: Vec::new() });
         match changed.before.last_mut() {
             // A line that only tells of unchanged content put no new inode there.
             Some(newer) if newer.data == before.data => newer.tier = before.tier,
@@ -75,7 +67,7 @@ impl Names {
             return;
         }
         before.stand_in = Some(placed.entry.path.clone());
-        placed.under = Some(before.under.clone().unwrap_or_else(|| first.clone()));
+        placed.under = Some(first.clone());
         placed.entry.within = Some(before.data);
         placed.entry.size = before.size;
         placed.entry.sha256 = before.sha256;
