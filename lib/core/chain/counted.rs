@@ -1,6 +1,7 @@
 //! Which indexes of a band count: the chain of `after` from the last one back to the first.
 //!
-//! Two processes that continue a band at once both write indexes; only the chain tells whose are part of it. Memory goes with the
+//! Two processes that continue a band at once both write indexes; only the chain tells whose are part of it. For that a link must mean
+//! the index that its writer meant, so push stores an index only when the one before it is stored. Memory goes with the
 //! number of interruptions, not of indexes: numbers that follow each other are kept as one run.
 
 use std::ops::RangeInclusive;

@@ -310,6 +310,24 @@ fn hard_links() {
 }
 
 #[test]
+fn names_that_lost_their_first_name() {
+    let full = tier(&[". dir", "4: ./a file d1 n3 i9", "./b file n3 i9 h./a", "./c file n3 i9 h./a"]);
+    let second = tier(&[". dir", "./a file deleted"]);
+    // They were not seen when it went. Once seen they are stored, though their lines say the same, and the others linked to that.
+    for (scan, wanted) in [
+        (&["./b file excluded", "./c file excluded"][..], &[][..]),
+        (&["./b file n3 i9", "./c file n3 i9 h./b"], &[". dir", "./b file n3 i9", "./c file n3 i9 h./b"]),
+        (&["./b file excluded", "./c file n3 i9"], &[". dir", "./c file n3 i9"]),
+        (&["./b file n3 i9", "./c file excluded", "./d file n3 i9 h./b"], &[". dir", "./b file n3 i9", "./d file n3 i9 h./b"]),
+        (&["./b file t2 n1", "./c file excluded"], &[". dir", "./b file t2 n1"]),
+    ] {
+        let scan = entries(&[&[". dir"], scan].concat());
+        let found = run(on(2), false, &scan, &[full.clone(), second.clone()]);
+        assert_eq!(lines(&found), wanted);
+    }
+}
+
+#[test]
 fn a_full_band_tells_what_it_drops() {
     let version = [". dir", "./a dir", "./a/b file", "./c dir", "./c/d file", "./e file", "./f file", "./g dir", "./g/h file"];
     let scan = [". dir", "./a dir excluded", "./c dir unread", "./e file unreadable", "./f file t2", "./new file excluded"];

@@ -212,6 +212,20 @@ fn names_keep_what_they_were_linked_to() {
         &[full, &[". dir", "./a file s1 t2 d1 n3 i9 in0/4"], &[". dir t3", "./a file deleted"]],
         &[". dir t3 @2/0", "./b file s1 d1 n3 i9 in0/4 as ./a", "./c file s1 n3 i9 h./b"],
     );
+    // Names recorded before and after it was touched are still one inode.
+    check(
+        &[full, &[". dir", "./a file s1 t2 d1 n3 i9 in0/4", "./b file s1 t2 n3 i9 h./a"], &[". dir t3", "./a file deleted"]],
+        &[". dir t3 @2/0", "./b file s1 t2 d1 n3 i9 in0/4 @1/0 as ./a", "./c file s1 n3 i9 h./b"],
+    );
+    // The same when it goes with its directory.
+    check(
+        &[
+            &[". dir", "./a dir", "4: ./a/a file d1 n2 i9", "./d file n2 i9 h./a/a"],
+            &[". dir", "./a dir", "./a/a file t2 d1 n2 i9 in0/4"],
+            &[". dir", "./a file over"],
+        ],
+        &[". dir @2/0", "./a file over @2/0", "./d file d1 n2 i9 in0/4 as ./a/a"],
+    );
     // A first name in a directory that is gone.
     check(
         &[&[". dir", "./d dir", "4: ./d/a file d1 n2 i9", "./e file n2 i9 h./d/a"], &[". dir", "./d dir deleted"]],
