@@ -1,7 +1,10 @@
 //! The decisions, as machines without I/O: they take events and return effects, so they are tested as tables.
 
 pub mod assemble;
+pub mod chain;
+pub mod diff;
 pub mod groups;
 pub mod links;
+pub mod merge;
 pub mod planner;
 pub mod schedule;

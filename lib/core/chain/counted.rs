@@ -1,0 +1,152 @@
+//! Which indexes of a band count: the chain of `after` from the last one back to the first.
+//!
+//! Two processes that continue a band at once both write indexes; only the chain tells whose are part of it. For that a link must mean
+//! the index that its writer meant, so push stores an index only when the one before it is stored. Memory goes with the
+//! number of interruptions, not of indexes: numbers that follow each other are kept as one run.
+
+use std::ops::RangeInclusive;
+
+use crate::format::object::MAX_NUMBER;
+
+/// Indexes with consecutive numbers, each after the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    first: u32,
+    last: u32,
+    /// The index that the first one is after.
+    after: Option<u32>,
+    /// False for indexes that are not there, but that a table of contents names.
+    there: bool,
+    /// Whether the chain reaches the first index of all, and all of it is there.
+    rooted: bool,
+}
+
+/// The machine: [`Indexes::handle_index`] for each index in the order of numbers, [`Indexes::handle_number`] for all other objects; then ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Indexes {
+    runs: Vec<Run>,
+    highest: Option<u32>,
+}
+
+/// The indexes of a band, sorted out. Ranges rise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Those that count.
+    pub counted: Vec<RangeInclusive<u32>>,
+    /// Those that count but are not there.
+    pub lost: Vec<RangeInclusive<u32>>,
+    /// Those that are there but do not count, as their blocks do not.
+    pub superseded: Vec<RangeInclusive<u32>>,
+    /// Whether the link of a lost index had to be guessed: some that count may be listed as superseded, or the reverse.
+    pub guessed: bool,
+}
+
+impl Counted {
+    /// The last index that counts.
+    pub fn last(&self) -> Option<u32> {
+        self.counted.last().map(|range| *range.end())
+    }
+
+    /// Whether the index with this number counts.
+    pub fn contains(&self, number: u32) -> bool {
+        let at = self.counted.partition_point(|range| *range.end() < number);
+        self.counted.get(at).is_some_and(|range| range.contains(&number))
+    }
+}
+
+impl Indexes {
+    /// No index yet.
+    pub fn new() -> Indexes {
+        Indexes::default()
+    }
+
+    /// The next index of the band, as its `#index` line says: its number, higher than those before, and the one that it is after.
+    /// An index of another band's id is not one of this band: give its number to [`Indexes::handle_number`].
+    pub fn handle_index(&mut self, number: u32, after: Option<u32>) {
+        self.handle(number, after, true);
+    }
+
+    /// The next index, if it is not there but a table of contents says which one it is after: the one in the row before it.
+    pub fn handle_lost(&mut self, number: u32, after: Option<u32>) {
+        self.handle(number, after, false);
+    }
+
+    /// The number of any object seen in the band.
+    pub fn handle_number(&mut self, number: u32) {
+        self.highest = self.highest.max(Some(number));
+    }
+
+    /// The first number for new objects: above every one seen. None when nine digits are used up.
+    pub fn next_number(&self) -> Option<u32> {
+        self.highest.map_or(Some(0), |highest| highest.checked_add(1)).filter(|next| *next <= MAX_NUMBER)
+    }
+
+    fn handle(&mut self, number: u32, after: Option<u32>, there: bool) {
+        self.handle_number(number);
+        // An index after itself or a later one is forged; like one whose predecessor is not there, it leads nowhere.
+        let rooted = there
+            && match after {
+                None => true,
+                Some(after) => after < number && self.run_of(after).is_some_and(|run| run.rooted),
+            };
+        match self.runs.last_mut() {
+            Some(run) if number <= run.last => {}
+            Some(run) if after == Some(run.last) && number == run.last + 1 && there == run.there => run.last = number,
+            _ => self.runs.push(Run { first: number, last: number, after, there, rooted }),
+        }
+    }
+
+    fn run_of(&self, number: u32) -> Option<&Run> {
+        let at = self.runs.partition_point(|run| run.last < number);
+        self.runs.get(at).filter(|run| run.first <= number)
+    }
+
+    /// What counts of an unfinished band: the highest chain that reaches back to the first index without a gap.
+    pub fn of_unfinished(&self) -> Counted {
+        match self.runs.iter().rfind(|run| run.rooted) {
+            Some(run) => self.up_to(run.last),
+            None => Counted { superseded: self.rest(&[]), ..Counted::default() },
+        }
+    }
+
+    /// What counts of a complete band, or of an unfinished one that another is on top of, given its last index that counts.
+    pub fn up_to(&self, last: u32) -> Counted {
+        let mut found = Counted::default();
+        let mut next = Some(last);
+        while let Some(number) = next {
+            match self.run_of(number) {
+                Some(run) => {
+                    let ranges = if run.there { &mut found.counted } else { &mut found.lost };
+                    ranges.push(run.first..=number);
+                    next = run.after.filter(|after| *after < run.first);
+                    found.guessed |= next != run.after;
+                }
+                None => {
+                    found.lost.push(number..=number);
+                    // Its link is lost with it; mostly it was after the one below it.
+                    next = self.runs.iter().rfind(|run| run.last < number).map(|run| run.last);
+                    found.guessed = true;
+                }
+            }
+        }
+        found.counted.reverse();
+        found.lost.reverse();
+        found.superseded = self.rest(&found.counted);
+        found
+    }
+
+    /// The indexes that are there but not in `counted`.
+    fn rest(&self, counted: &[RangeInclusive<u32>]) -> Vec<RangeInclusive<u32>> {
+        let mut rest = Vec::new();
+        for run in self.runs.iter().filter(|run| run.there) {
+            // A chain takes a run from its first index on.
+            let at = counted.partition_point(|range| *range.end() < run.first);
+            match counted.get(at).filter(|range| *range.start() <= run.last) {
+                None => rest.push(run.first..=run.last),
+                Some(range) if *range.end() < run.last => rest.push(range.end() + 1..=run.last),
+                Some(_) => {}
+            }
+        }
+        rest
+    }
+}

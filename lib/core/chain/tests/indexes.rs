@@ -1,0 +1,111 @@
+//! Tables of the links of indexes and what counts of them.
+
+use crate::core::chain::counted::*;
+use crate::format::object::MAX_NUMBER;
+
+/// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first; `!` in front for one that only a table of contents names.
+pub(super) fn indexes(text: &str) -> Indexes {
+    let mut indexes = Indexes::new();
+    for word in text.split_whitespace() {
+        let (number, after) = word.trim_start_matches('!').split_once('<').unwrap();
+        let (number, after) = (number.parse().unwrap(), after.parse().ok());
+        if word.starts_with('!') { indexes.handle_lost(number, after) } else { indexes.handle_index(number, after) }
+    }
+    indexes
+}
+
+fn ranges(text: &str) -> Vec<std::ops::RangeInclusive<u32>> {
+    let range = |word: &str| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        first.parse().unwrap()..=last.parse().unwrap()
+    };
+    text.split_whitespace().map(range).collect()
+}
+
+#[test]
+fn what_counts_of_an_unfinished_band() {
+    for (text, counted, superseded) in [
+        ("", "", ""),
+        ("0<-", "0", ""),
+        ("0<- 1<0 2<1", "0-2", ""),
+        // A continuation starts above every number seen.
+        ("0<- 1<0 4<1 5<4", "0-1 4-5", ""),
+        // Stored side by side: what lies behind a gap does not count.
+        ("0<- 1<0 3<2", "0-1", "3"),
+        ("0<- 1<0 3<2 4<3", "0-1", "3-4"),
+        ("1<0", "", "1"),
+        ("1<0 2<1", "", "1-2"),
+        // It is continued from before the gap, or from the start.
+        ("0<- 1<0 3<2 4<1 5<4", "0-1 4-5", "3"),
+        ("1<0 2<- 3<2", "2-3", "1"),
+        // Two continued it at once: the highest chain counts.
+        ("0<- 1<0 2<1 3<1 4<3", "0-1 3-4", "2"),
+        ("0<- 1<0 2<1 3<1 4<2", "0-2 4", "3"),
+        ("0<- 1<0 2<1 3<1 5<4", "0-1 3", "2 5"),
+        ("0<- 1<0 2<1 4<1 5<2 6<4", "0-1 4 6", "2 5"),
+        ("0<- 1<0 2<1 3<2 9<1", "0-1 9", "2-3"),
+        // Forged links lead nowhere.
+        ("0<- 1<1 2<3 3<2", "0", "1 2-3"),
+        ("0<- 0<5 1<0", "0-1", ""),
+    ] {
+        let found = indexes(text).of_unfinished();
+        let wanted = Counted { counted: ranges(counted), superseded: ranges(superseded), ..Counted::default() };
+        assert_eq!(found, wanted, "{text}");
+        for number in 0..12 {
+            assert_eq!(found.contains(number), wanted.counted.iter().any(|range| range.contains(&number)), "{text}: {number}");
+        }
+        assert_eq!(found.last(), wanted.counted.last().map(|range| *range.end()));
+    }
+}
+
+#[test]
+fn what_counts_up_to_an_index() {
+    for (text, last, counted, lost, superseded, guessed) in [
+        ("0<- 1<0 2<1", 2, "0-2", "", "", false),
+        // Up to parent-last: the parent went on since.
+        ("0<- 1<0 2<1 3<2", 1, "0-1", "", "2-3", false),
+        ("0<- 1<0 2<1 3<1 4<3", 4, "0-1 3-4", "", "2", false),
+        ("0<- 1<0 2<1 3<1 4<3", 2, "0-2", "", "3-4", false),
+        // Lost, and no table of contents to tell what they were after.
+        ("0<- 1<0 3<2", 3, "0-1 3", "2", "", true),
+        ("0<- 1<0", 5, "0-1", "5", "", true),
+        ("", 0, "", "0", "", true),
+        ("2<1 3<2", 3, "2-3", "1", "", true),
+        // A table of contents knows.
+        ("0<- 1<0 !2<1 3<2", 3, "0-1 3", "2", "", false),
+        ("0<- !1<0 !2<1 3<2", 3, "0 3", "1-2", "", false),
+        ("0<- 1<0 2<1 !3<1 4<3", 4, "0-1 4", "3", "2", false),
+        ("!0<- 1<0", 1, "1", "0", "", false),
+        ("0<- 1<7", 1, "1", "", "0", true),
+    ] {
+        let found = indexes(text).up_to(last);
+        let wanted = Counted { counted: ranges(counted), lost: ranges(lost), superseded: ranges(superseded), guessed };
+        assert_eq!(found, wanted, "{text} up to {last}");
+    }
+}
+
+#[test]
+fn next_numbers() {
+    let mut found = indexes("0<- 1<0");
+    assert_eq!((Indexes::new().next_number(), found.next_number()), (Some(0), Some(2)));
+    // A block whose index was not stored, and an older object after it.
+    found.handle_number(7);
+    found.handle_number(3);
+    assert_eq!(found.next_number(), Some(8));
+    found.handle_number(MAX_NUMBER);
+    assert_eq!(found.next_number(), None);
+    found.handle_number(u32::MAX);
+    assert_eq!(found.next_number(), None);
+}
+
+#[test]
+fn many_indexes_are_few_runs() {
+    let mut indexes = Indexes::new();
+    indexes.handle_index(0, None);
+    for number in 1..3_000_000 {
+        indexes.handle_index(number, Some(number - 1));
+    }
+    assert_eq!(indexes.of_unfinished().counted, [0..=2_999_999]);
+    // All of it, not only its beginning, is a line of text.
+    assert!(format!("{indexes:?}").len() < 200);
+}

@@ -1,0 +1,381 @@
+//! A scan's listing against the version below it: what a new band must record.
+//!
+//! Call order: [`Diff::handle_header`] for the scan's header lines, then [`Diff::poll`] until it gives none; when it gives
+//! [`Effect::WantScan`], answer with one [`Diff::handle_scan`] or [`Diff::handle_scan_end`], and [`Effect::WantVersion`] with one
+//! [`Diff::handle_version`], [`Diff::handle_orphan`] or [`Diff::handle_version_end`]; then [`Diff::finish`]. Both streams are in
+//! canonical order, and so is what comes out. Memory is an entry of each stream, the directories above the current path, and the
+//! inodes with several links that the band records.
+//!
+//! 1. Recorded is what is new, changed or deleted, and before each such entry the directories above it.
+//! 2. Of what is deleted only the topmost path is recorded; below what is excluded, unreadable or unread, nothing is, nor anything
+//!    that a mask leaves out.
+//! 3. Between a directory and anything else the new entry is `over`.
+//! 4. A hard link is recorded when it names another path than before, or one that this band records.
+//! 5. A continuation records nothing at or before the path that it continues from, and nothing below what the version so far does
+//!    not have as a directory. A hard link to what could not be recorded so becomes a file of its own.
+
+mod change;
+mod links;
+mod opening;
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+pub use self::change::{Change, compare};
+use self::change::{is_same_file, may_keep_content};
+use self::links::Links;
+pub use self::opening::{Continuation, Opening};
+use super::merge::Placed;
+use super::merge::nest::Nest;
+use crate::format::entry::{Entry, Kind, State};
+use crate::format::listing::{End, Header};
+use crate::format::path::Path;
+
+/// What the machine needs to know before it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Tier of the band that is written.
+    pub tier: u8,
+    /// The band records everything, and the version (of the band that would else be the parent) only shows what it drops.
+    pub full: bool,
+    /// The last path of the last counted index of the band that is continued. The version's newest tier is then this band itself.
+    pub after: Option<Path>,
+}
+
+/// What the machine asks for or gives.
+// A record is moved through here once and hardly ever queued, so a box for it would only cost.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The next line of the scan is wanted, or its end.
+    WantScan,
+    /// The next entry of the version is wanted, or its end.
+    WantVersion,
+    /// The band records this line. With `in:`, its content is to be read, and it stays in that block if the digest is the line's.
+    Record(Entry),
+    /// The version so far does not have this path as a directory, so nothing below it is recorded; the next band does that.
+    LeftOut(Path),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// For the `#end` line: the lines recorded, and the scan's other counts.
+    pub end: End,
+    /// Paths that the version does not have.
+    pub new: u64,
+    /// Paths that it has otherwise, those of `touched` among them.
+    pub changed: u64,
+    /// Files of which probably only time, mode or owner changed.
+    pub touched: u64,
+    /// Topmost paths that are gone.
+    pub deleted: u64,
+    /// Unchanged directories recorded for what is in them.
+    pub above: u64,
+    /// Entries that a continuation left out.
+    pub left_out: u64,
+    /// Entries of the version that a full band drops though they may still be there: excluded, unreadable, or below what is unread.
+    pub dropped: u64,
+}
+
+/// The scan's listing did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the scan's listing was not read to its end")]
+pub struct Unfinished;
+
+/// What the version has below a path, when the scan says nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// It goes, with what is recorded at the path.
+    Gone,
+    /// It stays, because the scan did not look; a full band drops it.
+    Kept,
+}
+
+/// The version's next entry.
+#[derive(Debug)]
+struct Known {
+    placed: Placed,
+    /// The version does not have its directory, so nobody sees it; but it would come back with the directory.
+    orphan: bool,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Diff {
+    config: Config,
+    partial: bool,
+    scan: Option<Entry>,
+    scan_end: Option<End>,
+    version: Option<Known>,
+    version_ended: bool,
+    /// Whether the streams stand at or before the path that the band is continued from.
+    past: bool,
+    /// A path of the scan with nothing below it there, and what this means for what the version has below it.
+    below: Option<(Path, Below)>,
+    /// A directory of the scan that the version so far does not have as one; and whether that was told.
+    left_out: Option<(Path, bool)>,
+    /// Unchanged directories above the current path, not recorded unless something below them is.
+    held: Vec<Entry>,
+    /// The scan's directories above the current path that the version has or gets.
+    dirs: Nest<()>,
+    links: Links,
+    out: VecDeque<Effect>,
+    summary: Summary,
+}
+
+impl Diff {
+    /// A machine at the start of both streams.
+    pub fn new(config: Config) -> Diff {
+        Diff {
+            past: config.after.is_some(),
+            config,
+            partial: false,
+            scan: None,
+            scan_end: None,
+            version: None,
+            version_ended: false,
+            below: None,
+            left_out: None,
+            held: Vec::new(),
+            dirs: Nest::new(),
+            links: Links::default(),
+            out: VecDeque::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// A header line of the scan; it must come before the first entry. Only `#partial` means anything here.
+    pub fn handle_header(&mut self, header: &Header) {
+        self.partial |= *header == Header::Partial;
+    }
+
+    /// The next line of the scan.
+    pub fn handle_scan(&mut self, entry: Entry) {
+        // No scan writes `deleted`; absence says the same.
+        if entry.state != State::Deleted {
+            self.scan = Some(entry);
+        }
+    }
+
+    /// The scan's `#end` line came, and nothing after it.
+    pub fn handle_scan_end(&mut self, end: End) {
+        self.scan_end = Some(end);
+    }
+
+    /// The next entry of the version.
+    pub fn handle_version(&mut self, placed: Placed) {
+        self.version = Some(Known { placed, orphan: false });
+    }
+
+    /// The version's next line, whose directory the version does not have. It is not compared with, but it is deleted if the scan does
+    /// not have it, so that it does not come back with its directory.
+    pub fn handle_orphan(&mut self, placed: Placed) {
+        self.version = Some(Known { placed, orphan: true });
+    }
+
+    /// The version has no more entries.
+    pub fn handle_version_end(&mut self) {
+        self.version_ended = true;
+    }
+
+    /// What comes next; none when both streams have ended and everything was given.
+    pub fn poll(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(effect) = self.out.pop_front() {
+                return Some(effect);
+            }
+            if self.scan.is_none() && self.scan_end.is_none() {
+                return Some(Effect::WantScan);
+            }
+            if self.version.is_none() && !self.version_ended {
+                return Some(Effect::WantVersion);
+            }
+            self.step()?;
+        }
+    }
+
+    /// The counts, once [`Diff::poll`] gave none.
+    pub fn finish(self) -> Result<Summary, Unfinished> {
+        let scan = self.scan_end.ok_or(Unfinished)?;
+        Ok(Summary { end: End { entries: self.summary.end.entries, ..scan }, ..self.summary })
+    }
+
+    /// Takes what stands first in order, from one stream or from both; none at the end of both.
+    fn step(&mut self) -> Option<()> {
+        let order = match (&self.scan, &self.version) {
+            (Some(scan), Some(known)) => scan.path.cmp(&known.placed.entry.path),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        let scan = if order == Ordering::Greater { None } else { self.scan.take() };
+        let known = if order == Ordering::Less { None } else { self.version.take() };
+        if self.past {
+            let path = scan.as_ref().map(|scan| &scan.path).or(known.as_ref().map(|known| &known.placed.entry.path));
+            self.past = path <= self.config.after.as_ref();
+        }
+        match (scan, known) {
+            (Some(scan), known) if self.past => self.pass_by(scan, known),
+            (Some(scan), known) => self.look_at(scan, known),
+            (None, Some(known)) if !self.past => self.miss(known),
+            (None, _) => {}
+        }
+        Some(())
+    }
+
+    /// A path of the scan behind the point that the band is continued from.
+    fn look_at(&mut self, mut scan: Entry, known: Option<Known>) {
+        if self.is_left_out(&scan) {
+            return;
+        }
+        if scan.meta().is_none() {
+            self.summary.dropped += u64::from(self.config.full && known.is_some());
+            self.below = Some((scan.path, Below::Kept));
+            return;
+        }
+        (scan.over, scan.within) = (false, None);
+        if let Some(first) = self.links.redirect(&mut scan) {
+            self.links.stand_in(first, &scan.path);
+        }
+        let follows = self.links.follows_recorded(&scan);
+        if scan.kind == Kind::Dir {
+            self.dirs.leave(scan.path.as_bytes());
+            self.dirs.enter(scan.path.as_bytes(), ());
+            if scan.unread {
+                self.below = Some((scan.path.clone(), Below::Kept));
+            }
+        }
+        let Some(known) = known.filter(|_| !self.config.full) else {
+            self.summary.new += 1;
+            return self.record_present(scan);
+        };
+        let version = &known.placed;
+        // A name whose content lies under the first name that it lost is stored anew once it is seen, so that no line ever needs to
+        // name it as it was before.
+        let astray = known.orphan || version.under.is_some();
+        let change = if astray { Change::More } else { compare(&scan, &version.entry) };
+        if change == Change::Nothing && !follows {
+            if scan.kind == Kind::Dir && !scan.unread {
+                self.hold(scan);
+            }
+            return;
+        }
+        self.summary.changed += 1;
+        scan.over = (scan.kind == Kind::Dir) != (version.entry.kind == Kind::Dir);
+        if scan.over {
+            self.below = Some((scan.path.clone(), Below::Gone));
+        }
+        let older = version.data().tier < self.config.tier;
+        if change == Change::Touched && older && may_keep_content(&scan, &version.entry) {
+            self.summary.touched += 1;
+            scan.sha256 = version.entry.sha256;
+            scan.within = Some(version.data());
+        }
+        self.record_present(scan);
+    }
+
+    /// A path that only the version has.
+    fn miss(&mut self, known: Known) {
+        let entry = known.placed.entry;
+        if let Some((path, below)) = &self.below {
+            if path.holds(&entry.path) {
+                self.summary.dropped += u64::from(self.config.full && *below == Below::Kept);
+                return;
+            }
+            self.below = None;
+        }
+        // An orphan can be told as deleted only where its directory is there again.
+        let reachable = !known.orphan || self.dirs.has_parent_of(entry.path.as_bytes());
+        if self.partial || self.config.full || !reachable {
+            return;
+        }
+        self.summary.deleted += 1;
+        self.below = Some((entry.path.clone(), Below::Gone));
+        self.record(Entry::new(entry.path, entry.kind, State::Deleted));
+    }
+
+    /// A path of the scan that the band which is continued has behind it: nothing is recorded, but what follows may depend on it.
+    fn pass_by(&mut self, mut scan: Entry, known: Option<Known>) {
+        let version = known.filter(|known| !known.orphan).map(|known| known.placed);
+        if scan.meta().is_none() || scan.unread {
+            self.below = Some((scan.path, Below::Kept));
+            return;
+        }
+        if scan.kind == Kind::Dir {
+            if version.is_some_and(|version| version.entry.kind == Kind::Dir) {
+                self.dirs.leave(scan.path.as_bytes());
+                self.dirs.enter(scan.path.as_bytes(), ());
+            } else if !self.left_out.as_ref().is_some_and(|(path, _)| path.holds(&scan.path)) {
+                self.left_out = Some((scan.path, false));
+            }
+            return;
+        }
+        let first = self.links.redirect(&mut scan);
+        self.links.follows_recorded(&scan);
+        match version {
+            Some(version) if version.under.is_none() && is_same_file(&scan, &version.entry) => {
+                if version.at.tier == self.config.tier {
+                    self.links.recorded(&scan);
+                }
+                if let Some(first) = first {
+                    self.links.stand_in(first, &scan.path);
+                }
+            }
+            _ if first.is_none() => self.links.lost(&scan),
+            _ => {}
+        }
+    }
+
+    /// Whether the entry lies below a path that the version so far does not have as a directory.
+    fn is_left_out(&mut self, scan: &Entry) -> bool {
+        match &mut self.left_out {
+            Some((path, told)) if path.holds(&scan.path) => {
+                if scan.meta().is_some() {
+                    self.summary.left_out += 1;
+                    if !std::mem::replace(told, true) {
+                        self.out.push_back(Effect::LeftOut(path.clone()));
+                    }
+                }
+                self.links.lost(scan);
+                true
+            }
+            left_out => {
+                *left_out = None;
+                false
+            }
+        }
+    }
+
+    /// Keeps an unchanged directory for what may come below it.
+    fn hold(&mut self, dir: Entry) {
+        self.release(&dir.path);
+        self.held.push(dir);
+    }
+
+    /// Lets go of the directories that `path` does not lie in.
+    fn release(&mut self, path: &Path) {
+        while self.held.last().is_some_and(|dir| !dir.path.holds(path)) {
+            self.held.pop();
+        }
+    }
+
+    fn record_present(&mut self, entry: Entry) {
+        // Without a version to come, all other names are recorded anyway.
+        if !self.config.full && !(self.version_ended && self.version.is_none()) {
+            self.links.recorded(&entry);
+        }
+        self.record(entry);
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.release(&entry.path);
+        self.summary.above += self.held.len() as u64;
+        self.summary.end.entries += self.held.len() as u64 + 1;
+        self.out.extend(self.held.drain(..).map(Effect::Record));
+        self.out.push_back(Effect::Record(entry));
+    }
+}
+
+#[cfg(test)]
+mod tests;

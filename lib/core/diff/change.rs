@@ -1,0 +1,52 @@
+//! What differs between a scan's line and the version's line of the same path.
+
+use crate::format::entry::{Entry, Kind};
+
+/// How much of an entry is not as its version has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that a band records.
+    Nothing,
+    /// Only time, mode, owner or ctime; or the version's line has no ctime, so that nobody knows.
+    Touched,
+    /// More than these.
+    More,
+}
+
+/// Compares a line of a scan with the version's. Link count, inode and digest say nothing of a change.
+pub fn compare(scan: &Entry, version: &Entry) -> Change {
+    let more = scan.kind != version.kind
+        || (scan.kind == Kind::File && scan.size != version.size)
+        || scan.link != version.link
+        || scan.hard != version.hard
+        || scan.device != version.device
+        || scan.x != version.x
+        || scan.unread != version.unread;
+    if more {
+        Change::More
+    } else if scan.state != version.state || scan.ctime != version.ctime || version.ctime.is_none() {
+        Change::Touched
+    } else {
+        Change::Nothing
+    }
+}
+
+/// Whether the version's content may be kept if pack finds the same digest. Call it for a [`Change::Touched`] entry.
+pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
+    // Extended attributes stand in the tar header only.
+    let plain = |entry: &Entry| entry.kind == Kind::File && entry.hard.is_none() && !entry.x;
+    plain(scan) && plain(version) && version.sha256.is_some()
+}
+
+/// Whether the version's line was written from the inode that the scan sees, as the scan sees it, so that a hard link to the one
+/// is a hard link to the other.
+pub(super) fn is_same_file(scan: &Entry, version: &Entry) -> bool {
+    match compare(scan, version) {
+        Change::Nothing => true,
+        // A file written just before it was read has no ctime: size, time and inode number must do.
+        Change::Touched => {
+            version.ctime.is_none() && scan.state == version.state && scan.inode.is_some() && scan.inode == version.inode
+        }
+        Change::More => false,
+    }
+}

@@ -1,0 +1,53 @@
+//! The header lines that tell pack which band to write.
+
+use crate::format::band::{BandId, BandName};
+use crate::format::head::Parent;
+use crate::format::listing::{Have, Header};
+use crate::format::time::Stamp;
+
+/// An unfinished band, as far as its continuation must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continuation {
+    /// Its name.
+    pub band: BandName,
+    /// Its id.
+    pub id: BandId,
+    /// The first number above every one seen in it.
+    pub next: u32,
+    /// The number of its last index that counts; none if none does.
+    pub after: Option<u32>,
+    /// What its counted indexes hold.
+    pub have: Have,
+}
+
+/// Which band the run writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// A new one.
+    New {
+        /// The band below; none for a full band.
+        parent: Option<Parent>,
+        /// The start of the newest band in the archive; none if there is no band.
+        band_after: Option<Stamp>,
+    },
+    /// The rest of one that was interrupted.
+    Continue(Continuation),
+}
+
+impl Opening {
+    /// The header lines, in the order in which they are written, behind those of the scan.
+    pub fn headers(&self) -> Vec<Header> {
+        match self {
+            Opening::New { parent, band_after } => {
+                let parent = parent.as_ref().map(|p| Header::Parent(p.band.clone(), p.id, p.last));
+                parent.into_iter().chain(band_after.map(Header::BandAfter)).collect()
+            }
+            Opening::Continue(Continuation { band, id, next, after, have }) => {
+                let mut headers = vec![Header::Band(band.clone(), *id), Header::Next(*next)];
+                headers.extend(after.map(Header::After));
+                headers.push(Header::Have(*have));
+                headers
+            }
+        }
+    }
+}
