@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, anyhow, bail};
 
 use super::message::Hinted;
-use crate::core::chain::{Extent, Indexes, Known, Link, extents};
+use crate::core::chain::ancestors::{Extent, Link, extents};
+use crate::core::chain::choice::Known;
+use crate::core::chain::counted::Indexes;
 use crate::edge::gpg::{self, GpgError};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
@@ -19,8 +21,10 @@ use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
 mod stream;
+pub(super) mod version;
 
-pub(super) use stream::Entries;
+use stream::{Entries, facts_of};
+use version::IndexFacts;
 
 /// The store that ARCHIVE names.
 pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
@@ -158,7 +162,11 @@ impl Archive {
                 None => found.push((name, size)),
             }
         }
-        Ok(found.into_iter().filter_map(|(name, size)| Some((ObjectName::parse(&name)?, size))).filter(|(_, size)| *size > 0).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|(name, size)| Some((ObjectName::parse(&name)?, size)))
+            .filter(|(_, size)| *size > 0)
+            .collect())
     }
 
     /// An object, decrypted; none if it is not there.
@@ -206,16 +214,14 @@ impl Archive {
         }
     }
 
-    /// Sorts out the indexes of an unfinished band: reads them all, from the cache where it has them. With the first that could not be
-    /// read, and why.
-    pub(super) fn indexes(&self, band: &Head) -> anyhow::Result<(Indexes, Option<(u32, anyhow::Error)>)> {
+    /// Sorts out the indexes of a band by reading them all, from the cache where it has them.
+    pub(super) fn indexes(&self, band: &Head) -> anyhow::Result<(Indexes, Facts)> {
         let mut indexes = Indexes::new();
-        let mut unreadable = None;
-        let objects = self.objects(&band.band)?;
+        let mut facts = Facts::default();
         let mut listed: Vec<(u32, u64)> = Vec::new();
-        for (name, size) in &objects {
+        for (name, size) in self.objects(&band.band)? {
             match name.object {
-                Object::Index(number) => listed.push((number, *size)),
+                Object::Index(number) => listed.push((number, size)),
                 _ => name.number().into_iter().for_each(|number| indexes.handle_number(number)),
             }
         }
@@ -223,17 +229,29 @@ impl Archive {
         listed.dedup_by_key(|(number, _)| *number);
         for (number, size) in listed {
             let read = self.text(band, Object::Index(number), Trust::Listed(size));
-            match read.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id)) {
-                Ok(Some((said, after))) if said == number => indexes.handle_index(number, after),
+            match read.and_then(|text| facts_of(&text.unwrap_or_default(), band.id)) {
+                Ok(Some((said, after, have, last))) if said == number => {
+                    indexes.handle_index(number, after);
+                    facts.found.push(IndexFacts { number, have, last });
+                }
                 Ok(_) => indexes.handle_number(number),
                 Err(error) => {
                     indexes.handle_number(number);
-                    unreadable.get_or_insert((number, error));
+                    facts.unreadable.get_or_insert((number, error));
                 }
             }
         }
-        Ok((indexes, unreadable))
+        Ok((indexes, facts))
     }
+}
+
+/// What was seen while the indexes of a band were sorted out.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// One for each index that could be read.
+    pub found: Vec<IndexFacts>,
+    /// The first that could not, and why.
+    pub unreadable: Option<(u32, anyhow::Error)>,
 }
 
 /// Decrypts an object, and says what is needed when that cannot be.

@@ -1,5 +1,6 @@
 //! One module per program: its arguments, its messages, its exit status, and the thin loop that drives its machines.
 
+mod archive;
 pub mod common;
 pub mod events;
 pub mod message;

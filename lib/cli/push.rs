@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
+use super::archive::open_store;
 use super::common::{self, Common, human};
 use super::message::{Hinted, Report};
 use crate::core::schedule::Schedule;
@@ -18,7 +19,6 @@ use crate::format::band::BandId;
 use crate::format::head::Tail;
 use crate::format::object::Object;
 use crate::format::stream::{self, Item, Reader, StreamError};
-use crate::store::local::Local;
 use crate::store::{Kind, Store, StoreError};
 
 mod checks;
@@ -83,7 +83,7 @@ enum Stored {
 type Task = (u64, Arc<Item>);
 
 fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    let store = open(&args.archive)?;
+    let store = open_store(&args.archive)?;
     let mut stream = Reader::new(pipe::stdin()?);
     let first = stream.next_item()?.ok_or(StreamError::Empty)?;
     let continues = stream.continues();
@@ -129,17 +129,6 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         report.warn(format_args!("the band lacks {skipped} entries that were skipped: see what dura-scan and dura-pack said"));
     }
     Ok(())
-}
-
-fn open(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
-    match archive.split_once("://") {
-        None => Ok(Arc::new(Local::new(archive))),
-        Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(Local::new(path))),
-        Some((scheme, _)) => {
-            let hint = "this release stores in directories: write there, and copy the archive with any tool";
-            Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
-        }
-    }
 }
 
 /// Reads the stream, and hands on what it finds.

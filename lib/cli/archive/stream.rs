@@ -8,10 +8,11 @@ use anyhow::{Context, bail};
 use super::{Archive, Trust};
 use crate::edge::ordered::{Ordered, Results};
 use crate::format::band::BandId;
-use crate::format::entry::Entry;
+use crate::format::entry::{Entry, Kind};
 use crate::format::head::Head;
-use crate::format::listing::{Header, parse_header};
+use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::{Object, ObjectName};
+use crate::format::path::Path;
 
 /// Indexes that are fetched, decrypted and decompressed ahead of the one that is read.
 const AHEAD: usize = 4;
@@ -25,6 +26,24 @@ pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32,
     }
     bail!("no index: it has no #index line")
 }
+
+/// What an index says of itself and what it holds: its number, the one before it, counts and last path. None if it is of another band.
+pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSays>> {
+    let Some((number, after)) = first_line(text, id)? else { return Ok(None) };
+    let mut have = Have::default();
+    let mut last = None;
+    for line in text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#'))) {
+        let entry = Entry::parse(line)?;
+        let is_file = entry.kind == Kind::File && entry.meta().is_some();
+        have.entries += 1;
+        have.files += u64::from(is_file);
+        have.bytes += entry.size.filter(|_| is_file && entry.hard.is_none()).unwrap_or(0);
+        last = Some(entry.path);
+    }
+    Ok(Some((number, after, have, last)))
+}
+
+type IndexSays = (u32, Option<u32>, Have, Option<Path>);
 
 type Fetched = (u32, anyhow::Result<Vec<u8>>);
 
@@ -42,7 +61,12 @@ pub(in super::super) struct Entries {
 
 impl Entries {
     /// Starts to read the indexes of a band with these numbers.
-    pub(in super::super) fn start(archive: &Arc<Archive>, band: &Arc<Head>, numbers: Vec<RangeInclusive<u32>>, trust: Trust) -> anyhow::Result<Entries> {
+    pub(in super::super) fn start(
+        archive: &Arc<Archive>,
+        band: &Arc<Head>,
+        numbers: Vec<RangeInclusive<u32>>,
+        trust: Trust,
+    ) -> anyhow::Result<Entries> {
         let (submit, results) = Ordered::start::<Fetched>(2, AHEAD)?;
         let (archive, head) = (Arc::clone(archive), Arc::clone(band));
         // Ends when all is submitted, or when nobody takes the results any more.

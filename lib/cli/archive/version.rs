@@ -1,0 +1,197 @@
+//! A version: the counted indexes of a chain, laid over each other.
+
+use std::ops::RangeInclusive;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::super::message::{Hinted, Report};
+use super::{Archive, Band, Entries, Trust};
+use crate::core::chain::ancestors::Extent;
+use crate::core::chain::choice::{find, to_read};
+use crate::core::merge::{Event, Merge, Placed};
+use crate::format::band::BandName;
+use crate::format::listing::{Have, Header};
+use crate::format::path::Path;
+use crate::format::time::Stamp;
+
+/// What a band's counted indexes hold.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Holds {
+    /// Their numbers.
+    pub numbers: Vec<RangeInclusive<u32>>,
+    /// Those that count but are lost.
+    pub lost: Vec<RangeInclusive<u32>>,
+}
+
+impl Holds {
+    /// The last index that counts.
+    pub(in super::super) fn last(&self) -> Option<u32> {
+        self.numbers.iter().map(|range| *range.end()).max()
+    }
+}
+
+/// The entries of a version, in canonical order.
+pub(in super::super) struct Version {
+    merge: Merge,
+    tiers: Vec<Entries>,
+    report: Arc<Report>,
+}
+
+/// Finds the band that a reader is to take, and says so if there is a newer one that is unfinished.
+pub(in super::super) fn choose(
+    archive: &Archive,
+    shown: &str,
+    band: Option<&str>,
+    at: Option<Stamp>,
+    report: &Report,
+) -> anyhow::Result<BandName> {
+    let known = archive.known()?;
+    if let Some(text) = band {
+        return Ok(find(&known, text)?.name.clone());
+    }
+    let Some(reading) = to_read(&known, at) else {
+        let when = at.map_or_else(String::new, |at| format!(" from {} or before", at.to_rfc3339()));
+        return Err(Hinted::wrap(anyhow!("{shown}: no band{when} there"), "see what there is with: dura-index bands ARCHIVE"));
+    };
+    if let Some(newer) = reading.newer {
+        report
+            .note(format_args!("taking {}: the newer {} is unfinished (--band latest takes it)", reading.band.name, newer.name));
+    } else if !reading.band.complete && !archive.is_complete(&reading.band.name)? {
+        report.note(format_args!("taking {}, which is unfinished: there is no complete band", reading.band.name));
+    }
+    Ok(reading.band.name.clone())
+}
+
+/// An archive that must be there to be read.
+pub(in super::super) fn must_exist(shown: &str) -> anyhow::Result<()> {
+    let path = shown.strip_prefix("file://").unwrap_or(shown);
+    if !shown.contains("://") || shown.starts_with("file://") {
+        let stat = std::fs::metadata(FsPath::new(path)).with_context(|| shown.to_owned())?;
+        if !stat.is_dir() {
+            bail!("{shown}: not a directory");
+        }
+    }
+    Ok(())
+}
+
+impl Archive {
+    /// Which indexes of a band count in a version.
+    pub(in super::super) fn holds(&self, band: &Band) -> anyhow::Result<Holds> {
+        if let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail)
+            && let Some(numbers) = self.by_tables(band, tail.toc, last)?
+        {
+            return Ok(Holds { numbers, lost: Vec::new() });
+        }
+        let (indexes, _) = self.indexes(&band.head)?;
+        let counted = match band.extent {
+            Extent::UpTo(last) => indexes.up_to(last),
+            Extent::Unfinished => indexes.of_unfinished(),
+        };
+        Ok(Holds { numbers: counted.counted, lost: counted.lost })
+    }
+
+    /// The same by tables of contents alone; none if they do not reach back to the first index.
+    fn by_tables(&self, band: &Band, toc: u32, last: u32) -> anyhow::Result<Option<Vec<RangeInclusive<u32>>>> {
+        let Ok(Some(newest)) = self.toc(&band.head, toc) else { return Ok(None) };
+        let mut rows = Vec::new();
+        for earlier in &newest.earlier {
+            let Ok(Some(toc)) = self.toc(&band.head, earlier.number) else { return Ok(None) };
+            rows.extend(toc.rows);
+        }
+        rows.extend(newest.rows);
+        let mut numbers: Vec<RangeInclusive<u32>> = Vec::new();
+        for number in rows.iter().map(|row| row.number).filter(|number| *number <= last) {
+            match numbers.last_mut() {
+                Some(range) if number <= *range.end() => return Ok(None),
+                Some(range) if *range.end() + 1 == number => *range = *range.start()..=number,
+                _ => numbers.push(number..=number),
+            }
+        }
+        let whole =
+            numbers.first().is_some_and(|range| *range.start() == 0) && numbers.last().is_some_and(|range| *range.end() == last);
+        Ok(whole.then_some(numbers))
+    }
+}
+
+impl Version {
+    /// Starts to read the version of a chain; tells of indexes that are lost.
+    pub(in super::super) fn open(archive: &Arc<Archive>, chain: &[Band], report: &Arc<Report>) -> anyhow::Result<Version> {
+        let mut holds = Vec::new();
+        for band in chain {
+            let held = archive.holds(band)?;
+            for number in held.lost.iter().cloned().flatten() {
+                report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
+            }
+            holds.push(held);
+        }
+        Version::with(archive, chain, holds, report)
+    }
+
+    /// The same, when it is known already what counts.
+    pub(in super::super) fn with(
+        archive: &Arc<Archive>,
+        chain: &[Band],
+        holds: Vec<Holds>,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
+        let mut tiers = Vec::new();
+        for (band, held) in chain.iter().zip(holds) {
+            // What counts of an unfinished band was listed or read just now.
+            let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
+            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers, trust)?);
+        }
+        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, report: Arc::clone(report) })
+    }
+
+    /// The next entry of the version, or of what no directory of it holds (as `Err`).
+    pub(in super::super) fn next_placed(&mut self) -> Option<Result<Placed, Placed>> {
+        loop {
+            match self.merge.poll()? {
+                Event::Want(tier) => {
+                    let entries = &mut self.tiers[usize::from(tier)];
+                    let next = entries.next_entry();
+                    for (_, error) in entries.failed.drain(..) {
+                        self.report.warn(format_args!("{error:#}: what it lists is not known"));
+                    }
+                    match next {
+                        Some((number, entry)) => self.merge.handle_entry(number, entry),
+                        None => self.merge.handle_end(),
+                    }
+                }
+                Event::Entry(placed) => return Some(Ok(placed)),
+                Event::Orphan(placed) => return Some(Err(placed)),
+                Event::OutOfOrder(placed) => {
+                    self.report.warn(format_args!("{}: listed out of order: passed over", placed.entry.path))
+                }
+            }
+        }
+    }
+
+    /// The next entry; what no directory holds is told and left out.
+    pub(in super::super) fn next_entry(&mut self) -> Option<Placed> {
+        loop {
+            match self.next_placed()? {
+                Ok(placed) => return Some(placed),
+                Err(orphan) => self.report.warn(format_args!("{}: its directory is not listed: left out", orphan.entry.path)),
+            }
+        }
+    }
+
+    /// The header lines that came so far of the newest band.
+    pub(in super::super) fn headers(&self) -> &[Header] {
+        self.tiers.last().map_or(&[], Entries::headers)
+    }
+}
+
+/// What one index of an unfinished band holds.
+#[derive(Debug, Clone)]
+pub(in super::super) struct IndexFacts {
+    /// Its number.
+    pub number: u32,
+    /// Its counts.
+    pub have: Have,
+    /// Its last path.
+    pub last: Option<Path>,
+}
