@@ -8,7 +8,7 @@ use crate::util::backup::{
     source, user_source, value,
 };
 use crate::util::gpg::{self, KEY, OTHER};
-use crate::util::run::{bare, dura, need, scratch};
+use crate::util::run::{Done, bare, dura, need, scratch};
 use crate::util::snapshot::{Compare, EXACT, Entry, Snapshot, Times, assert_same, excuse, take};
 use crate::util::tree::{at, root, set_time};
 
@@ -104,7 +104,8 @@ fn zstd_without_seal() {
     exact_by_script(&archive, "dash", &source.was);
 }
 
-/// One tar per block, as RECOVER.txt has it for a band with a damaged block, gives the same tree.
+/// One tar per block, as RECOVER.txt has it for a band with a damaged block, gives the same tree; but for the times of
+/// directories whose content lies in several blocks.
 #[test]
 fn block_by_block() {
     let source = source();
@@ -114,7 +115,12 @@ fn block_by_block() {
         "cd \"$BAND\" && for i in */[0-9]*.mtree.*; do for b in ${{i%%.*}}.tar.gz; do [ ! -e \"$b\" ] || gzip -dc \"$b\" | {GNU_TAR} -C \"$DEST\" || exit; done; done"
     );
     bare(&line).var("BAND", &archive.band).var("DEST", &dest).ok();
-    assert_same("block by block", &source.was, &take(&dest), EXACT);
+    let is = excuse(&source.was, take(&dest), |_, was, is| {
+        if was.kind == 'd' {
+            is.mtime = was.mtime;
+        }
+    });
+    assert_same("block by block", &source.was, &is, EXACT);
 }
 
 /// The tree once more, not encrypted, in many blocks of one part each; shared by the tests that only read it.
@@ -270,7 +276,7 @@ fn as_an_ordinary_user() {
     assert_eq!(done.stages[1], 0, "{}", done.report());
     // GNU tar sets attributes before contents, and without root cannot then write what is read-only; it says so.
     for name in GNU_TAR_LOSES {
-        done.tells(&format!("./{name}: Cannot"));
+        cannot(&done, name);
     }
     let loses: Vec<Vec<u8>> = GNU_TAR_LOSES.iter().map(|name| name.as_bytes().to_vec()).collect();
     let shown = |tree: Snapshot| tree.only(|name, _| !loses.iter().any(|lost| lost == name));
@@ -282,6 +288,15 @@ fn as_an_ordinary_user() {
         assert!([0, 1].contains(&done.code), "{}", done.report());
         assert_same(&format!("recover.sh under {sh}, as a user"), &was, &take(&dest), EXACT);
     }
+}
+
+/// Fails unless GNU tar says that something cannot be done for this path.
+#[track_caller]
+fn cannot(done: &Done, name: &str) {
+    let named = |line: &str| {
+        line.contains(&format!("./{name}: Cannot")) || (line.contains("Cannot") && line.contains(&format!("'./{name}'")))
+    };
+    assert!(done.stderr.lines().any(named), "not told: {name}\n{}", done.report());
 }
 
 /// Read-only entries with attributes: see above.
@@ -300,7 +315,7 @@ fn of_everybody_by_an_ordinary_user() {
     assert_eq!(done.stages[1..], [0, 2], "{}", done.report());
     let devices = ["types/char", "types/char-big", "types/block", "types/block-big", "links/z/char", "links/b/char"];
     for name in devices.iter().chain(&["xattrs/trusted", "xattrs/capability"]).chain(&GNU_TAR_LOSES) {
-        done.tells(&format!("./{name}: Cannot"));
+        cannot(&done, name);
     }
     let compare = Compare { owners: false, privileged_xattrs: false, ..EXACT };
     let lost: Vec<Vec<u8>> = devices.iter().chain(&GNU_TAR_LOSES).map(|name| name.as_bytes().to_vec()).collect();

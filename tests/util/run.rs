@@ -359,15 +359,19 @@ impl Done {
 
     /// What happened, for a message.
     pub(crate) fn report(&self) -> String {
-        let part =
-            |text: &str| text.lines().take(30).map(|line| line.chars().take(300).collect()).collect::<Vec<String>>().join("\n  ");
+        let part = |text: &str| {
+            // tar says much that is nothing to worry about.
+            let worth = |line: &&str| !["time stamp", "unknown extended header"].iter().any(|noise| line.contains(noise));
+            let lines = text.lines().filter(worth).take(30).map(|line| line.chars().take(300).collect());
+            lines.collect::<Vec<String>>().join("\n  ")
+        };
         format!(
             "{}\nexit {}, stages {:?}\nstderr:\n  {}\nstdout:\n  {}",
             self.script,
             self.code,
             self.stages,
             part(&self.stderr),
-            part(&self.text())
+            if self.stdout.contains(&0) { format!("{} bytes", self.stdout.len()) } else { part(&self.text()) }
         )
     }
 

@@ -13,7 +13,7 @@ pub(crate) const ID: &str = "00112233445566778899aabbccddeeff";
 
 /// What packs the small tree: some dozen objects, parts among them.
 pub(crate) fn pack(id: &str) -> String {
-    format!("dura-pack --block-size 100k --part-size 400k --band {BAND} --id {id}")
+    format!("SOURCE_DATE_EPOCH=1577934245 dura-pack --block-size 100k --part-size 1500k --band {BAND} --id {id}")
 }
 
 /// A small tree with a few blocks' worth of files.
@@ -23,7 +23,7 @@ pub(crate) fn tree() -> &'static Path {
         let dir = scratch("small").join("src");
         fs::create_dir_all(dir.join("sub")).unwrap();
         for n in 0..10u64 {
-            fs::write(dir.join(format!("sub/{n}")), noise(n, 60_000)).unwrap();
+            fs::write(dir.join(format!("sub/{n}")), noise(n, 400_000)).unwrap();
         }
         fs::write(dir.join("large"), noise(99, 2_000_000)).unwrap();
         fs::write(dir.join("text"), "text\n".repeat(1000)).unwrap();

@@ -287,6 +287,6 @@ pub(crate) fn diff(was: &Snapshot, is: &Snapshot, compare: Compare) -> Vec<Strin
 #[track_caller]
 pub(crate) fn assert_same(what: &str, was: &Snapshot, is: &Snapshot, compare: Compare) {
     let found = diff(was, is, compare);
-    let shown = found.iter().take(40).cloned().collect::<Vec<_>>().join("\n  ");
+    let shown = found.iter().take(12).cloned().collect::<Vec<_>>().join("\n  ");
     assert!(found.is_empty(), "{what}: {} differences:\n  {shown}", found.len());
 }
