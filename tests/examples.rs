@@ -38,6 +38,7 @@ impl Sandbox {
             .replace("/var/tmp/", "$HERE/tmp/")
             .replace(" /tmp/out", " $HERE/out")
             .replace(" /tmp/", " $HERE/tmp/")
+            .replace(" /tmp ", " $HERE/tmp ")
             .replace("=/tmp/", "=$HERE/tmp/")
             .replace("me@example.org", KEY)
             .replace("safe@example.org", OTHER);
@@ -121,6 +122,7 @@ fn the_worked_recovery_brings_everything_back() {
     let (compare, others) = typed.split_last().unwrap();
     let done = sandbox.run(&others.join("\n"));
     assert!(done.text().contains("./report.txt"), "{}", done.report());
+    assert!(sandbox.dir.join("tmp/report.txt").exists());
     assert_same("by hand", &before, &take(&sandbox.dir.join("out")), EXACT);
     let done = sandbox.run(&format!("cd /mnt/backup/{BAND}\n{compare}"));
     assert_eq!(done.text(), "", "mtree found differences");
