@@ -10,10 +10,11 @@ use anyhow::{Context, anyhow, bail};
 use super::message::Hinted;
 use crate::core::chain::ancestors::{Extent, Link, extents};
 use crate::core::chain::choice::Known;
-use crate::core::chain::counted::Indexes;
+use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
+use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
@@ -64,8 +65,6 @@ pub(super) enum Trust {
     Complete,
     /// The store listed the object with so many bytes.
     Listed(u64),
-    /// Nothing is known.
-    None,
 }
 
 impl Archive {
@@ -73,11 +72,6 @@ impl Archive {
     pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
         let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
         Ok(Archive { store: open_store(archive)?, cache: cache.map(open).transpose()?, sealed: AtomicBool::new(true) })
-    }
-
-    /// The cache, if there is one.
-    pub(super) fn cache(&self) -> Option<&Cache> {
-        self.cache.as_ref()
     }
 
     /// The names of all bands, by their start; none for an archive that is not there.
@@ -181,13 +175,22 @@ impl Archive {
         Ok(None)
     }
 
+    /// The name and size of an object as stored; none if it is not there.
+    pub(super) fn size(&self, band: &BandName, object: Object) -> anyhow::Result<Option<(ObjectName, u64)>> {
+        let likely = self.sealed.load(Ordering::Relaxed);
+        for encrypted in [likely, !likely] {
+            let name = ObjectName { object, encrypted };
+            if let Some(size) = self.store.stat(&format!("{band}/{name}"))? {
+                return Ok(Some((name, size)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The text of an index or table of contents; none if it is not there.
     pub(super) fn text(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
         let name = || format!("{}/{}", band.band, ObjectName::plain(object));
-        let cached = match (&self.cache, trust) {
-            (Some(cache), Trust::Complete | Trust::Listed(_)) => cache.get(&band.band, band.id, object),
-            _ => None,
-        };
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&band.band, band.id, object));
         let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
         if let Some(copy) = cached.filter(enough)
             && let Ok(text) = unzip(&copy)
@@ -252,6 +255,19 @@ pub(super) struct Facts {
     pub found: Vec<IndexFacts>,
     /// The first that could not, and why.
     pub unreadable: Option<(u32, anyhow::Error)>,
+}
+
+impl Facts {
+    /// What the indexes hold that count.
+    pub(super) fn have(&self, counted: &Counted) -> Have {
+        let mut sum = Have::default();
+        for index in self.found.iter().filter(|index| counted.contains(index.number)) {
+            sum.entries += index.have.entries;
+            sum.files += index.have.files;
+            sum.bytes += index.have.bytes;
+        }
+        sum
+    }
 }
 
 /// Decrypts an object, and says what is needed when that cannot be.

@@ -13,13 +13,13 @@ use super::message::Report;
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Append events as JSON lines to FILE, for a UI
-    #[arg(long, value_name = "FILE", env = "DURA_EVENTS", hide_env_values = true, display_order = 900)]
+    #[arg(long, value_name = "FILE", env = "DURA_EVENTS", hide_env_values = true, global = true, display_order = 900)]
     pub events: Option<PathBuf>,
     /// Tell what is done
-    #[arg(short, long, action = ArgAction::Count, display_order = 901)]
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 901)]
     pub verbose: u8,
     /// Tell only what is wrong
-    #[arg(short, long, conflicts_with = "verbose", display_order = 902)]
+    #[arg(short, long, conflicts_with = "verbose", global = true, display_order = 902)]
     pub quiet: bool,
 }
 

@@ -3,6 +3,7 @@
 mod archive;
 pub mod common;
 pub mod events;
+pub mod index;
 pub mod message;
 pub mod pack;
 pub mod progress;

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
 use super::common::{self, Common};
-use super::message::{Hinted, Report};
+use super::message::{Hinted, Report, why};
 use crate::core::assemble::{Assembler, Finish, Member};
 use crate::core::links::Links;
 use crate::core::planner::{Job, Planner};
@@ -20,8 +20,9 @@ use crate::format::band::{BandId, BandName};
 use crate::format::codec::{self, Codec};
 use crate::format::entry::Entry;
 use crate::format::listing::{End, Line, Reader};
-use crate::format::object::Compression;
+use crate::format::object::{Compression, Object};
 use crate::format::stream;
+use crate::store::cache::Cache;
 use read::{Gathered, Raw, Reading};
 use start::Start;
 
@@ -58,6 +59,9 @@ struct PackArgs {
     /// Give the band this id of 32 hexadecimal digits, not a random one
     #[arg(long, value_name = "HEX")]
     id: Option<BandId>,
+    /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
     /// How many threads read and compress [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -106,6 +110,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         users: Users::default(),
         report: Arc::clone(report),
         skipped: AtomicU64::new(0),
+        layered: plan.layered,
         buffers: Mutex::default(),
     };
     let shared =
@@ -118,6 +123,8 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
+        cache: args.cache.as_deref().map(|dir| Cache::open(dir).with_context(|| dir.display().to_string())).transpose()?,
+        id: plan.config.id,
         report,
     };
     match &plan.head {
@@ -291,6 +298,8 @@ struct Writer<'a> {
     band: BandName,
     mtime: u64,
     assembler: Assembler,
+    cache: Option<Cache>,
+    id: BandId,
     report: &'a Report,
 }
 
@@ -304,6 +313,12 @@ impl Writer<'_> {
         while let Some((name, bytes)) = self.assembler.poll_object() {
             self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
             self.report.events().emit("object", &[("name", name.to_string().into()), ("bytes", bytes.len().into())]);
+            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) = (&self.cache, name.object)
+                && let Err(error) = cache.put(&self.band, self.id, name.object, &bytes)
+            {
+                self.report.note(format_args!("cannot keep a copy in the cache: {}", why(&error)));
+                self.cache = None;
+            }
             let item = stream::Item { band: self.band.clone(), name, bytes };
             stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
         }

@@ -142,19 +142,17 @@ fn feed(mut stream: Reader<impl Read>, first: Item, continues: bool, budget: &Bu
             }
             Ok(Some(item)) => {
                 before = Some(item.name);
-                if !budget.take(item.bytes.len() as u64) {
-                    return;
-                }
                 Event::Item(Box::new(item))
             }
             Ok(None) => Event::End,
+            Err(StreamError::Stopped) => return,
             Err(error) => Event::Broken(error),
         };
         let go_on = matches!(event, Event::Item(_));
         if events.send(event).is_err() || !go_on {
             return;
         }
-        next = stream.next_item();
+        next = stream.next_item_if(&mut |size| budget.take(size));
     }
 }
 

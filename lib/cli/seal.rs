@@ -18,7 +18,7 @@ use crate::edge::pipe;
 use crate::format::group::{DEFAULT_SLOTS, Member};
 use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{self, Item, Reader};
+use crate::format::stream::{self, Item, Reader, StreamError};
 
 mod keys;
 
@@ -83,7 +83,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let mut stream = Reader::new(pipe::stdin()?);
 
     // The first object tells which band it is: HEAD, or what the continuation says.
-    let first = stream.next_item()?.ok_or(stream::StreamError::Empty)?;
+    let first = stream.next_item()?.ok_or(StreamError::Empty)?;
     let continues = stream.continues();
     if !stream::in_place(None, &first.name, continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
@@ -169,7 +169,11 @@ impl Feeder {
             } else if !self.queue(item) {
                 return Ok(Vec::new());
             }
-            next = stream.next_item()?;
+            next = match stream.next_item_if(&mut |size| self.budget.take(size)) {
+                // Nobody takes the results any more, and that side has the reason.
+                Err(StreamError::Stopped) => return Ok(Vec::new()),
+                item => item?,
+            };
         }
         match before.map(|name| name.object) {
             Some(Object::Tail | Object::TailSig) => Ok(last),
@@ -179,9 +183,6 @@ impl Feeder {
 
     /// False when nobody takes the results any more, who then has the reason.
     fn queue(&self, mut item: Item) -> bool {
-        if !self.budget.take(item.bytes.len() as u64) {
-            return false;
-        }
         let (keys, budget) = (Arc::clone(&self.keys), Arc::clone(&self.budget));
         let seal = move || {
             if let (Some(keys), true) = (&*keys, item.name.is_secret()) {

@@ -12,7 +12,7 @@ use crate::format::time::Time;
 /// A member is closed at the first entry border after so many bytes of tar; a file over it has members of its own.
 pub const MEMBER: u64 = 1 << 20;
 
-/// Entries that store nothing (deleted, or kept in an older block) close a member by their count.
+/// Entries that store nothing close a member by their count.
 const MAX_ENTRIES: usize = 4096;
 
 /// What is to be read and compressed as a piece.
@@ -43,8 +43,8 @@ impl Planner {
         if matches!(entry.state, State::Excluded | State::Unreadable) {
             return;
         }
-        let data = match (entry.kind, &entry.hard, &entry.within) {
-            (Kind::File, None, None) => entry.size.unwrap_or(0),
+        let data = match (entry.kind, &entry.hard) {
+            (Kind::File, None) => entry.size.unwrap_or(0),
             _ => 0,
         };
         if data > MEMBER {
@@ -100,7 +100,7 @@ pub fn settled_ctime(before: &Seen, after: &Seen, opened: Time) -> Option<Time> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::entry::{Meta, Within};
+    use crate::format::entry::Meta;
     use crate::format::path::Path;
 
     fn entry(name: &str, kind: Kind, size: u64) -> Entry {
@@ -147,13 +147,11 @@ mod tests {
     fn what_stores_nothing_counts_as_nothing() {
         let mut hard = entry("h", Kind::File, MEMBER * 9);
         hard.hard = Some(Path::from_raw(b"a"));
-        let mut kept = entry("k", Kind::File, MEMBER * 9);
-        kept.within = Some(Within { tier: 0, block: 0 });
         let mut excluded = entry("x", Kind::Dir, 0);
         excluded.state = State::Excluded;
         let mut deleted = entry("z", Kind::Dir, 0);
         deleted.state = State::Deleted;
-        assert_eq!(plan([hard, kept, excluded, deleted]), ["h,k,z"]);
+        assert_eq!(plan([hard, excluded, deleted]), ["h,z"]);
     }
 
     #[test]

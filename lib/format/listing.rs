@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 
 use super::band::{BandId, BandName};
 use super::entry::{Entry, EntryError, Kind, State, number};
+use super::object::Compression;
 use super::path::{self, Path};
 use super::time::Stamp;
 
@@ -63,6 +64,8 @@ pub enum Header {
     After(u32),
     /// `#have entries= files= bytes=`
     Have(Have),
+    /// `#compression WORD`: how the band that is continued is compressed.
+    Compression(Compression),
     /// Any other.
     Comment,
 }
@@ -151,6 +154,7 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
         (b"#band", _) => Err("#band"),
         (b"#next", [next]) => number(next).map(Header::Next).ok_or("#next"),
         (b"#after", [after]) => number(after).map(Header::After).ok_or("#after"),
+        (b"#compression", [word]) => Compression::from_word(&text(word)).map(Header::Compression).ok_or("#compression"),
         (b"#have", words) => counts(words, ["entries=", "files=", "bytes="])
             .map(|[entries, files, bytes]| Header::Have(Have { entries, files, bytes }))
             .ok_or("#have"),
@@ -199,6 +203,7 @@ impl fmt::Display for Header {
             Header::Next(next) => write!(f, "#next {next:09}"),
             Header::After(after) => write!(f, "#after {after:09}"),
             Header::Have(have) => write!(f, "#have entries={} files={} bytes={}", have.entries, have.files, have.bytes),
+            Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Comment => write!(f, "#"),
         }
     }

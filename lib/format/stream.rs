@@ -39,6 +39,9 @@ pub enum StreamError {
     /// Something behind the end.
     #[error("bytes that are not zero follow the end of the object stream")]
     AfterEnd,
+    /// Whoever reads did not want the next object.
+    #[error("the object stream was not read to its end")]
+    Stopped,
     /// The two zero blocks came before any object.
     #[error("the object stream holds no object")]
     Empty,
@@ -143,6 +146,11 @@ impl<R: Read> Reader<R> {
 
     /// The next object; none once the end has come and nothing but zeros follows.
     pub fn next_item(&mut self) -> Result<Option<Item>, StreamError> {
+        self.next_item_if(&mut |_| true)
+    }
+
+    /// The same, but asks before it takes an object's bytes into memory; gives [`StreamError::Stopped`] when they are not wanted.
+    pub fn next_item_if(&mut self, admit: &mut dyn FnMut(u64) -> bool) -> Result<Option<Item>, StreamError> {
         if self.ended {
             return Ok(None);
         }
@@ -157,7 +165,7 @@ impl<R: Read> Reader<R> {
             let size = sound(&header).ok_or(StreamError::NotTar(at))?;
             let path = long.take().unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
             match header.entry_type() {
-                tar::EntryType::Regular => return self.object(&path, size, header.mtime().unwrap_or(0)).map(Some),
+                tar::EntryType::Regular => return self.object(&path, size, header.mtime().unwrap_or(0), admit).map(Some),
                 tar::EntryType::XHeader if size <= MAX_RECORDS => {
                     let records = self.body(size)?;
                     long = Some(only_record(&records, " path=").ok_or(StreamError::NotTar(at))?.to_owned());
@@ -171,7 +179,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn object(&mut self, path: &str, size: u64, mtime: u64) -> Result<Item, StreamError> {
+    fn object(&mut self, path: &str, size: u64, mtime: u64, admit: &mut dyn FnMut(u64) -> bool) -> Result<Item, StreamError> {
         let parsed =
             path.split_once('/').and_then(|(band, name)| Some((band.parse::<BandName>().ok()?, ObjectName::parse(name)?)));
         let (band, name) = parsed.ok_or_else(|| StreamError::BadName(path.escape_default().to_string()))?;
@@ -182,6 +190,9 @@ impl<R: Read> Reader<R> {
             return Err(StreamError::TooLarge(path.to_owned(), size));
         }
         self.mtime = mtime;
+        if !admit(size) {
+            return Err(StreamError::Stopped);
+        }
         Ok(Item { band, name, bytes: self.body(size)? })
     }
 

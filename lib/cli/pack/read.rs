@@ -32,6 +32,8 @@ pub(super) struct Reading {
     pub report: Arc<Report>,
     /// Entries that could not be stored.
     pub skipped: AtomicU64,
+    /// Whether the band has a parent, in whose blocks content may stay.
+    pub layered: bool,
     /// Buffers to be used again.
     pub buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -237,8 +239,9 @@ impl Reading {
     fn push_whole(&self, raw: &mut Raw, mut entry: Entry, file: &Opened, (before, opened_at): (Facts, Time), links: &mut Links) {
         let attributes = self.file_attributes(&entry, file, &before);
         let start = raw.tar.len();
-        let header = |raw: &mut Raw, content| self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes);
-        let mut fits = header(raw, Content::Bytes(before.size));
+        let header =
+            |raw: &mut Raw, entry: &Entry, content| self.write_header(&mut raw.tar, entry, before.meta, content, &attributes);
+        let mut fits = header(raw, &entry, Content::Bytes(before.size));
         let data = raw.tar.len();
         let read = file.read_at(0, before.size as usize, &mut raw.tar);
         let (read, segments, after) = match read.and_then(|read| Ok((read as u64, file.segments(&before)?, file.facts()?))) {
@@ -250,6 +253,11 @@ impl Reading {
         };
         let sha256 = digest::of(&raw.tar[data..]);
         let came = if read < before.size { Came::Short(read) } else { Came::Whole };
+        if came == Came::Whole && attributes.is_empty() && self.may_stay(&mut entry, &before, sha256) {
+            raw.tar.truncate(start);
+            self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
+            return raw.line(&entry);
+        }
         if came != Came::Whole || segments.is_some() {
             // Held whole, so the header can say what really came; and holes are left out.
             let bytes = raw.tar.split_off(data);
@@ -257,7 +265,7 @@ impl Reading {
             let whole = [Segment { offset: 0, len: read }];
             let segments = segments.filter(|_| came == Came::Whole);
             let content = segments.as_deref().map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
-            fits = header(raw, content);
+            fits = header(raw, &entry, content);
             for Segment { offset, len } in segments.as_deref().unwrap_or(&whole) {
                 raw.tar.extend_from_slice(&bytes[*offset as usize..(offset + len) as usize]);
             }
@@ -268,6 +276,15 @@ impl Reading {
         entry.sha256 = Some(sha256);
         self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
         raw.line(&entry);
+    }
+
+    /// Whether the content is that of the older block that diff suspects it in; if not, the entry forgets the block.
+    fn may_stay(&self, entry: &mut Entry, facts: &Facts, sha256: digest::Digest) -> bool {
+        let same = self.layered && facts.nlink == 1 && entry.size == Some(facts.size) && entry.sha256 == Some(sha256);
+        if !same {
+            entry.within = None;
+        }
+        entry.within.is_some()
     }
 
     /// Fills in what the file's line says once it is read, and tells what is not as it should be.
@@ -326,6 +343,18 @@ impl Reading {
             }
         };
         let attributes = self.file_attributes(&entry, &file, &before);
+        let suspect = entry.within.is_some() && self.layered && entry.size == Some(before.size) && attributes.is_empty();
+        if suspect && let Ok((sha256, came)) = hash(&file, before.size) {
+            let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
+            if came == before.size && self.may_stay(&mut entry, &before, sha256) {
+                let mut raw = self.empty();
+                self.close(&mut entry, &Outcome { opened_at, before, after, stored: before.size, came: Came::Whole }, links);
+                raw.member.border = true;
+                raw.line(&entry);
+                return emit(raw);
+            }
+        }
+        entry.within = None;
         let content = match &segments {
             Some(segments) => Content::Sparse(segments, before.size),
             None => Content::Bytes(before.size),
@@ -352,6 +381,23 @@ impl Reading {
         raw.line(&entry);
         emit(raw)
     }
+}
+
+/// The digest of a file, and how many bytes came.
+fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
+    let mut sha256 = Sha256::new();
+    let mut buffer = Vec::with_capacity(MEMBER as usize);
+    let mut at = 0;
+    while at < size {
+        buffer.clear();
+        let came = file.read_at(at, (size - at).min(MEMBER) as usize, &mut buffer)?;
+        if came == 0 {
+            break;
+        }
+        sha256.update(&buffer);
+        at += came as u64;
+    }
+    Ok((sha256.finalize().into(), at))
 }
 
 /// A large file on its way into pieces.

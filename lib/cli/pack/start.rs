@@ -9,6 +9,7 @@ use anyhow::{anyhow, bail};
 use super::super::message::{Hinted, Report};
 use super::PackArgs;
 use crate::core::assemble::Config;
+use crate::core::chain::choice;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::entry::Entry;
@@ -32,6 +33,7 @@ pub(super) struct Start {
     next: u32,
     after: Option<u32>,
     have: Have,
+    compression: Option<Compression>,
 }
 
 /// What the run does.
@@ -42,6 +44,8 @@ pub(super) struct Plan {
     pub config: Config,
     /// The HEAD of a new band; none when one is continued.
     pub head: Option<Head>,
+    /// True if the band has a parent, so that content may be left in older blocks.
+    pub layered: bool,
 }
 
 impl Start {
@@ -73,6 +77,7 @@ impl Start {
             Header::Next(next) => self.next = next,
             Header::After(after) => self.after = Some(after),
             Header::Have(have) => self.have = have,
+            Header::Compression(compression) => self.compression = Some(compression),
             Header::Mtree | Header::Version(_) | Header::Socket(_) | Header::Index(..) | Header::Comment => {}
         }
     }
@@ -105,7 +110,11 @@ impl Start {
                 if args.band.as_ref().is_some_and(|asked| asked != band) || args.id.is_some_and(|asked| asked != *id) {
                     bail!("--band and --id cannot rename a band that is continued");
                 }
-                (band.clone(), *id, None, args.compress.unwrap_or(Compression::Gzip))
+                let compression = self.compression.unwrap_or(Compression::Gzip);
+                if args.compress.is_some_and(|asked| asked != compression) {
+                    report.note(format_args!("going on with {}, as the band was begun", compression.word()));
+                }
+                (band.clone(), *id, None, compression)
             }
             None => {
                 let band = self.name(args, started, report)?;
@@ -127,7 +136,8 @@ impl Start {
             have: self.have,
             headers,
         };
-        Ok(Plan { directory, config, head })
+        let layered = config.band.tier() > 0;
+        Ok(Plan { directory, config, head, layered })
     }
 
     fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {
@@ -144,21 +154,13 @@ impl Start {
             }
             return Ok(name.clone());
         }
-        let stamp = match self.band_after.and_then(|after| Stamp::from_unix(after.unix() + 1)) {
-            Some(next) if next > started => {
-                report.note(format_args!(
-                    "the clock stands at {started}, but the archive has a band of {}: calling this one {next}",
-                    next.unix() - 1
-                ));
-                next
-            }
-            _ => started,
-        };
-        match parent {
-            None => Ok(BandName::full(stamp)),
-            Some(parent) => parent
-                .child(stamp)
-                .ok_or_else(|| anyhow!("no band can be named after {parent} at {stamp}: too deep, or the clock went back")),
+        let named = choice::name(parent, self.band_after, started)?;
+        if named.ahead > 0 {
+            report.note(format_args!(
+                "the clock stands at {started}, and the archive has a newer band: calling this one {}",
+                named.name
+            ));
         }
+        Ok(named.name)
     }
 }

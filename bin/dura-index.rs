@@ -1,0 +1,5 @@
+//! The program dura-index.
+
+fn main() -> std::process::ExitCode {
+    dura::cli::index::main()
+}

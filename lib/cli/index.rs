@@ -1,0 +1,190 @@
+//! `dura-index`: says what is in an archive, and what a new band must record.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::archive::version::{Version, choose, must_exist};
+use super::archive::{Archive, Band};
+use super::common::{self, Common};
+use super::message::Report;
+use crate::edge::pipe;
+use crate::format::listing::{End, Header, VERSION};
+use crate::format::path::Path;
+use crate::format::time::Stamp;
+
+mod bands;
+mod diff;
+mod find;
+mod ls;
+
+/// Say what is in an archive, and what a new band must record
+#[derive(Debug, Parser)]
+#[command(name = "dura-index", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done; 1 done, but something is lost or damaged; 2 not done.\n\
+    Example: dura-scan ~ | dura-index diff /mnt/backup | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
+struct IndexArgs {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of all subcommands.
+#[derive(Debug, Clone, Args)]
+struct Reading {
+    /// Keep plain copies of indexes in DIR, and use them
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true, global = true, display_order = 800)]
+    cache: Option<PathBuf>,
+    /// Read the version of band NAME, which may be shortened; latest is the newest
+    #[arg(long, value_name = "NAME", global = true, display_order = 801)]
+    band: Option<String>,
+    /// Read the newest version that was started at TIME or before: 2026-11-01, or 2026-11-01T02:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 802)]
+    at: Option<Stamp>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Let through of a listing only what a new band must record
+    Diff(diff::DiffArgs),
+    /// Write a version as a listing
+    List(Of),
+    /// List a version for people
+    Ls(ls::LsArgs),
+    /// List the bands of an archive, oldest first
+    Bands(Of),
+    /// Say in which versions the paths are that match a pattern
+    Find(find::FindArgs),
+    /// Say which objects a restore of paths needs
+    Where(find::WhereArgs),
+}
+
+/// The archive that is read.
+#[derive(Debug, Clone, Args)]
+struct Of {
+    /// The archive: a directory
+    #[arg(value_name = "ARCHIVE")]
+    archive: String,
+}
+
+/// Reads a time: a stamp as in band names, RFC 3339 in UTC, or a day, which means its end.
+pub(super) fn time(text: &str) -> Result<Stamp, String> {
+    let stamp =
+        Stamp::parse(text).or_else(|| Stamp::parse_rfc3339(text)).or_else(|| Stamp::parse_rfc3339(&format!("{text}T23:59:59Z")));
+    stamp.ok_or_else(|| "wanted a day (2026-11-01) or a time in UTC (2026-11-01T02:00:00Z)".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    IndexArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-index", |args: &IndexArgs| &args.common, run)
+}
+
+fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let reading = args.reading;
+    match args.what {
+        What::Diff(diff) => diff::run(&diff, &reading, report),
+        What::List(of) => list(&of.archive, &reading, report),
+        What::Ls(ls) => ls::run(&ls, &reading, report),
+        What::Bands(of) => bands::run(&of.archive, &reading, report),
+        What::Find(find) => find::find(&find, &reading, report),
+        What::Where(wanted) => find::locate(&wanted, &reading, report),
+    }
+}
+
+/// An archive and a version of it.
+struct Chosen {
+    archive: Arc<Archive>,
+    chain: Vec<Band>,
+}
+
+/// Opens the archive and finds the version that the options ask for.
+fn open(shown: &str, reading: &Reading, report: &Report) -> anyhow::Result<Chosen> {
+    must_exist(shown)?;
+    let archive = Arc::new(Archive::open(shown, reading.cache.as_deref())?);
+    let band = choose(&archive, shown, reading.band.as_deref(), reading.at, report)?;
+    let chain = archive.chain(&band)?;
+    Ok(Chosen { archive, chain })
+}
+
+const CANNOT_WRITE: &str = "cannot write the output";
+
+fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    let Chosen { archive, chain } = open(shown, reading, report)?;
+    let mut version = Version::open(&archive, &chain, report)?;
+    let mut out = pipe::stdout()?;
+    let mut buffer = Vec::new();
+    let mut end = End::default();
+    let mut next = version.next_entry();
+    for header in [Header::Mtree, Header::Version(VERSION)] {
+        writeln!(buffer, "{header}")?;
+    }
+    for header in version.headers().iter().filter(|header| matches!(header, Header::Source(..))).take(1) {
+        writeln!(buffer, "{header}")?;
+    }
+    while let Some(placed) = next {
+        let mut entry = placed.entry;
+        // These say how a band builds on another; a version builds on nothing.
+        entry.over = false;
+        entry.within = None;
+        entry.write(&mut buffer);
+        end.entries += 1;
+        if buffer.len() > 64 << 10 {
+            out.write_all(&buffer).context(CANNOT_WRITE)?;
+            buffer.clear();
+        }
+        next = version.next_entry();
+    }
+    writeln!(buffer, "{end}")?;
+    out.write_all(&buffer).context(CANNOT_WRITE)?;
+    out.finish().context(CANNOT_WRITE)
+}
+
+/// Paths that a person named: each stands for itself and all below it.
+#[derive(Debug)]
+struct Wanted {
+    paths: Vec<Path>,
+    seen: Vec<bool>,
+}
+
+impl Wanted {
+    fn new(typed: &[std::ffi::OsString]) -> anyhow::Result<Wanted> {
+        use std::os::unix::ffi::OsStrExt;
+        let parse = |text: &std::ffi::OsString| Path::from_typed(text.as_bytes()).with_context(|| text.display().to_string());
+        let paths = typed.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Wanted { seen: vec![false; paths.len()], paths })
+    }
+
+    /// True if the path is wanted; without names, every path is.
+    fn has(&mut self, path: &Path) -> bool {
+        let mut found = self.paths.is_empty();
+        for (wanted, seen) in self.paths.iter().zip(&mut self.seen) {
+            if wanted == path || wanted.is_root() || wanted.holds(path) {
+                *seen = true;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Tells of names that no path had; fails if none had any.
+    fn finish(&self, report: &Report) -> anyhow::Result<()> {
+        let missing = self.paths.iter().zip(&self.seen).filter(|(_, seen)| !**seen).map(|(path, _)| path);
+        missing.for_each(|path| report.warn(format_args!("{path}: not in this version")));
+        if !self.seen.is_empty() && !self.seen.contains(&true) {
+            return Err(anyhow!("nothing was found"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! `dura-index bands`: the bands of an archive.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::super::archive::version::must_exist;
+use super::super::archive::{Archive, Band};
+use super::super::message::Report;
+use super::{CANNOT_WRITE, Reading};
+use crate::core::chain::ancestors::Extent;
+use crate::edge::pipe;
+use crate::format::listing::Have;
+
+/// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes. `-` for what cannot be told.
+pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(shown)?;
+    let archive = Archive::open(shown, reading.cache.as_deref())?;
+    let mut out = pipe::stdout()?;
+    for name in archive.names()? {
+        let Some(head) = archive.head(&name)? else {
+            report.warn(format_args!("{name}: has no HEAD"));
+            continue;
+        };
+        let started = head.started.to_rfc3339();
+        let line = match archive.tail(&name)? {
+            Some(tail) => format!("{name} complete {started} {} {}", tail.entries, tail.bytes),
+            None => match count(&archive, Band { head, tail: None, extent: Extent::Unfinished }) {
+                Ok(have) => format!("{name} unfinished {started} {} {}", have.entries, have.bytes),
+                Err(error) => {
+                    report.verbose(format_args!("{error:#}"));
+                    format!("{name} unfinished {started} - -")
+                }
+            },
+        };
+        writeln!(out, "{line}").context(CANNOT_WRITE)?;
+    }
+    out.finish().context(CANNOT_WRITE)
+}
+
+/// What an unfinished band holds.
+fn count(archive: &Archive, band: Band) -> anyhow::Result<Have> {
+    let (indexes, facts) = archive.indexes(&band.head)?;
+    if let Some((_, error)) = facts.unreadable {
+        return Err(error);
+    }
+    Ok(facts.have(&indexes.of_unfinished()))
+}

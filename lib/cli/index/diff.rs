@@ -1,0 +1,256 @@
+//! `dura-index diff`: of a scan's listing, what a new band must record.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use super::super::archive::version::{Holds, Version};
+use super::super::archive::{Archive, Band};
+use super::super::message::{Hinted, Report};
+use super::{CANNOT_WRITE, Reading};
+use crate::core::chain::ancestors::continuation;
+use crate::core::chain::choice::{Known, Target, Wish, band_after, find, target};
+use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
+use crate::edge::pipe;
+use crate::format::head::Parent;
+use crate::format::listing::{Header, Line, Reader, VERSION};
+use crate::format::object::Compression;
+use crate::format::path::Path;
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DiffArgs {
+    /// The archive: a directory; one that is not there yet is an empty one
+    #[arg(value_name = "ARCHIVE")]
+    archive: String,
+    /// Build on the newest band of a tier below N, as dump(8) does; 0 makes a full band
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    tier: Option<u8>,
+    /// Build on this band, which may be shortened
+    #[arg(long, value_name = "BAND")]
+    parent: Option<String>,
+    /// Make a full band
+    #[arg(long, conflicts_with_all = ["tier", "parent"])]
+    full: bool,
+    /// Begin a new band though the newest is unfinished
+    #[arg(long)]
+    no_resume: bool,
+}
+
+/// What the run is to write, and what it compares with.
+struct Course {
+    opening: Opening,
+    config: Config,
+    /// The chain whose version the scan is compared with; empty for none.
+    chain: Vec<Band>,
+    holds: Vec<Holds>,
+    /// How a continued band is compressed.
+    compression: Option<Compression>,
+}
+
+pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    let mut scan = Reader::new(pipe::stdin()?);
+    let (headers, first) = begin(&mut scan)?;
+    let archive = Arc::new(Archive::open(&args.archive, reading.cache.as_deref())?);
+    let course = decide(&archive, args, report)?;
+
+    let mut version = Version::with(&archive, &course.chain, course.holds, report)?;
+    // The header lines of the version come with its first entry.
+    let mut known = version.next_placed();
+    if args.parent.is_none() && !args.full {
+        same_source(&headers, version.headers())?;
+    }
+    let mut out = pipe::stdout()?;
+    let mut buffer = Vec::new();
+    for header in [Header::Mtree, Header::Version(VERSION)].iter().chain(&headers).chain(&course.opening.headers()) {
+        writeln!(buffer, "{header}")?;
+    }
+    if let Some(compression) = course.compression {
+        writeln!(buffer, "{}", Header::Compression(compression))?;
+    }
+    let mut diff = Diff::new(course.config);
+    headers.iter().for_each(|header| diff.handle_header(header));
+    let mut next = first;
+    let mut started = false;
+    while let Some(effect) = diff.poll() {
+        match effect {
+            Effect::WantScan => match next.take() {
+                Some(Line::Entry(entry)) => diff.handle_scan(entry),
+                Some(Line::End(end)) => diff.handle_scan_end(end),
+                _ => match next_line(&mut scan)? {
+                    Line::End(end) => {
+                        // Nothing may follow it.
+                        scan.next_line()?;
+                        diff.handle_scan_end(end);
+                    }
+                    Line::Entry(entry) => diff.handle_scan(entry),
+                    Line::Header(_) => {}
+                },
+            },
+            Effect::WantVersion => {
+                let placed = if started { version.next_placed() } else { known.take() };
+                started = true;
+                match placed {
+                    Some(Ok(placed)) => diff.handle_version(placed),
+                    Some(Err(orphan)) => diff.handle_orphan(orphan),
+                    None => diff.handle_version_end(),
+                }
+            }
+            Effect::Record(entry) => {
+                entry.write(&mut buffer);
+                if buffer.len() > 64 << 10 {
+                    out.write_all(&buffer).context(CANNOT_WRITE)?;
+                    buffer.clear();
+                }
+            }
+            Effect::LeftOut(path) => {
+                report.warn(format_args!(
+                    "{path}: not a directory in what the band has so far: left out with all below it; the next run gets it"
+                ));
+            }
+        }
+    }
+    let summary = diff.finish()?;
+    writeln!(buffer, "{}", summary.end)?;
+    out.write_all(&buffer).context(CANNOT_WRITE)?;
+    out.finish().context(CANNOT_WRITE)?;
+    tell(&summary, report);
+    Ok(())
+}
+
+fn tell(summary: &Summary, report: &Report) {
+    let Summary { new, changed, touched, deleted, dropped, left_out, .. } = *summary;
+    report.verbose(format_args!(
+        "{new} new, {changed} changed ({touched} of them probably only in time, mode or owner), {deleted} deleted"
+    ));
+    if dropped > 0 {
+        report.note(format_args!("this full band drops {dropped} entries that are excluded or unreadable now"));
+    }
+    let counts = [("new", new), ("changed", changed), ("deleted", deleted), ("dropped", dropped), ("left_out", left_out)];
+    report.events().emit("compared", &counts.map(|(key, count)| (key, count.into())));
+}
+
+/// The scan's header lines, and its first line that is none.
+fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option<Line>)> {
+    let mut headers = Vec::new();
+    loop {
+        match next_line(scan)? {
+            Line::Header(Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_)) => {}
+            Line::Header(header @ (Header::Source(..) | Header::Partial)) => headers.push(header),
+            Line::Header(header) => bail!("the listing has a `{header}` line already: use dura-index diff once in a pipe"),
+            line => return Ok((headers, Some(line))),
+        }
+    }
+}
+
+fn next_line(scan: &mut Reader<impl BufRead>) -> anyhow::Result<Line> {
+    scan.next_line()?.ok_or_else(|| anyhow!("the listing has no end"))
+}
+
+/// Refuses to lay a tree over another: all that the other has would count as deleted.
+fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
+    let source = |headers: &[Header]| headers.iter().find(|header| matches!(header, Header::Source(..))).cloned();
+    match (source(scan), source(parent)) {
+        (Some(own), Some(other)) if own != other => {
+            let text = |header: &Header| header.to_string().trim_start_matches("#source ").to_owned();
+            let hint = "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full";
+            Err(Hinted::wrap(
+                anyhow!("the listing is of {}, but the archive's newest band is of {}", text(&own), text(&other)),
+                hint,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
+    let mut bands = archive.known()?;
+    let parent = args.parent.as_deref().map(|text| find(&bands, text).map(|band| band.name.clone())).transpose()?;
+    let wish = Wish { tier: args.tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume };
+    let newest = band_after(&bands);
+    loop {
+        let course = match target(&bands, &wish)? {
+            Target::Continue(band) => Some(resume(archive, band, report)?),
+            Target::New { parent: None, .. } => Some(full(archive, &bands, newest)?),
+            Target::New { parent: Some(parent), left } => {
+                if let Some(left) = left {
+                    report.note(format_args!("leaving {} unfinished", left.name));
+                }
+                let chain = archive.chain(&parent.name)?;
+                let holds = chain.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+                let last = holds.last().and_then(Holds::last);
+                match (last, chain.last()) {
+                    (Some(last), Some(band)) => {
+                        let tier = chain.len() as u8;
+                        let parent = Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
+                        let opening = Opening::New { parent, band_after: newest };
+                        Some(Course {
+                            opening,
+                            config: Config { tier, full: false, after: None },
+                            chain,
+                            holds,
+                            compression: None,
+                        })
+                    }
+                    _ => {
+                        // Its version is that of its own parent.
+                        let useless = parent.name.clone();
+                        bands.retain(|band| band.name != useless);
+                        None
+                    }
+                }
+            }
+        };
+        if let Some(course) = course {
+            return Ok(course);
+        }
+    }
+}
+
+/// A full band; what the newest version has and it will not is counted.
+fn full(archive: &Archive, bands: &[Known], newest: Option<crate::format::time::Stamp>) -> anyhow::Result<Course> {
+    let opening = Opening::New { parent: None, band_after: newest };
+    let config = Config { tier: 0, full: true, after: None };
+    let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), compression: None };
+    if let Some(band) = crate::core::chain::choice::newest(bands) {
+        // Only for a warning: a version that cannot be read costs that, nothing else.
+        let read = archive.chain(&band.name).and_then(|chain| {
+            let holds = chain.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+            Ok((chain, holds))
+        });
+        if let Ok((chain, holds)) = read {
+            (course.chain, course.holds) = (chain, holds);
+        }
+    }
+    Ok(course)
+}
+
+fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Course> {
+    let name = &band.name;
+    let chain = archive.chain(name)?;
+    let Some((own, below)) = chain.split_last() else { bail!("{name}: has no HEAD") };
+    let (indexes, facts) = archive.indexes(&own.head)?;
+    let counted = indexes.of_unfinished();
+    let have = facts.have(&counted);
+    let unreadable = facts.unreadable.as_ref().map(|(number, _)| *number);
+    let continuation = continuation(name, Some(&own.head), &indexes, unreadable, have).map_err(|stuck| {
+        let error = match facts.unreadable {
+            Some((_, why)) => anyhow!("{name} cannot be continued: {why:#}"),
+            None => anyhow!("{name} cannot be continued: {stuck}"),
+        };
+        let hint = "give the --cache that was used when it was begun, or the secret key to gpg; or begin a new band with --no-resume --full";
+        Hinted::wrap(error, hint)
+    })?;
+    let after: Option<Path> = counted.last().and_then(|last| facts.found.iter().find(|index| index.number == last)?.last.clone());
+    report.note(format_args!(
+        "continuing {name} after {}",
+        after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
+    ));
+    let mut holds = below.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+    holds.push(Holds { numbers: counted.counted, lost: counted.lost });
+    let config = Config { tier: below.len() as u8, full: false, after };
+    let compression = Some(own.head.compression);
+    Ok(Course { opening: Opening::Continue(continuation), config, chain, holds, compression })
+}
