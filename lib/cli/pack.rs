@@ -202,16 +202,14 @@ enum Done {
 /// Reads the listing and large files, and queues the work.
 fn feed(
     mut listing: Reader<impl std::io::BufRead>,
-    first: Option<Entry>,
+    first: Line,
     shared: &Arc<Shared>,
     submit: &Submit<Done>,
 ) -> anyhow::Result<End> {
     let mut planner = Planner::new();
-    if let Some(entry) = first {
-        planner.handle_entry(entry);
-    }
+    let mut line = Some(first);
     loop {
-        let end = match listing.next_line()? {
+        let end = match line {
             Some(Line::Entry(entry)) => {
                 planner.handle_entry(entry);
                 None
@@ -234,6 +232,7 @@ fn feed(
             listing.next_line()?;
             return Ok(end);
         }
+        line = listing.next_line()?;
     }
 }
 

@@ -225,7 +225,8 @@ verify() {
     )
     for f in objects listed sums; do : >> "$B/$f"; done
     awk 'FILENAME ~ /sums$/ { sum[$2] = $1; next }
-        sum[$2] != $1 { print ($2 in sum) ? "damaged" : "missing", $2 }' "$B/sums" "$B/listed" > "$B/bad"
+        !($2 in sum) { print "missing", $2; next }
+        sum[$2] != $1 { print "damaged", $2 }' "$B/sums" "$B/listed" > "$B/bad"
     while read -r what o; do tell "$what: $name/$o"; done < "$B/bad"
     if [ -s "$B/bad" ] && grep -q '\.rs[0-9]*$' "$B/listed"; then
         say "  parity may rebuild it: python3 rsrepair.py LIST.sha256, in that band's folder"

@@ -12,7 +12,6 @@ use crate::core::assemble::Config;
 use crate::core::chain::choice;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
-use crate::format::entry::Entry;
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::Compression;
@@ -49,13 +48,15 @@ pub(super) struct Plan {
 }
 
 impl Start {
-    /// Reads up to the first entry, which comes back too; none for a listing of nothing.
-    pub(super) fn read(listing: &mut Reader<impl BufRead>, args: &PackArgs) -> anyhow::Result<(Start, Option<Entry>)> {
+    /// Reads up to the first line that is no header line, which comes back too.
+    pub(super) fn read(listing: &mut Reader<impl BufRead>, args: &PackArgs) -> anyhow::Result<(Start, Line)> {
         let mut start = Start::default();
         loop {
             match listing.next_line()? {
                 Some(Line::Header(header)) => start.handle(header),
-                Some(Line::Entry(entry)) => return Ok((start, Some(entry))),
+                Some(line @ Line::Entry(_)) => return Ok((start, line)),
+                // Nothing has changed since the parent.
+                Some(line) if start.parent.is_some() || start.continued.is_some() => return Ok((start, line)),
                 Some(Line::End(_)) | None => {
                     let hint = "even an empty directory has a line for itself";
                     return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
