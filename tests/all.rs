@@ -27,3 +27,6 @@ mod man;
 
 // The house rules: rings, purity, one place for durable writes, short files with a purpose, paths in the docs.
 mod tidy;
+
+// Help, version, mistakes in the arguments, events.
+mod cli;

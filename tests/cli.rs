@@ -1,0 +1,80 @@
+//! How the programs meet a person: help, version, and mistakes in the arguments.
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty, starts_with};
+
+const PROGRAMS: [(&str, &str); 5] = [
+    ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
+    ("dura-index", env!("CARGO_BIN_EXE_dura-index")),
+    ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
+    ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
+    ("dura-push", env!("CARGO_BIN_EXE_dura-push")),
+];
+
+/// `--help` teaches: it says what the program does, gives an example, and its exit statuses.
+#[test]
+fn help_teaches() {
+    for (name, path) in PROGRAMS {
+        let wanted = contains("Usage:").and(contains("Example:")).and(contains("Exit status:")).and(contains(name));
+        Command::new(path).arg("--help").assert().code(0).stdout(wanted).stderr(is_empty());
+        Command::new(path).arg("--version").assert().code(0).stdout(starts_with(format!("{name} 0.")));
+    }
+}
+
+/// A mistake in the arguments ends in status 2, says so on stderr, and writes nothing to stdout.
+#[test]
+fn mistakes_end_in_2() {
+    for (_, path) in PROGRAMS {
+        Command::new(path).arg("--no-such-option").assert().code(2).stdout(is_empty()).stderr(contains("--no-such-option"));
+    }
+    let [scan, index, pack, seal, push] = PROGRAMS.map(|(_, path)| path);
+    let fails = |path: &str, args: &[&str], says: &str| {
+        Command::new(path).args(args).write_stdin("").assert().code(2).stdout(is_empty()).stderr(contains(says));
+    };
+    fails(scan, &[], "DIR");
+    fails(scan, &["/no/such/dir"], "dura-scan: /no/such/dir: no such file or directory");
+    fails(scan, &["--exclude", "a{b", "."], "a{b");
+    fails(scan, &["--after", "../x", "."], "--after");
+    fails(index, &["bands", "/no/such/dir"], "dura-index: /no/such/dir: no such file or directory");
+    fails(index, &["bands", path_of_a_file()], "not a directory");
+    fails(index, &["ls", "--at", "yesterday", "."], "2026-11-01");
+    fails(pack, &["--block-size", "10Q"], "10M");
+    fails(pack, &["--compress", "lzma"], "gzip, zstd or none");
+    fails(pack, &["--band", "x"], "YYYYMMDDThhmmssZ");
+    fails(seal, &["--group", "0"], "1 to 255");
+    fails(seal, &["--symmetric"], "--passphrase-file");
+    fails(push, &[], "ARCHIVE");
+    fails(push, &["ftp://x"], "no store for ftp://");
+}
+
+fn path_of_a_file() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
+}
+
+/// `-q` is silent about what is not wrong, and `-v` is not.
+#[test]
+fn quiet_and_verbose() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "x").unwrap();
+    let listing = Command::new(PROGRAMS[0].1).arg("-q").arg(dir.path()).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
+    let pack = |flag: &str| Command::new(PROGRAMS[2].1).arg(flag).write_stdin(listing.clone()).assert().code(0);
+    pack("-q").stderr(is_empty());
+    pack("-v").stderr(contains("00000/000000000.tar.gz"));
+}
+
+/// With `--events`, or by the environment, each program appends JSON lines with time, tool and event.
+#[test]
+fn events_are_json_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events");
+    Command::new(PROGRAMS[0].1).arg(dir.path()).arg("--events").arg(&events).assert().code(0);
+    Command::new(PROGRAMS[2].1).env("DURA_EVENTS", &events).write_stdin("no listing").assert().code(2);
+    let text = std::fs::read_to_string(&events).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<(&str, &str)> = lines.iter().map(|line| (line["tool"].as_str().unwrap(), line["event"].as_str().unwrap())).collect();
+    let (scan, pack) = ("dura-scan", "dura-pack");
+    assert_eq!(seen, [(scan, "start"), (scan, "listed"), (scan, "end"), (pack, "start"), (pack, "error"), (pack, "end")]);
+    assert!(lines.iter().all(|line| line["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
+    assert_eq!((lines[2]["status"].as_u64(), lines[5]["status"].as_u64()), (Some(0), Some(2)));
+}
