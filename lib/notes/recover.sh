@@ -25,6 +25,7 @@ say() { printf 'recover.sh: %s\n' "$*" >&2; }
 die() { say "$@"; say 'nothing was done'; exit 2; }
 tell() { say "$@"; flaw; }
 flaw() { : > "$T/flaw"; }
+abort() { say "$@"; kill $$; exit 2; }          # from a subshell, too
 
 force=
 [ "${1-}" = -f ] && { force=1; shift; }
@@ -39,7 +40,7 @@ if [ -e "$dest" ] || [ -h "$dest" ]; then
     [ -d "$dest" ] || die "$1 is not a directory"
     [ -n "$force" ] || [ -z "$(ls -A "$dest")" ] || die "$1 is not empty; -f recovers over what is there"
 fi
-case $(cd "$dest" 2>/dev/null || cd "$(dirname "$dest")" 2>/dev/null && pwd -P)/ in
+case $(cd -P "$dest" 2>/dev/null || cd -P "$(dirname "$dest")" 2>/dev/null && pwd -P)/ in
 "$(pwd -P)"/*) die "$1 lies in the band's folder" ;;
 esac
 
@@ -123,9 +124,9 @@ function pad(n) { sub(/^0+/, "", n); while (length(n) < 9) n = "0" n; return n }
 function number(object) { sub(/.*\//, "", object); sub(/\..*/, "", object); return pad(object) }
 function tell(s) { print "recover.sh: " s | "cat >&2"; print > flaw }
 '
-run() {         # VARIABLES PROGRAM FILES: "$T" has not broken when it fails
-    awk -v flaw="$T/flaw" -v out="$B" -v name="$name" -v kind="$kind" -v root="$root" "$@" ||
-        { say "awk failed, or $T is full"; kill $$; }
+full() { abort "cannot write to $T: is it full?"; }
+run() {
+    awk -v flaw="$T/flaw" -v out="$B" -v name="$name" -v kind="$kind" -v root="$root" "$@" || full
 }
 
 # --- Lists of paths ----------------------------------------------------------
@@ -242,7 +243,7 @@ unlock() {
     [ -s "$T/locked" ] || return 0
     has "${GPG%% *}" || die "$name is encrypted: it needs gpg"
     while read -r o; do
-        $GPG --status-fd 1 -d "$dir/$o" 2> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] DECRYPTION_INFO' && return 0
+        $GPG --status-fd 1 -d "$dir/$o" 2> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] PLAINTEXT' && return 0
     done < "$T/locked"
     cat "$T/gpg" >&2
     die "gpg cannot decrypt $name: it needs the secret key (gpg --import) or the passphrase"
@@ -321,21 +322,21 @@ FILENAME ~ /objects$/ {
 }'
 
 read_indexes() {
-    run "$AWK"'/\.mtree\.gz(\.gpg)?$/ { print number($0), $0 }' "$B/objects" | sort -n > "$B/indexes"
+    run "$AWK"'/\.mtree\.gz(\.gpg)?$/ { print number($0), $0 }' "$B/objects" | sort -n > "$B/indexes" || full
     : > "$B/table"; : > "$B/lines"
     while read -r n o; do
         rm -f "$T/torn"
         { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc > "$T/text" || : > "$T/torn"
         after=$(run -v id="$id" -v n="$n" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
-        [ -z "$after" ] || echo "$n $after" >> "$B/table"
+        [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
         # A wrong line in a torn index might remove the wrong thing.
         [ ! -e "$T/torn" ] || { rm -f "$B/lines.$n"; : > "$B/torn.$n"; }
     done < "$B/indexes"
-    run -v start="$start" -v how="$how" "$AWK$WALK" "$B/table" | sort -n > "$B/counts"
+    run -v start="$start" -v how="$how" "$AWK$WALK" "$B/table" | sort -n > "$B/counts" || full
     while read -r n what; do
         [ ! -e "$B/torn.$n" ] || what=damaged
         [ $what = counted ] || tell "index $n of $name is $what: what its block holds is recovered, but cannot be checked"
-        [ ! -e "$B/lines.$n" ] || cat "$B/lines.$n" >> "$B/lines"
+        [ ! -e "$B/lines.$n" ] || cat "$B/lines.$n" >> "$B/lines" || full
     done < "$B/counts"
     rm -f "$B"/lines.*
     rest=$(awk 'FILENAME ~ /counts$/ { counts[$1]; next } !($1 in counts) { print $1 }' "$B/counts" "$B/indexes")
@@ -412,7 +413,7 @@ FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
 { for (p = $1; p ~ /\//; p = up(p)) if (p in gone) next }
 !($1 in new)'
 
-in_dest() { (cd "$dest" && "$@"); }
+in_dest() { (cd "$dest" || abort "cannot enter $dest"; "$@"); }
 links() { find . -type l -exec printf '%s//\n' {} + 2>/dev/null; }
 ready() {       # for a user who is not root
     while take; do
@@ -462,7 +463,7 @@ look() {
         elif [ $is = -h ]; then
             [ "$(readlink "$path"; echo .)" = "$(printf '%b\n.' "${sum%%:*}")" ] || printf '%s leads elsewhere\n' "${sum#*:}"
         else
-            printf '%s\n' "$line" >&3
+            printf '%s\n' "$line" >&3 || full
             [ ! -r "$path" ] || continue
             chmod u+r "$path" || flaw
             arg=${arg#*:}
@@ -537,7 +538,7 @@ recover() {
             run "$AWK"'{ print $2 ~ /^=/ ? substr($2, 2) : enc(substr($0, 67)), $1 }' >> "$B/sums"
         sort "$B/sums" | uniq -u | sed 's/ .*/ does not have the content that the index lists/' | sort -u >> "$T/still"
     fi
-    mv "$T/still" "$T/wrong"
+    mv "$T/still" "$T/wrong" || full
 
     # Steps 4 and 5. Modes come last, deepest first, to keep the way open.
     sort "$B/owners" | in_dest batch chown -h
@@ -550,7 +551,8 @@ recover() {
 bands verify
 bands unlock
 bands read_indexes
-mkdir -p "$dest" || die "cannot make $1"
+mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $1"
+dest=${dest%??}         # the dot keeps a newline that ends the name
 : > "$T/wrong"
 bands recover
 
