@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 const NOTES: [&str; 2] = ["RECOVER.txt", "recover.sh"];
 
 /// The environment that each program heeds.
-const ENVIRONMENT: [(&str, &[&str]); 4] = [
+const ENVIRONMENT: [(&str, &[&str]); 5] = [
     ("dura-scan", &["DURA_EVENTS"]),
-    ("dura-pack", &["DURA_EVENTS", "SOURCE_DATE_EPOCH"]),
+    ("dura-index", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME"]),
+    ("dura-pack", &["DURA_CACHE", "DURA_EVENTS", "SOURCE_DATE_EPOCH"]),
     ("dura-seal", &["DURA_EVENTS", "GNUPGHOME"]),
     ("dura-push", &["DURA_EVENTS"]),
 ];
@@ -35,13 +36,21 @@ fn root() -> &'static Path {
 }
 
 fn command(program: &str) -> clap::Command {
-    match program {
+    let mut command = match program {
         "dura-scan" => dura::cli::scan::command(),
+        "dura-index" => dura::cli::index::command(),
         "dura-pack" => dura::cli::pack::command(),
         "dura-seal" => dura::cli::seal::command(),
         "dura-push" => dura::cli::push::command(),
         _ => panic!("{program}: this test does not know where its command() is"),
-    }
+    };
+    command.build();
+    command
+}
+
+/// The subcommands of a program in clap's order; mostly none.
+fn subcommands(program: &str) -> Vec<clap::Command> {
+    command(program).get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect()
 }
 
 /// The programs that Cargo.toml names.
@@ -80,11 +89,10 @@ fn items(page: &str, title: &str, macro_name: &str) -> Vec<String> {
     section(page, title).iter().filter_map(|line| line.strip_prefix(&start)).map(|rest| rest.trim().to_owned()).collect()
 }
 
-/// The options that a page describes, such as `.It Fl C Ar dir , Fl -directory Ar dir`.
-fn page_options(page: &str) -> Vec<Opt> {
-    let described = section(page, "DESCRIPTION");
-    let list = described.iter().skip_while(|line| **line != "The options are as follows:");
-    list.filter_map(|line| line.strip_prefix(".It "))
+/// The options among the lines of a page, such as `.It Fl C Ar dir , Fl -directory Ar dir`.
+fn described<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Opt> {
+    lines
+        .filter_map(|line| line.strip_prefix(".It "))
         .filter(|item| item.starts_with("Fl "))
         .map(|item| {
             let words: Vec<&str> = item.split(' ').collect();
@@ -98,16 +106,30 @@ fn page_options(page: &str) -> Vec<Opt> {
         .collect()
 }
 
+/// The options of a program, with those that all its subcommands share; not those of a single one.
+fn page_options(page: &str) -> Vec<Opt> {
+    let lines = section(page, "DESCRIPTION").into_iter();
+    let list = lines.skip_while(|line| *line != "The options are as follows:");
+    described(list.take_while(|line| !line.starts_with(".Ss ")))
+}
+
+/// The lines that describe a subcommand: the subsection with its name.
+fn subsection<'a>(page: &'a str, subcommand: &str) -> Vec<&'a str> {
+    let heading = format!(".Ss {subcommand}");
+    let lines = section(page, "DESCRIPTION").into_iter().skip_while(|line| *line != heading).skip(1);
+    let lines: Vec<&str> = lines.take_while(|line| !line.starts_with(".Ss ")).collect();
+    assert!(!lines.is_empty(), "the subsection {subcommand} is missing or empty");
+    lines
+}
+
 /// The options in the order in which `--help` shows them.
-fn clap_options(program: &str) -> Vec<Opt> {
-    let mut command = command(program);
-    command.build();
+fn clap_options(mut command: clap::Command) -> Vec<Opt> {
     let help = command.render_long_help().to_string();
     let shown: Vec<&str> = help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
     let place = |arg: &clap::Arg| {
         let name = arg.get_long().map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
         let words = |line: &str| line.split([' ', ',', '.']).any(|word| word == name);
-        shown.iter().position(|line| words(line)).unwrap_or_else(|| panic!("{program} --help does not show {name}"))
+        shown.iter().position(|line| words(line)).unwrap_or_else(|| panic!("{command} --help does not show {name}"))
     };
     let mut options: Vec<&clap::Arg> = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
     options.sort_by_key(|arg| place(arg));
@@ -121,36 +143,77 @@ fn clap_options(program: &str) -> Vec<Opt> {
         .collect()
 }
 
+/// The options that only this subcommand of the program has.
+fn own_options(program: &str, subcommand: clap::Command) -> Vec<Opt> {
+    let shared = clap_options(command(program));
+    clap_options(subcommand).into_iter().filter(|option| !shared.contains(option)).collect()
+}
+
 #[test]
 fn options_are_those_of_the_programs_in_their_order() {
     for program in programs() {
-        let (page, clap) = (page_options(&program_page(&program)), clap_options(&program));
-        assert!(page.len() > 2, "man/{program}.1: only {page:?} were found");
-        assert_eq!(page, clap, "man/{program}.1 (left) and lib/cli (right) differ");
+        let page = program_page(&program);
+        let (told, clap) = (page_options(&page), clap_options(command(&program)));
+        assert!(told.len() > 2, "man/{program}.1: only {told:?} were found");
+        assert_eq!(told, clap, "man/{program}.1 (left) and lib/cli (right) differ");
+        for subcommand in subcommands(&program) {
+            let name = subcommand.get_name().to_owned();
+            let told = described(subsection(&page, &name).into_iter());
+            assert_eq!(told, own_options(&program, subcommand), "man/{program}.1, {name} (left) and lib/cli (right) differ");
+        }
+    }
+}
+
+#[test]
+fn subcommands_are_those_of_the_programs_in_their_order() {
+    let mut seen = 0;
+    for program in programs() {
+        let page = program_page(&program);
+        let wanted: Vec<String> = subcommands(&program).iter().map(|sub| sub.get_name().to_owned()).collect();
+        let told = |macro_name: &str, title: &str| -> Vec<String> {
+            section(&page, title).iter().filter_map(|line| line.strip_prefix(macro_name)).map(str::to_owned).collect()
+        };
+        if !wanted.is_empty() {
+            assert_eq!(told(".Ss ", "DESCRIPTION"), wanted, "man/{program}.1: the subsections");
+            assert_eq!(told(".Cm ", "SYNOPSIS"), wanted, "man/{program}.1: the synopsis");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no program has subcommands");
+}
+
+/// Fails unless these lines of a synopsis name the options and all operands of the command.
+fn assert_synopsis(page: &str, lines: &[&str], options: Vec<Opt>, command: &clap::Command) {
+    let words: Vec<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();
+    let flags: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "Fl").map(|pair| pair[1]).collect();
+    for option in options {
+        if matches!(option.long.as_deref(), Some("help" | "version")) {
+            continue;
+        }
+        let short = option.short.is_some_and(|c| flags.iter().any(|flag| !flag.starts_with('-') && flag.contains(c)));
+        let long = option.long.as_ref().is_some_and(|name| flags.contains(&format!("-{name}").as_str()));
+        assert!(short || long, "man/{page}: the synopsis lacks {option:?}");
+    }
+    for operand in command.get_positionals() {
+        let name = operand.get_value_names().unwrap_or_default().join(" ").to_lowercase();
+        let named = lines.iter().any(|line| line.contains(&format!(".Ar {name}")) || line.contains(&format!(".Op Ar {name}")));
+        assert!(named, "man/{page}: the synopsis lacks {name}");
     }
 }
 
 #[test]
 fn the_synopsis_holds_every_option_and_operand() {
     for program in programs() {
-        let page = program_page(&program);
+        let (name, page) = (format!("{program}.1"), program_page(&program));
         let synopsis = section(&page, "SYNOPSIS");
-        let words: Vec<&str> = synopsis.iter().flat_map(|line| line.split(' ')).collect();
-        let flags: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "Fl").map(|pair| pair[1]).collect();
-        for option in clap_options(&program) {
-            if matches!(option.long.as_deref(), Some("help" | "version")) {
-                continue;
-            }
-            let short = option.short.is_some_and(|c| flags.iter().any(|flag| !flag.starts_with('-') && flag.contains(c)));
-            let long = option.long.as_ref().is_some_and(|name| flags.contains(&format!("-{name}").as_str()));
-            assert!(short || long, "man/{program}.1: the synopsis lacks {option:?}");
-        }
-        for operand in command(&program).get_positionals() {
-            let name = operand.get_value_names().unwrap_or_default().join(" ").to_lowercase();
-            assert!(
-                synopsis.iter().any(|line| line.contains(&format!(".Ar {name}"))),
-                "man/{program}.1: the synopsis lacks {name}"
-            );
+        // Each form begins with the program's name.
+        let forms: Vec<&[&str]> = synopsis.split(|line| *line == ".Nm").skip(1).collect();
+        assert_synopsis(&name, forms[0], clap_options(command(&program)), &command(&program));
+        for subcommand in subcommands(&program) {
+            let line = format!(".Cm {}", subcommand.get_name());
+            let form = forms.iter().find(|form| form.contains(&line.as_str()));
+            let form = form.unwrap_or_else(|| panic!("man/{name}: the synopsis lacks {line}"));
+            assert_synopsis(&format!("{name}, {line}"), form, own_options(&program, subcommand.clone()), &subcommand);
         }
     }
 }
