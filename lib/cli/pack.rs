@@ -26,6 +26,7 @@ use crate::store::cache::Cache;
 use read::{Gathered, Raw, Reading};
 use start::Start;
 
+mod pieces;
 mod read;
 mod start;
 

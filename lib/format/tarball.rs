@@ -169,7 +169,8 @@ impl Member<'_> {
         let target = self.link_target().filter(|target| target.len() > 100);
         let sparse = matches!(self.content, Content::Sparse(..));
         let long = !sparse && split_name(name).is_none();
-        let raw = |text: &[u8]| std::str::from_utf8(text).is_err();
+        // libarchive takes other records for UTF-8 and composes accents: two names that differ only so would become one.
+        let raw = |text: &[u8]| !text.is_ascii();
         if ((long || sparse) && raw(name)) || target.as_deref().is_some_and(raw) {
             record(&mut out, b"hdrcharset", b"BINARY");
         }

@@ -144,7 +144,7 @@ fn records_where_ustar_ends() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_announced() {
+fn bytes_that_are_not_ascii_are_announced() {
     let raw = [b"\xff".to_vec(), vec![b'n'; 300]].concat();
     let path = Path::from_raw(&raw);
     let (records, _) = parts(&header(&member(&path, Kind::File, Content::Bytes(0))));
