@@ -221,6 +221,8 @@ pub struct Order {
     last: Option<Path>,
     /// The directories above and at the last path that may hold entries.
     open: Vec<Path>,
+    /// Directories may have been listed before this listing began.
+    continued: bool,
 }
 
 /// What [`Order`] finds wrong with a path.
@@ -243,7 +245,8 @@ impl Order {
             self.open.pop();
         }
         let slash = path.as_bytes().iter().rposition(|&b| b == b'/');
-        if slash.map(|slash| &path.as_bytes()[..slash]) != self.open.last().map(Path::as_bytes) {
+        let below = slash.map(|slash| &path.as_bytes()[..slash]) == self.open.last().map(Path::as_bytes);
+        if !below && !self.continued {
             return Err(Misplaced::Orphan);
         }
         if entry.kind == Kind::Dir && entry.meta().is_some() {
@@ -321,6 +324,11 @@ impl<R: BufRead> Reader<R> {
         let header = parse_header(&self.line).map_err(|keyword| ListingError::Header(number, keyword))?;
         match header {
             Header::Version(version) if version > VERSION => Err(ListingError::Newer(version)),
+            Header::Band(..) => {
+                // The band has the directories above its first new entry already.
+                self.order.continued = true;
+                Ok(Line::Header(header))
+            }
             header => Ok(Line::Header(header)),
         }
     }

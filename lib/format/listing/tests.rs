@@ -96,3 +96,10 @@ fn misplaced_lines() {
         format!("#mtree\n. type=dir {META}\n./a type=file {META} size=0\n./a/b type=dir {META}\n#end {}\n", counts(3));
     assert!(matches!(read(&below_file), Err(ListingError::Orphan(4, _))));
 }
+
+#[test]
+fn a_continued_listing_needs_no_directories_again() {
+    let rest = format!("./a/b type=dir {META}\n./a/b/c type=dir {META}\n#end entries=2 excluded=0 unreadable=0\n");
+    assert!(matches!(read(&format!("#mtree\n{rest}")), Err(ListingError::Orphan(2, _))));
+    assert!(read(&format!("#mtree\n#band 20261101T020000Z 00112233445566778899aabbccddeeff\n{rest}")).is_ok());
+}
