@@ -362,7 +362,8 @@ impl Diff {
 
     fn record_present(&mut self, entry: Entry) {
         // Without a version to come, all other names are recorded anyway.
-        if !(self.config.full || self.version_ended && self.version.is_none()) {
+        let all_is_new = self.config.full || (self.version_ended && self.version.is_none());
+        if !all_is_new {
             self.links.recorded(&entry);
         }
         self.record(entry);
