@@ -52,8 +52,6 @@ pub enum Event {
     Orphan(Placed),
     /// The entry stands at or before the one that its tier gave last: an index is forged or not in its place. It is passed over.
     OutOfOrder(Placed),
-    /// The `in:` of the entry names no older tier: an index is forged. It is passed over.
-    BadReference(Placed),
 }
 
 /// The machine.
@@ -65,7 +63,7 @@ pub struct Merge {
     order: Vec<u8>,
     /// The tiers without a head that have not ended; the last one was asked for.
     wanted: Vec<u8>,
-    refused: Option<Event>,
+    refused: Option<Placed>,
     /// The path whose part of the version is wanted; none for all of it.
     part: Option<Path>,
     /// The path placed last.
@@ -115,20 +113,18 @@ impl Merge {
     }
 
     /// The next entry of the tier that was asked for, from the index with this number of its band.
-    pub fn handle_entry(&mut self, number: u32, entry: Entry) {
+    pub fn handle_entry(&mut self, number: u32, mut entry: Entry) {
         let Some(&tier) = self.wanted.last() else { return };
         if matches!(entry.state, State::Excluded | State::Unreadable) {
             return;
         }
+        // Only older tiers can hold what is unchanged: with a forged reference, where the line stands is all there is to go by.
+        entry.within = entry.within.filter(|within| within.tier < tier);
         let placed = Placed { entry, at: Within { tier, block: number }, under: None };
         let path = placed.entry.path.as_bytes();
         // All tiers without a head had one at the path placed last, so this is the tier's own order.
         if path::compare(path, &self.last) != Ordering::Greater {
-            self.refused = Some(Event::OutOfOrder(placed));
-            return;
-        }
-        if placed.entry.within.is_some_and(|within| within.tier >= tier) {
-            self.refused = Some(Event::BadReference(placed));
+            self.refused = Some(placed);
             return;
         }
         let at = self.order.iter().rposition(|&other| match &self.heads[usize::from(other)] {
@@ -147,8 +143,8 @@ impl Merge {
 
     /// What comes next; none when every tier has ended and all entries have been given.
     pub fn poll(&mut self) -> Option<Event> {
-        if self.refused.is_some() {
-            return self.refused.take();
+        if let Some(placed) = self.refused.take() {
+            return Some(Event::OutOfOrder(placed));
         }
         loop {
             if let Some(&tier) = self.wanted.last() {
