@@ -124,6 +124,15 @@ fn types_that_change() {
 }
 
 #[test]
+fn over_counts_by_itself() {
+    // The line in between, by which the directory was none for a while, is lost with its index.
+    check(
+        &[&[". dir", "./a dir", "./a/x file"], &[], &[". dir", "./a dir over", "./a/n file"]],
+        &[". dir @2/0", "./a dir over @2/0", "./a/n file @2/0"],
+    );
+}
+
+#[test]
 fn what_was_not_looked_at_stays() {
     let full: &[&str] = &[". dir", "./a dir", "./a/x file", "./b file"];
     check(&[full, &[". dir", "./a dir m0 unread"]], &[". dir @1/0", "./a dir m0 unread @1/0", "./a/x file", "./b file"]);
