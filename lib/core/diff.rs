@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 pub use self::change::{Change, compare};
 use self::change::{is_same_file, may_keep_content};
 use self::links::Links;
-pub use self::opening::{Continuation, Opening};
+pub use self::opening::{Continuation, Opening, count};
 use super::merge::Placed;
 use super::merge::nest::Nest;
 use crate::format::entry::{Entry, Kind, State};
@@ -168,8 +168,8 @@ impl Diff {
         self.version = Some(Known { placed, orphan: false });
     }
 
-    /// The version's next line, whose directory the version does not have. It is not compared with, but it is deleted if the scan does
-    /// not have it, so that it does not come back with its directory.
+    /// The version's next line, whose directory the version does not have. The scan's line is recorded in any case; if there is none,
+    /// the path is deleted, so that it does not come back with its directory.
     pub fn handle_orphan(&mut self, placed: Placed) {
         self.version = Some(Known { placed, orphan: true });
     }
@@ -187,6 +187,10 @@ impl Diff {
             }
             if self.scan.is_none() && self.scan_end.is_none() {
                 return Some(Effect::WantScan);
+            }
+            // A mask's absence means nothing, so the rest of the version need not be read.
+            if self.partial && self.scan.is_none() {
+                return None;
             }
             if self.version.is_none() && !self.version_ended {
                 return Some(Effect::WantVersion);
@@ -251,10 +255,14 @@ impl Diff {
             return self.record_present(scan);
         };
         let version = &known.placed;
-        // A name whose content lies under the first name that it lost is stored anew once it is seen, so that no line ever needs to
-        // name it as it was before.
-        let astray = known.orphan || version.under.is_some();
-        let change = if astray { Change::More } else { compare(&scan, &version.entry) };
+        let change = match compare(&scan, &version.entry) {
+            // A name whose content lies under the first name that it lost is stored anew once it is seen, so that no line ever needs
+            // to name it as it was before.
+            _ if version.under.is_some() => Change::More,
+            // Its line is found again when its directory is, but until then nobody sees it.
+            Change::Nothing if known.orphan => Change::Touched,
+            change => change,
+        };
         if change == Change::Nothing && !follows {
             if scan.kind == Kind::Dir && !scan.unread {
                 self.hold(scan);
@@ -362,7 +370,8 @@ impl Diff {
 
     fn record_present(&mut self, entry: Entry) {
         // Without a version to come, all other names are recorded anyway.
-        if !(self.config.full || self.version_ended && self.version.is_none()) {
+        let all_is_new = self.config.full || (self.version_ended && self.version.is_none());
+        if !all_is_new {
             self.links.recorded(&entry);
         }
         self.record(entry);

@@ -47,7 +47,8 @@ pub enum Event {
     Want(u8),
     /// The next entry of the version, in canonical order.
     Entry(Placed),
-    /// The version does not have the directory that this entry stands in: an index is lost or forged. It is no part of the version.
+    /// The version does not have the directory that this entry stands in: an index is lost or forged. It is no part of the version,
+    /// but stands in its order among the entries, so that what is left of a damaged archive can be given all the same.
     Orphan(Placed),
     /// The entry stands at or before the one that its tier gave last: an index is forged or not in its place. It is passed over.
     OutOfOrder(Placed),
@@ -63,6 +64,8 @@ pub struct Merge {
     /// The tiers without a head that have not ended; the last one was asked for.
     wanted: Vec<u8>,
     refused: Option<Placed>,
+    /// The path whose part of the version is wanted; none for all of it.
+    part: Option<Path>,
     /// The path placed last.
     last: Vec<u8>,
     /// Paths above the current one below which nothing counts of tiers older than the mark; marks rise with depth.
@@ -86,6 +89,7 @@ impl Merge {
             order: Vec::with_capacity(tiers.into()),
             wanted: (0..tiers).collect(),
             refused: None,
+            part: None,
             last: Vec::new(),
             covers: Nest::new(),
             dirs: Nest::new(),
@@ -93,12 +97,29 @@ impl Merge {
         }
     }
 
+    /// A machine for the part of a version that is at or below `path`. Of each tier it needs only the lines of that part, and the last
+    /// line before them; it takes the directories above as given, and gives no other entry.
+    ///
+    /// That is enough, for `deleted` and files have no line of their own tier below them, and where a band has a directory that is
+    /// `over`, some older band has such a line. A hard link to a path outside of the part is to be looked up in the tiers up to that
+    /// of its own line.
+    pub fn below(tiers: u8, path: &Path) -> Merge {
+        let mut merge = Merge { part: Some(path.clone()), ..Merge::new(tiers) };
+        let bytes = path.as_bytes();
+        for slash in (0..bytes.len()).filter(|&at| bytes[at] == b'/') {
+            merge.dirs.enter(&bytes[..slash], ());
+        }
+        merge
+    }
+
     /// The next entry of the tier that was asked for, from the index with this number of its band.
-    pub fn handle_entry(&mut self, number: u32, entry: Entry) {
+    pub fn handle_entry(&mut self, number: u32, mut entry: Entry) {
         let Some(&tier) = self.wanted.last() else { return };
         if matches!(entry.state, State::Excluded | State::Unreadable) {
             return;
         }
+        // Only older tiers can hold what is unchanged: with a forged reference, where the line stands is all there is to go by.
+        entry.within = entry.within.filter(|within| within.tier < tier);
         let placed = Placed { entry, at: Within { tier, block: number }, under: None };
         let path = placed.entry.path.as_bytes();
         // All tiers without a head had one at the path placed last, so this is the tier's own order.
@@ -172,22 +193,24 @@ impl Merge {
         if let Some(tier) = removes.filter(|tier| *tier > cover) {
             self.covers.enter(newest.entry.path.as_bytes(), tier);
         }
-        counts.then(|| self.admit(newest))
+        if counts { self.admit(newest) } else { None }
     }
 
-    /// Gives an entry that counts, if the version has its directory.
-    fn admit(&mut self, mut placed: Placed) -> Event {
-        let path = placed.entry.path.as_bytes();
+    /// Gives an entry that counts, if it is wanted.
+    fn admit(&mut self, mut placed: Placed) -> Option<Event> {
+        let path = &placed.entry.path;
+        if self.part.as_ref().is_some_and(|part| part != path && !part.holds(path)) {
+            return None;
+        }
+        let path = path.as_bytes();
         self.dirs.leave(path);
-        if path.iter().rposition(|&b| b == b'/') != self.dirs.end() {
-            return Event::Orphan(placed);
-        }
-        if placed.entry.kind == Kind::Dir {
-            self.dirs.enter(path, ());
-        } else {
+        let orphan = path.iter().rposition(|&b| b == b'/') != self.dirs.end();
+        if placed.entry.kind != Kind::Dir {
             self.names.resolve(&mut placed);
+        } else if !orphan {
+            self.dirs.enter(path, ());
         }
-        Event::Entry(placed)
+        Some(if orphan { Event::Orphan(placed) } else { Event::Entry(placed) })
     }
 }
 

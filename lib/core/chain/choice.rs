@@ -128,7 +128,8 @@ pub enum Target<'a> {
 ///
 /// The newest band, if unfinished, is continued unless the options ask for another kind of band: `--full` and `--tier 0` for a full
 /// one, `--tier N` for one of tier N or less, `--parent` for one on that band. Should the parent turn out to have no counted index,
-/// leave it out of `bands` and decide again: its version is that of its own parent.
+/// leave it out of `bands` and decide again: its version is that of its own parent. The same with a newest band without HEAD, whose
+/// first object never came. [`band_after`] is still to be asked with all of them.
 pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
     let unfinished = newest(bands).filter(|band| !band.complete);
     if let Some(band) = unfinished.filter(|band| !wish.no_resume && is_wished(&band.name, wish)) {

@@ -1,6 +1,7 @@
 //! The header lines that tell pack which band to write.
 
 use crate::format::band::{BandId, BandName};
+use crate::format::entry::{Entry, Kind, State};
 use crate::format::head::Parent;
 use crate::format::listing::{Have, Header};
 use crate::format::time::Stamp;
@@ -18,6 +19,16 @@ pub struct Continuation {
     pub after: Option<u32>,
     /// What its counted indexes hold.
     pub have: Have,
+}
+
+/// Counts a line of a band's index, as TAIL does: its lines, the files that are not deleted, and their bytes but those of hard links.
+pub fn count(have: &mut Have, line: &Entry) {
+    let file = line.kind == Kind::File && line.state != State::Deleted;
+    have.entries += 1;
+    have.files += u64::from(file);
+    if file && line.hard.is_none() {
+        have.bytes += line.size.unwrap_or(0);
+    }
 }
 
 /// Which band the run writes.

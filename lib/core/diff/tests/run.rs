@@ -35,7 +35,7 @@ pub(crate) fn run(config: Config, partial: bool, scan: &[Entry], tiers: &[Vec<(u
                     },
                     Some(Event::Entry(placed)) => break diff.handle_version(placed),
                     Some(Event::Orphan(placed)) => break diff.handle_orphan(placed),
-                    Some(Event::OutOfOrder(placed)) => panic!("{placed:?}"),
+                    Some(other) => panic!("{other:?}"),
                     None => break diff.handle_version_end(),
                 }
             },
