@@ -7,6 +7,9 @@ mod util;
 // What was backed up comes back exactly, by tar, gzip and gpg alone, and by the script in the band.
 mod recovery;
 
+// What other tars than GNU tar bring back, and what each of them cannot.
+mod other_tars;
+
 // Input that is cut off, output that goes nowhere, writers that meet.
 mod cuts;
 

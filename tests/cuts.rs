@@ -4,11 +4,12 @@ use std::fs;
 
 use rustix::pipe::pipe;
 
-use crate::util::gpg::{self, KEY};
-use crate::util::run::{dura, scratch};
+use crate::util::gpg::{self, EXPIRED, KEY};
+use crate::util::run::{dura, need, scratch};
 use crate::util::small::{BAND, CONTENTS, ID, listing, pack, packed, refused, sealed, tails, tree, whole};
 use crate::util::snapshot::{EXACT, Snapshot, assert_same, take};
 use crate::util::stream::{has_tail, through};
+use crate::util::tree::set_mode;
 
 /// Where an input is cut: at its start, in the middle, and near its end.
 fn cuts(length: usize) -> Vec<usize> {
@@ -255,4 +256,54 @@ fn last_of(store: &Snapshot) -> u32 {
     let numbers =
         names.filter(|name| name.contains(".mtree.")).map(|name| name.rsplit('/').next().unwrap()[..9].parse().unwrap());
     numbers.max().unwrap()
+}
+
+/// A key that is expired, unknown, or secret to nobody stops seal before the first object, by name and with what to do.
+#[test]
+fn keys_that_cannot_be_used() {
+    let empty = scratch("no-key").join("file");
+    fs::write(&empty, "no key\n").unwrap();
+    let file = format!("--recipient-file {}", empty.display());
+    for (options, tells) in [
+        (format!("-r {EXPIRED}"), EXPIRED),
+        (format!("-r {KEY} -r {EXPIRED}"), EXPIRED),
+        ("-r nobody@dura.invalid".into(), "nobody@dura.invalid"),
+        (file, "file"),
+        ("--symmetric --passphrase-file /no/such/file".into(), "/no/such/file"),
+    ] {
+        let done = gpg::home().with(dura(&format!("dura-seal {options}"))).input(packed()).run();
+        refused(&options, &done);
+        done.tells(tells);
+        assert!(done.stderr.contains("dura-seal: hint: ") || options.contains("/no/such"), "{}", done.report());
+        assert!(done.stdout.is_empty(), "{options}: wrote {} bytes", done.stdout.len());
+    }
+}
+
+/// What gpg leaves behind when it fails, or when it ends well without having said that it encrypted, is not taken.
+#[test]
+fn gpg_that_lies() {
+    let real = need("gpg").display().to_string();
+    // As itself when it is asked for keys, and for the first few objects; then as the case has it.
+    let cases = [
+        "exit 0",
+        "cat; exit 0",
+        "head -c 100; exit 2",
+        "kill -9 $$",
+        &format!("{real} \"$@\" 2>/dev/null | head -c 60"),
+        &format!("{real} \"$@\" > /dev/full"),
+    ];
+    for case in cases {
+        let dir = scratch("liar");
+        let count = "echo x >> \"$COUNT\"; [ $(wc -l < \"$COUNT\") -gt 3 ] || exec";
+        let script =
+            format!("#!/bin/sh\ncase \"$*\" in *--encrypt*) ;; *) exec {real} \"$@\" ;; esac\n{count} {real} \"$@\"\n{case}\n");
+        fs::write(dir.join("gpg"), script).unwrap();
+        set_mode(&dir.join("gpg"), 0o755);
+        let line = format!("PATH={}:$PATH dura-seal -r {KEY} -j 1", dir.display());
+        let done = gpg::home().with(dura(&line)).var("COUNT", dir.join("count")).input(packed()).seconds(60).run();
+        refused(case, &done);
+        assert!(!has_tail(&done.stdout), "{case}: TAIL");
+        let encrypted = fs::read_to_string(dir.join("count")).unwrap().lines().count();
+        assert!(encrypted > 3, "{case}: gpg was not asked often enough to lie");
+    }
 }

@@ -81,6 +81,12 @@ pub(crate) fn backup_telling(src: &Path, how: How, allowed: &[i32]) -> Archive {
     Archive { band, done }
 }
 
+/// The tree once more, not encrypted, in many blocks of one part each; shared by the tests that only read it.
+pub(crate) fn plain() -> &'static Archive {
+    static PLAIN: OnceLock<Archive> = OnceLock::new();
+    PLAIN.get_or_init(|| backup(&source().tree.dir, How { pack: "--block-size 1M", seal: Some(""), ..How::default() }))
+}
+
 /// The same, for a tree of which everything can be stored.
 #[track_caller]
 pub(crate) fn backup(src: &Path, how: How) -> Archive {
