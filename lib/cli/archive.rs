@@ -9,13 +9,14 @@ use anyhow::{Context, anyhow, bail};
 
 use super::message::Hinted;
 use crate::core::chain::ancestors::{Extent, Link, extents};
-use crate::core::chain::choice::Known;
+use crate::core::chain::choice::{Known, band_after};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
+use crate::format::time::Stamp;
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
 use crate::store::local::Local;
@@ -82,17 +83,21 @@ impl Archive {
         Ok(names)
     }
 
-    /// The bands, asked whether they are complete from the newest back to the first that is; older ones are taken to be, since
-    /// nothing depends on it.
-    pub(super) fn known(&self) -> anyhow::Result<Vec<Known>> {
+    /// The bands, and the start of the newest. They are asked whether they are complete from the newest back to the first that is; older
+    /// ones are taken to be, since nothing depends on it. A band that was never begun, without HEAD, only counts for its name.
+    pub(super) fn known(&self) -> anyhow::Result<(Vec<Known>, Option<Stamp>)> {
         let mut known: Vec<Known> = self.names()?.into_iter().map(|name| Known { name, complete: true }).collect();
-        for band in known.iter_mut().rev() {
-            band.complete = self.is_complete(&band.name)?;
-            if band.complete {
+        let newest = band_after(&known);
+        for at in (0..known.len()).rev() {
+            known[at].complete = self.is_complete(&known[at].name)?;
+            if known[at].complete {
                 break;
             }
+            if self.store.stat(&format!("{}/HEAD", known[at].name))?.is_none() {
+                known.remove(at);
+            }
         }
-        Ok(known)
+        Ok((known, newest))
     }
 
     /// True if the band has a TAIL.

@@ -2,7 +2,7 @@
 //!
 //! Invariants, so that what is stored is whole whenever the run is cut:
 //! 1. HEAD is stored before anything else of its band.
-//! 2. An index is stored after its block.
+//! 2. An index is stored after its block, and after the index before it: else one writer's index could come to stand on another's.
 //! 3. A list, a table of contents, and TAIL are stored after everything that came before them.
 //! 4. After a failure nothing new is started.
 
@@ -15,8 +15,8 @@ use crate::format::object::{Object, ObjectName};
 enum Barrier {
     /// Nothing but HEAD.
     Free,
-    /// All objects of its block.
-    Block(u32),
+    /// All objects of its block, and the index before it.
+    Index(u32),
     /// All that came before.
     All,
 }
@@ -24,7 +24,7 @@ enum Barrier {
 fn barrier(name: &ObjectName) -> Barrier {
     match name.object {
         Object::Block(..) | Object::Part(..) | Object::Note(_) => Barrier::Free,
-        Object::Index(n) => Barrier::Block(n),
+        Object::Index(n) => Barrier::Index(n),
         _ => Barrier::All,
     }
 }
@@ -71,9 +71,11 @@ impl Schedule {
         }
         match barrier(&self.waiting[at].1) {
             Barrier::Free => true,
-            Barrier::Block(n) => {
-                !before().any(|name| matches!(name.object, Object::Block(m, _) | Object::Part(m, _, _) if m == n))
-            }
+            Barrier::Index(n) => !before().any(|name| match name.object {
+                Object::Block(m, _) | Object::Part(m, _, _) => m == n,
+                Object::Index(_) => true,
+                _ => false,
+            }),
             Barrier::All => before().next().is_none(),
         }
     }
@@ -124,13 +126,15 @@ mod tests {
         assert_eq!(started(&mut schedule), [0]);
         schedule.handle_done(0, true);
         assert_eq!(started(&mut schedule), [1, 2, 3, 5]);
-        schedule.handle_done(5, true);
-        assert_eq!(started(&mut schedule), [6]);
-        schedule.handle_done(3, true);
-        assert_eq!(started(&mut schedule), Vec::<u64>::new());
+        for ticket in [5, 3] {
+            schedule.handle_done(ticket, true);
+            assert_eq!(started(&mut schedule), Vec::<u64>::new());
+        }
         schedule.handle_done(2, true);
         assert_eq!(started(&mut schedule), [4]);
-        for ticket in [1, 4, 6] {
+        schedule.handle_done(4, true);
+        assert_eq!(started(&mut schedule), [6]);
+        for ticket in [1, 6] {
             assert_eq!(started(&mut schedule), Vec::<u64>::new());
             schedule.handle_done(ticket, true);
         }

@@ -126,7 +126,8 @@ pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
 /// Decrypts one message.
 pub fn decrypt(input: &[u8]) -> Result<Vec<u8>, GpgError> {
     let outcome = run(&strings(&["--decrypt", "--output", "-"]), input)?;
-    if outcome.status.iter().any(|line| line.starts_with("NO_SECKEY")) && !outcome.success {
+    let keyless = |line: &String| line.starts_with("NO_SECKEY") || line.ends_with("No secret key");
+    if !outcome.success && outcome.status.iter().chain(&outcome.said).any(keyless) {
         return Err(GpgError::NoSecretKey);
     }
     // An empty message is no sign of success by itself: gpg gives that for some cut files, too.

@@ -221,7 +221,7 @@ pub struct Order {
     last: Option<Path>,
     /// The directories above and at the last path that may hold entries.
     open: Vec<Path>,
-    /// Directories may have been listed before this listing began.
+    /// The directories above the first path have been listed before this listing began.
     continued: bool,
 }
 
@@ -245,8 +245,14 @@ impl Order {
             self.open.pop();
         }
         let slash = path.as_bytes().iter().rposition(|&b| b == b'/');
-        let below = slash.map(|slash| &path.as_bytes()[..slash]) == self.open.last().map(Path::as_bytes);
-        if !below && !self.continued {
+        if std::mem::take(&mut self.continued) {
+            let mut above = path.parent();
+            while let Some(dir) = above {
+                above = dir.parent();
+                self.open.insert(0, dir);
+            }
+        }
+        if slash.map(|slash| &path.as_bytes()[..slash]) != self.open.last().map(Path::as_bytes) {
             return Err(Misplaced::Orphan);
         }
         if entry.kind == Kind::Dir && entry.meta().is_some() {

@@ -47,7 +47,7 @@ pub(in super::super) fn choose(
     at: Option<Stamp>,
     report: &Report,
 ) -> anyhow::Result<BandName> {
-    let known = archive.known()?;
+    let (known, _) = archive.known()?;
     if let Some(text) = band {
         return Ok(find(&known, text)?.name.clone());
     }
@@ -84,11 +84,15 @@ impl Archive {
         {
             return Ok(Holds { numbers, lost: Vec::new() });
         }
-        let (indexes, _) = self.indexes(&band.head)?;
+        let (indexes, facts) = self.indexes(&band.head)?;
         let counted = match band.extent {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
         };
+        // A band none of whose indexes can be read is not an empty one.
+        if let (true, Some((_, error))) = (counted.counted.is_empty(), facts.unreadable) {
+            return Err(error);
+        }
         Ok(Holds { numbers: counted.counted, lost: counted.lost })
     }
 

@@ -11,7 +11,7 @@ use super::super::archive::{Archive, Band};
 use super::super::message::{Hinted, Report};
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
-use crate::core::chain::choice::{Known, Target, Wish, band_after, find, target};
+use crate::core::chain::choice::{Known, Target, Wish, find, target};
 use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
 use crate::edge::pipe;
 use crate::format::head::Parent;
@@ -166,10 +166,9 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
 }
 
 fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
-    let mut bands = archive.known()?;
+    let (mut bands, newest) = archive.known()?;
     let parent = args.parent.as_deref().map(|text| find(&bands, text).map(|band| band.name.clone())).transpose()?;
     let wish = Wish { tier: args.tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume };
-    let newest = band_after(&bands);
     loop {
         let course = match target(&bands, &wish)? {
             Target::Continue(band) => Some(resume(archive, band, report)?),
@@ -243,7 +242,9 @@ fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Co
         let hint = "give the --cache that was used when it was begun, or the secret key to gpg; or begin a new band with --no-resume --full";
         Hinted::wrap(error, hint)
     })?;
-    let after: Option<Path> = counted.last().and_then(|last| facts.found.iter().find(|index| index.number == last)?.last.clone());
+    // The last index may list nothing but its end.
+    let found = facts.found.iter().rev().filter(|index| counted.contains(index.number));
+    let after: Option<Path> = found.filter_map(|index| index.last.clone()).next();
     report.note(format_args!(
         "continuing {name} after {}",
         after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
