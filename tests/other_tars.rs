@@ -3,6 +3,7 @@
 use crate::util::backup::{How, backup, by_hand, by_script, destination, plain, source};
 use crate::util::run::{busybox_only, need};
 use crate::util::snapshot::{Compare, EXACT, Entry, Snapshot, Times, assert_same, excuse, take};
+use crate::util::tree::root;
 
 /// bsdtar brings back everything but: times before 1970 with a fraction, which it gets wrong by up to two seconds; attributes
 /// with `%` or `=` in their names, which get other names; ACLs with ids over 2^31, which it cuts; the time of the top directory.
@@ -63,6 +64,9 @@ const BUSYBOX: Compare =
 /// 100 bytes; no sparse files.
 #[test]
 fn with_busybox_tar() {
+    if !root() {
+        return; // It stops at the first read-only directory that it has made.
+    }
     let source = source();
     let archive = backup(&source.tree.dir, How { scan: BUSYBOX_STOPS, seal: Some(""), ..How::default() });
     let was = without_what_busybox_stops_at(&source.was);

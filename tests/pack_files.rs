@@ -200,6 +200,27 @@ fn unreadable() {
     assert_same("without it", &was, &recover(&archive, "gzip -dc").1, EXACT);
 }
 
+/// In a directory that an ordinary user may list but not enter, nothing can be looked at: each entry is told, and the directory
+/// comes back.
+#[test]
+fn listed_but_not_entered() {
+    let dir = scratch("list-only");
+    let src = dir.join("src");
+    fs::create_dir_all(src.join("dir/sub")).unwrap();
+    fs::write(src.join("dir/file"), "out of reach").unwrap();
+    fs::write(src.join("other"), "within").unwrap();
+    set_mode(&src.join("dir"), 0o400);
+    give(&src.join("dir"));
+    let line = "dura-scan \"$SRC\" | dura-pack | dura-push archive";
+    give(&dir);
+    let done = dura(line).dir(&dir).var("SRC", &src).user(true).stages();
+    assert_eq!(done.stages, [1, 0, 1], "{}", done.report());
+    done.tells("dura-scan: ./dir/file: ").tells("dura-scan: ./dir/sub: ");
+    let archive = Archive { band: only_band(&dir.join("archive")), done };
+    assert_ne!(value(&archive.band.join("TAIL"), "skipped"), "0");
+    assert_same("without what is in it", &take(&src).emptied(&[b"dir".to_vec()]), &recover(&archive, "gzip -dc").1, EXACT);
+}
+
 /// A file that has become something else since the scan is told; nothing is followed, nothing blocks, and nothing but the tree
 /// itself gets into the archive.
 #[test]

@@ -21,9 +21,9 @@ mod shapes;
 /// Who the tree belongs to, and so what can be in it.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Whose {
-    /// Everything: devices, foreign owners, privileged attributes. Without root this is the same as `User`.
+    /// Everything: devices, foreign owners, privileged attributes. Without root, all that can then be stored and recovered.
     Root,
-    /// What an ordinary user can have. Made by root, it is given to that user.
+    /// What an ordinary user can have, with what such a user can not read or recover. Made by root, it is given to that user.
     User,
 }
 
@@ -116,6 +116,8 @@ impl Late {
 struct Builder {
     root: PathBuf,
     privileged: bool,
+    /// May hold what only root can read, or recover with GNU tar.
+    trouble: bool,
     late: Vec<Late>,
 }
 
@@ -198,7 +200,7 @@ impl Builder {
 pub(crate) fn torture(dir: &Path, whose: Whose) -> Torture {
     let privileged = whose == Whose::Root && root();
     fs::create_dir(dir).unwrap();
-    let mut b = Builder { root: dir.to_path_buf(), privileged, late: vec![] };
+    let mut b = Builder { root: dir.to_path_buf(), privileged, trouble: privileged || whose == Whose::User, late: vec![] };
     b.late(dir.to_path_buf(), false, 0o755).time(1_400_000_000, 123_456_789);
     let (unreadable, unread) = shapes::build(&mut b);
     contents::build(&mut b);

@@ -127,6 +127,9 @@ fn modes(b: &mut Builder) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         0o000, 0o001, 0o200, 0o400, 0o444, 0o555, 0o600, 0o640, 0o666, 0o755, 0o777, 0o1644, 0o2755, 0o4000, 0o4755, 0o6755,
         0o7777u32,
     ] {
+        if mode & 0o400 == 0 && !b.trouble {
+            continue;
+        }
         let name = format!("modes/f{mode:04o}");
         b.file(&name, format!("{mode:04o}")).mode(mode);
         if !b.privileged && mode & 0o400 == 0 {
@@ -135,8 +138,9 @@ fn modes(b: &mut Builder) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     }
     for mode in [0o000, 0o111, 0o333, 0o400, 0o500, 0o555, 0o700, 0o711, 0o777, 0o1777, 0o2555, 0o2775, 0o3777, 0o4755, 0o7777u32]
     {
-        if mode == 0o400 && !b.privileged {
-            continue; // can be listed, but nothing in it can be looked at: a test of its own
+        // 0400: can be listed, but nothing in it can be looked at; a test of its own.
+        if (mode == 0o400 && !b.privileged) || (mode & 0o400 == 0 && !b.trouble) {
+            continue;
         }
         let name = format!("modes/d{mode:04o}");
         b.dir(&name).mode(mode);
