@@ -33,3 +33,6 @@ mod tidy;
 
 // Help, version, mistakes in the arguments, events.
 mod cli;
+
+// Archives of earlier builds.
+mod fixtures;

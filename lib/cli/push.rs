@@ -203,6 +203,7 @@ struct Push<'a> {
 impl Push<'_> {
     fn run(mut self, events: &Receiver<Event>) -> anyhow::Result<Tail> {
         let mut ended = false;
+        let mut broken = None;
         while !(ended && self.schedule.pending() == 0) {
             self.start()?;
             match events.recv().context("the writers broke off")? {
@@ -216,9 +217,16 @@ impl Push<'_> {
                         self.schedule(item);
                     }
                 }
-                Event::Broken(error) => return Err(error.into()),
+                Event::Broken(error) => {
+                    // What has come is whole, and a continuation can build on it.
+                    ended = true;
+                    broken = Some(error);
+                }
                 Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
             }
+        }
+        if let Some(error) = broken {
+            return Err(error.into());
         }
         let (objects, bytes) = self.stored;
         let same = if self.skipped == 0 { String::new() } else { format!(", {} were there already", self.skipped) };

@@ -390,7 +390,7 @@ under($1) != "" || ($2 != "link" && $1 in link) { tell($1 ": a symlink is in the
 # no ids of 10 digits, no time before 1970, and no owners of symlinks. (But not
 # what has attributes: a new owner would cost a file its capabilities.)
 ($9 in doubt && $8 !~ /x/) || (kind != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/)) { $3 = "i" }
-kind == "other" && ($2 == "link" || length($5) > 10) { $3 = "i" }
+kind == "other" && $2 == "link" { $3 = "i" }
 ($2 == "dir" || $3 == "i") && $4 != "-" && $6 != "-" {
     if (root) print item($5, $1) > (out "/owners")
     split($6, t, "."); s = t[1]

@@ -1,0 +1,88 @@
+//! Archives that earlier builds wrote must be read and recovered by this one, for ever. They are never made anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of a format's archives: `KIND/BAND/…`, what each version lists in `KIND.BAND.listing`, and the key of the sealed one.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
+}
+
+/// A keyring with the fixtures' key, which is no secret.
+fn keyring() -> tempfile::TempDir {
+    let home = tempfile::Builder::new()
+        .prefix("dura-k")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .tempdir_in("/tmp")
+        .unwrap();
+    let import = Command::new("gpg")
+        .args(["-q", "--batch", "--import"])
+        .arg(fixtures().join("secret-key.asc"))
+        .env("GNUPGHOME", home.path())
+        .status();
+    assert!(import.expect("gpg (Debian package gnupg)").success());
+    home
+}
+
+/// Archive, band and listing of every version there is.
+fn versions() -> Vec<(PathBuf, String, String)> {
+    let mut versions = Vec::new();
+    for entry in fs::read_dir(fixtures()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if let Some((kind, band)) = name.strip_suffix(".listing").and_then(|name| name.split_once('.')) {
+            versions.push((fixtures().join(kind), band.to_owned(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert_eq!(versions.len(), 4, "two bands of two archives");
+    versions
+}
+
+fn stop_agent(home: &Path) {
+    let _ = Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", home).status();
+}
+
+/// `dura-index list` gives each version as it was when it was written.
+#[test]
+fn old_archives_are_read() {
+    let home = keyring();
+    for (archive, band, listing) in versions() {
+        let mut index = Command::new(env!("CARGO_BIN_EXE_dura-index"));
+        let out = index.args(["list", "-q", "--band", &band]).arg(&archive).env("GNUPGHOME", home.path()).output().unwrap();
+        assert!(out.status.success(), "{band}: {}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).unwrap();
+        let text: String = text.lines().filter(|line| !line.starts_with("#source")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(text, listing, "{} {band}", archive.display());
+    }
+    stop_agent(home.path());
+}
+
+/// The script that lies in each band recovers it; as root, mtree then finds no difference to the listing.
+#[test]
+fn old_archives_are_recovered_by_hand() {
+    let home = keyring();
+    for (archive, band, listing) in versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dest, list) = (dir.path().join("out"), dir.path().join("listing"));
+        fs::write(&list, &listing).unwrap();
+        let recovery = Command::new("dash")
+            .arg("recover.sh")
+            .arg(&dest)
+            .current_dir(archive.join(&band))
+            .env("GNUPGHOME", home.path())
+            .output();
+        let recovery = recovery.expect("dash");
+        let said = String::from_utf8_lossy(&recovery.stderr).into_owned();
+        if !rustix::process::geteuid().is_root() {
+            assert_ne!(recovery.status.code(), Some(2), "{said}");
+            continue;
+        }
+        assert_eq!(recovery.status.code(), Some(0), "{} {band}: {said}", archive.display());
+        let recipe = r#"G='^[^ ]*\\\(052\|077\|133\)'; (grep -v "$G" "$1"; grep "$G" "$1") | mtree -p "$2""#;
+        let check = Command::new("bash").args(["-c", recipe, "bash"]).args([&list, &dest]).output().unwrap();
+        let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success() && said.is_empty(), "{} {band}: {said}", archive.display());
+    }
+    stop_agent(home.path());
+}
