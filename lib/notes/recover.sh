@@ -12,7 +12,8 @@
 #     TAR     the tar to use, such as bsdtar or 'busybox tar' (default: tar)
 #     GPG     the gpg to use, with options (default: gpg)
 #     TMPDIR  where a plain copy of the indexes is kept meanwhile
-# Exit status: 0 all is exact, 1 something was told, 2 nothing was done.
+# Exit status: 0 all is exact, 1 something was told, 2 nothing was done, or it
+# had to stop.
 
 set -u
 LC_ALL=C; export LC_ALL
