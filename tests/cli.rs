@@ -57,7 +57,8 @@ fn path_of_a_file() -> &'static str {
 fn quiet_and_verbose() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "x").unwrap();
-    let listing = Command::new(PROGRAMS[0].1).arg("-q").arg(dir.path()).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
+    let listing =
+        Command::new(PROGRAMS[0].1).arg("-q").arg(dir.path()).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
     let pack = |flag: &str| Command::new(PROGRAMS[2].1).arg(flag).write_stdin(listing.clone()).assert().code(0);
     pack("-q").stderr(is_empty());
     pack("-v").stderr(contains("00000/000000000.tar.gz"));
@@ -72,7 +73,8 @@ fn events_are_json_lines() {
     Command::new(PROGRAMS[2].1).env("DURA_EVENTS", &events).write_stdin("no listing").assert().code(2);
     let text = std::fs::read_to_string(&events).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let seen: Vec<(&str, &str)> = lines.iter().map(|line| (line["tool"].as_str().unwrap(), line["event"].as_str().unwrap())).collect();
+    let seen: Vec<(&str, &str)> =
+        lines.iter().map(|line| (line["tool"].as_str().unwrap(), line["event"].as_str().unwrap())).collect();
     let (scan, pack) = ("dura-scan", "dura-pack");
     assert_eq!(seen, [(scan, "start"), (scan, "listed"), (scan, "end"), (pack, "start"), (pack, "error"), (pack, "end")]);
     assert!(lines.iter().all(|line| line["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
