@@ -22,6 +22,7 @@ use crate::store::cache::Cache;
 use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
+mod part;
 mod stream;
 pub(super) mod version;
 
@@ -190,6 +191,11 @@ impl Archive {
             }
         }
         Ok(None)
+    }
+
+    /// The name that an object probably has, for messages about one that is not there.
+    pub(super) fn likely_name(&self, band: &BandName, object: Object) -> String {
+        format!("{band}/{}", ObjectName { object, encrypted: self.sealed.load(Ordering::Relaxed) })
     }
 
     /// The text of an index or table of contents; none if it is not there.

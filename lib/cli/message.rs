@@ -114,7 +114,7 @@ impl Report {
 }
 
 /// The error and its causes in a line.
-fn chain(error: &anyhow::Error) -> String {
+pub(super) fn chain(error: &anyhow::Error) -> String {
     let parts: Vec<String> =
         error.chain().map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why)).collect();
     let mut said: Vec<String> = Vec::new();

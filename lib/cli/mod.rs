@@ -8,5 +8,6 @@ pub mod message;
 pub mod pack;
 pub mod progress;
 pub mod push;
+pub mod restore;
 pub mod scan;
 pub mod seal;

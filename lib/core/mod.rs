@@ -7,4 +7,5 @@ pub mod groups;
 pub mod links;
 pub mod merge;
 pub mod planner;
+pub mod restore;
 pub mod schedule;

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod entry;
 pub mod group;
 pub mod head;
+pub mod inflate;
 pub mod listing;
 pub mod object;
 pub mod path;

@@ -7,6 +7,10 @@ use super::entry::{Kind, Meta};
 use super::path::Path;
 use super::time::Time;
 
+mod renew;
+
+pub use renew::renew;
+
 /// Tar's unit.
 pub const BLOCK: usize = 512;
 
@@ -98,20 +102,7 @@ impl Member<'_> {
         if records.len() > MAX_RECORDS {
             return Err(TooLong(records.len()));
         }
-        if !records.is_empty() {
-            let mut header = tar::Header::new_ustar();
-            put_bytes(&mut header.as_mut_bytes()[..100], b"PaxHeaders/entry");
-            header.set_mode(0o644);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(0);
-            header.set_size(records.len() as u64);
-            header.set_entry_type(tar::EntryType::XHeader);
-            header.set_cksum();
-            out.extend(header.as_bytes());
-            out.extend(&records);
-            out.resize(out.len() + padding(records.len() as u64), 0);
-        }
+        push_records(out, &records);
         let shown = match self.content {
             Content::Sparse(..) => sparse_name(&name),
             _ if self.kind == Kind::Dir && !self.path.is_root() => [&name[..], b"/"].concat(),
@@ -133,9 +124,8 @@ impl Member<'_> {
     fn ustar(&self, name: &[u8], size: u64) -> tar::Header {
         let mut header = tar::Header::new_ustar();
         let (prefix, base) = split_name(name).unwrap_or_else(|| (b"", truncated(name, self.kind)));
+        put_name(&mut header, prefix, base);
         let fields = header.as_mut_bytes();
-        put_bytes(&mut fields[..100], base);
-        put_bytes(&mut fields[345..500], prefix);
         if let Some(target) = self.link_target() {
             put_bytes(&mut fields[157..257], &target);
         }
@@ -232,6 +222,33 @@ pub fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'=');
     out.extend(value);
     out.push(b'\n');
+}
+
+/// Appends the pax header that holds these records, if there are any.
+fn push_records(out: &mut Vec<u8>, records: &[u8]) {
+    if records.is_empty() {
+        return;
+    }
+    let mut header = tar::Header::new_ustar();
+    put_bytes(&mut header.as_mut_bytes()[..100], b"PaxHeaders/entry");
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(records.len() as u64);
+    header.set_entry_type(tar::EntryType::XHeader);
+    header.set_cksum();
+    out.extend(header.as_bytes());
+    out.extend(records);
+    out.resize(out.len() + padding(records.len() as u64), 0);
+}
+
+fn put_name(header: &mut tar::Header, prefix: &[u8], base: &[u8]) {
+    let fields = header.as_mut_bytes();
+    fields[..100].fill(0);
+    fields[345..500].fill(0);
+    put_bytes(&mut fields[..100], base);
+    put_bytes(&mut fields[345..500], prefix);
 }
 
 fn put_bytes(field: &mut [u8], bytes: &[u8]) {

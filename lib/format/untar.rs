@@ -69,6 +69,16 @@ impl<R: Read> Untar<R> {
         Untar { input, at: 0, left: 0 }
     }
 
+    /// What it reads from.
+    pub fn input_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// Begins anew where the input stands now: behind damage, at the begin of an entry.
+    pub fn restart(&mut self) {
+        self.left = 0;
+    }
+
     /// How many bytes were read.
     pub fn position(&self) -> u64 {
         self.at

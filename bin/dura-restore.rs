@@ -1,0 +1,5 @@
+//! The program dura-restore.
+
+fn main() -> std::process::ExitCode {
+    dura::cli::restore::main()
+}

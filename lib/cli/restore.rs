@@ -1,0 +1,264 @@
+//! `dura-restore`: a version, or parts of it, as one tar.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use anyhow::{anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use super::archive::version::{Version, choose, must_exist};
+use super::archive::{Archive, Band};
+use super::common::{self, Common, human};
+use super::index::time;
+use super::message::{Hinted, Report};
+use crate::core::merge::Placed;
+use crate::core::restore::{Plan, Step};
+use crate::edge::pipe;
+use crate::format::entry::Kind;
+use crate::format::path::Path;
+use crate::format::time::Stamp;
+
+mod blocks;
+mod lane;
+mod select;
+mod write;
+
+use blocks::{Blocks, Feed, Source};
+use select::Selection;
+use write::Writer;
+
+/// Write a version, or parts of it, as a tar
+///
+/// Writes a tar on standard output, for tar to extract: with everything that the version has, or with each PATH and all below it. A
+/// PATH with * ? or [ that is no name in the version is a pattern (gitignore syntax, relative to the source).
+#[derive(Debug, Parser)]
+#[command(name = "dura-restore", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
+    Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out")]
+struct RestoreArgs {
+    /// The archive: a directory
+    #[arg(value_name = "ARCHIVE")]
+    archive: String,
+    /// What is wanted, with all below it [default: everything]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Keep plain copies of indexes in DIR, and use them
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Read the version of band NAME, which may be shortened; latest is the newest
+    #[arg(long, value_name = "NAME")]
+    band: Option<String>,
+    /// Read the newest version that was started at TIME or before: 2026-11-01, or 2026-11-01T02:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
+    at: Option<Stamp>,
+    /// How many blocks are fetched and decrypted at once [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    RestoreArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-restore", |args: &RestoreArgs| &args.common, run)
+}
+
+/// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
+const STEPS: usize = 16 << 10;
+
+/// From the thread that plans to the one that writes.
+enum Order {
+    Lane(usize, Feed),
+    Step(Step),
+    End,
+    Failed(anyhow::Error),
+}
+
+fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    if pipe::stdout_is_terminal() {
+        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into tar xpf - -C DIR, or into a file"));
+    }
+    must_exist(&args.archive)?;
+    let archive = Arc::new(Archive::open(&args.archive, args.cache.as_deref())?);
+    let band = choose(&archive, &args.archive, args.band.as_deref(), args.at, report)?;
+    let chain = archive.chain(&band)?;
+    report.verbose(format_args!("band {band}"));
+    let reader = Reader { archive, chain, report: Arc::clone(report) };
+    let selection = Selection::new(&args.paths, &args.exclude, &mut |path| reader.has(path))?;
+    let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
+    let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
+    let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
+    let mut writer = Writer::new(pipe::stdout()?, &source, report);
+    let (send, orders) = sync_channel(STEPS);
+    let plan = Plan::new(reader.chain.len());
+    // Not joined: after a failure it may wait for a store that is in no hurry.
+    std::thread::spawn(move || {
+        let planner = Planner { reader, selection, plan, blocks, orders: &send };
+        let last = planner.run().map_or_else(Order::Failed, |()| Order::End);
+        // Whoever writes may be gone, and then knows why.
+        drop(send.send(last));
+    });
+    for order in orders {
+        match order {
+            Order::Lane(lane, feed) => writer.handle_lane(lane, feed),
+            Order::Step(step) => writer.handle_step(step)?,
+            Order::Failed(error) => return Err(error),
+            Order::End => {
+                let sum = writer.finish()?;
+                report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
+                let fields = [("entries", sum.entries.into()), ("bytes", sum.bytes.into()), ("lost", sum.lost.into())];
+                report.events().emit("restored", &fields);
+                return Ok(());
+            }
+        }
+    }
+    bail!("the plan broke off")
+}
+
+/// The version that is read.
+struct Reader {
+    archive: Arc<Archive>,
+    chain: Vec<Band>,
+    report: Arc<Report>,
+}
+
+impl Reader {
+    /// The version, or of it only the indexes that may concern these paths.
+    fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
+        let mut holds = Vec::new();
+        for band in &self.chain {
+            let part = match paths {
+                Some(paths) => self.archive.holds_part(band, paths)?,
+                None => None,
+            };
+            let held = match part {
+                Some(held) => held,
+                None => self.archive.holds(band)?,
+            };
+            for number in held.lost.iter().cloned().flatten() {
+                self.report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
+            }
+            holds.push(held);
+        }
+        Version::with(&self.archive, &self.chain, holds, &self.report)
+    }
+
+    /// Whether the version has this path.
+    fn has(&self, path: &Path) -> anyhow::Result<bool> {
+        let mut version = self.open(Some(std::slice::from_ref(path)))?;
+        while let Some(next) = version.next_placed() {
+            let (Ok(placed) | Err(placed)) = next;
+            if placed.entry.path >= *path {
+                return Ok(placed.entry.path == *path);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Reads the version, makes the plan, and opens the blocks.
+struct Planner<'a> {
+    reader: Reader,
+    selection: Selection,
+    plan: Plan,
+    blocks: Blocks,
+    orders: &'a SyncSender<Order>,
+}
+
+impl Planner<'_> {
+    fn run(mut self) -> anyhow::Result<()> {
+        let report = Arc::clone(&self.reader.report);
+        let paths = self.selection.paths();
+        let mut version = self.reader.open(paths.as_deref())?;
+        // What is no directory, as long as the walk may be below it.
+        let mut bar: Option<Path> = None;
+        while let Some(next) = version.next_placed() {
+            let (Ok(placed) | Err(placed)) = &next;
+            let wanted = self.selection.wants(&placed.entry);
+            let barred = bar.as_ref().is_some_and(|bar| bar.holds(&placed.entry.path));
+            if placed.entry.kind != Kind::Dir && !barred {
+                bar = Some(placed.entry.path.clone());
+            }
+            match next {
+                Ok(placed) => self.handle(placed, wanted)?,
+                // Of a part of the indexes, other entries lack their directories.
+                Err(_) if !wanted => {}
+                Err(orphan) if barred => {
+                    report.warn(format_args!("{}: lies below what is no directory: left out", orphan.entry.path));
+                }
+                Err(orphan) => {
+                    report.warn(format_args!("{}: its directory is not listed: restored without it", orphan.entry.path));
+                    self.handle(orphan, wanted)?;
+                }
+            }
+        }
+        self.selection.finish(&report)
+    }
+
+    fn handle(&mut self, placed: Placed, wanted: bool) -> anyhow::Result<()> {
+        self.plan.handle_entry(placed, wanted);
+        while let Some(step) = self.plan.poll() {
+            match step {
+                Step::Open(open) => {
+                    if let Some(feed) = self.blocks.open(open) {
+                        self.send(Order::Lane(open.lane, feed))?;
+                    }
+                }
+                Step::Stray(stray) => self.look_up(*stray)?,
+                step => self.send(Order::Step(step))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(|_| anyhow!("the tar broke off"))
+    }
+
+    /// A hard link to a name that did not come: where only a part of the indexes is read, the name is in another one.
+    fn look_up(&mut self, stray: Placed) -> anyhow::Result<()> {
+        let Some(first) = stray.entry.hard.clone() else { return Ok(()) };
+        let paths = [first.clone(), stray.entry.path.clone()];
+        let mut version = self.reader.open(Some(&paths))?;
+        let mut again = None;
+        while let Some(next) = version.next_placed() {
+            let (Ok(placed) | Err(placed)) = next;
+            if placed.entry.path == stray.entry.path {
+                again = Some(placed);
+                break;
+            }
+            // Other first names in the same index are probably wanted next.
+            if placed.entry.path == first || crate::core::merge::is_first_name(&placed.entry) {
+                self.plan.handle_first(placed);
+            }
+        }
+        self.plan.handle_entry(again.unwrap_or_else(|| stray.clone()), true);
+        while let Some(step) = self.plan.poll() {
+            match step {
+                Step::Stray(stray) => {
+                    let path = &stray.entry.path;
+                    let report = &self.reader.report;
+                    report.warn(format_args!("{path}: lost: it is a hard link to {first}, which this version does not have"));
+                }
+                Step::Open(open) => {
+                    if let Some(feed) = self.blocks.open(open) {
+                        self.send(Order::Lane(open.lane, feed))?;
+                    }
+                }
+                step => self.send(Order::Step(step))?,
+            }
+        }
+        Ok(())
+    }
+}

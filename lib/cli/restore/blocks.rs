@@ -1,0 +1,263 @@
+//! Blocks fetched, decrypted and decompressed ahead of where they are wanted.
+//!
+//! Each lane of the plan has a thread that decompresses its blocks one after another into a short queue. Blocks are fetched ahead in
+//! the order of the plan's opens, within a budget. A block leaves the budget when its lane begins with it: all that was opened
+//! before the block that is wanted now was begun, so the budget never waits for itself.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use anyhow::Context;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::super::archive::Archive;
+use super::super::message::{Hinted, chain};
+use crate::core::restore::Open;
+use crate::edge::budget::Budget;
+use crate::format::entry::Within;
+use crate::format::head::Head;
+use crate::format::inflate::{Piece, inflate};
+use crate::format::object::Object;
+
+/// Bytes of blocks that may be fetched, or on their way, before a lane begins with them.
+const AHEAD: u64 = 48 << 20;
+
+/// What the first block is taken to have, while none was seen.
+const GUESS: u64 = 8 << 20;
+
+/// Pieces of about a mebibyte that wait for whoever writes, in each lane.
+const PIECES: usize = 3;
+
+/// A block's first or only object.
+struct First {
+    bytes: Vec<u8>,
+    in_parts: bool,
+}
+
+/// A block that a lane will come to.
+struct Slot {
+    open: Open,
+    first: Receiver<(u64, anyhow::Result<First>)>,
+}
+
+/// What a lane gives.
+enum Given {
+    Piece(Piece),
+    /// No block can be read: why.
+    Hopeless(anyhow::Error),
+    End,
+}
+
+/// Where blocks come from.
+pub(super) struct Source {
+    /// The archive.
+    pub archive: Arc<Archive>,
+    /// The bands of the chain, by tier.
+    pub bands: Vec<Head>,
+}
+
+impl Source {
+    /// The block's name, for messages.
+    pub(super) fn name(&self, block: Within) -> String {
+        let Some(band) = self.bands.get(usize::from(block.tier)) else { return format!("{:09}", block.block) };
+        self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
+    }
+
+    fn object(&self, block: Within, part: Option<u32>) -> anyhow::Result<Option<Vec<u8>>> {
+        let band = self.bands.get(usize::from(block.tier)).context("no such band")?;
+        let object = match part {
+            Some(part) => Object::Part(block.block, band.compression, part),
+            None => Object::Block(block.block, band.compression),
+        };
+        self.archive.fetch(&band.band, object)
+    }
+
+    fn first(&self, block: Within) -> anyhow::Result<First> {
+        if let Some(bytes) = self.object(block, None)? {
+            return Ok(First { bytes, in_parts: false });
+        }
+        let bytes = self.object(block, Some(0))?.context("missing")?;
+        Ok(First { bytes, in_parts: true })
+    }
+
+    /// An error without the block's name, which stands before it already.
+    fn why(&self, block: Within, error: &anyhow::Error) -> String {
+        let text = chain(error);
+        text.strip_prefix(&format!("{}: ", self.name(block))).unwrap_or(&text).to_owned()
+    }
+}
+
+/// The side of the plan: opens blocks.
+pub(super) struct Blocks {
+    source: Arc<Source>,
+    pool: ThreadPool,
+    budget: Arc<Budget>,
+    /// What a block had lately.
+    size: Arc<AtomicU64>,
+    lanes: Vec<Option<Sender<Slot>>>,
+}
+
+impl Blocks {
+    /// Starts threads that fetch, so many.
+    pub(super) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
+        let pool = ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
+        let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
+        Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
+    }
+
+    /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end at which it will come out.
+    pub(super) fn open(&mut self, open: Open) -> Option<Feed> {
+        let mut feed = None;
+        if self.lanes.len() <= open.lane {
+            self.lanes.resize_with(open.lane + 1, || None);
+        }
+        let lane = self.lanes[open.lane].get_or_insert_with(|| {
+            let (send, slots) = channel();
+            let (give, given) = sync_channel(PIECES);
+            let wanted = Arc::new(AtomicU64::new(0));
+            let (source, budget, until) = (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
+            std::thread::spawn(move || decompress(&source, &budget, &slots, &give, &until));
+            feed = Some(Feed { given, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
+            send
+        });
+        let (give, first) = sync_channel(1);
+        // A lane that is gone has broken off, which its other end tells.
+        let _ = lane.send(Slot { open, first });
+        // The message and its plain text are in memory together for a while.
+        let guess = 2 * self.size.load(Ordering::Relaxed);
+        self.budget.take(guess);
+        let (source, budget, size) = (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&self.size));
+        self.pool.spawn_fifo(move || {
+            let first = source.first(open.block);
+            let bytes = first.as_ref().map_or(0, |first| first.bytes.len() as u64);
+            if bytes > 0 {
+                size.store(bytes, Ordering::Relaxed);
+            }
+            budget.adjust(guess, bytes);
+            let _ = give.send((bytes, first));
+        });
+        feed
+    }
+}
+
+/// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
+fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &SyncSender<(u64, Given)>, wanted: &AtomicU64) {
+    for Slot { open, first } in slots {
+        let Ok((counted, first)) = first.recv() else { return };
+        budget.adjust(counted, 0);
+        let ticket = open.ticket;
+        match first {
+            Err(error) if error.is::<Hinted>() => drop(give.send((ticket, Given::Hopeless(error)))),
+            Err(error) => drop(give.send((ticket, Given::Piece(Piece::Gap(source.why(open.block, &error)))))),
+            Ok(First { bytes, in_parts }) => {
+                let (mut first, mut next) = (Some(bytes), 1);
+                let mut parts = || match first.take() {
+                    Some(bytes) => Ok(Some(bytes)),
+                    None if in_parts => {
+                        let part = source.object(open.block, Some(next));
+                        next += 1;
+                        part.map_err(|error| io::Error::other(source.why(open.block, &error)))
+                    }
+                    None => Ok(None),
+                };
+                let band = &source.bands[usize::from(open.block.tier)];
+                inflate(band.compression, &mut parts, &mut |piece| {
+                    give.send((ticket, Given::Piece(piece))).is_ok() && wanted.load(Ordering::Relaxed) <= ticket
+                });
+            }
+        }
+        if give.send((ticket, Given::End)).is_err() {
+            return;
+        }
+    }
+}
+
+/// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
+pub(super) struct Feed {
+    given: Receiver<(u64, Given)>,
+    /// The block that is wanted now, told to the lane's thread.
+    wanted: Arc<AtomicU64>,
+    ticket: u64,
+    bytes: Vec<u8>,
+    at: usize,
+    /// Why the bytes do not go on, until [`Feed::resume`].
+    gap: Option<String>,
+    ended: bool,
+    /// Why no block can be read at all.
+    pub hopeless: Option<anyhow::Error>,
+}
+
+impl Feed {
+    /// Goes on to the block with this ticket.
+    pub(super) fn turn_to(&mut self, ticket: u64) {
+        self.wanted.store(ticket, Ordering::Relaxed);
+        self.ticket = ticket;
+        self.bytes = Vec::new();
+        self.at = 0;
+        self.gap = None;
+        self.ended = false;
+    }
+
+    /// Goes on behind damage, where the next member begins; false if there is none.
+    pub(super) fn resume(&mut self) -> bool {
+        self.gap = None;
+        loop {
+            match self.next_piece() {
+                Some(Piece::Data(bytes, true)) => {
+                    self.bytes = bytes;
+                    self.at = 0;
+                    return true;
+                }
+                Some(_) => {}
+                None => {
+                    self.bytes = Vec::new();
+                    self.at = 0;
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn next_piece(&mut self) -> Option<Piece> {
+        while !self.ended {
+            match self.given.recv() {
+                Ok((ticket, _)) if ticket != self.ticket => {}
+                Ok((_, Given::Piece(piece))) => return Some(piece),
+                Ok((_, Given::Hopeless(error))) => {
+                    self.hopeless = Some(error);
+                    self.ended = true;
+                }
+                Ok((_, Given::End)) => self.ended = true,
+                Err(_) => {
+                    self.ended = true;
+                    return Some(Piece::Gap("whoever read it broke off".to_owned()));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.bytes.len() {
+            if let Some(why) = &self.gap {
+                return Err(io::Error::other(why.clone()));
+            }
+            match self.next_piece() {
+                Some(Piece::Data(bytes, _)) => {
+                    self.bytes = bytes;
+                    self.at = 0;
+                }
+                Some(Piece::Gap(why)) => self.gap = Some(why),
+                None => return Ok(0),
+            }
+        }
+        let len = out.len().min(self.bytes.len() - self.at);
+        out[..len].copy_from_slice(&self.bytes[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}

@@ -1,0 +1,305 @@
+//! Restore's plan: which blocks are read in which order, and what comes from which of them.
+//!
+//! The entries of a version go in, in canonical order, each with whether it is wanted; steps come out. Each tier is read by a lane
+//! that goes forward through the blocks of its band and through the entries of each, so every block is read once. What lies behind
+//! a lane (the first name of a hard link, when that name itself is not wanted) is read by a second lane of the tier.
+//!
+//! Invariants:
+//! 1. In each lane, tickets rise, and under one ticket, paths do.
+//! 2. A [`Step::Open`] comes before the first [`Step::Take`] with its ticket, and all opens come in the order of their first takes.
+//! 3. A hard link is made only to a name whose own step came before.
+//!
+//! Memory: the directories above the current path, and the first names of all inodes with several links.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::merge::{Placed, is_first_name};
+use crate::format::entry::{Entry, Kind, Within};
+use crate::format::path::Path;
+
+/// Lanes of each tier.
+const LANES: usize = 2;
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Start to read this block: it will be wanted in this lane under this ticket.
+    Open(Open),
+    /// Write what the block has under a path.
+    Take(Box<Take>),
+    /// Write an entry that its line describes fully: a directory above what is wanted, or a hard link to what was written before.
+    Make(Box<Entry>),
+    /// A hard link whose first name the version does not have.
+    Stray(Box<Placed>),
+}
+
+/// A block that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// The lane in which it is read.
+    pub lane: usize,
+    /// Its number in the lane, from 1.
+    pub ticket: u64,
+    /// The block.
+    pub block: Within,
+}
+
+/// An entry that is taken from a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Take {
+    /// What is written.
+    pub entry: Entry,
+    /// The path under which the block has it.
+    pub under: Path,
+    /// True if its header is to be made from the entry, because the stored one has another path or other attributes.
+    pub anew: bool,
+    /// Where it is.
+    pub from: Open,
+}
+
+/// A first name that was not wanted, or the name that it was written under.
+#[derive(Debug)]
+enum First {
+    /// The name itself was written.
+    Written,
+    /// It was written under this name.
+    As(Path),
+    /// It was passed over.
+    Passed(Box<Placed>),
+}
+
+/// Where a lane stands.
+#[derive(Debug, Default)]
+struct Lane {
+    /// The open block, and the last path that was taken from it.
+    at: Option<(u32, Path)>,
+    ticket: u64,
+}
+
+/// The machine: [`Plan::handle_entry`] for each entry, and [`Plan::poll`] after each until it gives none.
+#[derive(Debug)]
+pub struct Plan {
+    lanes: Vec<Lane>,
+    /// Directories above the current path that were not wanted for themselves and are not written yet.
+    above: Vec<Placed>,
+    firsts: BTreeMap<Path, First>,
+    steps: VecDeque<Step>,
+}
+
+impl Plan {
+    /// A plan for a chain of so many bands.
+    pub fn new(tiers: usize) -> Plan {
+        let lanes = (0..tiers * LANES).map(|_| Lane::default()).collect();
+        Plan { lanes, above: Vec::new(), firsts: BTreeMap::new(), steps: VecDeque::new() }
+    }
+
+    /// The next entry of the version.
+    pub fn handle_entry(&mut self, placed: Placed, wanted: bool) {
+        while self.above.pop_if(|dir| !dir.entry.path.holds(&placed.entry.path)).is_some() {}
+        if !wanted {
+            if placed.entry.kind == Kind::Dir {
+                self.above.push(placed);
+            } else if is_first_name(&placed.entry) {
+                self.handle_first(placed);
+            }
+            return;
+        }
+        for dir in std::mem::take(&mut self.above) {
+            // Its line lacks only attributes; it is not worth a block to learn the owner's name.
+            if dir.entry.x { self.take(dir) } else { self.steps.push_back(Step::Make(Box::new(dir.entry))) }
+        }
+        match &placed.entry.hard {
+            Some(first) => {
+                let first = first.clone();
+                self.link(placed, first);
+            }
+            None => {
+                if is_first_name(&placed.entry) {
+                    self.firsts.insert(placed.entry.path.clone(), First::Written);
+                }
+                self.take(placed);
+            }
+        }
+    }
+
+    /// A first name that is not wanted, or that was looked up for a stray.
+    pub fn handle_first(&mut self, placed: Placed) {
+        if placed.entry.kind != Kind::Dir && placed.entry.hard.is_none() {
+            self.firsts.entry(placed.entry.path.clone()).or_insert_with(|| First::Passed(Box::new(placed)));
+        }
+    }
+
+    /// The next step; none until another entry has come.
+    pub fn poll(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    fn link(&mut self, mut placed: Placed, first: Path) {
+        match self.firsts.get_mut(&first) {
+            Some(First::Written) => self.steps.push_back(Step::Make(Box::new(placed.entry))),
+            Some(First::As(name)) => {
+                placed.entry.hard = Some(name.clone());
+                self.steps.push_back(Step::Make(Box::new(placed.entry)));
+            }
+            Some(passed @ First::Passed(_)) => {
+                let name = placed.entry.path;
+                let First::Passed(first) = std::mem::replace(passed, First::As(name.clone())) else { return };
+                let Placed { entry, at, under } = *first;
+                let under = under.unwrap_or_else(|| entry.path.clone());
+                self.take(Placed { entry: Entry { path: name, ..entry }, at, under: Some(under) });
+            }
+            None => self.steps.push_back(Step::Stray(Box::new(placed))),
+        }
+    }
+
+    fn take(&mut self, placed: Placed) {
+        let block = placed.data();
+        let anew = placed.under.is_some() || placed.entry.within.is_some();
+        let under = placed.under.unwrap_or_else(|| placed.entry.path.clone());
+        let Some(from) = self.find(block, &under) else { return };
+        self.steps.push_back(Step::Take(Box::new(Take { entry: placed.entry, under, anew, from })));
+    }
+
+    /// The lane that can still get there; opens the block where it is not open.
+    fn find(&mut self, block: Within, under: &Path) -> Option<Open> {
+        let first = usize::from(block.tier) * LANES;
+        let lanes = self.lanes.get_mut(first..first + LANES)?;
+        let ahead = |lane: &Lane| lane.at.as_ref().is_none_or(|(open, last)| (*open, last) < (block.block, under));
+        let at = lanes.iter().position(ahead).unwrap_or(LANES - 1);
+        let lane = &mut lanes[at];
+        let open = lane.at.as_ref().is_some_and(|(open, _)| *open == block.block) && ahead(lane);
+        if !open {
+            lane.ticket += 1;
+        }
+        lane.at = Some((block.block, under.clone()));
+        let from = Open { lane: first + at, ticket: lane.ticket, block };
+        if !open {
+            self.steps.push_back(Step::Open(from));
+        }
+        Some(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::merge::tests::sample::entry;
+    use super::*;
+
+    /// `BLOCK: line`, as the tests of the overlay have it; `-` before it if it is not wanted.
+    fn steps(lines: &[&str]) -> Vec<String> {
+        let mut plan = Plan::new(2);
+        let mut said = Vec::new();
+        for line in lines {
+            let (wanted, line) = line.strip_prefix('-').map_or((true, *line), |rest| (false, rest));
+            let (block, line) = line.split_once(": ").unwrap();
+            let entry = entry(line);
+            plan.handle_entry(Placed { entry, at: Within { tier: 1, block: block.parse().unwrap() }, under: None }, wanted);
+            while let Some(step) = plan.poll() {
+                let open = |open: &Open| format!("{}#{} {}/{}", open.lane, open.ticket, open.block.tier, open.block.block);
+                said.push(match step {
+                    Step::Open(it) => format!("open {}", open(&it)),
+                    Step::Take(it) => {
+                        format!(
+                            "take {} of {} at {}#{}{}",
+                            it.entry.path,
+                            it.under,
+                            it.from.lane,
+                            it.from.ticket,
+                            if it.anew { " anew" } else { "" }
+                        )
+                    }
+                    Step::Make(it) => format!("make {} {}", it.path, it.hard.map_or_else(String::new, |hard| hard.to_string())),
+                    Step::Stray(it) => format!("stray {}", it.entry.path),
+                });
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn each_block_is_opened_once_in_its_lane() {
+        assert_eq!(
+            steps(&["0: . dir", "0: ./a file", "3: ./b file", "4: ./c file s1 in0/2", "4: ./d file"]),
+            [
+                "open 2#1 1/0",
+                "take . of . at 2#1",
+                "take ./a of ./a at 2#1",
+                "open 2#2 1/3",
+                "take ./b of ./b at 2#2",
+                "open 0#1 0/2",
+                "take ./c of ./c at 0#1 anew",
+                "open 2#3 1/4",
+                "take ./d of ./d at 2#3",
+            ]
+        );
+    }
+
+    #[test]
+    fn directories_above_come_when_something_below_does() {
+        assert_eq!(
+            steps(&[
+                "-0: . dir",
+                "-0: ./a dir",
+                "-0: ./a/x file",
+                "-1: ./b dir",
+                "-1: ./b/c dir",
+                "1: ./b/c/y file",
+                "1: ./b/c/z file"
+            ]),
+            [
+                "make . ",
+                "make ./b ",
+                "make ./b/c ",
+                "open 2#1 1/1",
+                "take ./b/c/y of ./b/c/y at 2#1",
+                "take ./b/c/z of ./b/c/z at 2#1"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_wanted_name_becomes_the_file() {
+        assert_eq!(
+            steps(&[
+                "-0: . dir",
+                "-0: ./a file n3 i1",
+                "1: ./b file n3 i1 h./a",
+                "1: ./c file",
+                "1: ./d file n3 i1 h./a",
+                "1: ./e file n2 i2 h./none"
+            ]),
+            [
+                "make . ",
+                "open 2#1 1/0",
+                "take ./b of ./a at 2#1 anew",
+                "open 2#2 1/1",
+                "take ./c of ./c at 2#2",
+                "make ./d ./b",
+                "stray ./e",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lies_behind_is_read_beside() {
+        assert_eq!(
+            steps(&[
+                "-0: ./a file n2 i1",
+                "-0: ./b file n2 i2",
+                "0: ./c file",
+                "1: ./d file n2 i1 h./a",
+                "1: ./e file n2 i2 h./b",
+                "1: ./f file"
+            ]),
+            [
+                "open 2#1 1/0",
+                "take ./c of ./c at 2#1",
+                "open 3#1 1/0",
+                "take ./d of ./a at 3#1 anew",
+                "take ./e of ./b at 3#1 anew",
+                "open 2#2 1/1",
+                "take ./f of ./f at 2#2",
+            ]
+        );
+    }
+}

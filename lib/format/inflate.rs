@@ -1,0 +1,289 @@
+//! Decompression of blocks, member by member, in bounded memory, and past damage.
+//!
+//! A gzip member does not say how long it is, and libdeflate, which is twice as fast as what streams, not how much of its input it
+//! took. But a member ends in the checksum and the length of its content, and the next one's magic number follows: only there does
+//! it end. What is not as `dura-pack` writes it (a member over 8 MiB, or in two parts) is streamed.
+
+use std::io::{self, BufRead, Read};
+
+use libdeflater::{Crc, DecompressionError, Decompressor};
+
+use super::object::Compression;
+
+/// How every gzip member begins.
+const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// What a member of pack's holds at most is a little over this; a buffer of this size is tried first.
+const USUAL: usize = 5 << 18;
+
+/// The largest member that is decompressed as a whole.
+const MAX_MEMBER: usize = 8 << 20;
+
+/// Pieces of what is streamed.
+const PIECE: usize = 256 << 10;
+
+/// What comes out of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes; true if a member begins with them.
+    Data(Vec<u8>, bool),
+    /// Something is damaged: why. What follows, if anything, begins with the next member that is whole.
+    Gap(String),
+}
+
+/// Gives the parts of a block one after another, and none at its end.
+pub type Parts<'a> = dyn FnMut() -> io::Result<Option<Vec<u8>>> + 'a;
+
+/// Decompresses a block. Ends early when `give` says so by false.
+pub fn inflate(compression: Compression, parts: &mut Parts<'_>, give: &mut dyn FnMut(Piece) -> bool) {
+    let mut input = Input { parts, bytes: Vec::new(), at: 0 };
+    match compression {
+        Compression::Gzip => gzip(&mut input, give),
+        Compression::Zstd => match zstd::stream::read::Decoder::with_buffer(input) {
+            Ok(decoder) => drop(stream(decoder, give)),
+            Err(error) => drop(give(Piece::Gap(error.to_string()))),
+        },
+        Compression::Plain => drop(stream(input, give)),
+    }
+}
+
+/// The parts of a block as one stream.
+struct Input<'a, 'b> {
+    parts: &'a mut Parts<'b>,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Input<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.fill_buf()?;
+        let came = rest.read(out)?;
+        self.consume(came);
+        Ok(came)
+    }
+}
+
+impl BufRead for Input<'_, '_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.bytes.len() {
+            // The part before goes before the next one comes: both would be twice the memory.
+            self.bytes = Vec::new();
+            self.at = 0;
+            match (self.parts)()? {
+                Some(part) => self.bytes = part,
+                None => break,
+            }
+        }
+        Ok(&self.bytes[self.at..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}
+
+/// How a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Whole,
+    Damaged,
+    Unwanted,
+}
+
+/// Hands on what `from` gives until it ends or fails.
+fn stream(mut from: impl Read, give: &mut dyn FnMut(Piece) -> bool) -> Ended {
+    let mut begins = true;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = (&mut from).take(PIECE as u64).read_to_end(&mut piece);
+        let came = piece.len();
+        if came > 0 && !give(Piece::Data(piece, std::mem::take(&mut begins))) {
+            return Ended::Unwanted;
+        }
+        match read {
+            Ok(_) if came < PIECE => return Ended::Whole,
+            Ok(_) => {}
+            Err(error) => return if give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted },
+        }
+    }
+}
+
+fn gzip(input: &mut Input<'_, '_>, give: &mut dyn FnMut(Piece) -> bool) {
+    let mut decompressor = Decompressor::new();
+    loop {
+        let rest = match input.fill_buf() {
+            Ok([]) => return,
+            Ok(rest) => rest,
+            Err(error) => {
+                give(Piece::Gap(error.to_string()));
+                return;
+            }
+        };
+        if let Some((content, end)) = member(&mut decompressor, rest) {
+            input.consume(end);
+            if !give(Piece::Data(content, true)) {
+                return;
+            }
+            continue;
+        }
+        let (before, bytes) = (input.at, input.bytes.len());
+        match stream(flate2::bufread::GzDecoder::new(&mut *input), give) {
+            Ended::Whole => {}
+            Ended::Unwanted => return,
+            Ended::Damaged => {
+                // In the same part a whole member may begin right behind the damage; of a later part all is looked at.
+                let same = input.bytes.len() == bytes && input.at >= before;
+                input.at = if same { before + 1 } else { 0 };
+                if !seek(&mut decompressor, input) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The content of the member that `bytes` begin with, and where it ends.
+fn member(decompressor: &mut Decompressor, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut content = vec![0; USUAL];
+    loop {
+        match decompressor.gzip_decompress(bytes, &mut content) {
+            Ok(len) => {
+                content.truncate(len);
+                break;
+            }
+            Err(DecompressionError::InsufficientSpace) if content.len() < MAX_MEMBER => {
+                let more = (content.len() * 2).min(MAX_MEMBER);
+                content.resize(more, 0);
+            }
+            Err(_) => return None,
+        }
+    }
+    let mut crc = Crc::new();
+    crc.update(&content);
+    let mut trailer = [0; 8];
+    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
+    trailer[4..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    let ends = |at: usize| bytes[..at].ends_with(&trailer) && (at == bytes.len() || bytes[at..].starts_with(&MAGIC));
+    // 10 bytes of header and at least 2 of content come before it.
+    let end = (20..=bytes.len()).find(|&at| (at == bytes.len() || bytes[at] == MAGIC[0]) && ends(at))?;
+    Some((content, end))
+}
+
+/// Goes to the next whole member; false if there is none.
+fn seek(decompressor: &mut Decompressor, input: &mut Input<'_, '_>) -> bool {
+    loop {
+        match input.fill_buf() {
+            Ok([]) | Err(_) => return false,
+            Ok(rest) => {
+                let magic = rest.windows(MAGIC.len()).position(|window| window == MAGIC);
+                let len = rest.len();
+                match magic {
+                    Some(at) => {
+                        if member(decompressor, &rest[at..]).is_some() {
+                            input.consume(at);
+                            return true;
+                        }
+                        input.consume(at + 1);
+                    }
+                    None => input.consume(len),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::Codec;
+    use super::*;
+
+    fn noise(seed: u64, len: usize) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 59) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn members(compression: Compression, contents: &[Vec<u8>]) -> Vec<u8> {
+        let mut codec = Codec::new(compression, 3).unwrap();
+        let mut out = Vec::new();
+        contents.iter().for_each(|content| codec.append(content, &mut out).unwrap());
+        out
+    }
+
+    /// What comes out of a block in parts of this size: its bytes, and after how many of them there were gaps.
+    fn read(compression: Compression, block: &[u8], part: usize) -> (Vec<u8>, Vec<usize>) {
+        let mut parts = block.chunks(part);
+        let (mut bytes, mut gaps) = (Vec::new(), Vec::new());
+        inflate(compression, &mut || Ok(parts.next().map(<[u8]>::to_vec)), &mut |piece| {
+            match piece {
+                Piece::Data(data, _) => bytes.extend(data),
+                Piece::Gap(_) => gaps.push(bytes.len()),
+            }
+            true
+        });
+        (bytes, gaps)
+    }
+
+    #[test]
+    fn blocks_come_back_whole_and_in_parts() {
+        let contents = [noise(1, 3000), vec![], noise(2, 2 << 20), vec![0; 20 << 20], noise(3, 1)];
+        for compression in [Compression::Gzip, Compression::Zstd, Compression::Plain] {
+            let block = members(compression, &contents);
+            for part in [usize::MAX, 1 << 20, 100_000, 4096] {
+                assert!(read(compression, &block, part) == (contents.concat(), vec![]), "{compression:?} {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_costs_a_member() {
+        let contents: Vec<Vec<u8>> = (1..6).map(|seed| noise(seed, 5000)).collect();
+        let each: Vec<Vec<u8>> = contents.iter().map(|content| members(Compression::Gzip, &[content.clone()])).collect();
+        let (before, len) = (each[..2].concat().len(), each[2].len());
+        for at in (0..len).step_by(37).chain(len - 9..len) {
+            let mut bad = each.concat();
+            bad[before + at] ^= 0x41;
+            let (bytes, gaps) = read(Compression::Gzip, &bad, usize::MAX);
+            // A few bytes of the header say nothing that matters.
+            if gaps.is_empty() {
+                assert!(bytes == contents.concat() && at < 10, "{at}");
+                continue;
+            }
+            assert!(bytes.starts_with(&contents[..2].concat()) && bytes.ends_with(&contents[3..].concat()), "{at}");
+        }
+    }
+
+    #[test]
+    fn cuts_are_told() {
+        let contents = [noise(1, 3000), noise(2, 3000)];
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let block = members(compression, &contents);
+            let first = members(compression, &contents[..1]).len();
+            for end in 1..block.len() {
+                let (_, gaps) = read(compression, &block[..end], usize::MAX);
+                assert_eq!(gaps.is_empty(), end == first, "{compression:?} {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_that_comes_early_is_heeded() {
+        let block = members(Compression::Gzip, &[noise(1, 3000), noise(2, 3000)]);
+        let mut came = 0;
+        inflate(
+            Compression::Gzip,
+            &mut {
+                let mut once = Some(block);
+                move || Ok(once.take())
+            },
+            &mut |_| {
+                came += 1;
+                false
+            },
+        );
+        assert_eq!(came, 1);
+    }
+}
