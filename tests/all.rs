@@ -36,3 +36,6 @@ mod cli;
 
 // Archives of earlier builds.
 mod fixtures;
+
+// Bands on bands, interruptions, restore.
+mod layers;
