@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn damage_costs_a_member() {
         let contents: Vec<Vec<u8>> = (1..6).map(|seed| noise(seed, 5000)).collect();
-        let each: Vec<Vec<u8>> = contents.iter().map(|content| members(Compression::Gzip, &[content.clone()])).collect();
+        let each: Vec<Vec<u8>> =
+            contents.iter().map(|content| members(Compression::Gzip, std::slice::from_ref(content))).collect();
         let (before, len) = (each[..2].concat().len(), each[2].len());
         for at in (0..len).step_by(37).chain(len - 9..len) {
             let mut bad = each.concat();
