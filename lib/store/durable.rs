@@ -70,6 +70,23 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     std::fs::symlink_metadata(path).map(|stat| stat.is_file() && stat.len() == 0)
 }
 
+/// Puts a file in place of another or none: afterwards there is the old one or the new, whole.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    sync_dir(dir)
+}
+
+/// Removes a file, durably.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
 /// Puts a file in place of another, whole or not at all, but not made to last: for what can be had again.
 pub(super) fn replace_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;

@@ -1,9 +1,10 @@
 //! An archive in a local directory.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, durable};
+use super::{Remove, Store, StoreError, durable};
 
 /// A directory. It need not be there before the first write.
 #[derive(Debug)]
@@ -27,6 +28,17 @@ impl Local {
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+
+    /// Writes a file, after its folders when they are not there.
+    fn write(&self, path: &Path, write: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
+        let written = match write() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                durable::create_dirs(path.parent().unwrap_or(&self.root)).and_then(|()| write())
+            }
+            other => other,
+        };
+        written.map_err(failed(path))
+    }
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -36,14 +48,12 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
 impl Store for Local {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(name);
-        let write = || match durable::create_new(&path, bytes, self.unnamed) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::create_dirs(path.parent().unwrap_or(&self.root))?;
-                durable::create_new(&path, bytes, self.unnamed)
-            }
-            other => other,
-        };
-        write().map_err(failed(&path))
+        self.write(&path, || durable::create_new(&path, bytes, self.unnamed))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(name);
+        self.write(&path, || durable::replace(&path, bytes))
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -51,6 +61,21 @@ impl Store for Local {
         let read = || match std::fs::read(&path)? {
             bytes if bytes.is_empty() => Err(io::ErrorKind::NotFound.into()),
             bytes => Ok(bytes),
+        };
+        read().map_err(failed(&path))
+    }
+
+    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name);
+        let read = || {
+            let mut file = File::open(&path)?;
+            if file.metadata()?.len() == 0 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            file.seek(SeekFrom::Start(start))?;
+            let mut bytes = Vec::new();
+            file.take(length).read_to_end(&mut bytes)?;
+            Ok(bytes)
         };
         read().map_err(failed(&path))
     }
@@ -87,5 +112,19 @@ impl Store for Local {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other.map_err(failed(&path)),
         }
+    }
+}
+
+impl Remove for Local {
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name);
+        durable::remove(&path).map_err(failed(&path))?;
+        // Up to the archive itself, and no further; a folder that is not empty stays.
+        for dir in path.ancestors().skip(1).take_while(|dir| *dir != self.root) {
+            if std::fs::remove_dir(dir).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Store, StoreError};
+use super::{Remove, Store, StoreError};
 
 /// Objects in a map.
 #[derive(Debug, Default)]
@@ -26,9 +26,20 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.objects().insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let found = self.objects().get(name).filter(|bytes| !bytes.is_empty()).cloned();
         found.ok_or_else(|| StoreError::new(name, Error::from(ErrorKind::NotFound)))
+    }
+
+    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.get(name)?;
+        let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+        Ok(bytes[at(start)..at(start.saturating_add(length))].to_vec())
     }
 
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -49,5 +60,12 @@ impl Store for Memory {
             }
         }
         Ok(found)
+    }
+}
+
+impl Remove for Memory {
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let gone = self.objects().remove(name);
+        gone.map(drop).ok_or_else(|| StoreError::new(name, Error::from(ErrorKind::NotFound)))
     }
 }

@@ -1,21 +1,31 @@
 //! Where archives live. A store holds named objects that are written once.
 
-use std::io;
-
 pub mod cache;
 pub mod durable;
+mod error;
 pub mod local;
 pub mod memory;
+
+pub use error::{Kind, StoreError};
 
 /// What a store does. Names are paths inside the archive, such as `20261101T020000Z/HEAD`.
 ///
 /// An object of 0 bytes counts as absent everywhere: it is what a torn write leaves on some stores.
 pub trait Store: Send + Sync {
     /// Stores a new object, durably, and all of it or nothing. Fails with [`Kind::Exists`] if there is one of that name.
+    ///
+    /// Whoever lost the reply to a write and tries again is told [`Kind::Exists`], and has to look whose bytes are there.
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Stores an object whatever is there, as durably as a new one: afterwards there is the old one or this, whole.
+    /// Only for objects that were found damaged, and rebuilt.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The whole object.
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
+
+    /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends, none behind its end.
+    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError>;
 
     /// The size of an object; none if it is not there.
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError>;
@@ -24,39 +34,10 @@ pub trait Store: Send + Sync {
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
 }
 
-/// What went wrong, as far as it matters for what to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// There is no such object.
-    NotFound,
-    /// There is one already.
-    Exists,
-    /// Anything else.
-    Other,
-}
-
-/// A call of a store that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{at}")]
-pub struct StoreError {
-    /// What it means.
-    pub kind: Kind,
-    /// The object or folder, as a person finds it.
-    pub at: String,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
-impl StoreError {
-    fn new(at: impl ToString, source: io::Error) -> StoreError {
-        let kind = match source.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            io::ErrorKind::AlreadyExists => Kind::Exists,
-            _ => Kind::Other,
-        };
-        StoreError { kind, at: at.to_string(), source }
-    }
+/// What can take objects away again. Nothing that only stores backups may have one.
+pub trait Remove: Store {
+    /// Removes an object, and folders that this leaves empty, if the store has such. Fails with [`Kind::NotFound`] if it is not there.
+    fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! What goes wrong with a store, sorted by what to do about it.
+
+use std::io;
+use std::time::Duration;
+
+/// What went wrong, as far as it matters for what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// There is no such object.
+    NotFound,
+    /// There is one already.
+    Exists,
+    /// Something that may pass: a connection cut, a time-out, a server that is busy. The same call may succeed later.
+    Passing,
+    /// The store knows us not, or does not allow this.
+    Denied,
+    /// The bucket or collection in which the archive should lie is not there.
+    NoArchive,
+    /// The store is full.
+    NoSpace,
+    /// The server is not whom it should be, or does not speak TLS as it should.
+    Certificate,
+    /// The server sends us elsewhere, where neither objects nor credentials are sent.
+    Redirect,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Whether the same call may succeed later, without anyone doing anything.
+    pub fn may_pass(self) -> bool {
+        self == Kind::Passing
+    }
+}
+
+/// A call of a store that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}")]
+pub struct StoreError {
+    /// What it means.
+    pub kind: Kind,
+    /// The object or folder, as a person finds it.
+    pub at: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+    /// How long the server asks us to wait before the next try.
+    pub retry_after: Option<Duration>,
+}
+
+impl StoreError {
+    /// An error of the system.
+    pub(super) fn new(at: impl ToString, source: io::Error) -> StoreError {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::AlreadyExists => Kind::Exists,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Kind::NoSpace,
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+            | io::ErrorKind::StaleNetworkFileHandle => Kind::Passing,
+            _ => Kind::Other,
+        };
+        StoreError::of(kind, at, source)
+    }
+
+    /// An error of a kind that is known.
+    pub(super) fn of(kind: Kind, at: impl ToString, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        let source = source.into();
+        let source = source.downcast::<io::Error>().map_or_else(io::Error::other, |error| *error);
+        StoreError { kind, at: at.to_string(), source, retry_after: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_sorted() {
+        let kinds = [
+            (2, Kind::NotFound),
+            (4, Kind::Passing),
+            (5, Kind::Other),
+            (13, Kind::Denied),
+            (17, Kind::Exists),
+            (28, Kind::NoSpace),
+            (30, Kind::Denied),
+            (110, Kind::Passing),
+            (116, Kind::Passing),
+            (122, Kind::NoSpace),
+        ];
+        for (number, kind) in kinds {
+            let error = StoreError::new("here", io::Error::from_raw_os_error(number));
+            assert_eq!((error.kind, error.kind.may_pass()), (kind, kind == Kind::Passing), "{number}");
+            assert_eq!(error.source.raw_os_error(), Some(number));
+        }
+        assert_eq!(StoreError::of(Kind::Redirect, "here", "to there").source.to_string(), "to there");
+    }
+}
