@@ -1,16 +1,25 @@
 //! Checksum lists of groups: what `sha256sum -c` reads, with sizes and piece digests in comments.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use super::band::{BandId, BandName};
 use super::digest::{self, Digest};
-use super::object::ObjectName;
+use super::entry::number;
+use super::object::{MAX_NUMBER, Object, ObjectName};
+use super::stream::MAX_OBJECT;
 
 /// How many objects a group has unless `--group` says otherwise.
 pub const DEFAULT_SLOTS: usize = 32;
 
 /// The unit of piece digests and of repair.
 pub const PIECE: usize = 1 << 20;
+
+/// Slots and parity shards together: the code works in a field of so many elements.
+pub const MAX_SHARDS: usize = 256;
+
+/// The longest list that a reader takes: twice what one of 256 of the largest objects needs.
+pub const MAX_LIST: usize = 64 << 20;
 
 /// An object of a group, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +63,26 @@ pub struct List {
     pub members: Vec<Member>,
 }
 
+/// Why a checksum list is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// Its first line is another.
+    #[error("not a checksum list of Dura")]
+    NotList,
+    /// Written by a later Dura.
+    #[error("format {0} of checksum lists is newer than this program: use a later Dura")]
+    Newer(u64),
+    /// Longer than any list.
+    #[error("over {MAX_LIST} bytes, more than any checksum list has")]
+    TooLong,
+    /// A line, counted from 1, that no program writes.
+    #[error("line {0}: {1}")]
+    Line(usize, &'static str),
+    /// Something is missing at its end, or in all of it.
+    #[error("cut off, or damaged: {0}")]
+    Lacks(&'static str),
+}
+
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, counter) = self.name;
@@ -71,33 +100,167 @@ impl fmt::Display for List {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl List {
+    /// Reads a list. Lines with `#` and an unknown word are ignored; all else is as [`fmt::Display`] writes it, or is refused.
+    pub fn parse(text: &[u8]) -> Result<List, ListError> {
+        if text.len() > MAX_LIST {
+            return Err(ListError::TooLong);
+        }
+        let text = text.strip_prefix(b"#dura group ").ok_or(ListError::NotList)?;
+        let text = text.strip_suffix(b"\n").ok_or(ListError::Lacks("its last line has no end"))?;
+        let mut lines = text.split(|&b| b == b'\n');
+        match lines.next().and_then(number::<u64>) {
+            Some(1) => {}
+            Some(later) if later > 1 => return Err(ListError::Newer(later)),
+            _ => return Err(ListError::NotList),
+        }
+        let mut draft = Draft::default();
+        for (at, line) in lines.enumerate() {
+            draft.line(line).map_err(|what| ListError::Line(at + 2, what))?;
+        }
+        draft.finish().map_err(ListError::Lacks)
+    }
 
-    #[test]
-    fn golden() {
-        let head = Member::of(ObjectName::parse("HEAD").unwrap(), b"abc");
-        let empty = Member::of(ObjectName::parse("00000/000000000.tar").unwrap(), b"");
-        let two = Member::of(ObjectName::parse("00000/000000000.mtree.gz.gpg").unwrap(), &[0; PIECE + 1]);
-        let list = List {
-            band: "20261101T020000Z".parse().unwrap(),
-            id: "00112233445566778899aabbccddeeff".parse().unwrap(),
-            name: (0, 0),
-            slots: 32,
-            parity: 0,
-            members: vec![head, empty, two],
-        };
-        let text = "#dura group 1
-#band 20261101T020000Z 00112233445566778899aabbccddeeff
-#group 000000000-0 slots=32 parity=0
-#object 3 HEAD ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  HEAD
-#object 0 00000/000000000.tar
-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  00000/000000000.tar
-#object 1048577 00000/000000000.mtree.gz.gpg 30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d
-2cb74edba754a81d121c9db6833704a8e7d417e5b13d1a19f4a52f007d644264  00000/000000000.mtree.gz.gpg
-";
-        assert_eq!(list.to_string(), text);
+    /// How many objects are in its slots; the members behind them are parity.
+    pub fn objects(&self) -> usize {
+        self.members.iter().filter(|member| member.name.is_grouped()).count()
+    }
+
+    /// The size of the parity shards: that of the longest object.
+    pub fn longest(&self) -> u64 {
+        longest(&self.members)
     }
 }
+
+fn longest(members: &[Member]) -> u64 {
+    members.iter().filter(|member| member.name.is_grouped()).map(|member| member.size).max().unwrap_or(0)
+}
+
+/// A list while it is read.
+#[derive(Default)]
+struct Draft {
+    band: Option<(BandName, BandId)>,
+    /// Name, slots, parity.
+    group: Option<((u32, u32), usize, usize)>,
+    members: Vec<Member>,
+    names: HashSet<ObjectName>,
+    /// How many parity shards there were.
+    shards: usize,
+    /// What `#object` said, until its checksum comes.
+    object: Option<(ObjectName, u64, Vec<Digest>)>,
+}
+
+impl Draft {
+    fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let Some(comment) = line.strip_prefix(b"#") else { return self.checksum(line) };
+        let mut words = comment.split(|&b| b == b' ').map(|word| std::str::from_utf8(word).unwrap_or_default());
+        match words.next() {
+            Some("band") if self.band.is_some() => Err("a second #band"),
+            Some("band") => {
+                self.band = Some(band(&mut words).ok_or("a bad #band")?);
+                Ok(())
+            }
+            Some("group") if self.group.is_some() => Err("a second #group"),
+            Some("group") => {
+                let (name, slots, parity) = group(&mut words).ok_or("a bad #group")?;
+                if slots == 0 || slots > MAX_SHARDS || parity > MAX_SHARDS - slots {
+                    return Err("no code has so many slots and parity shards");
+                }
+                self.group = Some((name, slots, parity));
+                Ok(())
+            }
+            Some("object") if self.object.is_some() => Err("an #object without a checksum before it"),
+            Some("object") => self.object(&mut words),
+            _ => Ok(()),
+        }
+    }
+
+    fn object<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>) -> Result<(), &'static str> {
+        let Some((group, slots, parity)) = self.group else { return Err("an #object before #group") };
+        let size = words.next().and_then(|word| number::<u64>(word.as_bytes())).ok_or("a bad size")?;
+        if size > MAX_OBJECT {
+            return Err("a size that no object has");
+        }
+        let name = words.next().and_then(ObjectName::parse).ok_or("a name that no object has")?;
+        match name.object {
+            Object::Parity(n, c, j) => {
+                if (n, c) != group || j as usize != self.shards || self.shards >= parity {
+                    return Err("parity that is not the group's next");
+                }
+                if size != longest(&self.members) {
+                    return Err("parity that is not as long as the longest object");
+                }
+                self.shards += 1;
+            }
+            _ if !name.is_grouped() => return Err("an object that belongs in no list"),
+            _ if self.members.len() >= slots => return Err("more objects than slots"),
+            _ if self.members.last().is_some_and(|member| !member.name.is_grouped()) => return Err("an object behind parity"),
+            _ => {}
+        }
+        if !self.names.insert(name) {
+            return Err("an object that stands twice");
+        }
+        let count = size.div_ceil(PIECE as u64) as usize;
+        let mut pieces = Vec::with_capacity(count.min(64));
+        for word in words {
+            pieces.push(digest::parse(word.as_bytes()).ok_or("a bad digest of a piece")?);
+        }
+        if pieces.len() != count {
+            return Err("digests of more or fewer pieces than the size has");
+        }
+        self.object = Some((name, size, pieces));
+        Ok(())
+    }
+
+    fn checksum(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let (name, size, pieces) = self.object.take().ok_or("a checksum without an #object, or no line of a list")?;
+        let (sha256, path) = line.split_at_checked(64).ok_or("no checksum")?;
+        let sha256 = digest::parse(sha256).ok_or("no checksum")?;
+        if path.strip_prefix(b"  ") != Some(name.to_string().as_bytes()) {
+            return Err("the checksum of another object than the #object before it");
+        }
+        let whole = match pieces.as_slice() {
+            [] => Some(digest::of(b"")),
+            [only] => Some(*only),
+            _ => None,
+        };
+        if whole.is_some_and(|whole| whole != sha256) {
+            return Err("a checksum that the digest of its only piece belies");
+        }
+        self.members.push(Member { name, size, sha256, pieces });
+        Ok(())
+    }
+
+    fn finish(self) -> Result<List, &'static str> {
+        let (band, id) = self.band.ok_or("no #band")?;
+        let (name, slots, parity) = self.group.ok_or("no #group")?;
+        if self.object.is_some() {
+            return Err("an #object without its checksum");
+        }
+        if self.members.len() == self.shards {
+            return Err("no object");
+        }
+        if self.shards != parity {
+            return Err("not all parity shards");
+        }
+        Ok(List { band, id, name, slots, parity, members: self.members })
+    }
+}
+
+/// The words behind `#band`.
+fn band<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<(BandName, BandId)> {
+    let found = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(found)
+}
+
+/// The words behind `#group`.
+fn group<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<((u32, u32), usize, usize)> {
+    let (n, c) = words.next()?.split_once('-')?;
+    let name: (u32, u32) = (number(n.as_bytes())?, number(c.as_bytes())?);
+    let mut parameter = |key: &str| number(words.next()?.strip_prefix(key)?.as_bytes());
+    let (slots, parity) = (parameter("slots=")?, parameter("parity=")?);
+    (name.0.max(name.1) <= MAX_NUMBER && words.next().is_none()).then_some((name, slots, parity))
+}
+
+#[cfg(test)]
+mod tests;
