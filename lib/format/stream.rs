@@ -126,15 +126,22 @@ pub struct Reader<R> {
     continues: Option<BandId>,
     mtime: u64,
     ended: bool,
+    repairs: bool,
 }
 
 impl<R: Read> Reader<R> {
     /// A reader of `input`.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, at: 0, band: None, continues: None, mtime: 0, ended: false }
+        Reader { input, at: 0, band: None, continues: None, mtime: 0, ended: false, repairs: false }
     }
 
-    /// The id of the band that the stream continues, once the first object has come; none if it begins with HEAD.
+    /// A reader of a stream of repaired objects: of several bands, the objects of each behind a header that names it, or of none.
+    pub fn repairs(input: R) -> Reader<R> {
+        Reader { repairs: true, ..Reader::new(input) }
+    }
+
+    /// The id of the band that the stream continues, once the first object has come; none if it begins with HEAD. In a stream of
+    /// repaired objects, that of the band of the last object.
     pub fn continues(&self) -> Option<BandId> {
         self.continues
     }
@@ -170,7 +177,7 @@ impl<R: Read> Reader<R> {
                     let records = self.body(size)?;
                     long = Some(only_record(&records, " path=").ok_or(StreamError::NotTar(at))?.to_owned());
                 }
-                tar::EntryType::XGlobalHeader if self.band.is_none() && size <= MAX_RECORDS => {
+                tar::EntryType::XGlobalHeader if (self.band.is_none() || self.repairs) && size <= MAX_RECORDS => {
                     let records = self.body(size)?;
                     self.handle_global(&records).ok_or(StreamError::NotTar(at))?;
                 }
@@ -183,7 +190,7 @@ impl<R: Read> Reader<R> {
         let parsed =
             path.split_once('/').and_then(|(band, name)| Some((band.parse::<BandName>().ok()?, ObjectName::parse(name)?)));
         let (band, name) = parsed.ok_or_else(|| StreamError::BadName(path.escape_default().to_string()))?;
-        if *self.band.get_or_insert_with(|| band.clone()) != band {
+        if (self.repairs && self.band.is_none()) || *self.band.get_or_insert_with(|| band.clone()) != band {
             return Err(StreamError::OtherBand(path.to_owned()));
         }
         if size > MAX_OBJECT {
@@ -222,7 +229,7 @@ impl<R: Read> Reader<R> {
         if block.iter().any(|&b| b != 0) {
             return Err(StreamError::NotTar(at));
         }
-        if self.band.is_none() {
+        if self.band.is_none() && !self.repairs {
             return Err(StreamError::Empty);
         }
         let mut rest = [0; 16 << 10];
@@ -376,6 +383,35 @@ mod tests {
         let mut reader = Reader::new(&bytes[..]);
         assert_eq!(reader.next_item().unwrap().unwrap(), items()[1]);
         assert_eq!(reader.continues(), Some(id));
+    }
+
+    #[test]
+    fn repairs_may_be_of_several_bands() {
+        let bands: Vec<BandName> = ["20261101T020000Z", "20261102T020000Z"].map(|band| band.parse().unwrap()).to_vec();
+        let ids = [BandId([1; 16]), BandId([2; 16])];
+        let mut bytes = Vec::new();
+        let mut sent = Vec::new();
+        for (band, id) in bands.iter().zip(&ids) {
+            bytes.extend(continuation(band, id));
+            for name in ["TAIL", "HEAD"] {
+                let item = Item { band: band.clone(), name: ObjectName::parse(name).unwrap(), bytes: vec![7; 3] };
+                write(&mut bytes, &item, 1).unwrap();
+                sent.push((item, *id));
+            }
+        }
+        bytes.extend(END);
+        let mut reader = Reader::repairs(&bytes[..]);
+        let mut came = Vec::new();
+        while let Some(item) = reader.next_item().unwrap() {
+            came.push((item, reader.continues().unwrap()));
+        }
+        assert_eq!(came, sent);
+        // Only what replaces takes such a stream, and nothing comes before its band is named.
+        let mut strict = Reader::new(&bytes[..]);
+        let refused = std::iter::from_fn(|| strict.next_item().transpose()).find_map(Result::err);
+        assert!(matches!(refused, Some(StreamError::NotFile(_))));
+        assert!(matches!(Reader::repairs(&stream()[..]).next_item(), Err(StreamError::OtherBand(_))));
+        assert!(matches!(Reader::repairs(&END[..]).next_item(), Ok(None)));
     }
 
     #[test]
