@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -138,16 +138,20 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     fn run(mut self, one_file_system: bool, report: &Report) -> anyhow::Result<()> {
-        let mut walk = walk::walk(self.root, one_file_system);
+        let mut walk = walk::walk(self.root, one_file_system).with_context(|| self.root.display().to_string())?;
         while let Some(step) = walk.next() {
             let found = match step {
-                Ok(entry) => Found::new(self.root, entry),
+                Ok(entry) => Found::new(entry),
                 Err(error) => {
                     // The walk reads and sorts a directory before it enters it, so the one that fails is the last visited.
                     let text = error.io_error().map_or_else(|| error.to_string(), why);
-                    match self.batch.last_mut().filter(|last| last.found.kind == Some(Kind::Dir) && !last.found.path.is_root()) {
+                    match self
+                        .batch
+                        .last_mut()
+                        .filter(|last| last.found.kind == Some(Kind::Dir) && !last.found.raw().as_os_str().is_empty())
+                    {
                         Some(dir) => {
-                            report.warn(format_args!("{}: {text}", dir.found.path));
+                            report.warn(format_args!("{}: {text}", dir.found.path()));
                             dir.unread = Unread::Failed;
                             walk.skip_current_dir();
                         }
@@ -183,21 +187,21 @@ impl Walker<'_> {
 
     /// What becomes of an entry (none: not mentioned), and whether a directory is entered.
     fn judge(&self, found: &Found, is_dir: bool) -> (Option<Verdict>, bool) {
-        let path = &found.path;
-        if let Some(after) = &self.after
-            && path <= after
-        {
-            let above = path == after || path.holds(after);
-            return (above.then_some(Verdict::IfBelow).filter(|_| is_dir), above);
+        let raw = found.raw();
+        if let Some(after) = &self.after {
+            let path = &found.path();
+            if path <= after {
+                let above = path == after || path.holds(after);
+                return (above.then_some(Verdict::IfBelow).filter(|_| is_dir), above);
+            }
         }
-        if path.is_root() {
+        if raw.as_os_str().is_empty() {
             return (Some(Verdict::List), true);
         }
-        let raw = PathBuf::from(std::ffi::OsString::from_vec(path.raw()));
-        if self.masks.excludes(&raw, is_dir) {
+        if self.masks.excludes(raw, is_dir) {
             return (Some(Verdict::Excluded), false);
         }
-        match (self.masks.selects(&raw, is_dir), is_dir) {
+        match (self.masks.selects(raw, is_dir), is_dir) {
             (true, _) => (Some(Verdict::List), true),
             (false, true) => (Some(Verdict::IfBelow), true),
             (false, false) => (None, false),
@@ -253,29 +257,32 @@ impl<'a> Listing<'a> {
         let (mut entry, device) = match looked {
             Ok(Some(looked)) => looked,
             Ok(None) if verdict == Verdict::Excluded => {
-                self.drop_above(&found.path);
+                let path = found.path();
+                self.drop_above(&path);
                 // Below a directory that is not listed itself there is nothing to tell.
                 if self.above.is_empty() {
                     self.end.excluded += 1;
-                    self.list(Entry::new(found.path, kind, State::Excluded))?;
+                    self.list(Entry::new(path, kind, State::Excluded))?;
                 }
                 return Ok(());
             }
             Ok(None) => {
-                self.flush_above(&found.path)?;
-                writeln!(self.buffer, "{}", Header::Socket(found.path))?;
+                let path = found.path();
+                self.flush_above(&path)?;
+                writeln!(self.buffer, "{}", Header::Socket(path))?;
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && verdict == Verdict::IfBelow => return Ok(()),
             Err(error) => {
                 let vanished = error.kind() == io::ErrorKind::NotFound;
                 let text = if vanished { "vanished during the scan".to_owned() } else { why(&error) };
-                self.report.warn(format_args!("{}: {text}", found.path));
-                if found.path.is_root() {
+                let path = found.path();
+                self.report.warn(format_args!("{path}: {text}"));
+                if path.is_root() {
                     return Err(error.into());
                 }
                 self.end.unreadable += 1;
-                return self.list(Entry::new(found.path, kind, State::Unreadable));
+                return self.list(Entry::new(path, kind, State::Unreadable));
             }
         };
         let elsewhere = entry.kind == Kind::Dir && self.device.is_some_and(|own| own != device);

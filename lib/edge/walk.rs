@@ -1,5 +1,6 @@
 //! Looking at a tree: the walk in canonical order, and what `lstat` says of each entry.
 
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,31 +14,40 @@ use crate::format::path::{Path, compare_names};
 use crate::format::time::Time;
 
 /// Each directory's entries in canonical order, parents first. Symbolic links are not followed, but for `root` itself.
-pub fn walk(root: &FsPath, one_file_system: bool) -> walkdir::IntoIter {
-    WalkDir::new(root)
+///
+/// The walk is from the working directory, which becomes `root`: a path is looked up at each entry, and twice, so a short one
+/// saves a good part of the work.
+pub fn walk(root: &FsPath, one_file_system: bool) -> io::Result<walkdir::IntoIter> {
+    std::env::set_current_dir(root)?;
+    let walk = WalkDir::new(".")
         .same_file_system(one_file_system)
-        .sort_by(|a, b| compare_names(a.file_name().as_bytes(), b.file_name().as_bytes()))
-        .into_iter()
+        .sort_by(|a, b| compare_names(a.file_name().as_bytes(), b.file_name().as_bytes()));
+    Ok(walk.into_iter())
 }
 
 /// An entry that the walk came upon.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Where it is in the file system.
+    /// Where it is, from the root: `.` or `./a/b`.
     pub at: PathBuf,
-    /// Where it is below the root.
-    pub path: Path,
     /// What the directory says it is; `None` for a socket.
     pub kind: Option<Kind>,
 }
 
 impl Found {
-    /// An entry of a walk that began at `root`.
-    pub fn new(root: &FsPath, entry: walkdir::DirEntry) -> Found {
-        let kind = kind(entry.file_type());
-        let at = entry.into_path();
-        let below = at.strip_prefix(root).map_or(&b""[..], |below| below.as_os_str().as_bytes());
-        Found { path: Path::from_raw(below), kind, at }
+    /// An entry of a walk.
+    pub fn new(entry: walkdir::DirEntry) -> Found {
+        Found { kind: kind(entry.file_type()), at: entry.into_path() }
+    }
+
+    /// Its raw bytes below the root, without `./`; empty for the root.
+    pub fn raw(&self) -> &FsPath {
+        FsPath::new(OsStr::from_bytes(self.at.as_os_str().as_bytes().get(2..).unwrap_or_default()))
+    }
+
+    /// Where it is below the root.
+    pub fn path(&self) -> Path {
+        Path::from_raw(self.raw().as_os_str().as_bytes())
     }
 }
 
@@ -64,7 +74,7 @@ pub fn look(found: &Found) -> io::Result<Option<(Entry, u64)>> {
         gid: stat.gid(),
         time: Time { sec: stat.mtime(), nsec: stat.mtime_nsec() as u32 },
     };
-    let mut entry = Entry::new(found.path.clone(), kind, State::Present(meta));
+    let mut entry = Entry::new(found.path(), kind, State::Present(meta));
     entry.ctime = Some(Time { sec: stat.ctime(), nsec: stat.ctime_nsec() as u32 });
     let several = kind != Kind::Dir && stat.nlink() > 1;
     entry.nlink = (kind == Kind::File || several).then(|| stat.nlink());
