@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use indicatif::ProgressBar;
 
@@ -20,6 +20,7 @@ pub struct Report {
     program: &'static str,
     verbosity: i8,
     warnings: AtomicU64,
+    failed: AtomicBool,
     events: Events,
     progress: OnceLock<ProgressBar>,
 }
@@ -42,7 +43,8 @@ impl Hinted {
 impl Report {
     /// A report for `program`; verbosity is -1 with `-q`, and one more for each `-v`.
     pub fn new(program: &'static str, verbosity: i8, events: Events) -> Report {
-        Report { program, verbosity, warnings: AtomicU64::new(0), events, progress: OnceLock::new() }
+        let (warnings, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Report { program, verbosity, warnings, failed, events, progress: OnceLock::new() }
     }
 
     /// Something is not as it should be, but the run goes on; it will end in status 1.
@@ -90,24 +92,27 @@ impl Report {
         }
     }
 
+    /// Something was not done, but the run goes on with the rest; it will end in status 2. `of` says what, as `archive: `, or nothing.
+    pub fn fail(&self, of: &str, error: anyhow::Error) {
+        self.failed.store(true, Ordering::Relaxed);
+        let (error, hint) = match error.downcast::<Hinted>() {
+            Ok(hinted) => (hinted.error, Some(hinted.hint)),
+            Err(error) => (error, None),
+        };
+        let text = format!("{of}{}", chain(&error));
+        self.events.emit("error", &[("text", text.clone().into())]);
+        self.line(&text);
+        if let Some(hint) = hint {
+            self.line(&format!("hint: {hint}"));
+        }
+    }
+
     /// Ends the program: words the error if there is one, and gives the exit status.
     pub fn finish(&self, result: anyhow::Result<()>) -> ExitCode {
-        let status = match result {
-            Ok(()) => u8::from(self.warnings() > 0),
-            Err(error) => {
-                let (error, hint) = match error.downcast::<Hinted>() {
-                    Ok(hinted) => (hinted.error, Some(hinted.hint)),
-                    Err(error) => (error, None),
-                };
-                let text = chain(&error);
-                self.events.emit("error", &[("text", text.clone().into())]);
-                self.line(&text);
-                if let Some(hint) = hint {
-                    self.line(&format!("hint: {hint}"));
-                }
-                2
-            }
-        };
+        if let Err(error) = result {
+            self.fail("", error);
+        }
+        let status = if self.failed.load(Ordering::Relaxed) { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
     }

@@ -9,5 +9,6 @@ pub mod pack;
 pub mod progress;
 pub mod push;
 pub mod restore;
+mod retrying;
 pub mod scan;
 pub mod seal;

@@ -1,167 +1,241 @@
-//! Push's order: which object may be stored while which others are still on their way.
+//! Push's schedule for one archive: what is written when, what is tried again, and when to give up.
 //!
-//! Invariants, so that what is stored is whole whenever the run is cut:
-//! 1. HEAD is stored before anything else of its band.
-//! 2. An index is stored after its block, and after the index before it: else one writer's index could come to stand on another's.
-//! 3. A list, a table of contents, and TAIL are stored after everything that came before them.
-//! 4. After a failure nothing new is started.
+//! Time is an argument: how long the run has lasted. Invariants, so that what is stored is whole whenever the run is cut:
+//! 1. Nothing starts before what it waits for is stored ([`order`] says what that is).
+//! 2. An object that failed for a reason that may pass counts as not stored until a later try succeeds.
+//! 3. After a failure that will not pass, and after [`Schedule::handle_stop`], nothing starts any more.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::ObjectName;
 
-/// What an object waits for.
+pub mod order;
+pub mod rate;
+pub mod retry;
+
+use order::Open;
+use rate::Rate;
+use retry::{Dice, Patience};
+
+/// What bounds a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Barrier {
-    /// Nothing but HEAD.
-    Free,
-    /// All objects of its block, and the index before it.
-    Index(u32),
-    /// All that came before.
-    All,
+pub struct Limits {
+    /// Writes at once.
+    pub jobs: usize,
+    /// Bytes a second, if bounded.
+    pub rate: Option<u64>,
+    /// How long to go on trying.
+    pub patience: Patience,
+    /// For the jitter of waits: two programs that failed together should not come back together.
+    pub seed: u64,
 }
 
-fn barrier(name: &ObjectName) -> Barrier {
-    match name.object {
-        Object::Block(..) | Object::Part(..) | Object::Note(_) => Barrier::Free,
-        Object::Index(n) => Barrier::Index(n),
-        _ => Barrier::All,
-    }
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The object is stored.
+    Stored,
+    /// It is not, but may be later; perhaps the server said how long to wait.
+    Passing(Option<Duration>),
+    /// It is not and will not be.
+    Failed,
 }
 
-/// The machine: `handle_object` for each object in stream order, `poll_start` until it gives none, `handle_done` for each one started.
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Write the object with this ticket, and tell [`Schedule::handle_done`].
+    Start(u64),
+    /// Nothing before this time, unless something happens.
+    At(Duration),
+    /// Nothing until something happens.
+    Idle,
+}
+
+/// What follows from a write that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The object is done with.
+    Stored,
+    /// It will be tried again after this wait.
+    Again(Duration),
+    /// The run has failed.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Begun as the write with this number.
+    Running(u64),
+    /// Failed; to be tried again from this time on.
+    Resting(Duration),
+}
+
+#[derive(Debug)]
+struct Job {
+    ticket: u64,
+    name: ObjectName,
+    size: u64,
+    state: State,
+    /// How often it has failed.
+    failures: u32,
+}
+
+/// The machine: `handle_object` for each object in stream order, `poll` until it gives no start, `handle_done` for each one started.
 /// The caller keeps the bytes, under the ticket that `handle_object` returns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Schedule {
-    next: u64,
-    waiting: VecDeque<(u64, ObjectName)>,
-    running: Vec<(u64, ObjectName)>,
-    failed: bool,
+    limits: Limits,
+    dice: Dice,
+    rate: Option<Rate>,
+    tickets: u64,
+    /// In stream order; a job leaves when it is stored.
+    jobs: VecDeque<Job>,
+    running: usize,
+    /// Writes begun so far.
+    begun: u64,
+    /// Writes at once that the store has shown to bear.
+    window: usize,
+    /// Writes that succeeded since the window changed.
+    successes: usize,
+    /// The window shrinks once for all writes that were under way together: those begun before this number.
+    shrunk: u64,
+    first_index: Option<u32>,
+    halted: bool,
 }
 
 impl Schedule {
     /// An empty schedule.
-    pub fn new() -> Schedule {
-        Schedule::default()
-    }
-
-    /// Takes the next object of the stream and gives its ticket.
-    pub fn handle_object(&mut self, name: ObjectName) -> u64 {
-        let ticket = self.next;
-        self.next += 1;
-        self.waiting.push_back((ticket, name));
-        ticket
-    }
-
-    /// The ticket of an object whose write may start now.
-    pub fn poll_start(&mut self) -> Option<u64> {
-        if self.failed {
-            return None;
+    pub fn new(limits: Limits) -> Schedule {
+        Schedule {
+            limits,
+            dice: Dice::new(limits.seed),
+            rate: limits.rate.map(Rate::new),
+            tickets: 0,
+            jobs: VecDeque::new(),
+            running: 0,
+            begun: 0,
+            window: limits.jobs.max(1),
+            successes: 0,
+            shrunk: 0,
+            first_index: None,
+            halted: false,
         }
-        let at = (0..self.waiting.len()).find(|&at| self.may_start(at))?;
-        let started = self.waiting.remove(at)?;
-        self.running.push(started);
-        Some(started.0)
-    }
-
-    fn may_start(&self, at: usize) -> bool {
-        let before = || self.running.iter().chain(self.waiting.range(..at)).map(|(_, name)| name);
-        if before().any(|name| matches!(name.object, Object::Head)) {
-            return false;
-        }
-        match barrier(&self.waiting[at].1) {
-            Barrier::Free => true,
-            Barrier::Index(n) => !before().any(|name| match name.object {
-                Object::Block(m, _) | Object::Part(m, _, _) => m == n,
-                Object::Index(_) => true,
-                _ => false,
-            }),
-            Barrier::All => before().next().is_none(),
-        }
-    }
-
-    /// The write of an object has ended.
-    pub fn handle_done(&mut self, ticket: u64, stored: bool) {
-        self.running.retain(|(running, _)| *running != ticket);
-        self.failed |= !stored;
     }
 
     /// How many objects are neither stored nor given up.
     pub fn pending(&self) -> usize {
-        self.running.len() + if self.failed { 0 } else { self.waiting.len() }
+        if self.halted { self.running } else { self.jobs.len() }
+    }
+
+    /// How many writes are under way.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Takes the next object of the stream and gives its ticket.
+    pub fn handle_object(&mut self, name: ObjectName, size: u64) -> u64 {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.first_index = self.first_index.or(order::index(&name));
+        self.jobs.push_back(Job { ticket, name, size, state: State::Waiting, failures: 0 });
+        ticket
+    }
+
+    /// The write of an object has ended.
+    pub fn handle_done(&mut self, ticket: u64, outcome: Outcome, now: Duration) -> After {
+        let Some(at) = self.jobs.iter().position(|job| job.ticket == ticket) else { return After::Failed };
+        let job = &mut self.jobs[at];
+        let State::Running(began) = job.state else { return After::Failed };
+        self.running -= 1;
+        let wait = match outcome {
+            Outcome::Stored => {
+                self.jobs.remove(at);
+                self.grow();
+                return After::Stored;
+            }
+            Outcome::Passing(asked) => {
+                job.failures += 1;
+                self.limits.patience.wait(job.failures, asked, &mut self.dice)
+            }
+            Outcome::Failed => None,
+        };
+        match wait {
+            Some(wait) => {
+                job.state = State::Resting(now + wait);
+                self.shrink(began);
+                After::Again(wait)
+            }
+            None => {
+                job.state = State::Waiting;
+                self.halted = true;
+                After::Failed
+            }
+        }
+    }
+
+    /// The run is to end: what is under way may end, nothing starts any more.
+    pub fn handle_stop(&mut self) {
+        self.halted = true;
+    }
+
+    /// What to do now.
+    pub fn poll(&mut self, now: Duration) -> Next {
+        if self.halted || self.running >= self.window {
+            return Next::Idle;
+        }
+        let mut open = Open::new(self.first_index);
+        let mut wake: Option<Duration> = None;
+        let mut found = None;
+        for (at, job) in self.jobs.iter().enumerate() {
+            let due = match job.state {
+                State::Running(_) => None,
+                State::Waiting => Some(now),
+                State::Resting(until) => Some(until),
+            };
+            if let Some(due) = due.filter(|_| !open.holds_back(&job.name)) {
+                if due <= now {
+                    found = Some(at);
+                    break;
+                }
+                wake = Some(wake.map_or(due, |wake| wake.min(due)));
+            }
+            open.handle_open(&job.name);
+        }
+        let Some(at) = found else { return wake.map_or(Next::Idle, Next::At) };
+        if let Some(rate) = &mut self.rate {
+            let free = rate.free();
+            if free > now {
+                return Next::At(free);
+            }
+            rate.handle_start(self.jobs[at].size, now);
+        }
+        let job = &mut self.jobs[at];
+        job.state = State::Running(self.begun);
+        self.begun += 1;
+        self.running += 1;
+        Next::Start(job.ticket)
+    }
+
+    fn grow(&mut self) {
+        self.successes += 1;
+        if self.successes >= self.window && self.window < self.limits.jobs {
+            self.window += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// A store that is overtaxed gets half as much at once.
+    fn shrink(&mut self, began: u64) {
+        if began >= self.shrunk {
+            self.window = (self.window / 2).max(1);
+            self.successes = 0;
+            self.shrunk = self.begun;
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schedule(names: &[&str]) -> Schedule {
-        let mut schedule = Schedule::new();
-        for name in names {
-            schedule.handle_object(ObjectName::parse(name).unwrap());
-        }
-        schedule
-    }
-
-    fn started(schedule: &mut Schedule) -> Vec<u64> {
-        std::iter::from_fn(|| schedule.poll_start()).collect()
-    }
-
-    const NAMES: [&str; 9] = [
-        "HEAD",
-        "recover.sh",
-        "00000/000000000.tar.gz.000000",
-        "00000/000000000.tar.gz.000001",
-        "00000/000000000.mtree.gz",
-        "00000/000000001.tar.gz",
-        "00000/000000001.mtree.gz",
-        "00000/000000000-0.sha256",
-        "TAIL",
-    ];
-
-    #[test]
-    fn barriers_hold() {
-        let mut schedule = schedule(&NAMES);
-        assert_eq!(started(&mut schedule), [0]);
-        schedule.handle_done(0, true);
-        assert_eq!(started(&mut schedule), [1, 2, 3, 5]);
-        for ticket in [5, 3] {
-            schedule.handle_done(ticket, true);
-            assert_eq!(started(&mut schedule), Vec::<u64>::new());
-        }
-        schedule.handle_done(2, true);
-        assert_eq!(started(&mut schedule), [4]);
-        schedule.handle_done(4, true);
-        assert_eq!(started(&mut schedule), [6]);
-        for ticket in [1, 6] {
-            assert_eq!(started(&mut schedule), Vec::<u64>::new());
-            schedule.handle_done(ticket, true);
-        }
-        assert_eq!(started(&mut schedule), [7]);
-        schedule.handle_done(7, true);
-        assert_eq!(started(&mut schedule), [8]);
-        schedule.handle_done(8, true);
-        assert_eq!((started(&mut schedule).len(), schedule.pending()), (0, 0));
-    }
-
-    #[test]
-    fn nothing_starts_after_a_failure() {
-        for failing in 0..NAMES.len() as u64 {
-            let mut schedule = schedule(&NAMES);
-            let mut running = started(&mut schedule);
-            let mut stored = Vec::new();
-            while let Some(ticket) = running.pop() {
-                schedule.handle_done(ticket, ticket != failing);
-                if ticket == failing {
-                    assert_eq!(started(&mut schedule), Vec::<u64>::new());
-                } else {
-                    stored.push(ticket);
-                }
-                running.extend(started(&mut schedule));
-            }
-            assert_eq!(schedule.pending(), 0);
-            assert!(!stored.contains(&8), "TAIL must not be stored when {failing} failed");
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod gpg;
 pub mod ordered;
 pub mod pipe;
+pub mod signals;
 pub mod source;
 pub mod users;
 pub mod walk;

@@ -4,50 +4,71 @@ use anyhow::{Context, anyhow, bail};
 
 use super::super::message::Hinted;
 use crate::format::band::{BandId, BandName};
-use crate::format::head::{Head, Parent};
+use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::Item;
 use crate::store::{Kind, Store};
 
-/// A new band: its HEAD is not there, or the same, and all its ancestors are there as they were when it was made. Returns its id.
+/// A new band: all its ancestors are there as they were when it was made. Returns its id.
+///
+/// Whether the band itself is there already shows when its HEAD is stored, before anything else of it.
 pub(super) fn new_band(store: &dyn Store, head: &Item) -> anyhow::Result<BandId> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
     if parsed.band != head.band {
         bail!("{name}: it is the HEAD of band {}", parsed.band);
     }
-    match store.get(&name) {
-        Ok(bytes) if bytes == head.bytes => {}
-        Ok(_) => return Err(super::conflict(&name)),
-        Err(error) if error.kind == Kind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut below = parsed.parent;
-    while let Some(parent) = below {
-        below = ancestor(store, &parent).map_err(|error| {
-            let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
-            Hinted::wrap(error, hint)
-        })?;
-    }
+    ancestors(store, &parsed).map_err(|error| {
+        let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
+        Hinted::wrap(error, hint)
+    })?;
     Ok(parsed.id)
 }
 
-/// Checks one ancestor and gives its own parent.
-fn ancestor(store: &dyn Store, parent: &Parent) -> anyhow::Result<Option<Parent>> {
-    let name = format!("{}/HEAD", parent.band);
-    let bytes = match store.get(&name) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == Kind::NotFound => bail!("{}: the band's parent is not in this archive", parent.band),
-        Err(error) => return Err(error.into()),
+type Found = (BandName, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of them name.
+fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
+    let mut parent = head.parent.clone();
+    for (band, head, tail) in fetch(store, head)? {
+        let Some(wanted) = parent.filter(|parent| parent.band == band) else { break };
+        let Some(head) = head else { bail!("{band}: the band's parent is not in this archive") };
+        let head = Head::parse(&head).with_context(|| format!("{band}/HEAD"))?;
+        if head.id != wanted.id {
+            bail!("{band}: has id {}, but the band was made over one with id {}", head.id, wanted.id);
+        }
+        let tail = tail.map(|tail| Tail::parse(&tail)).transpose().with_context(|| format!("{band}/TAIL"))?;
+        let reaches = match tail {
+            Some(tail) => tail.id == head.id && tail.last >= wanted.last,
+            None => has_index(store, &wanted)?,
+        };
+        if !reaches {
+            bail!("{band}: lacks index {:09}, up to which the band was made over it", wanted.last);
+        }
+        parent = head.parent;
+    }
+    Ok(())
+}
+
+/// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
+fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
+    let get = |band: &BandName, object: &str| match store.get(&format!("{band}/{object}")) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::Error::new(error)),
     };
-    let head = Head::parse(&bytes).context(name)?;
-    if head.id != parent.id {
-        bail!("{}: has id {}, but the band was made over one with id {}", parent.band, head.id, parent.id);
-    }
-    if !has_index(store, parent)? {
-        bail!("{}: lacks index {:09}, up to which the band was made over it", parent.band, parent.last);
-    }
-    Ok(head.parent)
+    let get = &get;
+    let bands: Vec<BandName> = std::iter::successors(head.band.parent(), BandName::parent).collect();
+    std::thread::scope(|scope| {
+        let ask = |band: BandName, object: &'static str| scope.spawn(move || get(&band, object));
+        let asked: Vec<_> =
+            bands.iter().map(|band| (band.clone(), ask(band.clone(), "HEAD"), ask(band.clone(), "TAIL"))).collect();
+        let broke_off = |_| Err(anyhow!("a reader broke off"));
+        let join = |(band, head, tail): (_, std::thread::ScopedJoinHandle<'_, _>, std::thread::ScopedJoinHandle<'_, _>)| {
+            Ok((band, head.join().unwrap_or_else(broke_off)?, tail.join().unwrap_or_else(broke_off)?))
+        };
+        asked.into_iter().map(join).collect()
+    })
 }
 
 fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {

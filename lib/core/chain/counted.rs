@@ -1,12 +1,20 @@
 //! Which indexes of a band count: the chain of `after` from the last one back to the first.
 //!
 //! Two processes that continue a band at once both write indexes; only the chain tells whose are part of it. For that a link must mean
-//! the index that its writer meant, so push stores an index only when the one before it is stored. Memory goes with the
-//! number of interruptions, not of indexes: numbers that follow each other are kept as one run.
+//! the index that its writer meant: see [`STRIDE`]. Memory goes with the number of interruptions, not of indexes: numbers that
+//! follow each other are kept as one run.
 
 use std::ops::RangeInclusive;
 
 use crate::format::object::MAX_NUMBER;
+
+/// The numbers of a continued run begin at the next multiple of this.
+///
+/// If two processes write one band, an index must never come to stand on another one's index of the number that its own should have
+/// had. Storing each index only when the one before it is stored would do, but costs a round trip each. As every run begins at a
+/// multiple, the numbers from one multiple to the next belong to whoever has stored the index of the first of them, which nobody else
+/// can then store: push does that one alone, and those behind it side by side.
+pub const STRIDE: u32 = 32;
 
 /// Indexes with consecutive numbers, each after the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +84,10 @@ impl Indexes {
         self.highest = self.highest.max(Some(number));
     }
 
-    /// The first number for new objects: above every one seen. None when nine digits are used up.
+    /// The first number for new objects: above every one seen, and a multiple of [`STRIDE`]. None when nine digits are used up.
     pub fn next_number(&self) -> Option<u32> {
-        self.highest.map_or(Some(0), |highest| highest.checked_add(1)).filter(|next| *next <= MAX_NUMBER)
+        let next = self.highest.map_or(Some(0), |highest| (highest / STRIDE + 1).checked_mul(STRIDE));
+        next.filter(|next| *next <= MAX_NUMBER)
     }
 
     fn handle(&mut self, number: u32, after: Option<u32>, there: bool) {

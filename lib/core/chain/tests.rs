@@ -287,14 +287,14 @@ fn continuations_begin_where_the_chain_ends() {
     let have = Have { entries: 5, files: 3, bytes: 9 };
     let mut seen = indexes("0<- 1<0 3<2");
     seen.handle_number(5);
-    let wanted = Continuation { band: band.clone(), id: id(2), next: 6, after: Some(1), have };
+    let wanted = Continuation { band: band.clone(), id: id(2), next: 32, after: Some(1), have };
     assert_eq!(continuation(&band, Some(&head), &seen, None, have), Ok(wanted.clone()));
     let lines: Vec<String> = Opening::Continue(wanted).headers().iter().map(ToString::to_string).collect();
     let id = "02020202020202020202020202020202";
-    assert_eq!(lines, [&format!("#band {band} {id}"), "#next 000000006", "#after 000000001", "#have entries=5 files=3 bytes=9"]);
+    assert_eq!(lines, [&format!("#band {band} {id}"), "#next 000000032", "#after 000000001", "#have entries=5 files=3 bytes=9"]);
     // None counts yet: it begins at the start, under numbers of its own.
     let fresh = continuation(&band, Some(&head), &indexes("1<0"), None, Have::default()).unwrap();
-    assert_eq!((fresh.next, fresh.after), (2, None));
+    assert_eq!((fresh.next, fresh.after), (32, None));
     assert_eq!(Opening::Continue(fresh).headers().len(), 3);
 
     assert_eq!(continuation(&band, None, &seen, None, have), Err(Stuck::NoHead(band.clone())));

@@ -87,11 +87,15 @@ fn what_counts_up_to_an_index() {
 #[test]
 fn next_numbers() {
     let mut found = indexes("0<- 1<0");
-    assert_eq!((Indexes::new().next_number(), found.next_number()), (Some(0), Some(2)));
+    assert_eq!((Indexes::new().next_number(), found.next_number()), (Some(0), Some(STRIDE)));
     // A block whose index was not stored, and an older object after it.
     found.handle_number(7);
     found.handle_number(3);
-    assert_eq!(found.next_number(), Some(8));
+    assert_eq!(found.next_number(), Some(STRIDE));
+    found.handle_number(STRIDE - 1);
+    assert_eq!(found.next_number(), Some(STRIDE));
+    found.handle_number(STRIDE);
+    assert_eq!(found.next_number(), Some(2 * STRIDE));
     found.handle_number(MAX_NUMBER);
     assert_eq!(found.next_number(), None);
     found.handle_number(u32::MAX);

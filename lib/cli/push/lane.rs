@@ -1,0 +1,282 @@
+//! One archive's share of a run: the loop around its schedule, with its own writers, retries and outcome.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+
+use super::super::common::human;
+use super::super::message::{Hinted, Report, why};
+use super::held::Held;
+use super::progress::Share;
+use super::write::{Stored, Task, conflict, write_tasks};
+use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
+use crate::edge::signals::Stop;
+use crate::format::band::BandId;
+use crate::format::head::Tail;
+use crate::format::object::Object;
+use crate::store::{Store, StoreError};
+
+/// How often the loop looks whether it is asked to end.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// How long a run that ends early waits for what is under way.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What happens to a lane.
+pub(super) enum Event {
+    /// An object has come.
+    Object(Arc<Held>),
+    /// Nothing more comes.
+    End(Ending),
+    /// A write has ended.
+    Done(u64, Result<Stored, StoreError>),
+}
+
+/// How the objects ended.
+#[derive(Debug, Clone)]
+pub(super) enum Ending {
+    /// The stream is whole.
+    Whole,
+    /// The stream is cut off or damaged. What has come is stored, and a continuation can build on it.
+    Broken(String),
+}
+
+/// What all lanes of a run have in common.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub report: Arc<Report>,
+    pub stop: Stop,
+    pub limits: Limits,
+    pub dry_run: bool,
+    pub began: Instant,
+}
+
+/// An archive that objects go to.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub store: Arc<dyn Store>,
+    /// What messages begin with: the archive if there are several, or nothing.
+    pub label: String,
+    pub jobs: usize,
+    pub share: Arc<Share>,
+}
+
+/// What a lane has done.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    /// Objects and bytes written.
+    pub stored: (u64, u64),
+    /// Objects that were there.
+    pub already: u64,
+    /// The band's TAIL, once it is stored.
+    pub tail: Option<Tail>,
+}
+
+pub(super) struct Lane<'a> {
+    run: &'a Run,
+    place: &'a Place,
+    id: BandId,
+    schedule: Schedule,
+    /// Objects that are not stored yet, by ticket, with their failures.
+    waiting: HashMap<u64, (Arc<Held>, u32)>,
+    tasks: Sender<Task>,
+    /// TAIL and its signature, kept until the stream has ended.
+    last: Vec<Arc<Held>>,
+    summary: Summary,
+    /// Called with each object that the archive has for sure.
+    confirm: &'a mut dyn FnMut(&Held),
+}
+
+impl Lane<'_> {
+    /// Stores what comes, until the end of it or the first failure.
+    pub(super) fn run(
+        run: &Run,
+        place: &Place,
+        id: BandId,
+        events: &Receiver<Event>,
+        done: &Sender<Event>,
+        confirm: &mut dyn FnMut(&Held),
+    ) -> anyhow::Result<Summary> {
+        let (tasks, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..place.jobs {
+            let (store, queue, done, dry_run) = (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
+            std::thread::spawn(move || write_tasks(store.as_ref(), &queue, &done, dry_run));
+        }
+        let schedule = Schedule::new(Limits { jobs: place.jobs, ..run.limits });
+        let summary = Summary::default();
+        let mut lane = Lane { run, place, id, schedule, waiting: HashMap::new(), tasks, last: Vec::new(), summary, confirm };
+        let outcome = lane.events(events);
+        lane.wind_up(events);
+        let ended = outcome?;
+        lane.tell();
+        let Summary { tail, .. } = &lane.summary;
+        match ended {
+            Ending::Broken(why) => Err(anyhow!("{why}")),
+            Ending::Whole if tail.is_none() => Err(anyhow!("the object stream has no TAIL")),
+            Ending::Whole => Ok(lane.summary),
+        }
+    }
+
+    fn events(&mut self, events: &Receiver<Event>) -> anyhow::Result<Ending> {
+        let mut ended = None;
+        loop {
+            let wake = self.start()?;
+            if self.schedule.pending() == 0
+                && let Some(ended) = ended
+            {
+                return Ok(ended);
+            }
+            if self.run.stop.is_set() {
+                let hint = "what is stored is whole: run the same again, and it goes on from there";
+                return Err(Hinted::wrap(anyhow!("interrupted"), hint));
+            }
+            let event = match events.recv_timeout(wake.min(GLANCE)) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => bail!("the writers broke off"),
+            };
+            match event {
+                Event::Object(object) => self.handle_object(object)?,
+                Event::End(ending) if ended.is_none() => {
+                    if matches!(ending, Ending::Whole) && self.last.is_empty() {
+                        bail!("the object stream has no TAIL: what came before failed");
+                    }
+                    let last = std::mem::take(&mut self.last);
+                    if !matches!(ending, Ending::Broken(_)) {
+                        last.into_iter().for_each(|object| self.schedule(object));
+                    }
+                    ended = Some(ending);
+                }
+                Event::End(_) => {}
+                Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
+            }
+        }
+    }
+
+    /// Waits for the writes that are under way, for a while: what they store is whole, and counts.
+    fn wind_up(&mut self, events: &Receiver<Event>) {
+        self.schedule.handle_stop();
+        let until = Instant::now() + GRACE;
+        while self.schedule.running() > 0 {
+            match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // The first failure is the one that is told.
+                Ok(Event::Done(ticket, outcome)) => _ = self.handle_done(ticket, outcome),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_object(&mut self, object: Arc<Held>) -> anyhow::Result<()> {
+        let item = &object.item;
+        if !matches!(item.name.object, Object::Tail | Object::TailSig) {
+            self.schedule(object);
+            return Ok(());
+        }
+        if item.name.object == Object::Tail {
+            let tail = Tail::parse(&item.bytes).with_context(|| object.name())?;
+            if (&tail.band, tail.id) != (&item.band, self.id) {
+                bail!("{} is of another band than HEAD", object.name());
+            }
+        }
+        self.last.push(object);
+        Ok(())
+    }
+
+    fn schedule(&mut self, object: Arc<Held>) {
+        let ticket = self.schedule.handle_object(object.item.name, object.size());
+        self.waiting.insert(ticket, (object, 0));
+    }
+
+    /// Starts what may start, and gives the time until more may.
+    fn start(&mut self) -> anyhow::Result<Duration> {
+        loop {
+            let now = self.run.began.elapsed();
+            match self.schedule.poll(now) {
+                Next::Start(ticket) => {
+                    let (object, _) = self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
+                    let task = Task { ticket, object: Arc::clone(object) };
+                    self.tasks.send(task).map_err(|_| anyhow!("the writers broke off"))?;
+                }
+                Next::At(then) => return Ok(then.saturating_sub(now)),
+                Next::Idle => return Ok(Duration::MAX),
+            }
+        }
+    }
+
+    fn handle_done(&mut self, ticket: u64, outcome: Result<Stored, StoreError>) -> anyhow::Result<()> {
+        let passed = match &outcome {
+            Ok(Stored::Written | Stored::Same) => Outcome::Stored,
+            Err(error) if error.kind.may_pass() => Outcome::Passing(error.retry_after),
+            Ok(Stored::Conflict) | Err(_) => Outcome::Failed,
+        };
+        let after = self.schedule.handle_done(ticket, passed, self.run.began.elapsed());
+        if let (After::Again(wait), Err(error)) = (after, &outcome) {
+            self.tell_again(error, wait);
+            if let Some((_, failures)) = self.waiting.get_mut(&ticket) {
+                *failures += 1;
+            }
+            return Ok(());
+        }
+        let (object, failures) = self.waiting.remove(&ticket).context("a write ended that did not begin")?;
+        let (name, bytes) = (object.name(), object.size());
+        match outcome {
+            // An earlier try of ours had stored it, and only its reply was lost.
+            Ok(Stored::Written) => self.written(&name, bytes),
+            Ok(Stored::Same) if failures > 0 => self.written(&name, bytes),
+            Ok(Stored::Same) => {
+                self.summary.already += 1;
+                self.say(format_args!("{name} is there already"));
+            }
+            Ok(Stored::Conflict) => return Err(conflict(&name)),
+            Err(error) if failures > 0 => {
+                return Err(anyhow::Error::new(error).context(format!("cannot store, after {} tries", failures + 1)));
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context("cannot store")),
+        }
+        if object.item.name.object == Object::Tail {
+            self.summary.tail = Tail::parse(&object.item.bytes).ok();
+        }
+        self.place.share.handle_object(bytes);
+        (self.confirm)(&object);
+        Ok(())
+    }
+
+    fn written(&mut self, name: &str, bytes: u64) {
+        self.summary.stored.0 += 1;
+        self.summary.stored.1 += bytes;
+        let would = if self.run.dry_run { "would store " } else { "" };
+        self.say(format_args!("{would}{name} {bytes} bytes"));
+        self.emit("object", &[("name", name.into()), ("bytes", bytes.into())]);
+    }
+
+    fn tell_again(&self, error: &StoreError, wait: Duration) {
+        let seconds = wait.as_secs_f64();
+        self.say(format_args!("{}: {}: trying again in {seconds:.1} s", error.at, why(&error.source)));
+        self.emit("retry", &[("at", error.at.clone().into()), ("why", why(&error.source).into()), ("seconds", seconds.into())]);
+    }
+
+    fn tell(&self) {
+        let Summary { stored: (objects, bytes), already, .. } = self.summary;
+        let same = if already == 0 { String::new() } else { format!(", {already} were there already") };
+        self.say(format_args!("stored {objects} objects, {}{same}", human(bytes)));
+        self.emit("stored", &[("objects", objects.into()), ("bytes", bytes.into()), ("already", already.into())]);
+    }
+
+    fn say(&self, what: std::fmt::Arguments<'_>) {
+        self.run.report.verbose(format_args!("{}{what}", self.place.label));
+    }
+
+    fn emit(&self, event: &str, fields: &[(&str, serde_json::Value)]) {
+        let archive = self.place.label.trim_end_matches(": ");
+        let mut fields = fields.to_vec();
+        if !archive.is_empty() {
+            fields.insert(0, ("archive", archive.into()));
+        }
+        self.run.report.events().emit(event, &fields);
+    }
+}

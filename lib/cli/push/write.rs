@@ -1,0 +1,77 @@
+//! Writing one object: never over another, and sure about what is there when it is done.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
+
+use anyhow::anyhow;
+
+use super::super::message::Hinted;
+use super::held::Held;
+use super::lane::Event;
+use crate::store::{Kind, Store, StoreError};
+
+/// How an object came to be in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Written,
+    /// It was there, with the same bytes.
+    Same,
+    /// It was there, with others.
+    Conflict,
+}
+
+/// What a writer is to do.
+pub(super) struct Task {
+    /// The schedule's ticket.
+    pub ticket: u64,
+    pub object: Arc<Held>,
+}
+
+/// A writer: takes tasks until there are no more.
+pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done: &Sender<Event>, dry_run: bool) {
+    loop {
+        let task = queue.lock().map(|queue| queue.recv());
+        let Ok(Ok(Task { ticket, object })) = task else { return };
+        let outcome = if dry_run { Ok(Stored::Written) } else { put(store, &object) };
+        drop(object);
+        if done.send(Event::Done(ticket, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Stores an object. Whatever became of an earlier try, the bytes that are there decide: the same ones are ours, or as good as ours.
+fn put(store: &dyn Store, object: &Held) -> Result<Stored, StoreError> {
+    let (name, bytes) = (object.name(), &object.item.bytes);
+    let exists = match store.put_new(&name, bytes) {
+        Ok(()) => return Ok(Stored::Written),
+        Err(error) if error.kind == Kind::Exists => error,
+        Err(error) => return Err(error),
+    };
+    // A store that says that it exists and then does not show it is late; the next try tells.
+    let passing = |error: StoreError| StoreError { kind: Kind::Passing, ..error };
+    match store.stat(&name)? {
+        None => return Err(passing(exists)),
+        Some(size) if size > bytes.len() as u64 => return Ok(Stored::Conflict),
+        Some(_) => {}
+    }
+    let there = match store.get(&name) {
+        Err(error) if error.kind == Kind::NotFound => return Err(passing(error)),
+        other => other?,
+    };
+    if there == *bytes {
+        return Ok(Stored::Same);
+    }
+    if bytes.starts_with(&there) {
+        // The beginning of this very object: what a write leaves that was cut off on a store that cannot undo it.
+        return store.replace(&name, bytes).map(|()| Stored::Written);
+    }
+    Ok(Stored::Conflict)
+}
+
+/// What is said of an object that is there with other bytes.
+pub(super) fn conflict(name: &str) -> anyhow::Error {
+    let hint =
+        "another run writes this band, or has: nothing of it was changed; start the backup again and it gets a name of its own";
+    Hinted::wrap(anyhow!("{name}: there already, with other content"), hint)
+}

@@ -1,0 +1,93 @@
+//! Push's order: what each object of a band waits for.
+//!
+//! 1. HEAD is stored before anything else of its band.
+//! 2. An index is stored after its block.
+//! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is stored after all indexes before
+//!    it, and those behind it after it. See [`STRIDE`] for why.
+//! 4. A table of contents is stored after everything that it may name; a checksum list after all objects before it, parity too; the
+//!    signature of a list after the list.
+//! 5. TAIL is stored after everything, and its signature after it.
+
+use std::collections::BTreeSet;
+
+use crate::core::chain::counted::STRIDE;
+use crate::format::object::{Object, ObjectName};
+
+/// The number of an index; none for other objects.
+pub(super) fn index(name: &ObjectName) -> Option<u32> {
+    match name.object {
+        Object::Index(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// What stands before an object in the stream and is not stored yet.
+#[derive(Debug)]
+pub struct Open {
+    first_index: Option<u32>,
+    any: bool,
+    head: bool,
+    gate: bool,
+    index: bool,
+    /// Blocks, by number.
+    blocks: BTreeSet<u32>,
+    /// What a table of contents waits for.
+    listed: bool,
+    /// What a checksum list waits for.
+    summed: bool,
+    list: bool,
+}
+
+impl Open {
+    /// Nothing yet; `first_index` is the number of the run's first index.
+    pub fn new(first_index: Option<u32>) -> Open {
+        Open {
+            first_index,
+            any: false,
+            head: false,
+            gate: false,
+            index: false,
+            blocks: BTreeSet::new(),
+            listed: false,
+            summed: false,
+            list: false,
+        }
+    }
+
+    fn is_gate(&self, number: u32) -> bool {
+        number.is_multiple_of(STRIDE) || self.first_index == Some(number)
+    }
+
+    /// Takes the next object in stream order that is not stored.
+    pub fn handle_open(&mut self, name: &ObjectName) {
+        self.any = true;
+        match name.object {
+            Object::Head => self.head = true,
+            Object::Block(number, _) | Object::Part(number, ..) => _ = self.blocks.insert(number),
+            Object::Index(number) => {
+                self.index = true;
+                self.gate |= self.is_gate(number);
+            }
+            Object::List(..) => self.list = true,
+            _ => {}
+        }
+        let is_list = matches!(name.object, Object::List(..) | Object::ListSig(..));
+        self.summed |= !is_list;
+        self.listed |= !is_list && !matches!(name.object, Object::Parity(..));
+    }
+
+    /// Whether an object has to wait for one of those taken so far.
+    pub fn holds_back(&self, name: &ObjectName) -> bool {
+        self.head
+            || match name.object {
+                Object::Head | Object::Note(_) | Object::Block(..) | Object::Part(..) | Object::Parity(..) => false,
+                Object::Index(number) => {
+                    self.blocks.contains(&number) || if self.is_gate(number) { self.index } else { self.gate }
+                }
+                Object::Toc(_) => self.listed,
+                Object::List(..) => self.summed,
+                Object::ListSig(..) => self.list,
+                Object::Tail | Object::TailSig => self.any,
+            }
+    }
+}

@@ -1,0 +1,316 @@
+//! What the schedule decides, as tables, in virtual time, and whatever happens to the writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::order::Open;
+use super::*;
+use crate::core::chain::counted::STRIDE;
+use crate::format::object::{Compression, Object};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn limits(jobs: usize) -> Limits {
+    Limits { jobs, rate: None, patience: Patience::new(10), seed: 1 }
+}
+
+fn schedule(names: &[&str]) -> Schedule {
+    let mut schedule = Schedule::new(limits(100));
+    for name in names {
+        schedule.handle_object(ObjectName::parse(name).unwrap(), 1);
+    }
+    schedule
+}
+
+fn started(schedule: &mut Schedule, now: Duration) -> Vec<u64> {
+    let next = || match schedule.poll(now) {
+        Next::Start(ticket) => Some(ticket),
+        Next::At(_) | Next::Idle => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+const NAMES: [&str; 15] = [
+    "HEAD",
+    "recover.sh",
+    "00000/000000000.tar.gz.000000",
+    "00000/000000000.tar.gz.000001",
+    "00000/000000000.mtree.gz",
+    "00000/000000001.tar.gz",
+    "00000/000000001.mtree.gz",
+    "00000/000000002.mtree.gz",
+    "00000/000000002.toc.gz",
+    "00000/000000000-0.rs0",
+    "00000/000000000-0.sha256",
+    "00000/000000000-0.sha256.sig",
+    "00000/000000002-0.sha256",
+    "TAIL",
+    "TAIL.sig",
+];
+
+/// What each object waits for, one by one: it starts when the last of those is stored, and not before.
+#[test]
+fn barriers() {
+    let number = |text: &str| NAMES.iter().position(|name| name.ends_with(text)).unwrap() as u64;
+    // All of them stored but one: what may not start?
+    let held = |open: u64| -> BTreeSet<u64> {
+        let mut before = Open::new(Some(0));
+        before.handle_open(&ObjectName::parse(NAMES[open as usize]).unwrap());
+        let later = (open + 1..NAMES.len() as u64).map(|at| (at, ObjectName::parse(NAMES[at as usize]).unwrap()));
+        later.filter(|(_, name)| before.holds_back(name)).map(|(at, _)| at).collect()
+    };
+    let lists = [number("0-0.sha256"), number("2-0.sha256")];
+    let ends = [number("TAIL"), number("TAIL.sig")];
+    let set = |more: &[&[u64]]| more.iter().flat_map(|some| some.iter().copied()).collect::<BTreeSet<u64>>();
+    let toc = [number("2.toc.gz")];
+    assert_eq!(held(number("HEAD")), (1..NAMES.len() as u64).collect());
+    assert_eq!(held(number("recover.sh")), set(&[&toc, &lists, &ends]));
+    for part in ["tar.gz.000000", "tar.gz.000001"] {
+        assert_eq!(held(number(part)), set(&[&[number("0.mtree.gz")], &toc, &lists, &ends]));
+    }
+    // Index 0 is a gate, index 1 is none.
+    let behind = [number("1.mtree.gz"), number("2.mtree.gz")];
+    assert_eq!(held(number("0.mtree.gz")), set(&[&behind, &toc, &lists, &ends]));
+    assert_eq!(held(number("1.tar.gz")), set(&[&[number("1.mtree.gz")], &toc, &lists, &ends]));
+    assert_eq!(held(number("1.mtree.gz")), set(&[&toc, &lists, &ends]));
+    assert_eq!(held(toc[0]), set(&[&lists, &ends]));
+    assert_eq!(held(number("rs0")), set(&[&lists, &ends]));
+    assert_eq!(held(lists[0]), set(&[&[number(".sig")], &ends]));
+    assert_eq!(held(lists[1]), set(&[&ends]));
+    assert_eq!(held(ends[0]), set(&[&[ends[1]]]));
+}
+
+#[test]
+fn a_gate_waits_for_all_indexes_before_it() {
+    let index = |number| ObjectName::plain(Object::Index(number));
+    let mut schedule = Schedule::new(limits(100));
+    let numbers = [STRIDE - 2, STRIDE - 1, STRIDE, STRIDE + 1, STRIDE + 2];
+    numbers.iter().for_each(|number| _ = schedule.handle_object(index(*number), 1));
+    // The first of the run is one, too.
+    assert_eq!(started(&mut schedule, Duration::ZERO), [0]);
+    for (done, then) in [(0, vec![1]), (1, vec![2]), (2, vec![3, 4])] {
+        assert_eq!(schedule.handle_done(done, Outcome::Stored, Duration::ZERO), After::Stored);
+        assert_eq!(started(&mut schedule, Duration::ZERO), then);
+    }
+}
+
+#[test]
+fn nothing_starts_after_a_failure_or_a_stop() {
+    for failing in 0..2 * NAMES.len() as u64 {
+        let mut schedule = schedule(&NAMES);
+        let mut running = started(&mut schedule, Duration::ZERO);
+        let mut stored = Vec::new();
+        while let Some(ticket) = running.pop() {
+            if failing == ticket + NAMES.len() as u64 {
+                schedule.handle_stop();
+            }
+            let outcome = if ticket == failing { Outcome::Failed } else { Outcome::Stored };
+            let after = schedule.handle_done(ticket, outcome, Duration::ZERO);
+            assert_eq!(after == After::Failed, ticket == failing);
+            let more = started(&mut schedule, Duration::ZERO);
+            if ticket % NAMES.len() as u64 == failing % NAMES.len() as u64 {
+                assert_eq!((more.len(), schedule.poll(SECOND)), (0, Next::Idle));
+            }
+            stored.extend((after == After::Stored).then_some(ticket));
+            running.extend(more);
+        }
+        assert_eq!(schedule.pending(), 0);
+        let tail = NAMES.len() as u64 - 2;
+        let reached = failing.checked_sub(NAMES.len() as u64).map_or(failing > tail, |stopped| stopped >= tail);
+        assert_eq!(stored.contains(&tail), reached, "{failing}: {stored:?}");
+    }
+}
+
+#[test]
+fn what_may_pass_is_tried_again_until_patience_ends() {
+    let mut schedule = schedule(&["HEAD", "TAIL"]);
+    let mut now = Duration::ZERO;
+    for failure in 1..=11 {
+        assert_eq!(started(&mut schedule, now), [0], "failure {failure}");
+        match schedule.handle_done(0, Outcome::Passing(None), now) {
+            After::Again(wait) => {
+                assert_eq!(schedule.poll(now), Next::At(now + wait));
+                now += wait;
+            }
+            after => assert_eq!((after, failure), (After::Failed, 11)),
+        }
+    }
+    assert_eq!((schedule.pending(), schedule.poll(now)), (0, Next::Idle));
+    // A server that asks for a minute gets a minute.
+    let mut schedule = self::schedule(&["HEAD"]);
+    started(&mut schedule, SECOND);
+    assert_eq!(schedule.handle_done(0, Outcome::Passing(Some(60 * SECOND)), SECOND), After::Again(60 * SECOND));
+    assert_eq!(schedule.poll(2 * SECOND), Next::At(61 * SECOND));
+    assert_eq!(started(&mut schedule, 61 * SECOND), [0]);
+}
+
+#[test]
+fn an_overtaxed_store_gets_less_at_once_and_then_more() {
+    let mut schedule = Schedule::new(limits(16));
+    let block = |number| ObjectName::plain(Object::Block(number, Compression::Gzip));
+    (0..1000).for_each(|number| _ = schedule.handle_object(block(number), 1));
+    let mut now = Duration::ZERO;
+    let first = started(&mut schedule, now);
+    assert_eq!(first.len(), 16);
+    // All that were under way together count as one sign.
+    first.iter().for_each(|ticket| _ = schedule.handle_done(*ticket, Outcome::Passing(None), now));
+    now += SECOND;
+    let mut running = started(&mut schedule, now);
+    assert_eq!(running.len(), 8);
+    let mut most = 0;
+    while let Some(ticket) = running.pop() {
+        schedule.handle_done(ticket, Outcome::Stored, now);
+        running.extend(started(&mut schedule, now));
+        most = most.max(running.len());
+    }
+    assert_eq!((most, schedule.pending()), (16, 0));
+}
+
+#[test]
+fn the_rate_is_kept() {
+    let mut schedule = Schedule::new(Limits { rate: Some(1000), ..limits(4) });
+    (0..20).for_each(|number| _ = schedule.handle_object(ObjectName::plain(Object::Block(number, Compression::Plain)), 500));
+    let (mut now, mut sent) = (Duration::ZERO, 0);
+    loop {
+        match schedule.poll(now) {
+            Next::Start(ticket) => {
+                sent += 500;
+                assert!(sent <= 500 + (now.as_secs_f64() * 1000.0) as u64, "{sent} bytes in {now:?}");
+                schedule.handle_done(ticket, Outcome::Stored, now);
+            }
+            Next::At(then) => now = then,
+            Next::Idle => break,
+        }
+    }
+    assert_eq!((sent, now), (10_000, Duration::from_millis(9500)));
+}
+
+/// A band of so many blocks, in stream order, with what each object weighs.
+fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
+    let mut objects: Vec<Object> = vec![Object::Head, Object::Note("RECOVER.txt"), Object::Note("recover.sh")];
+    let mut group = (0, 0);
+    let mut filled = 3;
+    for number in 0..blocks {
+        for object in [Object::Block(number, Compression::Gzip), Object::Index(number)] {
+            objects.push(object);
+            filled += 1;
+            if filled == 32 {
+                let shards = [0, 1].map(|shard| Object::Parity(group.0, group.1, shard));
+                objects.extend(shards);
+                objects.extend([Object::List(group.0, group.1), Object::ListSig(group.0, group.1)]);
+                (group, filled) = ((number, 1), 0);
+            }
+        }
+    }
+    let last = blocks.saturating_sub(1);
+    objects.extend([Object::Toc(last), Object::List(last, 2), Object::ListSig(last, 2), Object::Tail, Object::TailSig]);
+    let weigh = |object| if matches!(object, Object::Block(..) | Object::Parity(..)) { size } else { 2000 };
+    objects.into_iter().map(|object| (ObjectName::plain(object), weigh(object))).collect()
+}
+
+/// Plays a run in virtual time: each write takes `trip`, plus its bytes at `rate` on a line that they share. `fate` says how the
+/// writes end, one after the other. Returns how long it took, and what was stored, in that order.
+fn play(
+    objects: &[(ObjectName, u64)],
+    limits: Limits,
+    trip: Duration,
+    mut fate: impl FnMut() -> Outcome,
+) -> (Duration, Vec<usize>) {
+    let mut schedule = Schedule::new(limits);
+    objects.iter().for_each(|(name, size)| _ = schedule.handle_object(*name, *size));
+    let mut now = Duration::ZERO;
+    let mut ends: BTreeMap<(Duration, u64), ()> = BTreeMap::new();
+    let mut stored = Vec::new();
+    let mut writes = 0u64;
+    loop {
+        let wake = loop {
+            match schedule.poll(now) {
+                Next::Start(ticket) => {
+                    writes += 1;
+                    assert!(writes < 12 * objects.len() as u64, "livelock");
+                    // Nothing that it waits for may be missing.
+                    let mut open = Open::new(objects.iter().find_map(|(name, _)| order::index(name)));
+                    (0..ticket as usize).filter(|at| !stored.contains(at)).for_each(|at| open.handle_open(&objects[at].0));
+                    assert!(!open.holds_back(&objects[ticket as usize].0), "{} starts too early", objects[ticket as usize].0);
+                    ends.insert((now + trip, ticket), ());
+                    assert!(ends.len() <= limits.jobs, "more at once than asked for");
+                }
+                Next::At(then) => {
+                    assert!(then > now, "livelock");
+                    break Some(then);
+                }
+                Next::Idle => break None,
+            }
+        };
+        match (ends.first_key_value().map(|(end, ())| *end), wake) {
+            (Some((end, _)), Some(wake)) if wake < end => now = wake,
+            (Some((end, ticket)), _) => {
+                ends.remove(&(end, ticket));
+                now = end;
+                let after = schedule.handle_done(ticket, fate(), now);
+                stored.extend((after == After::Stored).then_some(ticket as usize));
+            }
+            (None, Some(wake)) => now = wake,
+            (None, None) => break,
+        }
+    }
+    assert_eq!((schedule.pending(), schedule.running()), (0, 0), "stuck");
+    (now, stored)
+}
+
+/// Long round trips cost next to nothing: 200 blocks at 100 ms take at most 1.3 × (bytes ÷ rate + 2 s).
+#[test]
+fn round_trips_overlap() {
+    let trip = Duration::from_millis(100);
+    for (size, rate) in [(10 << 20, 10 << 20), (10 << 20, 1 << 30), (64 << 10, 1 << 20), (64 << 10, 1 << 30)] {
+        let objects = band(200, size);
+        let bytes: u64 = objects.iter().map(|(_, size)| size).sum();
+        let limits = Limits { rate: Some(rate), ..limits(32) };
+        let (took, stored) = play(&objects, limits, trip, || Outcome::Stored);
+        let allowed = (Duration::from_secs_f64(bytes as f64 / rate as f64) + 2 * SECOND).mul_f64(1.3);
+        assert_eq!(stored.len(), objects.len());
+        assert!(took <= allowed, "{took:?}, allowed {allowed:?}, for {bytes} bytes at {rate}");
+    }
+    // A run in which nothing has changed: HEAD, index, table, list, TAIL one after the other, and two more when signed.
+    let (took, _) = play(&band(1, 100), limits(32), trip, || Outcome::Stored);
+    assert!(took <= 8 * trip, "{took:?}");
+}
+
+proptest! {
+    /// Whatever happens to the writes, nothing is stored before what it waits for, the run ends, and TAIL is there only with all the rest.
+    #[test]
+    fn any_fate_leaves_a_whole_band(
+        blocks in 0..80u32,
+        jobs in 1..40usize,
+        fates in vec(0..8u8, 1..60),
+        fatal in 0..400usize,
+        retries in 0..12u32,
+        rate in prop::option::of(1000..1_000_000u64),
+        seed: u64,
+    ) {
+        let objects = band(blocks, 5000);
+        let limits = Limits { jobs, rate, patience: Patience::new(retries), seed };
+        let mut count = 0;
+        let mut any_failed = false;
+        let (_, stored) = play(&objects, limits, SECOND / 10, || {
+            count += 1;
+            match fates[count % fates.len()] {
+                _ if count == fatal => { any_failed = true; Outcome::Failed }
+                0 => Outcome::Passing(None),
+                1 => Outcome::Passing(Some(2 * SECOND)),
+                _ => Outcome::Stored,
+            }
+        });
+        let tail = objects.iter().position(|(name, _)| name.object == Object::Tail).unwrap();
+        let all = objects.len();
+        prop_assert!(stored.len() == all || any_failed || stored.len() < all && !stored.contains(&(all - 1)));
+        if let Some(at) = stored.iter().position(|object| *object == tail) {
+            prop_assert_eq!(at, all - 2);
+        }
+        if !any_failed && retries == 11 && fates.iter().all(|fate| *fate > 1) {
+            prop_assert_eq!(stored.len(), all);
+        }
+    }
+}
