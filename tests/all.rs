@@ -39,3 +39,6 @@ mod fixtures;
 
 // Bands on bands, interruptions, restore.
 mod layers;
+
+// Parity and signatures.
+mod protect;

@@ -1,6 +1,5 @@
-//! `dura-seal`: encrypts objects with gpg, and lists their checksums.
+//! `dura-seal`: encrypts objects with gpg, lists their checksums, and adds parity and signatures.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,26 +9,27 @@ use clap::{CommandFactory, Parser};
 
 use super::common::{self, Common};
 use super::message::{Hinted, Report};
-use crate::core::groups::Groups;
 use crate::edge::budget::Budget;
 use crate::edge::gpg::{self, GpgError, Keys};
 use crate::edge::ordered::{Ordered, Submit};
 use crate::edge::pipe;
-use crate::format::group::{DEFAULT_SLOTS, Member};
+use crate::format::group::{DEFAULT_SLOTS, MAX_SHARDS, Member};
 use crate::format::head::Head;
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::Object;
 use crate::format::stream::{self, Item, Reader, StreamError};
 
 mod keys;
+mod parity;
+mod write;
 
-/// Encrypt a band's objects with gpg, and list their checksums
+/// Encrypt a band's objects with gpg, and protect them with checksums, parity and signatures
 ///
 /// Reads an object stream (from dura-pack) on standard input and writes it, with each block, index and table of contents encrypted
 /// and a checksum list after each group of objects, to standard output. Without options it only adds checksum lists.
 #[derive(Debug, Parser)]
 #[command(name = "dura-seal", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 done; 2 not done.\n\
-    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org --parity 2 | dura-push /mnt/backup")]
 struct SealArgs {
     /// Encrypt to KEY of the keyring: a fingerprint, a mail address; may be given several times
     #[arg(short, long, value_name = "KEY")]
@@ -43,6 +43,12 @@ struct SealArgs {
     /// The first line of FILE is the passphrase
     #[arg(long, value_name = "FILE", requires = "symmetric")]
     passphrase_file: Option<PathBuf>,
+    /// Sign each checksum list and TAIL with the secret key KEY
+    #[arg(long, value_name = "KEY")]
+    sign: Option<std::ffi::OsString>,
+    /// Add M shards of parity to each group: any M of its objects can then be rebuilt
+    #[arg(long, value_name = "M", default_value_t = 0, value_parser = shards)]
+    parity: usize,
     /// Put K objects into a group
     #[arg(long, value_name = "K", default_value_t = DEFAULT_SLOTS, value_parser = slots)]
     group: usize,
@@ -55,6 +61,10 @@ struct SealArgs {
 
 fn slots(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|slots| (1..=255).contains(slots)).ok_or_else(|| "wanted a number from 1 to 255".to_owned())
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|shards| (0..=255).contains(shards)).ok_or_else(|| "wanted a number from 0 to 255".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -76,7 +86,19 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
         return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
     }
+    if args.group + args.parity > MAX_SHARDS {
+        let all = args.group + args.parity;
+        return Err(Hinted::wrap(
+            anyhow!(
+                "groups of {} objects and {} of parity: {all} in all, and the code knows {MAX_SHARDS}",
+                args.group,
+                args.parity
+            ),
+            "lower --group or --parity",
+        ));
+    }
     let keys = Arc::new(keys::resolve(&args, report)?);
+    let signer = args.sign.as_deref().map(|name| keys::signer(name, report)).transpose()?;
     let jobs = common::jobs(args.jobs);
     let (submit, results) = Ordered::start::<Sealed>(jobs, jobs + 1)?;
     let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
@@ -92,34 +114,18 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         (Some(id), _) => id,
         (None, _) => Head::parse(&first.bytes).with_context(|| format!("{}/HEAD", first.band))?.id,
     };
-    let mtime = stream.mtime();
-    let mut out = pipe::stdout()?;
+    let out = write::Out { report, band: first.band.clone(), mtime: stream.mtime(), signer, pipe: pipe::stdout()? };
+    let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
     if let Some(id) = continues {
-        out.write_all(&stream::continuation(&first.band, &id)).context(CANNOT_WRITE)?;
+        writer.begin(&id)?;
     }
-    let band = first.band.clone();
-    let mut groups = Groups::new(band.clone(), id, args.group);
-    let mut write = |item: &Item| {
-        report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
-        stream::write(&mut out, item, mtime).context(CANNOT_WRITE)
-    };
-    let list = |(name, list): (ObjectName, crate::format::group::List)| Item {
-        band: band.clone(),
-        name,
-        bytes: list.to_string().into_bytes(),
-    };
-
-    let last = std::thread::scope(|scope| {
+    let tail = std::thread::scope(|scope| {
         let feeder = Feeder { keys, budget: Arc::clone(&budget), submit };
         let feeding = scope.spawn(move || feeder.run(stream, first, continues.is_some()));
         let closing = budget.closing();
         for sealed in results {
             let (item, member) = sealed?;
-            write(&item)?;
-            budget.adjust(item.bytes.len() as u64, 0);
-            if let Some(complete) = groups.handle_object(member) {
-                write(&list(complete))?;
-            }
+            writer.object(item, member)?;
         }
         drop(closing);
         match feeding.join() {
@@ -128,17 +134,8 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         }
     })?;
     // Only now is the input known to be whole.
-    if let Some(complete) = groups.finish() {
-        write(&list(complete))?;
-    }
-    for item in &last {
-        write(item)?;
-    }
-    out.write_all(&stream::END).context(CANNOT_WRITE)?;
-    out.finish().context(CANNOT_WRITE)
+    writer.finish(tail)
 }
-
-const CANNOT_WRITE: &str = "cannot write the object stream";
 
 /// Reads objects and queues them.
 struct Feeder {
@@ -148,40 +145,39 @@ struct Feeder {
 }
 
 impl Feeder {
-    /// Returns TAIL, once the end of the stream has come.
-    fn run(self, mut stream: Reader<impl std::io::Read>, first: Item, continues: bool) -> anyhow::Result<Vec<Item>> {
-        let mut last = Vec::new();
+    /// Returns TAIL, once the end of the stream has come; nothing when nobody takes the results, who then has the reason.
+    fn run(self, mut stream: Reader<impl std::io::Read>, first: Item, continues: bool) -> anyhow::Result<Option<Item>> {
+        let mut tail = None;
         let mut before = None;
         let mut next = Some(first);
         while let Some(item) = next {
             if !stream::in_place(before.as_ref(), &item.name, continues) {
                 bail!("{}/{} is out of place in the object stream", item.band, item.name);
             }
-            if item.name.encrypted || matches!(item.name.object, Object::List(..) | Object::ListSig(..) | Object::Parity(..)) {
+            if item.name.encrypted || !(item.name.is_grouped() || item.name.object == Object::Tail) {
                 return Err(Hinted::wrap(
                     anyhow!("{}/{} is sealed already", item.band, item.name),
                     "use dura-seal once in a pipe",
                 ));
             }
             before = Some(item.name);
-            if matches!(item.name.object, Object::Tail | Object::TailSig) {
-                last.push(item);
+            if item.name.object == Object::Tail {
+                tail = Some(item);
             } else if !self.queue(item) {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             next = match stream.next_item_if(&mut |size| self.budget.take(size)) {
-                // Nobody takes the results any more, and that side has the reason.
-                Err(StreamError::Stopped) => return Ok(Vec::new()),
+                Err(StreamError::Stopped) => return Ok(None),
                 item => item?,
             };
         }
-        match before.map(|name| name.object) {
-            Some(Object::Tail | Object::TailSig) => Ok(last),
-            _ => bail!("the object stream has no TAIL: what came before failed"),
+        if tail.is_none() {
+            bail!("the object stream has no TAIL: what came before failed");
         }
+        Ok(tail)
     }
 
-    /// False when nobody takes the results any more, who then has the reason.
+    /// False when nobody takes the results any more.
     fn queue(&self, mut item: Item) -> bool {
         let (keys, budget) = (Arc::clone(&self.keys), Arc::clone(&self.budget));
         let seal = move || {

@@ -1,31 +1,31 @@
-//! Seal's groups: which objects share a checksum list, and what it is called.
+//! Seal's groups: which objects share a checksum list and parity, and what these are called.
 
 use std::collections::HashMap;
 
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
-use crate::format::object::{Object, ObjectName};
 
 /// The machine: `handle_object` for each object as stored, in stream order, then `finish` before TAIL. Each gives the list
-/// that is then complete, if one is.
+/// of the group that is then full, if one is. Of parity the list has only the number: who computes it adds it as the last members.
 #[derive(Debug)]
 pub struct Groups {
     band: BandName,
     id: BandId,
     slots: usize,
+    parity: usize,
     members: Vec<Member>,
     /// How many groups of the number that came last there are, so that the next has a name of its own.
     counters: HashMap<u32, u32>,
 }
 
 impl Groups {
-    /// Groups of `slots` objects.
-    pub fn new(band: BandName, id: BandId, slots: usize) -> Groups {
-        Groups { band, id, slots: slots.max(1), members: Vec::new(), counters: HashMap::new() }
+    /// Groups of `slots` objects and `parity` shards.
+    pub fn new(band: BandName, id: BandId, slots: usize, parity: usize) -> Groups {
+        Groups { band, id, slots: slots.max(1), parity, members: Vec::new(), counters: HashMap::new() }
     }
 
     /// Takes an object; lists, parity, signatures and TAIL are in no group.
-    pub fn handle_object(&mut self, member: Member) -> Option<(ObjectName, List)> {
+    pub fn handle_object(&mut self, member: Member) -> Option<List> {
         if !member.name.is_grouped() {
             return None;
         }
@@ -34,37 +34,37 @@ impl Groups {
     }
 
     /// Closes the last group.
-    pub fn finish(&mut self) -> Option<(ObjectName, List)> {
+    pub fn finish(&mut self) -> Option<List> {
         let number = self.members.first()?.name.number()?;
         // Numbers rise, so counters of other numbers are never asked for again.
         self.counters.retain(|known, _| *known == number);
         let counter = self.counters.entry(number).or_default();
         let name = (number, *counter);
         *counter += 1;
-        let list = List {
+        Some(List {
             band: self.band.clone(),
             id: self.id,
             name,
             slots: self.slots,
-            parity: 0,
+            parity: self.parity,
             members: std::mem::take(&mut self.members),
-        };
-        Some((ObjectName::plain(Object::List(name.0, name.1)), list))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::object::ObjectName;
 
     fn run(slots: usize, names: &[&str]) -> Vec<(String, usize)> {
-        let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots);
+        let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots, 0);
         let mut lists = Vec::new();
         for name in names {
             lists.extend(groups.handle_object(Member::of(ObjectName::parse(name).unwrap(), b"")));
         }
         lists.extend(groups.finish());
-        lists.into_iter().map(|(name, list)| (name.to_string(), list.members.len())).collect()
+        lists.into_iter().map(|list| (list.object().to_string(), list.members.len())).collect()
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod diff;
 pub mod groups;
 pub mod links;
 pub mod merge;
+pub mod parity;
 pub mod planner;
 pub mod restore;
 pub mod schedule;

@@ -7,6 +7,10 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+mod signature;
+
+pub use signature::{Signer, Standing, Verdict, sign, verify};
+
 /// What gpg encrypts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keys {
@@ -134,18 +138,27 @@ pub fn decrypt(input: &[u8]) -> Result<Vec<u8>, GpgError> {
     outcome.require("GOODMDC")
 }
 
-/// A public key, as far as it matters for encryption.
+/// What a key is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Encrypting to it.
+    Encrypt,
+    /// Signing with its secret part.
+    Sign,
+}
+
+/// A key, as far as it matters for its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Fingerprint of the primary key.
     pub fingerprint: String,
     /// The first user id.
     pub user: String,
-    /// Why it cannot encrypt, if it cannot.
+    /// Why it cannot be used, if it cannot.
     pub fault: Option<Fault>,
 }
 
-/// Why a key cannot encrypt.
+/// Why a key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It expired at this second since 1970.
@@ -154,8 +167,8 @@ pub enum Fault {
     Revoked,
     /// Its owner disabled it in the keyring.
     Disabled,
-    /// It has no part that encrypts.
-    CannotEncrypt,
+    /// It has no part that does it.
+    Unable,
 }
 
 /// The keys that the keyring has for `name`: a fingerprint, key id, mail address or part of a user id. None is asked for elsewhere.
@@ -163,36 +176,48 @@ pub fn find(name: &OsStr) -> Result<Vec<Key>, GpgError> {
     let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-keys", "--"]);
     args.push(name.to_owned());
     // gpg exits with 2 when there is none.
-    Ok(parse_keys(&run(&args, b"")?.stdout))
+    Ok(parse_keys(&run(&args, b"")?.stdout, Use::Encrypt))
+}
+
+/// The keys with that name of which the secret part is there, or on a card.
+pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
+    let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-secret-keys", "--"]);
+    args.push(name.to_owned());
+    Ok(parse_keys(&run(&args, b"")?.stdout, Use::Sign))
 }
 
 /// The keys in a file, by its bytes.
 pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
-    Ok(parse_keys(&run(&strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]), bytes)?.stdout))
+    Ok(parse_keys(&run(&strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]), bytes)?.stdout, Use::Encrypt))
 }
 
 /// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.
-fn parse_keys(output: &[u8]) -> Vec<Key> {
+fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
+    // A small letter is what a part can do, a capital what the whole key can now.
+    let (part, whole) = match wanted {
+        Use::Encrypt => ('e', 'E'),
+        Use::Sign => ('s', 'S'),
+    };
     let mut keys: Vec<Key> = Vec::new();
     for line in String::from_utf8_lossy(output).lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let field = |at: usize| fields.get(at).copied().unwrap_or_default();
         match (field(0), keys.last_mut()) {
-            ("pub", _) => {
+            ("pub" | "sec", _) => {
                 let abilities = field(11);
                 let fault = match field(1) {
                     "r" => Some(Fault::Revoked),
                     "e" => Some(Fault::Expired(field(6).parse().ok())),
                     _ if abilities.contains('D') => Some(Fault::Disabled),
-                    _ if !abilities.contains('E') => Some(Fault::CannotEncrypt),
+                    _ if !abilities.contains(whole) => Some(Fault::Unable),
                     _ => None,
                 };
                 keys.push(Key { fingerprint: String::new(), user: String::new(), fault });
             }
             ("fpr", Some(key)) if key.fingerprint.is_empty() => key.fingerprint = field(9).to_owned(),
             ("uid", Some(key)) if key.user.is_empty() => key.user = field(9).replace("\\x3a", ":"),
-            // A key whose only encrypting part has expired cannot encrypt; say when.
-            ("sub", Some(key)) if field(1) == "e" && field(11).contains('e') && key.fault == Some(Fault::CannotEncrypt) => {
+            // A key of which only the part that matters has expired: say when.
+            ("sub" | "ssb", Some(key)) if field(1) == "e" && field(11).contains(part) && key.fault == Some(Fault::Unable) => {
                 key.fault = Some(Fault::Expired(field(6).parse().ok()));
             }
             _ => {}
@@ -221,7 +246,7 @@ sub:e:255:18:EEEE:1500000000:1650000000:::::e:::::cv25519::
 pub:r:255:22:FFFF:1500000000:::u:::sc:::::ed25519:::0:
 pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
 ";
-        let keys = parse_keys(listing);
+        let keys = parse_keys(listing, Use::Encrypt);
         assert_eq!(keys[0], Key { fingerprint: "0123AA".into(), user: "Me : <me@example.org>".into(), fault: None });
         let faults: Vec<_> = keys[1..].iter().map(|key| key.fault).collect();
         let expired = |at| Some(Fault::Expired(Some(at)));

@@ -121,6 +121,21 @@ impl List {
         draft.finish().map_err(ListError::Lacks)
     }
 
+    /// Its own name in the band's folder.
+    pub fn object(&self) -> ObjectName {
+        ObjectName::plain(Object::List(self.name.0, self.name.1))
+    }
+
+    /// The name of its signature.
+    pub fn signature(&self) -> ObjectName {
+        ObjectName::plain(Object::ListSig(self.name.0, self.name.1))
+    }
+
+    /// The name of one of its parity shards.
+    pub fn shard(&self, shard: u32) -> ObjectName {
+        ObjectName::plain(Object::Parity(self.name.0, self.name.1, shard))
+    }
+
     /// How many objects are in its slots; the members behind them are parity.
     pub fn objects(&self) -> usize {
         self.members.iter().filter(|member| member.name.is_grouped()).count()
@@ -193,8 +208,8 @@ impl Draft {
                 self.shards += 1;
             }
             _ if !name.is_grouped() => return Err("an object that belongs in no list"),
+            _ if self.shards > 0 => return Err("an object behind parity"),
             _ if self.members.len() >= slots => return Err("more objects than slots"),
-            _ if self.members.last().is_some_and(|member| !member.name.is_grouped()) => return Err("an object behind parity"),
             _ => {}
         }
         if !self.names.insert(name) {

@@ -1,0 +1,106 @@
+//! What seal writes: the objects, and behind each group its parity, its list and the list's signature.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use rayon::prelude::*;
+
+use super::super::message::Report;
+use super::parity::Parity;
+use crate::core::groups::Groups;
+use crate::edge::budget::Budget;
+use crate::edge::gpg;
+use crate::edge::pipe;
+use crate::format::band::{BandId, BandName};
+use crate::format::group::{List, Member};
+use crate::format::object::{Object, ObjectName};
+use crate::format::stream::{self, Item};
+
+const CANNOT_WRITE: &str = "cannot write the object stream";
+
+/// Where objects go.
+pub(super) struct Out<'a> {
+    pub(super) report: &'a Report,
+    pub(super) band: BandName,
+    pub(super) mtime: u64,
+    /// Fingerprint of the key that signs.
+    pub(super) signer: Option<String>,
+    pub(super) pipe: pipe::Out,
+}
+
+impl Out<'_> {
+    fn write(&mut self, item: &Item) -> anyhow::Result<()> {
+        self.report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
+        stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
+    }
+
+    fn put(&mut self, name: ObjectName, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let item = Item { band: self.band.clone(), name, bytes };
+        self.write(&item)
+    }
+
+    /// Writes an object, and its signature if there is a key for it.
+    fn signed(&mut self, name: ObjectName, bytes: Vec<u8>, signature: ObjectName) -> anyhow::Result<()> {
+        let signed = self.signer.as_ref().map(|key| gpg::sign(key, &bytes)).transpose();
+        let signed = signed.with_context(|| format!("{}/{name}: cannot sign it", self.band))?;
+        self.put(name, bytes)?;
+        signed.map_or(Ok(()), |signed| self.put(signature, signed))
+    }
+}
+
+/// Takes the objects in their order.
+pub(super) struct Writer<'a> {
+    out: Out<'a>,
+    groups: Groups,
+    parity: Option<Parity>,
+    budget: Arc<Budget>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer of groups; what objects took of the budget is given back when they are through.
+    pub(super) fn new(out: Out<'a>, id: BandId, slots: usize, parity: usize, budget: Arc<Budget>) -> anyhow::Result<Writer<'a>> {
+        let groups = Groups::new(out.band.clone(), id, slots, parity);
+        let parity = if parity > 0 { Some(Parity::start(slots, parity, Arc::clone(&budget))?) } else { None };
+        Ok(Writer { out, groups, parity, budget })
+    }
+
+    /// Begins a stream that continues the band.
+    pub(super) fn begin(&mut self, id: &BandId) -> anyhow::Result<()> {
+        self.out.pipe.write_all(&stream::continuation(&self.out.band, id)).context(CANNOT_WRITE)
+    }
+
+    pub(super) fn object(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
+        self.out.write(&item)?;
+        match &self.parity {
+            Some(parity) => parity.add(item.bytes)?,
+            None => self.budget.adjust(item.bytes.len() as u64, 0),
+        }
+        self.groups.handle_object(member).map_or(Ok(()), |list| self.close(list))
+    }
+
+    /// Writes what stands behind a group.
+    fn close(&mut self, mut list: List) -> anyhow::Result<()> {
+        if let Some(parity) = &self.parity {
+            let shards = parity.finish()?;
+            let members = shards.par_iter().enumerate().map(|(j, bytes)| Member::of(list.shard(j as u32), bytes));
+            let members: Vec<Member> = members.collect();
+            for (member, bytes) in members.into_iter().zip(shards) {
+                self.out.put(member.name, bytes)?;
+                list.members.push(member);
+            }
+        }
+        self.out.signed(list.object(), list.to_string().into_bytes(), list.signature())
+    }
+
+    /// Closes the last group, and the stream with TAIL.
+    pub(super) fn finish(mut self, tail: Option<Item>) -> anyhow::Result<()> {
+        if let Some(list) = self.groups.finish() {
+            self.close(list)?;
+        }
+        let tail = tail.context("the object stream has no TAIL")?;
+        self.out.signed(tail.name, tail.bytes, ObjectName::plain(Object::TailSig))?;
+        self.out.pipe.write_all(&stream::END).context(CANNOT_WRITE)?;
+        self.out.pipe.finish().context(CANNOT_WRITE)
+    }
+}
