@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::Path as FsPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow, bail};
 
@@ -22,10 +21,12 @@ use crate::store::cache::Cache;
 use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
+mod kept;
 mod part;
 mod stream;
 pub(super) mod version;
 
+use kept::{Kept, Sealed};
 use stream::{Entries, facts_of};
 use version::IndexFacts;
 
@@ -56,8 +57,8 @@ pub(super) struct Band {
 pub(super) struct Archive {
     store: Arc<dyn Store>,
     cache: Option<Cache>,
-    /// Whether the object that was read last was encrypted: the next one probably is, too.
-    sealed: AtomicBool,
+    sealed: Sealed,
+    kept: Kept,
 }
 
 /// What may be asked of the cache alone, because the archive is known to have it.
@@ -73,7 +74,12 @@ impl Archive {
     /// The archive that ARCHIVE names, with the cache that `--cache` or `DURA_CACHE` names.
     pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
         let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
-        Ok(Archive { store: open_store(archive)?, cache: cache.map(open).transpose()?, sealed: AtomicBool::new(true) })
+        Ok(Archive::over(open_store(archive)?, cache.map(open).transpose()?))
+    }
+
+    /// The archive in a store.
+    pub(super) fn over(store: Arc<dyn Store>, cache: Option<Cache>) -> Archive {
+        Archive { store, cache, sealed: Sealed::default(), kept: Kept::default() }
     }
 
     /// The names of all bands, by their start; none for an archive that is not there.
@@ -94,7 +100,7 @@ impl Archive {
             if known[at].complete {
                 break;
             }
-            if self.store.stat(&format!("{}/HEAD", known[at].name))?.is_none() {
+            if self.once(&known[at].name, "HEAD")?.is_none() {
                 known.remove(at);
             }
         }
@@ -103,21 +109,38 @@ impl Archive {
 
     /// True if the band has a TAIL.
     pub(super) fn is_complete(&self, band: &BandName) -> anyhow::Result<bool> {
-        Ok(self.store.stat(&format!("{band}/TAIL"))?.is_some())
+        Ok(self.once(band, "TAIL")?.is_some())
     }
 
     /// The band's HEAD; none if it is not there.
     pub(super) fn head(&self, band: &BandName) -> anyhow::Result<Option<Head>> {
-        let name = format!("{band}/HEAD");
-        let bytes = self.get(&name)?;
-        bytes.map(|bytes| Head::parse(&bytes).context(name)).transpose()
+        let bytes = self.once(band, "HEAD")?;
+        bytes.map(|bytes| Head::parse(&bytes).with_context(|| format!("{band}/HEAD"))).transpose()
     }
 
     /// The band's TAIL; none if it is not there.
     pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
-        let name = format!("{band}/TAIL");
-        let bytes = self.get(&name)?;
-        bytes.map(|bytes| Tail::parse(&bytes).context(name)).transpose()
+        let bytes = self.once(band, "TAIL")?;
+        bytes.map(|bytes| Tail::parse(&bytes).with_context(|| format!("{band}/TAIL"))).transpose()
+    }
+
+    /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading that.
+    pub(super) fn ends(&self, band: &BandName) -> anyhow::Result<(Option<Head>, Option<Tail>)> {
+        let tail = self.tail(band)?;
+        let repeated = tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
+        let head = repeated.map_or_else(|| self.head(band), |head| Ok(Some(head)))?;
+        Ok((head, tail))
+    }
+
+    /// An object that is never encrypted, read once.
+    fn once(&self, band: &BandName, object: &str) -> anyhow::Result<Option<Arc<Vec<u8>>>> {
+        let name = format!("{band}/{object}");
+        if let Some(known) = self.kept.get(&name) {
+            return Ok(known);
+        }
+        let bytes = self.get(&name)?.map(Arc::new);
+        self.kept.put(name, bytes.clone());
+        Ok(bytes)
     }
 
     fn get(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
@@ -135,12 +158,7 @@ impl Archive {
             names.push(parent);
         }
         names.reverse();
-        let read = |name: &BandName| Ok((self.head(name)?, self.tail(name)?));
-        let found: Vec<anyhow::Result<(Option<Head>, Option<Tail>)>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = names.iter().map(|name| scope.spawn(move || read(name))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))).collect()
-        });
-        let found = found.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let found = side_by_side(&names, |name| self.ends(name))?;
         let links: Vec<Link<'_>> = names
             .iter()
             .zip(&found)
@@ -162,31 +180,64 @@ impl Archive {
                 None => found.push((name, size)),
             }
         }
-        Ok(found
+        let found: Vec<(ObjectName, u64)> = found
             .into_iter()
             .filter_map(|(name, size)| Some((ObjectName::parse(&name)?, size)))
             .filter(|(_, size)| *size > 0)
-            .collect())
+            .collect();
+        let index = found.iter().find(|(name, _)| matches!(name.object, Object::Index(_)));
+        if let Some((name, _)) = index {
+            self.sealed.saw(band, name.encrypted);
+        }
+        Ok(found)
     }
 
     /// An object, decrypted; none if it is not there.
     pub(super) fn fetch(&self, band: &BandName, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
-        let likely = self.sealed.load(Ordering::Relaxed);
-        for encrypted in [likely, !likely] {
-            let name = format!("{band}/{}", ObjectName { object, encrypted });
-            let Some(bytes) = self.get(&name)? else { continue };
-            self.sealed.store(encrypted, Ordering::Relaxed);
-            return if encrypted { open_message(&name, &bytes).map(Some) } else { Ok(Some(bytes)) };
+        Ok(self.fetch_first(band, &[object])?.map(|(_, bytes)| bytes))
+    }
+
+    /// The first of these objects that is there, decrypted, and which one it is.
+    pub(super) fn fetch_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
+        let Some((found, bytes)) = self.stored_first(band, objects)? else { return Ok(None) };
+        let bytes = if found.encrypted { open_message(&format!("{band}/{found}"), &bytes)? } else { bytes };
+        Ok(Some((found.object, bytes)))
+    }
+
+    fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Vec<u8>)>> {
+        let mut asking = self.sealed.likely(band).is_none().then(|| self.sealed.asking.lock());
+        let seen = self.sealed.likely(band);
+        let mut names: Vec<ObjectName> = Vec::new();
+        for encrypted in [seen.unwrap_or(true), !seen.unwrap_or(true)] {
+            names.extend(objects.iter().map(|&object| ObjectName { object, encrypted }));
+        }
+        if seen.is_none() {
+            // As long as nothing was seen, which object it is can be guessed better than whether it is encrypted.
+            names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
+        }
+        for name in names {
+            if let Some(bytes) = self.get(&format!("{band}/{name}"))? {
+                self.sealed.saw(band, name.encrypted);
+                return Ok(Some((name, bytes)));
+            }
+            // Not so, then: those who wait need not wait for the object itself.
+            if asking.take().is_some() {
+                self.sealed.saw(band, !name.encrypted);
+            }
         }
         Ok(None)
     }
 
     /// The name and size of an object as stored; none if it is not there.
     pub(super) fn size(&self, band: &BandName, object: Object) -> anyhow::Result<Option<(ObjectName, u64)>> {
-        let likely = self.sealed.load(Ordering::Relaxed);
+        // HEAD and TAIL never are.
+        let likely = self.sealed.likely(band).unwrap_or(true) && !matches!(object, Object::Head | Object::Tail);
         for encrypted in [likely, !likely] {
             let name = ObjectName { object, encrypted };
             if let Some(size) = self.store.stat(&format!("{band}/{name}"))? {
+                if !matches!(object, Object::Head | Object::Tail) {
+                    self.sealed.saw(band, encrypted);
+                }
                 return Ok(Some((name, size)));
             }
         }
@@ -195,12 +246,24 @@ impl Archive {
 
     /// The name that an object probably has, for messages about one that is not there.
     pub(super) fn likely_name(&self, band: &BandName, object: Object) -> String {
-        format!("{band}/{}", ObjectName { object, encrypted: self.sealed.load(Ordering::Relaxed) })
+        format!("{band}/{}", ObjectName { object, encrypted: self.sealed.likely(band).unwrap_or(true) })
     }
 
     /// The text of an index or table of contents; none if it is not there.
     pub(super) fn text(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
+        self.read_text(band, object, trust, false)
+    }
+
+    /// The same, kept if there is room, because it will be wanted again.
+    pub(super) fn text_kept(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
+        self.read_text(band, object, trust, true)
+    }
+
+    fn read_text(&self, band: &Head, object: Object, trust: Trust, keep: bool) -> anyhow::Result<Option<Vec<u8>>> {
         let name = || format!("{}/{}", band.band, ObjectName::plain(object));
+        if let Some(Some(bytes)) = self.kept.get(&name()) {
+            return unzip(&bytes).map(Some).with_context(name);
+        }
         let cached = self.cache.as_ref().and_then(|cache| cache.get(&band.band, band.id, object));
         let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
         if let Some(copy) = cached.filter(enough)
@@ -215,12 +278,15 @@ impl Archive {
             let kept = cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes());
             let _ = kept.and_then(|()| cache.put(&band.band, band.id, object, &bytes));
         }
+        if keep {
+            self.kept.put(name(), Some(Arc::new(bytes)));
+        }
         Ok(Some(text))
     }
 
     /// A table of contents of a complete band.
     pub(super) fn toc(&self, band: &Head, number: u32) -> anyhow::Result<Option<Toc>> {
-        let Some(text) = self.text(band, Object::Toc(number), Trust::Complete)? else { return Ok(None) };
+        let Some(text) = self.text_kept(band, Object::Toc(number), Trust::Complete)? else { return Ok(None) };
         let toc = Toc::parse(&text).filter(|toc| toc.id == band.id && toc.number() == Some(number));
         match toc {
             Some(toc) => Ok(Some(toc)),
@@ -242,7 +308,7 @@ impl Archive {
         listed.sort_unstable();
         listed.dedup_by_key(|(number, _)| *number);
         for (number, size) in listed {
-            let read = self.text(band, Object::Index(number), Trust::Listed(size));
+            let read = self.text_kept(band, Object::Index(number), Trust::Listed(size));
             match read.and_then(|text| facts_of(&text.unwrap_or_default(), band.id)) {
                 Ok(Some((said, after, have, last))) if said == number => {
                     indexes.handle_index(number, after);
@@ -257,6 +323,18 @@ impl Archive {
         }
         Ok((indexes, facts))
     }
+}
+
+/// Asks for several things at once, each on a thread of its own: the bands of a chain are few. The first failure is that of all.
+pub(super) fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    ask: impl Fn(&T) -> anyhow::Result<R> + Sync,
+) -> anyhow::Result<Vec<R>> {
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || ask(item))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))).collect()
+    })
 }
 
 /// What was seen while the indexes of a band were sorted out.

@@ -18,7 +18,7 @@ use crate::format::path::Path;
 use crate::format::time::Stamp;
 
 mod bands;
-mod diff;
+pub(super) mod diff;
 mod find;
 mod ls;
 

@@ -2,6 +2,8 @@
 
 mod archive;
 pub mod common;
+#[cfg(test)]
+mod effort;
 pub mod events;
 pub mod index;
 pub mod message;

@@ -16,7 +16,7 @@ use super::index::time;
 use super::message::{Hinted, Report};
 use crate::core::merge::Placed;
 use crate::core::restore::{Plan, Step};
-use crate::edge::pipe;
+use crate::edge::pipe::{self, Out};
 use crate::format::entry::Kind;
 use crate::format::path::Path;
 use crate::format::time::Stamp;
@@ -38,7 +38,7 @@ use write::Writer;
 #[command(name = "dura-restore", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
     Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out")]
-struct RestoreArgs {
+pub(super) struct RestoreArgs {
     /// The archive: a directory
     #[arg(value_name = "ARCHIVE")]
     archive: String,
@@ -90,7 +90,13 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into tar xpf - -C DIR, or into a file"));
     }
     must_exist(&args.archive)?;
-    let archive = Arc::new(Archive::open(&args.archive, args.cache.as_deref())?);
+    let archive = Archive::open(&args.archive, args.cache.as_deref())?;
+    restore(&args, archive, pipe::stdout()?, report)
+}
+
+/// Writes what is asked for of an archive as a tar.
+pub(super) fn restore(args: &RestoreArgs, archive: Archive, out: Out, report: &Arc<Report>) -> anyhow::Result<()> {
+    let archive = Arc::new(archive);
     let band = choose(&archive, &args.archive, args.band.as_deref(), args.at, report)?;
     let chain = archive.chain(&band)?;
     report.verbose(format_args!("band {band}"));
@@ -99,7 +105,7 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
     let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
-    let mut writer = Writer::new(pipe::stdout()?, &source, report);
+    let mut writer = Writer::new(out, &source, report);
     let (send, orders) = sync_channel(STEPS);
     let plan = Plan::new(reader.chain.len());
     // Not joined: after a failure it may wait for a store that is in no hurry.
@@ -136,22 +142,7 @@ struct Reader {
 impl Reader {
     /// The version, or of it only the indexes that may concern these paths.
     fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
-        let mut holds = Vec::new();
-        for band in &self.chain {
-            let part = match paths {
-                Some(paths) => self.archive.holds_part(band, paths)?,
-                None => None,
-            };
-            let held = match part {
-                Some(held) => held,
-                None => self.archive.holds(band)?,
-            };
-            for number in held.lost.iter().cloned().flatten() {
-                self.report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
-            }
-            holds.push(held);
-        }
-        Version::with(&self.archive, &self.chain, holds, &self.report)
+        Version::open_part(&self.archive, &self.chain, paths, &self.report)
     }
 
     /// Whether the version has this path.

@@ -4,11 +4,15 @@
 //! 1. A block is closed only at an entry border, at the first at which it has reached the block size.
 //! 2. An index holds the lines of exactly the entries in its block, and the lines that store nothing between them.
 //! 3. An index leaves after all of its block; a table of contents after the indexes it lists; TAIL last.
-//! 4. Blocks wait for what comes next before they close, so the last index of a run is known and can hold `#end`.
+//! 4. An index repeats the lines of the directories above its first path, so one index is enough to read what it lists.
+//! 5. Blocks wait for what comes next before they close, so the last index of a run is known and can hold `#end`.
+
+mod above;
 
 use std::collections::VecDeque;
 use std::io;
 
+use self::above::Above;
 use crate::format::band::{BandId, BandName};
 use crate::format::codec;
 use crate::format::head::{Head, Tail};
@@ -46,6 +50,8 @@ pub struct Config {
     pub after: Option<u32>,
     /// What the band holds already.
     pub have: Have,
+    /// The band's HEAD, for TAIL to repeat; none if it is not known.
+    pub head: Option<Head>,
     /// `#source`, `#partial` and the like, which stand in the first index.
     pub headers: Vec<Header>,
 }
@@ -106,6 +112,7 @@ pub struct Assembler {
     lines: Vec<u8>,
     count: u64,
     span: Option<(Path, Path)>,
+    above: Above,
     rows: Vec<Row>,
     tocs: Vec<Earlier>,
     have: Have,
@@ -124,6 +131,7 @@ impl Assembler {
             lines: Vec::new(),
             count: 0,
             span: None,
+            above: Above::default(),
             rows: Vec::new(),
             tocs: Vec::new(),
             have: config.have,
@@ -183,6 +191,7 @@ impl Assembler {
             files: self.have.files,
             bytes: self.have.bytes,
             skipped: finish.skipped + finish.end.unreadable,
+            head: self.config.head.clone(),
         };
         self.emit(Object::Tail, tail.to_string().into_bytes());
         Ok(tail)
@@ -220,6 +229,9 @@ impl Assembler {
         }
         let index = self.index_text(number, end);
         self.emit(Object::Index(number), codec::gzip(&index)?);
+        if let Some((_, last)) = &self.span {
+            self.above.handle_index(number, &self.lines, last);
+        }
         self.rows.push(Row { number, span: self.span.take(), parts });
         self.lines.clear();
         self.count = 0;
@@ -243,6 +255,9 @@ impl Assembler {
             self.config.headers.iter().for_each(|header| line(header));
         }
         let mut text = text.into_bytes();
+        if let Some((first, _)) = &self.span {
+            self.above.write(first, &mut text);
+        }
         text.extend_from_slice(&self.lines);
         if let Some(end) = end {
             text.extend_from_slice(format!("{end}\n").as_bytes());

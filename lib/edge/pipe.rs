@@ -27,10 +27,15 @@ pub struct Out(BufWriter<File>);
 
 /// Stdout with a buffer.
 pub fn stdout() -> io::Result<Out> {
-    Ok(Out(BufWriter::with_capacity(BUFFER, own(io::stdout())?)))
+    Ok(Out::to(own(io::stdout())?))
 }
 
 impl Out {
+    /// Any file with a buffer, in the place of stdout.
+    pub fn to(file: File) -> Out {
+        Out(BufWriter::with_capacity(BUFFER, file))
+    }
+
     /// Writes out what is buffered. Must end every program that writes: a dropped buffer would swallow "no space left".
     pub fn finish(mut self) -> io::Result<()> {
         self.0.flush()

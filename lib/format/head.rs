@@ -10,6 +10,9 @@ use super::time::Stamp;
 /// The format that this build writes, and the highest that it reads.
 pub const FORMAT: u32 = 1;
 
+/// The key that HEAD begins with, and only a TAIL that repeats HEAD has.
+const FIRST_KEY: &str = "dura-band";
+
 /// Longest HEAD or TAIL that a reader takes, in bytes.
 pub const MAX_LEN: usize = 64 << 10;
 
@@ -62,6 +65,8 @@ pub struct Tail {
     pub bytes: u64,
     /// How many entries could not be stored.
     pub skipped: u64,
+    /// What HEAD says: a complete band can be read without it. None where it is not repeated.
+    pub head: Option<Head>,
 }
 
 /// Why a HEAD or TAIL is refused.
@@ -116,8 +121,11 @@ impl<'a> Lines<'a> {
 impl Head {
     /// Reads a HEAD; unknown keys are ignored.
     pub fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
-        let lines = Lines::parse(bytes)?;
-        let format: u64 = lines.number("dura-band")?;
+        Head::read(&Lines::parse(bytes)?)
+    }
+
+    fn read(lines: &Lines<'_>) -> Result<Head, HeadError> {
+        let format: u64 = lines.number(FIRST_KEY)?;
         if format > FORMAT.into() {
             return Err(HeadError::Newer(format));
         }
@@ -156,7 +164,7 @@ impl fmt::Display for Head {
 }
 
 impl Tail {
-    /// Reads a TAIL and checks its sha256; unknown keys are ignored.
+    /// Reads a TAIL and checks its sha256; unknown keys are ignored. Where it repeats HEAD, it does so whole.
     pub fn parse(bytes: &[u8]) -> Result<Tail, HeadError> {
         let lines = Lines::parse(bytes)?;
         let Some(("sha256", digest)) = lines.0.last() else { return Err(HeadError::Missing("sha256")) };
@@ -165,6 +173,7 @@ impl Tail {
         if digest::parse(digest.as_bytes()) != Some(digest::of(above)) {
             return Err(HeadError::Digest);
         }
+        let repeats = lines.0.iter().any(|(key, _)| *key == FIRST_KEY);
         Ok(Tail {
             band: lines.get("band", |v| v.parse().ok())?,
             id: lines.get("id", |v| v.parse().ok())?,
@@ -175,13 +184,14 @@ impl Tail {
             files: lines.number("files")?,
             bytes: lines.number("bytes")?,
             skipped: lines.number("skipped")?,
+            head: repeats.then(|| Head::read(&lines)).transpose()?,
         })
     }
 }
 
 impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let above = format!(
+        let mut above = format!(
             "band: {}\nid: {}\nfinished: {}\nlast: {:09}\ntoc: {:09}\nentries: {}\nfiles: {}\nbytes: {}\nskipped: {}\n",
             self.band,
             self.id,
@@ -193,6 +203,10 @@ impl fmt::Display for Tail {
             self.bytes,
             self.skipped,
         );
+        // The band's name and id stand there already.
+        let repeated =
+            self.head.iter().flat_map(|head| head.to_string().lines().map(|line| format!("{line}\n")).collect::<Vec<_>>());
+        above.extend(repeated.filter(|line| !line.starts_with("band: ") && !line.starts_with("id: ")));
         writeln!(f, "{above}sha256: {}", hex::encode(digest::of(above.as_bytes())))
     }
 }
@@ -238,6 +252,24 @@ mod tests {
         let tail = Tail::parse(TAIL.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(tail.to_string(), TAIL);
         assert_eq!((tail.last, tail.entries, tail.files, tail.bytes, tail.skipped), (12, 20310, 18220, 730_121_811, 0));
+        assert_eq!(tail.head, None);
+    }
+
+    #[test]
+    fn golden_tail_with_head() {
+        let head = Head::parse(HEAD.as_bytes()).unwrap();
+        let tail = Tail { band: head.band.clone(), head: Some(head.clone()), ..Tail::parse(TAIL.as_bytes()).unwrap() };
+        let text = "band: 20261101T020000Z-20261108T020000Z\nid: 00112233445566778899aabbccddeeff\nfinished: 2026-11-01T02:00:09Z\nlast: 000000012\ntoc: 000000012\nentries: 20310\nfiles: 18220\nbytes: 730121811\nskipped: 0\ndura-band: 1\nparent: 20261101T020000Z\nparent-id: ffeeddccbbaa99887766554433221100\nparent-last: 000000012\nstarted: 2026-11-08T02:00:00Z\ncompression: gzip\nwriter: dura 0.1.0\n";
+        let text = format!("{text}sha256: {}\n", hex::encode(digest::of(text.as_bytes())));
+        assert_eq!(tail.to_string(), text);
+        assert_eq!(Tail::parse(text.as_bytes()), Ok(tail));
+        // A later format is refused, and so is a HEAD that is repeated in part.
+        let changed = |from: &str, to: &str| {
+            let above = text[..text.find("sha256").unwrap()].replace(from, to);
+            Tail::parse(format!("{above}sha256: {}\n", hex::encode(digest::of(above.as_bytes()))).as_bytes()).unwrap_err()
+        };
+        assert_eq!(changed("dura-band: 1", "dura-band: 2"), HeadError::Newer(2));
+        assert_eq!(changed("compression: gzip\n", ""), HeadError::Missing("compression"));
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub enum Header {
     Have(Have),
     /// `#compression WORD`: how the band that is continued is compressed.
     Compression(Compression),
+    /// `#head TEXT`: the HEAD of the band that is continued, raw, for its TAIL to repeat.
+    Head(Vec<u8>),
+    /// `#above NUMBER LINE`: a directory above the first path of an index, as the index NUMBER of the band lists it.
+    Above(u32, Box<Entry>),
     /// Any other.
     Comment,
 }
@@ -155,6 +159,11 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
         (b"#next", [next]) => number(next).map(Header::Next).ok_or("#next"),
         (b"#after", [after]) => number(after).map(Header::After).ok_or("#after"),
         (b"#compression", [word]) => Compression::from_word(&text(word)).map(Header::Compression).ok_or("#compression"),
+        (b"#head", [text]) => path::decode(text).map(Header::Head).map_err(|_| "#head"),
+        (b"#above", [of, ..]) => {
+            let entry = line.get(b"#above  ".len() + of.len()..).and_then(|line| Entry::parse(line).ok());
+            number(of).zip(entry).map(|(of, entry)| Header::Above(of, Box::new(entry))).ok_or("#above")
+        }
         (b"#have", words) => counts(words, ["entries=", "files=", "bytes="])
             .map(|[entries, files, bytes]| Header::Have(Have { entries, files, bytes }))
             .ok_or("#have"),
@@ -204,6 +213,12 @@ impl fmt::Display for Header {
             Header::After(after) => write!(f, "#after {after:09}"),
             Header::Have(have) => write!(f, "#have entries={} files={} bytes={}", have.entries, have.files, have.bytes),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
+            Header::Head(text) => write!(f, "#head {}", encoded(text)),
+            Header::Above(of, entry) => {
+                let mut line = Vec::new();
+                entry.write(&mut line);
+                write!(f, "#above {of:09} {}", String::from_utf8_lossy(line.trim_ascii_end()))
+            }
             Header::Comment => write!(f, "#"),
         }
     }

@@ -5,6 +5,7 @@ pub mod durable;
 mod error;
 pub mod local;
 pub mod memory;
+pub mod recording;
 
 pub use error::{Kind, StoreError};
 

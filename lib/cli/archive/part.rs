@@ -1,15 +1,48 @@
 //! The indexes that a part of a version needs, by tables of contents alone.
 
 use super::super::message::Hinted;
+use super::stream::has_above;
 use super::version::Holds;
-use super::{Archive, Band};
+use super::{Archive, Band, Trust};
 use crate::core::chain::ancestors::Extent;
+use crate::format::object::Object;
 use crate::format::path::Path;
+use crate::format::toc::Row;
+
+/// What is looked for in the spans of indexes.
+type Touches = fn(&Path, &Path, Option<&Path>) -> bool;
 
 impl Archive {
-    /// Which of a band's counted indexes may list one of `paths`, what lies below it, or a directory above it; none if the tables
-    /// of contents do not say. Reads the last table, and of the earlier ones those that may.
+    /// Which of a band's counted indexes are needed for `paths`, what lies below them and the directories above; none if the tables
+    /// of contents do not say. Reads the last table, and of the earlier ones those that may name one.
+    ///
+    /// One index is enough for a path: the one in whose place among the lines the path lies, or the last line before it. The directories
+    /// above stand there, or are repeated. Where they are not, as in the first index of a run that went on with a band, all indexes are
+    /// taken that may list them.
     pub(in super::super) fn holds_part(&self, band: &Band, paths: &[Path]) -> anyhow::Result<Option<Holds>> {
+        let Some(rows) = self.rows_for(band, paths, lies_in)? else { return Ok(None) };
+        let mut before = None;
+        for number in rows.iter().map(|row| row.number) {
+            if before.is_none_or(|before| before + 1 != number) && !self.stands_alone(band, number)? {
+                let Some(rows) = self.rows_for(band, paths, concerns)? else { return Ok(None) };
+                return Ok(Some(holds(&rows)));
+            }
+            before = Some(number);
+        }
+        Ok(Some(holds(&rows)))
+    }
+
+    /// Whether an index tells of all directories above what it lists. One that cannot be read is told of when it is read for good.
+    fn stands_alone(&self, band: &Band, number: u32) -> anyhow::Result<bool> {
+        match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
+            Ok(text) => Ok(text.is_none_or(|text| has_above(&text))),
+            Err(error) if error.is::<Hinted>() => Err(error),
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// The counted rows of the tables of contents that may list what is looked for; none if the tables do not say.
+    fn rows_for(&self, band: &Band, paths: &[Path], touches: Touches) -> anyhow::Result<Option<Vec<Row>>> {
         let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail) else { return Ok(None) };
         let newest = match self.toc(&band.head, tail.toc) {
             Ok(Some(toc)) => toc,
@@ -22,39 +55,42 @@ impl Archive {
         if !firsts.clone().chain([own]).flatten().next().is_some_and(Path::is_root) {
             return Ok(None);
         }
-        let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         for earlier in &newest.earlier {
             firsts.next();
             let next = firsts.clone().flatten().next().or(own);
-            if earlier.first.as_ref().is_some_and(|first| paths.iter().any(|path| concerns(path, first, next))) {
+            if earlier.first.as_ref().is_some_and(|first| paths.iter().any(|path| touches(path, first, next))) {
                 let Ok(Some(toc)) = self.toc(&band.head, earlier.number) else { return Ok(None) };
                 rows.extend(toc.rows);
             }
         }
         rows.extend(newest.rows);
-        let may = |row: &crate::format::toc::Row| {
-            let span = row.span.as_ref();
-            span.is_some_and(|(first, last)| paths.iter().any(|path| concerns(path, first, Some(last))))
-        };
-        let numbers = rows.iter().filter(|row| row.number <= last && may(row)).map(|row| row.number..=row.number).collect();
-        Ok(Some(Holds { numbers, lost: Vec::new() }))
+        rows.retain(|row| row.number <= last && row.span.is_some());
+        let firsts = rows.iter().skip(1).map(|row| row.span.as_ref().map(|(first, _)| first)).chain([None]);
+        let wanted: Vec<bool> = rows
+            .iter()
+            .zip(firsts)
+            .map(|(row, next)| row.span.as_ref().is_some_and(|(first, _)| paths.iter().any(|path| touches(path, first, next))))
+            .collect();
+        let mut wanted = wanted.into_iter();
+        rows.retain(|_| wanted.next() == Some(true));
+        Ok(Some(rows))
     }
 }
 
-/// Whether a run of lines from `first` to `last` may have the path, what is below it, or a directory above it.
-fn concerns(path: &Path, first: &Path, last: Option<&Path>) -> bool {
-    let reaches = |path: &Path| last.is_none_or(|last| last >= path);
-    if reaches(path) && (first <= path || path.holds(first)) {
-        return true;
-    }
-    let mut above = path.parent();
-    while let Some(dir) = above {
-        if first <= &dir && reaches(&dir) {
-            return true;
-        }
-        above = dir.parent();
-    }
-    false
+fn holds(rows: &[Row]) -> Holds {
+    Holds { numbers: rows.iter().map(|row| row.number..=row.number).collect(), lost: Vec::new() }
+}
+
+/// Whether a path's place among the lines, or that of something below it, is between `first` and `next`.
+fn lies_in(path: &Path, first: &Path, next: Option<&Path>) -> bool {
+    (first <= path && next.is_none_or(|next| path < next)) || path.holds(first)
+}
+
+/// The same, or that of a directory above it.
+fn concerns(path: &Path, first: &Path, next: Option<&Path>) -> bool {
+    lies_in(path, first, next)
+        || std::iter::successors(path.parent(), Path::parent).any(|dir| first <= &dir && next.is_none_or(|next| &dir < next))
 }
 
 #[cfg(test)]
@@ -62,20 +98,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_concerns_what_lies_above_and_below() {
-        for (path, first, last, does) in [
-            ("a/b", "a/a", "a/c", true),
-            ("a/b", "a/b/x", "a/b/y", true),
-            ("a/b", "a/b/x", "z", true),
-            ("a/b", "", "", true),
-            ("a/b", "0", "a", true),
-            ("a/b", "a/0", "a/a", false),
-            ("a/b", "a/b!", "a/c", false),
-            ("a/b", "b", "c", false),
-            ("a", "a-b", "a-c", false),
+    fn a_path_lies_in_one_index_and_what_is_below_in_more() {
+        let path_of = |text: &str| Path::from_raw(text.as_bytes());
+        // First path, the next index's first path; whether `a/b` lies there, and whether it or a directory above it does.
+        for (first, next, lies, does) in [
+            ("", "a", false, true),
+            ("", "a/a", false, true),
+            ("a", "a/a", false, true),
+            ("a/0", "a/a", false, false),
+            ("a/a", "a/b", false, false),
+            ("a/a", "a/b/x", true, true),
+            ("a/a", "a/b!", true, true),
+            ("a/b", "a/b!", true, true),
+            ("a/b/x", "a/b/y", true, true),
+            ("a/b!", "a/c", false, false),
+            ("b", "c", false, false),
+            ("", "z", true, true),
         ] {
-            let path_of = |text: &str| Path::from_raw(text.as_bytes());
-            assert_eq!(concerns(&path_of(path), &path_of(first), Some(&path_of(last))), does, "{path} {first} {last}");
+            let (path, first, next) = (path_of("a/b"), path_of(first), path_of(next));
+            assert_eq!(lies_in(&path, &first, Some(&next)), lies, "{first} {next}");
+            assert_eq!(concerns(&path, &first, Some(&next)), does, "{first} {next}");
         }
+        assert!(lies_in(&path_of("a/b"), &path_of("a"), None) && !lies_in(&path_of("a/b"), &path_of("c"), None));
     }
 }

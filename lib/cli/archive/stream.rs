@@ -55,6 +55,8 @@ pub(in super::super) struct Entries {
     text: Vec<u8>,
     at: usize,
     headers: Vec<Header>,
+    /// The last path of the index before.
+    last: Option<Path>,
     /// Indexes that could not be read, and why.
     pub failed: Vec<(u32, anyhow::Error)>,
 }
@@ -86,6 +88,7 @@ impl Entries {
             text: Vec::new(),
             at: 0,
             headers: Vec::new(),
+            last: None,
             failed: Vec::new(),
         })
     }
@@ -99,8 +102,13 @@ impl Entries {
                 let line = &rest[..end];
                 self.at += end + 1;
                 if line.first() == Some(&b'#') {
-                    if let Ok(header) = parse_header(line) {
-                        self.headers.push(header);
+                    match parse_header(line) {
+                        // Where the index before was read, it came there; else what follows stands below it.
+                        Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
+                            return Some((number, *entry));
+                        }
+                        Ok(Header::Above(..)) | Err(_) => {}
+                        Ok(header) => self.headers.push(header),
                     }
                     continue;
                 }
@@ -113,6 +121,7 @@ impl Entries {
                     }
                 }
             }
+            self.last = last_path(&self.text).or(self.last.take());
             let (number, text) = self.results.next()?;
             self.number = number;
             self.at = 0;
@@ -134,6 +143,29 @@ impl Entries {
     fn name(&self, number: u32) -> String {
         format!("{}/{}", self.band.band, ObjectName::plain(Object::Index(number)))
     }
+}
+
+/// The path that an index ends with.
+fn last_path(text: &[u8]) -> Option<Path> {
+    let line = text.rsplit(|&b| b == b'\n').find(|line| !matches!(line.first(), None | Some(b'#')))?;
+    Path::parse(line.split(|&b| b == b' ').next()?).ok()
+}
+
+/// Whether an index lists with `#above` all directories above the path that it begins with.
+pub(super) fn has_above(text: &[u8]) -> bool {
+    let mut above = Vec::new();
+    for line in text.split(|&b| b == b'\n') {
+        match parse_header(line) {
+            Ok(Header::Above(_, entry)) => above.push(entry.path),
+            _ if line.first() == Some(&b'#') => {}
+            _ => {
+                let first = line.split(|&b| b == b' ').next().and_then(|path| Path::parse(path).ok());
+                let dirs = std::iter::successors(first.and_then(|path| path.parent()), Path::parent);
+                return dirs.into_iter().all(|dir| above.contains(&dir));
+            }
+        }
+    }
+    true
 }
 
 fn fetch(archive: &Archive, head: &Head, number: u32, trust: Trust) -> anyhow::Result<Vec<u8>> {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use super::super::message::{Hinted, Report};
-use super::{Archive, Band, Entries, Trust};
-use crate::core::chain::ancestors::Extent;
+use super::{Archive, Band, Entries, Trust, side_by_side};
+use crate::core::chain::ancestors::{ChainError, Extent};
 use crate::core::chain::choice::{find, to_read};
 use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
+use crate::format::entry::Within;
 use crate::format::listing::{Have, Header};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
@@ -36,6 +37,7 @@ impl Holds {
 pub(in super::super) struct Version {
     merge: Merge,
     tiers: Vec<Entries>,
+    reads: Vec<Holds>,
     report: Arc<Report>,
 }
 
@@ -84,6 +86,12 @@ impl Archive {
         {
             return Ok(Holds { numbers, lost: Vec::new() });
         }
+        // Of a TAIL that names no tables of the band, HEAD tells whether it is the band's at all.
+        if let (Some(_), Some(head)) = (&band.tail, self.head(&band.head.band)?)
+            && head.id != band.head.id
+        {
+            return Err(ChainError::Foreign(head.band, "TAIL").into());
+        }
         let (indexes, facts) = self.indexes(&band.head)?;
         let counted = match band.extent {
             Extent::UpTo(last) => indexes.up_to(last),
@@ -122,13 +130,24 @@ impl Archive {
 impl Version {
     /// Starts to read the version of a chain; tells of indexes that are lost.
     pub(in super::super) fn open(archive: &Arc<Archive>, chain: &[Band], report: &Arc<Report>) -> anyhow::Result<Version> {
-        let mut holds = Vec::new();
-        for band in chain {
-            let held = archive.holds(band)?;
+        Version::open_part(archive, chain, None, report)
+    }
+
+    /// The same, or of it only the indexes that may concern these paths, with all below them and the directories above.
+    pub(in super::super) fn open_part(
+        archive: &Arc<Archive>,
+        chain: &[Band],
+        paths: Option<&[Path]>,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
+        let holds = side_by_side(chain, |band| {
+            let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
+            part.map_or_else(|| archive.holds(band), Ok)
+        })?;
+        for (band, held) in chain.iter().zip(&holds) {
             for number in held.lost.iter().cloned().flatten() {
                 report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
             }
-            holds.push(held);
         }
         Version::with(archive, chain, holds, report)
     }
@@ -141,12 +160,12 @@ impl Version {
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
         let mut tiers = Vec::new();
-        for (band, held) in chain.iter().zip(holds) {
+        for (band, held) in chain.iter().zip(&holds) {
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers, trust)?);
+            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers.clone(), trust)?);
         }
-        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, report: Arc::clone(report) })
+        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, report: Arc::clone(report) })
     }
 
     /// The next entry of the version, or of what no directory of it holds (as `Err`).
@@ -181,6 +200,13 @@ impl Version {
                 Err(orphan) => self.report.warn(format_args!("{}: its directory is not listed: left out", orphan.entry.path)),
             }
         }
+    }
+
+    /// The indexes that it reads.
+    pub(in super::super) fn indexes(&self) -> impl Iterator<Item = Within> {
+        let of = |(tier, held): (usize, &Holds)| (tier as u8, held.numbers.clone());
+        let tiers: Vec<_> = self.reads.iter().enumerate().map(of).collect();
+        tiers.into_iter().flat_map(|(tier, numbers)| numbers.into_iter().flatten().map(move |block| Within { tier, block }))
     }
 
     /// The header lines that came so far of the newest band.

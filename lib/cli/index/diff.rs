@@ -7,21 +7,20 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use super::super::archive::version::{Holds, Version};
-use super::super::archive::{Archive, Band};
+use super::super::archive::{Archive, Band, side_by_side};
 use super::super::message::{Hinted, Report};
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{Known, Target, Wish, find, target};
 use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
-use crate::edge::pipe;
-use crate::format::head::Parent;
+use crate::edge::pipe::{self, Out};
+use crate::format::head::{Head, Parent};
 use crate::format::listing::{Header, Line, Reader, VERSION};
-use crate::format::object::Compression;
 use crate::format::path::Path;
 
 /// Arguments of `diff`.
 #[derive(Debug, Clone, Args)]
-pub(super) struct DiffArgs {
+pub(in super::super) struct DiffArgs {
     /// The archive: a directory; one that is not there yet is an empty one
     #[arg(value_name = "ARCHIVE")]
     archive: String,
@@ -46,14 +45,26 @@ struct Course {
     /// The chain whose version the scan is compared with; empty for none.
     chain: Vec<Band>,
     holds: Vec<Holds>,
-    /// How a continued band is compressed.
-    compression: Option<Compression>,
+    /// Of a continued band: its HEAD.
+    head: Option<Head>,
 }
 
 pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    let mut scan = Reader::new(pipe::stdin()?);
+    let scan = Reader::new(pipe::stdin()?);
+    compare(args, scan, || Archive::open(&args.archive, reading.cache.as_deref()), pipe::stdout()?, report)
+}
+
+/// Lets through of a scan what a new band in the archive must record.
+pub(in super::super) fn compare(
+    args: &DiffArgs,
+    mut scan: Reader<impl BufRead>,
+    archive: impl FnOnce() -> anyhow::Result<Archive>,
+    mut out: Out,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    // Nothing is asked of the archive before the scan has begun.
     let (headers, first) = begin(&mut scan)?;
-    let archive = Arc::new(Archive::open(&args.archive, reading.cache.as_deref())?);
+    let archive = Arc::new(archive()?);
     let course = decide(&archive, args, report)?;
 
     let mut version = Version::with(&archive, &course.chain, course.holds, report)?;
@@ -62,13 +73,12 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
     if args.parent.is_none() && !args.full {
         same_source(&headers, version.headers())?;
     }
-    let mut out = pipe::stdout()?;
     let mut buffer = Vec::new();
     for header in [Header::Mtree, Header::Version(VERSION)].iter().chain(&headers).chain(&course.opening.headers()) {
         writeln!(buffer, "{header}")?;
     }
-    if let Some(compression) = course.compression {
-        writeln!(buffer, "{}", Header::Compression(compression))?;
+    if let Some(head) = course.head {
+        writeln!(buffer, "{}\n{}", Header::Compression(head.compression), Header::Head(head.to_string().into_bytes()))?;
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
@@ -178,20 +188,14 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
                     report.note(format_args!("leaving {} unfinished", left.name));
                 }
                 let chain = archive.chain(&parent.name)?;
-                let holds = chain.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+                let holds = side_by_side(&chain, |band| archive.holds(band))?;
                 let last = holds.last().and_then(Holds::last);
                 match (last, chain.last()) {
                     (Some(last), Some(band)) => {
                         let tier = chain.len() as u8;
                         let parent = Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
                         let opening = Opening::New { parent, band_after: newest };
-                        Some(Course {
-                            opening,
-                            config: Config { tier, full: false, after: None },
-                            chain,
-                            holds,
-                            compression: None,
-                        })
+                        Some(Course { opening, config: Config { tier, full: false, after: None }, chain, holds, head: None })
                     }
                     _ => {
                         // Its version is that of its own parent.
@@ -212,11 +216,11 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
 fn full(archive: &Archive, bands: &[Known], newest: Option<crate::format::time::Stamp>) -> anyhow::Result<Course> {
     let opening = Opening::New { parent: None, band_after: newest };
     let config = Config { tier: 0, full: true, after: None };
-    let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), compression: None };
+    let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), head: None };
     if let Some(band) = crate::core::chain::choice::newest(bands) {
         // Only for a warning: a version that cannot be read costs that, nothing else.
         let read = archive.chain(&band.name).and_then(|chain| {
-            let holds = chain.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+            let holds = side_by_side(&chain, |band| archive.holds(band))?;
             Ok((chain, holds))
         });
         if let Ok((chain, holds)) = read {
@@ -249,9 +253,9 @@ fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Co
         "continuing {name} after {}",
         after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
     ));
-    let mut holds = below.iter().map(|band| archive.holds(band)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut holds = side_by_side(below, |band| archive.holds(band))?;
     holds.push(Holds { numbers: counted.counted, lost: counted.lost });
     let config = Config { tier: below.len() as u8, full: false, after };
-    let compression = Some(own.head.compression);
-    Ok(Course { opening: Opening::Continue(continuation), config, chain, holds, compression })
+    let head = Some(own.head.clone());
+    Ok(Course { opening: Opening::Continue(continuation), config, chain, holds, head })
 }

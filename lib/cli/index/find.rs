@@ -101,26 +101,31 @@ pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) 
     let mut blocks: Vec<Within> = Vec::new();
     let mut indexes: Vec<Within> = Vec::new();
     let mut firsts: Vec<Path> = Vec::new();
-    let mut version = Version::open(&archive, &chain, report)?;
-    while let Some(placed) = version.next_entry() {
+    let mut version = Version::open_part(&archive, &chain, Some(&wanted.paths), report)?;
+    while let Some(next) = version.next_placed() {
+        let (Ok(placed) | Err(placed)) = next;
         let path = &placed.entry.path;
-        // What leads to a wanted path is needed for its directories.
-        let above = wanted.paths.iter().any(|wanted| path.holds(wanted) || path.is_root());
-        if wanted.has(path) || above {
+        if wanted.has(path) {
             blocks.push(placed.data());
-            indexes.push(placed.at);
             firsts.extend(placed.entry.hard.clone());
+        } else if placed.entry.x && wanted.paths.iter().any(|wanted| path.holds(wanted)) {
+            // Of the directories above, the lines tell all but this.
+            blocks.push(placed.data());
         }
     }
+    indexes.extend(version.indexes());
     wanted.finish(report)?;
     if !firsts.is_empty() {
         firsts.sort();
-        let mut version = Version::open(&archive, &chain, report)?;
-        while let Some(placed) = version.next_entry() {
+        firsts.dedup();
+        let mut version = Version::open_part(&archive, &chain, Some(&firsts), report)?;
+        while let Some(next) = version.next_placed() {
+            let (Ok(placed) | Err(placed)) = next;
             if firsts.binary_search(&placed.entry.path).is_ok() {
                 blocks.push(placed.data());
             }
         }
+        indexes.extend(version.indexes());
     }
     let mut out = pipe::stdout()?;
     for (tier, band) in chain.iter().enumerate() {

@@ -33,6 +33,7 @@ pub(super) struct Start {
     after: Option<u32>,
     have: Have,
     compression: Option<Compression>,
+    continued_head: Option<Head>,
 }
 
 /// What the run does.
@@ -79,7 +80,8 @@ impl Start {
             Header::After(after) => self.after = Some(after),
             Header::Have(have) => self.have = have,
             Header::Compression(compression) => self.compression = Some(compression),
-            Header::Mtree | Header::Version(_) | Header::Socket(_) | Header::Index(..) | Header::Comment => {}
+            Header::Head(text) => self.continued_head = Head::parse(&text).ok(),
+            Header::Above(..) | Header::Mtree | Header::Version(_) | Header::Socket(_) | Header::Index(..) | Header::Comment => {}
         }
     }
 
@@ -126,6 +128,7 @@ impl Start {
                 (band, id, Some(head), compression)
             }
         };
+        let repeated = head.clone().or(self.continued_head.filter(|head| (&head.band, head.id) == (&band, id)));
         let config = Config {
             band,
             id,
@@ -135,6 +138,7 @@ impl Start {
             first: self.next,
             after: self.after,
             have: self.have,
+            head: repeated,
             headers,
         };
         let layered = config.band.tier() > 0;

@@ -65,21 +65,21 @@ impl Source {
         self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
     }
 
-    fn object(&self, block: Within, part: Option<u32>) -> anyhow::Result<Option<Vec<u8>>> {
-        let band = self.bands.get(usize::from(block.tier)).context("no such band")?;
-        let object = match part {
-            Some(part) => Object::Part(block.block, band.compression, part),
-            None => Object::Block(block.block, band.compression),
-        };
-        self.archive.fetch(&band.band, object)
+    fn band(&self, block: Within) -> anyhow::Result<&Head> {
+        self.bands.get(usize::from(block.tier)).context("no such band")
+    }
+
+    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<Vec<u8>>> {
+        let band = self.band(block)?;
+        self.archive.fetch(&band.band, Object::Part(block.block, band.compression, part))
     }
 
     fn first(&self, block: Within) -> anyhow::Result<First> {
-        if let Some(bytes) = self.object(block, None)? {
-            return Ok(First { bytes, in_parts: false });
-        }
-        let bytes = self.object(block, Some(0))?.context("missing")?;
-        Ok(First { bytes, in_parts: true })
+        let band = self.band(block)?;
+        let whole = Object::Block(block.block, band.compression);
+        let names = [whole, Object::Part(block.block, band.compression, 0)];
+        let (found, bytes) = self.archive.fetch_first(&band.band, &names)?.context("missing")?;
+        Ok(First { bytes, in_parts: found != whole })
     }
 
     /// An error without the block's name, which stands before it already.
@@ -156,7 +156,7 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &S
                 let mut parts = || match first.take() {
                     Some(bytes) => Ok(Some(bytes)),
                     None if in_parts => {
-                        let part = source.object(open.block, Some(next));
+                        let part = source.part(open.block, next);
                         next += 1;
                         part.map_err(|error| io::Error::other(source.why(open.block, &error)))
                     }

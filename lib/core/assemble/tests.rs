@@ -16,6 +16,7 @@ fn config(block_size: u64, part_size: u64) -> Config {
         first: 0,
         after: None,
         have: Have::default(),
+        head: None,
         headers: vec![Header::Source(b"h".to_vec(), b"/d".to_vec())],
     }
 }

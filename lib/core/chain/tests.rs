@@ -233,7 +233,7 @@ fn head(text: &str, own: u8, parent: Option<(u8, u32)>) -> Head {
 
 fn tail(text: &str, own: u8, last: u32) -> Tail {
     let (band, finished) = (name(text), stamp(0));
-    Tail { band, id: id(own), finished, last, toc: last, entries: 0, files: 0, bytes: 0, skipped: 0 }
+    Tail { band, id: id(own), finished, last, toc: last, entries: 0, files: 0, bytes: 0, skipped: 0, head: None }
 }
 
 #[test]
