@@ -8,5 +8,6 @@ pub mod links;
 pub mod merge;
 pub mod parity;
 pub mod planner;
+pub mod repair;
 pub mod restore;
 pub mod schedule;
