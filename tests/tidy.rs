@@ -419,7 +419,9 @@ fn every_dependency_is_explained() {
     assert!(!crates.is_empty());
     assert_eq!(crates, explained, "Cargo.toml (left) and docs/dependencies.md (right) differ");
     let sources: String = ["lib", "tests"].iter().flat_map(|folder| files(folder, "rs")).map(|file| read(&file)).collect();
-    let unused = crates.iter().filter(|name| !sources.contains(&format!("{}::", name.replace('-', "_"))));
+    // One package's library has another name.
+    let library = |name: &str| if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
+    let unused = crates.iter().filter(|name| !sources.contains(&format!("{}::", library(name))));
     nothing(unused.map(|name| format!("Cargo.toml: nothing uses {name}")).collect());
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use super::message::Hinted;
+use super::stores::open_store;
 use crate::core::chain::ancestors::{Extent, Link, extents};
 use crate::core::chain::choice::{Known, band_after};
 use crate::core::chain::counted::{Counted, Indexes};
@@ -18,7 +19,6 @@ use crate::format::object::{Object, ObjectName};
 use crate::format::time::Stamp;
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
-use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
 mod kept;
@@ -29,18 +29,6 @@ pub(super) mod version;
 use kept::{Kept, Sealed};
 use stream::{Entries, facts_of};
 use version::IndexFacts;
-
-/// The store that ARCHIVE names.
-pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
-    match archive.split_once("://") {
-        None => Ok(Arc::new(Local::new(archive))),
-        Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(Local::new(path))),
-        Some((scheme, _)) => {
-            let hint = "this release stores in directories: write there, and copy the archive with any tool";
-            Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
-        }
-    }
-}
 
 /// A band of a chain that is read.
 #[derive(Debug, Clone)]

@@ -13,6 +13,8 @@ use indicatif::ProgressBar;
 
 use super::events::Events;
 use super::progress;
+use super::stores::remedy;
+use crate::store::StoreError;
 
 /// Where a program's messages go, and how many there were. One per run, shared by all its threads.
 #[derive(Debug)]
@@ -97,7 +99,11 @@ impl Report {
         self.failed.store(true, Ordering::Relaxed);
         let (error, hint) = match error.downcast::<Hinted>() {
             Ok(hinted) => (hinted.error, Some(hinted.hint)),
-            Err(error) => (error, None),
+            Err(error) => {
+                let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+                let hint = of_store.and_then(|error| remedy(error.kind)).map(str::to_owned);
+                (error, hint)
+            }
         };
         let text = format!("{of}{}", chain(&error));
         self.events.emit("error", &[("text", text.clone().into())]);

@@ -14,3 +14,4 @@ pub mod restore;
 mod retrying;
 pub mod scan;
 pub mod seal;
+mod stores;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use super::archive::open_store;
 use super::common::{self, Common, size};
 use super::message::Report;
 use super::retrying::Retrying;
+use super::stores::open_store_to_write;
 use crate::core::schedule::Limits;
 use crate::core::schedule::retry::Patience;
 use crate::edge::signals::Stop;
@@ -77,7 +77,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let limits = Limits { jobs: LOCAL_JOBS, rate: args.limit_rate, patience: Patience::new(args.retries), seed };
     let stop = Stop::on_signals()?;
     let run = Run { report: Arc::clone(report), stop, limits, dry_run: args.dry_run, began: Instant::now() };
-    let stores = args.archives.iter().map(|archive| open_store(archive)).collect::<anyhow::Result<Vec<_>>>()?;
+    let stores = args.archives.iter().map(|archive| open_store_to_write(archive, report)).collect::<anyhow::Result<Vec<_>>>()?;
     let several = args.archives.len() > 1;
     let labels: Vec<String> = args.archives.iter().map(|a| if several { format!("{a}: ") } else { String::new() }).collect();
     let shares = progress::shares(report, &labels);

@@ -1,8 +1,19 @@
 //! What every store must do, whatever it is made of: one suite over all of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::dav::Dav;
+use super::faulty::Faulty;
 use super::local::Local;
 use super::memory::Memory;
-use super::{Kind, Remove, Store};
+use super::s3::{S3, Sources};
+use super::{Kind, Notice, Remove, Store};
+
+// Real servers on loopback; the black-box tests start the same.
+#[path = "../../tests/util/servers.rs"]
+#[allow(dead_code)]
+mod servers;
 
 fn hold(store: &dyn Store) {
     let band = "20261101T020000Z";
@@ -81,9 +92,10 @@ fn remove(store: &dyn Remove) {
     for object in ["a/00000/0", "a/00000/1"] {
         store.remove(object).unwrap();
     }
-    assert_eq!(store.list("a").unwrap(), [("HEAD".to_owned(), 1)]);
+    assert_eq!(store.list("a/00000").unwrap(), []);
+    assert_eq!(store.stat("a/HEAD").unwrap(), Some(1));
     store.remove("a/HEAD").unwrap();
-    assert_eq!(store.list("").unwrap(), []);
+    assert!(store.list("a").unwrap().iter().all(|(name, _)| name.ends_with('/')));
     store.put_new("b/HEAD", b"x").unwrap();
 }
 
@@ -112,11 +124,20 @@ fn memory() {
 }
 
 #[test]
+fn faulty_with_its_faults_off() {
+    hold_all(&Faulty::new(Memory::default()));
+    race(&Faulty::new(Memory::default()));
+}
+
+#[test]
 fn local() {
     let dir = tempfile::tempdir().unwrap();
     hold_all(&Local::new(dir.path().join("not/yet/there")));
     race(&Local::new(dir.path().join("race")));
-    remove(&Local::new(dir.path().join("removed")));
+    let removed = Local::new(dir.path().join("removed"));
+    remove(&removed);
+    // Folders go with what was in them.
+    assert_eq!(removed.list("").unwrap(), [("b/".to_owned(), 0)]);
 }
 
 #[test]
@@ -128,4 +149,81 @@ fn local_without_unnamed_files() {
         .into_iter()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".dura"));
     assert_eq!(left.count(), 0);
+}
+
+/// The server is one for all, and each suite has an archive of its own in it.
+fn on_server(server: &servers::Server, open: &dyn Fn(&str, Notice) -> Box<dyn Remove>, overwrites: bool) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let opened = |archive: &str| {
+        let told = Arc::clone(&told);
+        let notice = move |_: &str| {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        open(&server.archive(archive), Box::new(notice))
+    };
+    let store = opened("one");
+    hold_all(store.as_ref());
+    assert_eq!(told.load(Ordering::Relaxed), usize::from(overwrites));
+    // For another run the second write is refused as well, whatever it writes first.
+    let again = opened("one");
+    assert_eq!(again.put_new("20261101T020000Z/HEAD", b"other").unwrap_err().kind, Kind::Exists);
+    assert_eq!(again.put_new("20261101T020000Z/00000/000000000.tar.gz", b"other").unwrap_err().kind, Kind::Exists);
+    assert_eq!(again.get("20261101T020000Z/HEAD").unwrap(), b"head");
+    remove(opened("two").as_ref());
+    // More names than one page has.
+    if server.folder("").is_some() {
+        let listed = opened("three").list("many").unwrap();
+        assert_eq!(listed.len(), MANY);
+        assert_eq!(listed[MANY - 1], ("000002099.tar".to_owned(), 1));
+    }
+}
+
+const MANY: usize = 2100;
+
+/// A directory to serve, with many small objects in it already, which is quicker than writing them through the server.
+fn served() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("store/three/many");
+    std::fs::create_dir_all(&folder).unwrap();
+    for i in 0..MANY {
+        std::fs::write(folder.join(format!("{i:09}.tar")), b"x").unwrap();
+    }
+    dir
+}
+
+fn bucket(server: &servers::Server, name: &str, notice: Notice) -> Box<dyn Remove> {
+    let endpoint = server.endpoint();
+    let variable = |name: &str| match name {
+        "AWS_ACCESS_KEY_ID" => Some(servers::KEY.to_owned()),
+        "AWS_SECRET_ACCESS_KEY" => Some(servers::SECRET.to_owned()),
+        "AWS_ENDPOINT_URL" => Some(endpoint.clone()),
+        _ => None,
+    };
+    Box::new(S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, notice).unwrap())
+}
+
+#[test]
+fn s3_of_rclone_which_overwrites() {
+    let server = servers::rclone_s3_in(served());
+    on_server(&server, &|name, notice| bucket(&server, name, notice), true);
+}
+
+#[test]
+fn s3_of_moto_which_keeps_the_condition() {
+    let server = servers::moto();
+    on_server(&server, &|name, notice| bucket(&server, name, notice), false);
+}
+
+#[test]
+fn webdav_of_rclone_which_overwrites() {
+    let server = servers::rclone_webdav_in(served());
+    let variable = |name: &str| match name {
+        "DURA_DAV_USER" => Some(servers::KEY.to_owned()),
+        "DURA_DAV_PASSWORD" => Some(servers::SECRET.to_owned()),
+        _ => None,
+    };
+    let open = |name: &str, notice: Notice| -> Box<dyn Remove> {
+        Box::new(Dav::with(name, &variable, &|_| None, None, notice).unwrap())
+    };
+    on_server(&server, &open, true);
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     Certificate,
     /// The server sends us elsewhere, where neither objects nor credentials are sent.
     Redirect,
+    /// The server does not tell what it has; single objects can be read.
+    NoListing,
     /// Anything else.
     Other,
 }

@@ -1,12 +1,19 @@
 //! Where archives live. A store holds named objects that are written once.
 
 pub mod cache;
+mod create_only;
+pub mod dav;
 pub mod durable;
 mod error;
+pub mod faulty;
+mod http;
 pub mod local;
 pub mod memory;
 pub mod recording;
+pub mod s3;
+mod xml;
 
+pub use create_only::Notice;
 pub use error::{Kind, StoreError};
 
 /// What a store does. Names are paths inside the archive, such as `20261101T020000Z/HEAD`.
@@ -37,7 +44,7 @@ pub trait Store: Send + Sync {
 
 /// What can take objects away again. Nothing that only stores backups may have one.
 pub trait Remove: Store {
-    /// Removes an object, and folders that this leaves empty, if the store has such. Fails with [`Kind::NotFound`] if it is not there.
+    /// Removes an object. Folders that this leaves empty may stay where removing them could take more with it. Fails with [`Kind::NotFound`] if it is not there.
     fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 

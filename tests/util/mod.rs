@@ -4,6 +4,8 @@
 pub(crate) mod backup;
 pub(crate) mod gpg;
 pub(crate) mod run;
+#[allow(dead_code)]
+pub(crate) mod servers;
 pub(crate) mod small;
 pub(crate) mod snapshot;
 pub(crate) mod stream;

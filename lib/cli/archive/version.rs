@@ -16,6 +16,7 @@ use crate::format::entry::Within;
 use crate::format::listing::{Have, Header};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
+use crate::store::{Kind, StoreError};
 
 /// What a band's counted indexes hold.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +50,11 @@ pub(in super::super) fn choose(
     at: Option<Stamp>,
     report: &Report,
 ) -> anyhow::Result<BandName> {
-    let (known, _) = archive.known()?;
+    let known = match (archive.known(), band.and_then(|text| text.parse::<BandName>().ok())) {
+        // A name in full needs no listing, which not every server gives.
+        (Err(error), Some(name)) if lacks_listing(&error) && archive.head(&name)?.is_some() => return Ok(name),
+        (known, _) => known?.0,
+    };
     if let Some(text) = band {
         return Ok(find(&known, text)?.name.clone());
     }
@@ -64,6 +69,10 @@ pub(in super::super) fn choose(
         report.note(format_args!("taking {}, which is unfinished: there is no complete band", reading.band.name));
     }
     Ok(reading.band.name.clone())
+}
+
+fn lacks_listing(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|error| error.kind == Kind::NoListing)
 }
 
 /// An archive that must be there to be read.

@@ -1,0 +1,143 @@
+//! Servers that keep the condition, ignore it, or do not understand it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// A server in memory, and what it was asked.
+#[derive(Default)]
+struct Server {
+    objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    calls: Mutex<Vec<String>>,
+    overwrites: bool,
+    refuses: bool,
+    /// How many bytes the next writes keep before they fail; `None` for one that succeeds.
+    torn: Mutex<VecDeque<Option<usize>>>,
+}
+
+impl Server {
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+}
+
+impl Conditional for Server {
+    fn put(&self, name: &str, bytes: &[u8], only_new: bool) -> Result<Put, StoreError> {
+        self.calls.lock().unwrap().push(format!("{} {name}", if only_new { "new" } else { "put" }));
+        let mut objects = self.objects.lock().unwrap();
+        if only_new && self.refuses {
+            return Ok(Put::NotUnderstood);
+        }
+        if only_new && !self.overwrites && objects.contains_key(name) {
+            return Ok(Put::Exists);
+        }
+        let torn = self.torn.lock().unwrap().pop_front().flatten();
+        objects.insert(name.to_owned(), bytes[..torn.unwrap_or(bytes.len())].to_vec());
+        match torn {
+            Some(_) => Err(StoreError::of(Kind::Passing, name, "cut")),
+            None => Ok(Put::Done),
+        }
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        self.calls.lock().unwrap().push(format!("look {name}"));
+        Ok(self.objects.lock().unwrap().get(name).map(|bytes| bytes.len() as u64))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.calls.lock().unwrap().push(format!("read {name}"));
+        Ok(self.objects.lock().unwrap()[name].clone())
+    }
+
+    fn shown(&self, name: &str) -> String {
+        name.to_owned()
+    }
+}
+
+fn writer() -> (CreateOnly, Arc<AtomicUsize>) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let notice = move |_: &str| {
+        count.fetch_add(1, Ordering::Relaxed);
+    };
+    (CreateOnly::new(Box::new(notice)), told)
+}
+
+#[test]
+fn one_that_keeps_the_condition_costs_two_requests_more() {
+    let (server, (once, told)) = (Server::default(), writer());
+    for name in ["a/HEAD", "a/0", "a/TAIL"] {
+        once.put_new(&server, name, b"x").unwrap();
+    }
+    assert_eq!(server.calls(), ["look a/HEAD", "new a/HEAD", "new a/HEAD", "new a/0", "new a/TAIL"]);
+    assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn one_that_ignores_it_is_looked_at_before_each_write() {
+    let (server, (once, told)) = (Server { overwrites: true, ..Server::default() }, writer());
+    for name in ["a/HEAD", "a/0", "a/TAIL"] {
+        once.put_new(&server, name, b"x").unwrap();
+    }
+    let calls = ["look a/HEAD", "new a/HEAD", "new a/HEAD", "read a/HEAD", "look a/0", "new a/0"];
+    assert_eq!(server.calls(), [&calls[..], &["read a/HEAD", "look a/TAIL", "new a/TAIL"]].concat());
+    assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
+    assert_eq!(server.objects.lock().unwrap()["a/0"], b"x");
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn one_that_does_not_understand_it_gets_plain_writes_after_a_look() {
+    let (server, (once, told)) = (Server { refuses: true, ..Server::default() }, writer());
+    for name in ["a/HEAD", "a/0"] {
+        once.put_new(&server, name, b"x").unwrap();
+    }
+    assert_eq!(server.calls(), ["look a/HEAD", "new a/HEAD", "put a/HEAD", "read a/HEAD", "look a/0", "put a/0"]);
+    assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_large_object_is_not_sent_twice_to_find_out() {
+    let (server, (once, _)) = (Server::default(), writer());
+    once.put_new(&server, "a/0", &[1; SMALL + 1]).unwrap();
+    once.put_new(&server, "a/1", b"x").unwrap();
+    once.put_new(&server, "a/2", &[1; SMALL + 1]).unwrap();
+    assert_eq!(server.calls(), ["look a/0", "new a/0", "look a/1", "new a/1", "new a/1", "new a/2"]);
+}
+
+#[test]
+fn a_head_that_becomes_anothers_ends_the_run_before_its_tail() {
+    let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
+    once.put_new(&server, "a/HEAD", b"ours").unwrap();
+    server.objects.lock().unwrap().insert("a/HEAD".to_owned(), b"theirs".to_vec());
+    once.put_new(&server, "b/HEAD", b"ours").unwrap();
+    once.put_new(&server, "b/TAIL", b"x").unwrap();
+    let error = once.put_new(&server, "a/TAIL", b"x").unwrap_err();
+    assert_eq!((error.kind, error.at.as_str()), (Kind::Exists, "a/HEAD"));
+    assert!(!server.objects.lock().unwrap().contains_key("a/TAIL"));
+}
+
+#[test]
+fn what_is_empty_or_a_piece_of_ours_gives_way() {
+    for overwrites in [false, true] {
+        let (server, (once, _)) = (Server { overwrites, ..Server::default() }, writer());
+        once.put_new(&server, "a/HEAD", b"x").unwrap();
+        server.objects.lock().unwrap().insert("a/0".to_owned(), Vec::new());
+        once.put_new(&server, "a/0", b"whole").unwrap();
+        *server.torn.lock().unwrap() = [Some(3), Some(2), None, Some(5)].into();
+        assert_eq!(once.put_new(&server, "a/1", b"whole").unwrap_err().kind, Kind::Passing);
+        assert_eq!(once.put_new(&server, "a/1", b"whole").unwrap_err().kind, Kind::Passing);
+        once.put_new(&server, "a/1", b"whole").unwrap();
+        assert_eq!(server.objects.lock().unwrap()["a/1"], b"whole");
+        // All of it came, only the reply did not: that is for the caller to see.
+        assert_eq!(once.put_new(&server, "a/2", b"whole").unwrap_err().kind, Kind::Passing);
+        assert_eq!(once.put_new(&server, "a/2", b"whole").unwrap_err().kind, Kind::Exists);
+        // What only has the size of a piece stays.
+        server.objects.lock().unwrap().insert("a/3".to_owned(), b"who?".to_vec());
+        assert_eq!(once.put_new(&server, "a/3", b"whole").unwrap_err().kind, Kind::Exists);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a WebDAV server answers to PROPFIND: names and sizes.
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::super::xml::{BadXml, elements};
+
+/// Reads the names directly in the folder, sorted, with sizes; folders end in `/`. Names elsewhere are left out, whatever the server says.
+pub(super) fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
+    let base = Url::parse(folder).map_err(|_| BadXml)?;
+    let mut found = Vec::new();
+    let (mut href, mut size, mut collection, mut is_list) = (None, None, false, false);
+    elements(xml, |path, text| match path {
+        ["multistatus"] => is_list = true,
+        ["multistatus", "response", "href"] => href = Some(text.trim().to_owned()),
+        ["multistatus", "response", "propstat", "prop", "getcontentlength"] => size = text.trim().parse().ok().or(size),
+        ["multistatus", "response", "propstat", "prop", "resourcetype", "collection"] => collection = true,
+        ["multistatus", "response"] => {
+            let name = href.take().and_then(|href| inside(&base, &href));
+            match (name, size.take()) {
+                (Some(name), _) if collection => found.push((name + "/", 0)),
+                (Some(name), Some(size)) => found.push((name, size)),
+                _ => {}
+            }
+            collection = false;
+        }
+        _ => {}
+    })?;
+    found.sort();
+    found.dedup_by(|a, b| a.0 == b.0);
+    if is_list { Ok(found) } else { Err(BadXml) }
+}
+
+/// The name of what an href stands for, if that lies directly in the folder. Hosts are not compared: behind a proxy they differ.
+fn inside(base: &Url, href: &str) -> Option<String> {
+    let decoded = |path: &str| percent_decode_str(path).decode_utf8().ok().map(String::from);
+    let (url, folder) = (base.join(href).ok()?, decoded(base.path())?);
+    let path = decoded(url.path())?;
+    let name = path.strip_prefix(&folder)?;
+    let name = name.strip_suffix('/').unwrap_or(name);
+    (!matches!(name, "" | "." | "..") && !name.contains('/')).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(href: &str, inside: &str) -> String {
+        format!("<D:response><D:href>{href}</D:href><D:propstat><D:prop>{inside}</D:prop></D:propstat></D:response>")
+    }
+
+    fn listed(responses: &[String]) -> Vec<(String, u64)> {
+        let xml = format!("<?xml version=\"1.0\"?><D:multistatus xmlns:D=\"DAV:\">{}</D:multistatus>", responses.concat());
+        names(xml.as_bytes(), "http://host/my%20dav/band/").unwrap()
+    }
+
+    const FOLDER: &str = "<D:resourcetype><D:collection/></D:resourcetype>";
+    const FILE: &str = "<D:resourcetype/><D:getcontentlength>7</D:getcontentlength>";
+
+    #[test]
+    fn names_and_sizes() {
+        let found = listed(&[
+            response("/my%20dav/band/", FOLDER),
+            response("/my%20dav/band/HEAD", FILE),
+            response("http://other/my%20dav/band/TAIL", FILE),
+            response("/my dav/band/00000/", FOLDER),
+            response("00001", FOLDER),
+        ]);
+        let expected = [("00000/", 0), ("00001/", 0), ("HEAD", 7), ("TAIL", 7)];
+        assert_eq!(found, expected.map(|(name, size)| (name.to_owned(), size)));
+        assert_eq!(listed(&[]), []);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_left_out() {
+        let odd = [
+            "/",
+            "/my%20dav/",
+            "/my%20dav/bandit",
+            "/my%20dav/band/a/b",
+            "/my%20dav/band/%2e%2e/x",
+            "/my%20dav/band/a%2Fb",
+            "//",
+            "%ff",
+        ];
+        assert_eq!(listed(&odd.map(|href| response(href, FILE))), []);
+        assert_eq!(
+            listed(&[
+                response("sizeless", "<D:resourcetype/>"),
+                response("negative", "<D:getcontentlength>-1</D:getcontentlength>")
+            ]),
+            []
+        );
+        for bad in ["", "<html></html>", "<D:multistatus>"] {
+            assert!(names(bad.as_bytes(), "http://host/").is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! HTTP as the stores over it need it: whole requests and whole, bounded replies; no redirects; errors sorted by what to do about them.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Request, StatusCode};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody};
+
+use super::{Kind, StoreError};
+
+/// More than any object has: a part is at most 1 GiB, and encryption adds little.
+pub(super) const MAX_OBJECT: u64 = (1 << 30) + (64 << 20);
+/// More than any page of a listing that comes in pages.
+pub(super) const MAX_PAGE: u64 = 16 << 20;
+/// What is read of a reply that tells of an error.
+const MAX_ERROR: u64 = 64 << 10;
+/// What is shown of it.
+const MAX_SHOWN: usize = 200;
+/// A body that comes at less than this for longer than the time-out is given up.
+const MIN_RATE: u64 = 4 << 10;
+
+/// How long a connection may stay silent, unless the user says otherwise.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+
+/// A client: its connections are kept and used again.
+#[derive(Debug)]
+pub(super) struct Http {
+    agent: Agent,
+    idle: Duration,
+}
+
+/// A whole reply. Of one that tells of an error, the body may be cut.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Http {
+    /// A client that gives up when nothing moves for as long as `idle`.
+    pub(super) fn new(idle: Duration) -> Http {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .allow_non_standard_methods(true)
+            .user_agent(concat!("dura/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .timeout_resolve(Some(idle.min(Duration::from_secs(20))))
+            .timeout_connect(Some(idle.min(Duration::from_secs(20))))
+            .timeout_per_read(Some(idle))
+            .timeout_per_write(Some(idle))
+            .timeout_recv_response(Some(idle * 5))
+            .max_idle_connections(64)
+            .max_idle_connections_per_host(64)
+            .build();
+        Http { agent: config.new_agent(), idle }
+    }
+
+    /// Sends a request and reads the reply, whatever it says, up to `max` bytes if it is what was asked for. `at` is the object as a person
+    /// finds it.
+    pub(super) fn send(&self, at: &str, request: Request<impl AsSendBody>, max: u64) -> Result<Reply, StoreError> {
+        let is_head = request.method() == "HEAD";
+        let reply = self.agent.run(request).map_err(|error| self.failed(at, error))?;
+        let (parts, mut body) = reply.into_parts();
+        let (status, headers) = (parts.status, parts.headers);
+        let framed = headers.contains_key("content-length") || headers.contains_key("transfer-encoding");
+        if status.is_success() && !framed && !is_head && status != StatusCode::NO_CONTENT && status != StatusCode::CREATED {
+            // One that was cut off could not be told from a whole one.
+            return Err(StoreError::of(Kind::Other, at, "the server's reply has no length"));
+        }
+        let max = if status.is_success() { max } else { MAX_ERROR };
+        let mut bytes = Vec::new();
+        if !is_head {
+            let read = self.read(&mut body.as_reader(), max, &mut bytes);
+            match read {
+                // What the status says is enough.
+                _ if !status.is_success() => {}
+                Ok(()) => {}
+                Err(error) => return Err(self.failed(at, error.into())),
+            }
+        }
+        Ok(Reply { status, headers, body: bytes })
+    }
+
+    /// Reads a body: never more than `max`, not slower than is worth waiting for, and no room is made for what has not come.
+    fn read(&self, body: &mut impl Read, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let begun = Instant::now();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = match body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if bytes.len() as u64 + read as u64 > max {
+                return Err(ureq::Error::BodyExceedsLimit(max).into_io());
+            }
+            bytes.extend_from_slice(&buffer[..read]);
+            if begun.elapsed() > self.idle + Duration::from_secs(bytes.len() as u64 / MIN_RATE) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the reply trickles"));
+            }
+        }
+    }
+
+    /// Sorts what went wrong before there was a reply, or in the middle of one.
+    fn failed(&self, at: &str, error: ureq::Error) -> StoreError {
+        use ureq::Error as E;
+        match error {
+            E::Timeout(_) => {
+                let text = format!("no answer for {} seconds", self.idle.as_secs().max(1));
+                StoreError::of(Kind::Passing, at, io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+            E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                // A record that was changed on the way may come right the next time; a certificate does not.
+                let passing = error.to_string().contains("decrypt");
+                StoreError::of(if passing { Kind::Passing } else { Kind::Certificate }, at, error)
+            }
+            E::Io(error) => StoreError::of(Kind::Passing, at, error),
+            E::Rustls(error) => StoreError::of(Kind::Certificate, at, error.to_string()),
+            E::Tls(text) => StoreError::of(Kind::Certificate, at, text),
+            E::HostNotFound => StoreError::of(Kind::Passing, at, "host not found"),
+            E::BodyExceedsLimit(_) => StoreError::of(Kind::Other, at, "the server's reply is larger than any object"),
+            error @ (E::Protocol(_) | E::ConnectionFailed | E::ConnectProxyFailed(_) | E::LargeResponseHeader(..)) => {
+                StoreError::of(Kind::Passing, at, error.to_string())
+            }
+            error => StoreError::of(Kind::Other, at, error.to_string()),
+        }
+    }
+}
+
+impl Reply {
+    /// A header, if it is there and is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The size that the reply to a HEAD request tells.
+    pub(super) fn size(&self, at: &str) -> Result<u64, StoreError> {
+        let size = self.header("content-length").and_then(|text| text.parse().ok());
+        size.ok_or_else(|| StoreError::of(Kind::Other, at, "the server does not say how large it is"))
+    }
+
+    /// The error that a reply tells of, as far as its status says; `said` is what else is known, from the server or us.
+    pub(super) fn error(&self, at: &str, said: Option<&str>) -> StoreError {
+        let kind = match self.status.as_u16() {
+            300..=399 => Kind::Redirect,
+            401 | 403 | 407 => Kind::Denied,
+            404 | 410 => Kind::NotFound,
+            412 => Kind::Exists,
+            507 => Kind::NoSpace,
+            408 | 409 | 423 | 425 | 429 | 500 | 502 | 503 | 504 | 509 | 520..=530 => Kind::Passing,
+            _ => Kind::Other,
+        };
+        self.error_of(kind, at, said)
+    }
+
+    /// The same, where more is known than the status says.
+    pub(super) fn error_of(&self, kind: Kind, at: &str, said: Option<&str>) -> StoreError {
+        let mut text = match self.status.canonical_reason() {
+            Some(reason) => format!("{} {}", self.status.as_u16(), reason.to_lowercase()),
+            None => self.status.as_u16().to_string(),
+        };
+        if kind == Kind::Redirect {
+            // Only where to: what follows in an address may be secret.
+            let to = self.header("location").and_then(|to| url::Url::parse(to).ok());
+            let to = to.map(|to| to.origin().ascii_serialization());
+            text = format!("{text}: the server sends us to {}", to.as_deref().unwrap_or("another address"));
+        }
+        if let Some(said) = said.map(printable).filter(|said| !said.is_empty()) {
+            text = format!("{text}: {said}");
+        }
+        let mut error = StoreError::of(kind, at, text);
+        error.retry_after = self.header("retry-after").and_then(|text| retry_after(text, jiff::Timestamp::now()));
+        error
+    }
+
+    /// The part of an object that the reply to a request with `range` brings; none if the object ends before.
+    pub(super) fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let cut = |bytes: &[u8], from: u64| {
+            let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+            bytes[at(from)..at(from.saturating_add(length))].to_vec()
+        };
+        let range = self.header("content-range");
+        let from: Option<u64> = range.and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        match (self.status.as_u16(), from) {
+            // Some servers say 200 for a part, too.
+            (200 | 206, Some(from)) if from == start => Ok(Some(cut(&self.body, 0))),
+            // Servers may send all.
+            (200, None) => Ok(Some(cut(&self.body, start))),
+            (200 | 206, _) => Err(StoreError::of(Kind::Other, at, "the server sends another part than was asked for")),
+            (416, _) => Ok(None),
+            _ => Err(self.error(at, None)),
+        }
+    }
+}
+
+/// The value of a `Range` header.
+pub(super) fn range(start: u64, length: u64) -> String {
+    match start.checked_add(length - 1).filter(|end| *end <= i64::MAX as u64) {
+        Some(end) => format!("bytes={start}-{end}"),
+        None => format!("bytes={start}-"),
+    }
+}
+
+/// What a server says, so that it can stand in a message: one line, not long, nothing that a terminal obeys.
+pub(super) fn printable(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SHOWN).collect();
+    clean.trim().trim_end_matches(['.', ' ']).to_owned()
+}
+
+/// How long to wait by a `Retry-After`: seconds, or a date.
+fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    Some(Duration::try_from(then.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Real servers on loopback, started by the tests: rclone's S3 and WebDAV, and moto's S3. `scripts/setup` installs them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The key, or user, that the servers know.
+pub(crate) const KEY: &str = "DURATESTKEY";
+/// Its secret, or password.
+pub(crate) const SECRET: &str = "dura/test+secret";
+
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    S3,
+    Dav,
+}
+
+/// A server that ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    kind: Kind,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What it serves, if that is a directory.
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// The ARCHIVE of that name on it, in the bucket or collection `store`.
+    pub(crate) fn archive(&self, name: &str) -> String {
+        self.archive_at(self.address, name)
+    }
+
+    /// The same through something that listens at another address.
+    pub(crate) fn archive_at(&self, address: SocketAddr, name: &str) -> String {
+        match self.kind {
+            Kind::S3 => format!("s3://store/{name}"),
+            Kind::Dav => format!("http://{address}/store/{name}"),
+        }
+    }
+
+    /// What `AWS_ENDPOINT_URL` has to be.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The environment with which programs reach it, directly or through something that listens at `address`.
+    pub(crate) fn environment(&self, address: SocketAddr) -> Vec<(&'static str, String)> {
+        match self.kind {
+            Kind::S3 => vec![
+                ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
+                ("AWS_ENDPOINT_URL", format!("http://{address}")),
+            ],
+            Kind::Dav => vec![("DURA_DAV_USER", KEY.to_owned()), ("DURA_DAV_PASSWORD", SECRET.to_owned())],
+        }
+    }
+
+    /// Where an archive, or a folder of one, lies on the disk of a server that serves a directory.
+    pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
+        Some(self.dir.as_ref()?.path().join("store").join(name))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where `scripts/setup` puts the servers.
+fn installed() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).expect("HOME is not set");
+    let dir = std::env::var_os("DURA_TEST_SERVERS").map_or_else(|| cache.join("dura-test-servers"), PathBuf::from);
+    assert!(dir.join("bin/rclone").exists(), "{}: no servers there; run scripts/setup", dir.display());
+    dir
+}
+
+/// Starts a server at a free port, and waits until it answers.
+fn start(kind: Kind, dir: Option<tempfile::TempDir>, command: impl Fn(&str) -> Command) -> Server {
+    for _ in 0..5 {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = command(&address.to_string());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        // Read to the end, or the server would wait for us.
+        let log = std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+        let begun = Instant::now();
+        let ended = loop {
+            if TcpStream::connect(address).is_ok() {
+                return Server { child, kind, address, dir };
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{command:?} does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        // Another took the port in between.
+        eprintln!("{command:?} ended with {ended}: {}", log.join().unwrap());
+    }
+    panic!("a server does not start");
+}
+
+fn rclone(what: &str, address: &str, dir: &Path) -> Command {
+    let mut command = Command::new(installed().join("bin/rclone"));
+    command.args(["serve", what]).arg(dir).args(["--addr", address, "--config", "/dev/null"]);
+    command
+}
+
+/// rclone's S3, which ignores the condition of a write.
+pub(crate) fn rclone_s3() -> Server {
+    rclone_s3_in(tempfile::tempdir().unwrap())
+}
+
+/// The same over a directory of the caller's.
+pub(crate) fn rclone_s3_in(dir: tempfile::TempDir) -> Server {
+    std::fs::create_dir_all(dir.path().join("store")).unwrap();
+    let path = dir.path().to_owned();
+    start(Kind::S3, Some(dir), |address| {
+        let mut command = rclone("s3", address, &path);
+        command.arg("--auth-key").arg(format!("{KEY},{SECRET}"));
+        command
+    })
+}
+
+/// rclone's WebDAV, which ignores the condition of a write.
+pub(crate) fn rclone_webdav() -> Server {
+    rclone_webdav_in(tempfile::tempdir().unwrap())
+}
+
+/// The same over a directory of the caller's.
+pub(crate) fn rclone_webdav_in(dir: tempfile::TempDir) -> Server {
+    std::fs::create_dir_all(dir.path().join("store")).unwrap();
+    let path = dir.path().to_owned();
+    start(Kind::Dav, Some(dir), |address| {
+        let mut command = rclone("webdav", address, &path);
+        command.args(["--user", KEY, "--pass", SECRET]);
+        command
+    })
+}
+
+/// moto's S3, which keeps the condition of a write.
+pub(crate) fn moto() -> Server {
+    let packages = installed();
+    let server = start(Kind::S3, None, |address| {
+        let (host, port) = address.split_once(':').unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-m", "moto.server", "-H", host, "-p", port]).env("PYTHONPATH", &packages);
+        command
+    });
+    // It takes any key; its bucket has to be made.
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    write!(stream, "PUT /store HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", server.address).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    server
+}
