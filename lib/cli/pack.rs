@@ -63,7 +63,7 @@ struct PackArgs {
     /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
-    /// How many threads read and compress [default: one for each core]
+    /// How many threads read and compress [default: one for each core, and one more]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
@@ -116,7 +116,8 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     };
     let shared =
         Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
-    let jobs = common::jobs(args.jobs);
+    // A thread that waits for a file leaves its core to one more.
+    let jobs = args.jobs.map_or_else(|| common::jobs(None) + 1, |asked| common::jobs(Some(asked)));
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
 
     let mut writer = Writer {
