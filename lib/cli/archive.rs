@@ -14,6 +14,7 @@ use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
+use crate::format::inflate::whole;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 use crate::format::time::Stamp;
@@ -361,6 +362,9 @@ fn open_message(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// Decompresses an index or table of contents, with a bound against one that would fill memory.
 fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     const MAX: u64 = 256 << 20;
+    if let Some(text) = whole(bytes, MAX as usize) {
+        return Ok(text);
+    }
     let mut text = Vec::new();
     flate2::read::MultiGzDecoder::new(bytes).take(MAX + 1).read_to_end(&mut text).context("damaged")?;
     if text.len() as u64 > MAX {

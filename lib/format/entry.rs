@@ -166,10 +166,6 @@ fn octal(text: &[u8]) -> Option<u32> {
     (value <= 0o7777).then_some(value)
 }
 
-fn time(text: &[u8]) -> Option<Time> {
-    Time::parse(std::str::from_utf8(text).ok()?)
-}
-
 fn pair(text: &[u8], between: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|&b| b == between)?;
     Some((&text[..at], &text[at + 1..]))
@@ -223,12 +219,15 @@ impl Entry {
 
     /// Reads a line, without its newline.
     pub fn parse(line: &[u8]) -> Result<Entry, EntryError> {
-        let mut words = line.split(|&b| b == b' ');
-        let path = Path::parse(words.next().unwrap_or_default())?;
+        let mut spaces = memchr::memchr_iter(b' ', line);
+        let mut end = spaces.next().unwrap_or(line.len());
+        let path = Path::parse(&line[..end])?;
         let mut entry = Entry::new(path, Kind::File, State::Deleted);
         let mut draft = Draft::default();
-        for word in words {
-            entry.word(word, &mut draft)?;
+        while end < line.len() {
+            let start = end + 1;
+            end = spaces.next().unwrap_or(line.len());
+            entry.word(&line[start..end], &mut draft)?;
         }
         entry.kind = draft.kind.ok_or(EntryError::NoType)?;
         entry.state = match (draft.deleted, draft.excluded, draft.unreadable) {
@@ -280,7 +279,7 @@ impl Entry {
             b"mode" => set(&mut draft.mode, "mode", octal(value)),
             b"uid" => set(&mut draft.uid, "uid", number(value)),
             b"gid" => set(&mut draft.gid, "gid", number(value)),
-            b"time" => set(&mut draft.time, "time", time(value)),
+            b"time" => set(&mut draft.time, "time", Time::parse(value)),
             b"nlink" => set(&mut self.nlink, "nlink", number(value)),
             b"size" => set(&mut self.size, "size", number(value)),
             b"sha256digest" => set(&mut self.sha256, "sha256digest", digest::parse(value)),
@@ -310,7 +309,7 @@ impl Entry {
             };
         };
         match key {
-            b"c" => set(&mut self.ctime, "c", time(value)),
+            b"c" => set(&mut self.ctime, "c", Time::parse(value)),
             b"i" => {
                 let numbers = pair(value, b'.').and_then(|(dev, ino)| Some(Inode { dev: number(dev)?, ino: number(ino)? }));
                 set(&mut self.inode, "i", numbers)
@@ -415,7 +414,8 @@ fn keyed(out: &mut Vec<u8>, key: &[u8], number: u64) {
     push_number(out, number);
 }
 
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
+/// Appends a number in digits.
+pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {

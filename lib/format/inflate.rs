@@ -47,6 +47,28 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, give: &mut dyn F
     }
 }
 
+/// The content of one gzip member that `bytes` are all of; none if they are anything else or damaged, or it has over `most` bytes.
+/// What else is gzip, such as members in a row, is for a reader of streams.
+pub fn whole(bytes: &[u8], most: usize) -> Option<Vec<u8>> {
+    // What deflate can make of a byte at most, so a length that lies does not cost memory.
+    const RATIO: usize = 1032;
+    let len = u32::from_le_bytes(*bytes.last_chunk()?) as usize;
+    let mut content = vec![0; Some(len).filter(|len| *len <= most && *len <= bytes.len().saturating_mul(RATIO))?];
+    let came = Decompressor::new().gzip_decompress(bytes, &mut content).ok()?;
+    // Where it stands only at the end, no other member comes between.
+    (came == len && memchr::memmem::find(bytes, &trailer(&content)) == Some(bytes.len() - 8)).then_some(content)
+}
+
+/// What a member with this content ends in.
+fn trailer(content: &[u8]) -> [u8; 8] {
+    let mut crc = Crc::new();
+    crc.update(content);
+    let mut trailer = [0; 8];
+    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
+    trailer[4..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    trailer
+}
+
 /// The parts of a block as one stream.
 struct Input<'a, 'b> {
     parts: &'a mut Parts<'b>,
@@ -158,11 +180,7 @@ fn member(decompressor: &mut Decompressor, bytes: &[u8]) -> Option<(Vec<u8>, usi
             Err(_) => return None,
         }
     }
-    let mut crc = Crc::new();
-    crc.update(&content);
-    let mut trailer = [0; 8];
-    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
-    trailer[4..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    let trailer = trailer(&content);
     let ends = |at: usize| bytes[..at].ends_with(&trailer) && (at == bytes.len() || bytes[at..].starts_with(&MAGIC));
     // 10 bytes of header and at least 2 of content come before it.
     let end = (20..=bytes.len()).find(|&at| (at == bytes.len() || bytes[at] == MAGIC[0]) && ends(at))?;
@@ -236,6 +254,24 @@ mod tests {
                 assert!(read(compression, &block, part) == (contents.concat(), vec![]), "{compression:?} {part}");
             }
         }
+    }
+
+    #[test]
+    fn one_member_is_read_at_once() {
+        for content in [noise(1, 3000), vec![], vec![0; 1 << 20]] {
+            let one = members(Compression::Gzip, std::slice::from_ref(&content));
+            // Nothing in nothing but zeros may be left to who reads streams.
+            assert!(whole(&one, content.len()).map_or(content.is_empty(), |found| found == content));
+            assert!(content.is_empty() || whole(&one, content.len() - 1).is_none());
+            assert_eq!(whole(&members(Compression::Gzip, &[content.clone(), content.clone()]), 1 << 22), None);
+            for at in (0..one.len()).step_by(7).chain(one.len() - 8..one.len()) {
+                let mut bad = one.clone();
+                bad[at] ^= 0x10;
+                assert!(whole(&bad, 1 << 22).is_none_or(|found| found == content), "{at}");
+                assert!(whole(&one[..at], 1 << 22).is_none());
+            }
+        }
+        assert_eq!(whole(b"", 100), None);
     }
 
     #[test]

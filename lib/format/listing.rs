@@ -273,7 +273,10 @@ impl Order {
         if entry.kind == Kind::Dir && entry.meta().is_some() {
             self.open.push(path.clone());
         }
-        self.last = Some(path.clone());
+        match &mut self.last {
+            Some(last) => last.clone_from(path),
+            none => *none = Some(path.clone()),
+        }
         Ok(())
     }
 }
@@ -302,21 +305,43 @@ impl<R: BufRead> Reader<R> {
     /// The next line; none once `#end` has come and nothing follows it.
     pub fn next_line(&mut self) -> Result<Option<Line>, ListingError> {
         self.line.clear();
-        let read = io::Read::take(&mut self.input, MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line)?;
-        match (read, self.ended) {
+        match (self.read_line()?, self.ended) {
             (0, true) => return Ok(None),
             (0, false) if self.number == 0 => return Err(ListingError::Cut(0)),
             (_, true) => return Err(ListingError::AfterEnd(self.number + 1)),
             _ => {}
         }
-        if self.line.pop_if(|last| *last == b'\n').is_none() {
-            return Err(if read > MAX_LINE { ListingError::LongLine(self.number + 1) } else { ListingError::Cut(self.number) });
+        let ended = self.line.pop_if(|last| *last == b'\n').is_some();
+        if self.line.len() > MAX_LINE {
+            return Err(ListingError::LongLine(self.number + 1));
+        }
+        if !ended {
+            return Err(ListingError::Cut(self.number));
         }
         self.number += 1;
         if self.number == 1 && self.line != b"#mtree" {
             return Err(ListingError::NotListing);
         }
         self.parse().map(Some)
+    }
+
+    /// Appends what comes up to the next newline, with it, but not much more than a line may have. Gives its length.
+    fn read_line(&mut self) -> io::Result<usize> {
+        let mut read = 0;
+        loop {
+            let rest = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                rest => rest?,
+            };
+            let end = memchr::memchr(b'\n', rest).map(|end| end + 1);
+            let used = end.unwrap_or(rest.len());
+            self.line.extend_from_slice(&rest[..used]);
+            self.input.consume(used);
+            read += used;
+            if end.is_some() || used == 0 || read > MAX_LINE {
+                return Ok(read);
+            }
+        }
     }
 
     fn parse(&mut self) -> Result<Line, ListingError> {

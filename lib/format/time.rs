@@ -19,11 +19,21 @@ pub struct Time {
 
 impl Time {
     /// Reads `S.NNNNNNNNN`; none if it is written in any other way.
-    pub fn parse(text: &str) -> Option<Time> {
-        let (sec, nsec) = text.split_once('.')?;
-        let number = sec.parse().ok()?;
-        let canonical = nsec.len() == 9 && nsec.bytes().all(|b| b.is_ascii_digit()) && !sec.starts_with('+');
-        canonical.then_some(Time { sec: number, nsec: nsec.parse().ok()? })
+    pub fn parse(text: &[u8]) -> Option<Time> {
+        let dot = text.len().checked_sub(10)?;
+        let (sec, [b'.', nsec @ ..]) = text.split_at(dot) else { return None };
+        let (negative, sec) = sec.strip_prefix(b"-").map_or((false, sec), |rest| (true, rest));
+        let digit = |byte: &u8| byte.is_ascii_digit().then(|| byte - b'0');
+        // Kept below zero: there is one more of these.
+        let mut value = (!sec.is_empty()).then_some(0i64)?;
+        for byte in sec {
+            value = value.checked_mul(10)?.checked_sub(digit(byte)?.into())?;
+        }
+        let mut small = 0;
+        for byte in nsec {
+            small = small * 10 + u32::from(digit(byte)?);
+        }
+        Some(Time { sec: if negative { value } else { value.checked_neg()? }, nsec: small })
     }
 
     /// The decimal number that a pax `mtime` record holds: -5.25 s is `-5.25`, a whole second has no dot.
@@ -106,6 +116,21 @@ impl Stamp {
         self.0.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// Appends `2026-11-01 02:00:00`.
+    pub fn push_plain(self, out: &mut Vec<u8>) {
+        let civil = TimeZone::UTC.to_datetime(self.0);
+        let mut number = |between: &[u8], number: i16, digits: u32| {
+            out.extend(between);
+            out.extend((0..digits).rev().map(|at| b'0' + (number / 10i16.pow(at) % 10) as u8));
+        };
+        number(b"", civil.year(), 4);
+        for (between, value) in
+            [(b"-", civil.month()), (b"-", civil.day()), (b" ", civil.hour()), (b":", civil.minute()), (b":", civil.second())]
+        {
+            number(between, value.into(), 2);
+        }
+    }
+
     /// Seconds since 1970.
     pub fn unix(self) -> i64 {
         self.0.as_second()
@@ -134,12 +159,29 @@ mod tests {
         ] {
             let time = Time { sec, nsec };
             assert_eq!(time.to_string(), text);
-            assert_eq!(Time::parse(text), Some(time));
+            assert_eq!(Time::parse(text.as_bytes()), Some(time));
             assert_eq!(time.to_pax(), pax);
             assert_eq!(Time::from_pax(pax), Some(time));
         }
-        for bad in ["", "1", "1.5", "1.0000000000", "x.000000000", "+1.000000000", "1.00000000x", ".000000000"] {
-            assert_eq!(Time::parse(bad), None, "{bad}");
+        for sec in [i64::MIN, i64::MAX] {
+            let time = Time { sec, nsec: 999_999_999 };
+            assert_eq!(Time::parse(time.to_string().as_bytes()), Some(time));
+        }
+        for bad in [
+            "",
+            "1",
+            "1.5",
+            "1.0000000000",
+            "x.000000000",
+            "+1.000000000",
+            "1.00000000x",
+            ".000000000",
+            "-.000000000",
+            "--1.000000000",
+            "9223372036854775808.000000000",
+            "-9223372036854775809.000000000",
+        ] {
+            assert_eq!(Time::parse(bad.as_bytes()), None, "{bad}");
         }
         for bad in ["", "-", "1e3", "0x1", "1.-5", "--1"] {
             assert_eq!(Time::from_pax(bad), None, "{bad}");
@@ -151,6 +193,9 @@ mod tests {
         let stamp = Stamp::from_unix(1_793_498_400).unwrap();
         assert_eq!(stamp.to_string(), "20261101T020000Z");
         assert_eq!(stamp.to_rfc3339(), "2026-11-01T02:00:00Z");
+        let mut plain = Vec::new();
+        stamp.push_plain(&mut plain);
+        assert_eq!(plain, b"2026-11-01 02:00:00");
         assert_eq!(Stamp::parse("20261101T020000Z"), Some(stamp));
         assert_eq!(Stamp::parse_rfc3339("2026-11-01T02:00:00Z"), Some(stamp));
         assert_eq!(Stamp::from_unix(1_793_498_400).unwrap().unix(), 1_793_498_400);

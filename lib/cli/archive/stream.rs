@@ -98,7 +98,7 @@ impl Entries {
         loop {
             while self.at < self.text.len() {
                 let rest = &self.text[self.at..];
-                let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                 let line = &rest[..end];
                 self.at += end + 1;
                 if line.first() == Some(&b'#') {

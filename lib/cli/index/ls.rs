@@ -11,7 +11,7 @@ use super::super::archive::version::Version;
 use super::super::message::Report;
 use super::{CANNOT_WRITE, Chosen, Reading, Wanted, open};
 use crate::edge::pipe;
-use crate::format::entry::{Entry, Kind, Meta};
+use crate::format::entry::{Entry, Kind, Meta, push_number};
 use crate::format::path;
 use crate::format::time::Stamp;
 
@@ -33,10 +33,8 @@ pub(super) struct LsArgs {
 pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     let Chosen { archive, chain } = open(&args.archive, reading, report)?;
     let mut wanted = Wanted::new(&args.paths)?;
-    let deepest = |path: &path::Path| {
-        let tops = wanted_depths(&args.paths);
-        !args.one_level || tops.iter().any(|top| path.depth() <= top + 1)
-    };
+    let tops = wanted_depths(&args.paths);
+    let deepest = |path: &path::Path| !args.one_level || tops.iter().any(|top| path.depth() <= top + 1);
     let mut version = Version::open(&archive, &chain, report)?;
     let mut out = pipe::stdout()?;
     let mut line = Vec::new();
@@ -46,7 +44,7 @@ pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> any
             continue;
         }
         line.clear();
-        write_line(&mut line, &placed.entry, meta)?;
+        write_line(&mut line, &placed.entry, meta);
         out.write_all(&line).context(CANNOT_WRITE)?;
     }
     wanted.finish(report)?;
@@ -60,46 +58,65 @@ fn wanted_depths(typed: &[OsString]) -> Vec<usize> {
     if typed.is_empty() { vec![0] } else { typed.iter().map(depth).collect() }
 }
 
-fn write_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) -> anyhow::Result<()> {
-    let size = match entry.device {
-        Some((major, minor)) => format!("{major},{minor}"),
-        None => entry.size.unwrap_or(0).to_string(),
-    };
-    let time = Stamp::from_unix(meta.time.sec).map_or_else(|| meta.time.to_string(), Stamp::to_rfc3339);
-    let time = time.replace('T', " ").replace('Z', "");
-    write!(out, "{} {}/{} {size:>12} {time} {}", mode_text(entry.kind, meta.mode), meta.uid, meta.gid, entry.path)?;
+fn write_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {
+    const WIDTH: usize = 12;
+    out.extend(mode_text(entry.kind, meta.mode));
+    out.push(b' ');
+    push_number(out, meta.uid.into());
+    out.push(b'/');
+    push_number(out, meta.gid.into());
+    out.push(b' ');
+    let start = out.len();
+    match entry.device {
+        Some((major, minor)) => {
+            push_number(out, major.into());
+            out.push(b',');
+            push_number(out, minor.into());
+        }
+        None => push_number(out, entry.size.unwrap_or(0)),
+    }
+    let digits = out.len() - start;
+    out.splice(start..start, std::iter::repeat_n(b' ', WIDTH.saturating_sub(digits)));
+    out.push(b' ');
+    match Stamp::from_unix(meta.time.sec) {
+        Some(stamp) => stamp.push_plain(out),
+        None => out.extend(meta.time.to_string().into_bytes()),
+    }
+    out.push(b' ');
+    out.extend(entry.path.as_bytes());
     if let Some(target) = &entry.link {
         out.extend(b" -> ");
         path::encode(target, out);
     }
     if let Some(first) = &entry.hard {
-        write!(out, " link to {first}")?;
+        out.extend(b" link to ");
+        out.extend(first.as_bytes());
     }
     out.push(b'\n');
-    Ok(())
 }
 
 /// The mode as ls(1) writes it.
-fn mode_text(kind: Kind, mode: u32) -> String {
+fn mode_text(kind: Kind, mode: u32) -> [u8; 10] {
     let first = match kind {
-        Kind::File => '-',
-        Kind::Dir => 'd',
-        Kind::Link => 'l',
-        Kind::Fifo => 'p',
-        Kind::Char => 'c',
-        Kind::Block => 'b',
+        Kind::File => b'-',
+        Kind::Dir => b'd',
+        Kind::Link => b'l',
+        Kind::Fifo => b'p',
+        Kind::Char => b'c',
+        Kind::Block => b'b',
     };
-    let mut text = String::from(first);
-    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+    let mut text = [first; 10];
+    let classes = [(6, 0o4000, b's', b'S'), (3, 0o2000, b's', b'S'), (0, 0o1000, b't', b'T')];
+    for (at, (shift, special, set, unset)) in [1, 4, 7].into_iter().zip(classes) {
         let bits = mode >> shift;
-        text.push(if bits & 4 == 0 { '-' } else { 'r' });
-        text.push(if bits & 2 == 0 { '-' } else { 'w' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
+        text[at] = if bits & 4 == 0 { b'-' } else { b'r' };
+        text[at + 1] = if bits & 2 == 0 { b'-' } else { b'w' };
+        text[at + 2] = match (mode & special != 0, bits & 1 != 0) {
             (true, true) => set,
             (true, false) => unset,
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
+            (false, true) => b'x',
+            (false, false) => b'-',
+        };
     }
     text
 }
@@ -119,7 +136,7 @@ mod tests {
             (Kind::Link, 0o777, "lrwxrwxrwx"),
             (Kind::Fifo, 0, "p---------"),
         ] {
-            assert_eq!(mode_text(kind, mode), text);
+            assert_eq!(mode_text(kind, mode), *text.as_bytes());
         }
     }
 }

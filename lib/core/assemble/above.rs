@@ -20,7 +20,9 @@ impl Above {
     /// The index with this number closes with these lines.
     pub(super) fn handle_index(&mut self, number: u32, lines: &[u8], last: &Path) {
         self.0.retain(|(_, line)| leads_to(path_of(line), last));
-        for line in lines.split(|&b| b == b'\n') {
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', lines) {
+            let line = &lines[std::mem::replace(&mut from, end + 1)..end];
             let path = path_of(line);
             // A directory that is there has a mode; one that is deleted has not, and nothing below it.
             if (leads_to(path, last) || path == last.as_bytes()) && line[path.len()..].starts_with(b" type=dir mode=") {
