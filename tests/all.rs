@@ -42,3 +42,9 @@ mod layers;
 
 // Parity and signatures.
 mod protect;
+
+// Random operations on a tree: every version of it comes back.
+mod random;
+
+// Runs that are cut off anywhere, and two that go on with the same band.
+mod interrupted;

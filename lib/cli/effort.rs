@@ -193,7 +193,7 @@ fn listed(archive: Archive, band: Option<&str>) -> usize {
     let band = choose(&archive, "memory", band, None, &report).unwrap();
     let chain = archive.chain(&band).unwrap();
     let mut version = Version::open(&archive, &chain, &report).unwrap();
-    let count = std::iter::from_fn(|| version.next_entry()).count();
+    let count = std::iter::from_fn(|| version.next_entry().unwrap()).count();
     assert_eq!(report.warnings(), 0);
     count
 }
@@ -358,6 +358,6 @@ fn tiers_are_read_side_by_side() {
         let chain = archive.chain(&newest).unwrap();
         let path = Path::from_raw(b"a/b/c/file");
         let mut version = Version::open_part(&archive, &chain, Some(&[path]), &report()).unwrap();
-        assert!(version.next_entry().is_some());
+        assert!(version.next_entry().unwrap().is_some());
     }
 }

@@ -126,7 +126,7 @@ fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<
     let mut out = pipe::stdout()?;
     let mut buffer = Vec::new();
     let mut end = End::default();
-    let mut next = version.next_entry();
+    let mut next = version.next_entry()?;
     for header in [Header::Mtree, Header::Version(VERSION)] {
         writeln!(buffer, "{header}")?;
     }
@@ -144,7 +144,7 @@ fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<
             out.write_all(&buffer).context(CANNOT_WRITE)?;
             buffer.clear();
         }
-        next = version.next_entry();
+        next = version.next_entry()?;
     }
     writeln!(buffer, "{end}")?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;

@@ -148,7 +148,7 @@ impl Reader {
     /// Whether the version has this path.
     fn has(&self, path: &Path) -> anyhow::Result<bool> {
         let mut version = self.open(Some(std::slice::from_ref(path)))?;
-        while let Some(next) = version.next_placed() {
+        while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = next;
             if placed.entry.path >= *path {
                 return Ok(placed.entry.path == *path);
@@ -174,7 +174,7 @@ impl Planner<'_> {
         let mut version = self.reader.open(paths.as_deref())?;
         // What is no directory, as long as the walk may be below it.
         let mut bar: Option<Path> = None;
-        while let Some(next) = version.next_placed() {
+        while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = &next;
             let wanted = self.selection.wants(&placed.entry);
             let barred = bar.as_ref().is_some_and(|bar| bar.holds(&placed.entry.path));
@@ -223,7 +223,7 @@ impl Planner<'_> {
         let paths = [first.clone(), stray.entry.path.clone()];
         let mut version = self.reader.open(Some(&paths))?;
         let mut again = None;
-        while let Some(next) = version.next_placed() {
+        while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = next;
             if placed.entry.path == stray.entry.path {
                 again = Some(placed);

@@ -352,6 +352,7 @@ read_indexes() {
 SIFT='
 function skip(why) { tell($1 ": " why "; skipped") }
 FILENAME ~ /links$/ { if (found()) link[path]; next }
+FILENAME ~ /marked$/ { marked[$0]; next }
 pass == 1 {
     if ($3 == "d" && under($1) != "") skip("below a symlink")
     else if ($1 != "." && ($3 == "d" || $3 == "o") && under($1) == "") { gone[$1]; print item("-", $1) > (out "/gone") }
@@ -363,8 +364,15 @@ FNR == 1 {      # some symlinks go before anything is looked up through them
 $3 == "d" { next }
 (s = under($1)) != "" { skip("below the symlink " s); if (s in here) twisted[$9]; else aside[s]; next }
 $2 == "dir" && $1 in link { skip("a symlink is there"); aside[$1]; next }
+# What it makes way for is no symlink; so no tar gets to follow it.
+$2 != "link" && $3 == "s" && $1 in link { delete link[$1]; print item("-", $1) > (out "/gone") }
 $2 == "link" && $3 == "s" { link[$1]; here[$1] }
 $2 == "dir" { print item("-", $1) > (out "/dirs") }
+$2 == "dir" && $1 in marked {
+    if ($1 != ".") print item("-", $1) > (out "/renew")
+    else if ($8 !~ /x/) tell(".: it may have attributes that are only in an older band")
+}
+$2 == "dir" && $8 ~ /x/ { print $1 >> had }
 $2 == "file" && $3 != "i" && $8 ~ /x/ && $4 ~ /^0*[0-7]?[0145]..$/ { print item("-", $1) > (out "/sealed") }
 { print > (out "/use") }
 END {
@@ -428,6 +436,18 @@ remove() {
     find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \;
     rm -rf "$@" || flaw
 }
+# No tar takes away xattrs or an ACL that a directory had in an older band. So it
+# gets a new one in its place, with all that was in the old one.
+pour() { find "$1" ! -name "$1" -prune -exec sh -c 'd=$1; shift; mv -- "$@" "$d"' sh "$2" {} + && rmdir "$1"; }
+renew() {
+    old=.recover.$$.old
+    while take; do
+        if [ -h "$path" ] || [ ! -d "$path" ]; then continue; fi
+        mv "$path" "$old" && make "$path" && pour "$old" "$path" && continue
+        tell "$path: it may have attributes that are only in an older band"
+        mv "$path" "$old/.recover.$$" && mv "$old" "$path" && (cd "$path" && pour ".recover.$$" .)
+    done
+}
 make() { mkdir -m 700 "$@" 2>/dev/null; }       # what is there may stay
 aside() { i=0; while take; do i=$((i + 1)); mv "$path" ".recover.$$.$i"; done; }
 back() { i=0; while take; do i=$((i + 1)); remove "$path"; mv ".recover.$$.$i" "$path"; done; }
@@ -487,13 +507,15 @@ digest() {
 
 recover() {
     say "recovering $name"
-    for f in gone dirs use aside twisted avoid sealed doubt look owners times modes read; do : > "$B/$f"; done
+    for f in gone dirs renew use aside twisted avoid sealed doubt look owners times modes read; do : > "$B/$f"; done
     in_dest links > "$B/links"
-    run "$AWK$SIFT" "$B/links" pass=1 "$B/lines" pass=2 "$B/lines"
+    run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
 
     # Steps 1 and 2 of RECOVER.txt.
     in_dest ready < "$B/dirs"
     in_dest each remove < "$B/gone"
+    in_dest renew < "$B/renew"
+    cat "$T/had" >> "$T/marked" 2>/dev/null
     in_dest aside < "$B/aside"
     case $untar in *no-same*) in_dest each make < "$B/dirs" ;; esac
 
@@ -555,7 +577,7 @@ bands unlock
 bands read_indexes
 mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $1"
 dest=${dest%??}         # the dot keeps a newline that ends the name
-: > "$T/wrong"
+: > "$T/wrong"; : > "$T/marked"; : > "$T/had"
 bands recover
 
 sort -u "$T/wrong" | while read -r path what; do tell "$path: $what"; done

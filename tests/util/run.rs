@@ -16,11 +16,13 @@ use super::tree::root;
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
     ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
     ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
     ("dura-push", env!("CARGO_BIN_EXE_dura-push")),
+    ("dura-index", env!("CARGO_BIN_EXE_dura-index")),
+    ("dura-restore", env!("CARGO_BIN_EXE_dura-restore")),
 ];
 
 /// The tools that tests and recovery use, and the Debian package of each.
@@ -190,7 +192,7 @@ pub(crate) struct Done {
     script: String,
 }
 
-/// With the four programs on the PATH, and the standard tools.
+/// With the programs on the PATH, and the standard tools.
 pub(crate) fn dura(script: &str) -> Shell {
     let mut path = OsString::from(programs());
     path.push(":");

@@ -106,8 +106,8 @@ impl Archive {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
         };
-        // A band none of whose indexes can be read is not an empty one.
-        if let (true, Some((_, error))) = (counted.counted.is_empty(), facts.unreadable) {
+        // A band none of whose indexes can be read is not an empty one; and without a key nobody knows what counts.
+        if let Some((_, error)) = facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || error.is::<Hinted>()) {
             return Err(error);
         }
         Ok(Holds { numbers: counted.counted, lost: counted.lost })
@@ -177,14 +177,19 @@ impl Version {
         Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, report: Arc::clone(report) })
     }
 
-    /// The next entry of the version, or of what no directory of it holds (as `Err`).
-    pub(in super::super) fn next_placed(&mut self) -> Option<Result<Placed, Placed>> {
+    /// The next entry of the version, or of what no directory of it holds (as the inner `Err`). Fails when an index is there that cannot
+    /// be decrypted: what it says is not lost.
+    pub(in super::super) fn next_placed(&mut self) -> anyhow::Result<Option<Result<Placed, Placed>>> {
         loop {
-            match self.merge.poll()? {
+            let Some(event) = self.merge.poll() else { return Ok(None) };
+            match event {
                 Event::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
                     for (_, error) in entries.failed.drain(..) {
+                        if error.is::<Hinted>() {
+                            return Err(error);
+                        }
                         self.report.warn(format_args!("{error:#}: what it lists is not known"));
                     }
                     match next {
@@ -192,8 +197,8 @@ impl Version {
                         None => self.merge.handle_end(),
                     }
                 }
-                Event::Entry(placed) => return Some(Ok(placed)),
-                Event::Orphan(placed) => return Some(Err(placed)),
+                Event::Entry(placed) => return Ok(Some(Ok(placed))),
+                Event::Orphan(placed) => return Ok(Some(Err(placed))),
                 Event::OutOfOrder(placed) => {
                     self.report.warn(format_args!("{}: listed out of order: passed over", placed.entry.path))
                 }
@@ -202,11 +207,14 @@ impl Version {
     }
 
     /// The next entry; what no directory holds is told and left out.
-    pub(in super::super) fn next_entry(&mut self) -> Option<Placed> {
+    pub(in super::super) fn next_entry(&mut self) -> anyhow::Result<Option<Placed>> {
         loop {
             match self.next_placed()? {
-                Ok(placed) => return Some(placed),
-                Err(orphan) => self.report.warn(format_args!("{}: its directory is not listed: left out", orphan.entry.path)),
+                None => return Ok(None),
+                Some(Ok(placed)) => return Ok(Some(placed)),
+                Some(Err(orphan)) => {
+                    self.report.warn(format_args!("{}: its directory is not listed: left out", orphan.entry.path))
+                }
             }
         }
     }

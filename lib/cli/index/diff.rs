@@ -13,6 +13,7 @@ use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{Known, Target, Wish, find, target};
 use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
+use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Header, Line, Reader, VERSION};
@@ -69,7 +70,8 @@ pub(in super::super) fn compare(
 
     let mut version = Version::with(&archive, &course.chain, course.holds, report)?;
     // The header lines of the version come with its first entry.
-    let mut known = version.next_placed();
+    let full = course.config.full;
+    let mut known = next_known(&mut version, full)?;
     if args.parent.is_none() && !args.full {
         same_source(&headers, version.headers())?;
     }
@@ -100,7 +102,7 @@ pub(in super::super) fn compare(
                 },
             },
             Effect::WantVersion => {
-                let placed = if started { version.next_placed() } else { known.take() };
+                let placed = if started { next_known(&mut version, full)? } else { known.take() };
                 started = true;
                 match placed {
                     Some(Ok(placed)) => diff.handle_version(placed),
@@ -128,6 +130,24 @@ pub(in super::super) fn compare(
     out.finish().context(CANNOT_WRITE)?;
     tell(&summary, report);
     Ok(())
+}
+
+/// The version's next entry. For a full band it only serves to tell what is dropped, and ends where it cannot be read.
+fn next_known(version: &mut Version, full: bool) -> anyhow::Result<Option<Result<Placed, Placed>>> {
+    match version.next_placed() {
+        Err(_) if full => Ok(None),
+        other => other.map_err(or_full),
+    }
+}
+
+/// A parent that cannot be read for want of a key is no reason to have no backup.
+fn or_full(error: anyhow::Error) -> anyhow::Error {
+    if !error.is::<Hinted>() {
+        return error;
+    }
+    let hint =
+        "give the --cache that was used when it was made, or the secret key to gpg; or make a full band: --no-resume --full";
+    Hinted::wrap(anyhow!("{error:#}"), hint)
 }
 
 fn tell(summary: &Summary, report: &Report) {
@@ -188,7 +208,7 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
                     report.note(format_args!("leaving {} unfinished", left.name));
                 }
                 let chain = archive.chain(&parent.name)?;
-                let holds = side_by_side(&chain, |band| archive.holds(band))?;
+                let holds = side_by_side(&chain, |band| archive.holds(band)).map_err(or_full)?;
                 let last = holds.last().and_then(Holds::last);
                 match (last, chain.last()) {
                     (Some(last), Some(band)) => {
@@ -253,7 +273,7 @@ fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Co
         "continuing {name} after {}",
         after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
     ));
-    let mut holds = side_by_side(below, |band| archive.holds(band))?;
+    let mut holds = side_by_side(below, |band| archive.holds(band)).map_err(or_full)?;
     holds.push(Holds { numbers: counted.counted, lost: counted.lost });
     let config = Config { tier: below.len() as u8, full: false, after };
     let head = Some(own.head.clone());

@@ -63,7 +63,7 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
             }
         };
         let mut version = Version::open(&archive, &chain, report)?;
-        while let Some(placed) = version.next_entry() {
+        while let Some(placed) = version.next_entry()? {
             let Entry { path, kind, size, sha256, .. } = &placed.entry;
             let raw = path.raw();
             let raw: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&raw);
@@ -102,7 +102,7 @@ pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) 
     let mut indexes: Vec<Within> = Vec::new();
     let mut firsts: Vec<Path> = Vec::new();
     let mut version = Version::open_part(&archive, &chain, Some(&wanted.paths), report)?;
-    while let Some(next) = version.next_placed() {
+    while let Some(next) = version.next_placed()? {
         let (Ok(placed) | Err(placed)) = next;
         let path = &placed.entry.path;
         if wanted.has(path) {
@@ -119,7 +119,7 @@ pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) 
         firsts.sort();
         firsts.dedup();
         let mut version = Version::open_part(&archive, &chain, Some(&firsts), report)?;
-        while let Some(next) = version.next_placed() {
+        while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = next;
             if firsts.binary_search(&placed.entry.path).is_ok() {
                 blocks.push(placed.data());

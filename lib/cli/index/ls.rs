@@ -38,7 +38,7 @@ pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> any
     let mut version = Version::open(&archive, &chain, report)?;
     let mut out = pipe::stdout()?;
     let mut line = Vec::new();
-    while let Some(placed) = version.next_entry() {
+    while let Some(placed) = version.next_entry()? {
         let Some(meta) = placed.entry.meta() else { continue };
         if !wanted.has(&placed.entry.path) || !deepest(&placed.entry.path) {
             continue;

@@ -198,8 +198,9 @@ impl Lane<'_> {
             let now = self.run.began.elapsed();
             match self.schedule.poll(now) {
                 Next::Start(ticket) => {
-                    let (object, _) = self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
-                    let task = Task { ticket, object: Arc::clone(object) };
+                    let (object, failures) =
+                        self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
+                    let task = Task { ticket, object: Arc::clone(object), again: *failures > 0 };
                     self.tasks.send(task).map_err(|_| anyhow!("the writers broke off"))?;
                 }
                 Next::At(then) => return Ok(then.saturating_sub(now)),

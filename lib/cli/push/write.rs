@@ -25,14 +25,16 @@ pub(super) struct Task {
     /// The schedule's ticket.
     pub ticket: u64,
     pub object: Arc<Held>,
+    /// Whether a try of this run has failed.
+    pub again: bool,
 }
 
 /// A writer: takes tasks until there are no more.
 pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done: &Sender<Event>, dry_run: bool) {
     loop {
         let task = queue.lock().map(|queue| queue.recv());
-        let Ok(Ok(Task { ticket, object })) = task else { return };
-        let outcome = if dry_run { Ok(Stored::Written) } else { put(store, &object) };
+        let Ok(Ok(Task { ticket, object, again })) = task else { return };
+        let outcome = if dry_run { Ok(Stored::Written) } else { put(store, &object, again) };
         drop(object);
         if done.send(Event::Done(ticket, outcome)).is_err() {
             return;
@@ -41,7 +43,7 @@ pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done
 }
 
 /// Stores an object. Whatever became of an earlier try, the bytes that are there decide: the same ones are ours, or as good as ours.
-fn put(store: &dyn Store, object: &Held) -> Result<Stored, StoreError> {
+fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreError> {
     let (name, bytes) = (object.name(), &object.item.bytes);
     let exists = match store.put_new(&name, bytes) {
         Ok(()) => return Ok(Stored::Written),
@@ -62,8 +64,9 @@ fn put(store: &dyn Store, object: &Held) -> Result<Stored, StoreError> {
     if there == *bytes {
         return Ok(Stored::Same);
     }
-    if bytes.starts_with(&there) {
-        // The beginning of this very object: what a write leaves that was cut off on a store that cannot undo it.
+    // The beginning of this very object is what a write leaves that was cut off, on a store that cannot undo it. But another run's
+    // shorter block begins the same way: only gpg never writes the same bytes twice.
+    if bytes.starts_with(&there) && (again || object.item.name.encrypted) {
         return store.replace(&name, bytes).map(|()| Stored::Written);
     }
     Ok(Stored::Conflict)

@@ -1,0 +1,267 @@
+//! Runs a case: the tree, its backups, and the comparison of every version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::tree::{apply, raw};
+use crate::util::gpg::{self, KEY};
+use crate::util::run::{Shell, bare, dura, scratch};
+use crate::util::snapshot::{Compare, EXACT, Snapshot, diff, take};
+
+/// What must be in a version.
+#[derive(Clone)]
+struct Version {
+    tree: Snapshot,
+    /// Paths that were not looked at for this version and are as older ones have them.
+    kept: BTreeSet<Vec<u8>>,
+}
+
+/// A band that is not complete yet.
+struct Begun {
+    name: String,
+    /// How often anything had been changed when it was begun.
+    changes: u32,
+}
+
+/// A case under way.
+pub(super) struct Case {
+    dir: PathBuf,
+    changed: Instant,
+    changes: u32,
+    exclude: Vec<String>,
+    /// Whether any band is encrypted.
+    sealed: bool,
+    begun: Vec<Begun>,
+    /// By band; none where only restore and recovery can be held against each other.
+    versions: BTreeMap<String, Option<Version>>,
+    /// Operations that were done, and that could not be done.
+    pub(super) done: u32,
+    pub(super) idle: u32,
+}
+
+/// What is wrong, for people.
+pub(super) type Failure = String;
+
+/// Runs the lines of a case and checks all its versions.
+pub(super) fn run(lines: &[String]) -> Result<Case, Failure> {
+    let dir = scratch("random");
+    fs::create_dir(dir.join("src")).unwrap();
+    let mut case = Case {
+        dir: dir.clone(),
+        changed: Instant::now(),
+        changes: 0,
+        exclude: vec![],
+        sealed: false,
+        begun: vec![],
+        versions: BTreeMap::new(),
+        done: 0,
+        idle: 0,
+    };
+    let outcome = lines.iter().try_for_each(|line| case.line(line)).and_then(|()| case.check());
+    if outcome.is_ok() || std::env::var_os("DURA_RANDOM_KEEP").is_none() {
+        let _ = bare("chmod -R u+rwx \"$D\"; rm -rf \"$D\"").var("D", &dir).run();
+    }
+    outcome.map(|()| case).map_err(|what| format!("{what}\n(in {})", dir.display()))
+}
+
+impl Case {
+    fn src(&self) -> PathBuf {
+        self.dir.join("src")
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.dir.join("archive")
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
+        let mut words = line.split(' ');
+        match words.next() {
+            Some("backup") => return self.backup(&words.collect::<Vec<_>>()),
+            Some("settle") => std::thread::sleep(Duration::from_millis(2100).saturating_sub(self.changed.elapsed())),
+            Some("forget") => drop(fs::remove_dir_all(self.dir.join("cache"))),
+            Some("exclude") => {
+                self.exclude = words.filter(|word| pattern(word).is_some()).map(str::to_owned).collect();
+                self.changes += 1;
+            }
+            _ => {
+                let done = apply(&self.src(), line).is_ok();
+                if done {
+                    self.done += 1
+                } else {
+                    self.idle += 1
+                }
+                self.changed = Instant::now();
+                self.changes += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn shell(&self, line: &str, words: &[&str]) -> Shell {
+        let shell = dura(line).dir(&self.dir).var("SRC", self.src()).var("ARCHIVE", self.archive());
+        let shell = if words.contains(&"gpg") { shell.var("GNUPGHOME", &gpg::home().dir) } else { shell };
+        if words.contains(&"cache") { shell.var("DURA_CACHE", self.dir.join("cache")) } else { shell }
+    }
+
+    /// The bands that are there, each with whether it is complete.
+    fn bands(&self) -> BTreeMap<String, bool> {
+        let bands = fs::read_dir(self.archive()).into_iter().flatten().map(|entry| entry.unwrap());
+        let bands = bands.filter(|entry| entry.path().join("HEAD").exists());
+        bands.map(|entry| (entry.file_name().into_string().unwrap(), entry.path().join("TAIL").exists())).collect()
+    }
+
+    fn backup(&mut self, words: &[&str]) -> Result<(), Failure> {
+        let (mut index, mut pack, mut seal, mut cut) = (String::new(), String::new(), String::new(), None);
+        for word in words {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("tier", n) => index += &format!(" --tier {n}"),
+                ("full", _) => index += " --full",
+                ("noresume", _) => index += " --no-resume",
+                ("compress", how) => pack += &format!(" --compress {how}"),
+                ("block", size) => pack += &format!(" --block-size {size}"),
+                ("part", size) => pack += &format!(" --part-size {size}"),
+                ("gpg", _) => {
+                    self.sealed = true;
+                    seal = format!(" -r {KEY}");
+                }
+                ("cut", permille) => cut = Some(permille),
+                ("cache", _) => {}
+                _ => panic!("not an option: {word}"),
+            }
+        }
+        let scan: String = self.exclude.iter().filter_map(|word| pattern(word)).map(|p| format!(" --exclude '{p}'")).collect();
+        let make = format!(
+            "dura-scan -q{scan} \"$SRC\" | dura-index diff -q{index} \"$ARCHIVE\" | dura-pack -q{pack} | dura-seal -q{seal}"
+        );
+        let before = self.bands();
+        let (line, wanted) = match cut {
+            None => (format!("{make} | dura-push -q \"$ARCHIVE\""), 0),
+            Some(permille) => {
+                let made = self.shell(&format!("{make} > stream"), words).run();
+                let fine = made.code == 0 || (made.code == 1 && !self.begun.is_empty());
+                fine.then_some(()).ok_or_else(|| format!("backup to be cut\n{}", made.report()))?;
+                let cut = "head -c $(($(stat -c %s stream) * CUT / 1000)) stream | dura-push -q \"$ARCHIVE\"";
+                (cut.replace("CUT", permille), 2)
+            }
+        };
+        let tree = take(&self.src());
+        let done = self.shell(&line, words).stages();
+        let now = self.bands();
+        let completed: Vec<&String> =
+            now.iter().filter(|(band, ok)| **ok && before.get(*band) != Some(&true)).map(|(band, _)| band).collect();
+        for band in now.keys().filter(|band| !before.contains_key(*band)) {
+            self.begun.push(Begun { name: band.clone(), changes: self.changes });
+        }
+        if cut.is_some() {
+            if done.code != wanted || !completed.is_empty() {
+                return Err(format!("a run that was cut off: {completed:?}\n{}", done.report()));
+            }
+            return Ok(());
+        }
+        let [band] = completed[..] else { return Err(format!("bands made: {completed:?}\n{}", done.report())) };
+        let continued = before.contains_key(band);
+        let changed = self.begun.iter().any(|begun| begun.name == *band && begun.changes != self.changes);
+        let fine = |code: &i32| *code == 0 || (*code == 1 && continued && changed);
+        if !done.stages.iter().all(fine) {
+            return Err(format!("backup {band}\n{}", done.report()));
+        }
+        let parent = band.rsplit_once('-').map(|(parent, _)| self.versions.get(parent).cloned().flatten());
+        let version = if changed { None } else { self.expect(tree, parent) };
+        self.versions.insert(band.clone(), version);
+        Ok(())
+    }
+
+    /// What a version must have: the tree as it is, and what is excluded as the parent has it. `parent` is none for a full band.
+    fn expect(&self, tree: Snapshot, parent: Option<Option<Version>>) -> Option<Version> {
+        let mut kept = BTreeSet::new();
+        let hidden: Vec<Vec<u8>> = tree.0.keys().filter(|path| self.is_excluded(path)).cloned().collect();
+        let mut tree = tree;
+        if hidden.is_empty() {
+            return Some(Version { tree, kept });
+        }
+        let below = |path: &[u8]| hidden.iter().any(|top| path == top || path.starts_with(&[top, &b"/"[..]].concat()));
+        tree.0.retain(|path, _| !below(path));
+        if let Some(parent) = parent {
+            for (path, entry) in parent?.tree.0.into_iter().filter(|(path, _)| below(path)) {
+                kept.insert(path.clone());
+                tree.0.insert(path, entry);
+            }
+        }
+        Some(Version { tree, kept })
+    }
+
+    fn is_excluded(&self, path: &[u8]) -> bool {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        path != b"."
+            && self.exclude.iter().any(|word| match word.strip_prefix('/') {
+                Some(anchored) => raw(anchored) == path,
+                None => raw(word) == name,
+            })
+    }
+
+    /// Every version comes back, by dura-restore and by recover.sh.
+    fn check(&self) -> Result<(), Failure> {
+        for (band, complete) in self.bands() {
+            let (one, two) = (self.dir.join("one"), self.dir.join("two"));
+            let line = format!(
+                "mkdir one && dura-restore -q --band {band} \"$ARCHIVE\" | tar --numeric-owner --xattrs --xattrs-include='*' --acls -xpf - -C one"
+            );
+            let words: &[&str] = if self.sealed { &["gpg"] } else { &[] };
+            let restored = self.shell(&line, words).stages();
+            if restored.stages != [0, 0] {
+                return Err(format!("restore of {band}\n{}", restored.report()));
+            }
+            let shell = ["dash", "busybox sh"][self.versions.len() % 2];
+            // What is cut off behind HEAD has no notes.
+            let script = self.archive().join(&band).join("recover.sh");
+            let script =
+                if script.exists() { script } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh") };
+            let line = format!("cd \"$BAND\" && {shell} {} \"$DEST\"", script.display());
+            let recovered = bare(&line).var("BAND", self.archive().join(&band)).var("DEST", &two);
+            let recovered = if self.sealed { recovered.var("GNUPGHOME", &gpg::home().dir) } else { recovered }.run();
+            if recovered.code != i32::from(!complete) {
+                return Err(format!("recovery of {band}\n{}", recovered.report()));
+            }
+            let (restored, recovered) = (take(&one), take(&two));
+            match self.versions.get(&band).cloned().flatten() {
+                Some(version) => {
+                    same(&format!("{band} by dura-restore"), &version, &restored)?;
+                    same(&format!("{band} by recover.sh"), &version, &recovered)?;
+                }
+                // Cut off before anything was listed, it does not even say what the root is like.
+                None if restored.0.len() == 1 && recovered.0.len() == 1 => {}
+                None => {
+                    let version = Version { tree: restored, kept: BTreeSet::new() };
+                    same(&format!("{band} by dura-restore and recover.sh"), &version, &recovered)?;
+                }
+            }
+            bare("chmod -R u+rwx one two; rm -rf one two").dir(&self.dir).ok();
+        }
+        Ok(())
+    }
+}
+
+/// The gitignore pattern for a path, or a name anywhere, if there is one.
+fn pattern(word: &str) -> Option<String> {
+    let text = String::from_utf8(raw(word)).ok().filter(|text| !text.contains(['\n', '\'']))?;
+    let mut pattern = String::new();
+    for letter in text.chars() {
+        if "*?[]!#\\ ".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    Some(pattern)
+}
+
+/// Compares a version with what came out. What was kept from older versions may be linked otherwise than it was: nobody looked.
+fn same(what: &str, version: &Version, is: &Snapshot) -> Result<(), Failure> {
+    let mut found = diff(&version.tree, is, Compare { hard_links: version.kept.is_empty(), ..EXACT });
+    if !version.kept.is_empty() {
+        let seen = |tree: &Snapshot| tree.clone().only(|path, _| !version.kept.contains(path));
+        found.extend(diff(&seen(&version.tree), &seen(is), EXACT));
+    }
+    if found.is_empty() { Ok(()) } else { Err(format!("{what}:\n  {}", found.join("\n  "))) }
+}
