@@ -34,6 +34,9 @@ mod tidy;
 // Help, version, mistakes in the arguments, events.
 mod cli;
 
+// Damage of every kind in every kind of object: found, and repaired.
+mod verify;
+
 // Archives of earlier builds.
 mod fixtures;
 

@@ -11,13 +11,14 @@ use sha2::{Digest, Sha256};
 const NOTES: [&str; 2] = ["RECOVER.txt", "recover.sh"];
 
 /// The environment that each program heeds.
-const ENVIRONMENT: [(&str, &[&str]); 6] = [
+const ENVIRONMENT: [(&str, &[&str]); 7] = [
     ("dura-scan", &["DURA_EVENTS"]),
     ("dura-index", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME"]),
     ("dura-pack", &["DURA_CACHE", "DURA_EVENTS", "SOURCE_DATE_EPOCH"]),
     ("dura-seal", &["DURA_EVENTS", "GNUPGHOME"]),
     ("dura-push", &["DURA_EVENTS"]),
     ("dura-restore", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME"]),
+    ("dura-verify", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME"]),
 ];
 
 /// The sections of a program's page, in their order.
@@ -44,6 +45,7 @@ fn command(program: &str) -> clap::Command {
         "dura-seal" => dura::cli::seal::command(),
         "dura-push" => dura::cli::push::command(),
         "dura-restore" => dura::cli::restore::command(),
+        "dura-verify" => dura::cli::verify::command(),
         _ => panic!("{program}: this test does not know where its command() is"),
     };
     command.build();

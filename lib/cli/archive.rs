@@ -13,7 +13,7 @@ use crate::core::chain::choice::{Known, band_after};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError};
 use crate::format::band::BandName;
-use crate::format::head::{Head, Tail};
+use crate::format::head::{Head, HeadError, Tail};
 use crate::format::inflate::whole;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
@@ -23,12 +23,14 @@ use crate::store::cache::Cache;
 use crate::store::{Kind, Store};
 
 mod kept;
+mod links;
 mod part;
 mod stream;
 pub(super) mod version;
 
 use kept::{Kept, Sealed};
-use stream::{Entries, facts_of};
+pub(super) use stream::Entries;
+use stream::facts_of;
 use version::IndexFacts;
 
 /// A band of a chain that is read.
@@ -69,6 +71,11 @@ impl Archive {
     /// The archive in a store.
     pub(super) fn over(store: Arc<dyn Store>, cache: Option<Cache>) -> Archive {
         Archive { store, cache, sealed: Sealed::default(), kept: Kept::default() }
+    }
+
+    /// The store that it lies in.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The names of all bands, by their start; none for an archive that is not there.
@@ -113,9 +120,17 @@ impl Archive {
         bytes.map(|bytes| Tail::parse(&bytes).with_context(|| format!("{band}/TAIL"))).transpose()
     }
 
+    /// Whether the band has a TAIL that is damaged: it is read as if there were none.
+    pub(super) fn tail_is_damaged(&self, band: &BandName) -> bool {
+        self.tail(band).is_err_and(|error| is_damage(&error))
+    }
+
     /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading that.
     pub(super) fn ends(&self, band: &BandName) -> anyhow::Result<(Option<Head>, Option<Tail>)> {
-        let tail = self.tail(band)?;
+        let tail = match self.tail(band) {
+            Err(error) if is_damage(&error) => None,
+            tail => tail?,
+        };
         let repeated = tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
         let head = repeated.map_or_else(|| self.head(band), |head| Ok(Some(head)))?;
         Ok((head, tail))
@@ -253,11 +268,7 @@ impl Archive {
         if let Some(Some(bytes)) = self.kept.get(&name()) {
             return unzip(&bytes).map(Some).with_context(name);
         }
-        let cached = self.cache.as_ref().and_then(|cache| cache.get(&band.band, band.id, object));
-        let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
-        if let Some(copy) = cached.filter(enough)
-            && let Ok(text) = unzip(&copy)
-        {
+        if let Some(text) = self.cached(band, object, trust) {
             return Ok(Some(text));
         }
         let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
@@ -348,6 +359,11 @@ impl Facts {
     }
 }
 
+/// True if what was read is damaged, not only of a later format.
+fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(|error| !matches!(error, HeadError::Newer(_)))
+}
+
 /// Decrypts an object, and says what is needed when that cannot be.
 fn open_message(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     gpg::decrypt(bytes).map_err(|error| match error {
@@ -360,7 +376,7 @@ fn open_message(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Decompresses an index or table of contents, with a bound against one that would fill memory.
-fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(super) fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     const MAX: u64 = 256 << 20;
     if let Some(text) = whole(bytes, MAX as usize) {
         return Ok(text);

@@ -75,6 +75,16 @@ impl Report {
         self.progress.get_or_init(|| if self.verbosity < 0 { ProgressBar::hidden() } else { progress::line() })
     }
 
+    /// Something is not as it should be, and was told elsewhere; the run will end in status 1.
+    pub fn flaw(&self) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line of output that goes to stderr, because stdout carries something else.
+    pub fn bare(&self, what: impl Display) {
+        self.write(format_args!("{what}"));
+    }
+
     /// Where events go.
     pub fn events(&self) -> &Events {
         &self.events
@@ -86,8 +96,12 @@ impl Report {
     }
 
     fn line(&self, what: &dyn Display) {
+        self.write(format_args!("{}: {what}", self.program));
+    }
+
+    fn write(&self, what: std::fmt::Arguments<'_>) {
         // A stderr that is gone is no reason to lose a backup.
-        let write = || drop(writeln!(io::stderr(), "{}: {what}", self.program));
+        let write = || drop(writeln!(io::stderr(), "{what}"));
         match self.progress.get() {
             Some(progress) => progress.suspend(write),
             None => write(),

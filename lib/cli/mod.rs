@@ -15,3 +15,4 @@ mod retrying;
 pub mod scan;
 pub mod seal;
 mod stores;
+pub mod verify;

@@ -30,6 +30,8 @@ mod pieces;
 mod read;
 mod start;
 
+pub(super) use start::NOTES;
+
 /// Read the files of a listing and make a band of them
 ///
 /// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's objects, as a tar, to standard output.

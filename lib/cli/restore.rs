@@ -21,8 +21,8 @@ use crate::format::entry::Kind;
 use crate::format::path::Path;
 use crate::format::time::Stamp;
 
-mod blocks;
-mod lane;
+pub(super) mod blocks;
+pub(super) mod lane;
 mod select;
 mod write;
 

@@ -11,3 +11,4 @@ pub mod planner;
 pub mod repair;
 pub mod restore;
 pub mod schedule;
+pub mod verify;

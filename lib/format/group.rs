@@ -18,6 +18,9 @@ pub const PIECE: usize = 1 << 20;
 /// Slots and parity shards together: the code works in a field of so many elements.
 pub const MAX_SHARDS: usize = 256;
 
+/// How every list begins.
+pub const OPENING: &[u8] = b"#dura group ";
+
 /// The longest list that a reader takes: twice what one of 256 of the largest objects needs.
 pub const MAX_LIST: usize = 64 << 20;
 
@@ -106,8 +109,9 @@ impl List {
         if text.len() > MAX_LIST {
             return Err(ListError::TooLong);
         }
-        let text = text.strip_prefix(b"#dura group ").ok_or(ListError::NotList)?;
+        let text = text.strip_prefix(OPENING).ok_or(ListError::NotList)?;
         let text = text.strip_suffix(b"\n").ok_or(ListError::Lacks("its last line has no end"))?;
+        let text = before_end(text)?;
         let mut lines = text.split(|&b| b == b'\n');
         match lines.next().and_then(number::<u64>) {
             Some(1) => {}
@@ -119,6 +123,14 @@ impl List {
             draft.line(line).map_err(|what| ListError::Line(at + 2, what))?;
         }
         draft.finish().map_err(ListError::Lacks)
+    }
+
+    /// All of its text: what [`fmt::Display`] writes, and a last line with the sha256 of that. No other list names a list, so it has
+    /// to tell by itself whether it is damaged.
+    pub fn text(&self) -> String {
+        let above = self.to_string();
+        let sum = hex::encode(digest::of(above.as_bytes()));
+        above + "#end " + &sum + "\n"
     }
 
     /// Its own name in the band's folder.
@@ -186,6 +198,7 @@ impl Draft {
             }
             Some("object") if self.object.is_some() => Err("an #object without a checksum before it"),
             Some("object") => self.object(&mut words),
+            Some("end") => Err("an #end before the end"),
             _ => Ok(()),
         }
     }
@@ -259,6 +272,18 @@ impl Draft {
             return Err("not all parity shards");
         }
         Ok(List { band, id, name, slots, parity, members: self.members })
+    }
+}
+
+/// The lines above the last one, `#end`, if they have the sha256 that it says; all of them if there is none. `text` is without the first
+/// words and the last newline.
+fn before_end(text: &[u8]) -> Result<&[u8], ListError> {
+    let last = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let Some(hex) = text[last..].strip_prefix(b"#end ") else { return Ok(text) };
+    let above = [OPENING, &text[..last]].concat();
+    match digest::parse(hex) == Some(digest::of(&above)) {
+        true => Ok(text[..last].strip_suffix(b"\n").unwrap_or_default()),
+        false => Err(ListError::Lacks("its #end line does not agree with its text")),
     }
 }
 

@@ -102,6 +102,11 @@ impl ObjectName {
         matches!(self.object, Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_))
     }
 
+    /// True for a parity shard.
+    pub fn is_parity(&self) -> bool {
+        matches!(self.object, Object::Parity(..))
+    }
+
     /// True for what a group protects: every object but lists, parity, signatures and TAIL.
     pub fn is_grouped(&self) -> bool {
         self.is_secret() || matches!(self.object, Object::Head | Object::Note(_))

@@ -16,13 +16,14 @@ use super::tree::root;
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
     ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
     ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
     ("dura-push", env!("CARGO_BIN_EXE_dura-push")),
     ("dura-index", env!("CARGO_BIN_EXE_dura-index")),
     ("dura-restore", env!("CARGO_BIN_EXE_dura-restore")),
+    ("dura-verify", env!("CARGO_BIN_EXE_dura-verify")),
 ];
 
 /// The tools that tests and recovery use, and the Debian package of each.

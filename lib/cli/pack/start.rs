@@ -18,7 +18,7 @@ use crate::format::object::Compression;
 use crate::format::time::Stamp;
 
 /// The notes that stand in each band.
-pub(super) const NOTES: &[(&str, &[u8])] =
+pub(in super::super) const NOTES: &[(&str, &[u8])] =
     &[("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")), ("recover.sh", include_bytes!("../../notes/recover.sh"))];
 
 /// The header lines of a listing.

@@ -51,7 +51,7 @@ enum Given {
 }
 
 /// Where blocks come from.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     /// The archive.
     pub archive: Arc<Archive>,
     /// The bands of the chain, by tier.
@@ -60,7 +60,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The block's name, for messages.
-    pub(super) fn name(&self, block: Within) -> String {
+    pub(in super::super) fn name(&self, block: Within) -> String {
         let Some(band) = self.bands.get(usize::from(block.tier)) else { return format!("{:09}", block.block) };
         self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
     }
@@ -90,7 +90,7 @@ impl Source {
 }
 
 /// The side of the plan: opens blocks.
-pub(super) struct Blocks {
+pub(in super::super) struct Blocks {
     source: Arc<Source>,
     pool: ThreadPool,
     budget: Arc<Budget>,
@@ -101,14 +101,14 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// Starts threads that fetch, so many.
-    pub(super) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
+    pub(in super::super) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
         let pool = ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
         let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
         Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
     }
 
     /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end at which it will come out.
-    pub(super) fn open(&mut self, open: Open) -> Option<Feed> {
+    pub(in super::super) fn open(&mut self, open: Open) -> Option<Feed> {
         let mut feed = None;
         if self.lanes.len() <= open.lane {
             self.lanes.resize_with(open.lane + 1, || None);
@@ -175,7 +175,7 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &S
 }
 
 /// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
-pub(super) struct Feed {
+pub(in super::super) struct Feed {
     given: Receiver<(u64, Given)>,
     /// The block that is wanted now, told to the lane's thread.
     wanted: Arc<AtomicU64>,
@@ -191,7 +191,7 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Goes on to the block with this ticket.
-    pub(super) fn turn_to(&mut self, ticket: u64) {
+    pub(in super::super) fn turn_to(&mut self, ticket: u64) {
         self.wanted.store(ticket, Ordering::Relaxed);
         self.ticket = ticket;
         self.bytes = Vec::new();
@@ -201,7 +201,7 @@ impl Feed {
     }
 
     /// Goes on behind damage, where the next member begins; false if there is none.
-    pub(super) fn resume(&mut self) -> bool {
+    pub(in super::super) fn resume(&mut self) -> bool {
         self.gap = None;
         loop {
             match self.next_piece() {

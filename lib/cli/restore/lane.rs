@@ -12,7 +12,7 @@ use crate::format::tarball::padding;
 use crate::format::untar::{Entry, Untar, UntarError};
 
 /// Where the blocks of a lane come out.
-pub(super) struct Lane {
+pub(in super::super) struct Lane {
     untar: Untar<Feed>,
     ticket: u64,
     /// An entry behind the one that was looked for.
@@ -22,7 +22,7 @@ pub(super) struct Lane {
 }
 
 /// What came of copying an entry's content.
-pub(super) enum Copied {
+pub(in super::super) enum Copied {
     Whole,
     /// It broke off after so many bytes: why.
     Broken(u64, String),
@@ -49,17 +49,17 @@ fn told(error: &UntarError) -> String {
 
 impl Lane {
     /// A lane at its begin.
-    pub(super) fn new(feed: Feed) -> Lane {
+    pub(in super::super) fn new(feed: Feed) -> Lane {
         Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None }
     }
 
     /// Why no block can be read at all, if so.
-    pub(super) fn hopeless(&mut self) -> Option<anyhow::Error> {
+    pub(in super::super) fn hopeless(&mut self) -> Option<anyhow::Error> {
         self.untar.input_mut().hopeless.take()
     }
 
     /// Finds the entry; the error says why it is not to be had.
-    pub(super) fn find(&mut self, take: &Take) -> Result<Entry, String> {
+    pub(in super::super) fn find(&mut self, take: &Take) -> Result<Entry, String> {
         if self.ticket != take.from.ticket {
             self.ticket = take.from.ticket;
             self.untar.input_mut().turn_to(self.ticket);
@@ -93,7 +93,7 @@ impl Lane {
     }
 
     /// Copies the content of the entry that was found just now.
-    pub(super) fn copy<E>(&mut self, entry: &Entry, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Copied, E> {
+    pub(in super::super) fn copy<E>(&mut self, entry: &Entry, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Copied, E> {
         let mut came = 0;
         let copied = self.untar.copy(entry, &mut |piece| {
             came += piece.len() as u64;
@@ -153,7 +153,7 @@ fn is_sparse(stored: &Entry) -> bool {
 }
 
 /// The digest of a file's content as it is stored, with or without a map of holes.
-pub(super) struct Digester {
+pub(in super::super) struct Digester {
     sha256: Sha256,
     map: Option<Map>,
     /// How far into the file the digest has come.
@@ -175,12 +175,12 @@ const MAX_MAP: usize = 64 << 20;
 
 impl Digester {
     /// Of the content of this entry.
-    pub(super) fn new(stored: &Entry) -> Digester {
+    pub(in super::super) fn new(stored: &Entry) -> Digester {
         Digester { sha256: Sha256::new(), map: is_sparse(stored).then(Map::default), at: 0 }
     }
 
     /// The next bytes of the content.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(in super::super) fn update(&mut self, piece: &[u8]) {
         let Some(mut map) = self.map.take() else { return self.sha256.update(piece) };
         match map.read(piece) {
             Some(data) => self.data(&mut map, &data),
@@ -217,7 +217,7 @@ impl Digester {
     }
 
     /// The digest of a file of this size; none if its map is broken.
-    pub(super) fn finish(mut self, size: u64) -> Option<Digest> {
+    pub(in super::super) fn finish(mut self, size: u64) -> Option<Digest> {
         match &self.map {
             None => {}
             Some(map) if map.broken || map.segments.is_none() || self.at > size => return None,

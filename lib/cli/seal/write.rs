@@ -90,7 +90,7 @@ impl<'a> Writer<'a> {
                 list.members.push(member);
             }
         }
-        self.out.signed(list.object(), list.to_string().into_bytes(), list.signature())
+        self.out.signed(list.object(), list.text().into_bytes(), list.signature())
     }
 
     /// Closes the last group, and the stream with TAIL.

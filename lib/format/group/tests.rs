@@ -149,3 +149,24 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
     assert_eq!(List::parse(&vec![b'#'; MAX_LIST + 1]), Err(ListError::TooLong));
     assert_eq!(List::parse(b""), Err(ListError::NotList));
 }
+
+#[test]
+fn the_last_line_tells_whether_a_list_is_damaged() {
+    let list = List::parse(PARITY.as_bytes()).unwrap();
+    let text = list.text();
+    assert_eq!(text, PARITY.to_owned() + "#end " + &hex::encode(digest::of(PARITY.as_bytes())) + "\n");
+    assert_eq!(List::parse(text.as_bytes()), Ok(list.clone()));
+    for at in 0..text.len() {
+        for bit in [1, 4, 32] {
+            let mut bad = text.clone().into_bytes();
+            bad[at] ^= bit;
+            // Where the word itself is hit, a list is left that has no such line, and that says so.
+            assert!(
+                List::parse(&bad).is_ok_and(|read| read == list && at >= PARITY.len()) || List::parse(&bad).is_err(),
+                "byte {at}"
+            );
+        }
+    }
+    assert!(List::parse(text.replace("#end", "#object 1 HEAD\n#end").as_bytes()).is_err());
+    assert!(List::parse((text.clone() + &text).as_bytes()).is_err());
+}

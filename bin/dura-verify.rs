@@ -1,0 +1,5 @@
+//! The program dura-verify.
+
+fn main() -> std::process::ExitCode {
+    dura::cli::verify::main()
+}

@@ -1,0 +1,254 @@
+//! `--files`: every file of a band is read out of its block, and compared with its index line.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use anyhow::{anyhow, bail};
+
+use super::super::archive::{Archive, Band, Entries, Trust};
+use super::super::message::chain;
+use super::super::restore::blocks::{Blocks, Feed, Source};
+use super::super::restore::lane::{Copied, Digester, Lane};
+use crate::core::chain::ancestors::Extent;
+use crate::core::merge::Placed;
+use crate::core::restore::{Plan, Step, Take};
+use crate::core::verify::{Finding, Kind};
+use crate::format::band::BandName;
+use crate::format::entry::{Entry, Kind as Type, Within};
+use crate::format::object::Object;
+
+/// Steps that the plan may be ahead.
+const STEPS: usize = 16 << 10;
+
+/// From the thread that reads the indexes to the one that compares.
+enum Order {
+    Lane(usize, Feed),
+    Step(Step),
+    Found(Finding),
+    End(u64),
+    Failed(anyhow::Error),
+}
+
+/// Reads out a band. Calls `found` for what is wrong; fails if nothing can be decrypted. Gives how many files were read.
+pub(super) fn read_out(
+    archive: &Arc<Archive>,
+    name: &BandName,
+    jobs: usize,
+    found: &mut dyn FnMut(Finding) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let head = match archive.head(name) {
+        Ok(Some(head)) if head.band == *name => head,
+        // That was told when the band was walked.
+        _ => return Ok(0),
+    };
+    let tail = archive.tail(name).ok().flatten().filter(|tail| (&tail.band, tail.id) == (name, head.id));
+    let extent = tail.as_ref().map_or(Extent::Unfinished, |tail| Extent::UpTo(tail.last));
+    let mut bands = vec![head.clone()];
+    while let Some(below) = bands.last().and_then(|band| band.parent.clone()) {
+        match archive.head(&below.band) {
+            Ok(Some(head)) if head.id == below.id => bands.push(head),
+            _ => {
+                found(Finding::new(
+                    Kind::Damaged,
+                    name,
+                    "HEAD",
+                    format!("what it says is in {} cannot be looked at", below.band),
+                ))?;
+                return Ok(0);
+            }
+        }
+    }
+    bands.reverse();
+    let source = Arc::new(Source { archive: Arc::clone(archive), bands });
+    let blocks = Blocks::new(&source, jobs)?;
+    let (send, orders) = sync_channel(STEPS);
+    let reader = Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders: send };
+    // Not joined: after a failure it may wait for a store that is in no hurry.
+    std::thread::spawn(move || reader.run());
+    let mut files = Files { source: &source, band: name, lanes: HashMap::new(), read: 0 };
+    for order in orders {
+        match order {
+            Order::Lane(lane, feed) => _ = files.lanes.insert(lane, Lane::new(feed)),
+            Order::Step(Step::Take(take)) => files.take(&take)?.into_iter().try_for_each(&mut *found)?,
+            Order::Step(_) => {}
+            Order::Found(finding) => found(finding)?,
+            Order::Failed(error) => return Err(error),
+            Order::End(entries) => {
+                let wrong = counts_differ(archive, name, entries);
+                wrong.into_iter().try_for_each(found)?;
+                return Ok(files.read);
+            }
+        }
+    }
+    bail!("the reader of {name} broke off")
+}
+
+/// What TAIL says of the indexes, against what they have.
+fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Finding> {
+    let tail = archive.tail(name).ok().flatten()?;
+    let what = format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
+    (entries != u64::MAX && tail.entries != entries).then(|| Finding::new(Kind::Damaged, name, "TAIL", what))
+}
+
+/// Reads the indexes, makes the plan, and opens the blocks.
+struct Reader {
+    source: Arc<Source>,
+    band: Band,
+    blocks: Blocks,
+    orders: SyncSender<Order>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let last = self.entries().map_or_else(Order::Failed, Order::End);
+        // Whoever compares may be gone, and then knows why.
+        drop(self.orders.send(last));
+    }
+
+    /// Gives the count of entries; the highest number if some are not known.
+    fn entries(&mut self) -> anyhow::Result<u64> {
+        let archive = Arc::clone(&self.source.archive);
+        let name = self.band.head.band.clone();
+        let held = match archive.holds(&self.band) {
+            Ok(held) => held,
+            Err(error) if error.is::<super::Hinted>() => return Err(error),
+            Err(error) => {
+                self.send(Order::Found(Finding::new(
+                    Kind::Damaged,
+                    &name,
+                    "",
+                    format!("no index can be read: {}", chain(&error)),
+                )))?;
+                return Ok(u64::MAX);
+            }
+        };
+        let mut whole = held.lost.is_empty();
+        let trust = if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
+        let mut entries = Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust)?;
+        let tiers = self.source.bands.len();
+        let tier = (tiers - 1) as u8;
+        let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&self.source), 0);
+        loop {
+            let next = entries.next_entry();
+            for (number, error) in entries.failed.drain(..) {
+                if error.is::<super::Hinted>() {
+                    return Err(error);
+                }
+                whole = false;
+                let object = archive.likely_name(&name, Object::Index(number));
+                let what = format!("what it lists is not known: {}", chain(&error));
+                self.send(Order::Found(Finding { kind: Kind::Damaged, name: object, what, bad: true }))?;
+            }
+            let Some((block, entry)) = next else { break };
+            count += 1;
+            if entry.meta().is_none() {
+                continue;
+            }
+            if let Some(within) = entry.within {
+                if let Some(what) = older.differs(&entry, within)? {
+                    self.send(Order::Found(Finding::new(Kind::File, &name, &entry.path, what)))?;
+                }
+                continue;
+            }
+            plan.handle_entry(Placed { entry, at: Within { tier, block }, under: None }, true);
+            while let Some(step) = plan.poll() {
+                match step {
+                    Step::Open(open) => {
+                        if let Some(feed) = self.blocks.open(open) {
+                            self.send(Order::Lane(open.lane, feed))?;
+                        }
+                    }
+                    step => self.send(Order::Step(step))?,
+                }
+            }
+        }
+        Ok(if whole { count } else { u64::MAX })
+    }
+
+    fn send(&self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(|_| anyhow!("the comparison broke off"))
+    }
+}
+
+/// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come in order there, too.
+struct Older<'a> {
+    source: &'a Source,
+    open: HashMap<u8, (u32, Vec<u8>, usize)>,
+}
+
+impl<'a> Older<'a> {
+    fn new(source: &'a Source) -> Older<'a> {
+        Older { source, open: HashMap::new() }
+    }
+
+    /// Why the older band's index does not have the file that the entry says is there; none if it has.
+    fn differs(&mut self, entry: &Entry, within: Within) -> anyhow::Result<Option<String>> {
+        let place = || format!("its content should be in {}", self.source.name(within));
+        if self.open.get(&within.tier).is_none_or(|(block, ..)| *block != within.block) {
+            let Some(head) = self.source.bands.get(usize::from(within.tier)) else { return Ok(Some(place())) };
+            match self.source.archive.text(head, Object::Index(within.block), Trust::Listed(u64::MAX)) {
+                Ok(text) => _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0)),
+                Err(error) if error.is::<super::Hinted>() => return Err(error),
+                Err(error) => return Ok(Some(format!("{}: {}", place(), chain(&error)))),
+            }
+        }
+        let Some((_, text, at)) = self.open.get_mut(&within.tier) else { return Ok(None) };
+        while *at < text.len() {
+            let end = text[*at..].iter().position(|&b| b == b'\n').map_or(text.len(), |end| *at + end);
+            let line = Entry::parse(&text[*at..end]).ok();
+            match line {
+                Some(older) if older.path == entry.path => {
+                    let same = (older.kind, older.size, older.sha256) == (entry.kind, entry.size, entry.sha256)
+                        && older.within.is_none();
+                    let what = "the index of the block that holds its content says something else of it";
+                    return Ok((!same).then(|| what.to_owned()));
+                }
+                Some(older) if older.path > entry.path => break,
+                _ => *at = end + 1,
+            }
+        }
+        Ok(Some(format!("{}, whose index does not list it", place())))
+    }
+}
+
+/// Compares what the blocks hold.
+struct Files<'a> {
+    source: &'a Source,
+    band: &'a BandName,
+    lanes: HashMap<usize, Lane>,
+    read: u64,
+}
+
+impl Files<'_> {
+    fn take(&mut self, take: &Take) -> anyhow::Result<Option<Finding>> {
+        let entry = &take.entry;
+        let lane = self.lanes.get_mut(&take.from.lane).ok_or_else(|| anyhow!("the plan names a lane that is not there"))?;
+        let found = lane.find(take);
+        if let Some(error) = lane.hopeless() {
+            return Err(error);
+        }
+        let block = || format!("block {}", self.source.name(take.from.block));
+        let wrong = |what: String| Ok(Some(Finding::new(Kind::File, self.band, &entry.path, what)));
+        let stored = match found {
+            Ok(stored) => stored,
+            Err(why) => return wrong(format!("{}: {why}", block())),
+        };
+        if entry.kind != Type::File {
+            return Ok(None);
+        }
+        self.read += 1;
+        let mut digester = Digester::new(&stored);
+        let copied = lane.copy(&stored, &mut |piece| {
+            digester.update(piece);
+            Ok::<(), anyhow::Error>(())
+        })?;
+        match copied {
+            Copied::Broken(came, why) => wrong(format!("{}: damaged from byte {came} of the stored content on: {why}", block())),
+            Copied::Whole => match (digester.finish(entry.size.unwrap_or(0)), entry.sha256) {
+                (found, Some(wanted)) if found != Some(wanted) => wrong(format!("{}: its content has another sha256", block())),
+                _ => Ok(None),
+            },
+        }
+    }
+}
