@@ -40,6 +40,9 @@ mod verify;
 // Archives of earlier builds.
 mod fixtures;
 
+// Buckets and WebDAV servers.
+mod clouds;
+
 // Bands on bands, interruptions, restore.
 mod layers;
 

@@ -226,6 +226,11 @@ impl Conditional for S3 {
         match reply.status.as_u16() {
             200..=299 => reply.size(&self.shown(name)).map(Some),
             404 => Ok(None),
+            // The answer to HEAD has no body that could tell why: a read of one byte has.
+            400 | 403 => {
+                let told = self.send(Method::Get, Some(name), &[], &[("range", &range(0, 1))], None, MAX_OBJECT)?;
+                Err(self.failed(name, if matches!(told.status.as_u16(), 400 | 403) { &told } else { &reply }))
+            }
             _ => Err(self.failed(name, &reply)),
         }
     }

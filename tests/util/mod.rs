@@ -3,6 +3,8 @@
 
 pub(crate) mod backup;
 pub(crate) mod gpg;
+#[allow(dead_code)]
+pub(crate) mod proxy;
 pub(crate) mod run;
 #[allow(dead_code)]
 pub(crate) mod servers;

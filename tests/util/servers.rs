@@ -163,3 +163,25 @@ pub(crate) fn moto() -> Server {
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     server
 }
+
+/// rclone's WebDAV over TLS.
+pub(crate) fn rclone_webdav_tls(cert: &Path, key: &Path) -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("store")).unwrap();
+    let path = dir.path().to_owned();
+    start(Kind::Dav, Some(dir), |address| {
+        let mut command = rclone("webdav", address, &path);
+        command.args(["--user", KEY, "--pass", SECRET, "--cert"]).arg(cert).arg("--key").arg(key);
+        command
+    })
+}
+
+/// A web server that knows nothing but GET and HEAD.
+pub(crate) fn plain_web(dir: &Path) -> Server {
+    start(Kind::Dav, None, |address| {
+        let mut command = Command::new("python3");
+        let (host, port) = address.split_once(':').unwrap();
+        command.args(["-m", "http.server", "--bind", host, port, "--directory"]).arg(dir);
+        command
+    })
+}

@@ -1,0 +1,213 @@
+//! Archives in buckets and on WebDAV servers, through the programs: what comes back is what was there, and what goes wrong is told.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::util::proxy::{Fault, Proxy};
+use crate::util::servers::{self, SECRET, Server};
+
+/// What a script ended with: its status, stdout, and stderr.
+struct Ended(i32, String, String);
+
+/// A shell in a directory, with the programs, and with the environment that a server needs.
+struct Place<'a> {
+    dir: &'a Path,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Place<'_> {
+    fn run(&self, script: &str) -> Ended {
+        let programs = Path::new(env!("CARGO_BIN_EXE_dura-scan")).parent().unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut bash = Command::new("timeout");
+        bash.args(["120", "bash", "-o", "pipefail", "-c", script]).current_dir(self.dir).env("PATH", path).env("HOME", self.dir);
+        bash.env("DURA_CACHE", self.dir.join("cache")).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let out = bash.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended(out.status.code().unwrap_or(128), text(&out.stdout), text(&out.stderr))
+    }
+
+    #[track_caller]
+    fn ok(&self, script: &str) -> String {
+        let Ended(code, out, err) = self.run(&format!("set -eu; {script}"));
+        assert_eq!(code, 0, "{script}\n{out}{err}");
+        out
+    }
+
+    /// Fails with status 2, and says all that; quickly, without a secret, and with nothing stored.
+    #[track_caller]
+    fn refused(&self, script: &str, said: &[&str]) {
+        let begun = Instant::now();
+        let Ended(code, out, err) = self.run(script);
+        assert_eq!(code, 2, "{script}\n{out}{err}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{script} took {:?}", begun.elapsed());
+        assert!(said.iter().all(|said| err.contains(said)), "not told: {said:?}\n{err}");
+        assert!(!err.contains(SECRET) && !err.contains("X-Amz-Signature"), "{err}");
+    }
+}
+
+const TREE: &str = "mkdir -p src/a/b src/c; seq 1000 > src/a/seq; head -c 1500000 /dev/urandom > src/big; ln src/a/seq src/c/hard; \
+    ln -s a src/link; for i in $(seq 50); do echo $i > src/c/$i; done; touch -d '2020-01-01' src/a/seq src/big src/c/*; sleep 2.1";
+const PUT: &str =
+    "dura-scan -q src | dura-index diff -q \"$ARC\" | dura-pack -q --block-size 100k --part-size 500k | dura-seal --parity 1";
+const SAME: &str = "rm -rf out; mkdir out; dura-restore -q \"$ARC\" | tar -xpf - -C out; diff -r --no-dereference src out";
+
+/// A full band that was cut off and goes on, a layer on it, and everything back.
+fn there_and_back(server: &Server) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut variables = server.environment(server.address);
+    variables.push(("ARC", server.archive("arc")));
+    let place = Place { dir: dir.path(), variables };
+    place.ok(TREE);
+    let Ended(code, _, err) = place.run(&format!("{PUT} | head -c 700000 | dura-push -q \"$ARC\""));
+    assert_ne!(code, 0, "{err}");
+    assert_eq!(place.ok("dura-index bands \"$ARC\" | cut -d' ' -f2"), "unfinished\n");
+    place.ok(&format!("{PUT} | dura-push -q \"$ARC\"; {SAME}"));
+    assert_eq!(place.ok("dura-index bands \"$ARC\" | cut -d' ' -f2"), "complete\n");
+    place.ok(&format!("echo new > src/c/1; rm src/c/2; rm -r src/a/b; sleep 1; {PUT} | dura-push -q \"$ARC\"; {SAME}"));
+    assert_eq!(place.ok("dura-index bands \"$ARC\" | cut -d' ' -f2"), "complete\ncomplete\n");
+    // Without the cache, one file, from a host that has only the archive.
+    assert_eq!(place.ok("rm -r cache; dura-restore -q \"$ARC\" ./c/1 ./c/3 | tar -xOf -"), "new\n3\n");
+    // Copied to a directory by any tool it is the same archive.
+    if let Some(folder) = server.folder("arc") {
+        place.ok(&format!(
+            "cp -r {} copy; for band in copy/*; do (cd $band; cat */*.sha256 | grep -v '^#' | sha256sum --quiet -c); done",
+            folder.display()
+        ));
+        place.ok(
+            "cd copy; cd $(ls | tail -n 1); sh recover.sh ../../hand 2>/dev/null; cd ../..; diff -r --no-dereference src hand",
+        );
+    }
+}
+
+#[test]
+fn rclone_s3_there_and_back() {
+    there_and_back(&servers::rclone_s3());
+}
+
+#[test]
+fn rclone_webdav_there_and_back() {
+    there_and_back(&servers::rclone_webdav());
+}
+
+#[test]
+fn moto_there_and_back() {
+    there_and_back(&servers::moto());
+}
+
+/// A server that overwrites is told of once; one that does not is not.
+#[test]
+fn servers_that_overwrite_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    for (server, told) in [(servers::rclone_s3(), 1), (servers::moto(), 0)] {
+        let mut variables = server.environment(server.address);
+        variables.push(("ARC", server.archive("arc")));
+        let place = Place { dir: dir.path(), variables };
+        place.ok("mkdir -p src; echo x > src/x");
+        let Ended(code, _, err) = place.run("dura-scan src | dura-pack -q | dura-seal | dura-push \"$ARC\"");
+        assert_eq!((code, err.matches("does not refuse to overwrite").count()), (0, told), "{err}");
+        // The same band once more is the same; another of that name is refused, and changes nothing.
+        let again = "dura-scan src | dura-pack -q --band 20200101T000000Z | dura-seal | dura-push -q \"$ARC\"";
+        place.ok(again);
+        place.refused(again, &["20200101T000000Z/HEAD", "there already"]);
+        assert_eq!(place.ok("dura-index bands \"$ARC\" | grep -c complete"), "2\n");
+    }
+}
+
+/// What a person can set right is told within seconds.
+#[test]
+fn what_cannot_work_is_told() {
+    let server = servers::rclone_s3();
+    let proxy = Proxy::start(server.address);
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: server.environment(proxy.address) };
+    let put = |archive: &str| format!("dura-scan -q src | dura-pack -q | dura-seal | dura-push -q --events log '{archive}'");
+    place.ok("mkdir -p src; echo x > src/x");
+    let with = |name: &str, value: &str, archive: &str| format!("export {name}='{value}'; {}", put(archive));
+
+    place.refused(&put("s3://nowhere/arc"), &["s3://nowhere/arc", "NoSuchBucket", "hint: make the bucket"]);
+    place.refused("dura-index bands s3://nowhere/arc", &["NoSuchBucket", "hint: make the bucket"]);
+    place.refused(&with("AWS_ACCESS_KEY_ID", "OTHERKEY", "s3://store/arc"), &["InvalidAccessKeyId", "hint: check the keys"]);
+    place.refused(&with("AWS_SECRET_ACCESS_KEY", "wrong", "s3://store/arc"), &["SignatureDoesNotMatch", "hint: check the keys"]);
+    place.refused(&with("AWS_ACCESS_KEY_ID", "", "s3://store/arc"), &["no keys", "hint: set AWS_ACCESS_KEY_ID"]);
+    place.refused(&put("s3://store/arc?profile=none"), &["no profile none"]);
+    place.refused(&put("s3://store/a//b"), &["s3://store/a//b", "hint:"]);
+    place.refused(&put("ftp://store/a"), &["no store for ftp://", "rclone"]);
+    for (fault, said) in [
+        (
+            Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
+            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"][..],
+        ),
+        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
+        (Fault::Status(403), &["403 forbidden", "hint: check the keys"]),
+    ] {
+        // Whichever request meets it: the first that asks, the first that writes, one in the middle.
+        for number in [0, 1, 6] {
+            proxy.begin();
+            proxy.fault(number, fault.clone());
+            place.refused(&put(&format!("s3://store/f{number}{}", said.len() + said[0].len())), said);
+        }
+    }
+    // Nothing is complete.
+    let store = server.folder("").unwrap();
+    let bands = place.ok(&"ls -d $STORE/f*/*; ! ls $STORE/*/*/TAIL".replace("$STORE", store.to_str().unwrap()));
+    assert_eq!(bands.lines().count(), 3, "{bands}");
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("error") && !log.contains(SECRET) && !log.contains("Signature=") && !log.contains("hush"), "{log}");
+}
+
+/// Logins of WebDAV come from where nobody sees them.
+#[test]
+fn logins_of_webdav() {
+    let server = servers::rclone_webdav();
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: vec![("ARC", server.archive("arc"))] };
+    let put = "dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"";
+    place.ok("mkdir -p src; echo x > src/x");
+    place.refused(put, &["401 unauthorized", "hint: check the keys or the password"]);
+    place.refused(&format!("ARC=$(echo $ARC | sed s,://,://me:hush@,); {put}"), &["no place in an archive's name", "~/.netrc"]);
+    place.refused(
+        &format!(
+            "ARC=$(echo $ARC | sed s,/store/,/nowhere/,); export DURA_DAV_USER={} DURA_DAV_PASSWORD='{SECRET}'; {put}",
+            servers::KEY
+        ),
+        &["409 conflict", "hint: make the bucket, or the folder"],
+    );
+    place
+        .ok(&format!("echo 'machine 127.0.0.1 login {} password {SECRET}' > .netrc; {put}; dura-index bands $ARC", servers::KEY));
+}
+
+/// A certificate that does not verify ends the run; one that is named is trusted.
+#[test]
+fn certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: Vec::new() };
+    place.ok(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=test \
+         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE 2>/dev/null; mkdir -p src; echo x > src/x",
+    );
+    let server = servers::rclone_webdav_tls(&dir.path().join("cert.pem"), &dir.path().join("key.pem"));
+    let archive = server.archive("arc").replace("http://", "https://");
+    let place = Place { dir: dir.path(), variables: [server.environment(server.address), vec![("ARC", archive)]].concat() };
+    let put = "dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"";
+    place.refused(put, &["certificate", "hint: for a server with a certificate of your own"]);
+    place.ok(&format!("export SSL_CERT_FILE=cert.pem; {put}; dura-index bands $ARC | grep -q ' complete '"));
+    place.refused(
+        &format!("export SSL_CERT_FILE=cert.pem; ARC=$(echo $ARC | sed s/127.0.0.1/localhost/); {put}"),
+        &["certificate"],
+    );
+}
+
+/// What a plain web server serves can be read, by the full name of a complete band.
+#[test]
+fn plain_web_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: Vec::new() };
+    place.ok(&format!("ARC=web/arc; {TREE}; {PUT} | dura-push -q web/arc; echo more > src/more; sleep 1; {PUT} | dura-push -q web/arc; rm -r cache"));
+    let server = servers::plain_web(&dir.path().join("web"));
+    let place = Place { dir: dir.path(), variables: vec![("ARC", format!("http://{}/arc", server.address))] };
+    place.ok("band=$(ls web/arc | tail -n 1); mkdir out; dura-restore -q --band $band \"$ARC\" | tar -xpf - -C out; diff -r --no-dereference src out");
+    place.refused("dura-index bands \"$ARC\"", &["does not tell what it has", "hint: name a complete band in full with --band"]);
+    place.refused("dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"", &["can only be read"]);
+}

@@ -1,0 +1,215 @@
+//! A proxy on loopback in front of a server, through which single requests go wrong as told, all take longer, or are counted.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection is closed before anything is done.
+    Refused,
+    /// There is no answer, as long as the client waits.
+    Hangs,
+    /// It is carried out, but the connection is closed instead of an answer.
+    LostReply,
+    /// The connection is cut in the middle of the body: of the request's if it has one, else of the reply's.
+    CutBody,
+    /// Nothing is done, and the answer has this status.
+    Status(u16),
+    /// The same with 503 and `Retry-After`, in seconds.
+    Busy(u32),
+    /// Nothing is done; the answer sends the client there.
+    Redirect(String),
+    /// What was written last is not there, for a look, a read or a listing.
+    Stale,
+    /// A listing ends after its first half.
+    LostPage,
+    /// A bit of the body is flipped: of the request's if it has one, else of the reply's.
+    Flipped,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: BTreeMap<usize, Fault>,
+    calls: Vec<String>,
+    /// The path that was written last.
+    last: String,
+    latency: Duration,
+}
+
+/// The proxy. It listens until the test's process ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl Proxy {
+    /// A proxy in front of a server.
+    pub(crate) fn start(server: SocketAddr) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy { address: listener.local_addr().unwrap(), state: Arc::default() };
+        let state = Arc::clone(&proxy.state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&state);
+                // A client that goes away in the middle is what tests are about.
+                std::thread::spawn(move || drop(serve(client, server, &state)));
+            }
+        });
+        proxy
+    }
+
+    /// Every request takes so much longer.
+    pub(crate) fn latency(&self, latency: Duration) {
+        self.state.lock().unwrap().latency = latency;
+    }
+
+    /// Request `number`, counted from 0 since the last call of `begin`, goes wrong.
+    pub(crate) fn fault(&self, number: usize, fault: Fault) {
+        self.state.lock().unwrap().faults.insert(number, fault);
+    }
+
+    /// Counts from 0 again, without faults; gives the requests so far, as `PUT /path`.
+    pub(crate) fn begin(&self) -> Vec<String> {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        std::mem::take(&mut state.calls)
+    }
+}
+
+/// A message as it goes by: its head with the empty line, and its body, no longer in chunks.
+struct Message {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Message {
+    fn read(from: &mut impl BufRead, reply_to_head: bool) -> std::io::Result<Option<Message>> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if from.read_line(&mut head)? == 0 {
+                return Ok(None);
+            }
+        }
+        let mut body = Vec::new();
+        let header = |name| find(&head, name);
+        if reply_to_head {
+        } else if let Some(length) = header("content-length") {
+            from.take(length.parse().unwrap()).read_to_end(&mut body)?;
+        } else if header("transfer-encoding").is_some() {
+            loop {
+                let mut line = String::new();
+                from.read_line(&mut line)?;
+                let size = u64::from_str_radix(line.trim(), 16).unwrap_or(0);
+                from.take(size).read_to_end(&mut body)?;
+                from.read_line(&mut String::new())?;
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if head.starts_with("HTTP/") && !head.contains(" 204 ") {
+            from.read_to_end(&mut body)?;
+        }
+        Ok(Some(Message { head, body }))
+    }
+
+    /// The head as it goes on: one connection for each request, and the length of the body as it is now.
+    fn head(&self, with_length: bool) -> String {
+        let mut lines: Vec<&str> = self.head.trim_end().split("\r\n").collect();
+        let is = |line: &str, name: &str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
+        let given = ["connection", "transfer-encoding", "content-length"];
+        lines.retain(|line| !given[..if with_length { 3 } else { 2 }].iter().any(|name| is(line, name)));
+        let length = if with_length { format!("Content-Length: {}\r\n", self.body.len()) } else { String::new() };
+        format!("{}\r\n{length}Connection: close\r\n\r\n", lines.join("\r\n"))
+    }
+
+    fn flip(&mut self) {
+        let middle = self.body.len() / 2;
+        self.body.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
+    }
+}
+
+fn find<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
+fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let Some(mut request) = Message::read(&mut reader, false)? else { return Ok(()) };
+    let mut words = request.head.split(' ');
+    let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+    let path = target.split('?').next().unwrap().to_owned();
+    let (fault, latency, last) = {
+        let mut state = state.lock().unwrap();
+        let number = state.calls.len();
+        state.calls.push(format!("{method} {path}"));
+        let last = state.last.clone();
+        if method == "PUT" {
+            state.last.clone_from(&path);
+        }
+        (state.faults.get(&number).cloned(), state.latency, last)
+    };
+    std::thread::sleep(latency);
+    let mut client = client;
+    let mut answer =
+        |text: String| client.write_all(format!("HTTP/1.1 {text}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+    match &fault {
+        Some(Fault::Refused) => return client.shutdown(Shutdown::Both),
+        Some(Fault::Hangs) => return reader.read_to_end(&mut Vec::new()).map(drop),
+        Some(Fault::Status(status)) => return answer(format!("{status} Told To")),
+        Some(Fault::Busy(seconds)) => return answer(format!("503 Busy\r\nRetry-After: {seconds}")),
+        Some(Fault::Redirect(to)) => return answer(format!("307 Elsewhere\r\nLocation: {to}")),
+        Some(Fault::Stale) if path == last && matches!(method.as_str(), "GET" | "HEAD") => {
+            return answer("404 Not Yet".to_owned());
+        }
+        Some(Fault::Flipped) if !request.body.is_empty() => request.flip(),
+        _ => {}
+    }
+    let mut upstream = TcpStream::connect(server)?;
+    let has_body = !request.body.is_empty();
+    upstream.write_all(request.head(has_body).as_bytes())?;
+    if fault == Some(Fault::CutBody) && has_body {
+        upstream.write_all(&request.body[..request.body.len() / 2])?;
+        upstream.shutdown(Shutdown::Both)?;
+        return client.shutdown(Shutdown::Both);
+    }
+    upstream.write_all(&request.body)?;
+    let is_head = method == "HEAD";
+    let Some(mut reply) = Message::read(&mut BufReader::new(upstream), is_head)? else { return client.shutdown(Shutdown::Both) };
+    match &fault {
+        Some(Fault::LostReply) => return client.shutdown(Shutdown::Both),
+        Some(Fault::Flipped) if !has_body => reply.flip(),
+        Some(Fault::Stale) => reply.body = entries(&reply.body, |_, _, entry| !entry.contains(last.rsplit('/').next().unwrap())),
+        Some(Fault::LostPage) => reply.body = entries(&reply.body, |at, of, _| at < of / 2),
+        _ => {}
+    }
+    client.write_all(reply.head(!is_head).as_bytes())?;
+    let end = if fault == Some(Fault::CutBody) { reply.body.len() / 2 } else { reply.body.len() };
+    client.write_all(&reply.body[..end])
+}
+
+/// A listing with only those entries that are to be kept, by place, number of all, and text; and no word of a further page.
+fn entries(body: &[u8], keep: impl Fn(usize, usize, &str) -> bool) -> Vec<u8> {
+    let text = String::from_utf8_lossy(body);
+    let (open, close) =
+        if text.contains("<D:response>") { ("<D:response>", "</D:response>") } else { ("<Contents>", "</Contents>") };
+    let of = text.matches(open).count();
+    let mut parts = text.split(open);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for (at, part) in parts.enumerate() {
+        let (entry, rest) = part.split_once(close).unwrap_or((part, ""));
+        if keep(at, of, entry) {
+            kept.extend([open, entry, close]);
+        }
+        kept.push_str(rest);
+    }
+    kept.replace("<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated>").into_bytes()
+}
