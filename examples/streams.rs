@@ -1,13 +1,24 @@
 //! How fast merge and diff go over synthetic streams, and how much memory they take: `cargo run --release --example streams 2000000`.
+//!
+//! `streams archive N DIR` and `streams listing N EVERY` make such streams for the programs: see `scripts/bench-streams`.
 
+#![allow(clippy::expect_used)]
+
+use std::io::{self, Write};
 use std::time::Instant;
 
-use dura::core::diff::{Config, Diff, Effect};
+use dura::core::assemble::{Assembler, Config, Finish, Member};
+use dura::core::diff::{self, Diff, Effect};
 use dura::core::merge::{Event, Merge};
-use dura::format::entry::{Entry, Kind, Meta, State};
-use dura::format::listing::End;
+use dura::format::band::{BandId, BandName};
+use dura::format::entry::{Entry, Kind, Meta, State, Within};
+use dura::format::head::{Head, Parent};
+use dura::format::listing::{End, Have, Header};
+use dura::format::object::Compression;
 use dura::format::path::Path;
-use dura::format::time::Time;
+use dura::format::time::{Stamp, Time};
+use dura::store::Store;
+use dura::store::local::Local;
 
 /// The `i`-th entry of a tree in canonical order: a directory, then 99 files in it. Every `changed`-th file has a time of its own.
 fn entry(i: u64, changed: u64) -> Entry {
@@ -67,7 +78,7 @@ fn merge(count: u64) -> u64 {
 /// A scan of `count` entries against a version of as many. Gives how many are recorded.
 fn diff(count: u64, changed: u64) -> u64 {
     let mut merge = Merge::new(1);
-    let mut diff = Diff::new(Config { tier: 1, full: false, after: None });
+    let mut diff = Diff::new(diff::Config { tier: 1, full: false, after: None });
     let (mut scanned, mut merged, mut recorded) = (0, 0, 0);
     while let Some(effect) = diff.poll() {
         match effect {
@@ -95,8 +106,79 @@ fn diff(count: u64, changed: u64) -> u64 {
     recorded
 }
 
-fn main() {
-    let counts: Vec<u64> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+/// An archive in `dir` with a full band of `count` files and one on top in which every time is new, of indexes alone.
+fn archive(count: u64, dir: &str) {
+    let store = Local::new(dir);
+    let mut parent: Option<Parent> = None;
+    for tier in 0..2u8 {
+        let started = Stamp::from_unix(1_793_498_400 + i64::from(tier) * 86400).expect("a time in range");
+        let band = parent.as_ref().map_or_else(|| BandName::full(started), |parent| parent.band.child(started).expect("a tier"));
+        let (id, compression) = (BandId([tier + 1; 16]), Compression::Gzip);
+        let head = Head { band: band.clone(), id, parent, started, compression, writer: "streams".to_owned() };
+        let mut assembler = Assembler::new(Config {
+            band: band.clone(),
+            id,
+            compression,
+            block_size: 10 << 20,
+            part_size: 64 << 20,
+            first: 0,
+            after: None,
+            have: Have::default(),
+            head: Some(head.clone()),
+            headers: vec![Header::Source(b"host".to_vec(), b"/tree".to_vec())],
+        });
+        let put = |assembler: &mut Assembler| {
+            while let Some((name, bytes)) = assembler.poll_object() {
+                store.put_new(&format!("{band}/{name}"), &bytes).expect("a directory to write to");
+            }
+        };
+        assembler.handle_head(&head, &[]);
+        for start in (0..count).step_by(4000) {
+            let mut member = Member { border: true, ..Member::default() };
+            for i in start..count.min(start + 4000) {
+                let mut entry = entry(i, u64::from(tier));
+                entry.within = (tier > 0 && entry.kind == Kind::File).then_some(Within { tier: 0, block: (i / 50_000) as u32 });
+                entry.write(&mut member.lines);
+                (member.entries, member.files) = (member.entries + 1, member.files + u64::from(entry.kind == Kind::File));
+                let first = member.span.map_or_else(|| entry.path.clone(), |(first, _)| first);
+                member.span = Some((first, entry.path));
+            }
+            assembler.handle_member(member).expect("numbers enough");
+            put(&mut assembler);
+        }
+        let end = End { entries: count, ..End::default() };
+        let tail = assembler.finish(Finish { end, skipped: 0, finished: started }).expect("numbers enough");
+        put(&mut assembler);
+        parent = Some(Parent { band, id, last: tail.last });
+    }
+}
+
+/// What a scan of such a tree writes.
+fn listing(count: u64, changed: u64) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    out.write_all(b"#mtree\n#dura listing 1\n#source host /tree\n")?;
+    let mut line = Vec::new();
+    for i in 0..count {
+        line.clear();
+        Entry { sha256: None, ..entry(i, changed) }.write(&mut line);
+        out.write_all(&line)?;
+    }
+    writeln!(out, "{}", End { entries: count, ..End::default() })?;
+    out.flush()
+}
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(0);
+    match args.first().map(String::as_str) {
+        Some("archive") => archive(number(1), args.get(2).expect("a directory")),
+        Some("listing") => listing(number(1), number(2))?,
+        _ => machines(args.iter().filter_map(|arg| arg.parse().ok()).collect()),
+    }
+    Ok(())
+}
+
+fn machines(counts: Vec<u64>) {
     for count in if counts.is_empty() { vec![2_000_000] } else { counts } {
         let start = Instant::now();
         (0..2 * count).for_each(|i| drop(std::hint::black_box(entry(i % count, 0))));

@@ -264,24 +264,41 @@ impl Archive {
     }
 
     fn read_text(&self, band: &Head, object: Object, trust: Trust, keep: bool) -> anyhow::Result<Option<Vec<u8>>> {
-        let name = || format!("{}/{}", band.band, ObjectName::plain(object));
-        if let Some(Some(bytes)) = self.kept.get(&name()) {
-            return unzip(&bytes).map(Some).with_context(name);
-        }
         if let Some(text) = self.cached(band, object, trust) {
             return Ok(Some(text));
         }
         let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
-        let text = unzip(&bytes).with_context(name)?;
-        if let Some(cache) = &self.cache {
-            // Losing a copy costs time only.
-            let kept = cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes());
-            let _ = kept.and_then(|()| cache.put(&band.band, band.id, object, &bytes));
-        }
+        let text = unzip(&bytes).with_context(|| plain_name(band, object))?;
+        self.keep_copy(band, object, &bytes);
         if keep {
-            self.kept.put(name(), Some(Arc::new(bytes)));
+            self.kept.put(plain_name(band, object), Some(Arc::new(bytes)));
         }
         Ok(Some(text))
+    }
+
+    /// An index as it is stored but for encryption, and whether the store gave it: a copy may be broken, and then is to be passed over.
+    fn zipped(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
+        match self.copy(band, object, trust) {
+            Some(copy) => Ok(Some((copy, false))),
+            None => Ok(self.fetch(&band.band, object)?.map(|bytes| (bytes, true))),
+        }
+    }
+
+    /// A copy that this run or the cache has of an index or table of contents.
+    fn copy(&self, band: &Head, object: Object, trust: Trust) -> Option<Vec<u8>> {
+        if let Some(Some(bytes)) = self.kept.get(&plain_name(band, object)) {
+            return Some(bytes.to_vec());
+        }
+        let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
+        self.cache.as_ref()?.get(&band.band, band.id, object).filter(enough)
+    }
+
+    /// Puts into the cache what the store gave and is whole. Losing a copy costs time only.
+    fn keep_copy(&self, band: &Head, object: Object, bytes: &[u8]) {
+        if let Some(cache) = &self.cache {
+            let kept = cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes());
+            let _ = kept.and_then(|()| cache.put(&band.band, band.id, object, bytes));
+        }
     }
 
     /// A table of contents of a complete band.
@@ -362,6 +379,10 @@ impl Facts {
 /// True if what was read is damaged, not only of a later format.
 fn is_damage(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref()).any(|error| !matches!(error, HeadError::Newer(_)))
+}
+
+fn plain_name(band: &Head, object: Object) -> String {
+    format!("{}/{}", band.band, ObjectName::plain(object))
 }
 
 /// Decrypts an object, and says what is needed when that cannot be.

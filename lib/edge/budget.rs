@@ -39,6 +39,14 @@ impl Budget {
         self.changed.notify_all();
     }
 
+    /// There will be no more room: whoever waits for it is told.
+    pub fn close(&self) {
+        if let Ok(mut state) = self.state.lock() {
+            state.closed = true;
+        }
+        self.changed.notify_all();
+    }
+
     /// A guard that closes the budget when the side that gives back ends, however it ends.
     pub fn closing(&self) -> Closing<'_> {
         Closing(self)
@@ -51,10 +59,7 @@ pub struct Closing<'a>(&'a Budget);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        if let Ok(mut state) = self.0.state.lock() {
-            state.closed = true;
-        }
-        self.0.changed.notify_all();
+        self.0.close();
     }
 }
 

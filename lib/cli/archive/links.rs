@@ -23,11 +23,9 @@ impl Archive {
         Ok(())
     }
 
-    /// The text that the cache has of an index or table of contents.
+    /// The text of an index or table of contents that this run or the cache has a copy of.
     pub(super) fn cached(&self, band: &Head, object: Object, trust: Trust) -> Option<Vec<u8>> {
-        let copy = self.cache.as_ref().and_then(|cache| cache.get(&band.band, band.id, object))?;
-        let enough = !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
-        enough.then(|| unzip(&copy).ok())?
+        unzip(&self.copy(band, object, trust)?).ok()
     }
 
     /// Which indexes in these folders of the band count. With `keys`, indexes may be decrypted; without, they are taken from the cache, or

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 
-use super::{Archive, Trust};
+use super::{Archive, Trust, unzip};
+use crate::edge::budget::Budget;
 use crate::edge::ordered::{Ordered, Results};
 use crate::format::band::BandId;
 use crate::format::entry::{Entry, Kind};
@@ -14,8 +16,17 @@ use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
 
-/// Indexes that are fetched, decrypted and decompressed ahead of the one that is read.
-const AHEAD: usize = 4;
+/// Indexes that are fetched and decrypted ahead of the one that is read. They are decompressed one at a time: a text may have 16 MiB.
+const AHEAD: usize = 8;
+
+/// How many of them at once.
+const JOBS: usize = 4;
+
+/// Bytes of what waits in all tiers, but never less than one index in each.
+const MOST: u64 = 16 << 20;
+
+/// What an index is taken to have, while none was seen.
+const GUESS: u64 = 1 << 20;
 
 /// The number of an index and that of the one before it, if its text is of the band with this id.
 pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
@@ -45,12 +56,16 @@ pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSa
 
 type IndexSays = (u32, Option<u32>, Have, Option<Path>);
 
-type Fetched = (u32, anyhow::Result<Vec<u8>>);
+/// An index as it is stored but for encryption, and whether the store gave it.
+type Fetched = (u32, anyhow::Result<(Vec<u8>, bool)>);
 
 /// The entries of a band's counted indexes, in order.
 pub(in super::super) struct Entries {
+    archive: Arc<Archive>,
     band: Arc<Head>,
+    trust: Trust,
     results: Results<Fetched>,
+    room: Arc<Budget>,
     number: u32,
     text: Vec<u8>,
     at: usize,
@@ -62,28 +77,47 @@ pub(in super::super) struct Entries {
 }
 
 impl Entries {
-    /// Starts to read the indexes of a band with these numbers.
+    /// Starts to read the indexes of a band with these numbers, one of so many tiers.
     pub(in super::super) fn start(
-        archive: &Arc<Archive>,
+        reader: &Arc<Archive>,
         band: &Arc<Head>,
         numbers: Vec<RangeInclusive<u32>>,
         trust: Trust,
+        tiers: usize,
     ) -> anyhow::Result<Entries> {
-        let (submit, results) = Ordered::start::<Fetched>(2, AHEAD)?;
-        let (archive, head) = (Arc::clone(archive), Arc::clone(band));
+        let (submit, results) = Ordered::start::<Fetched>(JOBS, AHEAD)?;
+        let (archive, head) = (Arc::clone(reader), Arc::clone(band));
+        let (room, size) = (Arc::new(Budget::new(MOST / tiers as u64)), Arc::new(AtomicU64::new(GUESS)));
+        let budget = Arc::clone(&room);
         // Ends when all is submitted, or when nobody takes the results any more.
         std::thread::spawn(move || {
             for number in numbers.into_iter().flatten() {
                 let (archive, head) = (Arc::clone(&archive), Arc::clone(&head));
-                let work = move || (number, fetch(&archive, &head, number, trust));
+                let (budget, size, guess) = (Arc::clone(&budget), Arc::clone(&size), size.load(Ordering::Relaxed));
+                if !budget.take(guess) {
+                    return;
+                }
+                let work = move || {
+                    let zipped = archive.zipped(&head, Object::Index(number), trust);
+                    let zipped = zipped.and_then(|zipped| {
+                        zipped.with_context(|| format!("{}/{}: lost", head.band, ObjectName::plain(Object::Index(number))))
+                    });
+                    let len = zipped.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64);
+                    size.store(len.max(1), Ordering::Relaxed);
+                    budget.adjust(guess, len);
+                    (number, zipped)
+                };
                 if submit.submit(work).is_err() {
                     return;
                 }
             }
         });
         Ok(Entries {
+            archive: Arc::clone(reader),
             band: Arc::clone(band),
+            trust,
             results,
+            room,
             number: 0,
             text: Vec::new(),
             at: 0,
@@ -117,20 +151,22 @@ impl Entries {
                     Err(error) => {
                         let what = anyhow::Error::new(error).context(self.name(self.number));
                         self.failed.push((self.number, what));
-                        self.text.clear();
+                        self.at = self.text.len();
                     }
                 }
             }
             self.last = last_path(&self.text).or(self.last.take());
-            let (number, text) = self.results.next()?;
+            // It goes before the next one comes: both would be twice the memory.
+            self.text = Vec::new();
+            let (number, zipped) = self.results.next()?;
             self.number = number;
             self.at = 0;
-            match text {
+            if let Ok((bytes, _)) = &zipped {
+                self.room.adjust(bytes.len() as u64, 0);
+            }
+            match zipped.and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped)) {
                 Ok(text) => self.text = text,
-                Err(error) => {
-                    self.text.clear();
-                    self.failed.push((number, error));
-                }
+                Err(error) => self.failed.push((number, error)),
             }
         }
     }
@@ -142,6 +178,12 @@ impl Entries {
 
     fn name(&self, number: u32) -> String {
         format!("{}/{}", self.band.band, ObjectName::plain(Object::Index(number)))
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.room.close();
     }
 }
 
@@ -168,10 +210,21 @@ pub(super) fn has_above(text: &[u8]) -> bool {
     true
 }
 
-fn fetch(archive: &Archive, head: &Head, number: u32, trust: Trust) -> anyhow::Result<Vec<u8>> {
-    let name = || format!("{}/{}", head.band, ObjectName::plain(Object::Index(number)));
-    let text = archive.text(head, Object::Index(number), trust)?.with_context(|| format!("{}: lost", name()))?;
-    match first_line(&text, head.id).with_context(name)? {
+/// The text of an index, if it is that of this number of the band, and whole.
+fn open(archive: &Archive, band: &Head, number: u32, trust: Trust, zipped: (Vec<u8>, bool)) -> anyhow::Result<Vec<u8>> {
+    let object = Object::Index(number);
+    let name = || format!("{}/{}", band.band, ObjectName::plain(object));
+    let text = match (unzip(&zipped.0), zipped.1) {
+        (Ok(text), fresh) => {
+            if fresh {
+                archive.keep_copy(band, object, &zipped.0);
+            }
+            text
+        }
+        (Err(error), true) => return Err(error.context(name())),
+        (Err(_), false) => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
+    };
+    match first_line(&text, band.id).with_context(name)? {
         Some((said, _)) if said == number => {}
         _ => bail!("{}: of another band, or another index", name()),
     }

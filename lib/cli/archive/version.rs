@@ -175,7 +175,7 @@ impl Version {
             }
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers.clone(), trust)?);
+            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers.clone(), trust, chain.len())?);
         }
         Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, report: Arc::clone(report) })
     }

@@ -125,7 +125,7 @@ impl Reader {
         };
         let mut whole = held.lost.is_empty();
         let trust = if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-        let mut entries = Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust)?;
+        let mut entries = Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
         let tiers = self.source.bands.len();
         let tier = (tiers - 1) as u8;
         let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&self.source), 0);
