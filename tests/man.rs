@@ -269,6 +269,9 @@ fn the_environment_is_told() {
         told.extend(wanted.iter().copied());
     }
     assert_eq!(overview.iter().map(String::as_str).collect::<BTreeSet<_>>(), told, "man/dura.7");
+    let stores = page("dura-stores.7");
+    let stores = items(&stores, "ENVIRONMENT", "Ev");
+    told.extend(stores.iter().flat_map(|names| names.split(" , ")));
     // Those that are no one's business: the language of messages, and what shells and terminals set.
     let silent = ["COLUMNS", "HOME", "LANG", "LANGUAGE", "LC_ALL", "PATH", "TERM", "TMPDIR", "TZ"];
     for name in asked_for() {
@@ -282,11 +285,11 @@ fn every_page_is_of_a_program_or_known() {
     let mut seen = 0;
     for path in fs::read_dir(root().join("man")).unwrap().map(|item| item.unwrap().path()) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let known = ["dura.7", "dura-archive.5"].contains(&name.as_str());
+        let known = ["dura.7", "dura-archive.5", "dura-stores.7"].contains(&name.as_str());
         assert!(known || programs.iter().any(|program| name == format!("{program}.1")), "man/{name}: of no program");
         seen += 1;
     }
-    assert_eq!(seen, programs.len() + 2, "a page is missing");
+    assert_eq!(seen, programs.len() + 3, "a page is missing");
 }
 
 #[test]

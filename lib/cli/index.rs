@@ -69,7 +69,7 @@ enum What {
 /// The archive that is read.
 #[derive(Debug, Clone, Args)]
 struct Of {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: String,
 }

@@ -37,7 +37,7 @@ use lane::{Event, Lane, Place, Run, Summary};
 #[command(after_help = "Exit status: 0 done; 1 done, but files were skipped when the band was made; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
 struct PushArgs {
-    /// The archives: a directory is made if it is not there
+    /// The archives: directories, which are made if they are not there, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE", required = true)]
     archives: Vec<String>,
     /// How many objects are written at once to each archive [default: 4, or 32 over a network]

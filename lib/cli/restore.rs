@@ -39,7 +39,7 @@ use write::Writer;
 #[command(after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
     Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out")]
 pub(super) struct RestoreArgs {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: String,
     /// What is wanted, with all below it [default: everything]

@@ -50,7 +50,7 @@ use told::Told;
     Example: dura-verify --repair /mnt/backup | dura-push --replace /mnt/backup"
 )]
 struct VerifyArgs {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: String,
     /// Compare only names and sizes with HEAD, TAIL and the lists
