@@ -37,6 +37,9 @@ mod cli;
 // Damage of every kind in every kind of object: found, and repaired.
 mod verify;
 
+// What dura-verify looks at besides checksums, and how much can be lost.
+mod verify_modes;
+
 // Archives of earlier builds.
 mod fixtures;
 

@@ -10,16 +10,16 @@ use crate::util::run::{Done, dura, scratch};
 use crate::util::tree::noise;
 
 /// The bands of the archives.
-const BANDS: [&str; 2] = ["20200102T030405Z", "20200103T030405Z"];
+pub(crate) const BANDS: [&str; 2] = ["20200102T030405Z", "20200103T030405Z"];
 
 /// An archive with two full bands, of small blocks in groups of 6 with 2 parity shards each.
-struct Made {
+pub(crate) struct Made {
     sealed: bool,
-    files: BTreeMap<String, Vec<u8>>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
 
 /// Every file below a directory, by its path.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -34,7 +34,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn source() -> &'static Path {
+pub(crate) fn source() -> &'static Path {
     static SOURCE: OnceLock<PathBuf> = OnceLock::new();
     SOURCE.get_or_init(|| {
         let dir = scratch("verify").join("src");
@@ -49,7 +49,7 @@ fn source() -> &'static Path {
     })
 }
 
-fn make(sealed: bool, seal: &str) -> Made {
+pub(crate) fn make(sealed: bool, seal: &str) -> Made {
     let dir = scratch("verify").join("archive");
     for band in BANDS {
         let line = format!(
@@ -60,19 +60,19 @@ fn make(sealed: bool, seal: &str) -> Made {
     Made { files: files(&dir), sealed }
 }
 
-fn plain() -> &'static Made {
+pub(crate) fn plain() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
     MADE.get_or_init(|| make(false, "--group 6 --parity 2"))
 }
 
-fn sealed() -> &'static Made {
+pub(crate) fn sealed() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
     MADE.get_or_init(|| make(true, &format!("--group 6 --parity 2 -r {KEY} --sign {KEY}")))
 }
 
 impl Made {
     /// A copy that may be damaged.
-    fn copy(&self) -> PathBuf {
+    pub(crate) fn copy(&self) -> PathBuf {
         let dir = scratch("damaged").join("archive");
         for (name, bytes) in &self.files {
             let path = dir.join(name);
@@ -83,7 +83,7 @@ impl Made {
     }
 
     /// The name of an object as this archive has it.
-    fn name(&self, object: &str) -> String {
+    pub(crate) fn name(&self, object: &str) -> String {
         let secret = [".tar", ".mtree", ".toc"].iter().any(|part| object.contains(part));
         let end = if self.sealed && secret { ".gpg" } else { "" };
         let mut lists =
@@ -94,12 +94,12 @@ impl Made {
 }
 
 /// Runs dura-verify over an archive.
-fn verify(dir: &Path, options: &str) -> Done {
+pub(crate) fn verify(dir: &Path, options: &str) -> Done {
     home().with(dura(&format!("dura-verify {options} \"$ARCHIVE\""))).var("ARCHIVE", dir).run()
 }
 
 /// Repairs an archive as the man page says.
-fn repair(dir: &Path) -> Done {
+pub(crate) fn repair(dir: &Path) -> Done {
     let line = "dura-verify --repair \"$ARCHIVE\" > repaired; status=$?; tar -xf repaired --overwrite -C \"$ARCHIVE\" 2>&1; exit $status";
     home().with(dura(line)).var("ARCHIVE", dir).dir(dir.parent().unwrap()).run()
 }

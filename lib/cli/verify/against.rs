@@ -44,9 +44,12 @@ impl Against<'_> {
     pub(super) fn run(&self, bands: &[BandName], all: bool, tell: &mut dyn Tell) -> anyhow::Result<()> {
         let listed = self.other.list("").with_context(|| format!("{}: cannot be listed", self.shown))?;
         let others: BTreeSet<BandName> = listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+        // A cache has what its host has seen, and no band has to be in it.
+        let is_cache = !others.is_empty() && !others.iter().any(|band| self.is_whole(band));
         for band in bands {
             match others.contains(band) {
                 true => self.band(band, tell)?,
+                false if is_cache => tell.note(format!("{band} is not in {}: not compared", self.shown)),
                 false => tell.found(Finding::new(Kind::Missing, band, "", format!("this band is not in {}", self.shown)))?,
             }
         }
@@ -54,6 +57,11 @@ impl Against<'_> {
             tell.found(Finding::new(Kind::Missing, band, "", format!("this band is only in {}", self.shown)))?;
         }
         Ok(())
+    }
+
+    /// Whether a band is there with more than its summaries.
+    fn is_whole(&self, band: &BandName) -> bool {
+        self.other.list(&band.to_string()).is_ok_and(|names| is_whole(&names))
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -66,7 +74,7 @@ impl Against<'_> {
             None => band.to_string(),
         };
         let top = self.other.list(&folder(None))?;
-        let whole = top.iter().any(|(name, _)| name == "TAIL" || name == "recover.sh" || name == "RECOVER.txt");
+        let whole = is_whole(&top);
         let mut folders: BTreeSet<u32> = BTreeSet::new();
         for (name, _) in top.iter().chain(&self.store().list(&folder(None))?) {
             folders.extend(name.strip_suffix('/').and_then(|name| name.parse::<u32>().ok()).filter(|number| *number < 100_000));
@@ -176,6 +184,11 @@ impl Against<'_> {
         }
         Ok(())
     }
+}
+
+/// True if a band's folder has what only an archive has.
+fn is_whole(names: &[(String, u64)]) -> bool {
+    names.iter().any(|(name, _)| name == "TAIL" || name == "recover.sh" || name == "RECOVER.txt")
 }
 
 /// The objects in a folder, or directly in the band's.

@@ -252,3 +252,133 @@ impl Audit {
         (has.block && !has.index && !is_last).then_some(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::group::Member;
+
+    fn name(text: &str) -> ObjectName {
+        ObjectName::parse(text).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    /// `N.tar`, `N.mtree`, `N.toc`, `N-C.rs0` with numbers of any length, or a name as it is; `!` before it if it has 0 bytes.
+    fn objects(names: &str) -> Objects {
+        let object = |word: &str| {
+            let (size, word) = word.strip_prefix('!').map_or((9, word), |word| (0, word));
+            let Some((number, rest)) = word.split_once(['.', '-']).filter(|(number, _)| number.parse::<u32>().is_ok()) else {
+                return (name(word), size);
+            };
+            let end = if rest.starts_with("mtree") || rest.starts_with("toc") { ".gz" } else { "" };
+            let between = &word[number.len()..][..1];
+            let number: u32 = number.parse().unwrap();
+            (name(&format!("{:05}/{number:09}{between}{rest}{end}", number / FOLDER)), size)
+        };
+        names.split_whitespace().map(object).map(|(name, size)| (place(&name), (name, size))).collect()
+    }
+
+    fn list(names: &str) -> Arc<List> {
+        let members: Vec<Member> = objects(names).values().map(|(name, _)| Member::of(*name, b"x")).collect();
+        let (band, id) = ("20261101T020000Z".parse().unwrap(), "00112233445566778899aabbccddeeff".parse().unwrap());
+        Arc::new(List { band, id, name: (members[0].name.number().unwrap(), 0), slots: 32, parity: 0, members })
+    }
+
+    struct Case {
+        known: Known,
+    }
+
+    impl Case {
+        fn new() -> Case {
+            let band = "20261101T020000Z".parse().unwrap();
+            Case { known: Known { band, ends: None, under_way: false, counted: None, encrypted: false } }
+        }
+
+        fn complete(mut self, last: u32, toc: u32) -> Case {
+            self.known.ends = Some((last, toc));
+            self
+        }
+
+        /// What is told of one folder, or of folders 0 and 1: `kind object`, with `(…)` if it is no fault.
+        fn told(&self, folders: &[(&str, &[&str])]) -> Vec<String> {
+            let mut audit = Audit::new(self.known.clone());
+            let mut found = Vec::new();
+            for (folder, (names, lists)) in folders.iter().enumerate() {
+                let lists: Vec<Arc<List>> = lists.iter().map(|names| list(names)).collect();
+                found.extend(audit.folder(folder as u32, &objects(names), &lists).0);
+            }
+            found.extend(audit.finish(self.known.ends.is_some()));
+            let line = |finding: &Finding| {
+                let name = finding.name.split_once('/').unwrap().1;
+                let line = format!("{} {}", finding.kind.word(), name.trim_start_matches("00000/00000"));
+                if finding.bad { line } else { format!("({line})") }
+            };
+            found.iter().map(line).collect()
+        }
+    }
+
+    const WHOLE: &str = "HEAD 0.tar 0.mtree 1.tar 1.mtree 1.toc";
+
+    #[test]
+    fn a_whole_band_has_nothing_to_tell() {
+        let whole = Case::new().complete(1, 1);
+        assert_eq!(whole.told(&[(WHOLE, &[WHOLE])]), [""; 0]);
+        let far = "9999.tar 9999.mtree";
+        let near = "10000.tar 10000.mtree 10000.toc";
+        let whole = Case::new().complete(10_000, 10_000);
+        let start = "HEAD 0.tar 0.mtree";
+        let lists = [start, &format!("{far} {near}")];
+        let gap = "missing 0001.mtree.gz";
+        assert_eq!(whole.told(&[(&format!("{start} {far}"), &lists), (near, &[])]), [gap]);
+        assert_eq!(whole.told(&[(&format!("{start} {far}"), &lists[..1]), (near, &[])]).len(), 5);
+    }
+
+    #[test]
+    fn what_no_list_names() {
+        let whole = Case::new().complete(1, 1);
+        assert_eq!(whole.told(&[(WHOLE, &["HEAD 0.tar 0.mtree", "1.mtree 1.toc"])]), ["unlisted 0001.tar"]);
+        let mut under_way = Case::new();
+        under_way.known.under_way = true;
+        assert_eq!(under_way.told(&[("HEAD 0.tar 0.mtree 1.tar", &["HEAD 0.tar 0.mtree"])]), ["(unlisted 0001.tar)"]);
+        // A list that is gone leaves its parity, or its signature.
+        let names = format!("{WHOLE} 0-0.rs0 0-0.rs1");
+        assert_eq!(whole.told(&[(&names, &[WHOLE])]), ["missing 0000-0.sha256"]);
+    }
+
+    #[test]
+    fn what_should_be_there() {
+        let whole = Case::new().complete(1, 1);
+        assert_eq!(
+            whole.told(&[("HEAD 0.tar 0.mtree", &["HEAD 0.tar 0.mtree"])]),
+            ["missing 0001.toc.gz", "missing 0001.mtree.gz"]
+        );
+        assert_eq!(whole.told(&[("HEAD !0.tar 0.mtree 1.mtree 1.toc", &[WHOLE])]), [""; 0], "told with the group");
+        let started = Case::new();
+        assert_eq!(started.told(&[(WHOLE, &[WHOLE])]), ["missing TAIL"]);
+        assert_eq!(started.told(&[("HEAD 0.tar 0.mtree", &["HEAD 0.tar 0.mtree"])]), [""; 0]);
+        assert_eq!(started.told(&[("HEAD 0.tar 0.mtree !1.tar", &["HEAD 0.tar 0.mtree"])]), ["missing 0001.tar"]);
+    }
+
+    #[test]
+    fn gaps_before_what_is_listed() {
+        let band = |names: &str, lists: &[&str]| Case::new().complete(32, 32).told(&[(names, lists)]);
+        let start = "HEAD 0.tar 0.mtree";
+        let end = "32.tar 32.mtree 32.toc";
+        // A run that continues the band begins at a multiple of 32; what was on its way before it does not count.
+        assert_eq!(band(&format!("{start} {end}"), &[start, end]), [""; 0]);
+        assert_eq!(band(&format!("{start} 2.tar {end}"), &[start, end]), ["(superseded 0002.tar)"]);
+        // But a list is stored only when all before it is.
+        let three = "3.tar 3.mtree";
+        assert_eq!(band(&format!("{start} {three} {end}"), &[start, three, end]), ["missing 0001.mtree.gz"]);
+    }
+
+    #[test]
+    fn links_tell_exactly() {
+        let mut case = Case::new().complete(2, 2);
+        let names = "HEAD 0.tar 0.mtree 1.tar 1.mtree 2.tar 2.mtree 2.toc";
+        case.known.counted = Some(Counted { counted: vec![0..=0, 2..=2], superseded: vec![1..=1], ..Counted::default() });
+        assert_eq!(case.told(&[(names, &[names])]), ["(superseded 0001.tar)", "(superseded 0001.mtree.gz)"]);
+        case.known.counted = Some(Counted { counted: vec![0..=0, 2..=2], lost: vec![1..=1], ..Counted::default() });
+        assert_eq!(case.told(&[(&names.replace(" 1.mtree", ""), &[names])]), [""; 0], "told with the group");
+        assert_eq!(case.told(&[(&names.replace(" 1.mtree", ""), &[&names.replace(" 1.mtree", "")])]), ["missing 0001.mtree.gz"]);
+    }
+}
