@@ -49,7 +49,7 @@ mod clouds;
 // Bands on bands, interruptions, restore.
 mod layers;
 
-// Parity and signatures.
+// Parity and signatures: what seal adds.
 mod protect;
 
 // Random operations on a tree: every version of it comes back.
@@ -57,3 +57,6 @@ mod random;
 
 // Runs that are cut off anywhere, and two that go on with the same band.
 mod interrupted;
+
+// The script in each band that rebuilds objects from parity.
+mod rsrepair;

@@ -144,6 +144,13 @@ pub(crate) fn programs() -> &'static Path {
     })
 }
 
+/// The interpreter itself: what the PATH has may be a script that looks for it.
+fn python() -> String {
+    let ran = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let ran = ran.unwrap_or_else(|e| panic!("python3: {e}: install the Debian package python3"));
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
 /// A directory with the standard tools and nothing of Dura.
 fn tools() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -152,6 +159,7 @@ fn tools() -> &'static Path {
         for (tool, _) in TOOLS {
             symlink(need(tool), dir.join(tool)).unwrap();
         }
+        symlink(python(), dir.join("python3")).unwrap();
         dir
     })
 }

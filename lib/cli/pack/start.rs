@@ -18,8 +18,11 @@ use crate::format::object::Compression;
 use crate::format::time::Stamp;
 
 /// The notes that stand in each band.
-pub(in super::super) const NOTES: &[(&str, &[u8])] =
-    &[("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")), ("recover.sh", include_bytes!("../../notes/recover.sh"))];
+pub(in super::super) const NOTES: &[(&str, &[u8])] = &[
+    ("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")),
+    ("recover.sh", include_bytes!("../../notes/recover.sh")),
+    ("rsrepair.py", include_bytes!("../../notes/rsrepair.py")),
+];
 
 /// The header lines of a listing.
 #[derive(Debug, Default)]
