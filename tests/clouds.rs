@@ -211,3 +211,31 @@ fn plain_web_servers() {
     place.refused("dura-index bands \"$ARC\"", &["does not tell what it has", "hint: name a complete band in full with --band"]);
     place.refused("dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"", &["can only be read"]);
 }
+
+/// What goes wrong once with a request is tried again, and leaves no trace; whatever the server keeps of a write that was cut.
+#[test]
+fn single_faults_leave_no_trace() {
+    let server = servers::rclone_webdav();
+    let proxy = Proxy::start(server.address);
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: server.environment(proxy.address) };
+    let pack = "dura-scan -q src | dura-pack -q --block-size 100k --part-size 150k";
+    place.ok(&format!("mkdir src; head -c 400000 /dev/urandom > src/big; echo x > src/x; sleep 2.1; {pack} | dura-seal > band; mkdir plain; tar -xf band -C plain"));
+    let push = |archive: &str| format!("export DURA_TIMEOUT=1; dura-push -q '{archive}' < band");
+    place.ok(&push(&server.archive_at(proxy.address, "clean")));
+    let calls = proxy.begin();
+    assert!(calls.len() > 20, "{calls:?}");
+    let faults =
+        [Fault::CutBody, Fault::LostReply, Fault::Refused, Fault::Status(500), Fault::Busy(1), Fault::Stale, Fault::Hangs];
+    for number in 0..calls.len() {
+        let fault = faults[number % faults.len()].clone();
+        let archive = format!("f{number}");
+        proxy.begin();
+        proxy.fault(number, fault.clone());
+        let Ended(code, _, err) = place.run(&push(&server.archive_at(proxy.address, &archive)));
+        assert_eq!(code, 0, "{} {fault:?}\n{err}", calls[number]);
+        let stored = server.folder(&archive).unwrap();
+        let Ended(code, out, _) = place.run(&format!("diff -r plain {}", stored.display()));
+        assert_eq!(code, 0, "{} {fault:?}\n{out}", calls[number]);
+    }
+}
