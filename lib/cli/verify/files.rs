@@ -37,17 +37,24 @@ pub(super) fn read_out(
     jobs: usize,
     found: &mut dyn FnMut(Finding) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let head = match archive.head(name) {
-        Ok(Some(head)) if head.band == *name => head,
-        // That was told when the band was walked.
-        _ => return Ok(0),
+    let (head, tail) = match archive.ends(name) {
+        Ok((Some(head), tail)) if head.band == *name => (head, tail),
+        _ => {
+            found(Finding::new(
+                Kind::Damaged,
+                name,
+                "",
+                "no file of it can be read out: it has neither HEAD nor TAIL that tells of it",
+            ))?;
+            return Ok(0);
+        }
     };
-    let tail = archive.tail(name).ok().flatten().filter(|tail| (&tail.band, tail.id) == (name, head.id));
+    let tail = tail.filter(|tail| (&tail.band, tail.id) == (name, head.id));
     let extent = tail.as_ref().map_or(Extent::Unfinished, |tail| Extent::UpTo(tail.last));
     let mut bands = vec![head.clone()];
     while let Some(below) = bands.last().and_then(|band| band.parent.clone()) {
-        match archive.head(&below.band) {
-            Ok(Some(head)) if head.id == below.id => bands.push(head),
+        match archive.ends(&below.band) {
+            Ok((Some(head), _)) if head.id == below.id => bands.push(head),
             _ => {
                 found(Finding::new(
                     Kind::Damaged,
