@@ -60,3 +60,6 @@ mod interrupted;
 
 // The script in each band that rebuilds objects from parity.
 mod rsrepair;
+
+// Push to several archives, from a spool, and when it is asked to end.
+mod push;

@@ -76,7 +76,7 @@ fn commands(page: &str, heading: &str) -> Vec<String> {
 
 #[test]
 fn examples_of_the_programs_run() {
-    for (name, bands) in [("dura-scan.1", 1), ("dura-pack.1", 2), ("dura-seal.1", 3), ("dura-push.1", 3)] {
+    for (name, bands) in [("dura-scan.1", 1), ("dura-pack.1", 2), ("dura-seal.1", 3), ("dura-push.1", 4)] {
         let sandbox = Sandbox::new();
         for script in commands(&page(name), ".Sh EXAMPLES") {
             // Bands are named by the second, and these come faster.

@@ -95,6 +95,11 @@ impl Report {
         self.warnings.load(Ordering::Relaxed)
     }
 
+    /// Whether [`Report::fail`] was called.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     fn line(&self, what: &dyn Display) {
         self.write(format_args!("{}: {what}", self.program));
     }
@@ -132,7 +137,7 @@ impl Report {
         if let Err(error) = result {
             self.fail("", error);
         }
-        let status = if self.failed.load(Ordering::Relaxed) { 2 } else { u8::from(self.warnings() > 0) };
+        let status = if self.failed() { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
     }

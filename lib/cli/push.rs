@@ -1,5 +1,6 @@
 //! `dura-push`: stores a band's objects in archives.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -23,6 +24,8 @@ mod feed;
 mod held;
 mod lane;
 mod progress;
+mod replace;
+mod spool;
 mod write;
 
 use feed::Begin;
@@ -49,6 +52,21 @@ struct PushArgs {
     /// How often something is tried again that failed for a reason that may pass
     #[arg(long, value_name = "N", default_value_t = 10)]
     retries: u32,
+    /// Send what the archives lack of the local archive DIR, a spool, instead of reading a stream
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Remove from the spool what all archives have
+    #[arg(long = "move", requires = "from")]
+    empty: bool,
+    /// With --move, leave in the spool what new layers are built on: all but blocks and parity
+    #[arg(long, requires = "empty")]
+    keep_indexes: bool,
+    /// Go on until asked to end: send what others put into the spool, as it comes
+    #[arg(long, requires = "from")]
+    follow: bool,
+    /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
+    #[arg(long, conflicts_with = "from")]
+    replace: bool,
     /// Say what would be stored, and store nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -85,6 +103,17 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
         .map(|(((archive, store), label), share)| Place { store, label, jobs: jobs(archive), share })
         .collect();
+    if let Some(dir) = args.from {
+        let asked = spool::Asked { dir, empty: args.empty, keep_indexes: args.keep_indexes, follow: args.follow };
+        let outcome = spool::run(&run, &places, &asked);
+        report.progress().finish_and_clear();
+        return outcome;
+    }
+    if args.replace {
+        let outcome = replace::run(&run, &places, pipe::stdin()?);
+        report.progress().finish_and_clear();
+        return outcome;
+    }
     let outcomes = push_stream(&run, &places, pipe::stdin()?);
     report.progress().finish_and_clear();
     conclude(report, &places, outcomes?)
@@ -147,3 +176,6 @@ fn wait_for<T, E: Into<anyhow::Error>>(begin: &Receiver<Result<T, E>>, stop: &St
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,14 +16,23 @@ pub(super) struct Retrying {
     store: Arc<dyn Store>,
     patience: Patience,
     dice: Mutex<Dice>,
-    report: Arc<Report>,
+    report: Option<Arc<Report>>,
     stop: Stop,
 }
 
+/// How often a reader asks again.
+const READER_RETRIES: u32 = 6;
+
 impl Retrying {
+    /// For programs that only read: silent, and ended by signals as any program is.
+    pub(super) fn reader(store: Arc<dyn Store>, seed: u64) -> Retrying {
+        let (patience, dice) = (Patience::new(READER_RETRIES), Mutex::new(Dice::new(seed)));
+        Retrying { store, patience, dice, report: None, stop: Stop::default() }
+    }
+
     /// The store, to be asked again as `patience` says. Waits end early when `stop` is set.
     pub(super) fn new(store: Arc<dyn Store>, patience: Patience, seed: u64, report: &Arc<Report>, stop: &Stop) -> Retrying {
-        Retrying { store, patience, dice: Mutex::new(Dice::new(seed)), report: Arc::clone(report), stop: stop.clone() }
+        Retrying { store, patience, dice: Mutex::new(Dice::new(seed)), report: Some(Arc::clone(report)), stop: stop.clone() }
     }
 
     fn ask<T>(&self, call: impl Fn(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -39,12 +48,9 @@ impl Retrying {
                 self.patience.wait(failures, error.retry_after, &mut dice)
             };
             let Some(wait) = wait else { return Err(error) };
-            self.report.verbose(format_args!(
-                "{}: {}: trying again in {:.1} s",
-                error.at,
-                why(&error.source),
-                wait.as_secs_f64()
-            ));
+            if let Some(report) = &self.report {
+                report.verbose(format_args!("{}: {}: trying again in {:.1} s", error.at, why(&error.source), wait.as_secs_f64()));
+            }
             let until = Instant::now() + wait;
             while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
                 if self.stop.is_set() {
@@ -80,5 +86,46 @@ impl Store for Retrying {
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
         self.ask(|store| store.list(folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Kind;
+    use crate::store::faulty::{Fault, Faulty};
+    use crate::store::memory::Memory;
+
+    fn retrying(faults: &[(usize, Fault)], retries: u32) -> (Arc<Faulty<Memory>>, Retrying) {
+        let store = Faulty::new(Memory::default());
+        store.put_new("a", b"0123").unwrap();
+        let store = Arc::new(faults.iter().fold(store, |store, (at, fault)| store.with(*at, *fault)));
+        let (first, most) = (Duration::from_micros(1), Duration::from_micros(9));
+        let reader = Retrying::reader(store.clone(), 1);
+        (store, Retrying { patience: Patience { retries, first, most }, ..reader })
+    }
+
+    #[test]
+    fn reads_are_tried_again_and_writes_are_not() {
+        let passing = Fault::Error(Kind::Passing);
+        let faults: Vec<_> = [1, 2, 4, 6, 8, 10].map(|at| (at, passing)).to_vec();
+        let (store, retrying) = retrying(&faults, 2);
+        assert_eq!(retrying.get("a").unwrap(), b"0123");
+        assert_eq!(retrying.stat("a").unwrap(), Some(4));
+        assert_eq!(retrying.list("").unwrap().len(), 1);
+        assert_eq!(retrying.get_range("a", 1, 2).unwrap(), b"12");
+        assert_eq!(retrying.put_new("b", b"x").unwrap_err().kind, Kind::Passing);
+        assert_eq!(store.calls().len(), 11);
+    }
+
+    #[test]
+    fn patience_ends_and_what_will_not_pass_is_told_at_once() {
+        let passing = Fault::Error(Kind::Passing);
+        let (store, reads) = retrying(&[(1, passing), (2, passing), (3, passing)], 2);
+        assert_eq!(reads.get("a").unwrap_err().kind, Kind::Passing);
+        assert_eq!(store.calls().len(), 4);
+        let (store, reads) = retrying(&[(1, Fault::Error(Kind::Denied))], 2);
+        assert_eq!(reads.get("a").unwrap_err().kind, Kind::Denied);
+        assert_eq!(store.calls().len(), 2);
     }
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 
 use super::message::{Hinted, Report};
+use super::retrying::Retrying;
+use crate::edge::clock;
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
 use crate::store::{Kind, Notice, Store};
 
-/// The store that ARCHIVE names.
+/// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked again.
 pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
-    open(archive, Box::new(|_| ()))
+    let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
+    Ok(Arc::new(Retrying::reader(open(archive, Box::new(|_| ()))?, seed)))
 }
 
 /// The same to write to. What the one who trusts the store should know of it is told once.

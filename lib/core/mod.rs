@@ -9,6 +9,7 @@ pub mod merge;
 pub mod parity;
 pub mod planner;
 pub mod repair;
+pub mod resend;
 pub mod restore;
 pub mod schedule;
 pub mod verify;

@@ -9,7 +9,7 @@ use crate::format::stream::Item;
 pub(super) const MAX_UNDER_WAY: u64 = 80 << 20;
 
 /// What an object costs of that at least, so that many small ones are few enough to be looked through.
-const LEAST: u64 = 64 << 10;
+pub(super) const LEAST: u64 = 64 << 10;
 
 /// An object that gives its room back when the last archive is done with it: so a slow archive holds the others up, and memory is bounded.
 #[derive(Debug)]

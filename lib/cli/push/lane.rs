@@ -40,6 +40,8 @@ pub(super) enum Event {
 pub(super) enum Ending {
     /// The stream is whole.
     Whole,
+    /// There is no more for now; TAIL may be among it or not.
+    SoFar,
     /// The stream is cut off or damaged. What has come is stored, and a continuation can build on it.
     Broken(String),
 }
@@ -117,7 +119,7 @@ impl Lane<'_> {
         match ended {
             Ending::Broken(why) => Err(anyhow!("{why}")),
             Ending::Whole if tail.is_none() => Err(anyhow!("the object stream has no TAIL")),
-            Ending::Whole => Ok(lane.summary),
+            Ending::Whole | Ending::SoFar => Ok(lane.summary),
         }
     }
 

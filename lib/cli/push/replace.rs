@@ -1,0 +1,129 @@
+//! `dura-push --replace`: puts rebuilt objects, as `dura-verify --repair` writes them, in the place of damaged or missing ones.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::super::common::human;
+use super::super::message::Hinted;
+use super::super::retrying::Retrying;
+use super::lane::{Place, Run};
+use crate::format::band::{BandId, BandName};
+use crate::format::group::List;
+use crate::format::head::{Head, Tail};
+use crate::format::object::Object;
+use crate::format::stream::{Item, Reader, StreamError};
+use crate::store::{Kind, Store};
+
+/// An archive that is repaired.
+struct Target<'a> {
+    place: &'a Place,
+    store: Retrying,
+    /// The band that is being repaired, and whether it may be.
+    band: Option<(BandName, bool)>,
+    failed: bool,
+    replaced: (u64, u64),
+    same: u64,
+}
+
+/// Replaces what the stream holds, in each archive, one object after the other. What has come when it is cut off stays: each is whole.
+pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Result<()> {
+    let mut stream = Reader::repairs(input);
+    let store =
+        |place: &Place| Retrying::new(Arc::clone(&place.store), run.limits.patience, run.limits.seed, &run.report, &run.stop);
+    let fresh = |place| Target { place, store: store(place), band: None, failed: false, replaced: (0, 0), same: 0 };
+    let mut targets: Vec<Target<'_>> = places.iter().map(fresh).collect();
+    while let Some(item) = stream.next_item()? {
+        if run.stop.is_set() {
+            let hint = "each object is either the old one or the new one: run the same again";
+            return Err(Hinted::wrap(anyhow!("interrupted"), hint));
+        }
+        let id = stream.continues().ok_or(StreamError::Empty)?;
+        belongs(&item, id)?;
+        std::thread::scope(|scope| {
+            for target in targets.iter_mut().filter(|target| !target.failed) {
+                let item = &item;
+                scope.spawn(move || {
+                    if let Err(error) = target.handle_item(run, item, id) {
+                        run.report.fail(&target.place.label, error);
+                        target.failed = true;
+                    }
+                });
+            }
+        });
+        if targets.iter().all(|target| target.failed) {
+            return Ok(());
+        }
+    }
+    for target in &targets {
+        let ((objects, bytes), same, label) = (target.replaced, target.same, &target.place.label);
+        run.report.verbose(format_args!("{label}replaced {objects} objects, {}, {same} were as they should be", human(bytes)));
+        run.report.events().emit("replaced", &[("objects", objects.into()), ("bytes", bytes.into()), ("already", same.into())]);
+    }
+    Ok(())
+}
+
+/// What says of itself which band it is of must say the right one.
+fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
+    let name = || format!("{}/{}", item.band, item.name);
+    let own = match item.name.object {
+        Object::Head => Head::parse(&item.bytes).map(|head| (head.band, head.id)).with_context(name)?,
+        Object::Tail => Tail::parse(&item.bytes).map(|tail| (tail.band, tail.id)).with_context(name)?,
+        Object::List(..) => List::parse(&item.bytes).map(|list| (list.band, list.id)).with_context(name)?,
+        _ => return Ok(()),
+    };
+    if own != (item.band.clone(), id) {
+        bail!("{}: says that it is of band {} with id {}, and not of id {id}", name(), own.0, own.1);
+    }
+    Ok(())
+}
+
+impl Target<'_> {
+    fn handle_item(&mut self, run: &Run, item: &Item, id: BandId) -> anyhow::Result<()> {
+        if self.band.as_ref().is_none_or(|(band, _)| *band != item.band) {
+            let may = self.may_repair(run, &item.band, id)?;
+            self.band = Some((item.band.clone(), may));
+        }
+        if self.band.as_ref().is_some_and(|(_, may)| !may) {
+            return Ok(());
+        }
+        let name = format!("{}/{}", item.band, item.name);
+        let size = item.bytes.len() as u64;
+        if self.store.stat(&name)? == Some(size) && self.store.get(&name)? == item.bytes {
+            self.same += 1;
+            return Ok(());
+        }
+        if !run.dry_run {
+            self.store.replace(&name, &item.bytes).context("cannot replace")?;
+        }
+        self.replaced = (self.replaced.0 + 1, self.replaced.1 + size);
+        self.place.share.handle_object(size);
+        let what = if run.dry_run { "would replace" } else { "replaced" };
+        run.report.verbose(format_args!("{}{what} {name} {size} bytes", self.place.label));
+        Ok(())
+    }
+
+    /// Whether the archive's band is the one that was repaired. Without a HEAD that can be read there is nothing to tell by: it may be
+    /// what is to be replaced, and all else in the band may still be worth it.
+    fn may_repair(&self, run: &Run, band: &BandName, id: BandId) -> anyhow::Result<bool> {
+        let label = &self.place.label;
+        let there = match self.store.get(&format!("{band}/HEAD")) {
+            Ok(bytes) => Head::parse(&bytes).ok(),
+            Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        match there {
+            Some(head) if head.id != id => {
+                let error = anyhow!("{band}: has id {}, but what comes to replace its objects is of id {id}", head.id);
+                run.report.fail(label, error);
+                Ok(false)
+            }
+            Some(_) => Ok(true),
+            None => {
+                run.report.note(format_args!("{label}{band}: HEAD is missing or damaged: taking it to be of id {id}"));
+                Ok(true)
+            }
+        }
+    }
+}

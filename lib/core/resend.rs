@@ -1,0 +1,207 @@
+//! The order in which the objects of a stored band are sent on: as push would have had them from a stream.
+//!
+//! A band is taken folder by folder, so that its names need not all be in memory. A checksum list, with the parity before it and the
+//! signature behind it, comes after the last object that it lists; it may list objects of the next folder.
+
+use std::collections::HashMap;
+
+use crate::format::digest::Digest;
+use crate::format::group::List;
+use crate::format::object::{Object, ObjectName};
+
+/// An object to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its size as it is stored.
+    pub size: u64,
+    /// Its size and digest as its list has them, if one lists it.
+    pub listed: Option<(u64, Digest)>,
+}
+
+/// A group's own objects, and what they wait for.
+#[derive(Debug)]
+struct Group {
+    rows: Vec<Row>,
+    list: Option<List>,
+}
+
+/// The machine: `handle_folder` for the folders of a band in their order, then `finish`; each gives what is to be sent next.
+#[derive(Debug, Default)]
+pub struct Resend {
+    /// Groups whose lists name objects of folders to come.
+    carried: Vec<Group>,
+}
+
+/// The folder that an object lies in.
+fn folder(name: &ObjectName) -> u32 {
+    name.number().unwrap_or(0) / 10_000
+}
+
+/// Where an object stands among those of its number.
+fn rank(name: &ObjectName) -> (u32, u8, u32) {
+    let number = name.number().unwrap_or(u32::MAX);
+    match name.object {
+        Object::Head => (0, 0, 0),
+        Object::Note(_) => (0, 1, 0),
+        Object::Block(..) => (number, 2, 0),
+        Object::Part(_, _, part) => (number, 3, part),
+        Object::Index(_) => (number, 4, 0),
+        Object::Toc(_) => (number, 5, 0),
+        Object::Parity(_, counter, shard) => (counter, 6, shard),
+        Object::List(_, counter) => (counter, 7, 0),
+        Object::ListSig(_, counter) => (counter, 8, 0),
+        Object::Tail => (number, 9, 0),
+        Object::TailSig => (number, 9, 1),
+    }
+}
+
+/// The group that an object belongs to as list, parity or signature.
+fn group(name: &ObjectName) -> Option<(u32, u32)> {
+    match name.object {
+        Object::List(number, counter) | Object::ListSig(number, counter) | Object::Parity(number, counter, _) => {
+            Some((number, counter))
+        }
+        _ => None,
+    }
+}
+
+impl Resend {
+    /// No folder yet.
+    pub fn new() -> Resend {
+        Resend::default()
+    }
+
+    /// The names of the next folder, with sizes, and its lists as far as they can be read.
+    pub fn handle_folder(&mut self, names: &[(ObjectName, u64)], lists: Vec<List>) -> Vec<Row> {
+        let mut lists: HashMap<(u32, u32), List> = lists.into_iter().map(|list| (list.name, list)).collect();
+        let mut own: Vec<(ObjectName, u64)> = names.to_vec();
+        own.sort_by_key(|(name, _)| rank(name));
+        let row = |(name, size): &(ObjectName, u64)| Row { name: *name, size: *size, listed: None };
+        let mut rows: Vec<Row> = own.iter().filter(|(name, _)| group(name).is_none()).map(row).collect();
+
+        let mut groups = std::mem::take(&mut self.carried);
+        let mut keys: Vec<(u32, u32)> = own.iter().filter_map(|(name, _)| group(name)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let rows = own.iter().filter(|(name, _)| group(name) == Some(key)).map(row).collect();
+            groups.push(Group { rows, list: lists.remove(&key) });
+        }
+
+        let at: HashMap<ObjectName, usize> = rows.iter().enumerate().map(|(at, row)| (row.name, at)).collect();
+        let here = names.first().map_or(0, |(name, _)| folder(name));
+        let mut after: Vec<Vec<Row>> = vec![Vec::new(); rows.len() + 1];
+        for mut group in groups {
+            for member in group.list.iter().flat_map(|list| &list.members) {
+                let listed = Some((member.size, member.sha256));
+                match at.get(&member.name) {
+                    Some(at) => rows[*at].listed = listed,
+                    None => group.rows.iter_mut().filter(|row| row.name == member.name).for_each(|row| row.listed = listed),
+                }
+            }
+            let members = || group.list.iter().flat_map(|list| &list.members).map(|member| &member.name);
+            if members().any(|name| folder(name) > here) {
+                self.carried.push(group);
+                continue;
+            }
+            let last = match group.list {
+                Some(_) => members().filter_map(|name| at.get(name)).map(|at| at + 1).max().unwrap_or(0),
+                None => rows.len(),
+            };
+            after[last].extend(group.rows);
+        }
+        let mut all = std::mem::take(&mut after[0]);
+        for (row, behind) in rows.into_iter().zip(after.into_iter().skip(1)) {
+            all.push(row);
+            all.extend(behind);
+        }
+        all
+    }
+
+    /// What is left when there are no more folders.
+    pub fn finish(self) -> Vec<Row> {
+        self.carried.into_iter().flat_map(|group| group.rows).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::group::Member;
+
+    fn list(name: (u32, u32), members: &[&str]) -> List {
+        let member = |name: &&str| Member::of(ObjectName::parse(name).unwrap(), name.as_bytes());
+        List {
+            band: "20261101T020000Z".parse().unwrap(),
+            id: "00112233445566778899aabbccddeeff".parse().unwrap(),
+            name,
+            slots: 4,
+            parity: 1,
+            members: members.iter().map(member).collect(),
+        }
+    }
+
+    fn sent(rows: &[Row]) -> Vec<String> {
+        rows.iter().map(|row| format!("{}{}", row.name, if row.listed.is_some() { "" } else { " ?" })).collect()
+    }
+
+    fn names(text: &str) -> Vec<(ObjectName, u64)> {
+        let mut names: Vec<_> = text.split_whitespace().map(|name| (ObjectName::parse(name).unwrap(), 1)).collect();
+        // However a store lists them.
+        names.reverse();
+        names
+    }
+
+    #[test]
+    fn lists_follow_what_they_list() {
+        let text = "00000/000000000.tar.gz 00000/000000000.mtree.gz 00000/000000000-0.rs0 00000/000000000-0.sha256 \
+            00000/000000000-0.sha256.sig 00000/000000001.tar.gz.000000 00000/000000001.tar.gz.000001 00000/000000001.mtree.gz \
+            00000/000000001.toc.gz 00000/000000002.tar.gz 00000/000000000-1.sha256 00000/000000009-0.sha256";
+        let first = list(
+            (0, 0),
+            &[
+                "HEAD",
+                "00000/000000000.tar.gz",
+                "00000/000000000.mtree.gz",
+                "00000/000000001.tar.gz.000000",
+                "00000/000000000-0.rs0",
+            ],
+        );
+        let second = list((0, 1), &["00000/000000001.tar.gz.000001", "00000/000000001.toc.gz", "00000/000000001.mtree.gz"]);
+        let mut resend = Resend::new();
+        // The third list cannot be read: it goes last.
+        let rows = resend.handle_folder(&names(text), vec![second, first]);
+        let wanted = [
+            "00000/000000000.tar.gz",
+            "00000/000000000.mtree.gz",
+            "00000/000000001.tar.gz.000000",
+            "00000/000000000-0.rs0",
+            "00000/000000000-0.sha256 ?",
+            "00000/000000000-0.sha256.sig ?",
+            "00000/000000001.tar.gz.000001",
+            "00000/000000001.mtree.gz",
+            "00000/000000001.toc.gz",
+            "00000/000000000-1.sha256 ?",
+            "00000/000000002.tar.gz ?",
+            "00000/000000009-0.sha256 ?",
+        ];
+        assert_eq!(sent(&rows), wanted);
+        assert_eq!(resend.finish(), []);
+    }
+
+    #[test]
+    fn a_list_may_name_objects_of_the_next_folder() {
+        let across = list((9999, 0), &["00000/000009999.tar.gz", "00001/000010000.tar.gz", "00002/000020000.tar.gz"]);
+        let mut resend = Resend::new();
+        let first = resend.handle_folder(&names("00000/000009999.tar.gz 00000/000009999-0.sha256"), vec![across.clone()]);
+        assert_eq!(sent(&first), ["00000/000009999.tar.gz"]);
+        assert_eq!(sent(&resend.handle_folder(&names("00001/000010000.tar.gz 00001/000010001.tar.gz"), vec![])).len(), 2);
+        let third = resend.handle_folder(&names("00002/000020000.tar.gz 00002/000020001.tar.gz"), vec![]);
+        assert_eq!(sent(&third), ["00002/000020000.tar.gz", "00000/000009999-0.sha256 ?", "00002/000020001.tar.gz ?"]);
+        let mut resend = Resend::new();
+        resend.handle_folder(&names("00000/000009999.tar.gz 00000/000009999-0.sha256"), vec![across]);
+        assert_eq!(sent(&resend.finish()), ["00000/000009999-0.sha256 ?"]);
+    }
+}
