@@ -19,6 +19,9 @@ mod hostile;
 // Damage in a block costs no more than the gzip member it lies in.
 mod damage;
 
+// Archives that are damaged, mixed up, or made to do harm.
+mod bad_archives;
+
 // Files that change, vanish or turn into something else under pack's hands.
 mod pack_files;
 

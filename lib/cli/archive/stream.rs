@@ -176,7 +176,8 @@ impl Entries {
         &self.headers
     }
 
-    fn name(&self, number: u32) -> String {
+    /// An index's name, for messages.
+    pub(super) fn name(&self, number: u32) -> String {
         format!("{}/{}", self.band.band, ObjectName::plain(Object::Index(number)))
     }
 }

@@ -203,7 +203,8 @@ impl Version {
                 Event::Entry(placed) => return Ok(Some(Ok(placed))),
                 Event::Orphan(placed) => return Ok(Some(Err(placed))),
                 Event::OutOfOrder(placed) => {
-                    self.report.warn(format_args!("{}: listed out of order: passed over", placed.entry.path))
+                    let index = self.tiers[usize::from(placed.at.tier)].name(placed.at.block);
+                    self.report.warn(format_args!("{index}: {}: out of order: passed over", placed.entry.path));
                 }
             }
         }
