@@ -150,27 +150,55 @@ fn cases() -> Vec<Case> {
             }
         }
         let index = path(band, "001.mtree.gz");
-        let text = |what: &str, add: &mut dyn FnMut(&str, String, Option<i32>, Option<i32>, Harm), change: fn(&str) -> String| {
+        let edited = |change: fn(&str) -> String| -> Harm {
             let file = index.clone();
-            add(what, index.clone(), None, None, Box::new(move |dir| edit(&dir.join(&file), change)));
+            Box::new(move |dir| edit(&dir.join(&file), change))
         };
-        text("a path with ..", &mut add, |text| text.replace("/large ", "/../../large ").replace("/new ", "/../../new "));
-        text("a path with .. in octal", &mut add, |text| {
-            text.replace("/large ", "/\\056\\056/large ").replace("/new ", "/\\056\\056/new ")
-        });
-        text("an absolute path", &mut add, |text| text.replace("./", "/etc/"));
-        text("absurd numbers", &mut add, |text| text.replace("size=", "size=9999999999"));
-        text("a size over all", &mut add, |text| text.replace("size=", "size=184467440737095516"));
-        text("other lines", &mut add, |text| text.replace("type=", "type=what-is-this-"));
-        text("lines the wrong way round", &mut add, |text| {
-            let (head, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
-            head.into_iter().chain(lines.into_iter().rev()).map(|line| format!("{line}\n")).collect()
-        });
-        text("references to nowhere", &mut add, |text| text.replace("tags=", "tags=in:9/999999999,"));
-        text("hard links to nowhere", &mut add, |text| text.replace("tags=", "tags=hard:./none/../x,"));
-        text("an absurd #index in", &mut add, |text| text.replace(" 000000001 after", " 99999999999999999999 after"));
-        text("an #index after itself in", &mut add, |text| text.replace("after 000000000", "after 000000001"));
-        text("no #index in", &mut add, |text| text.replace("#index", "#nothing"));
+        add(
+            "a path with ..",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("/large ", "/../../large ").replace("/new ", "/../../new ")),
+        );
+        add(
+            "a path with .. in octal",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("/large ", "/\\056\\056/large ").replace("/new ", "/\\056\\056/new ")),
+        );
+        add("an absolute path", index.clone(), None, None, edited(|text| text.replace("./", "/etc/")));
+        add("absurd numbers", index.clone(), None, None, edited(|text| text.replace("size=", "size=9999999999")));
+        add("a size over all", index.clone(), None, None, edited(|text| text.replace("size=", "size=184467440737095516")));
+        add("other lines", index.clone(), None, None, edited(|text| text.replace("type=", "type=what-is-this-")));
+        add(
+            "lines the wrong way round",
+            index.clone(),
+            None,
+            None,
+            edited(|text| {
+                let (head, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+                head.into_iter().chain(lines.into_iter().rev()).map(|line| format!("{line}\n")).collect()
+            }),
+        );
+        add("references to nowhere", index.clone(), None, None, edited(|text| text.replace("tags=", "tags=in:9/999999999,")));
+        add("hard links to nowhere", index.clone(), None, None, edited(|text| text.replace("tags=", "tags=hard:./none/../x,")));
+        add(
+            "an absurd #index in",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace(" 000000001 after", " 99999999999999999999 after")),
+        );
+        add(
+            "an #index after itself in",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("after 000000000", "after 000000001")),
+        );
+        add("no #index in", index.clone(), None, None, edited(|text| text.replace("#index", "#nothing")));
         for (what, length) in [("an endless line in", 20 << 20), ("a gzip bomb as", 300 << 20)] {
             if band == FULL {
                 let file = index.clone();

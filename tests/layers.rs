@@ -67,3 +67,31 @@ fn interrupted_runs_are_continued() {
     }
     run(dir, &format!("{BACKUP} backup; {SAME}; [ $(ls arc | wc -l) = 1 ]"));
 }
+
+/// A large file that was only touched, a chmod and a chown add under 2 KiB each: blocks, indexes, tables and checksum lists are counted,
+/// encrypted; HEAD, the notes, TAIL, and what the lists say of these are not, because every band has them, whatever it holds.
+#[test]
+fn small_changes_cost_little() {
+    use crate::util::gpg::{self, KEY};
+    use crate::util::tree::root;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let home = gpg::home().dir.display();
+    run(dir, &format!("{TREE}; head -c 26214400 /dev/urandom > src/large; touch -d 2020-01-01 src/large; sleep 2.1"));
+    let backup = format!(
+        "export GNUPGHOME={home}; set -o pipefail; dura-scan -q src | dura-index diff -q arc | dura-pack -q | dura-seal -q -r {KEY} | dura-push -q arc"
+    );
+    run(dir, &backup);
+    let chown = if root() { "chown 1000:1000 src/large" } else { "chmod 0604 src/large" };
+    for change in ["touch src/large", "chmod 0600 src/large", chown, "touch src/a/seq src/c/7", "true"] {
+        run(dir, &format!("{change}; sleep 2.1"));
+        run(dir, &backup);
+        let sizes = "cd arc; cd $(ls | tail -n 1); cat */* | grep -av 'HEAD\\|RECOVER\\|recover\\|rsrepair' | wc -c; cat $(find . -type f) | wc -c; ls */*.tar* 2>/dev/null | wc -l";
+        let sizes: Vec<u64> = run(dir, sizes).lines().map(|line| line.trim().parse().unwrap()).collect();
+        println!("{change}: {} bytes, {} with HEAD, notes and TAIL", sizes[0], sizes[1]);
+        assert!(sizes[0] < 2048, "{change} costs {} bytes", sizes[0]);
+    }
+    let same = "mkdir out; dura-restore -q arc | tar -xpf - -C out; diff -r --no-dereference src out; \
+        [ \"$(stat -c '%a %u %g %Y' src/large)\" = \"$(stat -c '%a %u %g %Y' out/large)\" ]";
+    run(dir, &format!("export GNUPGHOME={home}; {same}"));
+}
