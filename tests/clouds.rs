@@ -239,3 +239,20 @@ fn single_faults_leave_no_trace() {
         assert_eq!(code, 0, "{} {fault:?}\n{out}", calls[number]);
     }
 }
+
+/// A body that changes on its way to S3 is refused there, by its checksum, and sent again.
+#[test]
+fn what_changes_on_the_way_is_sent_again() {
+    let server = servers::rclone_s3();
+    let proxy = Proxy::start(server.address);
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: server.environment(proxy.address) };
+    place.ok("mkdir src; echo x > src/x; dura-scan -q src | dura-pack -q | dura-seal > band; mkdir plain; tar -xf band -C plain");
+    for number in [1, 4, 6, 8] {
+        proxy.begin();
+        proxy.fault(number, Fault::Flipped);
+        place.ok(&format!("dura-push -q s3://store/f{number} < band"));
+        assert!(proxy.begin().len() > number);
+        place.ok(&format!("diff -r plain {}", server.folder(&format!("f{number}")).unwrap().display()));
+    }
+}
