@@ -35,7 +35,7 @@ fn versions() -> Vec<(PathBuf, String, String)> {
             versions.push((fixtures().join(kind), band.to_owned(), fs::read_to_string(&path).unwrap()));
         }
     }
-    assert_eq!(versions.len(), 4, "two bands of two archives");
+    assert_eq!(versions.len(), 5, "two bands of two archives, and one with parity and signatures");
     versions
 }
 
@@ -84,5 +84,23 @@ fn old_archives_are_recovered_by_hand() {
         let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
         assert!(check.status.success() && said.is_empty(), "{} {band}: {said}", archive.display());
     }
+    stop_agent(home.path());
+}
+
+/// Any two of each group come back by the script that lies in the band, and gpg knows the signatures.
+#[test]
+fn old_parity_and_signatures_are_read() {
+    let home = keyring();
+    let dir = tempfile::tempdir().unwrap();
+    let line = "set -e; cp -r \"$1\" band; cp -r band damaged; cd damaged
+        for list in */*.sha256; do gpg -q --verify $list.sig $list; rm -f $(grep -v '^#' $list | cut -c67- | sed -n '2p;$p'); done
+        gpg -q --verify TAIL.sig TAIL
+        cmp -s HEAD ../band/HEAD; ! diff -r . ../band > ../lost; grep -c '^Only' ../lost
+        for list in */*.sha256; do python3 ../band/rsrepair.py $list; done; diff -r . ../band";
+    let mut run = Command::new("bash");
+    run.args(["-c", line, "bash"]).arg(fixtures().join("protected/20261101T020000Z"));
+    let done = run.current_dir(dir.path()).env("GNUPGHOME", home.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.matches(": rebuilt\n").count() >= 4, "{said}");
     stop_agent(home.path());
 }
