@@ -22,6 +22,9 @@ mod damage;
 // Archives that are damaged, mixed up, or made to do harm.
 mod bad_archives;
 
+// recover.sh over chains, by root and by an ordinary user, with each tar.
+mod chains;
+
 // Files that change, vanish or turn into something else under pack's hands.
 mod pack_files;
 
