@@ -65,7 +65,7 @@ fn several_archives() {
     assert!(!dir.join("four").exists());
 }
 
-/// What the archive lacks of a spool is sent, and nothing else: whole bands, objects that are gone, and those that are cut off.
+/// What the archive lacks of a spool is sent, and nothing else: whole bands, and objects that are gone.
 #[test]
 fn from_a_spool() {
     let dir = spool();
@@ -78,8 +78,11 @@ fn from_a_spool() {
     let cut = band.join("00000/000000004.tar.gz");
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    let done = dura("dura-push -v --from spool remote other").dir(&dir).ok();
-    done.tells("stored 3 objects");
+    // What is cut off could be another run's shorter block: it stays, until it is replaced or removed.
+    ends(&push(&dir, "dura-push --from spool remote other"), 2, "00000/000000004.tar.gz: there already, with other content");
+    assert!(fs::read(&cut).unwrap().len() == bytes.len() / 2 && !band.join("TAIL").exists());
+    fs::remove_file(&cut).unwrap();
+    dura("dura-push -v --from spool remote other").dir(&dir).ok().tells(&format!("00000/000000004.tar.gz {} bytes", bytes.len()));
     is_whole(&dir, "remote");
     dura("dura-push -v --from spool remote").dir(&dir).ok().tells("stored 0 objects");
 
