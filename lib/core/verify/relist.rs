@@ -27,7 +27,7 @@ pub struct Claims {
     objects: HashMap<ObjectName, Claim>,
     /// Slots and parity.
     shape: Option<(usize, usize)>,
-    /// How many lines there are, if the last one is there.
+    /// How many lines there are, if the last one is there and they can be counted.
     lines: Option<usize>,
 }
 
@@ -46,7 +46,9 @@ impl Claims {
         let mut claims = Claims::default();
         let count = text.split(|&b| b == b'\n').count() - 1;
         let last = text.split(|&b| b == b'\n').nth(count.saturating_sub(1)).unwrap_or_default();
-        claims.lines = last.starts_with(b"#end ").then_some(count);
+        // Where more is overwritten than a byte, newlines may be, too.
+        let odd = text.iter().filter(|&&b| b != b'\n' && !(b' '..=b'~').contains(&b)).count();
+        claims.lines = (odd <= 1 && last.starts_with(b"#end ")).then_some(count);
         for line in text.split(|&b| b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
             if claims.line(line).is_none() {
                 continue;
