@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::message::Hinted;
+use super::message::{Hinted, Report};
 use super::stores::open_store;
 use crate::core::chain::ancestors::{Extent, Link, extents};
 use crate::core::chain::choice::{Known, band_after};
@@ -120,9 +120,11 @@ impl Archive {
         bytes.map(|bytes| Tail::parse(&bytes).with_context(|| format!("{band}/TAIL"))).transpose()
     }
 
-    /// Whether the band has a TAIL that is damaged: it is read as if there were none.
-    pub(super) fn tail_is_damaged(&self, band: &BandName) -> bool {
-        self.tail(band).is_err_and(|error| is_damage(&error))
+    /// Tells of a TAIL that is damaged, for it is read as if there were none.
+    pub(super) fn tell_of_damaged_tail(&self, band: &BandName, report: &Report) {
+        if self.tail(band).is_err_and(|error| is_damage(&error)) {
+            report.warn(format_args!("{band}/TAIL: damaged: the band is read as if it were unfinished"));
+        }
     }
 
     /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading that.

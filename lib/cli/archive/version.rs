@@ -170,8 +170,8 @@ impl Version {
     ) -> anyhow::Result<Version> {
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
-            if band.tail.is_none() && archive.tail_is_damaged(&band.head.band) {
-                report.warn(format_args!("{}/TAIL: damaged: the band is read as if it were unfinished", band.head.band));
+            if band.tail.is_none() {
+                archive.tell_of_damaged_tail(&band.head.band, report);
             }
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };

@@ -37,6 +37,9 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
             report.warn(error);
             continue;
         }
+        if tail.is_none() {
+            archive.tell_of_damaged_tail(&name, report);
+        }
         let started = head.started.to_rfc3339();
         let line = match tail {
             Some(tail) => format!("{name} complete {started} {} {}", tail.entries, tail.bytes),
