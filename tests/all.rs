@@ -69,3 +69,6 @@ mod rsrepair;
 
 // Push to several archives, from a spool, and when it is asked to end.
 mod push;
+
+// Every parser over its corpus of odd inputs.
+mod corpus;

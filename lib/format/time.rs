@@ -59,12 +59,12 @@ impl Time {
         if !whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let sec: i64 = whole.parse().ok()?;
+        // Kept with its sign: there is one more below zero.
+        let sec: i64 = format!("{}{whole}", if negative { "-" } else { "" }).parse().ok()?;
         let nsec: u32 = format!("{part:0<9}").get(..9)?.parse().ok()?;
         Some(match (negative, nsec) {
-            (false, _) => Time { sec, nsec },
-            (true, 0) => Time { sec: -sec, nsec: 0 },
-            (true, _) => Time { sec: -sec - 1, nsec: 1_000_000_000 - nsec },
+            (false, _) | (true, 0) => Time { sec, nsec },
+            (true, _) => Time { sec: sec.checked_sub(1)?, nsec: 1_000_000_000 - nsec },
         })
     }
 }

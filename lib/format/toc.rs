@@ -60,7 +60,7 @@ impl Toc {
                 _ => return None,
             }
         }
-        (toc.number() == number(last)).then_some(toc)
+        (toc.number()? == number::<u32>(last)?).then_some(toc)
     }
 
     /// The number of the last index it lists, which is its own; none for an empty table, which no program writes.
@@ -107,7 +107,14 @@ mod tests {
         let text = "#toc 00112233445566778899aabbccddeeff 000004099\n000004096 . ./a\\040b 1\n000004097 - - 0\n000004099 ./big ./big 12\ntoc 000004095 .\n";
         assert_eq!(toc.to_string(), text);
         assert_eq!(Toc::parse(text.as_bytes()), Some(toc));
-        for bad in [&text[1..], &text[..60], &text.replace("000004099 ./", "000004098 ./"), &text.replace("./a", "../a"), ""] {
+        for bad in [
+            &text[1..],
+            &text[..60],
+            &text.replace("000004099 ./", "000004098 ./"),
+            &text.replace("./a", "../a"),
+            &format!("{} x\n", &text[..37]),
+            "",
+        ] {
             assert_eq!(Toc::parse(bad.as_bytes()), None);
         }
     }

@@ -1,0 +1,312 @@
+//! The parsers that read what others wrote, each as a function of bytes: for `tests/corpus.rs` and `examples/fuzz.rs`.
+//!
+//! A target says what its parser made of the bytes, in words without numbers: a new verdict is a new way through the parser. It panics
+//! when what was taken and written again is read as something else.
+
+use std::fmt::Debug;
+use std::str::from_utf8;
+
+use dura::format::band::{BandId, BandName};
+use dura::format::entry::{Entry, Meta};
+use dura::format::group::List;
+use dura::format::head::{Head, Tail};
+use dura::format::inflate::{self, Piece};
+use dura::format::listing::{self, Line};
+use dura::format::object::{Compression, ObjectName};
+use dura::format::path::{self, Path};
+use dura::format::stream;
+use dura::format::tarball::renew;
+use dura::format::time::{Stamp, Time};
+use dura::format::toc::Toc;
+use dura::format::untar::{self, Untar, UntarError};
+use dura::format::{acl, digest};
+
+/// More than any input's content that is worth a look.
+const MOST: usize = 8 << 20;
+
+/// A parser under test.
+pub(crate) struct Target {
+    /// The name of its folder of seeds.
+    pub(crate) name: &'static str,
+    /// What it makes of an input: `taken`, or why not.
+    pub(crate) run: fn(&[u8]) -> String,
+    /// Makes the checksums in an input right, as who means harm would.
+    pub(crate) mend: fn(&mut Vec<u8>),
+}
+
+/// All targets, by name.
+pub(crate) const TARGETS: [Target; 16] = [
+    Target { name: "acl", run: acl_text, mend: as_it_is },
+    Target { name: "band", run: band, mend: as_it_is },
+    Target { name: "entry", run: entry, mend: as_it_is },
+    Target { name: "gzip", run: gzip, mend: as_it_is },
+    Target { name: "head", run: head, mend: as_it_is },
+    Target { name: "header", run: header, mend: as_it_is },
+    Target { name: "list", run: list, mend: mend_list },
+    Target { name: "listing", run: listing, mend: as_it_is },
+    Target { name: "object", run: object, mend: as_it_is },
+    Target { name: "path", run: encoded, mend: as_it_is },
+    Target { name: "stream", run: objects, mend: mend_tar },
+    Target { name: "tail", run: tail, mend: mend_tail },
+    Target { name: "tar", run: entries, mend: mend_tar },
+    Target { name: "time", run: time, mend: as_it_is },
+    Target { name: "toc", run: toc, mend: as_it_is },
+    Target { name: "zstd", run: zstd, mend: as_it_is },
+];
+
+/// Errors that repeat what they found: no end of verdicts.
+const REPEATING: [&str; 9] =
+    ["Unknown(", "Twice(", "BadName(", "NotFile(", "OtherBand(", "BandName(", "BandId(", "TooDeep(", "NotRising("];
+
+fn verdict<T, E: Debug>(read: Result<T, E>) -> String {
+    let Err(why) = read else { return "taken".to_owned() };
+    let text = format!("{why:?}");
+    let end = REPEATING.iter().filter_map(|name| text.find(name).map(|at| at + name.len())).min();
+    let words = text[..end.unwrap_or(text.len())].split('"').enumerate().flat_map(|(i, part)| {
+        // Outside of quotes the names of errors, and no path.
+        part.split(' ').filter(move |word| i % 2 == 1 || word.starts_with(|c: char| c.is_ascii_uppercase()))
+    });
+    words.flat_map(str::chars).filter(|c| !c.is_ascii_digit()).take(80).collect()
+}
+
+/// Reads, writes and reads again.
+fn there_and_back<T: PartialEq + Debug, E: Debug>(
+    bytes: &[u8],
+    read: impl Fn(&[u8]) -> Result<T, E>,
+    write: impl Fn(&T) -> String,
+) -> String {
+    let first = read(bytes);
+    if let Ok(first) = &first {
+        let again = read(write(first).as_bytes());
+        assert_eq!(&again.unwrap_or_else(|why| panic!("{why:?}: {first:?}")), first);
+    }
+    verdict(first)
+}
+
+fn list(bytes: &[u8]) -> String {
+    there_and_back(bytes, List::parse, List::text)
+}
+
+fn head(bytes: &[u8]) -> String {
+    there_and_back(bytes, Head::parse, Head::to_string)
+}
+
+fn tail(bytes: &[u8]) -> String {
+    there_and_back(bytes, Tail::parse, Tail::to_string)
+}
+
+fn toc(bytes: &[u8]) -> String {
+    there_and_back(bytes, |text| Toc::parse(text).ok_or("no table"), Toc::to_string)
+}
+
+fn header(bytes: &[u8]) -> String {
+    there_and_back(bytes, listing::parse_header, |header| header.to_string())
+}
+
+fn entry(bytes: &[u8]) -> String {
+    there_and_back(bytes, Entry::parse, |entry| {
+        let mut line = Vec::new();
+        entry.write(&mut line);
+        String::from_utf8(line[..line.len() - 1].to_vec()).expect("a line is ASCII")
+    })
+}
+
+fn listing(bytes: &[u8]) -> String {
+    let read = |bytes: &[u8]| {
+        let mut reader = listing::Reader::new(bytes);
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line()? {
+            lines.push(line);
+        }
+        Ok::<_, listing::ListingError>(lines)
+    };
+    let write = |lines: &Vec<Line>| {
+        let mut out = Vec::new();
+        for line in lines {
+            match line {
+                Line::Entry(entry) => entry.write(&mut out),
+                Line::Header(header) => out.extend(format!("{header}\n").into_bytes()),
+                Line::End(end) => out.extend(format!("{end}\n").into_bytes()),
+            }
+        }
+        String::from_utf8(out).expect("a listing is ASCII")
+    };
+    there_and_back(bytes, read, write)
+}
+
+/// All objects of a stream, and the band that it continues.
+fn items(bytes: &[u8], repairs: bool) -> (Vec<stream::Item>, Option<BandId>, Result<(), stream::StreamError>) {
+    let mut reader = if repairs { stream::Reader::repairs(bytes) } else { stream::Reader::new(bytes) };
+    let mut items = Vec::new();
+    let end = loop {
+        match reader.next_item() {
+            Ok(Some(item)) => items.push(item),
+            end => break end.map(drop),
+        }
+    };
+    (items, reader.continues(), end)
+}
+
+fn objects(bytes: &[u8]) -> String {
+    let (objects, continues, end) = items(bytes, false);
+    if let (Ok(()), Some(first)) = (&end, objects.first()) {
+        let mut out = continues.map(|id| stream::continuation(&first.band, &id)).unwrap_or_default();
+        objects.iter().for_each(|item| stream::write(&mut out, item, 7).expect("memory takes all"));
+        out.extend(stream::END);
+        let again = items(&out, false);
+        assert!((&again.0, again.1, again.2.is_ok()) == (&objects, continues, true));
+    }
+    format!("{}; as repairs: {}", verdict(end), verdict(items(bytes, true).2))
+}
+
+fn entries(bytes: &[u8]) -> String {
+    let mut untar = Untar::new(bytes);
+    let mut seen = String::new();
+    loop {
+        let entry = match untar.next_entry() {
+            Ok(Some(entry)) => entry,
+            end => return verdict(end) + " " + &seen,
+        };
+        renewed(&entry);
+        if seen.len() < 4 {
+            seen.push(char::from(entry.flag.clamp(b' ', b'~')));
+        }
+        // Some are skipped, as a restore of one file does.
+        if entry.stored % 2 == 1 {
+            let mut came = 0;
+            let copied = untar.copy(&entry, &mut |piece| {
+                came += piece.len() as u64;
+                Ok::<(), UntarError>(())
+            });
+            assert!(copied.is_err() || came == entry.stored);
+        }
+    }
+}
+
+/// Headers made anew say what they were told.
+fn renewed(entry: &untar::Entry) {
+    let meta = Meta { mode: 0o640, uid: 4_000_000_000, gid: 5, time: Time { sec: -7, nsec: 8 } };
+    let path = Path::from_raw(b"there/\xff");
+    let Ok(headers) = renew(entry, &path, &meta) else { return };
+    let again = Untar::new(&headers[..]).next_entry().expect("sound headers").expect("an entry");
+    assert_eq!((again.path, again.flag, again.stored), (path, entry.flag, entry.stored));
+}
+
+/// What comes out of a block, whole and in small parts.
+fn inflated(compression: Compression, bytes: &[u8], part: usize) -> (Vec<u8>, Option<String>) {
+    let (mut parts, mut content, mut gap) = (bytes.chunks(part), Vec::new(), None);
+    inflate::inflate(compression, &mut || Ok(parts.next().map(<[u8]>::to_vec)), &mut |piece| {
+        match piece {
+            Piece::Data(data, _) => content.extend(data),
+            Piece::Gap(why) => gap = gap.take().or(Some(why)),
+        }
+        content.len() < MOST
+    });
+    (content, gap)
+}
+
+fn block(compression: Compression, bytes: &[u8]) -> (Vec<u8>, String) {
+    let (content, gap) = inflated(compression, bytes, usize::MAX);
+    if gap.is_none() && content.len() < MOST {
+        assert!(inflated(compression, bytes, 1 + bytes.len() / 3) == (content.clone(), None), "in parts it is something else");
+    }
+    let gap = verdict(gap.map_or(Ok(()), Err));
+    (content, gap)
+}
+
+fn gzip(bytes: &[u8]) -> String {
+    let (content, said) = block(Compression::Gzip, bytes);
+    let whole = inflate::whole(bytes, MOST - 1);
+    assert!(whole.as_ref().is_none_or(|whole| *whole == content), "at once it is something else");
+    format!("{said}{}", if whole.is_some() { " at once" } else { "" })
+}
+
+fn zstd(bytes: &[u8]) -> String {
+    block(Compression::Zstd, bytes).1
+}
+
+fn band(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let (name, id) = (text.parse::<BandName>(), text.parse::<BandId>());
+    assert!(name.as_ref().is_ok_and(|name| name.to_string() == text) || name.is_err());
+    assert!(id.as_ref().is_ok_and(|id| id.to_string() == text) || id.is_err());
+    format!("{} as a name, {} as an id", verdict(name), verdict(id))
+}
+
+fn object(bytes: &[u8]) -> String {
+    let Some(name) = from_utf8(bytes).ok().and_then(ObjectName::parse) else { return "no name".to_owned() };
+    assert_eq!(name.to_string().as_bytes(), bytes);
+    assert!(!name.to_string().split('/').any(|part| matches!(part, "" | "." | "..")));
+    "taken".to_owned()
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    path::encode_tag(bytes, &mut text);
+    assert_eq!(path::decode(&text).as_deref(), Ok(bytes));
+    let parsed = Path::parse(bytes);
+    let typed = Path::from_typed(bytes);
+    for path in parsed.iter().chain(&typed) {
+        assert_eq!(&Path::from_raw(&path.raw()), path);
+        assert!(bytes.contains(&0) || Path::parse(path.as_bytes()).as_ref() == Ok(path));
+    }
+    assert!(parsed.as_ref().is_ok_and(|path| path.as_bytes() == bytes) || parsed.is_err());
+    ordered(bytes);
+    format!("{}; as typed: {}", verdict(parsed), verdict(typed))
+}
+
+/// Two names in one directory stand as their paths do.
+fn ordered(bytes: &[u8]) {
+    let mut names = bytes.splitn(2, |&b| b == b'/').filter(|name| !name.is_empty() && !name.contains(&b'/'));
+    let (Some(a), Some(b)) = (names.next(), names.next()) else { return };
+    assert_eq!(path::compare_names(a, b), Path::from_raw(a).cmp(&Path::from_raw(b)));
+}
+
+fn time(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let pax = Time::from_pax(&text);
+    for time in Time::parse(bytes).iter().chain(&pax) {
+        assert_eq!(Time::parse(time.to_string().as_bytes()), Some(*time));
+        assert_eq!(Time::from_pax(&time.to_pax()), Some(*time));
+    }
+    let (plain, dashed) = (Stamp::parse(&text), Stamp::parse_rfc3339(&text));
+    assert!(plain.is_none_or(|stamp| stamp.to_string() == text) && dashed.is_none_or(|stamp| stamp.to_rfc3339() == text));
+    let said = [Time::parse(bytes).is_some(), pax.is_some(), plain.is_some(), dashed.is_some()];
+    if said.contains(&true) { format!("taken: {said:?}") } else { "no time".to_owned() }
+}
+
+fn acl_text(bytes: &[u8]) -> String {
+    let text = acl::to_text(bytes);
+    let entries = text.as_ref().map_or(0, |text| text.split(',').filter(|entry| !entry.is_empty()).count());
+    assert!(text.is_none() || bytes.len() == 4 + 8 * entries);
+    verdict(text.ok_or("no list"))
+}
+
+fn as_it_is(_: &mut Vec<u8>) {}
+
+/// Every header of a tar gets its checksum.
+fn mend_tar(bytes: &mut Vec<u8>) {
+    for block in bytes.chunks_exact_mut(512).filter(|block| block[257..].starts_with(b"ustar")) {
+        let sum: u32 = block.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+}
+
+fn mend_tail(bytes: &mut Vec<u8>) {
+    mend_last(bytes, b"sha256: ");
+}
+
+fn mend_list(bytes: &mut Vec<u8>) {
+    mend_last(bytes, b"#end ");
+}
+
+/// The last line, when it begins so, becomes the sha256 of those above.
+fn mend_last(bytes: &mut Vec<u8>, begin: &[u8]) {
+    let at = bytes.windows(begin.len()).rposition(|window| window == begin);
+    let Some(at) = at.filter(|at| *at == 0 || bytes[at - 1] == b'\n') else { return };
+    let mut sum = Vec::new();
+    digest::push(&mut sum, &digest::of(&bytes[..at]));
+    bytes.truncate(at + begin.len());
+    bytes.extend(sum);
+    bytes.push(b'\n');
+}
