@@ -317,7 +317,8 @@ impl Entry {
             b"hard" => {
                 let mut encoded = Vec::new();
                 path::encode(&path::decode(value)?, &mut encoded);
-                set(&mut self.hard, "hard", Some(Path::parse(&encoded)?))
+                // The root is a directory, and those have one name.
+                set(&mut self.hard, "hard", Some(Path::parse(&encoded)?).filter(|path| !path.is_root()))
             }
             b"in" => {
                 let within =

@@ -55,8 +55,19 @@ pub(crate) const TARGETS: [Target; 16] = [
 ];
 
 /// Errors that repeat what they found: no end of verdicts.
-const REPEATING: [&str; 9] =
-    ["Unknown(", "Twice(", "BadName(", "NotFile(", "OtherBand(", "BandName(", "BandId(", "TooDeep(", "NotRising("];
+const REPEATING: [&str; 11] = [
+    "Order(",
+    "Orphan(",
+    "Unknown(",
+    "Twice(",
+    "BadName(",
+    "NotFile(",
+    "OtherBand(",
+    "BandName(",
+    "BandId(",
+    "TooDeep(",
+    "NotRising(",
+];
 
 fn verdict<T, E: Debug>(read: Result<T, E>) -> String {
     let Err(why) = read else { return "taken".to_owned() };
@@ -208,7 +219,9 @@ fn inflated(compression: Compression, bytes: &[u8], part: usize) -> (Vec<u8>, Op
 fn block(compression: Compression, bytes: &[u8]) -> (Vec<u8>, String) {
     let (content, gap) = inflated(compression, bytes, usize::MAX);
     if gap.is_none() && content.len() < MOST {
-        assert!(inflated(compression, bytes, 1 + bytes.len() / 3) == (content.clone(), None), "in parts it is something else");
+        // One of gzip's two decoders checks more of a header than the other. But nothing else may come out unsaid.
+        let (other, gap) = inflated(compression, bytes, 1 + bytes.len() / 3);
+        assert!(gap.is_some() || other == content, "in parts it is something else");
     }
     let gap = verdict(gap.map_or(Ok(()), Err));
     (content, gap)
