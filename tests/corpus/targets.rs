@@ -299,7 +299,7 @@ fn as_it_is(_: &mut Vec<u8>) {}
 
 /// Every header of a tar gets its checksum.
 fn mend_tar(bytes: &mut Vec<u8>) {
-    for block in bytes.chunks_exact_mut(512).filter(|block| block[257..].starts_with(b"ustar")) {
+    for block in bytes.as_mut_slice().chunks_exact_mut(512).filter(|block| block[257..].starts_with(b"ustar")) {
         let sum: u32 = block.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
