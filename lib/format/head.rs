@@ -204,9 +204,8 @@ impl fmt::Display for Tail {
             self.skipped,
         );
         // The band's name and id stand there already.
-        let repeated =
-            self.head.iter().flat_map(|head| head.to_string().lines().map(|line| format!("{line}\n")).collect::<Vec<_>>());
-        above.extend(repeated.filter(|line| !line.starts_with("band: ") && !line.starts_with("id: ")));
+        let head = self.head.as_ref().map(Head::to_string).unwrap_or_default();
+        above.extend(head.split_inclusive('\n').filter(|line| !line.starts_with("band: ") && !line.starts_with("id: ")));
         writeln!(f, "{above}sha256: {}", hex::encode(digest::of(above.as_bytes())))
     }
 }

@@ -16,7 +16,7 @@ use super::create_only::{Conditional, CreateOnly, Put};
 use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, range};
 use super::{Kind, Notice, Remove, Store, StoreError};
 
-mod listing;
+pub mod listing;
 mod netrc;
 
 /// More than the listing of a full folder, which comes at once.

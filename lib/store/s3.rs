@@ -17,7 +17,7 @@ use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, range};
 use super::{Kind, Notice, Remove, Store, StoreError};
 use crate::format::object::{Object, ObjectName};
 
-mod answers;
+pub mod answers;
 mod profile;
 
 pub use profile::NoKeys;

@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 32;
 /// The server's answer cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the server's answer is not the XML that it should be")]
-pub(super) struct BadXml;
+pub struct BadXml;
 
 /// Calls `end` at the end of each element with its path of local names from the root on, and its own text. Fails if the document is cut off.
 pub(super) fn elements(xml: &[u8], mut end: impl FnMut(&[&str], &str)) -> Result<(), BadXml> {

@@ -1,10 +1,11 @@
 //! Inputs made of others: flipped, cut, doubled, spliced, with words of the corpus put in. One seed gives one row of inputs.
 
 /// What is often forgotten.
-const WORDS: [&[u8]; 20] = [
+const WORDS: [&[u8]; 21] = [
     b"",
     b"\0",
     b"\n",
+    b"\r",
     b"\r\n",
     b" ",
     b"-",

@@ -20,6 +20,8 @@ use dura::format::time::{Stamp, Time};
 use dura::format::toc::Toc;
 use dura::format::untar::{self, Untar, UntarError};
 use dura::format::{acl, digest};
+use dura::store::dav::listing as collection;
+use dura::store::s3::answers;
 
 /// More than any input's content that is worth a look.
 const MOST: usize = 8 << 20;
@@ -35,9 +37,10 @@ pub(crate) struct Target {
 }
 
 /// All targets, by name.
-pub(crate) const TARGETS: [Target; 16] = [
+pub(crate) const TARGETS: [Target; 18] = [
     Target { name: "acl", run: acl_text, mend: as_it_is },
     Target { name: "band", run: band, mend: as_it_is },
+    Target { name: "dav", run: dav, mend: as_it_is },
     Target { name: "entry", run: entry, mend: as_it_is },
     Target { name: "gzip", run: gzip, mend: as_it_is },
     Target { name: "head", run: head, mend: as_it_is },
@@ -46,6 +49,7 @@ pub(crate) const TARGETS: [Target; 16] = [
     Target { name: "listing", run: listing, mend: as_it_is },
     Target { name: "object", run: object, mend: as_it_is },
     Target { name: "path", run: encoded, mend: as_it_is },
+    Target { name: "s3", run: s3, mend: as_it_is },
     Target { name: "stream", run: objects, mend: mend_tar },
     Target { name: "tail", run: tail, mend: mend_tail },
     Target { name: "tar", run: entries, mend: mend_tar },
@@ -293,6 +297,25 @@ fn acl_text(bytes: &[u8]) -> String {
     let entries = text.as_ref().map_or(0, |text| text.split(',').filter(|entry| !entry.is_empty()).count());
     assert!(text.is_none() || bytes.len() == 4 + 8 * entries);
     verdict(text.ok_or("no list"))
+}
+
+/// What a server lists lies directly in the folder that was asked for.
+fn listed<E: Debug>(read: Result<Vec<(String, u64)>, E>) -> String {
+    for (name, _) in read.iter().flatten() {
+        let bare = name.strip_suffix('/').unwrap_or(name);
+        assert!(!matches!(bare, "" | "." | "..") && !bare.contains('/'), "{name:?} leads elsewhere");
+    }
+    format!("{}, names: {}", verdict(read.as_ref()), read.iter().flatten().count() > 0)
+}
+
+fn s3(bytes: &[u8]) -> String {
+    let page = answers::page(bytes, "p/a/");
+    let said = page.as_ref().map(|page| (page.truncated, page.next.is_some())).unwrap_or_default();
+    listed(page.map(|page| page.names)) + &format!(" {said:?}")
+}
+
+fn dav(bytes: &[u8]) -> String {
+    listed(collection::names(bytes, "http://host/my%20dav/band/"))
 }
 
 fn as_it_is(_: &mut Vec<u8>) {}

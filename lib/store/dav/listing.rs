@@ -6,7 +6,7 @@ use url::Url;
 use super::super::xml::{BadXml, elements};
 
 /// Reads the names directly in the folder, sorted, with sizes; folders end in `/`. Names elsewhere are left out, whatever the server says.
-pub(super) fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
+pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
     let base = Url::parse(folder).map_err(|_| BadXml)?;
     let mut found = Vec::new();
     let (mut href, mut size, mut collection, mut is_list) = (None, None, false, false);

@@ -8,17 +8,17 @@ use super::super::{Kind, StoreError};
 
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Page {
+pub struct Page {
     /// Names and sizes, below the prefix; folders end in `/`.
-    pub(super) names: Vec<(String, u64)>,
+    pub names: Vec<(String, u64)>,
     /// Whether there are more.
-    pub(super) truncated: bool,
+    pub truncated: bool,
     /// What to ask the next page with.
-    pub(super) next: Option<String>,
+    pub next: Option<String>,
 }
 
 /// Reads a page. What does not lie directly below the prefix is left out, whatever the server says.
-pub(super) fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
+pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
     let mut page = Page::default();
     let mut raw: Vec<(String, u64)> = Vec::new();
     let (mut key, mut size, mut encoded, mut is_list) = (None, None, false, false);
