@@ -15,6 +15,7 @@ use crate::format::time::Stamp;
 use crate::store::faulty::{Fault, Faulty};
 use crate::store::local::Local;
 use crate::store::memory::Memory;
+use crate::store::recording::Recording;
 use crate::store::{Kind, Store, StoreError};
 
 const PARENT: &str = "20261101T020000Z";
@@ -134,6 +135,26 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
 fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
     let (run, places) = setting(store, jobs);
     push_stream(&run, &places, Cursor::new(stream(items))).is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
+}
+
+/// What a push costs: HEAD and TAIL of what the band stands on, and one write for each object.
+#[test]
+fn a_push_costs_a_write_an_object() {
+    for name in [PARENT, BAND] {
+        let store = Arc::new(Memory::default());
+        if name == BAND {
+            objects(&band(PARENT, 1)).iter().for_each(|(name, bytes)| store.put_new(name, bytes).unwrap());
+        }
+        let items = band(name, if name == BAND { 2 } else { 1 });
+        let recording = Arc::new(Recording::new(store));
+        assert!(push(recording.clone(), &items, 4));
+        let mut wanted: Vec<String> = objects(&items).keys().map(|name| format!("put {name}")).collect();
+        if name == BAND {
+            wanted.extend([format!("get {PARENT}/HEAD"), format!("get {PARENT}/TAIL")]);
+        }
+        wanted.sort();
+        assert_eq!(recording.take(), wanted);
+    }
 }
 
 /// What may go wrong, and whether the run that it happens to is to be done all the same; none where that depends on the call.
