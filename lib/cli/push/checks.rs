@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow, bail};
 
+use super::super::archive::side_by_side;
 use super::super::message::Hinted;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::{Head, Parent, Tail};
@@ -52,23 +53,15 @@ fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
 
 /// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
 fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
-    let get = |band: &BandName, object: &str| match store.get(&format!("{band}/{object}")) {
+    let bands: Vec<BandName> = std::iter::successors(head.band.parent(), BandName::parent).collect();
+    let names: Vec<String> = bands.iter().flat_map(|band| ["HEAD", "TAIL"].map(|object| format!("{band}/{object}"))).collect();
+    let found = side_by_side(&names, |name| match store.get(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
-        Err(error) => Err(anyhow::Error::new(error)),
-    };
-    let get = &get;
-    let bands: Vec<BandName> = std::iter::successors(head.band.parent(), BandName::parent).collect();
-    std::thread::scope(|scope| {
-        let ask = |band: BandName, object: &'static str| scope.spawn(move || get(&band, object));
-        let asked: Vec<_> =
-            bands.iter().map(|band| (band.clone(), ask(band.clone(), "HEAD"), ask(band.clone(), "TAIL"))).collect();
-        let broke_off = |_| Err(anyhow!("a reader broke off"));
-        let join = |(band, head, tail): (_, std::thread::ScopedJoinHandle<'_, _>, std::thread::ScopedJoinHandle<'_, _>)| {
-            Ok((band, head.join().unwrap_or_else(broke_off)?, tail.join().unwrap_or_else(broke_off)?))
-        };
-        asked.into_iter().map(join).collect()
-    })
+        Err(error) => Err(error.into()),
+    })?;
+    let mut found = found.into_iter();
+    Ok(bands.into_iter().map(|band| (band, found.next().flatten(), found.next().flatten())).collect())
 }
 
 fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {
