@@ -46,6 +46,9 @@ mod verify;
 // What dura-verify looks at besides checksums, and how much can be lost.
 mod verify_modes;
 
+// What is lost of groups, in every way and by chance: given back by both tools, or told.
+mod losses;
+
 // Archives of earlier builds.
 mod fixtures;
 

@@ -10,9 +10,7 @@ mod tree;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn variable(name: &str, usual: u64) -> u64 {
-    std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
-}
+use crate::util::dice::variable;
 
 /// Takes lines out of a case as long as it fails.
 fn shrink(mut lines: Vec<String>, mut why: String) -> (Vec<String>, String) {

@@ -98,10 +98,13 @@ pub(crate) fn verify(dir: &Path, options: &str) -> Done {
     home().with(dura(&format!("dura-verify {options} \"$ARCHIVE\""))).var("ARCHIVE", dir).run()
 }
 
-/// Repairs an archive as the man page says.
+/// Repairs an archive as the man page says; its code is that of dura-verify.
 pub(crate) fn repair(dir: &Path) -> Done {
-    let line = "dura-verify --repair \"$ARCHIVE\" > repaired; status=$?; tar -xf repaired --overwrite -C \"$ARCHIVE\" 2>&1; exit $status";
-    home().with(dura(line)).var("ARCHIVE", dir).dir(dir.parent().unwrap()).run()
+    let line = "dura-verify --repair \"$ARCHIVE\" | dura-push --replace \"$ARCHIVE\"";
+    let mut done = home().with(dura(line)).var("ARCHIVE", dir).stages();
+    assert_eq!(done.stages[1], 0, "dura-push\n{}", done.report());
+    done.code = done.stages[0];
+    done
 }
 
 /// The kinds of objects, one of each, SECOND for the second group; what else of the same kind its content may be taken for.

@@ -2,6 +2,7 @@
 //! ways to run programs.
 
 pub(crate) mod backup;
+pub(crate) mod dice;
 pub(crate) mod gpg;
 #[allow(dead_code)]
 pub(crate) mod proxy;

@@ -10,9 +10,9 @@ use super::super::message::Hinted;
 use super::super::retrying::Retrying;
 use super::lane::{Place, Run};
 use crate::format::band::{BandId, BandName};
-use crate::format::group::List;
-use crate::format::head::{Head, Tail};
-use crate::format::object::Object;
+use crate::format::group::{List, MAX_LIST};
+use crate::format::head::{Head, MAX_LEN, Tail};
+use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{Item, Reader, StreamError};
 use crate::store::{Kind, Store};
 
@@ -64,19 +64,25 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
     Ok(())
 }
 
+/// The band that an object says it is of; none if it is of a kind that does not say.
+fn own(object: Object, bytes: &[u8]) -> anyhow::Result<Option<(BandName, BandId)>> {
+    Ok(Some(match object {
+        Object::Head => Head::parse(bytes).map(|head| (head.band, head.id))?,
+        Object::Tail => Tail::parse(bytes).map(|tail| (tail.band, tail.id))?,
+        Object::List(..) => List::parse(bytes).map(|list| (list.band, list.id))?,
+        _ => return Ok(None),
+    }))
+}
+
 /// What says of itself which band it is of must say the right one.
 fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
     let name = || format!("{}/{}", item.band, item.name);
-    let own = match item.name.object {
-        Object::Head => Head::parse(&item.bytes).map(|head| (head.band, head.id)).with_context(name)?,
-        Object::Tail => Tail::parse(&item.bytes).map(|tail| (tail.band, tail.id)).with_context(name)?,
-        Object::List(..) => List::parse(&item.bytes).map(|list| (list.band, list.id)).with_context(name)?,
-        _ => return Ok(()),
-    };
-    if own != (item.band.clone(), id) {
-        bail!("{}: says that it is of band {} with id {}, and not of id {id}", name(), own.0, own.1);
+    match own(item.name.object, &item.bytes).with_context(name)? {
+        Some((band, other)) if (&band, other) != (&item.band, id) => {
+            bail!("{}: says that it is of band {band} with id {other}, and not of id {id}", name())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl Target<'_> {
@@ -104,24 +110,35 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Whether the archive's band is the one that was repaired. Without a HEAD that can be read there is nothing to tell by: it may be
-    /// what is to be replaced, and all else in the band may still be worth it.
+    /// Whether the archive's band is the one that was repaired. When nothing in it says so there is nothing to tell by: it may be what is
+    /// to be replaced, and all else in the band may still be worth it.
     fn may_repair(&self, run: &Run, band: &BandName, id: BandId) -> anyhow::Result<bool> {
         let label = &self.place.label;
-        let there = match self.store.get(&format!("{band}/HEAD")) {
-            Ok(bytes) => Head::parse(&bytes).ok(),
-            Err(error) if error.kind == Kind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
+        let mut there = None;
+        // TAIL and lists have a checksum of their own. HEAD has none, and what it says of itself may be what is damaged.
+        for object in [Object::Tail, Object::List(0, 0), Object::Head] {
+            let max = if matches!(object, Object::List(..)) { MAX_LIST } else { MAX_LEN };
+            let bytes = match self.store.get_range(&format!("{band}/{}", ObjectName::plain(object)), 0, max as u64) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind == Kind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            there = own(object, &bytes).ok().flatten().filter(|(name, _)| name == band);
+            if there.is_some() {
+                break;
+            }
+        }
         match there {
-            Some(head) if head.id != id => {
-                let error = anyhow!("{band}: has id {}, but what comes to replace its objects is of id {id}", head.id);
+            Some((_, other)) if other != id => {
+                let error = anyhow!("{band}: has id {other}, but what comes to replace its objects is of id {id}");
                 run.report.fail(label, error);
                 Ok(false)
             }
             Some(_) => Ok(true),
             None => {
-                run.report.note(format_args!("{label}{band}: HEAD is missing or damaged: taking it to be of id {id}"));
+                run.report.note(format_args!(
+                    "{label}{band}: HEAD, TAIL and the first list are missing or damaged: taking it to be of id {id}"
+                ));
                 Ok(true)
             }
         }

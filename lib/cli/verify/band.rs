@@ -17,7 +17,7 @@ use crate::core::verify::{Finding, Kind, State};
 use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{DEFAULT_SLOTS, List, MAX_LIST};
-use crate::format::head::{Head, MAX_LEN, Tail};
+use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::store::Store;
 
@@ -49,6 +49,8 @@ pub(super) struct Walk {
 struct Walking<'a> {
     band: &'a BandName,
     id: Option<BandId>,
+    /// The id that HEAD says.
+    by_head: Option<BandId>,
     under_way: bool,
     /// True if the band's lists are signed, or should be.
     signed: bool,
@@ -95,10 +97,18 @@ impl Walk {
             }
             Err(error) => found.push(Finding::new(Kind::Damaged, band, "", format!("cannot be listed: {}", why(&error.source)))),
         }
-        let (head, tail) = (self.head(band, &top, &mut found), self.tail(band, &top, &mut found));
         let has = |object| top.get(&place(&ObjectName::plain(object))).is_some_and(|(_, size)| *size > 0);
+        if !has(Object::Head) {
+            found.push(Finding::new(Kind::Missing, band, "HEAD", "every band begins with it"));
+        }
+        let head = |bytes: &[u8]| Head::parse(bytes).map(|head| (head.band.clone(), head));
+        let tail = |bytes: &[u8]| Tail::parse(bytes).map(|tail| (tail.band.clone(), tail));
+        let head = self.own(band, "HEAD", &top, &mut found, head);
+        let tail = self.own(band, "TAIL", &top, &mut found, tail);
         let under_way = newest && !has(Object::Tail) && !has(Object::TailSig);
-        let id = tail.as_ref().map(|tail| tail.id).or(head.as_ref().map(|head| head.id));
+        // HEAD has no checksum of its own: the first list says what it should be.
+        let own = tail.as_ref().map(|tail| tail.id);
+        let by_head = head.as_ref().map(|head| head.id);
         if has(Object::TailSig) && !has(Object::Tail) {
             found.push(Finding::new(Kind::Missing, band, "TAIL", "its signature is there"));
         }
@@ -109,7 +119,7 @@ impl Walk {
         if let Some(head) = &head {
             self.below(head, &mut found);
         }
-        self.seen.insert(band.clone(), (id, tail.as_ref().map(|tail| tail.last)));
+        self.seen.insert(band.clone(), (own.or(by_head), tail.as_ref().map(|tail| tail.last)));
         self.submit.ready(vec![Event::Band])?;
         self.found(found)?;
         if !folders.contains(&0) {
@@ -124,7 +134,7 @@ impl Walk {
         let ends = tail.as_ref().map(|tail| (tail.last, tail.toc));
         let known = Known { band: band.clone(), ends, under_way, counted, encrypted };
         let (open, slots) = (Vec::new(), DEFAULT_SLOTS);
-        let mut walking = Walking { band, id, under_way, signed, audit: Audit::new(known), open, slots };
+        let mut walking = Walking { band, id: own, by_head, under_way, signed, audit: Audit::new(known), open, slots };
         for (at, folder) in folders.iter().enumerate() {
             let objects = next;
             next = match folders.get(at + 1) {
@@ -184,30 +194,22 @@ impl Walk {
         Some(self.store.get(&format!("{band}/{name}")).map_err(|error| format!("cannot be read: {}", why(&error.source))))
     }
 
-    fn head(&self, band: &BandName, top: &Objects, found: &mut Vec<Finding>) -> Option<Head> {
-        let Some(bytes) = self.small(band, "HEAD", top) else {
-            if !self.meter.reached() {
-                found.push(Finding::new(Kind::Missing, band, "HEAD", "every band begins with it"));
-            }
-            return None;
+    /// HEAD or TAIL, if it is there and can be read, and is of this band.
+    fn own<T>(
+        &self,
+        band: &BandName,
+        name: &str,
+        top: &Objects,
+        found: &mut Vec<Finding>,
+        parse: impl Fn(&[u8]) -> Result<(BandName, T), HeadError>,
+    ) -> Option<T> {
+        let bytes = self.small(band, name, top)?;
+        let what = match bytes.and_then(|bytes| parse(&bytes).map_err(|error| error.to_string())) {
+            Ok((of, it)) if of == *band => return Some(it),
+            Ok((of, _)) => format!("it is the {name} of {of}"),
+            Err(what) => what,
         };
-        let head = bytes.and_then(|bytes| Head::parse(&bytes).map_err(|error| error.to_string()));
-        match head {
-            Ok(head) if head.band == *band => return Some(head),
-            Ok(head) => found.push(Finding::new(Kind::Damaged, band, "HEAD", format!("it is the HEAD of {}", head.band))),
-            Err(what) => found.push(Finding::new(Kind::Damaged, band, "HEAD", what)),
-        }
-        None
-    }
-
-    fn tail(&self, band: &BandName, top: &Objects, found: &mut Vec<Finding>) -> Option<Tail> {
-        let bytes = self.small(band, "TAIL", top)?;
-        let tail = bytes.and_then(|bytes| Tail::parse(&bytes).map_err(|error| error.to_string()));
-        match tail {
-            Ok(tail) if tail.band == *band => return Some(tail),
-            Ok(tail) => found.push(Finding::new(Kind::Damaged, band, "TAIL", format!("it is the TAIL of {}", tail.band))),
-            Err(what) => found.push(Finding::new(Kind::Damaged, band, "TAIL", what)),
-        }
+        found.push(Finding::new(Kind::Damaged, band, name, what));
         None
     }
 
@@ -292,7 +294,7 @@ impl Walk {
         if let Some(run) = runs.pop_if(|run| !last && ends(run)) {
             walking.open = run;
         }
-        let Some(id) = walking.id else { return Ok(()) };
+        let Some(id) = walking.id.or(walking.by_head) else { return Ok(()) };
         let text = |name| bad.iter().find(|(_, of, _)| *of == name).map_or(&[][..], |(_, _, text)| text);
         let claims = |name| Claims::read(text(name), band, id, name);
         let bad = bad.iter().map(|(name, ..)| Bad { name: *name, claims: claims(*name), parity: 0 }).collect();

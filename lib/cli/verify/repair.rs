@@ -77,11 +77,22 @@ impl Repairer {
         if states.iter().all(State::is_sound) {
             return Ok(());
         }
-        let plan = Plan::new(list, |member, row| states.get(member).is_some_and(|state| state.has_piece(row)));
-        let mut rebuilt = self.rebuild(list, &plan);
-        for (at, member) in list.members.iter().enumerate().filter(|(at, _)| !states.get(*at).is_some_and(State::is_sound)) {
-            if let Some(bytes) = self.assemble(list, at, &mut rebuilt).or_else(|| self.elsewhere(&list.band, member)) {
-                self.write(&list.band, list.id, member.name, bytes)?;
+        let is_good = |member: usize, row| states.get(member).is_some_and(|state| state.has_piece(row));
+        let unsound: Vec<usize> = (0..list.members.len()).filter(|at| !states.get(*at).is_some_and(State::is_sound)).collect();
+        let mut plan = Plan::new(list, is_good);
+        let mut pieces = Pieces::new();
+        // What something else has takes nothing of what parity can give to others.
+        for at in unsound.iter().copied().filter(|at| !plan.saves(*at)) {
+            let bytes = self.elsewhere(&list.band, &list.members[at]).unwrap_or_default();
+            pieces.extend(bytes.chunks(PIECE).enumerate().map(|(row, piece)| ((at, row), piece.to_vec())));
+        }
+        if !pieces.is_empty() {
+            plan = Plan::new(list, |member, row| pieces.contains_key(&(member, row)) || is_good(member, row));
+        }
+        pieces.extend(self.rebuild(list, &plan, &pieces));
+        for at in unsound {
+            if let Some(bytes) = self.assemble(list, at, &mut pieces) {
+                self.write(&list.band, list.id, list.members[at].name, bytes)?;
             }
         }
         Ok(())
@@ -200,21 +211,24 @@ impl Repairer {
     }
 
     /// The pieces that are rebuilt: only those of objects that come out whole, and that have the digest that the list says.
-    fn rebuild(&self, list: &List, plan: &Plan) -> Pieces {
+    fn rebuild(&self, list: &List, plan: &Plan, pieces: &Pieces) -> Pieces {
         let rows = plan.rows().par_iter().flat_map_iter(|row| {
             let wanted: Vec<usize> = row.bad.iter().copied().filter(|member| plan.saves(*member)).collect();
-            let sums = if wanted.is_empty() { None } else { self.rebuild_row(list, plan, row, &wanted) };
-            let pieces = wanted.into_iter().zip(sums.unwrap_or_default());
-            pieces.map(|(member, bytes)| ((member, row.row), bytes)).collect::<Vec<_>>()
+            let sums = if wanted.is_empty() { None } else { self.rebuild_row(list, plan, pieces, row, &wanted) };
+            let made = wanted.into_iter().zip(sums.unwrap_or_default());
+            made.map(|(member, bytes)| ((member, row.row), bytes)).collect::<Vec<_>>()
         });
         let as_listed = |(at, bytes): &((usize, usize), Vec<u8>)| list.members[at.0].pieces.get(at.1) == Some(&digest::of(bytes));
         rows.filter(as_listed).collect()
     }
 
-    fn rebuild_row(&self, list: &List, plan: &Plan, row: &Row, wanted: &[usize]) -> Option<Vec<Vec<u8>>> {
+    fn rebuild_row(&self, list: &List, plan: &Plan, pieces: &Pieces, row: &Row, wanted: &[usize]) -> Option<Vec<Vec<u8>>> {
         let mut rebuild = plan.rebuild(row, wanted)?;
-        for member in &row.from {
-            rebuild.handle_piece(*member, &self.piece(list, *member, row.row)?);
+        for &member in &row.from {
+            match pieces.get(&(member, row.row)) {
+                Some(piece) => rebuild.handle_piece(member, piece),
+                None => rebuild.handle_piece(member, &self.piece(list, member, row.row)?),
+            }
         }
         Some(rebuild.finish())
     }
