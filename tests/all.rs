@@ -55,6 +55,9 @@ mod fixtures;
 // Buckets and WebDAV servers.
 mod clouds;
 
+// Each request of a backup, and of a reader, goes wrong in each way.
+mod faults;
+
 // Bands on bands, interruptions, restore.
 mod layers;
 

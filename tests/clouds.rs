@@ -1,51 +1,8 @@
 //! Archives in buckets and on WebDAV servers, through the programs: what comes back is what was there, and what goes wrong is told.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
-
+use crate::util::place::{Ended, Place};
 use crate::util::proxy::{Fault, Proxy};
 use crate::util::servers::{self, SECRET, Server};
-
-/// What a script ended with: its status, stdout, and stderr.
-struct Ended(i32, String, String);
-
-/// A shell in a directory, with the programs, and with the environment that a server needs.
-struct Place<'a> {
-    dir: &'a Path,
-    variables: Vec<(&'static str, String)>,
-}
-
-impl Place<'_> {
-    fn run(&self, script: &str) -> Ended {
-        let programs = Path::new(env!("CARGO_BIN_EXE_dura-scan")).parent().unwrap();
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-        let mut bash = Command::new("timeout");
-        bash.args(["120", "bash", "-o", "pipefail", "-c", script]).current_dir(self.dir).env("PATH", path).env("HOME", self.dir);
-        bash.env("DURA_CACHE", self.dir.join("cache")).envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let out = bash.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended(out.status.code().unwrap_or(128), text(&out.stdout), text(&out.stderr))
-    }
-
-    #[track_caller]
-    fn ok(&self, script: &str) -> String {
-        let Ended(code, out, err) = self.run(&format!("set -eu; {script}"));
-        assert_eq!(code, 0, "{script}\n{out}{err}");
-        out
-    }
-
-    /// Fails with status 2, and says all that; quickly, without a secret, and with nothing stored.
-    #[track_caller]
-    fn refused(&self, script: &str, said: &[&str]) {
-        let begun = Instant::now();
-        let Ended(code, out, err) = self.run(script);
-        assert_eq!(code, 2, "{script}\n{out}{err}");
-        assert!(begun.elapsed() < Duration::from_secs(20), "{script} took {:?}", begun.elapsed());
-        assert!(said.iter().all(|said| err.contains(said)), "not told: {said:?}\n{err}");
-        assert!(!err.contains(SECRET) && !err.contains("X-Amz-Signature"), "{err}");
-    }
-}
 
 const TREE: &str = "mkdir -p src/a/b src/c; seq 1000 > src/a/seq; head -c 1500000 /dev/urandom > src/big; ln src/a/seq src/c/hard; \
     ln -s a src/link; for i in $(seq 50); do echo $i > src/c/$i; done; touch -d '2020-01-01' src/a/seq src/big src/c/*; sleep 2.1";

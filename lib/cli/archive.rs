@@ -334,6 +334,7 @@ impl Archive {
                     facts.found.push(IndexFacts { number, have, last });
                 }
                 Ok(_) => indexes.handle_number(number),
+                Err(error) if version::not_reached(&error) => return Err(error),
                 Err(error) => {
                     indexes.handle_number(number);
                     facts.unreadable.get_or_insert((number, error));

@@ -4,6 +4,7 @@
 pub(crate) mod backup;
 pub(crate) mod dice;
 pub(crate) mod gpg;
+pub(crate) mod place;
 #[allow(dead_code)]
 pub(crate) mod proxy;
 pub(crate) mod run;

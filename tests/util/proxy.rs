@@ -23,10 +23,12 @@ pub(crate) enum Fault {
     Busy(u32),
     /// Nothing is done; the answer sends the client there.
     Redirect(String),
-    /// What was written last is not there, for a look, a read or a listing.
+    /// What was written last is not there, for a look, a read or a listing; nor is its band, in the list of bands.
     Stale,
     /// A listing ends after its first half.
     LostPage,
+    /// The answer says that it is half as long as it is, and is so.
+    Short,
     /// A bit of the body is flipped: of the request's if it has one, else of the reply's.
     Flipped,
 }
@@ -38,6 +40,12 @@ struct State {
     /// The path that was written last.
     last: String,
     latency: Duration,
+    /// More than this many names in a page of a listing come in another one.
+    page: Option<usize>,
+    /// The request that went wrong.
+    hit: Option<String>,
+    /// What was written, with the path, in the order in which the server had it.
+    written: Vec<(String, Vec<u8>)>,
 }
 
 /// The proxy. It listens until the test's process ends.
@@ -67,6 +75,17 @@ impl Proxy {
     /// Every request takes so much longer.
     pub(crate) fn latency(&self, latency: Duration) {
         self.state.lock().unwrap().latency = latency;
+    }
+
+    /// Listings of S3 come in pages of so many names. Only for servers that do not look at signatures.
+    pub(crate) fn pages_of(&self, names: usize) {
+        self.state.lock().unwrap().page = Some(names);
+    }
+
+    /// What the server took since this was asked last, and what was last said to be wrong went wrong with.
+    pub(crate) fn taken(&self) -> (Vec<(String, Vec<u8>)>, Option<String>) {
+        let mut state = self.state.lock().unwrap();
+        (std::mem::take(&mut state.written), state.hit.take())
     }
 
     /// Request `number`, counted from 0 since the last call of `begin`, goes wrong.
@@ -128,6 +147,17 @@ impl Message {
         format!("{}\r\n{length}Connection: close\r\n\r\n", lines.join("\r\n"))
     }
 
+    /// Of a reply to HEAD, which has no other body than that.
+    fn halve_length(&mut self) {
+        let Some(length) = find(&self.head, "content-length").map(str::to_owned) else { return };
+        let half = length.parse::<u64>().unwrap() / 2;
+        let line = |line: &str| match line.to_ascii_lowercase().starts_with("content-length:") {
+            true => format!("Content-Length: {half}"),
+            false => line.to_owned(),
+        };
+        self.head = self.head.lines().map(line).collect::<Vec<_>>().join("\r\n");
+    }
+
     fn flip(&mut self) {
         let middle = self.body.len() / 2;
         self.body.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
@@ -151,6 +181,12 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         let mut state = state.lock().unwrap();
         let number = state.calls.len();
         state.calls.push(format!("{method} {path}"));
+        if let Some(names) = state.page.filter(|_| target.contains("list-type=2")) {
+            request.head = request.head.replacen(&target, &format!("{target}&max-keys={names}"), 1);
+        }
+        if state.faults.contains_key(&number) {
+            state.hit = Some(format!("{method} {target}"));
+        }
         let last = state.last.clone();
         if method == "PUT" {
             state.last.clone_from(&path);
@@ -184,11 +220,17 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     upstream.write_all(&request.body)?;
     let is_head = method == "HEAD";
     let Some(mut reply) = Message::read(&mut BufReader::new(upstream), is_head)? else { return client.shutdown(Shutdown::Both) };
+    if method == "PUT" && reply.head.starts_with("HTTP/1.1 2") {
+        state.lock().unwrap().written.push((path, request.body));
+    }
+    let lists = method == "PROPFIND" || target.contains("list-type=2");
     match &fault {
         Some(Fault::LostReply) => return client.shutdown(Shutdown::Both),
         Some(Fault::Flipped) if !has_body => reply.flip(),
-        Some(Fault::Stale) => reply.body = entries(&reply.body, |_, _, entry| !entry.contains(last.rsplit('/').next().unwrap())),
-        Some(Fault::LostPage) => reply.body = entries(&reply.body, |at, of, _| at < of / 2),
+        Some(Fault::Short) if is_head => reply.halve_length(),
+        Some(Fault::Short) => reply.body.truncate(reply.body.len() / 2),
+        Some(Fault::Stale) if lists => reply.body = entries(&reply.body, |_, _, entry| !is_new(&last, entry)),
+        Some(Fault::LostPage) if lists => reply.body = entries(&reply.body, |at, of, _| at < of / 2),
         _ => {}
     }
     client.write_all(reply.head(!is_head).as_bytes())?;
@@ -196,20 +238,33 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     client.write_all(&reply.body[..end])
 }
 
+/// Whether an entry of a listing is of the object that was written last, or of its band.
+fn is_new(last: &str, entry: &str) -> bool {
+    let name = ["<D:href>", "<Key>", "<Prefix>"].iter().find_map(|tag| entry.split_once(tag)?.1.split('<').next());
+    let name = name.unwrap_or_default().replace("%2F", "/");
+    let own = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let folder = |part: &str| part.len() == 5 && part.bytes().all(|byte| byte.is_ascii_digit());
+    last.split('/').any(|part| part == own && !folder(part))
+}
+
 /// A listing with only those entries that are to be kept, by place, number of all, and text; and no word of a further page.
 fn entries(body: &[u8], keep: impl Fn(usize, usize, &str) -> bool) -> Vec<u8> {
+    const TAGS: [(&str, &str); 3] =
+        [("<D:response>", "</D:response>"), ("<Contents>", "</Contents>"), ("<CommonPrefixes>", "</CommonPrefixes>")];
     let text = String::from_utf8_lossy(body);
-    let (open, close) =
-        if text.contains("<D:response>") { ("<D:response>", "</D:response>") } else { ("<Contents>", "</Contents>") };
-    let of = text.matches(open).count();
-    let mut parts = text.split(open);
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    for (at, part) in parts.enumerate() {
-        let (entry, rest) = part.split_once(close).unwrap_or((part, ""));
-        if keep(at, of, entry) {
-            kept.extend([open, entry, close]);
+    let mut rest = &*text;
+    let of = TAGS.iter().map(|(open, _)| rest.matches(open).count()).sum();
+    let (mut kept, mut at) = (String::new(), 0);
+    while let Some((start, open, close)) = TAGS.iter().filter_map(|(open, close)| Some((rest.find(open)?, open, close))).min() {
+        let Some(length) = rest[start..].find(close) else { break };
+        let entry = &rest[start..start + length];
+        kept.push_str(&rest[..start]);
+        if keep(at, of, entry.trim_start_matches(open)) {
+            kept.extend([entry, close]);
         }
-        kept.push_str(rest);
+        at += 1;
+        rest = &rest[start + length + close.len()..];
     }
+    kept.push_str(rest);
     kept.replace("<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated>").into_bytes()
 }

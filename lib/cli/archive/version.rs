@@ -39,6 +39,8 @@ pub(in super::super) struct Version {
     merge: Merge,
     tiers: Vec<Entries>,
     reads: Vec<Holds>,
+    /// Ends at an index that could not be asked for, instead of going on without it.
+    exact: bool,
     report: Arc<Report>,
 }
 
@@ -73,6 +75,12 @@ pub(in super::super) fn choose(
 
 fn lacks_listing(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|error| error.kind == Kind::NoListing)
+}
+
+/// Whether what is there could not be asked for: another run may get it, so it is not to be taken for lost.
+pub(super) fn not_reached(error: &anyhow::Error) -> bool {
+    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+    of_store.is_some_and(|error| !matches!(error.kind, Kind::NotFound | Kind::Other))
 }
 
 /// An archive that must be there to be read.
@@ -153,11 +161,6 @@ impl Version {
             let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
             part.map_or_else(|| archive.holds(band), Ok)
         })?;
-        for (band, held) in chain.iter().zip(&holds) {
-            for number in held.lost.iter().cloned().flatten() {
-                report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
-            }
-        }
         Version::with(archive, chain, holds, report)
     }
 
@@ -170,6 +173,9 @@ impl Version {
     ) -> anyhow::Result<Version> {
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
+            for number in held.lost.iter().cloned().flatten() {
+                report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
+            }
             if band.tail.is_none() {
                 archive.tell_of_damaged_tail(&band.head.band, report);
             }
@@ -177,7 +183,12 @@ impl Version {
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
             tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers.clone(), trust, chain.len())?);
         }
-        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, report: Arc::clone(report) })
+        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, exact: false, report: Arc::clone(report) })
+    }
+
+    /// The same for whoever records what is different: what is gone of an index that was not looked at would not be seen to be gone.
+    pub(in super::super) fn exact(self) -> Version {
+        Version { exact: true, ..self }
     }
 
     /// The next entry of the version, or of what no directory of it holds (as the inner `Err`). Fails when an index is there that cannot
@@ -190,7 +201,7 @@ impl Version {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
                     for (_, error) in entries.failed.drain(..) {
-                        if error.is::<Hinted>() {
+                        if error.is::<Hinted>() || self.exact && not_reached(&error) {
                             return Err(error);
                         }
                         self.report.warn(format_args!("{error:#}: what it lists is not known"));

@@ -68,7 +68,7 @@ pub(in super::super) fn compare(
     let archive = Arc::new(archive()?);
     let course = decide(&archive, args, report)?;
 
-    let mut version = Version::with(&archive, &course.chain, course.holds, report)?;
+    let mut version = Version::with(&archive, &course.chain, course.holds, report)?.exact();
     // The header lines of the version come with its first entry.
     let full = course.config.full;
     let mut known = next_known(&mut version, full)?;
