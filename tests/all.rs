@@ -58,6 +58,12 @@ mod clouds;
 // Each request of a backup, and of a reader, goes wrong in each way.
 mod faults;
 
+// Disks that are full or fail, at each object.
+mod full_disks;
+
+// Uploads that are cut short, by their server, by a signal, or in the middle of a spool.
+mod uploads;
+
 // Bands on bands, interruptions, restore.
 mod layers;
 

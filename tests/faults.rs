@@ -85,6 +85,8 @@ enum Backup {
     Layer,
     /// A layer that was cut off goes on: what is there is listed and looked at first.
     Resume,
+    /// The same goes on from a spool, which is emptied.
+    Move,
 }
 
 impl Backup {
@@ -92,6 +94,11 @@ impl Backup {
         match self {
             Backup::Layer => "dura-push -q \"$ARC\" < full",
             Backup::Resume => "dura-push -q \"$ARC\" < full; ! dura-push -q -j 1 \"$ARC\" < half 2>/dev/null",
+            Backup::Move => {
+                "dura-push -q \"$ARC\" < full; ! dura-push -q -j 1 \"$ARC\" < half 2>/dev/null; \
+                 dura-push -q \"spool-$CASE\" < full; dura-push -q \"spool-$CASE\" < layer; \
+                 rm \"spool-$CASE\"/20260101T000000Z/*/*.tar.gz"
+            }
         }
     }
 
@@ -101,6 +108,7 @@ impl Backup {
             Backup::Resume => format!(
                 "unset DURA_CACHE; dura-index diff -q \"$ARC\" < listing | {PACK} | dura-seal --parity 1 | dura-push -q -j {jobs} \"$ARC\""
             ),
+            Backup::Move => format!("dura-push -q -j {jobs} --from \"spool-$CASE\" --move \"$ARC\""),
         }
     }
 }
@@ -144,7 +152,7 @@ impl Setting {
         proxy.begin();
         proxy.taken();
         proxy.fault(case.number, case.fault.clone());
-        let timeout = if case.fault == Fault::Hangs { "export DURA_TIMEOUT=2; " } else { "" };
+        let timeout = if case.fault == Fault::Hangs { "export DURA_TIMEOUT=3; " } else { "" };
         let command = case.backup.command(case.jobs);
         let Ended(code, _, err) = through.run(&format!("{timeout}{command}"));
         let (mut written, hit) = proxy.taken();
@@ -159,14 +167,14 @@ impl Setting {
         let unseen = case.fault == Fault::Flipped && hit.starts_with("PUT") && !self.checks;
         match code {
             0 => tally.at_once.fetch_add(1, Ordering::Relaxed),
-            2 if !case.passes && err.contains("dura-") => tally.rerun.fetch_add(1, Ordering::Relaxed),
+            1 | 2 if !case.passes && err.contains("dura-") => tally.rerun.fetch_add(1, Ordering::Relaxed),
             code => return failed(format!("status {code}")),
         };
         let complete = direct.ok("dura-index bands \"$ARC\" | grep -c ' complete ' || true").trim() == "2";
-        if complete != (code == 0) && !unseen {
+        if complete != (code < 2) && !unseen {
             return failed(format!("status {code}, but complete is {complete}"));
         }
-        if code != 0 {
+        if code == 2 {
             let Ended(code, _, err) = through.run(&command);
             written.extend(proxy.taken().0);
             if code != 0 && !unseen {
@@ -178,6 +186,12 @@ impl Setting {
                 direct.ok(&format!("{PACK} < again | dura-seal --parity 1 | dura-push -q \"$ARC\""));
             }
         }
+        let Ended(_, left, _) = direct.run("[ ! -d spool-$CASE ] || find spool-$CASE -type f; rm -rf spool-$CASE");
+        if !left.is_empty() && !unseen {
+            return failed(format!("left in the spool: {left}"));
+        }
+        // A second write of HEAD, which only asks whether it is refused, may be the one that changed on the way.
+        written.retain(|(path, _)| !unseen || !hit.contains(path));
         no_object_was_changed(&written).or_else(failed)?;
         self.all_is_there(&direct, unseen).or_else(failed)
     }
@@ -200,11 +214,12 @@ impl Setting {
                 return Err(format!("verify ends with {code} after repair\n{said}{out}{err}"));
             }
         }
-        let same = "rm -rf \"out-$CASE\"; mkdir \"out-$CASE\"; cd \"out-$CASE\"; dura-restore -q $BAND \"$ARC\" | tar -xpf - ; \
-            cd ..; diff -r \"$TREE\" \"out-$CASE\"; rm -rf \"out-$CASE\"";
+        let same = "rm -rf \"out-$CASE\"; mkdir \"out-$CASE\"; cd \"out-$CASE\"; code=0; dura-restore -q $BAND \"$ARC\" | tar -xpf - || code=$?; \
+            cd ..; diff -r \"$TREE\" \"out-$CASE\"; rm -rf \"out-$CASE\"; exit $code";
         for (tree, band) in [("old", "--band 20260101T000000Z"), ("src", "")] {
             let Ended(code, out, err) = direct.run(&format!("set -e; TREE={tree}; BAND='{band}'; {same}"));
-            if code != 0 {
+            // A TAIL that is damaged is told, in status 1.
+            if code != 0 && !(tail && err.contains("/TAIL: damaged") && out.is_empty()) {
                 return Err(format!("{tree} does not come back: {code}\n{out}{err}"));
             }
         }
@@ -297,32 +312,39 @@ fn rclone_webdav() -> Setting {
 
 #[test]
 fn layers_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Layer, 0, 1);
+    sweep(&moto(), Backup::Layer, 0, 2);
 }
 
 #[test]
 fn resumes_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Resume, 3, 2);
+    sweep(&moto(), Backup::Resume, 3, 3);
 }
 
 #[test]
 fn layers_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Layer, 6, 3);
+    sweep(&rclone_s3(), Backup::Layer, 6, 4);
 }
 
 #[test]
 fn resumes_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Resume, 2, 3);
+    sweep(&rclone_s3(), Backup::Resume, 2, 4);
 }
 
 #[test]
 fn layers_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Layer, 4, 3);
+    sweep(&rclone_webdav(), Backup::Layer, 4, 4);
 }
 
 #[test]
 fn resumes_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Resume, 8, 3);
+    sweep(&rclone_webdav(), Backup::Resume, 8, 4);
+}
+
+#[test]
+fn spools_that_are_emptied_onto_servers() {
+    for (setting, first) in [(moto(), 1), (rclone_s3(), 5), (rclone_webdav(), 9)] {
+        sweep(&setting, Backup::Move, first, 4);
+    }
 }
 
 /// A file that no test has made yet.

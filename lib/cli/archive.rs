@@ -206,8 +206,16 @@ impl Archive {
     /// The first of these objects that is there, decrypted, and which one it is.
     pub(super) fn fetch_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
         let Some((found, bytes)) = self.stored_first(band, objects)? else { return Ok(None) };
-        let bytes = if found.encrypted { open_message(&format!("{band}/{found}"), &bytes)? } else { bytes };
-        Ok(Some((found.object, bytes)))
+        if !found.encrypted {
+            return Ok(Some((found.object, bytes)));
+        }
+        let name = format!("{band}/{found}");
+        let opened = match open_message(&name, &bytes) {
+            // It may have changed on the way.
+            Err(error) if !error.is::<Hinted>() => open_message(&name, &self.store.get(&name)?),
+            opened => opened,
+        };
+        Ok(Some((found.object, opened?)))
     }
 
     fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Vec<u8>)>> {
@@ -269,8 +277,16 @@ impl Archive {
         if let Some(text) = self.cached(band, object, trust) {
             return Ok(Some(text));
         }
-        let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
-        let text = unzip(&bytes).with_context(|| plain_name(band, object))?;
+        let Some(mut bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
+        let text = match unzip(&bytes) {
+            Ok(text) => text,
+            // It may have changed on the way.
+            Err(_) => {
+                let Some(again) = self.fetch(&band.band, object)? else { return Ok(None) };
+                bytes = again;
+                unzip(&bytes).with_context(|| plain_name(band, object))?
+            }
+        };
         self.keep_copy(band, object, &bytes);
         if keep {
             self.kept.put(plain_name(band, object), Some(Arc::new(bytes)));

@@ -15,10 +15,12 @@ use crate::format::object::{Object, ObjectName};
 pub struct Cache(PathBuf);
 
 impl Cache {
-    /// The cache in `dir`, which is made with mode 0700 if it is not there.
+    /// The cache in `dir`, which is made with mode 0700 if it is not there. A full disk is told by the first copy that has no room.
     pub fn open(dir: &Path) -> io::Result<Cache> {
-        durable::create_private_dirs(dir)?;
-        Ok(Cache(dir.to_owned()))
+        match durable::create_private_dirs(dir) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Err(error),
+            _ => Ok(Cache(dir.to_owned())),
+        }
     }
 
     fn folder(&self, band: &BandName) -> PathBuf {

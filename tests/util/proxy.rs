@@ -93,6 +93,16 @@ impl Proxy {
         self.state.lock().unwrap().faults.insert(number, fault);
     }
 
+    /// From request `number` on nothing gets through any more, until the next call of `begin`.
+    pub(crate) fn dies(&self, number: usize) {
+        self.state.lock().unwrap().faults.extend((number..number + 10_000).map(|number| (number, Fault::Refused)));
+    }
+
+    /// How many requests there were since the last call of `begin`.
+    pub(crate) fn count(&self) -> usize {
+        self.state.lock().unwrap().calls.len()
+    }
+
     /// Counts from 0 again, without faults; gives the requests so far, as `PUT /path`.
     pub(crate) fn begin(&self) -> Vec<String> {
         let mut state = self.state.lock().unwrap();

@@ -222,8 +222,8 @@ fn open(archive: &Archive, band: &Head, number: u32, trust: Trust, zipped: (Vec<
             }
             text
         }
-        (Err(error), true) => return Err(error.context(name())),
-        (Err(_), false) => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
+        // It may have been the copy, or the way.
+        (Err(_), _) => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
     };
     match first_line(&text, band.id).with_context(name)? {
         Some((said, _)) if said == number => {}
