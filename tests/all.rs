@@ -64,6 +64,9 @@ mod full_disks;
 // Uploads that are cut short, by their server, by a signal, or in the middle of a spool.
 mod uploads;
 
+// The recipes of docs/stores.md, as they stand there.
+mod recipes;
+
 // Bands on bands, interruptions, restore.
 mod layers;
 

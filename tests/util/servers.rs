@@ -74,7 +74,7 @@ impl Drop for Server {
 }
 
 /// Where `scripts/setup` puts the servers.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).expect("HOME is not set");
     let dir = std::env::var_os("DURA_TEST_SERVERS").map_or_else(|| cache.join("dura-test-servers"), PathBuf::from);
@@ -82,10 +82,15 @@ fn installed() -> PathBuf {
     dir
 }
 
+/// An address that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 /// Starts a server at a free port, and waits until it answers.
 fn start(kind: Kind, dir: Option<tempfile::TempDir>, command: impl Fn(&str) -> Command) -> Server {
     for _ in 0..5 {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address();
         let mut command = command(&address.to_string());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
