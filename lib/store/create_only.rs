@@ -114,15 +114,16 @@ impl CreateOnly {
             put = server.put(name, bytes, false);
             self.found(known);
         } else if tries {
-            known = match &put {
-                Ok(Put::Exists) => Condition::Kept,
-                Ok(_) => match server.put(name, bytes, true) {
-                    Ok(Put::Exists) => Condition::Kept,
-                    Ok(_) => Condition::Ignored,
-                    Err(_) => Condition::Unknown,
-                },
-                Err(_) => Condition::Unknown,
+            let again = matches!(put, Ok(Put::Done)).then(|| server.put(name, bytes, true));
+            known = match (&put, &again) {
+                (Ok(Put::Exists), _) | (_, Some(Ok(Put::Exists))) => Condition::Kept,
+                (_, Some(Ok(_))) => Condition::Ignored,
+                _ => Condition::Unknown,
             };
+            // It may have left a piece of what was whole a moment ago, which the next try finds.
+            if let Some(Err(error)) = again {
+                put = Err(error);
+            }
             self.found(known);
         }
         if put.as_ref().is_ok_and(|put| *put == Put::Done) && name.ends_with("/HEAD") && known != Condition::Kept {

@@ -141,3 +141,15 @@ fn what_is_empty_or_a_piece_of_ours_gives_way() {
         assert_eq!(once.put_new(&server, "a/3", b"whole").unwrap_err().kind, Kind::Exists);
     }
 }
+
+/// Or the object would be taken for stored.
+#[test]
+fn a_second_write_that_is_cut_off_is_told() {
+    for name in ["a/HEAD", "a/0"] {
+        let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
+        *server.torn.lock().unwrap() = [None, Some(3)].into();
+        assert_eq!(once.put_new(&server, name, b"whole").unwrap_err().kind, Kind::Passing);
+        once.put_new(&server, name, b"whole").unwrap();
+        assert_eq!(server.objects.lock().unwrap()[name], b"whole");
+    }
+}
