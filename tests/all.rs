@@ -43,6 +43,9 @@ mod cli;
 // Damage of every kind in every kind of object: found, and repaired.
 mod verify;
 
+// The same damage where it is not mended: what is not in the damaged object comes back all the same.
+mod unmended;
+
 // What dura-verify looks at besides checksums, and how much can be lost.
 mod verify_modes;
 

@@ -27,14 +27,14 @@ struct Band {
 }
 
 /// A group, as its list describes it.
-struct Group {
-    list: String,
-    parity: usize,
-    members: Vec<String>,
+pub(crate) struct Group {
+    pub(crate) list: String,
+    pub(crate) parity: usize,
+    pub(crate) members: Vec<String>,
 }
 
 impl Group {
-    fn parse(name: &str, text: &[u8]) -> Group {
+    pub(crate) fn parse(name: &str, text: &[u8]) -> Group {
         let text = std::str::from_utf8(text).unwrap();
         let parity = text.split("parity=").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
         let members = text.lines().filter(|line| !line.starts_with('#')).map(|line| line[66..].to_owned()).collect();

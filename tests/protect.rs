@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::losses::Group;
+use super::util::dice::Dice;
 use super::util::gpg::{EXPIRED, KEY, OTHER, home};
 use super::util::run::{bare, dura, scratch};
 use super::util::small::{BAND, packed, refused, sealed};
+use super::util::snapshot::{EXACT, assert_same, take};
 use super::util::stream::split;
+use super::util::tree::noise;
+use super::verify::{files, repair, verify};
 
 /// The small band sealed with these options and stored; gives the band's folder.
 fn stored(options: &str) -> PathBuf {
@@ -119,4 +124,101 @@ fn codes_that_do_not_exist_are_refused() {
     }
     let stream = dura("dura-seal --group 255 --parity 1").input(packed()).ok().stdout;
     assert_eq!(count(&names(&stream), ".rs"), 1);
+}
+
+/// A band that was cut off and continued, and two bands on it, all with parity and signatures: what the cut left without a list gets one,
+/// to be signed by hand; then damage in all of them is found and repaired, and the version comes back.
+#[test]
+fn a_chain_on_a_band_that_was_cut_off() {
+    let case = scratch("chain");
+    let (src, archive) = (case.join("src"), case.join("archive"));
+    fs::create_dir(&src).unwrap();
+    let write = |name: u64, seed: u64| {
+        let mut bytes = noise(seed, 2000);
+        bytes.resize(1_100_000, b'.');
+        fs::write(src.join(name.to_string()), bytes).unwrap();
+    };
+    let run = |line: &str| home().with(dura(line)).dir(&case);
+    let seal = format!("-r {KEY} --sign {OTHER} --parity 2 --group 5");
+    let make = format!("dura-scan src | dura-index diff archive | dura-pack --block-size 1k | dura-seal {seal} > stream");
+    // A block that the cut left without an index is no fault.
+    let tells = |found: &str, kind: &str| found.lines().all(|line| line.starts_with(kind) || line.starts_with("superseded "));
+    let clean = |what: &str| {
+        let done = verify(&archive, &format!("--signed-by {OTHER}"));
+        assert!(done.code == 0 && tells(&done.text(), "superseded "), "{what}\n{}", done.report());
+    };
+
+    (0..9).for_each(|n| write(n, n));
+    run(&make).ok();
+    let stream = fs::read(case.join("stream")).unwrap();
+    let members = split(&stream);
+    let second = (0..members.len()).filter(|at| members[*at].name().ends_with(".sha256")).nth(1).unwrap();
+    // In the midst of the third group.
+    let cut = members[..second + 5].iter().map(|member| 512 + member.data.len().next_multiple_of(512)).sum();
+    refused("cut off", &run("dura-push archive").input(&stream[..cut]).run());
+    let done = verify(&archive, &format!("--signed-by {OTHER}"));
+    assert!(done.code == 0 && tells(&done.text(), "unlisted "), "cut off\n{}", done.report());
+    run(&make).ok();
+    run("dura-push archive < stream").ok();
+    let done = verify(&archive, "");
+    assert!(done.code == 1 && tells(&done.text(), "unlisted "), "continued\n{}", done.report());
+    let done = repair(&archive);
+    assert_eq!(done.code, 1, "{}", done.report());
+    done.tells("not signed: gpg --detach-sign it");
+    let sign =
+        format!("for l in archive/*/*/*.sha256; do [ -e $l.sig ] || {{ gpg -q -u {OTHER} --detach-sign $l; echo $l; }}; done");
+    assert_eq!(run(&sign).ok().text().lines().count(), 1);
+    clean("continued, and signed by hand");
+
+    write(3, 103);
+    fs::remove_file(src.join("5")).unwrap();
+    run(&format!("{make} && dura-push archive < stream")).ok();
+    write(20, 120);
+    fs::write(src.join("0"), "small now").unwrap();
+    run(&format!("{make} && dura-push archive < stream")).ok();
+    clean("three bands");
+    let was = files(&archive);
+    let bands: Vec<PathBuf> = fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(bands.len(), 3);
+
+    let mut dice = Dice::new(7);
+    let mut hit = 0;
+    let mut damage = |dice: &mut Dice, list: &str| {
+        let (band, own) = list.split_once('/').unwrap();
+        let group = Group::parse(own, &was[list]);
+        let mut members = group.members.clone();
+        for lost in 0..group.parity {
+            let path = archive.join(band).join(members.swap_remove(dice.below(members.len() as u64) as usize));
+            if lost % 2 == 0 {
+                fs::remove_file(path).unwrap()
+            } else {
+                fs::write(path, noise(9, 600)).unwrap()
+            }
+            hit += 1;
+        }
+    };
+    let lists: Vec<&String> = was.keys().filter(|name| name.ends_with(".sha256")).collect();
+    lists.iter().for_each(|list| damage(&mut dice, list));
+    for band in &bands {
+        let mut tail = fs::read(band.join("TAIL")).unwrap();
+        tail[40] ^= 2;
+        fs::write(band.join("TAIL"), tail).unwrap();
+    }
+    let done = repair(&archive);
+    assert!(done.code == 1 && files(&archive) == was, "{}", done.report());
+    clean("repaired");
+    // The script does the same for a group of each band, without keys.
+    for band in &bands {
+        let name = band.file_name().unwrap().to_str().unwrap();
+        let list = lists.iter().find(|list| list.starts_with(&format!("{name}/"))).unwrap();
+        damage(&mut dice, list);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/rsrepair.py");
+        let line = "python3 \"$SCRIPT\" \"$LIST\"";
+        bare(line).dir(band).var("SCRIPT", script).var("LIST", &list[name.len() + 1..]).ok();
+        assert!(files(&archive) == was, "{list}");
+    }
+    assert!(hit > 20, "only {hit} objects were damaged");
+
+    run("mkdir out && dura-restore archive | tar -xpf - -C out").ok();
+    assert_same("the newest version", &take(&src), &take(&case.join("out")), EXACT);
 }

@@ -138,6 +138,45 @@ fn without_parity() {
     assert!((5..10).contains(&same), "{same} files came back");
 }
 
+/// With its list, a group has lost what says what its objects were. If one of them is gone as well, that is told, and nothing is made up;
+/// the list from another copy of the archive is all that it takes.
+#[test]
+fn a_list_and_an_object_of_its_group() {
+    let made = plain();
+    let list = made.name("SECOND.sha256");
+    for gone in [made.name("00000/000000002.tar.gz"), made.name("00000/000000002.mtree.gz"), made.name("SECOND.rs0")] {
+        let dir = made.copy();
+        [&list, &gone].iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+        let before = files(&dir);
+        let done = repair(&dir);
+        assert_eq!(done.code, 2, "{gone}\n{}", done.report());
+        done.tells(&format!("{list}: cannot be made anew: ")).tells(&format!("{list}: cannot be rebuilt"));
+        done.tells("hint: ").tells("from another copy of the archive");
+        assert!(files(&dir) == before, "{gone}: something was written\n{}", done.report());
+        fs::write(dir.join(&list), &made.files[&list]).unwrap();
+        let done = repair(&dir);
+        assert!(done.code == 1 && files(&dir) == made.files, "{gone}\n{}", done.report());
+    }
+}
+
+/// HEAD has no checksum of its own, and TAIL, which repeats it, may be gone: the lists know better which band it is.
+#[test]
+fn a_head_that_says_another_id() {
+    let made = plain();
+    let dir = made.copy();
+    let (head, tail) = (made.name("HEAD"), made.name("TAIL"));
+    fs::remove_file(dir.join(&tail)).unwrap();
+    let text = String::from_utf8(made.files[&head].clone()).unwrap();
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let other: String = id.chars().map(|digit| if digit == '0' { '1' } else { '0' }).collect();
+    fs::write(dir.join(&head), text.replace(id, &other)).unwrap();
+    let done = repair(&dir);
+    done.tells(&format!("{tail}: cannot be rebuilt"));
+    assert_eq!((done.code, found(&done.stderr.replace("  ", ""), "damaged")), (2, vec![head]), "{}", done.report());
+    fs::write(dir.join(&tail), &made.files[&tail]).unwrap();
+    assert!(files(&dir) == made.files, "{}", done.report());
+}
+
 /// Objects that a run left without a list are told, are no fault while the band is on its way, and get a list.
 #[test]
 fn what_an_interrupted_run_left() {

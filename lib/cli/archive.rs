@@ -114,10 +114,11 @@ impl Archive {
         bytes.map(|bytes| Head::parse(&bytes).with_context(|| format!("{band}/HEAD"))).transpose()
     }
 
-    /// The band's TAIL; none if it is not there.
+    /// The band's TAIL; none if it is not there. One of another band is damage.
     pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
+        let own = |tail: Tail| if tail.band == *band { Ok(tail) } else { Err(HeadError::Bad("band")) };
         let bytes = self.once(band, "TAIL")?;
-        bytes.map(|bytes| Tail::parse(&bytes).with_context(|| format!("{band}/TAIL"))).transpose()
+        bytes.map(|bytes| Tail::parse(&bytes).and_then(own).with_context(|| format!("{band}/TAIL"))).transpose()
     }
 
     /// Tells of a TAIL that is damaged, for it is read as if there were none.

@@ -165,20 +165,25 @@ batch() {
 # START is the last index that counts ("max": the highest there is). HOW is
 # strict where a gap ends what counts, lost where it costs only what is gone.
 key() { sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
+sound() { [ "$(sed '/^sha256:/,$d' "$1" 2>/dev/null | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
 
 [ -s HEAD ] || filled . || die "this is no band's folder, it has no HEAD: cd to the band first"
-dir=. name=$(key band HEAD) id=$(key id TAIL) start= unfinished= chain=
-: "${name:=$(basename "$(pwd -P)")}"
+dir=. name=$(basename "$(pwd -P)") id=$(key id TAIL) start= unfinished= chain=
+case $name in [0-9]*T[0-9]*Z) ;; *) name=$(key band HEAD) ;; esac   # the folder has another name
 [ -s TAIL ] || { unfinished="UNFINISHED: $name has no TAIL; only what its indexes list is recovered"; tell "$unfinished"; }
 while :; do
     case $name in *[!0-9TZ-]*|'') die "$name is not the name of a band" ;; esac
     head=$dir/HEAD parent= parent_id= parent_last=
-    case $(key dura-band "$head") in
+    # TAIL repeats HEAD, and has a checksum of its own.
+    [ -z "$(key dura-band "$dir/TAIL")" ] || [ "$(key band "$dir/TAIL")" != "$name" ] || ! sound "$dir/TAIL" || head=$dir/TAIL
+    format=$(key dura-band "$head")
+    [ $dir != . ] || [ "$(key band "$head")" = "$name" ] || format=
+    case $format in
     1)  [ "$(key band "$head")" = "$name" ] && { [ $dir = . ] || [ "${id:=$(key id "$head")}" = "$(key id "$head")" ]; } ||
             die "../$name is another band than the one that the next builds on"
         id=$(key id "$head") parent=$(key parent "$head") parent_id=$(key parent-id "$head") parent_last=$(key parent-last "$head") ;;
-    ?*) die "$name is in format $(key dura-band "$head"), this script knows format 1: take the recover.sh of a newer Dura" ;;
+    ?*) die "$name is in format $format, this script knows format 1: take the recover.sh of a newer Dura" ;;
     *)  filled "$dir" || [ -n "$force" ] || die "the band $name is missing; -f recovers what the others hold"
         tell "$name has lost its HEAD"
         parent=${name%-*}; [ "$parent" != "$name" ] || parent=- ;;
@@ -186,8 +191,7 @@ while :; do
     state=complete how=lost
     if [ ! -s "$dir/TAIL" ]; then
         state=unfinished
-    elif [ "$(sed '/^sha256:/,$d' "$dir/TAIL" | sha256sum | sed 's/ .*//')" != "$(key sha256 "$dir/TAIL")" ] ||
-        [ "$(key id "$dir/TAIL")" != "${id:=$(key id "$dir/TAIL")}" ]; then
+    elif ! sound "$dir/TAIL" || [ "$(key id "$dir/TAIL")" != "${id:=$(key id "$dir/TAIL")}" ]; then
         tell "the TAIL of $name is damaged"
     else
         : "${start:=$(key last "$dir/TAIL")}"

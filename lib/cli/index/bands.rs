@@ -9,10 +9,8 @@ use super::super::archive::version::must_exist;
 use super::super::archive::{Archive, Band};
 use super::super::message::Report;
 use super::{CANNOT_WRITE, Reading};
-use crate::core::chain::ancestors::{ChainError, Extent};
+use crate::core::chain::ancestors::{Extent, Link};
 use crate::edge::pipe;
-use crate::format::band::BandName;
-use crate::format::head::{Head, Tail};
 use crate::format::listing::Have;
 
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes. `-` for what cannot be told.
@@ -22,21 +20,17 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     let mut out = pipe::stdout()?;
     for name in archive.names()? {
         // What is wrong with one band is no reason to keep quiet of the others.
-        let (head, tail) = match archive.ends(&name) {
-            Ok((Some(head), tail)) => (head, tail),
-            Ok((None, _)) => {
-                report.warn(format_args!("{name}: has no HEAD"));
-                continue;
-            }
+        let ends = archive.ends(&name).and_then(|(head, tail)| {
+            let head = Link { name: &name, head: head.as_ref(), tail: tail.as_ref() }.own()?.clone();
+            Ok((head, tail))
+        });
+        let (head, tail) = match ends {
+            Ok(ends) => ends,
             Err(error) => {
                 report.warn(format_args!("{error:#}"));
                 continue;
             }
         };
-        if let Err(error) = own(&name, &head, tail.as_ref()) {
-            report.warn(error);
-            continue;
-        }
         if tail.is_none() {
             archive.tell_of_damaged_tail(&name, report);
         }
@@ -54,17 +48,6 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
         writeln!(out, "{line}").context(CANNOT_WRITE)?;
     }
     out.finish().context(CANNOT_WRITE)
-}
-
-/// HEAD and TAIL must be the band's.
-fn own(name: &BandName, head: &Head, tail: Option<&Tail>) -> Result<(), ChainError> {
-    if head.band != *name {
-        return Err(ChainError::Foreign(name.clone(), "HEAD"));
-    }
-    match tail {
-        Some(tail) if (&tail.band, tail.id) != (name, head.id) => Err(ChainError::Foreign(name.clone(), "TAIL")),
-        _ => Ok(()),
-    }
 }
 
 /// What an unfinished band holds.

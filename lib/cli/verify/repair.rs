@@ -139,7 +139,9 @@ impl Repairer {
         told.iter().try_for_each(|finding| self.handle_finding(finding))?;
         if !made.vouched.iter().all(|sure| *sure) && list.parity > 0 && states.iter().all(State::is_sound) && !self.agrees(&list)
         {
-            return Ok(hopeless("cannot be made anew: the group's objects are not those that its parity was made of"));
+            return Ok(hopeless(
+                "cannot be made anew: something else of its group is lost or damaged, for its parity is not that of what is there",
+            ));
         }
         let text = list.text().into_bytes();
         let sure = if made.vouched.iter().all(|sure| *sure) || list.parity > 0 { "" } else { ", by what its objects are now" };

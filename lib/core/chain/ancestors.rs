@@ -18,6 +18,21 @@ pub struct Link<'a> {
     pub tail: Option<&'a Tail>,
 }
 
+impl<'a> Link<'a> {
+    /// Its HEAD. Both HEAD and TAIL must be the band's.
+    pub fn own(&self) -> Result<&'a Head, ChainError> {
+        let foreign = |object| ChainError::Foreign(self.name.clone(), object);
+        let head = self.head.ok_or_else(|| ChainError::NoHead(self.name.clone()))?;
+        if head.band != *self.name {
+            return Err(foreign("HEAD"));
+        }
+        if self.tail.is_some_and(|tail| (&tail.band, tail.id) != (&head.band, head.id)) {
+            return Err(foreign("TAIL"));
+        }
+        Ok(head)
+    }
+}
+
 /// How much of a band counts in a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -70,13 +85,7 @@ pub fn extents(chain: &[Link]) -> Result<Vec<Extent>, ChainError> {
     let mut extents = Vec::with_capacity(chain.len());
     let mut above: Option<&Head> = None;
     for link in chain.iter().rev() {
-        let head = link.head.ok_or_else(|| ChainError::NoHead(link.name.clone()))?;
-        if head.band != *link.name {
-            return Err(ChainError::Foreign(link.name.clone(), "HEAD"));
-        }
-        if link.tail.is_some_and(|tail| (&tail.band, tail.id) != (&head.band, head.id)) {
-            return Err(ChainError::Foreign(link.name.clone(), "TAIL"));
-        }
+        let head = link.own()?;
         extents.push(match above {
             Some(above) => below(above, head, link.tail)?,
             None => link.tail.map_or(Extent::Unfinished, |tail| Extent::UpTo(tail.last)),

@@ -176,3 +176,6 @@ pub fn relist(frame: List, found: &[Member], claims: &Claims) -> Option<Relisted
     // What no program would take for a list is none.
     (whole && List::parse(list.to_string().as_bytes()).is_ok_and(|read| read == list)).then_some(Relisted { list, vouched })
 }
+
+#[cfg(test)]
+mod tests;
