@@ -80,3 +80,17 @@ fn events_are_json_lines() {
     assert!(lines.iter().all(|line| line["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
     assert_eq!((lines[2]["status"].as_u64(), lines[5]["status"].as_u64()), (Some(0), Some(2)));
 }
+
+/// A variable that is set to nothing is as good as not set, also where it stands for an option of a subcommand.
+#[test]
+fn empty_variables_count_as_not_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, listing) = (dir.path().to_str().unwrap(), "#mtree\n#dura listing 1\n#end entries=0 excluded=0 unreadable=0\n");
+    let [_, index, pack, ..] = PROGRAMS.map(|(_, path)| path);
+    let runs = |path: &str, args: &[&str], input: &'static str| {
+        Command::new(path).args(args).env("DURA_CACHE", "").env("DURA_EVENTS", "").write_stdin(input).assert().code(0);
+    };
+    runs(index, &["bands", archive], "");
+    runs(pack, &["-C", archive], listing);
+    Command::new(index).args(["bands", archive]).env("DURA_CACHE", "/dev/null/x").assert().code(2);
+}

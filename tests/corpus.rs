@@ -1,13 +1,11 @@
-//! The fuzz targets over their corpus, and a taste of what `scripts/fuzz` does for hours.
+//! The fuzz targets over their corpus.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-mod mutate;
 mod targets;
 
-use mutate::Mutator;
 use targets::{TARGETS, Target};
 
 /// The seeds of a target, by their names.
@@ -41,32 +39,13 @@ fn targets_and_folders_of_seeds_agree() {
 fn every_seed_runs() {
     for target in &TARGETS {
         let seeds = seeds(target);
-        let verdicts: Vec<String> = seeds.iter().map(|(_, bytes)| (target.run)(bytes)).collect();
-        assert!(verdicts.iter().any(|said| said.contains("taken")), "{}: nothing is taken: {verdicts:?}", target.name);
-        assert!(verdicts.iter().any(|said| !said.starts_with("taken")), "{}: nothing is refused: {verdicts:?}", target.name);
-        for ((name, bytes), said) in seeds.iter().zip(&verdicts).filter(|(_, said)| said.starts_with("taken")) {
+        let taken: Vec<bool> = seeds.iter().map(|(_, bytes)| (target.run)(bytes)).collect();
+        assert!(taken.contains(&true), "{}: nothing is taken", target.name);
+        assert!(taken.contains(&false), "{}: nothing is refused", target.name);
+        for ((name, bytes), _) in seeds.iter().zip(&taken).filter(|(_, taken)| **taken) {
             let mut mended = bytes.clone();
             (target.mend)(&mut mended);
-            assert_eq!(&(target.run)(&mended), said, "{name}: mending spoils what is right");
+            assert!((target.run)(&mended), "{name}: mending spoils what is right");
         }
     }
-}
-
-/// Changed inputs reach parts of the parsers that no seed reaches, and nothing panics on the way.
-#[test]
-fn a_taste_of_fuzzing() {
-    let mut new = 0;
-    for target in &TARGETS {
-        let seeds: Vec<Vec<u8>> = seeds(target).into_iter().map(|(_, bytes)| bytes).collect();
-        let mut verdicts: BTreeSet<String> = seeds.iter().map(|seed| (target.run)(seed)).collect();
-        let mut mutator = Mutator::new(11, seeds);
-        for _ in 0..300 {
-            let input = mutator.next(target.mend);
-            if verdicts.insert((target.run)(&input)) {
-                mutator.keep(input);
-                new += 1;
-            }
-        }
-    }
-    assert!(new > 0, "no input got further than the seeds");
 }

@@ -404,7 +404,7 @@ fn paths_in_the_docs_exist() {
 #[test]
 fn every_dependency_is_explained() {
     let manifest = read("Cargo.toml");
-    let crates: BTreeSet<&str> = ["[dependencies]", "[dev-dependencies]"]
+    let crates: BTreeSet<&str> = ["[dependencies]", "[dev-dependencies]", "[target.'cfg(fuzzing)'.dev-dependencies]"]
         .iter()
         .flat_map(|table| manifest.split(table).nth(1).unwrap().lines().skip(1).take_while(|line| !line.starts_with('[')))
         .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
@@ -418,7 +418,8 @@ fn every_dependency_is_explained() {
         .collect();
     assert!(!crates.is_empty());
     assert_eq!(crates, explained, "Cargo.toml (left) and docs/dependencies.md (right) differ");
-    let sources: String = ["lib", "tests"].iter().flat_map(|folder| files(folder, "rs")).map(|file| read(&file)).collect();
+    let sources: String =
+        ["lib", "tests", "examples"].iter().flat_map(|folder| files(folder, "rs")).map(|file| read(&file)).collect();
     // One package's library has another name.
     let library = |name: &str| if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
     let unused = crates.iter().filter(|name| !sources.contains(&format!("{}::", library(name))));

@@ -345,7 +345,8 @@ impl Archive {
         listed.dedup_by_key(|(number, _)| *number);
         for (number, size) in listed {
             let read = self.text_kept(band, Object::Index(number), Trust::Listed(size));
-            match read.and_then(|text| facts_of(&text.unwrap_or_default(), band.id)) {
+            let facts_of = |text: Vec<u8>| facts_of(&text, band.id).with_context(|| plain_name(band, Object::Index(number)));
+            match read.and_then(|text| facts_of(text.unwrap_or_default())) {
                 Ok(Some((said, after, have, last))) if said == number => {
                     indexes.handle_index(number, after);
                     facts.found.push(IndexFacts { number, have, last });

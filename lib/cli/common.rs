@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use super::events::Events;
 use super::message::Report;
@@ -29,7 +29,7 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     common: fn(&A) -> &Common,
     run: impl FnOnce(A, &Arc<Report>) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let matches = A::command().get_matches();
+    let matches = without_empty(A::command()).get_matches();
     let args = match A::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(error) => error.exit(),
@@ -48,6 +48,13 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     report.events().emit("start", &[("version", env!("CARGO_PKG_VERSION").into())]);
     let result = run(args, &report);
     report.finish(result)
+}
+
+/// A variable that is set to nothing counts as not set, as with most programs.
+fn without_empty(command: Command) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
+    command.mut_subcommands(without_empty)
 }
 
 /// Reads a size: a number, with `k`, `M`, `G` or `T` for powers of 1024.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 mod signature;
 
-pub use signature::{Signer, Standing, Verdict, sign, verify};
+pub use signature::{Signer, Standing, Verdict, sign, verdict, verify};
 
 /// What gpg encrypts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,7 +192,7 @@ pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
 }
 
 /// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.
-fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
+pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
     // A small letter is what a part can do, a capital what the whole key can now.
     let (part, whole) = match wanted {
         Use::Encrypt => ('e', 'E'),

@@ -11,6 +11,7 @@ pub mod inflate;
 pub mod listing;
 pub mod object;
 pub mod path;
+pub mod sparse;
 pub mod stream;
 pub mod tarball;
 pub mod time;

@@ -66,7 +66,8 @@ impl Dav {
         Dav::with(name, &variable, &file, idle, notice)
     }
 
-    pub(super) fn with(
+    /// The same, with environment and files from elsewhere.
+    pub fn with(
         name: &str,
         variable: &dyn Fn(&str) -> Option<String>,
         file: &dyn Fn(&Path) -> Option<String>,

@@ -32,10 +32,13 @@ pub(super) struct Http {
 
 /// A whole reply. Of one that tells of an error, the body may be cut.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub struct Reply {
+    /// What it says in a number.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, if there was to be one.
+    pub body: Vec<u8>,
 }
 
 impl Http {
@@ -134,18 +137,18 @@ impl Http {
 
 impl Reply {
     /// A header, if it is there and is text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The size that the reply to a HEAD request tells.
-    pub(super) fn size(&self, at: &str) -> Result<u64, StoreError> {
+    pub fn size(&self, at: &str) -> Result<u64, StoreError> {
         let size = self.header("content-length").and_then(|text| text.parse().ok());
         size.ok_or_else(|| StoreError::of(Kind::Other, at, "the server does not say how large it is"))
     }
 
     /// The error that a reply tells of, as far as its status says; `said` is what else is known, from the server or us.
-    pub(super) fn error(&self, at: &str, said: Option<&str>) -> StoreError {
+    pub fn error(&self, at: &str, said: Option<&str>) -> StoreError {
         let kind = match self.status.as_u16() {
             300..=399 => Kind::Redirect,
             401 | 403 | 407 => Kind::Denied,
@@ -159,7 +162,7 @@ impl Reply {
     }
 
     /// The same, where more is known than the status says.
-    pub(super) fn error_of(&self, kind: Kind, at: &str, said: Option<&str>) -> StoreError {
+    pub fn error_of(&self, kind: Kind, at: &str, said: Option<&str>) -> StoreError {
         let mut text = match self.status.canonical_reason() {
             Some(reason) => format!("{} {}", self.status.as_u16(), reason.to_lowercase()),
             None => self.status.as_u16().to_string(),
@@ -179,7 +182,7 @@ impl Reply {
     }
 
     /// The part of an object that the reply to a request with `range` brings; none if the object ends before.
-    pub(super) fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let cut = |bytes: &[u8], from: u64| {
             let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
             bytes[at(from)..at(from.saturating_add(length))].to_vec()

@@ -6,7 +6,7 @@ pub mod dav;
 pub mod durable;
 mod error;
 pub mod faulty;
-mod http;
+pub mod http;
 pub mod local;
 pub mod memory;
 pub mod recording;

@@ -20,9 +20,8 @@ use crate::format::object::{Object, ObjectName};
 pub mod answers;
 mod profile;
 
-pub use profile::NoKeys;
 use profile::Settings;
-pub(super) use profile::Sources;
+pub use profile::{NoKeys, Sources};
 
 /// How long a signed request may lie before it is sent.
 const EXPIRES: Duration = Duration::from_secs(3600);
@@ -74,7 +73,8 @@ impl S3 {
         S3::with(name, &Sources { variable: &variable, file: &file }, idle, notice)
     }
 
-    pub(super) fn with(name: &str, sources: &Sources<'_>, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
+    /// The same, with environment and files from elsewhere.
+    pub fn with(name: &str, sources: &Sources<'_>, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
         let address = Address::parse(name)?;
         let settings = sources.settings(address.profile)?;
         let (endpoint, style) = match &settings.endpoint {

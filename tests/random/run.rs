@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::tree::{apply, raw};
 use crate::util::gpg::{self, KEY};
-use crate::util::run::{Shell, bare, dura, scratch};
+use crate::util::run::{Shell, USER, bare, dura, give, scratch};
 use crate::util::snapshot::{Compare, EXACT, Snapshot, diff, take};
 
 /// What must be in a version.
@@ -31,6 +32,10 @@ pub(super) struct Case {
     changed: Instant,
     changes: u32,
     exclude: Vec<String>,
+    /// The mask; none where all is looked at.
+    only: Vec<String>,
+    /// Whether an ordinary user does it all.
+    user: bool,
     /// Whether any band is encrypted.
     sealed: bool,
     begun: Vec<Begun>,
@@ -53,6 +58,8 @@ pub(super) fn run(lines: &[String]) -> Result<Case, Failure> {
         changed: Instant::now(),
         changes: 0,
         exclude: vec![],
+        only: vec![],
+        user: false,
         sealed: false,
         begun: vec![],
         versions: BTreeMap::new(),
@@ -81,12 +88,20 @@ impl Case {
             Some("backup") => return self.backup(&words.collect::<Vec<_>>()),
             Some("settle") => std::thread::sleep(Duration::from_millis(2100).saturating_sub(self.changed.elapsed())),
             Some("forget") => drop(fs::remove_dir_all(self.dir.join("cache"))),
-            Some("exclude") => {
-                self.exclude = words.filter(|word| pattern(word).is_some()).map(str::to_owned).collect();
+            Some(which @ ("exclude" | "only")) => {
+                let words = words.filter(|word| pattern(word).is_some()).map(str::to_owned).collect();
+                *(if which == "only" { &mut self.only } else { &mut self.exclude }) = words;
                 self.changes += 1;
+            }
+            Some("user") => {
+                self.user = true;
+                [&self.dir, &self.src()].into_iter().for_each(|dir| give(dir));
             }
             _ => {
                 let done = apply(&self.src(), line).is_ok();
+                if self.user {
+                    own(&self.src());
+                }
                 if done {
                     self.done += 1
                 } else {
@@ -100,7 +115,7 @@ impl Case {
     }
 
     fn shell(&self, line: &str, words: &[&str]) -> Shell {
-        let shell = dura(line).dir(&self.dir).var("SRC", self.src()).var("ARCHIVE", self.archive());
+        let shell = dura(line).dir(&self.dir).var("SRC", self.src()).var("ARCHIVE", self.archive()).user(self.user);
         let shell = if words.contains(&"gpg") { shell.var("GNUPGHOME", &gpg::home().dir) } else { shell };
         if words.contains(&"cache") { shell.var("DURA_CACHE", self.dir.join("cache")) } else { shell }
     }
@@ -131,7 +146,12 @@ impl Case {
                 _ => panic!("not an option: {word}"),
             }
         }
-        let scan: String = self.exclude.iter().filter_map(|word| pattern(word)).map(|p| format!(" --exclude '{p}'")).collect();
+        let patterns = |words: &[String]| words.iter().filter_map(|word| pattern(word)).collect::<Vec<_>>();
+        let mut scan: String = patterns(&self.exclude).iter().map(|pattern| format!(" --exclude '{pattern}'")).collect();
+        if !self.only.is_empty() {
+            fs::write(self.dir.join("mask"), patterns(&self.only).join("\n")).unwrap();
+            scan += " --only-from mask";
+        }
         let make = format!(
             "dura-scan -q{scan} \"$SRC\" | dura-index diff -q{index} \"$ARCHIVE\" | dura-pack -q{pack} | dura-seal -q{seal}"
         );
@@ -176,29 +196,29 @@ impl Case {
     /// What a version must have: the tree as it is, and what is excluded as the parent has it. `parent` is none for a full band.
     fn expect(&self, tree: Snapshot, parent: Option<Option<Version>>) -> Option<Version> {
         let mut kept = BTreeSet::new();
-        let hidden: Vec<Vec<u8>> = tree.0.keys().filter(|path| self.is_excluded(path)).cloned().collect();
+        let tops = |words: &[String]| tree.0.keys().filter(|path| matches(words, path)).cloned().collect::<Vec<_>>();
+        let (hidden, wanted) = (tops(&self.exclude), tops(&self.only));
         let mut tree = tree;
-        if hidden.is_empty() {
+        if hidden.is_empty() && self.only.is_empty() {
             return Some(Version { tree, kept });
         }
-        let below = |path: &[u8]| hidden.iter().any(|top| path == top || path.starts_with(&[top, &b"/"[..]].concat()));
-        tree.0.retain(|path, _| !below(path));
+        let below = |path: &[u8], tops: &[Vec<u8>]| tops.iter().any(|top| path == top || is_below(path, top));
+        tree.0.retain(|path, _| !below(path, &hidden));
+        if !self.only.is_empty() {
+            let seen: Vec<Vec<u8>> = tree.0.keys().filter(|path| below(path, &wanted)).cloned().collect();
+            tree.0.retain(|path, _| path == b"." || seen.iter().any(|one| one == path || is_below(one, path)));
+        }
         if let Some(parent) = parent {
-            for (path, entry) in parent?.tree.0.into_iter().filter(|(path, _)| below(path)) {
-                kept.insert(path.clone());
-                tree.0.insert(path, entry);
-            }
+            let is_kept = |path: &[u8]| match self.only.is_empty() {
+                true => below(path, &hidden),
+                // A mask tells of no deletion; but what was a directory and is none now has nothing below it.
+                false => !tree.0.contains_key(path) && !tree.0.iter().any(|(top, now)| now.kind != 'd' && is_below(path, top)),
+            };
+            let older: Vec<_> = parent?.tree.0.into_iter().filter(|(path, _)| is_kept(path)).collect();
+            kept.extend(older.iter().map(|(path, _)| path.clone()));
+            tree.0.extend(older);
         }
         Some(Version { tree, kept })
-    }
-
-    fn is_excluded(&self, path: &[u8]) -> bool {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        path != b"."
-            && self.exclude.iter().any(|word| match word.strip_prefix('/') {
-                Some(anchored) => raw(anchored) == path,
-                None => raw(word) == name,
-            })
     }
 
     /// Every version comes back, by dura-restore and by recover.sh.
@@ -219,7 +239,7 @@ impl Case {
             let script =
                 if script.exists() { script } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh") };
             let line = format!("cd \"$BAND\" && {shell} {} \"$DEST\"", script.display());
-            let recovered = bare(&line).var("BAND", self.archive().join(&band)).var("DEST", &two);
+            let recovered = bare(&line).var("BAND", self.archive().join(&band)).var("DEST", &two).user(self.user);
             let recovered = if self.sealed { recovered.var("GNUPGHOME", &gpg::home().dir) } else { recovered }.run();
             if recovered.code != i32::from(!complete) {
                 return Err(format!("recovery of {band}\n{}", recovered.report()));
@@ -240,6 +260,27 @@ impl Case {
             bare("chmod -R u+rwx one two; rm -rf one two").dir(&self.dir).ok();
         }
         Ok(())
+    }
+}
+
+fn is_below(path: &[u8], top: &[u8]) -> bool {
+    path.strip_prefix(top).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// Whether one of the words names a path: as it is, or by its last name.
+fn matches(words: &[String], path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let is = |word: &String| word.strip_prefix('/').map_or_else(|| raw(word) == name, |anchored| raw(anchored) == path);
+    path != b"." && words.iter().any(is)
+}
+
+/// Gives to the ordinary user what an operation has made.
+fn own(dir: &Path) {
+    for entry in walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap) {
+        let meta = entry.path().symlink_metadata().unwrap();
+        if (meta.uid(), meta.gid()) != (USER, USER) {
+            lchown(entry.path(), Some(USER), Some(USER)).unwrap();
+        }
     }
 }
 

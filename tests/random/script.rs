@@ -41,11 +41,15 @@ const OPERATIONS: [(&str, u64); 24] = [
 ];
 
 /// What the tree is thought to be while operations on it are thought up: `d` for directories, `x` for all else.
-struct Sketch(BTreeMap<String, char>);
+struct Sketch {
+    paths: BTreeMap<String, char>,
+    /// Whether it is an ordinary user's, who makes no device and gives nothing away.
+    user: bool,
+}
 
 impl Sketch {
     fn any(&self, dice: &mut Dice, wanted: &[char]) -> Option<String> {
-        let found: Vec<&String> = self.0.iter().filter(|(_, kind)| wanted.contains(kind)).map(|(path, _)| path).collect();
+        let found: Vec<&String> = self.paths.iter().filter(|(_, kind)| wanted.contains(kind)).map(|(path, _)| path).collect();
         (!found.is_empty()).then(|| found[dice.below(found.len() as u64) as usize].clone())
     }
 
@@ -59,20 +63,20 @@ impl Sketch {
     }
 
     fn remove(&mut self, path: &str) {
-        self.0.retain(|name, _| !within(name, path));
+        self.paths.retain(|name, _| !within(name, path));
     }
 
     fn put(&mut self, path: &str, kind: char) {
         self.remove(path);
-        self.0.insert(path.to_owned(), kind);
+        self.paths.insert(path.to_owned(), kind);
     }
 
     fn rename(&mut self, from: &str, to: &str) {
         let moved: Vec<(String, char)> =
-            self.0.iter().filter(|(name, _)| within(name, from)).map(|(n, k)| (n.clone(), *k)).collect();
+            self.paths.iter().filter(|(name, _)| within(name, from)).map(|(n, k)| (n.clone(), *k)).collect();
         self.remove(from);
         self.remove(to);
-        self.0.extend(moved.into_iter().map(|(name, kind)| (format!("{to}{}", &name[from.len()..]), kind)));
+        self.paths.extend(moved.into_iter().map(|(name, kind)| (format!("{to}{}", &name[from.len()..]), kind)));
     }
 }
 
@@ -84,10 +88,16 @@ fn within(path: &str, top: &str) -> bool {
 /// A case of some rounds of operations, with a backup after each.
 pub(super) fn generate(seed: u64) -> Vec<String> {
     let mut dice = Dice::new(seed);
-    let mut sketch = Sketch(BTreeMap::new());
+    let mut sketch = Sketch { paths: BTreeMap::new(), user: !root() };
     let mut lines = Vec::new();
+    let user = dice.chance(25) && root();
+    if user {
+        sketch.user = true;
+        lines.push("user".into());
+    }
+    let sealed = dice.one(&["", " gpg", "", "", "", "", "", "", "", "", "", ""]);
     let fixed = [
-        dice.one(&["", " gpg", "", "", "", "", "", "", "", "", "", ""]),
+        if user { "" } else { sealed },
         dice.one(&["", " cache"]),
         dice.one(&[" compress=gzip", " compress=gzip", " compress=zstd", " compress=none"]),
     ]
@@ -111,6 +121,15 @@ pub(super) fn generate(seed: u64) -> Vec<String> {
             lines.push(format!("{} cut={}", backup(&mut dice, &fixed), dice.below(1000)));
             if dice.chance(30) {
                 operation(&mut dice, &mut sketch, &mut lines);
+            }
+        }
+        if let Some(path) = sketch.any(&mut dice, &['d', 'x']).filter(|_| dice.chance(25)) {
+            let name = dice.one(&NAMES);
+            lines.push(if dice.chance(50) { format!("only {name} /{path}") } else { format!("only /{path}") });
+            lines.push(backup(&mut dice, &fixed));
+            lines.push("only".into());
+            if dice.chance(50) {
+                continue;
             }
         }
         lines.push(backup(&mut dice, &fixed));
@@ -148,6 +167,7 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
     let size = if dice.chance(10) { 0 } else { 1 + dice.below(6000) };
     let seed = dice.below(1 << 32);
     Some(match name {
+        "char" | "block" | "chown" if sketch.user => return None,
         "mkdir" => {
             sketch.put(&over, 'd');
             format!("mkdir {over}")
@@ -201,9 +221,14 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
             format!("rm {path}")
         }
         "chmod" => {
-            let modes: &[&str] =
-                if root() { &["0755", "2775", "1777", "0555", "4755", "6711", "0000", "0640"] } else { &["0755", "0700"] };
-            format!("chmod {} {}", some(dice, sketch), dice.one(modes))
+            let path = some(dice, sketch);
+            let modes: &[&str] = match sketch.paths.get(&path) {
+                _ if !sketch.user => &["0755", "2775", "1777", "0555", "4755", "6711", "0000", "0640"],
+                // What its owner cannot read is not backed up, and GNU tar sets no attributes of a file that its owner cannot write.
+                Some('x') => &["0755", "4755", "6711", "0640"],
+                _ => &["0755", "2775", "1777", "0555", "0700"],
+            };
+            format!("chmod {path} {}", dice.one(modes))
         }
         "chown" => format!("chown {} {} {}", some(dice, sketch), dice.below(3) * 1000, dice.below(2) * 3_000_000),
         "touch" => {

@@ -14,6 +14,7 @@ use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
 use crate::format::entry::Within;
 use crate::format::listing::{Have, Header};
+use crate::format::object::Object;
 use crate::format::path::Path;
 use crate::format::time::Stamp;
 use crate::store::{Kind, StoreError};
@@ -174,7 +175,8 @@ impl Version {
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
             for number in held.lost.iter().cloned().flatten() {
-                report.warn(format_args!("{}: index {number:09} is lost: what it listed is not known", band.head.band));
+                let name = archive.likely_name(&band.head.band, Object::Index(number));
+                report.warn(format_args!("{name}: lost: what it listed is not known"));
             }
             if band.tail.is_none() {
                 archive.tell_of_damaged_tail(&band.head.band, report);

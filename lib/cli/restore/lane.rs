@@ -1,14 +1,11 @@
 //! Finding entries in the blocks of a lane, past damage.
 
-use sha2::{Digest as _, Sha256};
-
 use super::super::message::why;
 use super::blocks::Feed;
 use crate::core::restore::Take;
-use crate::format::digest::Digest;
 use crate::format::entry::{self, Kind};
 use crate::format::path::Path;
-use crate::format::tarball::padding;
+use crate::format::sparse::is_sparse;
 use crate::format::untar::{Entry, Untar, UntarError};
 
 /// Where the blocks of a lane come out.
@@ -146,145 +143,4 @@ fn agrees(stored: &Entry, take: &Take) -> Result<(), String> {
 fn link_name(stored: &Entry) -> Vec<u8> {
     let field = stored.headers.last_chunk::<512>().map_or(&[][..], |header| &header[157..257]);
     field.iter().take_while(|&&byte| byte != 0).copied().collect()
-}
-
-fn is_sparse(stored: &Entry) -> bool {
-    stored.record(b"GNU.sparse.name").is_some() && stored.record(b"GNU.sparse.major") == Some(b"1")
-}
-
-/// The digest of a file's content as it is stored, with or without a map of holes.
-pub(in super::super) struct Digester {
-    sha256: Sha256,
-    map: Option<Map>,
-    /// How far into the file the digest has come.
-    at: u64,
-}
-
-/// The map at the begin of a sparse file's content.
-#[derive(Default)]
-struct Map {
-    text: Vec<u8>,
-    newlines: usize,
-    /// Segments that are still to come, the first one last; none while the map is not whole.
-    segments: Option<Vec<(u64, u64)>>,
-    broken: bool,
-}
-
-/// No map of a file that a machine has is longer.
-const MAX_MAP: usize = 64 << 20;
-
-impl Digester {
-    /// Of the content of this entry.
-    pub(in super::super) fn new(stored: &Entry) -> Digester {
-        Digester { sha256: Sha256::new(), map: is_sparse(stored).then(Map::default), at: 0 }
-    }
-
-    /// The next bytes of the content.
-    pub(in super::super) fn update(&mut self, piece: &[u8]) {
-        let Some(mut map) = self.map.take() else { return self.sha256.update(piece) };
-        match map.read(piece) {
-            Some(data) => self.data(&mut map, &data),
-            None if map.segments.is_some() => self.data(&mut map, piece),
-            None => {}
-        }
-        self.map = Some(map);
-    }
-
-    fn data(&mut self, map: &mut Map, mut piece: &[u8]) {
-        while !piece.is_empty() {
-            let Some((offset, len)) = map.segments.as_mut().and_then(Vec::pop) else {
-                map.broken = true;
-                return;
-            };
-            self.zeros(offset);
-            let now = piece.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-            self.sha256.update(&piece[..now]);
-            self.at = offset + now as u64;
-            piece = &piece[now..];
-            if let (true, Some(segments)) = (len > now as u64, &mut map.segments) {
-                segments.push((self.at, len - now as u64));
-            }
-        }
-    }
-
-    fn zeros(&mut self, until: u64) {
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        while self.at < until {
-            let len = (until - self.at).min(ZEROS.len() as u64);
-            self.sha256.update(&ZEROS[..len as usize]);
-            self.at += len;
-        }
-    }
-
-    /// The digest of a file of this size; none if its map is broken.
-    pub(in super::super) fn finish(mut self, size: u64) -> Option<Digest> {
-        match &self.map {
-            None => {}
-            Some(map) if map.broken || map.segments.is_none() || self.at > size => return None,
-            Some(_) => self.zeros(size),
-        }
-        Some(self.sha256.finalize().into())
-    }
-}
-
-impl Map {
-    /// Takes bytes until the map is whole; then gives those behind it, once.
-    fn read(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
-        if self.segments.is_some() || self.broken {
-            return None;
-        }
-        self.newlines += piece.iter().filter(|&&byte| byte == b'\n').count();
-        self.text.extend(piece);
-        self.broken = self.text.len() > MAX_MAP;
-        let mut lines = self.text.split(|&byte| byte == b'\n');
-        let count: usize = lines.next().filter(|_| self.newlines > 0).and_then(entry::number)?;
-        if self.newlines < count.checked_mul(2)?.checked_add(1)? {
-            return None;
-        }
-        let mut numbers = (0..count * 2).map(|_| lines.next().and_then(entry::number::<u64>));
-        let mut segments = Vec::new();
-        while let Some(offset) = numbers.next() {
-            match (offset, numbers.next().flatten()) {
-                (Some(offset), Some(len)) if offset.checked_add(len).is_some() => segments.push((offset, len)),
-                _ => self.broken = true,
-            }
-        }
-        drop(numbers);
-        let rest: usize = lines.map(|line| line.len() + 1).sum::<usize>().saturating_sub(1);
-        let end = self.text.len() - rest;
-        let end = end + padding(end as u64);
-        if end > self.text.len() {
-            return None;
-        }
-        segments.reverse();
-        // An empty segment holds no byte that would take it.
-        segments.retain(|(_, len)| *len > 0);
-        self.segments = Some(segments);
-        Some(std::mem::take(&mut self.text).split_off(end))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sparse_files_are_digested_with_their_holes() {
-        let map = b"3\n512\n3\n2048\n5\n4096\n0\n";
-        let mut stored = map.to_vec();
-        stored.resize(512, 0);
-        stored.extend(b"abcdefgh");
-        let mut file = vec![0; 4096];
-        file[512..515].copy_from_slice(b"abc");
-        file[2048..2053].copy_from_slice(b"defgh");
-        let wanted: Digest = Sha256::digest(&file).into();
-        for step in [1, 7, 511, 512, 514, 4096] {
-            let mut digester = Digester { sha256: Sha256::new(), map: Some(Map::default()), at: 0 };
-            stored.chunks(step).for_each(|piece| digester.update(piece));
-            assert_eq!(digester.finish(4096), Some(wanted), "{step}");
-        }
-        let mut digester = Digester { sha256: Sha256::new(), map: Some(Map::default()), at: 0 };
-        digester.update(b"1\nx\n");
-        assert_eq!(digester.finish(4096), None);
-    }
 }

@@ -8,12 +8,13 @@ use anyhow::{Context, anyhow};
 
 use super::super::message::Report;
 use super::blocks::{Feed, Source};
-use super::lane::{Copied, Digester, Lane};
+use super::lane::{Copied, Lane};
 use crate::core::merge::is_first_name;
 use crate::core::restore::{Step, Take};
 use crate::edge::pipe::Out;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
+use crate::format::sparse::{Digester, is_sparse};
 use crate::format::stream::END;
 use crate::format::tarball::{Content, Member, padding, renew};
 use crate::format::untar;
@@ -163,7 +164,7 @@ impl<'a> Writer<'a> {
 
     fn content(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let mut digester = entry.sha256.map(|_| Digester::new(stored));
+        let mut digester = entry.sha256.map(|_| Digester::new(is_sparse(stored), entry.size.unwrap_or(0)));
         let lane = self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
         let out = &mut self.out;
         let copied = lane.copy(stored, &mut |piece| {
@@ -175,7 +176,7 @@ impl<'a> Writer<'a> {
         let mut left = padding(stored.stored) as u64;
         match copied {
             Copied::Whole => {
-                let found = digester.map(|digester| digester.finish(entry.size.unwrap_or(0)));
+                let found = digester.map(|digester| digester.finish());
                 if found.is_some_and(|found| found != entry.sha256) {
                     self.report
                         .warn(format_args!("{}: its content does not have the sha256 that its index line says", entry.path));

@@ -9,7 +9,7 @@ use anyhow::{anyhow, bail};
 use super::super::archive::{Archive, Band, Entries, Trust};
 use super::super::message::chain;
 use super::super::restore::blocks::{Blocks, Feed, Source};
-use super::super::restore::lane::{Copied, Digester, Lane};
+use super::super::restore::lane::{Copied, Lane};
 use crate::core::chain::ancestors::Extent;
 use crate::core::merge::Placed;
 use crate::core::restore::{Plan, Step, Take};
@@ -17,6 +17,7 @@ use crate::core::verify::{Finding, Kind};
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Kind as Type, Within};
 use crate::format::object::Object;
+use crate::format::sparse::{Digester, is_sparse};
 
 /// Steps that the plan may be ahead.
 const STEPS: usize = 16 << 10;
@@ -245,14 +246,14 @@ impl Files<'_> {
             return Ok(None);
         }
         self.read += 1;
-        let mut digester = Digester::new(&stored);
+        let mut digester = Digester::new(is_sparse(&stored), entry.size.unwrap_or(0));
         let copied = lane.copy(&stored, &mut |piece| {
             digester.update(piece);
             Ok::<(), anyhow::Error>(())
         })?;
         match copied {
             Copied::Broken(came, why) => wrong(format!("{}: damaged from byte {came} of the stored content on: {why}", block())),
-            Copied::Whole => match (digester.finish(entry.size.unwrap_or(0)), entry.sha256) {
+            Copied::Whole => match (digester.finish(), entry.sha256) {
                 (found, Some(wanted)) if found != Some(wanted) => wrong(format!("{}: its content has another sha256", block())),
                 _ => Ok(None),
             },

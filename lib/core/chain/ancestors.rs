@@ -46,13 +46,13 @@ pub enum Extent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// A band is not there, or was never begun.
-    #[error("{0} is not there: it has no HEAD")]
+    #[error("{0}/HEAD: not there")]
     NoHead(BandName),
     /// HEAD or TAIL is another band's.
-    #[error("the {1} of {0} is that of another band")]
+    #[error("{0}/{1}: that of another band")]
     Foreign(BandName, &'static str),
     /// A band stands on a band of the same name that is another one.
-    #[error("{band} is on top of a band {parent} with id {wanted}, but here that has id {found}")]
+    #[error("{parent}/HEAD: id {found}, but {band} is on top of a band with id {wanted}")]
     OtherParent {
         /// The band on top.
         band: BandName,
@@ -64,7 +64,7 @@ pub enum ChainError {
         found: BandId,
     },
     /// A band stands on more of its parent than there is.
-    #[error("{band} is on top of {parent} up to index {wanted:09}, but that ends with {found:09}")]
+    #[error("{parent}/TAIL: ends with index {found:09}, but {band} is on top of it up to {wanted:09}")]
     ShortParent {
         /// The band on top.
         band: BandName,

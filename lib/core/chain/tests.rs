@@ -260,14 +260,15 @@ fn chains() {
     assert_eq!(check(all, [Some(&more), None, None], 2), Ok(vec![UpTo(7), Unfinished]));
 
     let refused = |heads, tails| check(heads, tails, 3).unwrap_err().to_string();
-    assert_eq!(refused([None, all[1], all[2]], tails), format!("{} is not there: it has no HEAD", names[0]));
+    assert_eq!(refused([None, all[1], all[2]], tails), format!("{}/HEAD: not there", names[0]));
     let other = head("1", 9, None);
     assert_eq!(
         check([Some(&other), all[1], all[2]], [None; 3], 3),
         Err(ChainError::OtherParent { band: names[1].clone(), parent: names[0].clone(), wanted: id(1), found: id(9) })
     );
     let short = tail("1", 1, 6);
-    assert!(refused(all, [Some(&short), None, None]).ends_with("up to index 000000007, but that ends with 000000006"));
+    let wanted = format!("{}/TAIL: ends with index 000000006, but {} is on top of it up to 000000007", names[0], names[1]);
+    assert_eq!(refused(all, [Some(&short), None, None]), wanted);
     assert_eq!(check(all, [None, Some(&t1), None], 3), Err(ChainError::Foreign(names[1].clone(), "TAIL")));
     let foreign = tail("1", 2, 7);
     assert_eq!(check(all, [Some(&foreign), None, None], 3), Err(ChainError::Foreign(names[0].clone(), "TAIL")));

@@ -1,5 +1,6 @@
 //! What differs between a scan's line and the version's line of the same path.
 
+use crate::core::merge::is_first_name;
 use crate::format::entry::{Entry, Kind};
 
 /// How much of an entry is not as its version has it.
@@ -35,7 +36,10 @@ pub fn compare(scan: &Entry, version: &Entry) -> Change {
 pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
     // Extended attributes stand in the tar header only.
     let plain = |entry: &Entry| entry.kind == Kind::File && entry.hard.is_none() && !entry.x;
-    plain(scan) && plain(version) && version.sha256.is_some()
+    // Whoever lays bands over each other by hand gives the new attributes to all names of the version's inode: also to those that the
+    // scan does not see, so they must be the scan's inode's.
+    let is_same = !is_first_name(version) || (scan.inode.is_some() && scan.inode == version.inode);
+    plain(scan) && plain(version) && version.sha256.is_some() && is_same
 }
 
 /// Whether the version's line was written from the inode that the scan sees, as the scan sees it, so that a hard link to the one

@@ -60,7 +60,7 @@ pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
 }
 
 /// Reads the status lines; they are described in GnuPG's doc/DETAILS.
-fn verdict(status: &[String], success: bool) -> Verdict {
+pub fn verdict(status: &[String], success: bool) -> Verdict {
     let mut standing = Standing::Revoked;
     let mut signers = Vec::new();
     let mut unknown = None;

@@ -49,7 +49,7 @@ pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
 }
 
 /// The error that a reply tells of, sorted by its code where it has one.
-pub(super) fn error(reply: &Reply, at: &str) -> StoreError {
+pub fn error(reply: &Reply, at: &str) -> StoreError {
     let (mut code, mut message) = (String::new(), String::new());
     let _ = elements(&reply.body, |path, text| match path {
         ["Error", "Code"] => text.clone_into(&mut code),

@@ -30,9 +30,11 @@ pub enum NoKeys {
 }
 
 /// Where settings come from: the environment, and files.
-pub(in super::super) struct Sources<'a> {
-    pub(in super::super) variable: &'a dyn Fn(&str) -> Option<String>,
-    pub(in super::super) file: &'a dyn Fn(&Path) -> Option<String>,
+pub struct Sources<'a> {
+    /// The value of a variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a file.
+    pub file: &'a dyn Fn(&Path) -> Option<String>,
 }
 
 impl Sources<'_> {
