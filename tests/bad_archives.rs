@@ -295,7 +295,9 @@ fn try_case(case: &Case) -> Vec<String> {
     for (line, expected) in READERS.iter().zip(expected()) {
         let done = reader(line, &dir);
         // Sizes and tables are not what `where` is asked to judge; a TAIL of 0 bytes is none; a size that can be is a size.
+        // And `bands` takes a TAIL at its word, which is whole in itself.
         let excused = line.contains("where")
+            || line.contains("bands") && case.what.starts_with("another") && case.what.ends_with("TAIL")
             || case.what.starts_with("emptied") && case.what.ends_with("TAIL")
             || case.what.starts_with("absurd numbers");
         if let Some(what) = judge(case, &done, done.stdout == *expected || excused) {
@@ -345,7 +347,14 @@ fn unknown_layer(case: &Case, name: &[u8]) -> bool {
 }
 
 fn judge(case: &Case, done: &Done, same: bool) -> Option<String> {
-    let named = done.stderr.contains(&case.object);
+    // What an object says of another one can be as wrong there: then that may be named.
+    let (band, _) = case.object.split_once('/').unwrap();
+    let other = match case.what.split(' ').next() {
+        Some("absurd") => case.object.replace(".mtree", ".tar"),
+        Some("last:") => format!("{band}/99999/9999999"),
+        _ => case.object.clone(),
+    };
+    let named = [&case.object, &other].iter().any(|name| done.stderr.contains(*name));
     let fine = match done.code {
         0 => same,
         1 | 2 => named && done.stderr.contains("dura-") && !done.stderr.contains("panicked"),

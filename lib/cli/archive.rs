@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::message::{Hinted, Report};
 use super::stores::open_store;
-use crate::core::chain::ancestors::{Extent, Link, extents};
+use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::choice::{Known, band_after};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError};
@@ -171,7 +171,14 @@ impl Archive {
             .zip(&found)
             .map(|(name, (head, tail))| Link { name, head: head.as_ref(), tail: tail.as_ref() })
             .collect();
-        let extents = extents(&links)?;
+        let extents = extents(&links).map_err(|error| match &error {
+            // A HEAD that TAIL repeats was not read: it tells whether the TAIL is the band's at all.
+            ChainError::OtherParent { parent, wanted, .. } => match self.head(parent) {
+                Ok(Some(head)) if head.id == *wanted => ChainError::Foreign(parent.clone(), "TAIL"),
+                _ => error,
+            },
+            _ => error,
+        })?;
         Ok(found.into_iter().zip(extents).filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent })).collect())
     }
 

@@ -154,7 +154,8 @@ pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) 
                         part += 1;
                     }
                     if part == 0 {
-                        report.warn(format_args!("{name}: block {number:09} is missing"));
+                        let block = Object::Block(number, band.head.compression);
+                        report.warn(format_args!("{}: missing", archive.likely_name(name, block)));
                     }
                 }
             }
