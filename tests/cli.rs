@@ -85,7 +85,9 @@ fn events_are_json_lines() {
 #[test]
 fn empty_variables_count_as_not_set() {
     let dir = tempfile::tempdir().unwrap();
-    let (archive, listing) = (dir.path().to_str().unwrap(), "#mtree\n#dura listing 1\n#end entries=0 excluded=0 unreadable=0\n");
+    let archive = dir.path().to_str().unwrap();
+    let listing =
+        "#mtree\n#dura listing 1\n. type=dir mode=0755 uid=0 gid=0 time=1.000000000\n#end entries=1 excluded=0 unreadable=0\n";
     let [_, index, pack, ..] = PROGRAMS.map(|(_, path)| path);
     let runs = |path: &str, args: &[&str], input: &'static str| {
         Command::new(path).args(args).env("DURA_CACHE", "").env("DURA_EVENTS", "").write_stdin(input).assert().code(0);
