@@ -34,16 +34,33 @@ pub enum Piece {
 /// Gives the parts of a block one after another, and none at its end.
 pub type Parts<'a> = dyn FnMut() -> io::Result<Option<Vec<u8>>> + 'a;
 
-/// Decompresses a block. Ends early when `give` says so by false.
-pub fn inflate(compression: Compression, parts: &mut Parts<'_>, give: &mut dyn FnMut(Piece) -> bool) {
+/// Where the pieces of a block go.
+pub trait Sink {
+    /// The next piece; false if no more are wanted.
+    fn give(&mut self, piece: Piece) -> bool;
+
+    /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte anew takes longer than to fill it.
+    fn spare(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl<F: FnMut(Piece) -> bool> Sink for F {
+    fn give(&mut self, piece: Piece) -> bool {
+        self(piece)
+    }
+}
+
+/// Decompresses a block. Ends early when nothing more is wanted.
+pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn Sink) {
     let mut input = Input { parts, bytes: Vec::new(), at: 0 };
     match compression {
-        Compression::Gzip => gzip(&mut input, give),
+        Compression::Gzip => gzip(&mut input, sink),
         Compression::Zstd => match zstd::stream::read::Decoder::with_buffer(input) {
-            Ok(decoder) => drop(stream(decoder, give)),
-            Err(error) => drop(give(Piece::Gap(error.to_string()))),
+            Ok(decoder) => drop(stream(decoder, sink)),
+            Err(error) => drop(sink.give(Piece::Gap(error.to_string()))),
         },
-        Compression::Plain => drop(stream(input, give)),
+        Compression::Plain => drop(stream(input, sink)),
     }
 }
 
@@ -113,43 +130,45 @@ enum Ended {
 }
 
 /// Hands on what `from` gives until it ends or fails.
-fn stream(mut from: impl Read, give: &mut dyn FnMut(Piece) -> bool) -> Ended {
+fn stream(mut from: impl Read, sink: &mut dyn Sink) -> Ended {
     let mut begins = true;
     loop {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut piece = sink.spare();
+        piece.clear();
+        piece.reserve(PIECE);
         let read = (&mut from).take(PIECE as u64).read_to_end(&mut piece);
         let came = piece.len();
-        if came > 0 && !give(Piece::Data(piece, std::mem::take(&mut begins))) {
+        if came > 0 && !sink.give(Piece::Data(piece, std::mem::take(&mut begins))) {
             return Ended::Unwanted;
         }
         match read {
             Ok(_) if came < PIECE => return Ended::Whole,
             Ok(_) => {}
-            Err(error) => return if give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted },
+            Err(error) => return if sink.give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted },
         }
     }
 }
 
-fn gzip(input: &mut Input<'_, '_>, give: &mut dyn FnMut(Piece) -> bool) {
+fn gzip(input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
     let mut decompressor = Decompressor::new();
     loop {
         let rest = match input.fill_buf() {
             Ok([]) => return,
             Ok(rest) => rest,
             Err(error) => {
-                give(Piece::Gap(error.to_string()));
+                sink.give(Piece::Gap(error.to_string()));
                 return;
             }
         };
-        if let Some((content, end)) = member(&mut decompressor, rest) {
+        if let Some((content, end)) = member(&mut decompressor, rest, sink.spare()) {
             input.consume(end);
-            if !give(Piece::Data(content, true)) {
+            if !sink.give(Piece::Data(content, true)) {
                 return;
             }
             continue;
         }
         let (before, bytes) = (input.at, input.bytes.len());
-        match stream(flate2::bufread::GzDecoder::new(&mut *input), give) {
+        match stream(flate2::bufread::GzDecoder::new(&mut *input), sink) {
             Ended::Whole => {}
             Ended::Unwanted => return,
             Ended::Damaged => {
@@ -164,9 +183,9 @@ fn gzip(input: &mut Input<'_, '_>, give: &mut dyn FnMut(Piece) -> bool) {
     }
 }
 
-/// The content of the member that `bytes` begin with, and where it ends.
-fn member(decompressor: &mut Decompressor, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let mut content = vec![0; USUAL];
+/// The content of the member that `bytes` begin with, in this memory, and where it ends.
+fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+    content.resize(USUAL, 0);
     loop {
         match decompressor.gzip_decompress(bytes, &mut content) {
             Ok(len) => {
@@ -196,7 +215,7 @@ fn seek(decompressor: &mut Decompressor, input: &mut Input<'_, '_>) -> bool {
                 let len = rest.len();
                 match magic {
                     Some(at) => {
-                        if member(decompressor, &rest[at..]).is_some() {
+                        if member(decompressor, &rest[at..], Vec::new()).is_some() {
                             input.consume(at);
                             return true;
                         }

@@ -2,10 +2,14 @@
 //!
 //! Records are read by their lengths, as POSIX says, not line by line.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
 
 use super::path::Path;
 use super::tarball::{BLOCK, padding};
+
+/// Content is handed on in pieces of at most this size: what was just decompressed, digested and written stays near the processor.
+const PIECE: usize = 128 << 10;
 
 /// Longest pax header that is taken: the writer stays below a mebibyte.
 const MAX_RECORDS: u64 = 2 << 20;
@@ -34,8 +38,8 @@ pub struct Entry {
     pub path: Path,
     /// All header bytes: the pax header, if there is one, and the entry's own.
     pub headers: Vec<u8>,
-    /// The pax records, key and value.
-    pub records: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where in the headers the pax records have their keys and values.
+    records: Vec<(Range<usize>, Range<usize>)>,
     /// How many bytes of content follow, without padding. For a sparse file that is map and data.
     pub stored: u64,
     /// The type flag of the header.
@@ -43,9 +47,14 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The pax records, key and value.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        self.records.iter().map(|(key, value)| (&self.headers[key.clone()], &self.headers[value.clone()]))
+    }
+
     /// The value of a pax record.
     pub fn record(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.as_slice())
+        self.records().rev().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
     /// How many bytes of content and padding follow the headers.
@@ -63,7 +72,7 @@ pub struct Untar<R> {
     left: u64,
 }
 
-impl<R: Read> Untar<R> {
+impl<R: BufRead> Untar<R> {
     /// A reader of the concatenated tars of blocks.
     pub fn new(input: R) -> Untar<R> {
         Untar { input, at: 0, left: 0 }
@@ -87,7 +96,8 @@ impl<R: Read> Untar<R> {
     /// The next entry; none at the end, which in a block is just the end of input.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, UntarError> {
         self.skip()?;
-        let mut headers = Vec::new();
+        // Most entries have a pax header, its records, and their own.
+        let mut headers = Vec::with_capacity(3 * BLOCK);
         let mut records = Vec::new();
         loop {
             let at = self.at;
@@ -109,7 +119,7 @@ impl<R: Read> Untar<R> {
                 }
                 let from = headers.len();
                 self.body(size, &mut headers)?;
-                records = parse_records(&headers[from..from + size as usize]).ok_or(UntarError::BadHeader(at))?;
+                records = parse_records(&headers[..from + size as usize], from).ok_or(UntarError::BadHeader(at))?;
                 continue;
             }
             let header = tar::Header::from_byte_slice(&headers[start..]);
@@ -132,33 +142,41 @@ impl<R: Read> Untar<R> {
     /// Reads the content of the last entry, without padding, in pieces. Must be called at most once for an entry.
     pub fn copy<E: From<UntarError>>(&mut self, entry: &Entry, take: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut left = entry.stored;
-        let mut buffer = [0; 32 << 10];
         while left > 0 {
-            let want = left.min(buffer.len() as u64) as usize;
-            let came = self.input.read(&mut buffer[..want]).map_err(UntarError::from);
-            match came {
-                Ok(0) => return Err(UntarError::Cut(self.at).into()),
-                Ok(came) => {
-                    take(&buffer[..came])?;
-                    self.at += came as u64;
-                    self.left -= came as u64;
-                    left -= came as u64;
-                }
-                Err(UntarError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+            let came = self.input(left.min(PIECE as u64))?;
+            take(came)?;
+            let came = came.len();
+            self.consume(came);
+            left -= came as u64;
         }
         Ok(())
     }
 
     fn skip(&mut self) -> Result<(), UntarError> {
-        let skipped = io::copy(&mut (&mut self.input).take(self.left), &mut io::sink())?;
-        self.at += skipped;
-        if skipped < self.left {
-            return Err(UntarError::Cut(self.at));
+        while self.left > 0 {
+            let came = self.input(self.left)?.len();
+            self.consume(came);
         }
-        self.left = 0;
         Ok(())
+    }
+
+    /// The next bytes of the last entry's content and padding, at least one and at most so many.
+    fn input(&mut self, most: u64) -> Result<&[u8], UntarError> {
+        // Asked twice, for a buffer that is handed on cannot be asked for again in the same loop.
+        while let Err(error) = self.input.fill_buf() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error.into());
+            }
+        }
+        let came = self.input.fill_buf()?;
+        let len = usize::try_from(most).unwrap_or(usize::MAX).min(came.len());
+        if len == 0 { Err(UntarError::Cut(self.at)) } else { Ok(&came[..len]) }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.input.consume(bytes);
+        self.at += bytes as u64;
+        self.left -= bytes as u64;
     }
 
     /// Appends a block; false at the end of input.
@@ -183,20 +201,23 @@ impl<R: Read> Untar<R> {
 /// The size field, if the header is a ustar header whose checksum is right.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
-    let sum: u32 = bytes.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
+    let sum_of = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    let sum = sum_of(bytes) - sum_of(&bytes[148..156]) + 8 * 32;
     (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
 }
 
-fn parse_records(mut rest: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+/// The records of a pax header that ends the headers and begins at `at` there.
+fn parse_records(headers: &[u8], mut at: usize) -> Option<Vec<(Range<usize>, Range<usize>)>> {
     let mut records = Vec::new();
-    while !rest.is_empty() {
-        let blank = rest.iter().position(|&b| b == b' ')?;
+    while at < headers.len() {
+        let rest = &headers[at..];
+        let blank = memchr::memchr(b' ', rest)?;
         let len: usize = super::entry::number(&rest[..blank])?;
-        let (record, behind) = rest.split_at_checked(len)?;
-        let record = record.get(blank + 1..)?.strip_suffix(b"\n")?;
-        let equals = record.iter().position(|&b| b == b'=')?;
-        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
-        rest = behind;
+        let record = rest.get(..len)?.get(blank + 1..)?.strip_suffix(b"\n")?;
+        let key = at + blank + 1;
+        let value = key + memchr::memchr(b'=', record)? + 1;
+        records.push((key..value - 1, value..at + len - 1));
+        at += len;
     }
     Some(records)
 }
@@ -289,11 +310,11 @@ mod tests {
 
     #[test]
     fn records_go_by_their_length() {
-        let one = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
-        assert_eq!(parse_records(b"8 a=b\nc\n11 path=x y\n"), None);
-        assert_eq!(parse_records(b"8 a=b\nc\n12 path=x y\n"), Some(vec![one(b"a", b"b\nc"), one(b"path", b"x y")]));
+        let read = |text: &[u8]| parse_records(text, 0);
+        assert_eq!(read(b"8 a=b\nc\n11 path=x y\n"), None);
+        assert_eq!(read(b"8 a=b\nc\n12 path=x y\n"), Some(vec![(2..3, 4..7), (11..15, 16..19)]));
         for bad in [&b"99 a=b\n"[..], b"x a=b\n", b"0 a=b\n", b"2 a=b\n", b"6 ab c\n", b"18446744073709551615 a=b\n", b"5"] {
-            assert_eq!(parse_records(bad), None);
+            assert_eq!(read(bad), None);
         }
     }
 }

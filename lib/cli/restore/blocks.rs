@@ -4,7 +4,7 @@
 //! the order of the plan's opens, within a budget. A block leaves the budget when its lane begins with it: all that was opened
 //! before the block that is wanted now was begun, so the budget never waits for itself.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -18,7 +18,7 @@ use crate::core::restore::Open;
 use crate::edge::budget::Budget;
 use crate::format::entry::Within;
 use crate::format::head::Head;
-use crate::format::inflate::{Piece, inflate};
+use crate::format::inflate::{Piece, Sink, inflate};
 use crate::format::object::Object;
 
 /// Bytes of blocks that may be fetched, or on their way, before a lane begins with them.
@@ -118,8 +118,10 @@ impl Blocks {
             let (give, given) = sync_channel(PIECES);
             let wanted = Arc::new(AtomicU64::new(0));
             let (source, budget, until) = (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
-            std::thread::spawn(move || decompress(&source, &budget, &slots, &give, &until));
-            feed = Some(Feed { given, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
+            let (used, spare) = channel();
+            let give = Give { given: give, spare, wanted: until, ticket: 0 };
+            std::thread::spawn(move || decompress(&source, &budget, &slots, give));
+            feed = Some(Feed { given, used, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
             send
         });
         let (give, first) = sync_channel(1);
@@ -142,15 +144,40 @@ impl Blocks {
     }
 }
 
+/// The end of a lane's thread.
+struct Give {
+    given: SyncSender<(u64, Given)>,
+    /// Pieces that are used up.
+    spare: Receiver<Vec<u8>>,
+    wanted: Arc<AtomicU64>,
+    ticket: u64,
+}
+
+impl Give {
+    fn send(&self, given: Given) -> bool {
+        self.given.send((self.ticket, given)).is_ok()
+    }
+}
+
+impl Sink for Give {
+    fn give(&mut self, piece: Piece) -> bool {
+        self.send(Given::Piece(piece)) && self.wanted.load(Ordering::Relaxed) <= self.ticket
+    }
+
+    fn spare(&mut self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+}
+
 /// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
-fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &SyncSender<(u64, Given)>, wanted: &AtomicU64) {
+fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, mut give: Give) {
     for Slot { open, first } in slots {
         let Ok((counted, first)) = first.recv() else { return };
         budget.adjust(counted, 0);
-        let ticket = open.ticket;
+        give.ticket = open.ticket;
         match first {
-            Err(error) if error.is::<Hinted>() => drop(give.send((ticket, Given::Hopeless(error)))),
-            Err(error) => drop(give.send((ticket, Given::Piece(Piece::Gap(source.why(open.block, &error)))))),
+            Err(error) if error.is::<Hinted>() => _ = give.send(Given::Hopeless(error)),
+            Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
             Ok(First { bytes, in_parts }) => {
                 let (mut first, mut next) = (Some(bytes), 1);
                 let mut parts = || match first.take() {
@@ -163,12 +190,10 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &S
                     None => Ok(None),
                 };
                 let band = &source.bands[usize::from(open.block.tier)];
-                inflate(band.compression, &mut parts, &mut |piece| {
-                    give.send((ticket, Given::Piece(piece))).is_ok() && wanted.load(Ordering::Relaxed) <= ticket
-                });
+                inflate(band.compression, &mut parts, &mut give);
             }
         }
-        if give.send((ticket, Given::End)).is_err() {
+        if !give.send(Given::End) {
             return;
         }
     }
@@ -177,6 +202,8 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, give: &S
 /// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
 pub(in super::super) struct Feed {
     given: Receiver<(u64, Given)>,
+    /// Where the memory of pieces goes back to.
+    used: Sender<Vec<u8>>,
     /// The block that is wanted now, told to the lane's thread.
     wanted: Arc<AtomicU64>,
     ticket: u64,
@@ -194,8 +221,7 @@ impl Feed {
     pub(in super::super) fn turn_to(&mut self, ticket: u64) {
         self.wanted.store(ticket, Ordering::Relaxed);
         self.ticket = ticket;
-        self.bytes = Vec::new();
-        self.at = 0;
+        self.take(Vec::new());
         self.gap = None;
         self.ended = false;
     }
@@ -206,18 +232,26 @@ impl Feed {
         loop {
             match self.next_piece() {
                 Some(Piece::Data(bytes, true)) => {
-                    self.bytes = bytes;
-                    self.at = 0;
+                    self.take(bytes);
                     return true;
                 }
                 Some(_) => {}
                 None => {
-                    self.bytes = Vec::new();
-                    self.at = 0;
+                    self.take(Vec::new());
                     return false;
                 }
             }
         }
+    }
+
+    /// Goes on with this piece, and gives back the one before.
+    fn take(&mut self, bytes: Vec<u8>) {
+        let used = std::mem::replace(&mut self.bytes, bytes);
+        if used.capacity() > 0 {
+            // A lane that is gone needs none.
+            let _ = self.used.send(used);
+        }
+        self.at = 0;
     }
 
     fn next_piece(&mut self) -> Option<Piece> {
@@ -242,22 +276,28 @@ impl Feed {
 
 impl Read for Feed {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let came = self.fill_buf()?.read(out)?;
+        self.consume(came);
+        Ok(came)
+    }
+}
+
+impl BufRead for Feed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.bytes.len() {
             if let Some(why) = &self.gap {
                 return Err(io::Error::other(why.clone()));
             }
             match self.next_piece() {
-                Some(Piece::Data(bytes, _)) => {
-                    self.bytes = bytes;
-                    self.at = 0;
-                }
+                Some(Piece::Data(bytes, _)) => self.take(bytes),
                 Some(Piece::Gap(why)) => self.gap = Some(why),
-                None => return Ok(0),
+                None => break,
             }
         }
-        let len = out.len().min(self.bytes.len() - self.at);
-        out[..len].copy_from_slice(&self.bytes[self.at..self.at + len]);
-        self.at += len;
-        Ok(len)
+        Ok(&self.bytes[self.at..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 }

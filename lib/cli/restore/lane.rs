@@ -112,8 +112,9 @@ impl Lane {
 /// can write there what he likes.
 fn agrees(stored: &Entry, take: &Take) -> Result<(), String> {
     let entry = &take.entry;
-    let names = stored.records.iter().filter(|(key, _)| matches!(key.as_slice(), b"path" | b"GNU.sparse.name"));
-    let named = names.into_iter().all(|(_, name)| Path::from_typed(name).as_ref() == Ok(&take.under));
+    let mut names = stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
+    // The path under which it was found is that of one of them, if there are any.
+    let named = names.clone().nth(1).is_none() || names.all(|(_, name)| Path::from_typed(name).as_ref() == Ok(&take.under));
     let flag = match entry.kind {
         Kind::File => b'0',
         Kind::Dir => b'5',

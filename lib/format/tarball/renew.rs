@@ -73,8 +73,8 @@ fn records(stored: &untar::Entry, name: &[u8], sparse: bool, meta: &Meta) -> Vec
     if nsec != 0 || sec < 0 || sec as u64 > MAX_OCTAL_SIZE {
         record(&mut out, b"mtime", meta.time.to_pax().as_bytes());
     }
-    for (key, value) in &stored.records {
-        match key.as_slice() {
+    for (key, value) in stored.records() {
+        match key {
             b"GNU.sparse.name" => record(&mut out, key, name),
             key if key.starts_with(b"GNU.sparse.") || key.starts_with(b"SCHILY.") => record(&mut out, key, value),
             _ => {}
