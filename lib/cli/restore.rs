@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
@@ -15,7 +14,9 @@ use super::common::{self, Common, human};
 use super::index::time;
 use super::message::{Hinted, Report};
 use crate::core::merge::Placed;
-use crate::core::restore::{Plan, Step};
+use crate::core::restore::{Open, Plan, Step};
+use crate::edge::batches::{Batches, batches};
+use crate::edge::ordered::Gone;
 use crate::edge::pipe::{self, Out};
 use crate::format::entry::Kind;
 use crate::format::path::Path;
@@ -106,16 +107,16 @@ pub(super) fn restore(args: &RestoreArgs, archive: Archive, out: Out, report: &A
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
     let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
     let mut writer = Writer::new(out, &source, report);
-    let (send, orders) = sync_channel(STEPS);
+    let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {
-        let planner = Planner { reader, selection, plan, blocks, orders: &send };
+        let mut planner = Planner { reader, selection, plan, blocks, orders };
         let last = planner.run().map_or_else(Order::Failed, |()| Order::End);
         // Whoever writes may be gone, and then knows why.
-        drop(send.send(last));
+        drop(planner.orders.send(last));
     });
-    for order in orders {
+    for order in taken {
         match order {
             Order::Lane(lane, feed) => writer.handle_lane(lane, feed),
             Order::Step(step) => writer.handle_step(step)?,
@@ -158,17 +159,21 @@ impl Reader {
     }
 }
 
+fn gone(_: Gone) -> anyhow::Error {
+    anyhow!("the tar broke off")
+}
+
 /// Reads the version, makes the plan, and opens the blocks.
-struct Planner<'a> {
+struct Planner {
     reader: Reader,
     selection: Selection,
     plan: Plan,
     blocks: Blocks,
-    orders: &'a SyncSender<Order>,
+    orders: Batches<Order>,
 }
 
-impl Planner<'_> {
-    fn run(mut self) -> anyhow::Result<()> {
+impl Planner {
+    fn run(&mut self) -> anyhow::Result<()> {
         let report = Arc::clone(&self.reader.report);
         let paths = self.selection.paths();
         let mut version = self.reader.open(paths.as_deref())?;
@@ -201,11 +206,7 @@ impl Planner<'_> {
         self.plan.handle_entry(placed, wanted);
         while let Some(step) = self.plan.poll() {
             match step {
-                Step::Open(open) => {
-                    if let Some(feed) = self.blocks.open(open) {
-                        self.send(Order::Lane(open.lane, feed))?;
-                    }
-                }
+                Step::Open(open) => self.open(open)?,
                 Step::Stray(stray) => self.look_up(*stray)?,
                 step => self.send(Order::Step(step))?,
             }
@@ -213,8 +214,17 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn send(&self, order: Order) -> anyhow::Result<()> {
-        self.orders.send(order).map_err(|_| anyhow!("the tar broke off"))
+    /// Waits for room, which comes when blocks before it are written.
+    fn open(&mut self, open: Open) -> anyhow::Result<()> {
+        self.orders.flush().map_err(gone)?;
+        match self.blocks.open(open) {
+            Some(feed) => self.send(Order::Lane(open.lane, feed)),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(gone)
     }
 
     /// A hard link to a name that did not come: where only a part of the indexes is read, the name is in another one.
@@ -242,11 +252,7 @@ impl Planner<'_> {
                     let report = &self.reader.report;
                     report.warn(format_args!("{path}: lost: it is a hard link to {first}, which this version does not have"));
                 }
-                Step::Open(open) => {
-                    if let Some(feed) = self.blocks.open(open) {
-                        self.send(Order::Lane(open.lane, feed))?;
-                    }
-                }
+                Step::Open(open) => self.open(open)?,
                 step => self.send(Order::Step(step))?,
             }
         }

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::pipe;
+
 mod signature;
 
 pub use signature::{Signer, Standing, Verdict, sign, verdict, verify};
@@ -57,6 +59,8 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
     command.args(args).env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(GpgError::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    stdin.iter().for_each(pipe::widen);
+    stdout.iter().for_each(pipe::widen);
     let (written, stdout, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
         let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(input)));

@@ -1,6 +1,7 @@
 //! The only code that touches the world, but for the stores: walking, reading files, gpg, the clock, pipes and threads.
 
 pub mod attributes;
+pub mod batches;
 pub mod budget;
 pub mod clock;
 pub mod gpg;

@@ -12,9 +12,13 @@ const BUFFER: usize = 256 << 10;
 
 fn own(stream: impl AsFd) -> io::Result<File> {
     let file = File::from(stream.as_fd().try_clone_to_owned()?);
-    // Fails on what is no pipe, which is fine.
-    let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE);
+    widen(&file);
     Ok(file)
+}
+
+/// Lets a pipe hold more, if the system allows it, and if it is one.
+pub(super) fn widen(pipe: impl AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
 }
 
 /// Stdin with a buffer.

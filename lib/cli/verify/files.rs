@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::{anyhow, bail};
 
@@ -14,6 +13,8 @@ use crate::core::chain::ancestors::Extent;
 use crate::core::merge::Placed;
 use crate::core::restore::{Plan, Step, Take};
 use crate::core::verify::{Finding, Kind};
+use crate::edge::batches::{Batches, batches};
+use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Kind as Type, Within};
 use crate::format::object::Object;
@@ -70,12 +71,12 @@ pub(super) fn read_out(
     bands.reverse();
     let source = Arc::new(Source { archive: Arc::clone(archive), bands });
     let blocks = Blocks::new(&source, jobs)?;
-    let (send, orders) = sync_channel(STEPS);
-    let reader = Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders: send };
+    let (orders, taken) = batches(STEPS);
+    let reader = Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders };
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || reader.run());
     let mut files = Files { source: &source, band: name, lanes: HashMap::new(), read: 0 };
-    for order in orders {
+    for order in taken {
         match order {
             Order::Lane(lane, feed) => _ = files.lanes.insert(lane, Lane::new(feed)),
             Order::Step(Step::Take(take)) => files.take(&take)?.into_iter().try_for_each(&mut *found)?,
@@ -104,7 +105,7 @@ struct Reader {
     source: Arc<Source>,
     band: Band,
     blocks: Blocks,
-    orders: SyncSender<Order>,
+    orders: Batches<Order>,
 }
 
 impl Reader {
@@ -116,7 +117,8 @@ impl Reader {
 
     /// Gives the count of entries; the highest number if some are not known.
     fn entries(&mut self) -> anyhow::Result<u64> {
-        let archive = Arc::clone(&self.source.archive);
+        let source = Arc::clone(&self.source);
+        let archive = Arc::clone(&source.archive);
         let name = self.band.head.band.clone();
         let held = match archive.holds(&self.band) {
             Ok(held) => held,
@@ -134,9 +136,9 @@ impl Reader {
         let mut whole = held.lost.is_empty();
         let trust = if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
         let mut entries = Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
-        let tiers = self.source.bands.len();
+        let tiers = source.bands.len();
         let tier = (tiers - 1) as u8;
-        let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&self.source), 0);
+        let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&source), 0);
         loop {
             let next = entries.next_entry();
             for (number, error) in entries.failed.drain(..) {
@@ -163,6 +165,8 @@ impl Reader {
             while let Some(step) = plan.poll() {
                 match step {
                     Step::Open(open) => {
+                        // To open waits for room, which comes when blocks before it are compared.
+                        self.orders.flush().map_err(gone)?;
                         if let Some(feed) = self.blocks.open(open) {
                             self.send(Order::Lane(open.lane, feed))?;
                         }
@@ -174,9 +178,13 @@ impl Reader {
         Ok(if whole { count } else { u64::MAX })
     }
 
-    fn send(&self, order: Order) -> anyhow::Result<()> {
-        self.orders.send(order).map_err(|_| anyhow!("the comparison broke off"))
+    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(gone)
     }
+}
+
+fn gone(_: Gone) -> anyhow::Error {
+    anyhow!("the comparison broke off")
 }
 
 /// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come in order there, too.
