@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
 use super::archive::version::{Version, choose, must_exist};
@@ -78,6 +78,9 @@ pub fn main() -> ExitCode {
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
 const STEPS: usize = 16 << 10;
 
+/// Bytes of tar that wait for whoever reads it.
+const AHEAD: usize = 16 << 20;
+
 /// From the thread that plans to the one that writes.
 enum Order {
     Lane(usize, Feed),
@@ -106,6 +109,7 @@ pub(super) fn restore(args: &RestoreArgs, archive: Archive, out: Out, report: &A
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
     let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
+    let out = out.ahead(AHEAD).context(write::CANNOT_WRITE)?;
     let mut writer = Writer::new(out, &source, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());

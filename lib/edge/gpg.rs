@@ -4,8 +4,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::pipe;
 
@@ -64,7 +66,7 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
     let (written, stdout, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
         let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(input)));
-        let stdout = read_all(stdout);
+        let stdout = read_much(stdout, input.len());
         let broken = || Err(io::Error::other("a thread broke off"));
         (writer.join().unwrap_or_else(|_| broken()), stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
     });
@@ -82,6 +84,23 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
         written.map_err(GpgError::Talk)?;
     }
     Ok(outcome)
+}
+
+/// Reads what is probably as long as this. gpg writes some kilobytes at a time, and who waits for each of them is woken for each, which
+/// takes longer than the reading. So where much comes, a pause lets more come.
+fn read_much(stream: Option<impl Read + AsFd>, probably: usize) -> io::Result<Vec<u8>> {
+    const PAUSE: Duration = Duration::from_micros(300);
+    const LITTLE: u64 = 64 << 10;
+    let mut bytes = Vec::with_capacity(probably);
+    let Some(mut stream) = stream else { return Ok(bytes) };
+    loop {
+        let there = rustix::io::ioctl_fionread(&stream).unwrap_or(0).max(LITTLE);
+        let came = (&mut stream).take(there).read_to_end(&mut bytes)? as u64;
+        if came < there {
+            return Ok(bytes);
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! The only code that touches the world, but for the stores: walking, reading files, gpg, the clock, pipes and threads.
 
+pub mod ahead;
 pub mod attributes;
 pub mod batches;
 pub mod budget;

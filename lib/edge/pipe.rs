@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 
+use super::ahead::Ahead;
+
 /// How much a pipe should hold: fewer switches between the programs of a pipe. The kernel gives less where it must.
 const PIPE: usize = 1 << 20;
 
@@ -38,6 +40,11 @@ impl Out {
     /// Any file with a buffer, in the place of stdout.
     pub fn to(file: File) -> Out {
         Out(BufWriter::with_capacity(BUFFER, file))
+    }
+
+    /// The same, written by another thread, with so many bytes between them at most.
+    pub fn ahead(self, most: usize) -> io::Result<Ahead> {
+        Ok(Ahead::to(self.0.into_inner().map_err(io::IntoInnerError::into_error)?, most))
     }
 
     /// Writes out what is buffered. Must end every program that writes: a dropped buffer would swallow "no space left".

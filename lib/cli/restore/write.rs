@@ -11,7 +11,7 @@ use super::blocks::{Feed, Source};
 use super::lane::{Copied, Lane};
 use crate::core::merge::is_first_name;
 use crate::core::restore::{Step, Take};
-use crate::edge::pipe::Out;
+use crate::edge::ahead::Ahead;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
 use crate::format::sparse::{Digester, is_sparse};
@@ -19,7 +19,7 @@ use crate::format::stream::END;
 use crate::format::tarball::{Content, Member, padding, renew};
 use crate::format::untar;
 
-const CANNOT_WRITE: &str = "cannot write the tar";
+pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Sum {
 
 /// Writes the tar.
 pub(super) struct Writer<'a> {
-    out: Out,
+    out: Ahead,
     source: Arc<Source>,
     report: &'a Report,
     lanes: Vec<Option<Lane>>,
@@ -45,7 +45,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer of what the blocks of `source` give.
-    pub(super) fn new(out: Out, source: &Arc<Source>, report: &'a Report) -> Writer<'a> {
+    pub(super) fn new(out: Ahead, source: &Arc<Source>, report: &'a Report) -> Writer<'a> {
         Writer { out, source: Arc::clone(source), report, lanes: Vec::new(), lost: HashSet::new(), sum: Sum::default() }
     }
 

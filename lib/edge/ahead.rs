@@ -1,0 +1,95 @@
+//! Output that is written behind the back of whoever makes it.
+//!
+//! A reader such as tar is slow where files are small and fast where they are large, and whoever writes is the reverse. With a pipe's
+//! worth of bytes between them each waits for the other again and again; with more, hardly ever.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Bytes that go to the other thread at once.
+const PIECE: usize = 256 << 10;
+
+/// How often a thread looks whether a pipe has room before it waits for it.
+const PAUSES: usize = 10;
+
+/// A file that another thread writes, with so many bytes between them at most.
+pub struct Ahead {
+    piece: Vec<u8>,
+    full: Option<SyncSender<Vec<u8>>>,
+    empty: Receiver<Vec<u8>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Ahead {
+    /// Starts the thread that writes to `file`.
+    pub fn to(file: File, most: usize) -> Ahead {
+        let (full, taken) = sync_channel(most / PIECE);
+        let (used, empty) = channel();
+        let thread = std::thread::spawn(move || write(file, &taken, &used));
+        Ahead { piece: Vec::new(), full: Some(full), empty, thread: Some(thread) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+        let piece = std::mem::replace(&mut self.piece, next);
+        match &self.full {
+            Some(full) if full.send(piece).is_ok() => Ok(()),
+            // The thread ended before its time, and says why.
+            _ => self.end(),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.full = None;
+        let gone = || io::Error::other("it was closed before");
+        self.thread.take().ok_or_else(gone)?.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes broke off")))
+    }
+
+    /// Waits until all is written. Must end every program that writes: else "no space left" would be swallowed.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.send()?;
+        self.end()
+    }
+}
+
+impl Write for Ahead {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.piece.len() == PIECE {
+            self.send()?;
+        }
+        let now = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..now]);
+        Ok(now)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+fn write(mut file: File, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io::Result<()> {
+    for mut piece in full {
+        let_drain(&file, piece.len());
+        file.write_all(&piece)?;
+        piece.clear();
+        // Whoever made it may be at its end.
+        let _ = used.send(piece);
+    }
+    Ok(())
+}
+
+/// Waits until a pipe has room for so many bytes, but not for long: whoever writes to a full pipe is woken for every few kilobytes
+/// that tar reads, which takes longer than the reading.
+fn let_drain(file: &File, bytes: usize) {
+    const PAUSE: Duration = Duration::from_micros(300);
+    let Ok(size) = rustix::pipe::fcntl_getpipe_size(file) else { return };
+    for _ in 0..PAUSES {
+        match rustix::io::ioctl_fionread(file) {
+            Ok(held) if held as usize + bytes + (64 << 10) > size => std::thread::sleep(PAUSE),
+            _ => return,
+        }
+    }
+}
