@@ -171,7 +171,13 @@ impl Plan {
         if !open {
             lane.ticket += 1;
         }
-        lane.at = Some((block.block, under.clone()));
+        match &mut lane.at {
+            Some((at, last)) => {
+                *at = block.block;
+                last.clone_from(under);
+            }
+            at => *at = Some((block.block, under.clone())),
+        }
         let from = Open { lane: first + at, ticket: lane.ticket, block };
         if !open {
             self.steps.push_back(Step::Open(from));

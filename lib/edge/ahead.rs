@@ -7,13 +7,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+
+use super::pipe;
 
 /// Bytes that go to the other thread at once.
 const PIECE: usize = 256 << 10;
-
-/// How often a thread looks whether a pipe has room before it waits for it.
-const PAUSES: usize = 10;
 
 /// A file that another thread writes, with so many bytes between them at most.
 pub struct Ahead {
@@ -72,24 +70,10 @@ impl Write for Ahead {
 
 fn write(mut file: File, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io::Result<()> {
     for mut piece in full {
-        let_drain(&file, piece.len());
-        file.write_all(&piece)?;
+        pipe::write_all(&mut file, &piece)?;
         piece.clear();
         // Whoever made it may be at its end.
         let _ = used.send(piece);
     }
     Ok(())
-}
-
-/// Waits until a pipe has room for so many bytes, but not for long: whoever writes to a full pipe is woken for every few kilobytes
-/// that tar reads, which takes longer than the reading.
-fn let_drain(file: &File, bytes: usize) {
-    const PAUSE: Duration = Duration::from_micros(300);
-    let Ok(size) = rustix::pipe::fcntl_getpipe_size(file) else { return };
-    for _ in 0..PAUSES {
-        match rustix::io::ioctl_fionread(file) {
-            Ok(held) if held as usize + bytes + (64 << 10) > size => std::thread::sleep(PAUSE),
-            _ => return,
-        }
-    }
 }

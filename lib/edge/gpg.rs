@@ -3,11 +3,10 @@
 //! Success needs exit status 0 and the status line that says so: gpg has been seen to exit with 0 and write nothing.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use super::pipe;
 
@@ -65,7 +64,7 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
     stdout.iter().for_each(pipe::widen);
     let (written, stdout, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
-        let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(input)));
+        let writer = scope.spawn(move || stdin.map_or(Ok(()), |stdin| pipe::write_all(stdin, input)));
         let stdout = read_much(stdout, input.len());
         let broken = || Err(io::Error::other("a thread broke off"));
         (writer.join().unwrap_or_else(|_| broken()), stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
@@ -86,10 +85,8 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
     Ok(outcome)
 }
 
-/// Reads what is probably as long as this. gpg writes some kilobytes at a time, and who waits for each of them is woken for each, which
-/// takes longer than the reading. So where much comes, a pause lets more come.
+/// Reads what is probably as long as this. gpg writes some kilobytes at a time: where much comes, a pause lets more come.
 fn read_much(stream: Option<impl Read + AsFd>, probably: usize) -> io::Result<Vec<u8>> {
-    const PAUSE: Duration = Duration::from_micros(300);
     const LITTLE: u64 = 64 << 10;
     let mut bytes = Vec::with_capacity(probably);
     let Some(mut stream) = stream else { return Ok(bytes) };
@@ -99,7 +96,7 @@ fn read_much(stream: Option<impl Read + AsFd>, probably: usize) -> io::Result<Ve
         if came < there {
             return Ok(bytes);
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pipe::PAUSE);
     }
 }
 

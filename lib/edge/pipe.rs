@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::ahead::Ahead;
 
@@ -11,6 +12,9 @@ const PIPE: usize = 1 << 20;
 
 /// Buffers of the programs' ends.
 const BUFFER: usize = 256 << 10;
+
+/// What a pipe holds less than its size when pages of it are not full.
+const MARGIN: usize = BUFFER / 4;
 
 fn own(stream: impl AsFd) -> io::Result<File> {
     let file = File::from(stream.as_fd().try_clone_to_owned()?);
@@ -21,6 +25,27 @@ fn own(stream: impl AsFd) -> io::Result<File> {
 /// Lets a pipe hold more, if the system allows it, and if it is one.
 pub(super) fn widen(pipe: impl AsFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
+}
+
+/// How long a pipe is left alone, so that more can come or go at once: who waits for a few kilobytes is woken for each, which takes
+/// longer than to read or write them.
+pub(super) const PAUSE: Duration = Duration::from_micros(300);
+
+/// Writes all to what may be a pipe. Fills it only when it has room for much, unless that does not come soon.
+pub(super) fn write_all(mut file: impl Write + AsFd, bytes: &[u8]) -> io::Result<()> {
+    const PAUSES: usize = 10;
+    let size = rustix::pipe::fcntl_getpipe_size(&file).unwrap_or(0);
+    for piece in bytes.chunks(BUFFER) {
+        let full = |file: &_| rustix::io::ioctl_fionread(file).is_ok_and(|held| held as usize + BUFFER + MARGIN > size);
+        for _ in 0..PAUSES {
+            if size < 2 * BUFFER || !full(&file) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        file.write_all(piece)?;
+    }
+    Ok(())
 }
 
 /// Stdin with a buffer.

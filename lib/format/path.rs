@@ -60,14 +60,14 @@ fn plain_in_tag(byte: u8) -> bool {
     plain(byte) && byte != b',' && byte != b':'
 }
 
-fn encode_with(raw: &[u8], out: &mut Vec<u8>, plain: fn(u8) -> bool) {
-    for &byte in raw {
-        if plain(byte) {
-            out.push(byte);
-        } else {
-            out.extend([b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]);
-        }
+fn encode_with(mut raw: &[u8], out: &mut Vec<u8>, plain: impl Fn(u8) -> bool) {
+    while let Some(at) = raw.iter().position(|&byte| !plain(byte)) {
+        let byte = raw[at];
+        out.extend_from_slice(&raw[..at]);
+        out.extend([b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]);
+        raw = &raw[at + 1..];
     }
+    out.extend_from_slice(raw);
 }
 
 /// Appends `raw` in the encoding of paths and link targets.
@@ -168,17 +168,19 @@ impl Path {
 
     /// Takes a path as a person types it: raw bytes, with or without a leading `./` or trailing `/`.
     pub fn from_typed(raw: &[u8]) -> Result<Path, PathError> {
-        let mut parts = Vec::new();
+        if raw.first() == Some(&b'/') {
+            return Err(PathError::NotRelative);
+        }
+        let mut out = Vec::with_capacity(raw.len() + 2);
+        out.push(b'.');
         for part in raw.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")) {
             if part == b".." {
                 return Err(PathError::BadComponent);
             }
-            parts.push(part);
+            out.push(b'/');
+            encode(part, &mut out);
         }
-        if raw.first() == Some(&b'/') {
-            return Err(PathError::NotRelative);
-        }
-        Ok(Path::from_raw(&parts.join(&b'/')))
+        Ok(Path(out))
     }
 
     /// The encoded bytes.

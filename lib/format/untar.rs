@@ -2,6 +2,7 @@
 //!
 //! Records are read by their lengths, as POSIX says, not line by line.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
@@ -122,8 +123,6 @@ impl<R: BufRead> Untar<R> {
                 records = parse_records(&headers[..from + size as usize], from).ok_or(UntarError::BadHeader(at))?;
                 continue;
             }
-            let header = tar::Header::from_byte_slice(&headers[start..]);
-            let name = header.path_bytes().into_owned();
             let mut entry = Entry { path: Path::root(), headers, records, stored: size, flag };
             if let Some(long) = entry.record(b"size") {
                 entry.stored =
@@ -132,7 +131,8 @@ impl<R: BufRead> Untar<R> {
             if entry.stored > u64::MAX / 2 {
                 return Err(UntarError::BadHeader(at));
             }
-            let name = entry.record(b"GNU.sparse.name").or(entry.record(b"path")).map_or(name, <[u8]>::to_vec);
+            let name = entry.record(b"GNU.sparse.name").or(entry.record(b"path")).map(Cow::Borrowed);
+            let name = name.unwrap_or_else(|| tar::Header::from_byte_slice(&entry.headers[start..]).path_bytes());
             entry.path = Path::from_typed(&name).map_err(|_| UntarError::BadName(at))?;
             self.left = entry.padded();
             return Ok(Some(entry));

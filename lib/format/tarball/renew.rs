@@ -1,5 +1,7 @@
 //! Headers of a stored entry made anew, for another path or with other attributes: content and extended attributes stay as they were stored.
 
+use std::borrow::Cow;
+
 use super::super::entry::Meta;
 use super::super::path::Path;
 use super::super::time::Time;
@@ -18,7 +20,7 @@ pub fn renew(stored: &untar::Entry, path: &Path, meta: &Meta) -> Result<Vec<u8>,
         header.as_mut_bytes().copy_from_slice(own);
     }
     let (uid, gid) = (id(stored, b"uid", header.uid()), id(stored, b"gid", header.gid()));
-    let shown = if sparse { sparse_name(&name) } else { name.clone() };
+    let shown = if sparse { Cow::Owned(sparse_name(&name)) } else { Cow::Borrowed(&name[..]) };
     let (prefix, base) = split_name(&shown).unwrap_or_else(|| (b"", truncated(&shown, Kind::File)));
     put_name(&mut header, prefix, base);
     // A name goes before its number when a tar extracts, so it goes with the number that it belonged to.
@@ -36,7 +38,7 @@ pub fn renew(stored: &untar::Entry, path: &Path, meta: &Meta) -> Result<Vec<u8>,
     if records.len() > MAX_RECORDS {
         return Err(TooLong(records.len()));
     }
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(3 * BLOCK);
     push_records(&mut out, &records);
     out.extend(header.as_bytes());
     Ok(out)
