@@ -1,6 +1,7 @@
 //! A queue between two threads for many small things: they go in batches, for to wake a thread takes longer than most of them do.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::iter::Flatten;
+use std::sync::mpsc::{IntoIter, SyncSender, sync_channel};
 
 use super::ordered::Gone;
 
@@ -13,9 +14,12 @@ pub struct Batches<T> {
     batch: Vec<T>,
 }
 
+/// The end to take from; it ends when the other one is dropped.
+pub type Taken<T> = Flatten<IntoIter<Vec<T>>>;
+
 /// A queue that holds `most` things or a few more.
-pub fn batches<T>(most: usize) -> (Batches<T>, impl Iterator<Item = T>) {
-    let (queue, taken): (_, Receiver<Vec<T>>) = sync_channel(most / BATCH);
+pub fn batches<T>(most: usize) -> (Batches<T>, Taken<T>) {
+    let (queue, taken) = sync_channel(most / BATCH);
     (Batches { queue, batch: Vec::new() }, taken.into_iter().flatten())
 }
 

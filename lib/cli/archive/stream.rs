@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::{Archive, Trust, unzip};
+use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
-use crate::edge::ordered::{Ordered, Results};
+use crate::edge::ordered::{Gone, Ordered, Results};
 use crate::format::band::BandId;
 use crate::format::entry::{Entry, Kind};
 use crate::format::head::Head;
@@ -24,6 +25,9 @@ const JOBS: usize = 4;
 
 /// Bytes of what waits in all tiers, but never less than one index in each.
 const MOST: u64 = 16 << 20;
+
+/// Entries that may be read ahead of where they are wanted.
+const READ_AHEAD: usize = 512;
 
 /// What an index is taken to have, while none was seen.
 const GUESS: u64 = 1 << 20;
@@ -59,19 +63,26 @@ type IndexSays = (u32, Option<u32>, Have, Option<Path>);
 /// An index as it is stored but for encryption, and whether the store gave it.
 type Fetched = (u32, anyhow::Result<(Vec<u8>, bool)>);
 
-/// The entries of a band's counted indexes, in order.
+/// What comes out of the indexes of a band, in order.
+// Most of what is sent is an entry, so a box for it would only cost.
+#[allow(clippy::large_enum_variant)]
+enum Item {
+    Entry(u32, Entry),
+    Header(Header),
+    /// An index that could not be read, and why.
+    Failed(u32, anyhow::Error),
+    End,
+}
+
+/// The entries of a band's counted indexes, in order. Another thread decompresses and reads them, a little ahead.
 pub(in super::super) struct Entries {
-    archive: Arc<Archive>,
     band: Arc<Head>,
-    trust: Trust,
-    results: Results<Fetched>,
+    items: Taken<Item>,
     room: Arc<Budget>,
+    /// The index that was begun last.
     number: u32,
-    text: Vec<u8>,
-    at: usize,
+    ended: bool,
     headers: Vec<Header>,
-    /// The last path of the index before.
-    last: Option<Path>,
     /// Indexes that could not be read, and why.
     pub failed: Vec<(u32, anyhow::Error)>,
 }
@@ -112,63 +123,41 @@ impl Entries {
                 }
             }
         });
+        let (items, taken) = batches(READ_AHEAD);
+        let reader = Reader { archive: Arc::clone(reader), band: Arc::clone(band), trust, items, last: None };
+        let budget = Arc::clone(&room);
+        // Ends with the last index, or when nobody takes the entries any more.
+        std::thread::spawn(move || reader.run(results, &budget));
         Ok(Entries {
-            archive: Arc::clone(reader),
             band: Arc::clone(band),
-            trust,
-            results,
+            items: taken,
             room,
             number: 0,
-            text: Vec::new(),
-            at: 0,
+            ended: false,
             headers: Vec::new(),
-            last: None,
             failed: Vec::new(),
         })
     }
 
     /// The next entry, with the number of its index. An index that cannot be read goes to `failed`, and the next one follows.
     pub(in super::super) fn next_entry(&mut self) -> Option<(u32, Entry)> {
-        loop {
-            while self.at < self.text.len() {
-                let rest = &self.text[self.at..];
-                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                let line = &rest[..end];
-                self.at += end + 1;
-                if line.first() == Some(&b'#') {
-                    match parse_header(line) {
-                        // Where the index before was read, it came there; else what follows stands below it.
-                        Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
-                            return Some((number, *entry));
-                        }
-                        Ok(Header::Above(..)) | Err(_) => {}
-                        Ok(header) => self.headers.push(header),
-                    }
-                    continue;
+        while !self.ended {
+            match self.items.next() {
+                Some(Item::Entry(number, entry)) => {
+                    self.number = number;
+                    return Some((number, entry));
                 }
-                match Entry::parse(line) {
-                    Ok(entry) => return Some((self.number, entry)),
-                    Err(error) => {
-                        let what = anyhow::Error::new(error).context(self.name(self.number));
-                        self.failed.push((self.number, what));
-                        self.at = self.text.len();
-                    }
+                Some(Item::Header(header)) => self.headers.push(header),
+                Some(Item::Failed(number, error)) => self.failed.push((number, error)),
+                Some(Item::End) => self.ended = true,
+                None => {
+                    self.ended = true;
+                    let what = anyhow!("{}: whoever read the indexes behind this one broke off", self.name(self.number));
+                    self.failed.push((self.number, what));
                 }
-            }
-            self.last = last_path(&self.text).or(self.last.take());
-            // It goes before the next one comes: both would be twice the memory.
-            self.text = Vec::new();
-            let (number, zipped) = self.results.next()?;
-            self.number = number;
-            self.at = 0;
-            if let Ok((bytes, _)) = &zipped {
-                self.room.adjust(bytes.len() as u64, 0);
-            }
-            match zipped.and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped)) {
-                Ok(text) => self.text = text,
-                Err(error) => self.failed.push((number, error)),
             }
         }
+        None
     }
 
     /// The header lines that came so far.
@@ -178,13 +167,76 @@ impl Entries {
 
     /// An index's name, for messages.
     pub(super) fn name(&self, number: u32) -> String {
-        format!("{}/{}", self.band.band, ObjectName::plain(Object::Index(number)))
+        name(&self.band, number)
     }
 }
 
 impl Drop for Entries {
     fn drop(&mut self) {
         self.room.close();
+    }
+}
+
+fn name(band: &Head, number: u32) -> String {
+    format!("{}/{}", band.band, ObjectName::plain(Object::Index(number)))
+}
+
+/// The thread that reads the texts of indexes.
+struct Reader {
+    archive: Arc<Archive>,
+    band: Arc<Head>,
+    trust: Trust,
+    items: Batches<Item>,
+    /// The last path of the index before.
+    last: Option<Path>,
+}
+
+impl Reader {
+    fn run(mut self, results: Results<Fetched>, room: &Budget) {
+        for (number, zipped) in results {
+            if let Ok((bytes, _)) = &zipped {
+                room.adjust(bytes.len() as u64, 0);
+            }
+            let read = match zipped.and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped)) {
+                Ok(text) => self.read(number, &text),
+                Err(error) => self.items.send(Item::Failed(number, error)),
+            };
+            // The next index may be long in coming.
+            if read.and_then(|()| self.items.flush()).is_err() {
+                return;
+            }
+        }
+        // Whoever takes them may have enough.
+        let _ = self.items.send(Item::End);
+    }
+
+    fn read(&mut self, number: u32, text: &[u8]) -> Result<(), Gone> {
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = &rest[..end];
+            at += end + 1;
+            let item = if line.first() == Some(&b'#') {
+                match parse_header(line) {
+                    // Where the index before was read, it came there; else what follows stands below it.
+                    Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => Item::Entry(number, *entry),
+                    Ok(Header::Above(..)) | Err(_) => continue,
+                    Ok(header) => Item::Header(header),
+                }
+            } else {
+                match Entry::parse(line) {
+                    Ok(entry) => Item::Entry(number, entry),
+                    Err(error) => {
+                        at = text.len();
+                        Item::Failed(number, anyhow::Error::new(error).context(name(&self.band, number)))
+                    }
+                }
+            };
+            self.items.send(item)?;
+        }
+        self.last = last_path(text).or(self.last.take());
+        Ok(())
     }
 }
 
