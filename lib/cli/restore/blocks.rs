@@ -121,7 +121,8 @@ impl Blocks {
             let (used, spare) = channel();
             let give = Give { given: give, spare, wanted: until, ticket: 0 };
             std::thread::spawn(move || decompress(&source, &budget, &slots, give));
-            feed = Some(Feed { given, used, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
+            feed =
+                Some(Feed { given, used, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
             send
         });
         let (give, first) = sync_channel(1);
