@@ -53,19 +53,8 @@ fn entry(name: &str, time: i64) -> Entry {
 fn member(entry: &Entry) -> Member {
     let (path, meta) = (&entry.path, *entry.meta().unwrap());
     let content = if entry.kind == Kind::File { Content::Bytes(entry.size.unwrap()) } else { Content::Nothing };
-    let header = tarball::Member {
-        path,
-        kind: entry.kind,
-        meta,
-        uname: None,
-        gname: None,
-        content,
-        xattrs: &[],
-        acl_access: None,
-        acl_default: None,
-    };
     let mut bytes = Vec::new();
-    header.write_header(&mut bytes).unwrap();
+    tarball::Member::plain(path, entry.kind, meta, content).write_header(&mut bytes).unwrap();
     if entry.kind == Kind::File {
         bytes.extend(path.as_bytes());
         bytes.resize(bytes.len() + padding(path.as_bytes().len() as u64), 0);

@@ -82,7 +82,12 @@ pub fn padding(len: u64) -> usize {
     (BLOCK as u64 - len % BLOCK as u64) as usize % BLOCK
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// An entry without names, extended attributes and ACLs.
+    pub fn plain(path: &'a Path, kind: Kind, meta: Meta, content: Content<'a>) -> Member<'a> {
+        Member { path, kind, meta, uname: None, gname: None, content, xattrs: &[], acl_access: None, acl_default: None }
+    }
+
     /// Appends the headers, and for a sparse file its map; the content and its padding come after. Returns how many
     /// bytes of content the caller has to write (without padding).
     pub fn write_header(&self, out: &mut Vec<u8>) -> Result<u64, TooLong> {

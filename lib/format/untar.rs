@@ -231,17 +231,7 @@ mod tests {
 
     fn tar(path: &Path, content: Content<'_>, xattrs: &[(Vec<u8>, Vec<u8>)], data: &[u8]) -> Vec<u8> {
         let meta = Meta { mode: 0o644, uid: 4_000_000_000, gid: 0, time: Time { sec: -6, nsec: 5 } };
-        let member = Member {
-            path,
-            kind: Kind::File,
-            meta,
-            uname: None,
-            gname: None,
-            content,
-            xattrs,
-            acl_access: None,
-            acl_default: None,
-        };
+        let member = Member { xattrs, ..Member::plain(path, Kind::File, meta, content) };
         let mut out = Vec::new();
         assert_eq!(member.write_header(&mut out).unwrap(), data.len() as u64);
         out.extend(data);

@@ -127,17 +127,7 @@ impl<'a> Writer<'a> {
             (_, Kind::Char | Kind::Block, _, Some((major, minor))) => Content::Device(major, minor),
             _ => Content::Nothing,
         };
-        let header = Member {
-            path: &entry.path,
-            kind: entry.kind,
-            meta,
-            uname: None,
-            gname: None,
-            content,
-            xattrs: &[],
-            acl_access: None,
-            acl_default: None,
-        };
+        let header = Member::plain(&entry.path, entry.kind, meta, content);
         let mut bytes = Vec::new();
         header.write_header(&mut bytes).with_context(|| entry.path.to_string())?;
         self.put(&bytes)?;

@@ -4,7 +4,7 @@ use super::*;
 
 fn member<'a>(path: &'a Path, kind: Kind, content: Content<'a>) -> Member<'a> {
     let meta = Meta { mode: 0o644, uid: 1000, gid: 1000, time: Time { sec: 1_500_000_000, nsec: 0 } };
-    Member { path, kind, meta, uname: None, gname: None, content, xattrs: &[], acl_access: None, acl_default: None }
+    Member::plain(path, kind, meta, content)
 }
 
 fn header(member: &Member<'_>) -> Vec<u8> {
