@@ -217,7 +217,11 @@ fn every_loss_of_small_groups() {
 fn at_random(usual: u64, case: impl Fn(&mut Dice, &str) -> usize) {
     let (count, first) = (variable("DURA_LOSSES_CASES", usual), variable("DURA_LOSSES_SEED", 1));
     let told = (first..first + count).filter(|seed| case(&mut Dice::new(*seed), &format!("seed {seed}")) > 0).count() as u64;
-    assert!(0 < told && told < count, "of {count} cases from seed {first} on {told} were more than parity makes up for");
+    // A few cases may be all of one kind.
+    assert!(
+        count < usual || (0 < told && told < count),
+        "of {count} cases from seed {first} on {told} were more than parity makes up for"
+    );
 }
 
 /// Groups of 32 from which some objects are lost, up to one more than parity gives back.
