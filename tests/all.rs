@@ -70,6 +70,9 @@ mod uploads;
 // The recipes of docs/stores.md, as they stand there.
 mod recipes;
 
+// How many requests a run makes, and how many of them one after the other.
+mod trips;
+
 // Bands on bands, interruptions, restore.
 mod layers;
 

@@ -135,6 +135,43 @@ fn logins_of_webdav() {
         .ok(&format!("echo 'machine 127.0.0.1 login {} password {SECRET}' > .netrc; {put}; dura-index bands $ARC", servers::KEY));
 }
 
+/// What cannot work on WebDAV is told, too, and leaves nothing complete; and who looks at processes sees no password.
+#[test]
+fn what_cannot_work_on_webdav_is_told() {
+    let server = servers::rclone_webdav();
+    let proxy = Proxy::start(server.address);
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: server.environment(proxy.address) };
+    place.ok("mkdir -p src; echo x > src/x; dura-scan -q src | dura-pack -q | dura-seal > band");
+    for (fault, said) in [
+        (
+            Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
+            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"][..],
+        ),
+        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
+        (Fault::Status(401), &["401 unauthorized", "hint: check the keys or the password"]),
+    ] {
+        for number in [1, 3, 8] {
+            proxy.begin();
+            proxy.fault(number, fault.clone());
+            let archive = server.archive_at(proxy.address, &format!("f{number}"));
+            place.refused(&format!("dura-push --events log {archive} < band"), said);
+        }
+    }
+    let store = server.folder("").unwrap();
+    place.ok(&"ls -d $STORE/f8/*/HEAD; ! ls $STORE/*/*/TAIL".replace("$STORE", store.to_str().unwrap()));
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("error") && !log.contains(SECRET) && !log.contains("hush"), "{log}");
+    // A push that waits for the rest of its stream, as others see it.
+    proxy.begin();
+    let archive = server.archive_at(proxy.address, "seen");
+    let seen = place.ok(&format!(
+        "(head -c 3000 band; sleep 1; tail -c +3001 band) | dura-push {archive} & sleep 0.5; \
+         tr '\\0' ' ' < /proc/$!/cmdline; wait"
+    ));
+    assert!(seen.contains("dura-push http://") && !seen.contains(SECRET) && !seen.contains(servers::KEY), "{seen}");
+}
+
 /// A certificate that does not verify ends the run; one that is named is trusted.
 #[test]
 fn certificates() {
@@ -149,6 +186,11 @@ fn certificates() {
     let place = Place { dir: dir.path(), variables: [server.environment(server.address), vec![("ARC", archive)]].concat() };
     let put = "dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"";
     place.refused(put, &["certificate", "hint: for a server with a certificate of your own"]);
+    let bucket = format!(
+        "export AWS_ENDPOINT_URL=https://{} AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b; ARC=s3://store/arc",
+        server.address
+    );
+    place.refused(&format!("{bucket}; {put}"), &["certificate", "hint: for a server with a certificate of your own"]);
     place.ok(&format!("export SSL_CERT_FILE=cert.pem; {put}; dura-index bands $ARC | grep -q ' complete '"));
     place.refused(
         &format!("export SSL_CERT_FILE=cert.pem; ARC=$(echo $ARC | sed s/127.0.0.1/localhost/); {put}"),

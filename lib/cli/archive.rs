@@ -88,8 +88,20 @@ impl Archive {
 
     /// The bands, and the start of the newest. They are asked whether they are complete from the newest back to the first that is; older
     /// ones are taken to be, since nothing depends on it. A band that was never begun, without HEAD, only counts for its name.
-    pub(super) fn known(&self) -> anyhow::Result<(Vec<Known>, Option<Stamp>)> {
-        let mut known: Vec<Known> = self.names()?.into_iter().map(|name| Known { name, complete: true }).collect();
+    ///
+    /// With `chain`, the newest is to be read with its ancestors. So they are asked as well, side by side; and if the cache knows a
+    /// newest band, at once, while the archive is listed: it most often is the newest there, too.
+    pub(super) fn known(&self, chain: bool) -> anyhow::Result<(Vec<Known>, Option<Stamp>)> {
+        let names = std::thread::scope(|scope| {
+            if let Some(likely) = self.cache.as_ref().filter(|_| chain).and_then(Cache::newest) {
+                scope.spawn(move || self.ask_ahead(&likely));
+            }
+            self.names()
+        })?;
+        if let Some(newest) = names.last().filter(|_| chain) {
+            self.ask_ahead(newest);
+        }
+        let mut known: Vec<Known> = names.into_iter().map(|name| Known { name, complete: true }).collect();
         let newest = band_after(&known);
         for at in (0..known.len()).rev() {
             known[at].complete = self.is_complete(&known[at].name)?;
@@ -101,6 +113,11 @@ impl Archive {
             }
         }
         Ok((known, newest))
+    }
+
+    /// Asks for TAIL of a band and its ancestors, once. What fails here fails again where it is needed.
+    fn ask_ahead(&self, band: &BandName) {
+        let _ = side_by_side(&band.chain(), |band| self.once(band, "TAIL"));
     }
 
     /// True if the band has a TAIL.
@@ -160,11 +177,7 @@ impl Archive {
 
     /// The chain that ends in `band`, oldest first, its bands asked for side by side.
     pub(super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
-        let mut names = vec![band.clone()];
-        while let Some(parent) = names.last().and_then(BandName::parent) {
-            names.push(parent);
-        }
-        names.reverse();
+        let names = band.chain();
         let found = side_by_side(&names, |name| self.ends(name))?;
         let links: Vec<Link<'_>> = names
             .iter()
@@ -229,6 +242,8 @@ impl Archive {
     fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Vec<u8>)>> {
         let mut asking = self.sealed.likely(band).is_none().then(|| self.sealed.asking.lock());
         let seen = self.sealed.likely(band);
+        // Another has found out meanwhile: whoever waits, too, need not wait for this one's object.
+        asking = asking.filter(|_| seen.is_none());
         let mut names: Vec<ObjectName> = Vec::new();
         for encrypted in [seen.unwrap_or(true), !seen.unwrap_or(true)] {
             names.extend(objects.iter().map(|&object| ObjectName { object, encrypted }));
@@ -243,8 +258,9 @@ impl Archive {
                 return Ok(Some((name, bytes)));
             }
             // Not so, then: those who wait need not wait for the object itself.
-            if asking.take().is_some() {
+            if asking.is_some() {
                 self.sealed.saw(band, !name.encrypted);
+                asking = None;
             }
         }
         Ok(None)

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
@@ -14,6 +14,7 @@ use super::message::Report;
 use super::retrying::Retrying;
 use super::stores::open_store_to_write;
 use crate::core::schedule::Limits;
+use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::Patience;
 use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
@@ -92,7 +93,7 @@ const NETWORK_JOBS: usize = 32;
 
 fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
-    let limits = Limits { jobs: LOCAL_JOBS, rate: args.limit_rate, patience: Patience::new(args.retries), seed };
+    let limits = Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(args.retries), seed };
     let stop = Stop::on_signals()?;
     let run = Run { report: Arc::clone(report), stop, limits, dry_run: args.dry_run, began: Instant::now() };
     let stores = args.archives.iter().map(|archive| open_store_to_write(archive, report)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -101,7 +102,10 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let shares = progress::shares(report, &labels);
     let jobs = |archive: &String| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
     let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
-        .map(|(((archive, store), label), share)| Place { store, label, jobs: jobs(archive), share })
+        .map(|(((archive, (store, ahead)), label), share)| {
+            let rate = Arc::new(Mutex::new(args.limit_rate.map(Rate::new)));
+            Place { store, ahead, label, jobs: jobs(archive), rate, share }
+        })
         .collect();
     if let Some(dir) = args.from {
         let asked = spool::Asked { dir, empty: args.empty, keep_indexes: args.keep_indexes, follow: args.follow };
@@ -155,7 +159,7 @@ fn push_stream(
         let reads = Retrying::new(Arc::clone(&place.store), run.limits.patience, run.limits.seed, &run.report, &run.stop);
         let id = match continues {
             Some(id) => checks::continued(&reads, &first.item.band, id)?,
-            None => checks::new_band(&reads, &first.item)?,
+            None => checks::new_band(&reads, place.ahead.as_deref(), &first.item)?,
         };
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         Lane::run(run, place, id, &events, &done, &mut |_| ())

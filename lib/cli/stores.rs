@@ -11,31 +11,36 @@ use crate::edge::clock;
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
-use crate::store::{Kind, Notice, Store};
+use crate::store::{Kind, LookAhead, Notice, Store};
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked again.
 pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
-    Ok(Arc::new(Retrying::reader(open(archive, Box::new(|_| ()))?, seed)))
+    Ok(Arc::new(Retrying::reader(open(archive, Box::new(|_| ()))?.0, seed)))
 }
 
+/// A store, and the same if it may have to look before it writes.
+pub(super) type Opened = (Arc<dyn Store>, Option<Arc<dyn LookAhead>>);
+
 /// The same to write to. What the one who trusts the store should know of it is told once.
-pub(super) fn open_store_to_write(archive: &str, report: &Arc<Report>) -> anyhow::Result<Arc<dyn Store>> {
+pub(super) fn open_store_to_write(archive: &str, report: &Arc<Report>) -> anyhow::Result<Opened> {
     let (report, shown) = (Arc::clone(report), archive.to_owned());
     open(archive, Box::new(move |text| report.note(format_args!("{shown}: {text}"))))
 }
 
-fn open(archive: &str, notice: Notice) -> anyhow::Result<Arc<dyn Store>> {
+fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
     match archive.split_once("://") {
-        None => Ok(Arc::new(Local::new(archive))),
-        Some(("file", path)) if path.starts_with('/') => Ok(Arc::new(Local::new(path))),
+        None => Ok((Arc::new(Local::new(archive)), None)),
+        Some(("file", path)) if path.starts_with('/') => Ok((Arc::new(Local::new(path)), None)),
         Some(("s3", rest)) => {
             let opened = S3::open(archive, idle()?, notice);
-            Ok(Arc::new(opened.map_err(|error| bad_bucket(rest, error))?))
+            let bucket = Arc::new(opened.map_err(|error| bad_bucket(rest, error))?);
+            Ok((bucket.clone(), Some(bucket)))
         }
         Some(("http" | "https", rest)) => {
             let opened = Dav::open(archive, idle()?, notice);
-            Ok(Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?))
+            let collection = Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?);
+            Ok((collection.clone(), Some(collection)))
         }
         Some((scheme, _)) => {
             let hint = "archives are directories, file://, s3:// or http(s)://; for what else rclone reaches, see dura-stores(7)";
@@ -90,6 +95,7 @@ pub(super) fn remedy(kind: Kind) -> Option<&'static str> {
         Kind::Certificate => Some("for a server with a certificate of your own, name its authority's file in SSL_CERT_FILE"),
         Kind::Redirect => Some("nothing is sent elsewhere: name the right address (for S3, region and endpoint) yourself"),
         Kind::NoListing => Some("name a complete band in full with --band: what is in it needs no listing"),
+        Kind::Overtaken => Some("start the backup again, and it gets a band of its own"),
         Kind::NotFound | Kind::Exists | Kind::Passing | Kind::Other => None,
     }
 }

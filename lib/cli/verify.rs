@@ -163,11 +163,7 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
     }
     let Some(chosen) = chosen else { return Ok(Bands { names, newest }) };
     // An ancestor that is not there is told like one that is damaged.
-    let mut chain = vec![chosen];
-    while let Some(parent) = chain.last().and_then(BandName::parent) {
-        chain.push(parent);
-    }
-    chain.reverse();
+    let mut chain = chosen.chain();
     chain.retain(|name| names.contains(name));
     Ok(Bands { names: chain, newest })
 }

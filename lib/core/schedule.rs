@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::format::object::ObjectName;
+use crate::format::object::{Object, ObjectName};
 
 pub mod order;
 pub mod rate;
@@ -23,8 +23,8 @@ use retry::{Dice, Patience};
 pub struct Limits {
     /// Writes at once.
     pub jobs: usize,
-    /// Bytes a second, if bounded.
-    pub rate: Option<u64>,
+    /// Bytes a second, if bounded; with what was sent before and still counts.
+    pub rate: Option<Rate>,
     /// How long to go on trying.
     pub patience: Patience,
     /// For the jitter of waits: two programs that failed together should not come back together.
@@ -73,6 +73,15 @@ enum State {
     Resting(Duration),
 }
 
+/// What was done ahead of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    Unseen,
+    /// It was given by `poll_ahead`, and the write waits for what is done then.
+    Given,
+    Done,
+}
+
 #[derive(Debug)]
 struct Job {
     ticket: u64,
@@ -81,7 +90,11 @@ struct Job {
     state: State,
     /// How often it has failed.
     failures: u32,
+    ahead: Ahead,
 }
+
+/// What is under way is taken to end soon if no object is larger.
+const SMALL: u64 = 64 << 10;
 
 /// The machine: `handle_object` for each object in stream order, `poll` until it gives no start, `handle_done` for each one started.
 /// The caller keeps the bytes, under the ticket that `handle_object` returns.
@@ -112,7 +125,7 @@ impl Schedule {
         Schedule {
             limits,
             dice: Dice::new(limits.seed),
-            rate: limits.rate.map(Rate::new),
+            rate: limits.rate,
             tickets: 0,
             jobs: VecDeque::new(),
             running: 0,
@@ -135,12 +148,17 @@ impl Schedule {
         self.running
     }
 
+    /// The bound on bytes a second, for what comes after this run's schedule.
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
     /// Takes the next object of the stream and gives its ticket.
     pub fn handle_object(&mut self, name: ObjectName, size: u64) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
         self.first_index = self.first_index.or(order::index(&name));
-        self.jobs.push_back(Job { ticket, name, size, state: State::Waiting, failures: 0 });
+        self.jobs.push_back(Job { ticket, name, size, state: State::Waiting, failures: 0, ahead: Ahead::Unseen });
         ticket
     }
 
@@ -192,6 +210,7 @@ impl Schedule {
         for (at, job) in self.jobs.iter().enumerate() {
             let due = match job.state {
                 State::Running(_) => None,
+                State::Waiting if job.ahead == Ahead::Given => None,
                 State::Waiting => Some(now),
                 State::Resting(until) => Some(until),
             };
@@ -217,6 +236,31 @@ impl Schedule {
         self.begun += 1;
         self.running += 1;
         Next::Start(job.ticket)
+    }
+
+    /// An object that starts as soon as what is under way is stored, if that is small, and [`Schedule::handle_ahead`] was told; each is given
+    /// once. To be asked when [`Schedule::poll`] says that nothing starts now.
+    pub fn poll_ahead(&mut self) -> Option<u64> {
+        let is_running = |job: &Job| matches!(job.state, State::Running(_));
+        if self.halted || self.running >= self.window || self.jobs.iter().any(|job| is_running(job) && job.size > SMALL) {
+            return None;
+        }
+        let mut open = Open::new(self.first_index);
+        // What HEAD comes before waits for more than its write: for reading it back.
+        for job in self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head) {
+            if job.ahead == Ahead::Unseen && job.state == State::Waiting && !open.holds_back(&job.name) {
+                job.ahead = Ahead::Given;
+                return Some(job.ticket);
+            }
+            open.handle_open(&job.name);
+        }
+        None
+    }
+
+    /// What was to be done ahead of a write is done.
+    pub fn handle_ahead(&mut self, ticket: u64) {
+        let job = self.jobs.iter_mut().find(|job| job.ticket == ticket && job.ahead == Ahead::Given);
+        job.into_iter().for_each(|job| job.ahead = Ahead::Done);
     }
 
     fn grow(&mut self) {

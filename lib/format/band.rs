@@ -48,6 +48,11 @@ impl BandName {
         (!chain.is_empty()).then(|| BandName(chain.to_vec()))
     }
 
+    /// The bands from the full one up to this one, which is the last.
+    pub fn chain(&self) -> Vec<BandName> {
+        (1..=self.0.len()).map(|stamps| BandName(self.0[..stamps].to_vec())).collect()
+    }
+
     /// How many bands lie below: 0 for a full band.
     pub fn tier(&self) -> u8 {
         (self.0.len() - 1) as u8

@@ -27,6 +27,12 @@ impl Cache {
         self.0.join(band.to_string())
     }
 
+    /// The newest band of which there are copies.
+    pub fn newest(&self) -> Option<BandName> {
+        let names = std::fs::read_dir(&self.0).ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        names.max_by_key(|name: &BandName| (name.start(), name.to_string()))
+    }
+
     /// The id that the copies of a band belong to.
     fn id(&self, band: &BandName) -> Option<BandId> {
         let head = std::fs::read(self.folder(band).join("HEAD")).ok()?;
@@ -68,6 +74,7 @@ mod tests {
         let cache = Cache::open(&dir.path().join("deep/cache")).unwrap();
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(dir.path().join("deep/cache")).unwrap());
         assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(cache.newest(), None);
         let band: BandName = "20261101T020000Z".parse().unwrap();
         let (one, two) = (BandId([1; 16]), BandId([2; 16]));
         let index = Object::Index(7);
@@ -77,6 +84,7 @@ mod tests {
         cache.put(&band, one, Object::Head, format!("id: {one}\n").as_bytes()).unwrap();
         cache.put(&band, one, index, b"index").unwrap();
         assert_eq!(cache.get(&band, one, index).as_deref(), Some(&b"index"[..]));
+        assert_eq!(cache.newest(), Some(band.clone()));
         assert_eq!(cache.get(&band, two, index), None);
         cache.put(&band, two, Object::Head, format!("id: {two}\n").as_bytes()).unwrap();
         assert_eq!(cache.get(&band, two, index), None);

@@ -1,17 +1,27 @@
 //! Writes that are never to go over another, on servers of which some ignore the condition and overwrite.
 //!
-//! `If-None-Match: *` asks the server to refuse a second write. Whether it does is seen by writing a small object of our own twice, with the
-//! same bytes. Where it does not, we look before each write; then two writers who look at the same time both find nothing, so HEAD is
-//! read back after it was written, and again before TAIL makes the band complete.
+//! `If-None-Match: *` asks the server to refuse a second write. Whether it does is seen by writing HEAD, which is our own and new, twice with the
+//! same bytes. As long as that is not known, and where the server overwrites, we look before each write; then two writers who look at the same
+//! time both find nothing. So HEAD is read back before anything else of the band is written, and again before TAIL makes it complete:
+//! whoever wrote HEAD first finds the other's there, if the second look came before the first write and looks are followed by writes as soon as
+//! writes are by reading back. For that a look holds for a moment only.
+//!
+//! The second write of HEAD goes beside the first of what follows HEAD, and looks beside all that has to end before a write: none of this
+//! makes a run longer by a round trip.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{Kind, StoreError};
 
 /// An object that is not larger is written twice to see what the server does.
 const SMALL: usize = 64 << 10;
+
+/// How long a look that found nothing stands for the one before a write.
+const LOOK_HOLDS: Duration = Duration::from_secs(1);
 
 /// Told once, when the server turns out to overwrite.
 pub(super) const WARNING: &str = "the server does not refuse to overwrite: dura-push looks before each write, \
@@ -19,6 +29,13 @@ pub(super) const WARNING: &str = "the server does not refuse to overwrite: dura-
 
 /// Who is told that.
 pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A store that may have to look before it writes.
+pub trait LookAhead: Send + Sync {
+    /// An object of that name is to be written as soon as what is under way is stored: if a look is needed, it can be had now. What fails
+    /// here fails the write.
+    fn look_ahead(&self, name: &str);
+}
 
 /// How a conditional write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +48,7 @@ pub(super) enum Put {
 }
 
 /// A server that takes writes with a condition.
-pub(super) trait Conditional {
+pub(super) trait Conditional: Sync {
     /// Writes an object; with `only_new` on the condition that there is none.
     fn put(&self, name: &str, bytes: &[u8], only_new: bool) -> Result<Put, StoreError>;
     /// The size of an object, which may be 0.
@@ -40,6 +57,10 @@ pub(super) trait Conditional {
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError>;
     /// The object as a person finds it.
     fn shown(&self, name: &str) -> String;
+    /// Makes what an object of that name has to lie in. A write does so, too, but later.
+    fn prepare(&self, _name: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What is known of the server.
@@ -53,11 +74,22 @@ enum Condition {
     NotUnderstood,
 }
 
+/// A HEAD that we wrote.
+#[derive(Debug)]
+struct Head {
+    name: String,
+    bytes: Vec<u8>,
+    /// Whether it was read back. Held while it is: one read serves all that wait for it.
+    confirmed: Mutex<bool>,
+}
+
 #[derive(Debug)]
 struct State {
     condition: Condition,
-    /// The HEADs that we wrote, by name, while the server is not known to keep conditions.
-    heads: HashMap<String, Vec<u8>>,
+    /// The HEADs that we wrote while the server was not known to keep conditions, by band.
+    heads: HashMap<String, Arc<Head>>,
+    /// What was looked for ahead of its write: when a look began that found nothing, or why it failed.
+    ahead: HashMap<String, Result<Instant, StoreError>>,
 }
 
 /// Remembers for one run what the server does, and writes accordingly.
@@ -74,63 +106,117 @@ impl fmt::Debug for CreateOnly {
 
 impl CreateOnly {
     pub(super) fn new(notice: Notice) -> CreateOnly {
-        let state = State { condition: Condition::Unknown, heads: HashMap::new() };
+        let state = State { condition: Condition::Unknown, heads: HashMap::new(), ahead: HashMap::new() };
         CreateOnly { state: Mutex::new(state), notice }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Writes an object that must not be there yet, as well as this server can.
     pub(super) fn put_new(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let condition = self.state().condition;
-        let put = match condition {
-            Condition::Kept => server.put(name, bytes, true)?,
-            _ => self.look_and_put(server, name, bytes, condition)?,
-        };
+        let kept = self.state().condition == Condition::Kept;
+        let put = if kept { server.put(name, bytes, true) } else { self.look_and_put(server, name, bytes) }?;
         match put {
             Put::Done => Ok(()),
-            Put::Exists if gives_way(server, name, bytes)? => server.put(name, bytes, false).map(drop),
+            Put::Exists if gives_way(server, name, bytes)? => server.put(name, bytes, false).map(|_| self.wrote(name, bytes)),
             Put::Exists => Err(exists(server, name)),
             Put::NotUnderstood => Err(StoreError::of(Kind::Other, server.shown(name), "the server refuses conditional writes")),
         }
     }
 
+    /// Looks for an object that is to be written soon, unless the server is known to refuse by itself.
+    pub(super) fn look_ahead(&self, server: &dyn Conditional, name: &str) {
+        if self.state().condition == Condition::Kept {
+            return;
+        }
+        let begun = Instant::now();
+        if let Some(looked) = self.look(server, name, false).map(|size| size.is_none().then_some(begun)).transpose() {
+            self.state().ahead.insert(name.to_owned(), looked);
+        }
+    }
+
     /// On a server that is not known to keep the condition: looks, writes, and finds out if that is open.
-    fn look_and_put(&self, server: &dyn Conditional, name: &str, bytes: &[u8], mut known: Condition) -> Result<Put, StoreError> {
-        if let Some(band) = name.strip_suffix("/TAIL") {
-            self.confirm(server, &format!("{band}/HEAD"))?;
+    fn look_and_put(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let begun = self.state().ahead.remove(name).transpose()?;
+        let seen = begun.is_some_and(|begun| begun.elapsed() < LOOK_HOLDS);
+        if !seen && self.look(server, name, true)?.is_some() {
+            return Ok(Put::Exists);
         }
-        match server.size(name)? {
-            Some(_) => return Ok(Put::Exists),
-            None if known == Condition::NotUnderstood => return server.put(name, bytes, false),
-            None => {}
+        if let Some(head) = self.head_above(name) {
+            confirm(server, &head, false)?;
         }
-        let tries = bytes.len() <= SMALL && self.begin_trial();
-        let mut put = server.put(name, bytes, true);
-        if let Ok(Put::NotUnderstood) = put {
-            known = Condition::NotUnderstood;
-            put = server.put(name, bytes, false);
-            self.found(known);
-        } else if tries {
-            let again = matches!(put, Ok(Put::Done)).then(|| server.put(name, bytes, true));
-            known = match (&put, &again) {
-                (Ok(Put::Exists), _) | (_, Some(Ok(Put::Exists))) => Condition::Kept,
-                (_, Some(Ok(_))) => Condition::Ignored,
-                _ => Condition::Unknown,
+        let put = self.put_and_try(server, name, bytes)?;
+        if put == Put::Done {
+            self.wrote(name, bytes);
+        }
+        Ok(put)
+    }
+
+    /// Remembers a HEAD that we wrote, as long as another may have written over it.
+    fn wrote(&self, name: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        if let Some(band) = name.strip_suffix("/HEAD").filter(|_| state.condition != Condition::Kept) {
+            let head = Head { name: name.to_owned(), bytes: bytes.to_vec(), confirmed: Mutex::new(false) };
+            state.heads.insert(band.to_owned(), Arc::new(head));
+        }
+    }
+
+    /// Writes what was not there a moment ago.
+    fn put_and_try(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let head = self.head_above(name);
+        let small = bytes.len() <= SMALL && !name.ends_with("/HEAD");
+        let tries = (head.is_some() || small) && self.begin_trial();
+        let known = self.state().condition;
+        let put = std::thread::scope(|scope| {
+            let trial = head.as_ref().filter(|_| tries).map(|head| scope.spawn(|| twice_head(server, head)));
+            let put = match known {
+                Condition::NotUnderstood => server.put(name, bytes, false),
+                _ => server.put(name, bytes, true),
             };
-            // It may have left a piece of what was whole a moment ago, which the next try finds.
-            if let Some(Err(error)) = again {
-                put = Err(error);
+            match (&put, trial) {
+                (Ok(Put::NotUnderstood), _) => self.found(Condition::NotUnderstood),
+                (_, Some(trial)) => self.found(trial.join().unwrap_or(Condition::Unknown)),
+                (_, None) if tries && !matches!(put, Ok(Put::Done)) => self.found(Condition::Unknown),
+                _ => {}
             }
-            self.found(known);
+            put
+        })?;
+        if put == Put::Done && head.is_none() && tries {
+            let again = twice(server, name, bytes);
+            self.found(*again.as_ref().unwrap_or(&Condition::Unknown));
+            // It may have left a piece of what was whole a moment ago, which the next try finds.
+            again?;
         }
-        if put.as_ref().is_ok_and(|put| *put == Put::Done) && name.ends_with("/HEAD") && known != Condition::Kept {
-            self.state().heads.insert(name.to_owned(), bytes.to_vec());
-            self.confirm(server, name)?;
-        }
-        put
+        if put == Put::NotUnderstood { server.put(name, bytes, false) } else { Ok(put) }
+    }
+
+    /// What has to be known before a write, asked side by side: the size of what is there, and that the band is still ours. What the object
+    /// has to lie in can be made meanwhile.
+    fn look(&self, server: &dyn Conditional, name: &str, prepare: bool) -> Result<Option<u64>, StoreError> {
+        std::thread::scope(|scope| {
+            let head = self.head_above(name);
+            let confirmed = head.map(|head| scope.spawn(move || confirm(server, &head, name.ends_with("/TAIL"))));
+            let prepared = prepare.then(|| scope.spawn(|| server.prepare(name)));
+            let size = server.size(name);
+            let ended = |thread: Option<ScopedJoinHandle<'_, Result<(), StoreError>>>| {
+                let broke_off = |_| Err(StoreError::of(Kind::Other, server.shown(name), "a request broke off"));
+                thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off))
+            };
+            let (confirmed, prepared) = (ended(confirmed), ended(prepared));
+            confirmed?;
+            if size.as_ref().is_ok_and(Option::is_none) {
+                prepared?;
+            }
+            size
+        })
+    }
+
+    /// The HEAD that we wrote of the band in which an object other than HEAD lies.
+    fn head_above(&self, name: &str) -> Option<Arc<Head>> {
+        let (band, object) = name.split_once('/')?;
+        self.state().heads.get(band).filter(|_| object != "HEAD").cloned()
     }
 
     /// True for the one writer that is to find out.
@@ -150,17 +236,48 @@ impl CreateOnly {
             (self.notice)(WARNING);
         }
     }
+}
 
-    /// Fails if the HEAD that we wrote has become another's.
-    fn confirm(&self, server: &dyn Conditional, head: &str) -> Result<(), StoreError> {
-        let Some(ours) = self.state().heads.get(head).cloned() else { return Ok(()) };
-        match server.read(head) {
-            Ok(bytes) if bytes != ours => Err(exists(server, head)),
-            // Not to be seen yet.
-            Err(error) if error.kind == Kind::NotFound => Ok(()),
-            other => other.map(drop),
-        }
+/// Writes our own object once more, to see what the server does.
+fn twice(server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Condition, StoreError> {
+    Ok(match server.put(name, bytes, true)? {
+        Put::Exists => Condition::Kept,
+        Put::Done => Condition::Ignored,
+        Put::NotUnderstood => Condition::NotUnderstood,
+    })
+}
+
+/// The same with HEAD. What a write that fails may leave of it is found when it is read back.
+fn twice_head(server: &dyn Conditional, head: &Head) -> Condition {
+    twice(server, &head.name, &head.bytes).unwrap_or_else(|_| {
+        *lock(&head.confirmed) = false;
+        Condition::Unknown
+    })
+}
+
+/// Reads back the HEAD that we wrote, unless that was done and is not to be done `again`. Fails if it has become another's.
+fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), StoreError> {
+    let mut confirmed = lock(&head.confirmed);
+    if *confirmed && !again {
+        return Ok(());
     }
+    match server.read(&head.name) {
+        Ok(there) if there == head.bytes => *confirmed = true,
+        // Our own second write was cut off.
+        Ok(there) if head.bytes.starts_with(&there) => server.put(&head.name, &head.bytes, false).map(drop)?,
+        Ok(_) => {
+            let text = "it has become that of another run, which writes the same band";
+            return Err(StoreError::of(Kind::Overtaken, server.shown(&head.name), text));
+        }
+        // Not to be seen yet.
+        Err(error) if error.kind == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether what is there is empty, or the beginning of what is to be written.

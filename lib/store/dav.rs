@@ -1,9 +1,8 @@
 //! An archive in a WebDAV collection, or, to read from, below any address that a plain web server serves.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,8 +12,8 @@ use ureq::http::Request;
 use url::Url;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, range};
-use super::{Kind, Notice, Remove, Store, StoreError};
+use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, Server};
+use super::{Kind, Notice, Remove, StoreError};
 
 pub mod listing;
 mod netrc;
@@ -34,6 +33,7 @@ pub struct Dav {
     login: Option<String>,
     /// Collections that are there.
     made: Mutex<HashSet<String>>,
+    making: Mutex<()>,
     once: CreateOnly,
 }
 
@@ -94,7 +94,7 @@ impl Dav {
             variable("DURA_DAV_USER").map(|user| (user, variable("DURA_DAV_PASSWORD").unwrap_or_default())).or_else(netrc);
         let login = login.map(|(user, password)| format!("Basic {}", BASE64.encode(format!("{user}:{password}"))));
         let http = Http::new(idle.unwrap_or(IDLE));
-        Ok(Dav { http, base, login, made: Mutex::default(), once: CreateOnly::new(notice) })
+        Ok(Dav { http, base, login, made: Mutex::default(), making: Mutex::default(), once: CreateOnly::new(notice) })
     }
 
     fn url(&self, name: &str) -> String {
@@ -128,8 +128,12 @@ impl Dav {
     /// Makes the collection that an object lies in, and those above it down from the archive's, unless that was done.
     fn make_folders(&self, name: &str) -> Result<(), StoreError> {
         let Some(folder) = name.rfind('/').map(|end| &name[..=end]) else { return Ok(()) };
-        let known = |folder: &str| self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
-        if known(folder) {
+        if self.made().contains(folder) {
+            return Ok(());
+        }
+        // Others who need it wait, instead of asking for the same.
+        let _making = self.making.lock();
+        if self.made().contains(folder) {
             return Ok(());
         }
         // From the deepest up to the first that is there, and down again.
@@ -141,8 +145,12 @@ impl Dav {
         for folder in &above[lacking + 1..] {
             self.make(folder, true)?;
         }
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        self.made().insert(folder.to_owned());
         Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes one collection. False if the one above is not there, which is an error for the `last` that is tried.
@@ -156,11 +164,6 @@ impl Dav {
             501 => Err(reply.error_of(Kind::Denied, &self.url(folder), Some("no WebDAV server: it can only be read"))),
             _ => Err(reply.error(&self.url(folder), None)),
         }
-    }
-
-    fn fetch(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let reply = self.send("GET", name, &[], None, MAX_OBJECT)?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(reply.error(&self.url(name), None)) }
     }
 }
 
@@ -176,7 +179,7 @@ impl Conditional for Dav {
             405 => Err(reply.error_of(Kind::Denied, &self.url(name), Some("it can only be read"))),
             404 | 409 => {
                 // A folder that we made is gone: the next try makes it again.
-                self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.made().clear();
                 Err(reply.error_of(Kind::Passing, &self.url(name), None))
             }
             _ => Err(reply.error(&self.url(name), None)),
@@ -196,7 +199,12 @@ impl Conditional for Dav {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.fetch(name)
+        let reply = self.send("GET", name, &[], None, MAX_OBJECT)?;
+        if reply.status.is_success() { Ok(reply.body) } else { Err(reply.error(&self.url(name), None)) }
+    }
+
+    fn prepare(&self, name: &str) -> Result<(), StoreError> {
+        self.make_folders(name)
     }
 
     fn shown(&self, name: &str) -> String {
@@ -209,39 +217,22 @@ impl Dav {
         let to = reply.header("location").and_then(|to| Url::parse(&self.url(name)).ok()?.join(to).ok());
         to.is_some_and(|to| to.as_str() == format!("{}/", self.url(name)))
     }
-
-    fn absent(&self, name: &str) -> StoreError {
-        StoreError::new(self.url(name), io::ErrorKind::NotFound.into())
-    }
 }
 
-impl Store for Dav {
-    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.once.put_new(self, name, bytes)
+impl Server for Dav {
+    fn once(&self) -> &CreateOnly {
+        &self.once
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.put(name, bytes, false).map(drop)
+    fn is_prepared(&self, name: &str) -> bool {
+        name.find('/').is_none_or(|end| self.made().contains(&name[..=end]))
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.fetch(name).and_then(|bytes| if bytes.is_empty() { Err(self.absent(name)) } else { Ok(bytes) })
+    fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError> {
+        self.send("GET", name, &[("range", range)], None, MAX_OBJECT)
     }
 
-    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let nothing = || if self.stat(name)?.is_some() { Ok(Vec::new()) } else { Err(self.absent(name)) };
-        if length == 0 {
-            return nothing();
-        }
-        let reply = self.send("GET", name, &[("range", &range(start, length))], None, MAX_OBJECT)?;
-        reply.part(&self.url(name), start, length)?.map_or_else(nothing, Ok)
-    }
-
-    fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        Ok(self.size(name)?.filter(|size| *size > 0))
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let headers = [("content-type", "application/xml"), ("depth", "1")];
         let reply = self.send("PROPFIND", &folder, &headers, Some(PROPFIND.as_bytes()), MAX_LISTING)?;

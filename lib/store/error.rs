@@ -24,6 +24,8 @@ pub enum Kind {
     Redirect,
     /// The server does not tell what it has; single objects can be read.
     NoListing,
+    /// Another run has taken the band that is written.
+    Overtaken,
     /// Anything else.
     Other,
 }

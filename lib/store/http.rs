@@ -7,7 +7,8 @@ use ureq::http::{HeaderMap, Request, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody};
 
-use super::{Kind, StoreError};
+use super::create_only::{Conditional, CreateOnly};
+use super::{Kind, LookAhead, Store, StoreError};
 
 /// More than any object has: a part is at most 1 GiB, and encryption adds little.
 pub(super) const MAX_OBJECT: u64 = (1 << 30) + (64 << 20);
@@ -197,6 +198,77 @@ impl Reply {
             (200 | 206, _) => Err(StoreError::of(Kind::Other, at, "the server sends another part than was asked for")),
             (416, _) => Ok(None),
             _ => Err(self.error(at, None)),
+        }
+    }
+}
+
+/// A server that holds an archive. What it has of 0 bytes counts as absent.
+pub(super) trait Server: Conditional + Send {
+    /// What this run knows of how it takes writes.
+    fn once(&self) -> &CreateOnly;
+    /// The reply to a request for a part of an object: with that `Range`.
+    fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError>;
+    /// What [`Store::list`] gives.
+    fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
+    /// Whether it says of an object that should not be read for that, that it has just these bytes there.
+    fn tells_to_have(&self, _name: &str, _bytes: &[u8]) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+    /// Whether the band of that name has what its objects lie in.
+    fn is_prepared(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+fn absent(server: &dyn Conditional, name: &str) -> StoreError {
+    StoreError::new(server.shown(name), io::ErrorKind::NotFound.into())
+}
+
+impl<S: Server> Store for S {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        match self.once().put_new(self, name, bytes) {
+            Err(error) if error.kind == Kind::Exists => {
+                if self.tells_to_have(name, bytes)? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.put(name, bytes, false).map(drop)
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.read(name).and_then(|bytes| if bytes.is_empty() { Err(absent(self, name)) } else { Ok(bytes) })
+    }
+
+    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let nothing = || if self.stat(name)?.is_some() { Ok(Vec::new()) } else { Err(absent(self, name)) };
+        if length == 0 {
+            return nothing();
+        }
+        let reply = self.part(name, &range(start, length))?;
+        reply.part(&self.shown(name), start, length)?.map_or_else(nothing, Ok)
+    }
+
+    fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.size(name)?.filter(|size| *size > 0))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        self.names(folder)
+    }
+}
+
+impl<S: Server> LookAhead for S {
+    fn look_ahead(&self, name: &str) {
+        // What the write has to make first would come between.
+        if self.is_prepared(name) {
+            self.once().look_ahead(self, name);
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod recording;
 pub mod s3;
 mod xml;
 
-pub use create_only::Notice;
+pub use create_only::{LookAhead, Notice};
 pub use error::{Kind, StoreError};
 
 /// What a store does. Names are paths inside the archive, such as `20261101T020000Z/HEAD`.

@@ -13,8 +13,8 @@ use ureq::SendBody;
 use ureq::http::Request;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, range};
-use super::{Kind, Notice, Remove, Store, StoreError};
+use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, Server, range};
+use super::{Kind, Notice, Remove, StoreError};
 use crate::format::object::{Object, ObjectName};
 
 pub mod answers;
@@ -149,33 +149,6 @@ impl S3 {
         let cold = matches!(object, Object::Block(..) | Object::Part(..) | Object::Parity(..));
         self.class.as_deref().filter(|_| cold)
     }
-
-    /// Whether the server says that it has just these bytes there: by its SHA-256, or else by the MD5 that it calls the entity's tag.
-    fn has(&self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        let reply = self.send(Method::Head, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, 0)?;
-        let is = |header: &str, wanted: String| reply.header(header).map(|found| found == wanted);
-        let tag = || Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let sum = is("x-amz-checksum-sha256", BASE64.encode(Sha256::digest(bytes)));
-        let same = sum.or_else(|| is("etag", format!("\"{}\"", tag())));
-        Ok(reply.status.is_success() && reply.size(name)? == bytes.len() as u64 && same == Some(true))
-    }
-
-    fn fetch(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let reply = self.send(Method::Get, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, MAX_OBJECT)?;
-        if !reply.status.is_success() {
-            return Err(self.failed(name, &reply));
-        }
-        // Of an object that came in several uploads the checksum is one of checksums, and has a dash.
-        let sum = reply.header("x-amz-checksum-sha256").filter(|sum| !sum.contains('-'));
-        if sum.is_some_and(|sum| sum != BASE64.encode(Sha256::digest(&reply.body))) {
-            return Err(StoreError::of(
-                Kind::Passing,
-                self.shown(name),
-                "changed on the way: the server's checksum does not fit",
-            ));
-        }
-        Ok(reply.body)
-    }
 }
 
 impl<'a> Address<'a> {
@@ -246,7 +219,20 @@ impl Conditional for S3 {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.fetch(name)
+        let reply = self.send(Method::Get, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, MAX_OBJECT)?;
+        if !reply.status.is_success() {
+            return Err(self.failed(name, &reply));
+        }
+        // Of an object that came in several uploads the checksum is one of checksums, and has a dash.
+        let sum = reply.header("x-amz-checksum-sha256").filter(|sum| !sum.contains('-'));
+        if sum.is_some_and(|sum| sum != BASE64.encode(Sha256::digest(&reply.body))) {
+            return Err(StoreError::of(
+                Kind::Passing,
+                self.shown(name),
+                "changed on the way: the server's checksum does not fit",
+            ));
+        }
+        Ok(reply.body)
     }
 
     fn shown(&self, name: &str) -> String {
@@ -254,52 +240,30 @@ impl Conditional for S3 {
     }
 }
 
-impl Store for S3 {
-    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        match self.once.put_new(self, name, bytes) {
-            // What lies cold cannot be read to see whose it is, but its checksum can.
-            Err(error) if error.kind == Kind::Exists && self.class_of(name).is_some() => {
-                if self.has(name, bytes)? {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            }
-            other => other,
+impl Server for S3 {
+    fn once(&self) -> &CreateOnly {
+        &self.once
+    }
+
+    /// What lies cold cannot be read to see whose it is. But the server tells its SHA-256, or else the MD5 that it calls the entity's tag.
+    fn tells_to_have(&self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        if self.class_of(name).is_none() {
+            return Ok(false);
         }
+        let reply = self.send(Method::Head, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, 0)?;
+        let is = |header: &str, wanted: String| reply.header(header).map(|found| found == wanted);
+        let tag = || Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sum = is("x-amz-checksum-sha256", BASE64.encode(Sha256::digest(bytes)));
+        let same = sum.or_else(|| is("etag", format!("\"{}\"", tag())));
+        Ok(reply.status.is_success() && reply.size(name)? == bytes.len() as u64 && same == Some(true))
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.put(name, bytes, false).map(drop)
+    fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError> {
+        let reply = self.send(Method::Get, Some(name), &[], &[("range", range)], None, MAX_OBJECT)?;
+        if matches!(reply.status.as_u16(), 200 | 206 | 416) { Ok(reply) } else { Err(self.failed(name, &reply)) }
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        match self.fetch(name)? {
-            bytes if bytes.is_empty() => Err(StoreError::new(self.shown(name), io::ErrorKind::NotFound.into())),
-            bytes => Ok(bytes),
-        }
-    }
-
-    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let nothing = || match self.stat(name)? {
-            Some(_) => Ok(Vec::new()),
-            None => Err(StoreError::new(self.shown(name), io::ErrorKind::NotFound.into())),
-        };
-        if length == 0 {
-            return nothing();
-        }
-        let reply = self.send(Method::Get, Some(name), &[], &[("range", &range(start, length))], None, MAX_OBJECT)?;
-        if !matches!(reply.status.as_u16(), 200 | 206 | 416) {
-            return Err(self.failed(name, &reply));
-        }
-        reply.part(&self.shown(name), start, length)?.map_or_else(nothing, Ok)
-    }
-
-    fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        Ok(self.size(name)?.filter(|size| *size > 0))
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let prefix = if folder.is_empty() { self.prefix.clone() } else { format!("{}{folder}/", self.prefix) };
         let mut found = Vec::new();
         let mut token: Option<String> = None;

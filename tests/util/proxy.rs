@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +33,18 @@ pub(crate) enum Fault {
     Flipped,
 }
 
+/// A request, and from when to when it took.
+#[derive(Debug, Clone)]
+struct Call {
+    what: String,
+    begun: Instant,
+    ended: Option<Instant>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     faults: BTreeMap<usize, Fault>,
-    calls: Vec<String>,
+    calls: Vec<Call>,
     /// The path that was written last.
     last: String,
     latency: Duration,
@@ -107,7 +115,20 @@ impl Proxy {
     pub(crate) fn begin(&self) -> Vec<String> {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
-        std::mem::take(&mut state.calls)
+        std::mem::take(&mut state.calls).into_iter().map(|call| call.what).collect()
+    }
+
+    /// How many requests came one after the other, each when the one before had ended: the round trips that a run takes. Needs a latency
+    /// against which everything else is short.
+    pub(crate) fn in_sequence(&self) -> usize {
+        let mut calls = self.state.lock().unwrap().calls.clone();
+        calls.sort_by_key(|call| call.begun);
+        let mut depths: Vec<(Instant, usize)> = Vec::new();
+        for call in calls {
+            let before = depths.iter().filter(|(ended, _)| *ended <= call.begun).map(|(_, depth)| *depth).max();
+            depths.extend(call.ended.map(|ended| (ended, before.unwrap_or(0) + 1)));
+        }
+        depths.into_iter().map(|(_, depth)| depth).max().unwrap_or(0)
     }
 }
 
@@ -184,13 +205,14 @@ fn find<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let Some(mut request) = Message::read(&mut reader, false)? else { return Ok(()) };
+    let begun = Instant::now();
     let mut words = request.head.split(' ');
     let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
     let path = target.split('?').next().unwrap().to_owned();
-    let (fault, latency, last) = {
+    let (number, fault, latency, last) = {
         let mut state = state.lock().unwrap();
         let number = state.calls.len();
-        state.calls.push(format!("{method} {path}"));
+        state.calls.push(Call { what: format!("{method} {path}"), begun, ended: None });
         if let Some(names) = state.page.filter(|_| target.contains("list-type=2")) {
             request.head = request.head.replacen(&target, &format!("{target}&max-keys={names}"), 1);
         }
@@ -201,7 +223,7 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         if method == "PUT" {
             state.last.clone_from(&path);
         }
-        (state.faults.get(&number).cloned(), state.latency, last)
+        (number, state.faults.get(&number).cloned(), state.latency, last)
     };
     std::thread::sleep(latency);
     let mut client = client;
@@ -242,6 +264,10 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         Some(Fault::Stale) if lists => reply.body = entries(&reply.body, |_, _, entry| !is_new(&last, entry)),
         Some(Fault::LostPage) if lists => reply.body = entries(&reply.body, |at, of, _| at < of / 2),
         _ => {}
+    }
+    // The counting may have begun anew.
+    if let Some(call) = state.lock().unwrap().calls.get_mut(number).filter(|call| call.begun == begun) {
+        call.ended = Some(Instant::now());
     }
     client.write_all(reply.head(!is_head).as_bytes())?;
     let end = if fault == Some(Fault::CutBody) { reply.body.len() / 2 } else { reply.body.len() };

@@ -53,7 +53,8 @@ pub(in super::super) fn choose(
     at: Option<Stamp>,
     report: &Report,
 ) -> anyhow::Result<BandName> {
-    let known = match (archive.known(), band.and_then(|text| text.parse::<BandName>().ok())) {
+    let newest = band.is_none_or(|text| text == "latest") && at.is_none();
+    let known = match (archive.known(newest), band.and_then(|text| text.parse::<BandName>().ok())) {
         // A name in full needs no listing, which not every server gives.
         (Err(error), Some(name)) if lacks_listing(&error) && archive.head(&name)?.is_some() => return Ok(name),
         (known, _) => known?.0,

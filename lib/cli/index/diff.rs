@@ -196,7 +196,7 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
 }
 
 fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
-    let (mut bands, newest) = archive.known()?;
+    let (mut bands, newest) = archive.known(args.tier.is_none() && args.parent.is_none())?;
     let parent = args.parent.as_deref().map(|text| find(&bands, text).map(|band| band.name.clone())).transpose()?;
     let wish = Wish { tier: args.tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume };
     loop {

@@ -8,18 +8,23 @@ use crate::format::band::{BandId, BandName};
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::Item;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, LookAhead, Store};
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id.
 ///
 /// Whether the band itself is there already shows when its HEAD is stored, before anything else of it.
-pub(super) fn new_band(store: &dyn Store, head: &Item) -> anyhow::Result<BandId> {
+pub(super) fn new_band(store: &dyn Store, ahead: Option<&dyn LookAhead>, head: &Item) -> anyhow::Result<BandId> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
     if parsed.band != head.band {
         bail!("{name}: it is the HEAD of band {}", parsed.band);
     }
-    ancestors(store, &parsed).map_err(|error| {
+    // The look before that goes beside.
+    let checked = std::thread::scope(|scope| {
+        let _looks = ahead.map(|ahead| scope.spawn(|| ahead.look_ahead(&name)));
+        ancestors(store, &parsed)
+    });
+    checked.map_err(|error| {
         let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
         Hinted::wrap(error, hint)
     })?;

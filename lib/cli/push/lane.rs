@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -12,12 +12,13 @@ use super::super::message::{Hinted, Report, why};
 use super::held::Held;
 use super::progress::Share;
 use super::write::{Stored, Task, conflict, write_tasks};
+use crate::core::schedule::rate::Rate;
 use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
 use crate::edge::signals::Stop;
 use crate::format::band::BandId;
 use crate::format::head::Tail;
 use crate::format::object::Object;
-use crate::store::{Store, StoreError};
+use crate::store::{LookAhead, Store, StoreError};
 
 /// How often the loop looks whether it is asked to end.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -31,6 +32,8 @@ pub(super) enum Event {
     Object(Arc<Held>),
     /// Nothing more comes.
     End(Ending),
+    /// A look ahead of the write with this ticket has ended.
+    Looked(u64),
     /// A write has ended.
     Done(u64, Result<Stored, StoreError>),
 }
@@ -60,10 +63,30 @@ pub(super) struct Run {
 #[derive(Clone)]
 pub(super) struct Place {
     pub store: Arc<dyn Store>,
+    /// The same store, if it may have to look before it writes.
+    pub ahead: Option<Arc<dyn LookAhead>>,
     /// What messages begin with: the archive if there are several, or nothing.
     pub label: String,
     pub jobs: usize,
+    /// What was sent to it, band by band, as far as it counts for `--limit-rate`.
+    pub rate: Arc<Mutex<Option<Rate>>>,
     pub share: Arc<Share>,
+}
+
+impl Place {
+    /// Waits until so many bytes may be sent, or the run is to end.
+    pub(super) fn pace(&self, run: &Run, bytes: u64) {
+        loop {
+            let now = run.began.elapsed();
+            let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(rate) = rate.as_mut() else { return };
+            let wait = rate.free().saturating_sub(now);
+            if wait.is_zero() || run.stop.is_set() {
+                return rate.handle_start(bytes, now);
+            }
+            std::thread::sleep(wait.min(GLANCE));
+        }
+    }
 }
 
 /// What a lane has done.
@@ -108,11 +131,13 @@ impl Lane<'_> {
             let (store, queue, done, dry_run) = (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
             std::thread::spawn(move || write_tasks(store.as_ref(), &queue, &done, dry_run));
         }
-        let schedule = Schedule::new(Limits { jobs: place.jobs, ..run.limits });
+        let rate = || place.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let schedule = Schedule::new(Limits { jobs: place.jobs, rate: *rate(), ..run.limits });
         let summary = Summary::default();
         let mut lane = Lane { run, place, id, schedule, waiting: HashMap::new(), tasks, last: Vec::new(), summary, confirm };
         let outcome = lane.events(events);
         lane.wind_up(events);
+        *rate() = lane.schedule.rate();
         let ended = outcome?;
         lane.tell();
         let Summary { tail, .. } = &lane.summary;
@@ -154,6 +179,7 @@ impl Lane<'_> {
                     ended = Some(ending);
                 }
                 Event::End(_) => {}
+                Event::Looked(ticket) => self.schedule.handle_ahead(ticket),
                 Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
             }
         }
@@ -202,13 +228,27 @@ impl Lane<'_> {
                 Next::Start(ticket) => {
                     let (object, failures) =
                         self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
-                    let task = Task { ticket, object: Arc::clone(object), again: *failures > 0 };
+                    let task = Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
                     self.tasks.send(task).map_err(|_| anyhow!("the writers broke off"))?;
                 }
                 Next::At(then) => return Ok(then.saturating_sub(now)),
-                Next::Idle => return Ok(Duration::MAX),
+                Next::Idle => {
+                    self.look_ahead()?;
+                    return Ok(Duration::MAX);
+                }
             }
         }
+    }
+
+    /// Has looked for what is to be written next, if the store may have to.
+    fn look_ahead(&mut self) -> anyhow::Result<()> {
+        let Some(ahead) = self.place.ahead.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
+        while let Some(ticket) = self.schedule.poll_ahead() {
+            let (object, _) = self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
+            let look = Task::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
+            self.tasks.send(look).map_err(|_| anyhow!("the writers broke off"))?;
+        }
+        Ok(())
     }
 
     fn handle_done(&mut self, ticket: u64, outcome: Result<Stored, StoreError>) -> anyhow::Result<()> {

@@ -101,6 +101,7 @@ impl Target<'_> {
             return Ok(());
         }
         if !run.dry_run {
+            self.place.pace(run, size);
             self.store.replace(&name, &item.bytes).context("cannot replace")?;
         }
         self.replaced = (self.replaced.0 + 1, self.replaced.1 + size);

@@ -128,7 +128,7 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
     let limits = Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
     let share = progress::shares(&report, &[String::new()]).remove(0);
     let run = Run { report, stop: Stop::default(), limits, dry_run: false, began: Instant::now() };
-    (run, vec![Place { store, label: String::new(), jobs, share }])
+    (run, vec![Place { store, ahead: None, label: String::new(), jobs, rate: Arc::default(), share }])
 }
 
 /// True if the push says that it is done.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::super::message::Hinted;
 use super::held::Held;
 use super::lane::Event;
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// How an object came to be in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +21,34 @@ pub(super) enum Stored {
 }
 
 /// What a writer is to do.
-pub(super) struct Task {
-    /// The schedule's ticket.
-    pub ticket: u64,
-    pub object: Arc<Held>,
-    /// Whether a try of this run has failed.
-    pub again: bool,
+pub(super) enum Task {
+    /// To store an object.
+    Write {
+        /// The schedule's ticket.
+        ticket: u64,
+        object: Arc<Held>,
+        /// Whether a try of this run has failed.
+        again: bool,
+    },
+    /// To look for one that is stored next.
+    Look { ticket: u64, ahead: Arc<dyn LookAhead>, name: String },
 }
 
 /// A writer: takes tasks until there are no more.
 pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done: &Sender<Event>, dry_run: bool) {
     loop {
         let task = queue.lock().map(|queue| queue.recv());
-        let Ok(Ok(Task { ticket, object, again })) = task else { return };
-        let outcome = if dry_run { Ok(Stored::Written) } else { put(store, &object, again) };
-        drop(object);
-        if done.send(Event::Done(ticket, outcome)).is_err() {
+        let event = match task {
+            Ok(Ok(Task::Write { ticket, object, again })) => {
+                Event::Done(ticket, if dry_run { Ok(Stored::Written) } else { put(store, &object, again) })
+            }
+            Ok(Ok(Task::Look { ticket, ahead, name })) => {
+                ahead.look_ahead(&name);
+                Event::Looked(ticket)
+            }
+            _ => return,
+        };
+        if done.send(event).is_err() {
             return;
         }
     }

@@ -4,9 +4,10 @@
 //! 2. An index is stored after its block.
 //! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is stored after all indexes before
 //!    it, and those behind it after it. See [`STRIDE`] for why.
-//! 4. A table of contents is stored after everything that it may name; a checksum list after all objects before it, parity too; the
-//!    signature of a list after the list.
+//! 4. A checksum list is stored after all objects before it, parity too; the signature of a list after the list.
 //! 5. TAIL is stored after everything, and its signature after it.
+//!
+//! A table of contents waits for HEAD alone: nobody reads one before TAIL names it.
 
 use std::collections::BTreeSet;
 
@@ -31,8 +32,6 @@ pub struct Open {
     index: bool,
     /// Blocks, by number.
     blocks: BTreeSet<u32>,
-    /// What a table of contents waits for.
-    listed: bool,
     /// What a checksum list waits for.
     summed: bool,
     list: bool,
@@ -48,7 +47,6 @@ impl Open {
             gate: false,
             index: false,
             blocks: BTreeSet::new(),
-            listed: false,
             summed: false,
             list: false,
         }
@@ -71,23 +69,20 @@ impl Open {
             Object::List(..) => self.list = true,
             _ => {}
         }
-        let is_list = matches!(name.object, Object::List(..) | Object::ListSig(..));
-        self.summed |= !is_list;
-        self.listed |= !is_list && !matches!(name.object, Object::Parity(..));
+        self.summed |= !matches!(name.object, Object::List(..) | Object::ListSig(..));
     }
 
     /// Whether an object has to wait for one of those taken so far.
     pub fn holds_back(&self, name: &ObjectName) -> bool {
         self.head
             || match name.object {
-                Object::Head | Object::Note(_) | Object::Block(..) | Object::Part(..) | Object::Parity(..) => false,
                 Object::Index(number) => {
                     self.blocks.contains(&number) || if self.is_gate(number) { self.index } else { self.gate }
                 }
-                Object::Toc(_) => self.listed,
                 Object::List(..) => self.summed,
                 Object::ListSig(..) => self.list,
                 Object::Tail | Object::TailSig => self.any,
+                _ => false,
             }
     }
 }

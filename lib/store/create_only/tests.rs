@@ -65,13 +65,28 @@ fn writer() -> (CreateOnly, Arc<AtomicUsize>) {
     (CreateOnly::new(Box::new(notice)), told)
 }
 
+/// Calls in stages: what is asked side by side comes in any order.
+#[track_caller]
+fn assert_calls(server: &Server, stages: &[&[&str]]) {
+    let mut calls = server.calls().into_iter();
+    for stage in stages {
+        let mut next: Vec<String> = calls.by_ref().take(stage.len()).collect();
+        let mut wanted = stage.to_vec();
+        next.sort();
+        wanted.sort_unstable();
+        assert_eq!(next, wanted);
+    }
+    assert_eq!(calls.next(), None);
+}
+
 #[test]
-fn one_that_keeps_the_condition_costs_two_requests_more() {
+fn one_that_keeps_the_condition_is_seen_by_the_second_write_of_head() {
     let (server, (once, told)) = (Server::default(), writer());
     for name in ["a/HEAD", "a/0", "a/TAIL"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    assert_eq!(server.calls(), ["look a/HEAD", "new a/HEAD", "new a/HEAD", "new a/0", "new a/TAIL"]);
+    let found_out: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
+    assert_calls(&server, &[found_out, &[&["new a/TAIL"]]].concat());
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(told.load(Ordering::Relaxed), 0);
 }
@@ -79,11 +94,12 @@ fn one_that_keeps_the_condition_costs_two_requests_more() {
 #[test]
 fn one_that_ignores_it_is_looked_at_before_each_write() {
     let (server, (once, told)) = (Server { overwrites: true, ..Server::default() }, writer());
-    for name in ["a/HEAD", "a/0", "a/TAIL"] {
+    for name in ["a/HEAD", "a/0", "a/1", "a/TAIL"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    let calls = ["look a/HEAD", "new a/HEAD", "new a/HEAD", "read a/HEAD", "look a/0", "new a/0"];
-    assert_eq!(server.calls(), [&calls[..], &["read a/HEAD", "look a/TAIL", "new a/TAIL"]].concat());
+    let found_out: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
+    let then: &[&[&str]] = &[&["look a/1"], &["new a/1"], &["look a/TAIL", "read a/HEAD"], &["new a/TAIL"]];
+    assert_calls(&server, &[found_out, then].concat());
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(server.objects.lock().unwrap()["a/0"], b"x");
     assert_eq!(told.load(Ordering::Relaxed), 1);
@@ -95,9 +111,70 @@ fn one_that_does_not_understand_it_gets_plain_writes_after_a_look() {
     for name in ["a/HEAD", "a/0"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    assert_eq!(server.calls(), ["look a/HEAD", "new a/HEAD", "put a/HEAD", "read a/HEAD", "look a/0", "put a/0"]);
+    assert_calls(&server, &[&["look a/HEAD"], &["new a/HEAD"], &["put a/HEAD"], &["look a/0", "read a/HEAD"], &["put a/0"]]);
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+/// A look ahead is the one before the write, once, and not for long; where the server refuses by itself there is none.
+#[test]
+fn a_look_ahead_serves_one_write_soon_after() {
+    let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
+    for name in ["a/HEAD", "a/0"] {
+        once.look_ahead(&server, name);
+        once.put_new(&server, name, b"x").unwrap();
+    }
+    once.look_ahead(&server, "a/TAIL");
+    once.put_new(&server, "a/TAIL", b"x").unwrap();
+    let before: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
+    assert_calls(&server, &[before, &[&["look a/TAIL", "read a/HEAD"], &["new a/TAIL"]]].concat());
+    // What is there was not seen to be absent, and a second write looks for itself.
+    once.look_ahead(&server, "a/0");
+    for _ in 0..2 {
+        assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
+    }
+    server.calls();
+    once.look_ahead(&server, "a/1");
+    let old = Instant::now().checked_sub(2 * LOOK_HOLDS).unwrap();
+    once.state().ahead.insert("a/1".to_owned(), Ok(old));
+    server.objects.lock().unwrap().insert("a/1".to_owned(), b"theirs".to_vec());
+    assert_eq!(once.put_new(&server, "a/1", b"ours").unwrap_err().kind, Kind::Exists);
+    let (server, (once, _)) = (Server::default(), writer());
+    ["a/HEAD", "a/0"].iter().for_each(|name| once.put_new(&server, name, b"x").unwrap());
+    server.calls();
+    once.look_ahead(&server, "a/1");
+    assert_eq!(server.calls(), [""; 0]);
+}
+
+/// Two that look for HEAD before either has written it: only the one who wrote it last writes more, whoever is ahead of the other.
+#[test]
+fn of_two_that_write_one_band_at_most_one_goes_on() {
+    for late in ["HEAD", "0", "1"] {
+        let server = Server { overwrites: true, ..Server::default() };
+        let ((first, _), (second, _)) = (writer(), writer());
+        second.look_ahead(&server, "a/HEAD");
+        let mut ended = Vec::new();
+        for name in ["HEAD", "0", "1", "TAIL"] {
+            ended.push(first.put_new(&server, &format!("a/{name}"), b"first").map_err(|error| error.kind));
+            if name == late {
+                second.put_new(&server, "a/HEAD", b"second").unwrap();
+            }
+        }
+        assert_eq!(ended.last(), Some(&Err(Kind::Overtaken)), "{late}: {ended:?}");
+        let gone_on = second.put_new(&server, "a/0", b"second").map_err(|error| error.kind);
+        assert_eq!(gone_on, if late == "HEAD" { Ok(()) } else { Err(Kind::Exists) });
+        assert!(!server.objects.lock().unwrap().contains_key("a/TAIL"));
+    }
+}
+
+/// The second write of HEAD may be cut off in the middle, and leave a piece of it.
+#[test]
+fn a_head_that_was_cut_is_made_whole() {
+    let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
+    once.put_new(&server, "a/HEAD", b"whole").unwrap();
+    server.objects.lock().unwrap().insert("a/HEAD".to_owned(), b"who".to_vec());
+    once.put_new(&server, "a/TAIL", b"x").unwrap();
+    assert_eq!(server.objects.lock().unwrap()["a/HEAD"], b"whole");
 }
 
 #[test]
@@ -117,7 +194,7 @@ fn a_head_that_becomes_anothers_ends_the_run_before_its_tail() {
     once.put_new(&server, "b/HEAD", b"ours").unwrap();
     once.put_new(&server, "b/TAIL", b"x").unwrap();
     let error = once.put_new(&server, "a/TAIL", b"x").unwrap_err();
-    assert_eq!((error.kind, error.at.as_str()), (Kind::Exists, "a/HEAD"));
+    assert_eq!((error.kind, error.at.as_str()), (Kind::Overtaken, "a/HEAD"));
     assert!(!server.objects.lock().unwrap().contains_key("a/TAIL"));
 }
 
@@ -125,7 +202,7 @@ fn a_head_that_becomes_anothers_ends_the_run_before_its_tail() {
 fn what_is_empty_or_a_piece_of_ours_gives_way() {
     for overwrites in [false, true] {
         let (server, (once, _)) = (Server { overwrites, ..Server::default() }, writer());
-        once.put_new(&server, "a/HEAD", b"x").unwrap();
+        ["a/HEAD", "a/note"].iter().for_each(|name| once.put_new(&server, name, b"x").unwrap());
         server.objects.lock().unwrap().insert("a/0".to_owned(), Vec::new());
         once.put_new(&server, "a/0", b"whole").unwrap();
         *server.torn.lock().unwrap() = [Some(3), Some(2), None, Some(5)].into();
@@ -145,7 +222,7 @@ fn what_is_empty_or_a_piece_of_ours_gives_way() {
 /// Or the object would be taken for stored.
 #[test]
 fn a_second_write_that_is_cut_off_is_told() {
-    for name in ["a/HEAD", "a/0"] {
+    for name in ["a/0", "a/TAIL"] {
         let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
         *server.torn.lock().unwrap() = [None, Some(3)].into();
         assert_eq!(once.put_new(&server, name, b"whole").unwrap_err().kind, Kind::Passing);

@@ -25,7 +25,7 @@ pub(super) fn begun(store: &dyn Store, head: &Item, id: BandId) -> anyhow::Resul
             }
             Ok(true)
         }
-        Err(error) if error.kind == Kind::NotFound => checks::new_band(store, head).map(|_| false),
+        Err(error) if error.kind == Kind::NotFound => checks::new_band(store, None, head).map(|_| false),
         Err(error) => Err(error.into()),
     }
 }
