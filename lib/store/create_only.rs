@@ -79,8 +79,17 @@ enum Condition {
 struct Head {
     name: String,
     bytes: Vec<u8>,
-    /// Whether it was read back. Held while it is: one read serves all that wait for it.
-    confirmed: Mutex<bool>,
+    /// Held while it is read back: one read serves all that wait for it.
+    seen: Mutex<Seen>,
+}
+
+/// What is known of a HEAD that we wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    NotYet,
+    Ours,
+    /// Our own second write of it failed: there may be a piece of it, or nothing.
+    Doubtful,
 }
 
 #[derive(Debug)]
@@ -158,7 +167,7 @@ impl CreateOnly {
     fn wrote(&self, name: &str, bytes: &[u8]) {
         let mut state = self.state();
         if let Some(band) = name.strip_suffix("/HEAD").filter(|_| state.condition != Condition::Kept) {
-            let head = Head { name: name.to_owned(), bytes: bytes.to_vec(), confirmed: Mutex::new(false) };
+            let head = Head { name: name.to_owned(), bytes: bytes.to_vec(), seen: Mutex::new(Seen::NotYet) };
             state.heads.insert(band.to_owned(), Arc::new(head));
         }
     }
@@ -167,7 +176,8 @@ impl CreateOnly {
     fn put_and_try(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         let head = self.head_above(name);
         let small = bytes.len() <= SMALL && !name.ends_with("/HEAD");
-        let tries = (head.is_some() || small) && self.begin_trial();
+        // What a second write of HEAD may leave is mended before TAIL.
+        let tries = if head.is_some() { !name.ends_with("/TAIL") } else { small } && self.begin_trial();
         let known = self.state().condition;
         let put = std::thread::scope(|scope| {
             let trial = head.as_ref().filter(|_| tries).map(|head| scope.spawn(|| twice_head(server, head)));
@@ -250,28 +260,32 @@ fn twice(server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Condition
 /// The same with HEAD. What a write that fails may leave of it is found when it is read back.
 fn twice_head(server: &dyn Conditional, head: &Head) -> Condition {
     twice(server, &head.name, &head.bytes).unwrap_or_else(|_| {
-        *lock(&head.confirmed) = false;
+        *lock(&head.seen) = Seen::Doubtful;
         Condition::Unknown
     })
 }
 
 /// Reads back the HEAD that we wrote, unless that was done and is not to be done `again`. Fails if it has become another's.
 fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), StoreError> {
-    let mut confirmed = lock(&head.confirmed);
-    if *confirmed && !again {
+    let mut seen = lock(&head.seen);
+    if *seen == Seen::Ours && !again {
         return Ok(());
     }
-    match server.read(&head.name) {
-        Ok(there) if there == head.bytes => *confirmed = true,
+    let there = match server.read(&head.name) {
+        Err(error) if error.kind == Kind::NotFound => None,
+        there => Some(there?),
+    };
+    match there {
+        Some(there) if there == head.bytes => *seen = Seen::Ours,
+        // Not to be seen yet.
+        None if *seen == Seen::NotYet => {}
         // Our own second write was cut off.
-        Ok(there) if head.bytes.starts_with(&there) => server.put(&head.name, &head.bytes, false).map(drop)?,
-        Ok(_) => {
+        None => server.put(&head.name, &head.bytes, false).map(drop)?,
+        Some(there) if head.bytes.starts_with(&there) => server.put(&head.name, &head.bytes, false).map(drop)?,
+        Some(_) => {
             let text = "it has become that of another run, which writes the same band";
             return Err(StoreError::of(Kind::Overtaken, server.shown(&head.name), text));
         }
-        // Not to be seen yet.
-        Err(error) if error.kind == Kind::NotFound => {}
-        Err(error) => return Err(error),
     }
     Ok(())
 }

@@ -48,7 +48,8 @@ impl Conditional for Server {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         self.calls.lock().unwrap().push(format!("read {name}"));
-        Ok(self.objects.lock().unwrap()[name].clone())
+        let there = self.objects.lock().unwrap().get(name).cloned();
+        there.ok_or_else(|| StoreError::of(Kind::NotFound, name, "gone"))
     }
 
     fn shown(&self, name: &str) -> String {
@@ -217,6 +218,20 @@ fn what_is_empty_or_a_piece_of_ours_gives_way() {
         server.objects.lock().unwrap().insert("a/3".to_owned(), b"who?".to_vec());
         assert_eq!(once.put_new(&server, "a/3", b"whole").unwrap_err().kind, Kind::Exists);
     }
+}
+
+/// Some servers have nothing at all after a write over an object that failed.
+#[test]
+fn a_head_that_is_gone_after_its_second_write_comes_back() {
+    let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
+    once.put_new(&server, "a/HEAD", b"whole").unwrap();
+    let head = once.head_above("a/0").unwrap();
+    confirm(&server, &head, false).unwrap();
+    *server.torn.lock().unwrap() = [Some(2)].into();
+    assert_eq!(twice_head(&server, &head), Condition::Unknown);
+    server.objects.lock().unwrap().remove("a/HEAD");
+    once.put_new(&server, "a/TAIL", b"x").unwrap();
+    assert_eq!(server.objects.lock().unwrap()["a/HEAD"], b"whole");
 }
 
 /// Or the object would be taken for stored.
