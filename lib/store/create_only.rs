@@ -278,7 +278,7 @@ fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), Sto
     match there {
         Some(there) if there == head.bytes => *seen = Seen::Ours,
         // Not to be seen yet.
-        None if *seen == Seen::NotYet => {}
+        None if *seen != Seen::Doubtful => {}
         // Our own second write was cut off.
         None => server.put(&head.name, &head.bytes, false).map(drop)?,
         Some(there) if head.bytes.starts_with(&there) => server.put(&head.name, &head.bytes, false).map(drop)?,
