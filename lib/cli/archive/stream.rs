@@ -97,6 +97,7 @@ impl Entries {
         tiers: usize,
     ) -> anyhow::Result<Entries> {
         let (submit, results) = Ordered::start::<Fetched>(JOBS, AHEAD)?;
+        let left = numbers.iter().map(|range| range.clone().count()).sum();
         let (archive, head) = (Arc::clone(reader), Arc::clone(band));
         let (room, size) = (Arc::new(Budget::new(MOST / tiers as u64)), Arc::new(AtomicU64::new(GUESS)));
         let budget = Arc::clone(&room);
@@ -124,7 +125,7 @@ impl Entries {
             }
         });
         let (items, taken) = batches(READ_AHEAD);
-        let reader = Reader { archive: Arc::clone(reader), band: Arc::clone(band), trust, items, last: None };
+        let reader = Reader { archive: Arc::clone(reader), band: Arc::clone(band), trust, items, left, last: None };
         let budget = Arc::clone(&room);
         // Ends with the last index, or when nobody takes the entries any more.
         std::thread::spawn(move || reader.run(results, &budget));
@@ -187,6 +188,8 @@ struct Reader {
     band: Arc<Head>,
     trust: Trust,
     items: Batches<Item>,
+    /// Indexes that are still to come.
+    left: usize,
     /// The last path of the index before.
     last: Option<Path>,
 }
@@ -194,6 +197,7 @@ struct Reader {
 impl Reader {
     fn run(mut self, results: Results<Fetched>, room: &Budget) {
         for (number, zipped) in results {
+            self.left -= 1;
             if let Ok((bytes, _)) = &zipped {
                 room.adjust(bytes.len() as u64, 0);
             }
@@ -206,8 +210,11 @@ impl Reader {
                 return;
             }
         }
-        // Whoever takes them may have enough.
-        let _ = self.items.send(Item::End);
+        // If a thread that fetches broke off, the end is not told.
+        if self.left == 0 {
+            // Whoever takes them may have enough.
+            let _ = self.items.send(Item::End);
+        }
     }
 
     fn read(&mut self, number: u32, text: &[u8]) -> Result<(), Gone> {
