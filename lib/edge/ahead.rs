@@ -77,3 +77,36 @@ fn write(mut file: File, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    #[test]
+    fn all_comes_in_order() {
+        for count in [0, 1, PIECE, 40 * PIECE + 7] {
+            let bytes: Vec<u8> = (0..count).map(|at| (at / 251) as u8).collect();
+            let mut file = tempfile::tempfile().unwrap();
+            let mut ahead = Ahead::to(file.try_clone().unwrap(), 4 * PIECE);
+            bytes.chunks(100_000).for_each(|chunk| ahead.write_all(chunk).unwrap());
+            ahead.finish().unwrap();
+            let mut came = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut came).unwrap();
+            assert!(came == bytes, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = || File::options().write(true).open("/dev/full").unwrap();
+        let mut little = Ahead::to(full(), 4 * PIECE);
+        little.write_all(b"x").unwrap();
+        assert_eq!(little.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let mut much = Ahead::to(full(), 4 * PIECE);
+        let error = (0..100).find_map(|_| much.write_all(&[0; PIECE]).err()).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
