@@ -101,9 +101,14 @@ impl Proxy {
         self.state.lock().unwrap().faults.insert(number, fault);
     }
 
+    /// From request `number` on all go wrong, until the next call of `begin`.
+    pub(crate) fn fault_from(&self, number: usize, fault: &Fault) {
+        self.state.lock().unwrap().faults.extend((number..number + 10_000).map(|number| (number, fault.clone())));
+    }
+
     /// From request `number` on nothing gets through any more, until the next call of `begin`.
     pub(crate) fn dies(&self, number: usize) {
-        self.state.lock().unwrap().faults.extend((number..number + 10_000).map(|number| (number, Fault::Refused)));
+        self.fault_from(number, &Fault::Refused);
     }
 
     /// How many requests there were since the last call of `begin`.
