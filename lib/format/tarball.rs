@@ -136,11 +136,8 @@ impl<'a> Member<'a> {
         }
         put_bytes(&mut fields[265..296], self.uname.unwrap_or_default().as_bytes());
         put_bytes(&mut fields[297..328], self.gname.unwrap_or_default().as_bytes());
-        header.set_mode(self.meta.mode);
-        header.set_uid(self.meta.uid.into());
-        header.set_gid(self.meta.gid.into());
-        header.set_size(size);
-        header.set_mtime(self.meta.time.sec.clamp(0, MAX_OCTAL_SIZE as i64) as u64);
+        put_meta(&mut header, &self.meta);
+        put_size(&mut header, size);
         header.set_entry_type(match (self.content, self.kind) {
             (Content::Hard(_), _) => tar::EntryType::Link,
             (_, Kind::File) => tar::EntryType::Regular,
@@ -155,7 +152,7 @@ impl<'a> Member<'a> {
             let _ = header.set_device_major(major);
             let _ = header.set_device_minor(minor);
         }
-        header.set_cksum();
+        put_checksum(&mut header);
         header
     }
 
@@ -217,9 +214,10 @@ impl<'a> Member<'a> {
 /// Appends a pax record: its own length in decimal, a blank, `KEY=VALUE`, a newline.
 pub fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
+    let digits = |len: usize| len.ilog10() as usize + 1;
     let mut len = rest + 1;
-    while rest + len.to_string().len() != len {
-        len = rest + len.to_string().len();
+    while rest + digits(len) != len {
+        len = rest + digits(len);
     }
     out.extend(len.to_string().into_bytes());
     out.push(b' ');
@@ -236,16 +234,57 @@ fn push_records(out: &mut Vec<u8>, records: &[u8]) {
     }
     let mut header = tar::Header::new_ustar();
     put_bytes(&mut header.as_mut_bytes()[..100], b"PaxHeaders/entry");
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(records.len() as u64);
+    put_meta(&mut header, &Meta { mode: 0o644, uid: 0, gid: 0, time: Time { sec: 0, nsec: 0 } });
+    put_size(&mut header, records.len() as u64);
     header.set_entry_type(tar::EntryType::XHeader);
-    header.set_cksum();
+    put_checksum(&mut header);
     out.extend(header.as_bytes());
     out.extend(records);
     out.resize(out.len() + padding(records.len() as u64), 0);
+}
+
+/// Writes mode, owner, and the whole seconds of the time.
+fn put_meta(header: &mut tar::Header, meta: &Meta) {
+    let fields = header.as_mut_bytes();
+    put_octal(&mut fields[100..108], meta.mode.into());
+    put_octal(&mut fields[136..148], meta.time.sec.clamp(0, MAX_OCTAL_SIZE as i64) as u64);
+    if !put_octal(&mut fields[108..116], meta.uid.into()) {
+        header.set_uid(meta.uid.into());
+    }
+    if !put_octal(&mut header.as_mut_bytes()[116..124], meta.gid.into()) {
+        header.set_gid(meta.gid.into());
+    }
+}
+
+fn put_size(header: &mut tar::Header, size: u64) {
+    if !put_octal(&mut header.as_mut_bytes()[124..136], size) {
+        header.set_size(size);
+    }
+}
+
+/// Goes last.
+fn put_checksum(header: &mut tar::Header) {
+    let sum = checksum(header.as_bytes());
+    put_octal(&mut header.as_mut_bytes()[148..156], sum.into());
+}
+
+/// What the checksum of a header must be.
+pub(super) fn checksum(header: &[u8; BLOCK]) -> u32 {
+    let sum_of = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    // Its own field counts as blanks.
+    sum_of(header) - sum_of(&header[148..156]) + 8 * 32
+}
+
+/// Writes octal digits as the crate does, which makes a text of each number first. False if the field has too few of them.
+fn put_octal(field: &mut [u8], mut value: u64) -> bool {
+    if let Some((end, digits)) = field.split_last_mut() {
+        *end = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (value & 7) as u8;
+            value >>= 3;
+        }
+    }
+    value == 0
 }
 
 fn put_name(header: &mut tar::Header, prefix: &[u8], base: &[u8]) {

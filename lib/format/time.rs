@@ -45,8 +45,9 @@ impl Time {
             0.. => ("", self.sec.unsigned_abs(), self.nsec),
             _ => ("-", (self.sec + 1).unsigned_abs(), 1_000_000_000 - self.nsec),
         };
-        let text = format!("{sign}{sec}.{nsec:09}");
-        text.trim_end_matches('0').to_owned()
+        let mut text = format!("{sign}{sec}.{nsec:09}");
+        text.truncate(text.trim_end_matches('0').len());
+        text
     }
 
     /// Undoes [`Time::to_pax`]; digits after the ninth are dropped.

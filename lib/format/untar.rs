@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
 use super::path::Path;
-use super::tarball::{BLOCK, padding};
+use super::tarball::{BLOCK, checksum, padding};
 
 /// Content is handed on in pieces of at most this size: what was just decompressed, digested and written stays near the processor.
 const PIECE: usize = 128 << 10;
@@ -201,9 +201,7 @@ impl<R: BufRead> Untar<R> {
 /// The size field, if the header is a ustar header whose checksum is right.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
-    let sum_of = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
-    let sum = sum_of(bytes) - sum_of(&bytes[148..156]) + 8 * 32;
-    (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
+    (header.cksum().ok()? == checksum(bytes) && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
 }
 
 /// The records of a pax header that ends the headers and begins at `at` there.

@@ -7,7 +7,8 @@ use super::super::path::Path;
 use super::super::time::Time;
 use super::super::untar;
 use super::{
-    BLOCK, MAX_OCTAL_ID, MAX_OCTAL_SIZE, MAX_RECORDS, TooLong, push_records, put_name, record, sparse_name, split_name, truncated,
+    BLOCK, MAX_OCTAL_ID, MAX_OCTAL_SIZE, MAX_RECORDS, TooLong, push_records, put_checksum, put_meta, put_name, record,
+    sparse_name, split_name, truncated,
 };
 use crate::format::entry::Kind;
 
@@ -29,11 +30,8 @@ pub fn renew(stored: &untar::Entry, path: &Path, meta: &Meta) -> Result<Vec<u8>,
             header.as_mut_bytes()[field].fill(0);
         }
     }
-    header.set_mode(meta.mode);
-    header.set_uid(meta.uid.into());
-    header.set_gid(meta.gid.into());
-    header.set_mtime(meta.time.sec.clamp(0, MAX_OCTAL_SIZE as i64) as u64);
-    header.set_cksum();
+    put_meta(&mut header, meta);
+    put_checksum(&mut header);
     let records = records(stored, &name, sparse, meta);
     if records.len() > MAX_RECORDS {
         return Err(TooLong(records.len()));
