@@ -1,4 +1,4 @@
-//! Damage in a block that is not encrypted costs no more than the gzip member it lies in.
+//! Damage in a block that is not encrypted costs no more than the gzip member, or zstd frame, it lies in.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 
 use crate::util::backup::{Archive, How, backup, destination};
-use crate::util::run::{bare, scratch};
+use crate::util::run::{bare, dura, scratch};
 use crate::util::snapshot::{EXACT, assert_same, take};
 use crate::util::tree::noise;
 
@@ -48,7 +48,7 @@ fn names(tar: &[u8]) -> BTreeSet<Vec<u8>> {
 }
 
 /// A tree whose block has many members: files of text and of noise, and one that spans several.
-fn archive() -> (Archive, std::path::PathBuf) {
+fn archive(pack: &str) -> (Archive, std::path::PathBuf) {
     let dir = scratch("damage").join("src");
     for sub in ["a", "b", "c"] {
         fs::create_dir_all(dir.join(sub)).unwrap();
@@ -59,7 +59,7 @@ fn archive() -> (Archive, std::path::PathBuf) {
         }
     }
     fs::write(dir.join("b/large"), noise(77, 3_500_000)).unwrap();
-    (backup(&dir, How { seal: Some(""), pack: "--block-size 100M", ..How::default() }), dir)
+    (backup(&dir, How { seal: Some(""), pack: &format!("--block-size 100M {pack}"), ..How::default() }), dir)
 }
 
 /// One flipped byte, anywhere in a member: every file that has nothing in that member comes back exactly, by the commands in
@@ -67,7 +67,7 @@ fn archive() -> (Archive, std::path::PathBuf) {
 #[test]
 fn one_flipped_byte() {
     let commands = step_over();
-    let (archive, src) = archive();
+    let (archive, src) = archive("");
     let was = take(&src);
     let path = archive.band.join("00000/000000000.tar.gz");
     let good = fs::read(&path).unwrap();
@@ -119,6 +119,34 @@ fn one_flipped_byte() {
     let dest = destination(false);
     bare(&commands).dir(&archive.band).var("BLOCK", &path).var("DEST", &dest).run();
     assert_same("no damage", &was.only(|_, entry| entry.kind == '-'), &take(&dest).only(|_, entry| entry.kind == '-'), EXACT);
+}
+
+/// `dura-restore` steps over the damage by itself, and names what is lost.
+#[test]
+fn restore_steps_over_damage() {
+    for (compression, suffix) in [("gzip", "gz"), ("zstd", "zst")] {
+        let (archive, src) = archive(&format!("--compress {compression}"));
+        let was = take(&src);
+        let path = archive.band.join(format!("00000/000000000.tar.{suffix}"));
+        let good = fs::read(&path).unwrap();
+        for share in [0.0, 0.1, 0.5, 0.9] {
+            let mut bad = good.clone();
+            bad[(good.len() as f64 * share) as usize] ^= 0x10;
+            fs::write(&path, bad).unwrap();
+            let dest = destination(false);
+            let line = dura("dura-restore \"$ARCHIVE\" | tar -xpf - -C \"$DEST\"");
+            let done = line.var("ARCHIVE", archive.band.parent().unwrap()).var("DEST", &dest).stages();
+            let what = format!("{compression}, byte at {share} of the block");
+            assert_eq!(done.stages, [1, 0], "{what}\n{}", done.report());
+
+            let told = |name: &[u8]| done.stderr.contains(&format!("./{}: ", String::from_utf8_lossy(name)));
+            let left = |tree: &crate::util::snapshot::Snapshot| tree.clone().only(|name, entry| entry.kind == '-' && !told(name));
+            let (all, left_of_all) = (was.clone().only(|_, entry| entry.kind == '-').0.len(), left(&was).0.len());
+            assert!(all - left_of_all <= 30, "{what}: {} of {all} files are lost\n{}", all - left_of_all, done.report());
+            let found = crate::util::snapshot::diff(&left(&was), &left(&take(&dest)), EXACT);
+            assert!(found.is_empty(), "{what}:\n  {}\n{}", found.join("\n  "), done.report());
+        }
+    }
 }
 
 /// recover.sh tells a damaged object by name before it extracts anything, exits 1, and recovers what other blocks hold.

@@ -2,7 +2,8 @@
 //!
 //! A gzip member does not say how long it is, and libdeflate, which is twice as fast as what streams, not how much of its input it
 //! took. But a member ends in the checksum and the length of its content, and the next one's magic number follows: only there does
-//! it end. What is not as `dura-pack` writes it (a member over 8 MiB, or in two parts) is streamed.
+//! it end. A zstd frame says how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a member over
+//! 8 MiB, or in two parts) is streamed.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,7 +12,10 @@ use libdeflater::{Crc, DecompressionError, Decompressor};
 use super::object::Compression;
 
 /// How every gzip member begins.
-const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// How every zstd frame begins (RFC 8878, 3.1.1).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What a member of pack's holds at most is a little over this; a buffer of this size is tried first.
 const USUAL: usize = 5 << 18;
@@ -55,9 +59,9 @@ impl<F: FnMut(Piece) -> bool> Sink for F {
 pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn Sink) {
     let mut input = Input { parts, bytes: Vec::new(), at: 0 };
     match compression {
-        Compression::Gzip => gzip(&mut input, sink),
-        Compression::Zstd => match zstd::stream::read::Decoder::with_buffer(input) {
-            Ok(decoder) => drop(stream(decoder, sink)),
+        Compression::Gzip => members(&mut Members::Gzip(Decompressor::new()), &mut input, sink),
+        Compression::Zstd => match zstd::bulk::Decompressor::new() {
+            Ok(frames) => members(&mut Members::Zstd(frames), &mut input, sink),
             Err(error) => drop(sink.give(Piece::Gap(error.to_string()))),
         },
         Compression::Plain => drop(stream(input, sink)),
@@ -144,23 +148,60 @@ fn stream(mut from: impl Read, sink: &mut dyn Sink) -> Ended {
         match read {
             Ok(_) if came < PIECE => return Ended::Whole,
             Ok(_) => {}
-            Err(error) => return if sink.give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted },
+            Err(error) => return damaged(sink, &error),
         }
     }
 }
 
-fn gzip(input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
-    let mut decompressor = Decompressor::new();
+fn damaged(sink: &mut dyn Sink, error: &io::Error) -> Ended {
+    if sink.give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted }
+}
+
+/// What decompresses one member after another.
+enum Members {
+    Gzip(Decompressor),
+    Zstd(zstd::bulk::Decompressor<'static>),
+}
+
+impl Members {
+    fn magic(&self) -> &'static [u8] {
+        match self {
+            Members::Gzip(_) => &GZIP,
+            Members::Zstd(_) => &ZSTD,
+        }
+    }
+
+    /// The content of the member that `bytes` begin with, in this memory, and where it ends; none if it is to be streamed.
+    fn whole(&mut self, bytes: &[u8], content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+        match self {
+            Members::Gzip(decompressor) => member(decompressor, bytes, content),
+            Members::Zstd(decompressor) => frame(decompressor, bytes, content),
+        }
+    }
+
+    /// Hands on one member that begins where the input stands.
+    fn stream(&self, input: &mut Input<'_, '_>, sink: &mut dyn Sink) -> Ended {
+        match self {
+            Members::Gzip(_) => stream(flate2::bufread::GzDecoder::new(input), sink),
+            Members::Zstd(_) => match zstd::stream::read::Decoder::with_buffer(input) {
+                Ok(decoder) => stream(decoder.single_frame(), sink),
+                Err(error) => damaged(sink, &error),
+            },
+        }
+    }
+}
+
+fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
     loop {
         let rest = match input.fill_buf() {
             Ok([]) => return,
             Ok(rest) => rest,
             Err(error) => {
-                sink.give(Piece::Gap(error.to_string()));
+                damaged(sink, &error);
                 return;
             }
         };
-        if let Some((content, end)) = member(&mut decompressor, rest, sink.spare()) {
+        if let Some((content, end)) = members.whole(rest, sink.spare()) {
             input.consume(end);
             if !sink.give(Piece::Data(content, true)) {
                 return;
@@ -168,14 +209,14 @@ fn gzip(input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
             continue;
         }
         let (before, bytes) = (input.at, input.bytes.len());
-        match stream(flate2::bufread::GzDecoder::new(&mut *input), sink) {
+        match members.stream(input, sink) {
             Ended::Whole => {}
             Ended::Unwanted => return,
             Ended::Damaged => {
                 // In the same part a whole member may begin right behind the damage; of a later part all is looked at.
                 let same = input.bytes.len() == bytes && input.at >= before;
                 input.at = if same { before + 1 } else { 0 };
-                if !seek(&mut decompressor, input) {
+                if !seek(members, input) {
                     return;
                 }
             }
@@ -183,7 +224,6 @@ fn gzip(input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
     }
 }
 
-/// The content of the member that `bytes` begin with, in this memory, and where it ends.
 fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
     content.resize(USUAL, 0);
     loop {
@@ -202,28 +242,37 @@ fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -
     // 10 bytes of header and at least 2 of content come before it. The first such place is the end: when neither the next member nor
     // nothing follows there, a later one would be that of a member with the same content, and what lies between would be lost unsaid.
     let end = memchr::memmem::find(bytes.get(12..)?, &trailer(&content))? + 20;
-    (end == bytes.len() || bytes[end..].starts_with(&MAGIC)).then_some((content, end))
+    (end == bytes.len() || bytes[end..].starts_with(&GZIP)).then_some((content, end))
+}
+
+fn frame(decompressor: &mut zstd::bulk::Decompressor<'_>, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+    let end = zstd::zstd_safe::find_frame_compressed_size(bytes).ok()?;
+    let len = usize::try_from(zstd::zstd_safe::get_frame_content_size(bytes).ok()??).ok()?;
+    if len > MAX_MEMBER {
+        return None;
+    }
+    content.clear();
+    content.reserve(len);
+    decompressor.decompress_to_buffer(&bytes[..end], &mut content).ok()?;
+    Some((content, end))
 }
 
 /// Goes to the next whole member; false if there is none.
-fn seek(decompressor: &mut Decompressor, input: &mut Input<'_, '_>) -> bool {
+fn seek(members: &mut Members, input: &mut Input<'_, '_>) -> bool {
     loop {
         match input.fill_buf() {
             Ok([]) | Err(_) => return false,
-            Ok(rest) => {
-                let magic = rest.windows(MAGIC.len()).position(|window| window == MAGIC);
-                let len = rest.len();
-                match magic {
-                    Some(at) => {
-                        if member(decompressor, &rest[at..], Vec::new()).is_some() {
-                            input.consume(at);
-                            return true;
-                        }
-                        input.consume(at + 1);
-                    }
-                    None => input.consume(len),
+            Ok(rest) => match memchr::memmem::find(rest, members.magic()) {
+                Some(at) if members.whole(&rest[at..], Vec::new()).is_some() => {
+                    input.consume(at);
+                    return true;
                 }
-            }
+                Some(at) => input.consume(at + 1),
+                None => {
+                    let len = rest.len();
+                    input.consume(len);
+                }
+            },
         }
     }
 }
@@ -295,32 +344,40 @@ mod tests {
     #[test]
     fn damage_costs_a_member() {
         let contents: Vec<Vec<u8>> = (1..6).map(|seed| noise(seed, 5000)).collect();
-        let each: Vec<Vec<u8>> =
-            contents.iter().map(|content| members(Compression::Gzip, std::slice::from_ref(content))).collect();
-        let (before, len) = (each[..2].concat().len(), each[2].len());
-        for at in (0..len).step_by(37).chain(len - 9..len) {
-            let mut bad = each.concat();
-            bad[before + at] ^= 0x41;
-            let (bytes, gaps) = read(Compression::Gzip, &bad, usize::MAX);
-            // A few bytes of the header say nothing that matters.
-            if gaps.is_empty() {
-                assert!(bytes == contents.concat() && at < 10, "{at}");
-                continue;
+        // Of gzip's header a few bytes say nothing that matters.
+        for (compression, idle) in [(Compression::Gzip, 10), (Compression::Zstd, 0)] {
+            let each: Vec<Vec<u8>> = contents.iter().map(|content| members(compression, std::slice::from_ref(content))).collect();
+            let (before, len) = (each[..2].concat().len(), each[2].len());
+            for at in (0..len).step_by(37).chain(0..20).chain(len - 9..len) {
+                let mut bad = each.concat();
+                bad[before + at] ^= 0x41;
+                let (bytes, gaps) = read(compression, &bad, usize::MAX);
+                if gaps.is_empty() {
+                    assert!(bytes == contents.concat() && at < idle, "{compression:?} {at}");
+                    continue;
+                }
+                let kept = bytes.starts_with(&contents[..2].concat()) && bytes.ends_with(&contents[3..].concat());
+                assert!(kept, "{compression:?} {at}");
             }
-            assert!(bytes.starts_with(&contents[..2].concat()) && bytes.ends_with(&contents[3..].concat()), "{at}");
         }
     }
 
     #[test]
     fn damage_between_equal_members_is_told() {
         let content = noise(1, 3000);
-        let each = members(Compression::Gzip, std::slice::from_ref(&content));
-        // In the checksum and length of the first, whose content came by then, and in the magic number of the second.
-        for at in each.len() - 8..each.len() + MAGIC.len() {
-            let mut bad = each.repeat(4);
-            bad[at] ^= 0x10;
-            let came = content.repeat(if at < each.len() { 4 } else { 3 });
-            assert!(read(Compression::Gzip, &bad, usize::MAX) == (came, vec![content.len()]), "{at}");
+        for (compression, checksum, magic) in [(Compression::Gzip, 8, GZIP.len()), (Compression::Zstd, 4, ZSTD.len())] {
+            let each = members(compression, std::slice::from_ref(&content));
+            // In the checksum of the first, whose content gzip gives before it looks at that, and in the magic number of the second.
+            for at in each.len() - checksum..each.len() + magic {
+                let mut bad = each.repeat(4);
+                bad[at] ^= 0x10;
+                let (came, gap) = match (at < each.len(), compression) {
+                    (true, Compression::Gzip) => (4, content.len()),
+                    (true, _) => (3, 0),
+                    (false, _) => (3, content.len()),
+                };
+                assert!(read(compression, &bad, usize::MAX) == (content.repeat(came), vec![gap]), "{compression:?} {at}");
+            }
         }
     }
 
