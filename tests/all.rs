@@ -16,7 +16,7 @@ mod cuts;
 // Object streams that lie.
 mod hostile;
 
-// Damage in a block costs no more than the gzip member it lies in.
+// Damage in a block costs no more than the gzip member, or zstd frame, it lies in.
 mod damage;
 
 // Archives that are damaged, mixed up, or made to do harm.
