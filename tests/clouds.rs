@@ -72,6 +72,18 @@ fn servers_that_overwrite_are_told_of() {
     }
 }
 
+/// What a server may answer to any request, with one status that its kind has for a refusal, and what is said of each.
+fn answers(status: u16, refused: &'static [&'static str]) -> [(Fault, &'static [&'static str]); 3] {
+    [
+        (
+            Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
+            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"],
+        ),
+        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
+        (Fault::Status(status), refused),
+    ]
+}
+
 /// What a person can set right is told within seconds.
 #[test]
 fn what_cannot_work_is_told() {
@@ -91,14 +103,7 @@ fn what_cannot_work_is_told() {
     place.refused(&put("s3://store/arc?profile=none"), &["no profile none"]);
     place.refused(&put("s3://store/a//b"), &["s3://store/a//b", "hint:"]);
     place.refused(&put("ftp://store/a"), &["no store for ftp://", "rclone"]);
-    for (fault, said) in [
-        (
-            Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
-            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"][..],
-        ),
-        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
-        (Fault::Status(403), &["403 forbidden", "hint: check the keys"]),
-    ] {
+    for (fault, said) in answers(403, &["403 forbidden", "hint: check the keys"]) {
         // Whichever request meets it first: one that asks, one that writes, one in the middle. Alone, a look ahead of a write may fail.
         for number in [0, 1, 6] {
             proxy.begin();
@@ -143,14 +148,7 @@ fn what_cannot_work_on_webdav_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place { dir: dir.path(), variables: server.environment(proxy.address) };
     place.ok("mkdir -p src; echo x > src/x; dura-scan -q src | dura-pack -q | dura-seal > band");
-    for (fault, said) in [
-        (
-            Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
-            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"][..],
-        ),
-        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
-        (Fault::Status(401), &["401 unauthorized", "hint: check the keys or the password"]),
-    ] {
+    for (fault, said) in answers(401, &["401 unauthorized", "hint: check the keys or the password"]) {
         for number in [1, 3, 8] {
             proxy.begin();
             proxy.fault_from(number, &fault);

@@ -8,10 +8,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::pipe;
-
-/// Bytes that go to the other thread at once.
-const PIECE: usize = 256 << 10;
+use super::pipe::{self, BUFFER as PIECE};
 
 /// A file that another thread writes, with so many bytes between them at most.
 pub struct Ahead {

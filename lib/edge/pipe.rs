@@ -10,8 +10,8 @@ use super::ahead::Ahead;
 /// How much a pipe should hold: fewer switches between the programs of a pipe. The kernel gives less where it must.
 const PIPE: usize = 1 << 20;
 
-/// Buffers of the programs' ends.
-const BUFFER: usize = 256 << 10;
+/// Buffers of the programs' ends, and what is written at once.
+pub(super) const BUFFER: usize = 256 << 10;
 
 /// What a pipe holds less than its size when pages of it are not full.
 const MARGIN: usize = BUFFER / 4;

@@ -62,7 +62,7 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn S
         Compression::Gzip => members(&mut Members::Gzip(Decompressor::new()), &mut input, sink),
         Compression::Zstd => match zstd::bulk::Decompressor::new() {
             Ok(frames) => members(&mut Members::Zstd(frames), &mut input, sink),
-            Err(error) => drop(sink.give(Piece::Gap(error.to_string()))),
+            Err(error) => drop(damaged(sink, &error)),
         },
         Compression::Plain => drop(stream(input, sink)),
     }
