@@ -164,8 +164,8 @@ fn what_cannot_work_on_webdav_is_told() {
     proxy.begin();
     let archive = server.archive_at(proxy.address, "seen");
     let seen = place.ok(&format!(
-        "(head -c 3000 band; sleep 1; tail -c +3001 band) | dura-push {archive} & sleep 0.5; \
-         tr '\\0' ' ' < /proc/$!/cmdline; wait"
+        "(head -c 3000 band; until [ -e looked ]; do sleep 0.05; done; tail -c +3001 band) | dura-push {archive} & \
+         until tr '\\0' ' ' < /proc/$!/cmdline | grep '^dura-push '; do sleep 0.05; done; touch looked; wait"
     ));
     assert!(seen.contains("dura-push http://") && !seen.contains(SECRET) && !seen.contains(servers::KEY), "{seen}");
 }
