@@ -1,5 +1,6 @@
 //! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store, cache and encryption lie below.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path as FsPath;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use super::message::{Hinted, Report};
-use super::stores::open_store;
+use super::stores::{self, open_store};
 use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
-use crate::edge::gpg::{self, GpgError};
+use crate::edge::gpg::{self, GpgError, Input};
 use crate::format::band::BandName;
 use crate::format::head::{Head, HeadError, Tail};
 use crate::format::inflate::whole;
@@ -18,6 +19,7 @@ use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
+use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
 mod bands;
@@ -46,9 +48,20 @@ pub(super) struct Band {
 /// An archive that is read.
 pub(super) struct Archive {
     store: Arc<dyn Store>,
+    /// The same store if it is a directory, for gpg to read its files by itself.
+    files: Option<Local>,
     cache: Option<Cache>,
     sealed: Sealed,
     kept: Kept,
+}
+
+/// An object as it is stored.
+enum Stored {
+    Plain(Vec<u8>),
+    /// For gpg.
+    Message(Vec<u8>),
+    /// The same, in a file.
+    File(File),
 }
 
 /// What may be asked of the cache alone, because the archive is known to have it.
@@ -64,12 +77,12 @@ impl Archive {
     /// The archive that ARCHIVE names, with the cache that `--cache` or `DURA_CACHE` names.
     pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
         let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
-        Ok(Archive::over(open_store(archive)?, cache.map(open).transpose()?))
+        Ok(Archive { files: stores::local(archive), ..Archive::over(open_store(archive)?, cache.map(open).transpose()?) })
     }
 
     /// The archive in a store.
     pub(super) fn over(store: Arc<dyn Store>, cache: Option<Cache>) -> Archive {
-        Archive { store, cache, sealed: Sealed::default(), kept: Kept::default() }
+        Archive { store, files: None, cache, sealed: Sealed::default(), kept: Kept::default() }
     }
 
     /// The store that it lies in.
@@ -132,6 +145,17 @@ impl Archive {
         }
     }
 
+    fn stored(&self, name: &str, encrypted: bool) -> anyhow::Result<Option<Stored>> {
+        if !encrypted {
+            return Ok(self.get(name)?.map(Stored::Plain));
+        }
+        // Why there is no file is for the store to say.
+        match self.files.as_ref().and_then(|files| files.open(name).ok()) {
+            Some(file) => Ok(Some(Stored::File(file))),
+            None => Ok(self.get(name)?.map(Stored::Message)),
+        }
+    }
+
     /// The chain that ends in `band`, oldest first, its bands asked for side by side.
     pub(super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
         let names = band.chain();
@@ -183,20 +207,22 @@ impl Archive {
 
     /// The first of these objects that is there, decrypted, and which one it is.
     pub(super) fn fetch_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
-        let Some((found, bytes)) = self.stored_first(band, objects)? else { return Ok(None) };
-        if !found.encrypted {
-            return Ok(Some((found.object, bytes)));
-        }
+        let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
         let name = format!("{band}/{found}");
-        let opened = match open_message(&name, &bytes) {
+        let opened = match stored {
+            Stored::Plain(bytes) => return Ok(Some((found.object, bytes))),
+            Stored::Message(bytes) => open_message(&name, Input::Bytes(&bytes)),
+            Stored::File(file) => open_message(&name, Input::File(file)),
+        };
+        let opened = match opened {
             // It may have changed on the way.
-            Err(error) if !error.is::<Hinted>() => open_message(&name, &self.store.get(&name)?),
+            Err(error) if !error.is::<Hinted>() => open_message(&name, Input::Bytes(&self.store.get(&name)?)),
             opened => opened,
         };
         Ok(Some((found.object, opened?)))
     }
 
-    fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Vec<u8>)>> {
+    fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Stored)>> {
         let mut asking = self.sealed.likely(band).is_none().then(|| self.sealed.asking.lock());
         let seen = self.sealed.likely(band);
         // Another has found out meanwhile: whoever waits, too, need not wait for this one's object.
@@ -210,9 +236,9 @@ impl Archive {
             names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
         }
         for name in names {
-            if let Some(bytes) = self.get(&format!("{band}/{name}"))? {
+            if let Some(stored) = self.stored(&format!("{band}/{name}"), name.encrypted)? {
                 self.sealed.saw(band, name.encrypted);
-                return Ok(Some((name, bytes)));
+                return Ok(Some((name, stored)));
             }
             // Not so, then: those who wait need not wait for the object itself.
             if asking.is_some() {
@@ -387,8 +413,8 @@ fn plain_name(band: &Head, object: Object) -> String {
 }
 
 /// Decrypts an object, and says what is needed when that cannot be.
-fn open_message(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    gpg::decrypt(bytes).map_err(|error| match error {
+fn open_message(name: &str, message: Input<'_>) -> anyhow::Result<Vec<u8>> {
+    gpg::decrypt(message).map_err(|error| match error {
         GpgError::NoSecretKey => {
             let hint = "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache";
             Hinted::wrap(anyhow!("{name}: {error}"), hint)

@@ -28,10 +28,20 @@ pub(super) fn open_store_to_write(archive: &str, report: &Arc<Report>) -> anyhow
     open(archive, Box::new(move |text| report.note(format_args!("{shown}: {text}"))))
 }
 
-fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
+/// The store that ARCHIVE names, if that is a directory.
+pub(super) fn local(archive: &str) -> Option<Local> {
     match archive.split_once("://") {
-        None => Ok((Arc::new(Local::new(archive)), None)),
-        Some(("file", path)) if path.starts_with('/') => Ok((Arc::new(Local::new(path)), None)),
+        None => Some(Local::new(archive)),
+        Some(("file", path)) if path.starts_with('/') => Some(Local::new(path)),
+        Some(_) => None,
+    }
+}
+
+fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
+    if let Some(local) = local(archive) {
+        return Ok((Arc::new(local), None));
+    }
+    match archive.split_once("://") {
         Some(("s3", rest)) => {
             let opened = S3::open(archive, idle()?, notice);
             let bucket = Arc::new(opened.map_err(|error| bad_bucket(rest, error))?);
@@ -42,7 +52,8 @@ fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
             let collection = Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?);
             Ok((collection.clone(), Some(collection)))
         }
-        Some((scheme, _)) => {
+        other => {
+            let scheme = other.map_or("", |(scheme, _)| scheme);
             let hint = "archives are directories, file://, s3:// or http(s)://; for what else rclone reaches, see dura-stores(7)";
             Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
         }

@@ -3,6 +3,7 @@
 //! Success needs exit status 0 and the status line that says so: gpg has been seen to exit with 0 and write nothing.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -43,6 +44,15 @@ pub enum GpgError {
     Unsure,
 }
 
+/// What gpg is to read.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// All of a file, which it reads by itself: nothing is copied to it.
+    File(File),
+}
+
 /// What a child gave.
 struct Outcome {
     stdout: Vec<u8>,
@@ -54,18 +64,25 @@ struct Outcome {
 }
 
 /// Runs gpg with `input`, its three streams served at once.
-fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
+fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
+    let (stdin, bytes, len) = match input {
+        Input::Bytes(bytes) => (Stdio::piped(), bytes, bytes.len() as u64),
+        Input::File(file) => {
+            let len = file.metadata().map_err(GpgError::Talk)?.len();
+            (file.into(), &b""[..], len)
+        }
+    };
     let mut command = Command::new("gpg");
     command.args(["--batch", "--no-tty", "--quiet", "--status-fd", "2", "--no-auto-key-locate", "--no-auto-key-retrieve"]);
-    command.args(args).env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).env("LC_ALL", "C").stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(GpgError::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     stdin.iter().for_each(pipe::widen);
     stdout.iter().for_each(pipe::widen);
     let (written, stdout, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
-        let writer = scope.spawn(move || stdin.map_or(Ok(()), |stdin| pipe::write_all(stdin, input)));
-        let stdout = read_much(stdout, input.len());
+        let writer = scope.spawn(move || stdin.map_or(Ok(()), |stdin| pipe::write_all(stdin, bytes)));
+        let stdout = read_much(stdout, len);
         let broken = || Err(io::Error::other("a thread broke off"));
         (writer.join().unwrap_or_else(|_| broken()), stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
     });
@@ -86,9 +103,9 @@ fn run(args: &[OsString], input: &[u8]) -> Result<Outcome, GpgError> {
 }
 
 /// Reads what is probably as long as this. gpg writes some kilobytes at a time: where much comes, a pause lets more come.
-fn read_much(stream: Option<impl Read + AsFd>, probably: usize) -> io::Result<Vec<u8>> {
+fn read_much(stream: Option<impl Read + AsFd>, probably: u64) -> io::Result<Vec<u8>> {
     const LITTLE: u64 = 64 << 10;
-    let mut bytes = Vec::with_capacity(probably);
+    let mut bytes = Vec::with_capacity(usize::try_from(probably).unwrap_or(0));
     let Some(mut stream) = stream else { return Ok(bytes) };
     loop {
         let there = rustix::io::ioctl_fionread(&stream).unwrap_or(0).max(LITTLE);
@@ -144,11 +161,11 @@ pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
             args.push("--symmetric".into());
         }
     }
-    run(&args, input)?.require("END_ENCRYPTION")
+    run(&args, Input::Bytes(input))?.require("END_ENCRYPTION")
 }
 
 /// Decrypts one message.
-pub fn decrypt(input: &[u8]) -> Result<Vec<u8>, GpgError> {
+pub fn decrypt(input: Input<'_>) -> Result<Vec<u8>, GpgError> {
     let outcome = run(&strings(&["--decrypt", "--output", "-"]), input)?;
     let keyless = |line: &String| line.starts_with("NO_SECKEY") || line.ends_with("No secret key");
     if !outcome.success && outcome.status.iter().chain(&outcome.said).any(keyless) {
@@ -196,19 +213,22 @@ pub fn find(name: &OsStr) -> Result<Vec<Key>, GpgError> {
     let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-keys", "--"]);
     args.push(name.to_owned());
     // gpg exits with 2 when there is none.
-    Ok(parse_keys(&run(&args, b"")?.stdout, Use::Encrypt))
+    Ok(parse_keys(&run(&args, Input::Bytes(b""))?.stdout, Use::Encrypt))
 }
 
 /// The keys with that name of which the secret part is there, or on a card.
 pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
     let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-secret-keys", "--"]);
     args.push(name.to_owned());
-    Ok(parse_keys(&run(&args, b"")?.stdout, Use::Sign))
+    Ok(parse_keys(&run(&args, Input::Bytes(b""))?.stdout, Use::Sign))
 }
 
 /// The keys in a file, by its bytes.
 pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
-    Ok(parse_keys(&run(&strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]), bytes)?.stdout, Use::Encrypt))
+    Ok(parse_keys(
+        &run(&strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]), Input::Bytes(bytes))?.stdout,
+        Use::Encrypt,
+    ))
 }
 
 /// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.

@@ -17,7 +17,7 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// How every zstd frame begins (RFC 8878, 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What a member of pack's holds at most is a little over this; a buffer of this size is tried first.
+/// What a member of pack's holds at most is a little over this.
 const USUAL: usize = 5 << 18;
 
 /// The largest member that is decompressed as a whole.
@@ -224,8 +224,15 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
     }
 }
 
+/// The length that the member which `bytes` begin with has if the next magic number is that of the next one.
+fn probable(bytes: &[u8]) -> Option<usize> {
+    let end = memchr::memmem::find(bytes.get(20..)?, &GZIP).map_or(bytes.len(), |at| at + 20);
+    Some(u32::from_le_bytes(*bytes[..end].last_chunk()?) as usize).filter(|len| *len <= USUAL)
+}
+
 fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
-    content.resize(USUAL, 0);
+    // Memory that is not needed is not cleared.
+    content.resize(probable(bytes).unwrap_or(USUAL), 0);
     loop {
         match decompressor.gzip_decompress(bytes, &mut content) {
             Ok(len) => {
@@ -233,7 +240,7 @@ fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -
                 break;
             }
             Err(DecompressionError::InsufficientSpace) if content.len() < MAX_MEMBER => {
-                let more = (content.len() * 2).min(MAX_MEMBER);
+                let more = (content.len() * 2).clamp(USUAL, MAX_MEMBER);
                 content.resize(more, 0);
             }
             Err(_) => return None,

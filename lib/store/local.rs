@@ -25,6 +25,12 @@ impl Local {
         Local { root: root.into(), unnamed: false }
     }
 
+    /// The file that holds an object, for another program to read.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let file = File::open(self.path(name))?;
+        if file.metadata()?.len() == 0 { Err(io::ErrorKind::NotFound.into()) } else { Ok(file) }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -66,18 +72,14 @@ impl Store for Local {
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(name);
         let read = || {
-            let mut file = File::open(&path)?;
-            if file.metadata()?.len() == 0 {
-                return Err(io::ErrorKind::NotFound.into());
-            }
+            let mut file = self.open(name)?;
             file.seek(SeekFrom::Start(start))?;
             let mut bytes = Vec::new();
             file.take(length).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        read().map_err(failed(&path))
+        read().map_err(failed(&self.path(name)))
     }
 
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {

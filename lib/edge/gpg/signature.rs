@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{GpgError, run, strings};
+use super::{GpgError, Input, run, strings};
 
 /// Signs `input` with the secret key of this fingerprint. The signature is for a file of its own, as `gpg --verify` takes it.
 pub fn sign(fingerprint: &str, input: &[u8]) -> Result<Vec<u8>, GpgError> {
-    run(&strings(&["--local-user", fingerprint, "--detach-sign", "--output", "-"]), input)?.require("SIG_CREATED")
+    run(&strings(&["--local-user", fingerprint, "--detach-sign", "--output", "-"]), Input::Bytes(input))?.require("SIG_CREATED")
 }
 
 /// What a detached signature says of some bytes.
@@ -51,7 +51,7 @@ pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
     file.write_all(signature).and_then(|()| file.flush()).map_err(GpgError::Talk)?;
     let mut args = strings(&["--trust-model", "always", "--verify", "--"]);
     args.extend([file.path().into(), "-".into()]);
-    let outcome = match run(&args, bytes) {
+    let outcome = match run(&args, Input::Bytes(bytes)) {
         // It may be through before it has read all.
         Err(GpgError::Talk(why)) if why.kind() == io::ErrorKind::BrokenPipe => return Ok(Verdict::NoSignature),
         outcome => outcome?,
