@@ -331,6 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn magic_numbers_within_a_member_do_not_mislead() {
+        for len in [0u32, 5, 3000, USUAL as u32, u32::MAX] {
+            // What is compressed already is stored as it is.
+            let content = [&len.to_le_bytes()[..], &members(Compression::Gzip, &[noise(1, 9000)])].concat();
+            let each = members(Compression::Gzip, std::slice::from_ref(&content));
+            assert_eq!(memchr::memmem::find_iter(&each, &GZIP).count(), 2);
+            assert!(read(Compression::Gzip, &each.repeat(2), usize::MAX) == (content.repeat(2), vec![]), "{len}");
+        }
+    }
+
+    #[test]
     fn one_member_is_read_at_once() {
         for content in [noise(1, 3000), vec![], vec![0; 1 << 20]] {
             let one = members(Compression::Gzip, std::slice::from_ref(&content));
