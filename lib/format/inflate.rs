@@ -231,7 +231,8 @@ fn probable(bytes: &[u8]) -> Option<usize> {
 }
 
 fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
-    // Memory that is not needed is not cleared.
+    // Room for any: members grow and shrink. But what is not needed is not cleared.
+    content.reserve(USUAL.saturating_sub(content.len()));
     content.resize(probable(bytes).unwrap_or(USUAL), 0);
     loop {
         match decompressor.gzip_decompress(bytes, &mut content) {
