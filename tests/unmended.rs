@@ -107,3 +107,18 @@ fn what_a_damaged_plain_archive_gives() {
 fn what_a_damaged_encrypted_archive_gives() {
     matrix(sealed(), &kinds(&["zeroed"]));
 }
+
+/// A size says nothing: no memory is asked for in advance that no machine has.
+#[test]
+fn objects_of_four_terabytes_of_nothing() {
+    let made = sealed();
+    let source = files(source());
+    for (object, lost) in [("00000/000000002.tar.gz", listed(made, &[2])), ("00000/000000001.mtree.gz", listed(made, &[1]))] {
+        let dir = made.copy();
+        fs::File::create(dir.join(made.name(object))).unwrap().set_len(1 << 42).unwrap();
+        let (done, found) = restore(&dir);
+        assert_eq!(done.stages, [1, 0], "{object}\n{}", done.report());
+        assert!(done.stderr.contains(object), "{}", done.report());
+        assert!(source.iter().all(|(name, bytes)| lost.contains(name) || found.get(name) == Some(bytes)), "{}", done.report());
+    }
+}

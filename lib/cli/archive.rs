@@ -211,13 +211,12 @@ impl Archive {
         let name = format!("{band}/{found}");
         let opened = match stored {
             Stored::Plain(bytes) => return Ok(Some((found.object, bytes))),
-            Stored::Message(bytes) => open_message(&name, Input::Bytes(&bytes)),
             Stored::File(file) => open_message(&name, Input::File(file)),
-        };
-        let opened = match opened {
-            // It may have changed on the way.
-            Err(error) if !error.is::<Hinted>() => open_message(&name, Input::Bytes(&self.store.get(&name)?)),
-            opened => opened,
+            Stored::Message(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
+                // It may have changed on the way.
+                Err(error) if !error.is::<Hinted>() => open_message(&name, Input::Bytes(&self.store.get(&name)?)),
+                opened => opened,
+            },
         };
         Ok(Some((found.object, opened?)))
     }

@@ -161,10 +161,11 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
 pub fn why(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
+    let is_path = text.split(' ').next().is_some_and(|word| word.contains('/'));
     let mut letters = text.chars();
     match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => text.to_owned(),
+        Some(first) if !is_path => first.to_lowercase().chain(letters).collect(),
+        _ => text.to_owned(),
     }
 }
 
@@ -175,6 +176,7 @@ mod tests {
     #[test]
     fn errors_are_worded_for_people() {
         assert_eq!(why(&io::Error::from_raw_os_error(13)), "permission denied");
+        assert_eq!(why(&io::Error::other("Archive/x: Gone")), "Archive/x: Gone");
         let error = anyhow::Error::new(io::Error::from_raw_os_error(28)).context("/mnt/a");
         assert_eq!(chain(&error), "/mnt/a: no space left on device");
     }

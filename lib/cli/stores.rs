@@ -41,19 +41,19 @@ fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
     if let Some(local) = local(archive) {
         return Ok((Arc::new(local), None));
     }
-    match archive.split_once("://") {
-        Some(("s3", rest)) => {
+    let (scheme, rest) = archive.split_once("://").unwrap_or_default();
+    match scheme {
+        "s3" => {
             let opened = S3::open(archive, idle()?, notice);
             let bucket = Arc::new(opened.map_err(|error| bad_bucket(rest, error))?);
             Ok((bucket.clone(), Some(bucket)))
         }
-        Some(("http" | "https", rest)) => {
+        "http" | "https" => {
             let opened = Dav::open(archive, idle()?, notice);
             let collection = Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?);
             Ok((collection.clone(), Some(collection)))
         }
-        other => {
-            let scheme = other.map_or("", |(scheme, _)| scheme);
+        _ => {
             let hint = "archives are directories, file://, s3:// or http(s)://; for what else rclone reaches, see dura-stores(7)";
             Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
         }

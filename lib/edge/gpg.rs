@@ -225,10 +225,8 @@ pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
 
 /// The keys in a file, by its bytes.
 pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
-    Ok(parse_keys(
-        &run(&strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]), Input::Bytes(bytes))?.stdout,
-        Use::Encrypt,
-    ))
+    let args = strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]);
+    Ok(parse_keys(&run(&args, Input::Bytes(bytes))?.stdout, Use::Encrypt))
 }
 
 /// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.

@@ -17,7 +17,7 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// How every zstd frame begins (RFC 8878, 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What a member of pack's holds at most is a little over this.
+/// Members of pack's seldom hold more.
 const USUAL: usize = 5 << 18;
 
 /// The largest member that is decompressed as a whole.

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Remove, Store, StoreError, durable};
 
+/// The largest object that is read as a whole. `dura-pack` writes none over a gibibyte, and a file that names its size and holds nothing would
+/// fill memory.
+const MOST: u64 = 4 << 30;
+
 /// A directory. It need not be there before the first write.
 #[derive(Debug)]
 pub struct Local {
@@ -25,10 +29,19 @@ impl Local {
         Local { root: root.into(), unnamed: false }
     }
 
-    /// The file that holds an object, for another program to read.
+    /// The file that holds an object, to be read as a whole.
     pub fn open(&self, name: &str) -> io::Result<File> {
+        let (file, len) = self.file(name)?;
+        let too_much = || io::Error::new(io::ErrorKind::InvalidData, "over 4 GiB, which no object has");
+        if len > MOST { Err(too_much()) } else { Ok(file) }
+    }
+
+    fn file(&self, name: &str) -> io::Result<(File, u64)> {
         let file = File::open(self.path(name))?;
-        if file.metadata()?.len() == 0 { Err(io::ErrorKind::NotFound.into()) } else { Ok(file) }
+        match file.metadata()?.len() {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            len => Ok((file, len)),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,17 +76,17 @@ impl Store for Local {
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(name);
-        let read = || match std::fs::read(&path)? {
-            bytes if bytes.is_empty() => Err(io::ErrorKind::NotFound.into()),
-            bytes => Ok(bytes),
+        let read = || {
+            let mut bytes = Vec::new();
+            self.open(name)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
         };
-        read().map_err(failed(&path))
+        read().map_err(failed(&self.path(name)))
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let read = || {
-            let mut file = self.open(name)?;
+            let (mut file, _) = self.file(name)?;
             file.seek(SeekFrom::Start(start))?;
             let mut bytes = Vec::new();
             file.take(length).read_to_end(&mut bytes)?;
