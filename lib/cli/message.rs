@@ -161,7 +161,8 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
 pub fn why(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
-    let is_path = text.split(' ').next().is_some_and(|word| word.contains('/'));
+    // Of the system's own texts one begins with `Input/output`.
+    let is_path = error.raw_os_error().is_none() && text.split(' ').next().is_some_and(|word| word.contains('/'));
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if !is_path => first.to_lowercase().chain(letters).collect(),
@@ -176,6 +177,7 @@ mod tests {
     #[test]
     fn errors_are_worded_for_people() {
         assert_eq!(why(&io::Error::from_raw_os_error(13)), "permission denied");
+        assert_eq!(why(&io::Error::from_raw_os_error(5)), "input/output error");
         assert_eq!(why(&io::Error::other("Archive/x: Gone")), "Archive/x: Gone");
         let error = anyhow::Error::new(io::Error::from_raw_os_error(28)).context("/mnt/a");
         assert_eq!(chain(&error), "/mnt/a: no space left on device");
