@@ -57,10 +57,8 @@ pub(super) struct Archive {
 
 /// An object as it is stored.
 enum Stored {
-    Plain(Vec<u8>),
-    /// For gpg.
-    Message(Vec<u8>),
-    /// The same, in a file.
+    Bytes(Vec<u8>),
+    /// A message for gpg, which reads it by itself.
     File(File),
 }
 
@@ -146,13 +144,10 @@ impl Archive {
     }
 
     fn stored(&self, name: &str, encrypted: bool) -> anyhow::Result<Option<Stored>> {
-        if !encrypted {
-            return Ok(self.get(name)?.map(Stored::Plain));
-        }
         // Why there is no file is for the store to say.
-        match self.files.as_ref().and_then(|files| files.open(name).ok()) {
+        match self.files.as_ref().filter(|_| encrypted).and_then(|files| files.open(name).ok()) {
             Some(file) => Ok(Some(Stored::File(file))),
-            None => Ok(self.get(name)?.map(Stored::Message)),
+            None => Ok(self.get(name)?.map(Stored::Bytes)),
         }
     }
 
@@ -210,9 +205,9 @@ impl Archive {
         let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
         let name = format!("{band}/{found}");
         let opened = match stored {
-            Stored::Plain(bytes) => return Ok(Some((found.object, bytes))),
+            Stored::Bytes(bytes) if !found.encrypted => return Ok(Some((found.object, bytes))),
             Stored::File(file) => open_message(&name, Input::File(file)),
-            Stored::Message(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
+            Stored::Bytes(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
                 // It may have changed on the way.
                 Err(error) if !error.is::<Hinted>() => open_message(&name, Input::Bytes(&self.store.get(&name)?)),
                 opened => opened,

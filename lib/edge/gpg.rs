@@ -81,10 +81,11 @@ fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
     stdout.iter().for_each(pipe::widen);
     let (written, stdout, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
-        let writer = scope.spawn(move || stdin.map_or(Ok(()), |stdin| pipe::write_all(stdin, bytes)));
+        let writer = stdin.map(|stdin| scope.spawn(move || pipe::write_all(stdin, bytes)));
         let stdout = read_much(stdout, len);
         let broken = || Err(io::Error::other("a thread broke off"));
-        (writer.join().unwrap_or_else(|_| broken()), stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
+        let written = writer.map_or(Ok(()), |writer| writer.join().unwrap_or_else(|_| broken()));
+        (written, stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
     });
     let success = child.wait().map_err(GpgError::Talk)?.success();
     let stderr = String::from_utf8_lossy(&stderr.map_err(GpgError::Talk)?).into_owned();

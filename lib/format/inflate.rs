@@ -73,11 +73,16 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn S
 pub fn whole(bytes: &[u8], most: usize) -> Option<Vec<u8>> {
     // What deflate can make of a byte at most, so a length that lies does not cost memory.
     const RATIO: usize = 1032;
-    let len = u32::from_le_bytes(*bytes.last_chunk()?) as usize;
+    let len = length(bytes)?;
     let mut content = vec![0; Some(len).filter(|len| *len <= most && *len <= bytes.len().saturating_mul(RATIO))?];
     let came = Decompressor::new().gzip_decompress(bytes, &mut content).ok()?;
     // Where it stands only at the end, no other member comes between.
     (came == len && memchr::memmem::find(bytes, &trailer(&content)) == Some(bytes.len() - 8)).then_some(content)
+}
+
+/// The length that a member says its content has, if `bytes` end with it.
+fn length(bytes: &[u8]) -> Option<usize> {
+    Some(u32::from_le_bytes(*bytes.last_chunk()?) as usize)
 }
 
 /// What a member with this content ends in.
@@ -227,7 +232,7 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
 /// The length that the member which `bytes` begin with has if the next magic number is that of the next one.
 fn probable(bytes: &[u8]) -> Option<usize> {
     let end = memchr::memmem::find(bytes.get(20..)?, &GZIP).map_or(bytes.len(), |at| at + 20);
-    Some(u32::from_le_bytes(*bytes[..end].last_chunk()?) as usize).filter(|len| *len <= USUAL)
+    length(&bytes[..end]).filter(|len| *len <= USUAL)
 }
 
 fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
