@@ -1,4 +1,5 @@
-//! The fuzz targets of `tests/corpus/targets.rs` under libFuzzer, for `scripts/fuzz`, which alone builds it with what it needs.
+//! The fuzz targets of `tests/corpus/targets.rs` under libFuzzer, for `scripts/fuzz`, which alone
+//! builds it with what it needs.
 
 #![cfg_attr(fuzzing, no_main)]
 #![cfg_attr(fuzzing, allow(clippy::expect_used))]

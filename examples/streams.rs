@@ -1,6 +1,8 @@
-//! How fast merge and diff go over synthetic streams, and how much memory they take: `cargo run --release --example streams 2000000`.
+//! How fast merge and diff go over synthetic streams, and how much memory they take: `cargo run
+//! --release --example streams 2000000`.
 //!
-//! `streams archive N DIR` and `streams listing N EVERY` make such streams for the programs: see `scripts/bench-streams`.
+//! `streams archive N DIR` and `streams listing N EVERY` make such streams for the programs: see
+//! `scripts/bench-streams`.
 
 #![allow(clippy::expect_used)]
 
@@ -20,7 +22,8 @@ use dura::format::time::{Stamp, Time};
 use dura::store::Store;
 use dura::store::local::Local;
 
-/// The `i`-th entry of a tree in canonical order: a directory, then 99 files in it. Every `changed`-th file has a time of its own.
+/// The `i`-th entry of a tree in canonical order: a directory, then 99 files in it. Every
+/// `changed`-th file has a time of its own.
 fn entry(i: u64, changed: u64) -> Entry {
     let (dir, file) = (i / 100, i % 100);
     let time = |sec| Time { sec, nsec: 123_456_789 };
@@ -49,7 +52,10 @@ fn peak() -> u64 {
 fn report(what: &str, entries: u64, start: Instant) {
     let seconds = start.elapsed().as_secs_f64();
     let rate = entries as f64 / seconds / 1e6;
-    println!("{what:24} {entries:>10} entries in {seconds:6.2} s: {rate:5.2} million a second; peak {} KiB", peak());
+    println!(
+        "{what:24} {entries:>10} entries in {seconds:6.2} s: {rate:5.2} million a second; peak {} KiB",
+        peak()
+    );
 }
 
 /// Two tiers of `count` entries each. Gives how many the version has.
@@ -106,15 +112,27 @@ fn diff(count: u64, changed: u64) -> u64 {
     recorded
 }
 
-/// An archive in `dir` with a full band of `count` files and one on top in which every time is new, of indexes alone.
+/// An archive in `dir` with a full band of `count` files and one on top in which every time is new,
+/// of indexes alone.
 fn archive(count: u64, dir: &str) {
     let store = Local::new(dir);
     let mut parent: Option<Parent> = None;
     for tier in 0..2u8 {
-        let started = Stamp::from_unix(1_793_498_400 + i64::from(tier) * 86400).expect("a time in range");
-        let band = parent.as_ref().map_or_else(|| BandName::full(started), |parent| parent.band.child(started).expect("a tier"));
+        let started =
+            Stamp::from_unix(1_793_498_400 + i64::from(tier) * 86400).expect("a time in range");
+        let band = parent.as_ref().map_or_else(
+            || BandName::full(started),
+            |parent| parent.band.child(started).expect("a tier"),
+        );
         let (id, compression) = (BandId([tier + 1; 16]), Compression::Gzip);
-        let head = Head { band: band.clone(), id, parent, started, compression, writer: "streams".to_owned() };
+        let head = Head {
+            band: band.clone(),
+            id,
+            parent,
+            started,
+            compression,
+            writer: "streams".to_owned(),
+        };
         let mut assembler = Assembler::new(Config {
             band: band.clone(),
             id,
@@ -137,9 +155,11 @@ fn archive(count: u64, dir: &str) {
             let mut member = Member { border: true, ..Member::default() };
             for i in start..count.min(start + 4000) {
                 let mut entry = entry(i, u64::from(tier));
-                entry.within = (tier > 0 && entry.kind == Kind::File).then_some(Within { tier: 0, block: (i / 50_000) as u32 });
+                entry.within = (tier > 0 && entry.kind == Kind::File)
+                    .then_some(Within { tier: 0, block: (i / 50_000) as u32 });
                 entry.write(&mut member.lines);
-                (member.entries, member.files) = (member.entries + 1, member.files + u64::from(entry.kind == Kind::File));
+                (member.entries, member.files) =
+                    (member.entries + 1, member.files + u64::from(entry.kind == Kind::File));
                 let first = member.span.map_or_else(|| entry.path.clone(), |(first, _)| first);
                 member.span = Some((first, entry.path));
             }
@@ -147,7 +167,9 @@ fn archive(count: u64, dir: &str) {
             put(&mut assembler);
         }
         let end = End { entries: count, ..End::default() };
-        let tail = assembler.finish(Finish { end, skipped: 0, finished: started }).expect("numbers enough");
+        let tail = assembler
+            .finish(Finish { end, skipped: 0, finished: started })
+            .expect("numbers enough");
         put(&mut assembler);
         parent = Some(Parent { band, id, last: tail.last });
     }
@@ -186,7 +208,11 @@ fn machines(counts: Vec<u64>) {
         let start = Instant::now();
         assert_eq!(merge(count), count);
         report("merge", 2 * count, start);
-        for (what, changed) in [("diff, nothing changed", 0), ("diff, 1 in 150 changed", 150), ("diff, all changed", 1)] {
+        for (what, changed) in [
+            ("diff, nothing changed", 0),
+            ("diff, 1 in 150 changed", 150),
+            ("diff, all changed", 1),
+        ] {
             let start = Instant::now();
             diff(count, changed);
             report(what, 2 * count, start);

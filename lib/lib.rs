@@ -1,8 +1,8 @@
 //! Dura: backup in tiny Unix programs, whose archives can be read back by hand.
 //!
-//! In reading order, and with imports that point inwards only:
-//! [`mod@format`] holds bytes and types, [`core`] the decisions as machines without I/O, [`store`] where archives live,
-//! [`edge`] all else that touches the world, [`cli`] one module per program.
+//! In reading order, and with imports that point inwards only: [`mod@format`] holds bytes and
+//! types, [`core`] the decisions as machines without I/O, [`store`] where archives live, [`edge`]
+//! all else that touches the world, [`cli`] one module per program.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

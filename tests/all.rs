@@ -1,4 +1,5 @@
-//! The black-box tests: they run the built programs, and the standard tools that must be able to read what is stored.
+//! The black-box tests: they run the built programs, and the standard tools that must be able to
+//! read what is stored.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 // A tree with everything that is hard, comparing trees, throwaway keys, running programs.
@@ -31,10 +32,12 @@ mod pack_files;
 // What the man pages and README.md tell people to type runs, and brings back what it says.
 mod examples;
 
-// The man pages say what the programs do: options, exit statuses, environment, checksums of the notes.
+// The man pages say what the programs do: options, exit statuses, environment, checksums of the
+// notes.
 mod man;
 
-// The house rules: rings, purity, one place for durable writes, short files with a purpose, paths in the docs.
+// The house rules: rings, purity, one place for durable writes, short files with a purpose, paths
+// in the docs.
 mod tidy;
 
 // Help, version, mistakes in the arguments, events.
@@ -43,7 +46,8 @@ mod cli;
 // Damage of every kind in every kind of object: found, and repaired.
 mod verify;
 
-// The same damage where it is not mended: what is not in the damaged object comes back all the same.
+// The same damage where it is not mended: what is not in the damaged object comes back all the
+// same.
 mod unmended;
 
 // What dura-verify looks at besides checksums, and how much can be lost.

@@ -1,8 +1,9 @@
-//! Archives with objects that are damaged, gone, swapped, of others, or made to do harm: what can be read is read, the object is
-//! named, the exit status is right, and nothing panics.
+//! Archives with objects that are damaged, gone, swapped, of others, or made to do harm: what can
+//! be read is read, the object is named, the exit status is right, and nothing panics.
 //!
-//! One rule holds for all of it. A program that ends in 0 writes what it writes of the good archive. In 1 or 2 it names what is
-//! wrong; and what `dura-restore` still gives is as it was, or named.
+//! One rule holds for all of it. A program that ends in 0 writes what it writes of the good
+//! archive. In 1 or 2 it names what is wrong; and what `dura-restore` still gives is as it was, or
+//! named.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,7 +74,11 @@ struct Case {
 }
 
 fn path(band: &str, object: &str) -> String {
-    if object.contains('.') { format!("{band}/00000/000000{object}") } else { format!("{band}/{object}") }
+    if object.contains('.') {
+        format!("{band}/00000/000000{object}")
+    } else {
+        format!("{band}/{object}")
+    }
 }
 
 /// The text of a gzipped object, changed.
@@ -93,9 +98,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn cases() -> Vec<Case> {
     let mut cases = vec![];
-    let mut add = |what: &str, object: String, list: Option<i32>, restore: Option<i32>, harm: Harm| {
-        cases.push(Case { what: format!("{what} {object}"), object, harm, list, restore });
-    };
+    let mut add =
+        |what: &str, object: String, list: Option<i32>, restore: Option<i32>, harm: Harm| {
+            cases.push(Case { what: format!("{what} {object}"), object, harm, list, restore });
+        };
     for band in [FULL, LAYER] {
         // One that the newest version needs.
         let block = if band == FULL { "002.tar.gz" } else { "001.tar.gz" };
@@ -119,7 +125,13 @@ fn cases() -> Vec<Case> {
                 let at = at.clone();
                 Box::new(move |dir| assert!(fs::copy(dir.join(&other), at(dir)).is_ok()))
             };
-            add("cut", object.clone(), damaged, restore, on(|bytes| bytes[..bytes.len() / 2].to_vec()));
+            add(
+                "cut",
+                object.clone(),
+                damaged,
+                restore,
+                on(|bytes| bytes[..bytes.len() / 2].to_vec()),
+            );
             add("emptied", object.clone(), None, restore, on(|_| vec![]));
             add("garbled", object.clone(), damaged, restore, on(|bytes| noise(5, bytes.len())));
             add(
@@ -139,13 +151,31 @@ fn cases() -> Vec<Case> {
                 format!("../{archive}/{band}/{folder}{name}")
             };
             if band == FULL {
-                add("another archive's", object.clone(), None, None, instead(from("other", FULL, name)));
+                add(
+                    "another archive's",
+                    object.clone(),
+                    None,
+                    None,
+                    instead(from("other", FULL, name)),
+                );
             } else if !name.contains("toc") {
-                add("another band's", object.clone(), None, None, instead(from("archive", FULL, name)));
+                add(
+                    "another band's",
+                    object.clone(),
+                    None,
+                    None,
+                    instead(from("archive", FULL, name)),
+                );
             }
             if name.starts_with("000000001") || name.contains(".tar") {
                 let other = format!("000000000{}", &name[9..]);
-                add("another number's", object.clone(), None, None, instead(from("archive", band, &other)));
+                add(
+                    "another number's",
+                    object.clone(),
+                    None,
+                    None,
+                    instead(from("archive", band, &other)),
+                );
             }
         }
         let index = path(band, "001.mtree.gz");
@@ -165,24 +195,66 @@ fn cases() -> Vec<Case> {
             index.clone(),
             None,
             None,
-            edited(|text| text.replace("/large ", "/\\056\\056/large ").replace("/new ", "/\\056\\056/new ")),
+            edited(|text| {
+                text.replace("/large ", "/\\056\\056/large ").replace("/new ", "/\\056\\056/new ")
+            }),
         );
-        add("an absolute path", index.clone(), None, None, edited(|text| text.replace("./", "/etc/")));
-        add("absurd numbers", index.clone(), None, None, edited(|text| text.replace("size=", "size=9999999999")));
-        add("a size over all", index.clone(), None, None, edited(|text| text.replace("size=", "size=184467440737095516")));
-        add("other lines", index.clone(), None, None, edited(|text| text.replace("type=", "type=what-is-this-")));
+        add(
+            "an absolute path",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("./", "/etc/")),
+        );
+        add(
+            "absurd numbers",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("size=", "size=9999999999")),
+        );
+        add(
+            "a size over all",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("size=", "size=184467440737095516")),
+        );
+        add(
+            "other lines",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("type=", "type=what-is-this-")),
+        );
         add(
             "lines the wrong way round",
             index.clone(),
             None,
             None,
             edited(|text| {
-                let (head, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
-                head.into_iter().chain(lines.into_iter().rev()).map(|line| format!("{line}\n")).collect()
+                let (head, lines): (Vec<&str>, Vec<&str>) =
+                    text.lines().partition(|line| line.starts_with('#'));
+                head.into_iter()
+                    .chain(lines.into_iter().rev())
+                    .map(|line| format!("{line}\n"))
+                    .collect()
             }),
         );
-        add("references to nowhere", index.clone(), None, None, edited(|text| text.replace("tags=", "tags=in:9/999999999,")));
-        add("hard links to nowhere", index.clone(), None, None, edited(|text| text.replace("tags=", "tags=hard:./none/../x,")));
+        add(
+            "references to nowhere",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("tags=", "tags=in:9/999999999,")),
+        );
+        add(
+            "hard links to nowhere",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("tags=", "tags=hard:./none/../x,")),
+        );
         add(
             "an absurd #index in",
             index.clone(),
@@ -197,11 +269,19 @@ fn cases() -> Vec<Case> {
             None,
             edited(|text| text.replace("after 000000000", "after 000000001")),
         );
-        add("no #index in", index.clone(), None, None, edited(|text| text.replace("#index", "#nothing")));
+        add(
+            "no #index in",
+            index.clone(),
+            None,
+            None,
+            edited(|text| text.replace("#index", "#nothing")),
+        );
         for (what, length) in [("an endless line in", 20 << 20), ("a gzip bomb as", 300 << 20)] {
             if band == FULL {
                 let file = index.clone();
-                let harm: Harm = Box::new(move |dir| fs::write(dir.join(&file), gzip(&vec![b'a'; length])).unwrap());
+                let harm: Harm = Box::new(move |dir| {
+                    fs::write(dir.join(&file), gzip(&vec![b'a'; length])).unwrap()
+                });
                 add(what, index.clone(), Some(1), Some(1), harm);
             }
         }
@@ -221,7 +301,11 @@ fn cases() -> Vec<Case> {
                 let text = text.replacen(from, to, 1);
                 // A TAIL by whoever can write to the store: its own checksum is right.
                 let body = text.split("sha256: ").next().unwrap().to_owned();
-                let text = if file.ends_with("TAIL") { format!("{body}sha256: {}\n", sha256(body.as_bytes())) } else { text };
+                let text = if file.ends_with("TAIL") {
+                    format!("{body}sha256: {}\n", sha256(body.as_bytes()))
+                } else {
+                    text
+                };
                 fs::write(dir.join(&file), text).unwrap();
             });
             add(&format!("{to} in"), object, None, None, harm);
@@ -245,8 +329,9 @@ const READERS: [&str; 6] = [
 ];
 
 fn reader(line: &str, dir: &Path) -> Done {
-    let line =
-        line.replace("find large archive", "find archive large").replace("../src", &good().dir.join("src").to_string_lossy());
+    let line = line
+        .replace("find large archive", "find archive large")
+        .replace("../src", &good().dir.join("src").to_string_lossy());
     dura(&line).dir(dir).seconds(60).run()
 }
 
@@ -278,7 +363,10 @@ fn whatever_is_wrong_is_named() {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = try_case(case);
-                    wrong.lock().unwrap().extend(found.into_iter().map(|what| format!("{}: {what}", case.what)));
+                    wrong
+                        .lock()
+                        .unwrap()
+                        .extend(found.into_iter().map(|what| format!("{}: {what}", case.what)));
                 }
             });
         }
@@ -294,17 +382,25 @@ fn try_case(case: &Case) -> Vec<String> {
     let mut wrong = vec![];
     for (line, expected) in READERS.iter().zip(expected()) {
         let done = reader(line, &dir);
-        // Sizes and tables are not what `where` is asked to judge; a TAIL of 0 bytes is none; a size that can be is a size.
-        // And `bands` takes a TAIL at its word, which is whole in itself.
+        // Sizes and tables are not what `where` is asked to judge; a TAIL of 0 bytes is none; a
+        // size that can be is a size. And `bands` takes a TAIL at its word, which is whole in
+        // itself.
         let excused = line.contains("where")
-            || line.contains("bands") && case.what.starts_with("another") && case.what.ends_with("TAIL")
+            || line.contains("bands")
+                && case.what.starts_with("another")
+                && case.what.ends_with("TAIL")
             || case.what.starts_with("emptied") && case.what.ends_with("TAIL")
             || case.what.starts_with("absurd numbers");
         if let Some(what) = judge(case, &done, done.stdout == *expected || excused) {
             wrong.push(what);
         }
         if line.contains("list") && case.list.is_some_and(|code| code != done.code) {
-            wrong.push(format!("list ends in {}, not {:?}\n{}", done.code, case.list, done.report()));
+            wrong.push(format!(
+                "list ends in {}, not {:?}\n{}",
+                done.code,
+                case.list,
+                done.report()
+            ));
         }
     }
     let restored = dura("dura-restore archive > tar").dir(&dir).seconds(60).run();
@@ -318,21 +414,36 @@ fn try_case(case: &Case) -> Vec<String> {
     }
     let out = dir.join("out");
     let is = take(&out);
-    // Without its TAIL the layer is unfinished, and the version is that of the full band, which is told.
-    let older = case.what.starts_with("emptied") && case.what.ends_with("TAIL") && restored.stderr.contains(LAYER);
+    // Without its TAIL the layer is unfinished, and the version is that of the full band, which is
+    // told.
+    let older = case.what.starts_with("emptied")
+        && case.what.ends_with("TAIL")
+        && restored.stderr.contains(LAYER);
     if let Some(what) = judge(case, &restored, older || diff(&good().was, &is, EXACT).is_empty()) {
         wrong.push(what);
     }
     if case.restore.is_some_and(|code| code != restored.code) {
-        wrong.push(format!("dura-restore ends in {}, not {:?}\n{}", restored.code, case.restore, restored.report()));
+        wrong.push(format!(
+            "dura-restore ends in {}, not {:?}\n{}",
+            restored.code,
+            case.restore,
+            restored.report()
+        ));
     }
     // What is there is right, or named.
     if restored.code == 1 {
         let good = &good().was;
         for (name, entry) in is.0.iter().filter(|(_, entry)| entry.kind == '-') {
             let told = restored.stderr.contains(&format!("./{}: ", String::from_utf8_lossy(name)));
-            if !told && good.0.get(name).is_none_or(|was| was.content != entry.content) && !unknown_layer(case, name) {
-                wrong.push(format!("{} is not as it was\n{}", String::from_utf8_lossy(name), restored.report()));
+            if !told
+                && good.0.get(name).is_none_or(|was| was.content != entry.content)
+                && !unknown_layer(case, name)
+            {
+                wrong.push(format!(
+                    "{} is not as it was\n{}",
+                    String::from_utf8_lossy(name),
+                    restored.report()
+                ));
             }
         }
     }
@@ -340,7 +451,8 @@ fn try_case(case: &Case) -> Vec<String> {
     wrong
 }
 
-/// Where an index of the layer is not known, the version is as the full band has it: that index was named.
+/// Where an index of the layer is not known, the version is as the full band has it: that index was
+/// named.
 fn unknown_layer(case: &Case, name: &[u8]) -> bool {
     let changed: BTreeSet<&[u8]> = [&b"a/large"[..], b"b/new", b"c/small"].into();
     case.object.starts_with(LAYER) && changed.contains(name)

@@ -16,9 +16,16 @@ const PROGRAMS: [(&str, &str); 5] = [
 #[test]
 fn help_teaches() {
     for (name, path) in PROGRAMS {
-        let wanted = contains("Usage:").and(contains("Example:")).and(contains("Exit status:")).and(contains(name));
+        let wanted = contains("Usage:")
+            .and(contains("Example:"))
+            .and(contains("Exit status:"))
+            .and(contains(name));
         Command::new(path).arg("--help").assert().code(0).stdout(wanted).stderr(is_empty());
-        Command::new(path).arg("--version").assert().code(0).stdout(starts_with(format!("{name} 0.")));
+        Command::new(path)
+            .arg("--version")
+            .assert()
+            .code(0)
+            .stdout(starts_with(format!("{name} 0.")));
     }
 }
 
@@ -26,11 +33,22 @@ fn help_teaches() {
 #[test]
 fn mistakes_end_in_2() {
     for (_, path) in PROGRAMS {
-        Command::new(path).arg("--no-such-option").assert().code(2).stdout(is_empty()).stderr(contains("--no-such-option"));
+        Command::new(path)
+            .arg("--no-such-option")
+            .assert()
+            .code(2)
+            .stdout(is_empty())
+            .stderr(contains("--no-such-option"));
     }
     let [scan, index, pack, seal, push] = PROGRAMS.map(|(_, path)| path);
     let fails = |path: &str, args: &[&str], says: &str| {
-        Command::new(path).args(args).write_stdin("").assert().code(2).stdout(is_empty()).stderr(contains(says));
+        Command::new(path)
+            .args(args)
+            .write_stdin("")
+            .assert()
+            .code(2)
+            .stdout(is_empty())
+            .stderr(contains(says));
     };
     fails(scan, &[], "DIR");
     fails(scan, &["/no/such/dir"], "dura-scan: /no/such/dir: no such file or directory");
@@ -57,40 +75,73 @@ fn path_of_a_file() -> &'static str {
 fn quiet_and_verbose() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "x").unwrap();
-    let listing =
-        Command::new(PROGRAMS[0].1).arg("-q").arg(dir.path()).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
-    let pack = |flag: &str| Command::new(PROGRAMS[2].1).arg(flag).write_stdin(listing.clone()).assert().code(0);
+    let listing = Command::new(PROGRAMS[0].1)
+        .arg("-q")
+        .arg(dir.path())
+        .assert()
+        .code(0)
+        .stderr(is_empty())
+        .get_output()
+        .stdout
+        .clone();
+    let pack = |flag: &str| {
+        Command::new(PROGRAMS[2].1).arg(flag).write_stdin(listing.clone()).assert().code(0)
+    };
     pack("-q").stderr(is_empty());
     pack("-v").stderr(contains("00000/000000000.tar.gz"));
 }
 
-/// With `--events`, or by the environment, each program appends JSON lines with time, tool and event.
+/// With `--events`, or by the environment, each program appends JSON lines with time, tool and
+/// event.
 #[test]
 fn events_are_json_lines() {
     let dir = tempfile::tempdir().unwrap();
     let events = dir.path().join("events");
     Command::new(PROGRAMS[0].1).arg(dir.path()).arg("--events").arg(&events).assert().code(0);
-    Command::new(PROGRAMS[2].1).env("DURA_EVENTS", &events).write_stdin("no listing").assert().code(2);
+    Command::new(PROGRAMS[2].1)
+        .env("DURA_EVENTS", &events)
+        .write_stdin("no listing")
+        .assert()
+        .code(2);
     let text = std::fs::read_to_string(&events).unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let seen: Vec<(&str, &str)> =
-        lines.iter().map(|line| (line["tool"].as_str().unwrap(), line["event"].as_str().unwrap())).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<(&str, &str)> = lines
+        .iter()
+        .map(|line| (line["tool"].as_str().unwrap(), line["event"].as_str().unwrap()))
+        .collect();
     let (scan, pack) = ("dura-scan", "dura-pack");
-    assert_eq!(seen, [(scan, "start"), (scan, "listed"), (scan, "end"), (pack, "start"), (pack, "error"), (pack, "end")]);
+    assert_eq!(
+        seen,
+        [
+            (scan, "start"),
+            (scan, "listed"),
+            (scan, "end"),
+            (pack, "start"),
+            (pack, "error"),
+            (pack, "end")
+        ]
+    );
     assert!(lines.iter().all(|line| line["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
     assert_eq!((lines[2]["status"].as_u64(), lines[5]["status"].as_u64()), (Some(0), Some(2)));
 }
 
-/// A variable that is set to nothing is as good as not set, also where it stands for an option of a subcommand.
+/// A variable that is set to nothing is as good as not set, also where it stands for an option of a
+/// subcommand.
 #[test]
 fn empty_variables_count_as_not_set() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().to_str().unwrap();
-    let listing =
-        "#mtree\n#dura listing 1\n. type=dir mode=0755 uid=0 gid=0 time=1.000000000\n#end entries=1 excluded=0 unreadable=0\n";
+    let listing = "#mtree\n#dura listing 1\n. type=dir mode=0755 uid=0 gid=0 time=1.000000000\n#end entries=1 excluded=0 unreadable=0\n";
     let [_, index, pack, ..] = PROGRAMS.map(|(_, path)| path);
     let runs = |path: &str, args: &[&str], input: &'static str| {
-        Command::new(path).args(args).env("DURA_CACHE", "").env("DURA_EVENTS", "").write_stdin(input).assert().code(0);
+        Command::new(path)
+            .args(args)
+            .env("DURA_CACHE", "")
+            .env("DURA_EVENTS", "")
+            .write_stdin(input)
+            .assert()
+            .code(0);
     };
     runs(index, &["bands", archive], "");
     runs(pack, &["-C", archive], listing);

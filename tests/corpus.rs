@@ -34,7 +34,8 @@ fn targets_and_folders_of_seeds_agree() {
     assert_eq!(folders, names, "folders (left) and targets (right) differ");
 }
 
-/// No seed makes its parser panic, and each parser has seeds that it takes and seeds that it refuses.
+/// No seed makes its parser panic, and each parser has seeds that it takes and seeds that it
+/// refuses.
 #[test]
 fn every_seed_runs() {
     for target in &TARGETS {

@@ -1,4 +1,5 @@
-//! Input that is cut off, output that goes nowhere, writers that meet: no TAIL, exit 2, nothing changed.
+//! Input that is cut off, output that goes nowhere, writers that meet: no TAIL, exit 2, nothing
+//! changed.
 
 use std::fs;
 
@@ -6,7 +7,9 @@ use rustix::pipe::pipe;
 
 use crate::util::gpg::{self, EXPIRED, KEY};
 use crate::util::run::{dura, need, scratch};
-use crate::util::small::{BAND, CONTENTS, ID, listing, pack, packed, refused, sealed, tails, tree, whole};
+use crate::util::small::{
+    BAND, CONTENTS, ID, listing, pack, packed, refused, sealed, tails, tree, whole,
+};
 use crate::util::snapshot::{EXACT, Snapshot, assert_same, take};
 use crate::util::stream::{has_tail, through};
 use crate::util::tree::set_mode;
@@ -28,13 +31,17 @@ fn listing_cut_off() {
         assert!(!has_tail(&done.stdout), "pack, cut at {at}: TAIL");
 
         let dir = scratch("cut");
-        let done = dura(&format!("{} | dura-seal | dura-push archive", pack(ID))).dir(&dir).input(&listing()[..at]).stages();
+        let done = dura(&format!("{} | dura-seal | dura-push archive", pack(ID)))
+            .dir(&dir)
+            .input(&listing()[..at])
+            .stages();
         assert_eq!(done.stages, [2, 2, 2], "cut at {at}\n{}", done.report());
         assert_eq!(tails(&dir), [""; 0]);
     }
 }
 
-/// seal, given an object stream that is cut off, exits 2 and writes no TAIL: with lists alone, and with gpg.
+/// seal, given an object stream that is cut off, exits 2 and writes no TAIL: with lists alone, and
+/// with gpg.
 #[test]
 fn stream_cut_off_before_seal() {
     let encrypt = format!("dura-seal -r {KEY}");
@@ -47,7 +54,8 @@ fn stream_cut_off_before_seal() {
     }
 }
 
-/// push, given an object stream that is cut off, exits 2 and stores no TAIL; the whole stream afterwards completes the band.
+/// push, given an object stream that is cut off, exits 2 and stores no TAIL; the whole stream
+/// afterwards completes the band.
 #[test]
 fn stream_cut_off_before_push() {
     for at in cuts(sealed().len()) {
@@ -63,9 +71,11 @@ fn stream_cut_off_before_push() {
 /// A full disk at the end of the pipe is no success.
 #[test]
 fn dev_full() {
-    for (line, input) in
-        [("dura-scan \"$SRC\"".to_string(), &b""[..]), (pack(ID), listing()), ("dura-seal".to_string(), packed())]
-    {
+    for (line, input) in [
+        ("dura-scan \"$SRC\"".to_string(), &b""[..]),
+        (pack(ID), listing()),
+        ("dura-seal".to_string(), packed()),
+    ] {
         let done = dura(&format!("{line} > /dev/full")).var("SRC", tree()).input(input).run();
         refused(&line, &done);
     }
@@ -74,9 +84,11 @@ fn dev_full() {
 /// Nor is a reader that has gone.
 #[test]
 fn closed_pipe() {
-    for (line, input) in
-        [("dura-scan \"$SRC\"".to_string(), &b""[..]), (pack(ID), listing()), ("dura-seal".to_string(), packed())]
-    {
+    for (line, input) in [
+        ("dura-scan \"$SRC\"".to_string(), &b""[..]),
+        (pack(ID), listing()),
+        ("dura-seal".to_string(), packed()),
+    ] {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let done = dura(&line).var("SRC", tree()).input(input).stdout(writer).run();
@@ -89,19 +101,24 @@ fn closed_pipe() {
 fn push_that_cannot_write() {
     let dir = scratch("limit");
     // 100 KiB a file are allowed: the blocks of 1 MiB do not fit.
-    let done = dura("trap '' XFSZ; ulimit -f 100; dura-push archive").dir(&dir).input(sealed()).run();
+    let done =
+        dura("trap '' XFSZ; ulimit -f 100; dura-push archive").dir(&dir).input(sealed()).run();
     refused("push", &done);
     assert_eq!(tails(&dir), [""; 0]);
     let stored = take(&dir);
     for (name, entry) in &stored.0 {
-        let whole = whole().0.get(name).unwrap_or_else(|| panic!("left behind: {}", String::from_utf8_lossy(name)));
+        let whole = whole()
+            .0
+            .get(name)
+            .unwrap_or_else(|| panic!("left behind: {}", String::from_utf8_lossy(name)));
         assert_eq!(entry.content, whole.content, "{}", String::from_utf8_lossy(name));
     }
     dura("dura-push archive").dir(&dir).input(sealed()).ok();
     assert_same("then with room", whole(), &take(&dir), CONTENTS);
 }
 
-/// Killed in the middle, no program of the pipeline lets those after it believe that they have everything.
+/// Killed in the middle, no program of the pipeline lets those after it believe that they have
+/// everything.
 #[test]
 fn killed_upstream() {
     for victim in ["pack", "seal", "push"] {
@@ -121,7 +138,8 @@ fn killed_upstream() {
             pack(ID)
         );
         let done = dura(&script).dir(&dir).seconds(60).run();
-        let codes: Vec<i32> = done.text().split_whitespace().map(|code| code.parse().unwrap()).collect();
+        let codes: Vec<i32> =
+            done.text().split_whitespace().map(|code| code.parse().unwrap()).collect();
         // Of those before the victim only the one that still writes to it must see it.
         match victim {
             "pack" => assert_eq!(codes, [137, 2, 2], "{}", done.report()),
@@ -165,7 +183,10 @@ fn same_stream_again() {
 /// A writer with another id finds the band taken, complete or not: exit 2, and nothing is touched.
 #[test]
 fn second_writer() {
-    let other = dura(&format!("{} | dura-seal", pack("ffeeddccbbaa99887766554433221100"))).input(listing()).ok().stdout;
+    let other = dura(&format!("{} | dura-seal", pack("ffeeddccbbaa99887766554433221100")))
+        .input(listing())
+        .ok()
+        .stdout;
     for complete in [true, false] {
         let dir = scratch("second");
         dura("dura-push archive").dir(&dir).input(sealed()).ok();
@@ -178,11 +199,15 @@ fn second_writer() {
     }
 }
 
-/// Two writers at the same time: the second one stops, and the first one's band is as if it had been alone.
+/// Two writers at the same time: the second one stops, and the first one's band is as if it had
+/// been alone.
 #[test]
 fn second_writer_meanwhile() {
     let dir = scratch("meanwhile");
-    let other = dura(&format!("{} | dura-seal", pack("ffeeddccbbaa99887766554433221100"))).input(listing()).ok().stdout;
+    let other = dura(&format!("{} | dura-seal", pack("ffeeddccbbaa99887766554433221100")))
+        .input(listing())
+        .ok()
+        .stdout;
     fs::write(dir.join("first"), sealed()).unwrap();
     fs::write(dir.join("second"), other).unwrap();
     let half = sealed().len() / 2;
@@ -239,7 +264,10 @@ fn parent_must_be_there() {
         let text = String::from_utf8(listing().to_vec()).unwrap();
         let (head, rest) = text.split_at(text.find("\n. ").unwrap() + 1);
         let child = [head, &header, rest].concat();
-        let done = dura("dura-pack | dura-seal | dura-push archive").dir(&dir).input(child.as_bytes()).stages();
+        let done = dura("dura-pack | dura-seal | dura-push archive")
+            .dir(&dir)
+            .input(child.as_bytes())
+            .stages();
         assert_eq!((done.stages[0], done.code), (0, code), "{header}{}", done.report());
         if code == 0 {
             let child = format!("archive/{BAND}-2");
@@ -253,12 +281,14 @@ fn parent_must_be_there() {
 /// The last index of the only band in a store.
 fn last_of(store: &Snapshot) -> u32 {
     let names = store.0.keys().map(|name| String::from_utf8_lossy(name).into_owned());
-    let numbers =
-        names.filter(|name| name.contains(".mtree.")).map(|name| name.rsplit('/').next().unwrap()[..9].parse().unwrap());
+    let numbers = names
+        .filter(|name| name.contains(".mtree."))
+        .map(|name| name.rsplit('/').next().unwrap()[..9].parse().unwrap());
     numbers.max().unwrap()
 }
 
-/// A key that is expired, unknown, or secret to nobody stops seal before the first object, by name and with what to do.
+/// A key that is expired, unknown, or secret to nobody stops seal before the first object, by name
+/// and with what to do.
 #[test]
 fn keys_that_cannot_be_used() {
     let empty = scratch("no-key").join("file");
@@ -274,12 +304,17 @@ fn keys_that_cannot_be_used() {
         let done = gpg::home().with(dura(&format!("dura-seal {options}"))).input(packed()).run();
         refused(&options, &done);
         done.tells(tells);
-        assert!(done.stderr.contains("dura-seal: hint: ") || options.contains("/no/such"), "{}", done.report());
+        assert!(
+            done.stderr.contains("dura-seal: hint: ") || options.contains("/no/such"),
+            "{}",
+            done.report()
+        );
         assert!(done.stdout.is_empty(), "{options}: wrote {} bytes", done.stdout.len());
     }
 }
 
-/// What gpg leaves behind when it fails, or when it ends well without having said that it encrypted, is not taken.
+/// What gpg leaves behind when it fails, or when it ends well without having said that it
+/// encrypted, is not taken.
 #[test]
 fn gpg_that_lies() {
     let real = need("gpg").display().to_string();
@@ -295,12 +330,18 @@ fn gpg_that_lies() {
     for case in cases {
         let dir = scratch("liar");
         let count = "echo x >> \"$COUNT\"; [ $(wc -l < \"$COUNT\") -gt 3 ] || exec";
-        let script =
-            format!("#!/bin/sh\ncase \"$*\" in *--encrypt*) ;; *) exec {real} \"$@\" ;; esac\n{count} {real} \"$@\"\n{case}\n");
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *--encrypt*) ;; *) exec {real} \"$@\" ;; esac\n{count} {real} \"$@\"\n{case}\n"
+        );
         fs::write(dir.join("gpg"), script).unwrap();
         set_mode(&dir.join("gpg"), 0o755);
         let line = format!("PATH={}:$PATH dura-seal -r {KEY} -j 1", dir.display());
-        let done = gpg::home().with(dura(&line)).var("COUNT", dir.join("count")).input(packed()).seconds(60).run();
+        let done = gpg::home()
+            .with(dura(&line))
+            .var("COUNT", dir.join("count"))
+            .input(packed())
+            .seconds(60)
+            .run();
         refused(case, &done);
         assert!(!has_tail(&done.stdout), "{case}: TAIL");
         let encrypted = fs::read_to_string(dir.join("count")).unwrap().lines().count();

@@ -1,4 +1,5 @@
-//! Damage in a block that is not encrypted costs no more than the gzip member, or zstd frame, it lies in.
+//! Damage in a block that is not encrypted costs no more than the gzip member, or zstd frame, it
+//! lies in.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,10 +13,15 @@ use crate::util::run::{bare, dura, scratch};
 use crate::util::snapshot::{EXACT, assert_same, take};
 use crate::util::tree::noise;
 
-/// The commands that the documentation has for stepping over damage: they read `$BLOCK` and extract into `$DEST`.
+/// The commands that the documentation has for stepping over damage: they read `$BLOCK` and extract
+/// into `$DEST`.
 fn step_over() -> String {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recover.md")).expect("docs/recover.md");
-    let after = page.split("<!-- step-over -->\n").nth(1).expect("docs/recover.md has the line <!-- step-over -->");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recover.md"))
+        .expect("docs/recover.md");
+    let after = page
+        .split("<!-- step-over -->\n")
+        .nth(1)
+        .expect("docs/recover.md has the line <!-- step-over -->");
     let mut fences = after.split("\n```");
     let opening = fences.next().unwrap();
     // The fence may follow the marker at once, or after some text.
@@ -24,7 +30,10 @@ fn step_over() -> String {
         None => fences.next().expect("a fenced block follows"),
     };
     let (_language, code) = code.split_once('\n').expect("a fenced block with commands");
-    assert!(code.contains("BLOCK") && code.contains("DEST"), "the commands name neither BLOCK nor DEST:\n{code}");
+    assert!(
+        code.contains("BLOCK") && code.contains("DEST"),
+        "the commands name neither BLOCK nor DEST:\n{code}"
+    );
     code.to_string()
 }
 
@@ -41,10 +50,14 @@ fn members(block: &[u8]) -> Vec<(usize, usize, Vec<u8>)> {
     all
 }
 
-/// The names in a piece of tar that begins with an entry, without `./` and the slash of directories.
+/// The names in a piece of tar that begins with an entry, without `./` and the slash of
+/// directories.
 fn names(tar: &[u8]) -> BTreeSet<Vec<u8>> {
     let list = bare("tar --quoting-style=literal -tf -").input(tar).run();
-    list.text().lines().map(|name| name.trim_start_matches("./").trim_end_matches('/').as_bytes().to_vec()).collect()
+    list.text()
+        .lines()
+        .map(|name| name.trim_start_matches("./").trim_end_matches('/').as_bytes().to_vec())
+        .collect()
 }
 
 /// A tree whose block has many members: files of text and of noise, and one that spans several.
@@ -59,11 +72,17 @@ fn archive(pack: &str) -> (Archive, std::path::PathBuf) {
         }
     }
     fs::write(dir.join("b/large"), noise(77, 3_500_000)).unwrap();
-    (backup(&dir, How { seal: Some(""), pack: &format!("--block-size 100M {pack}"), ..How::default() }), dir)
+    (
+        backup(
+            &dir,
+            How { seal: Some(""), pack: &format!("--block-size 100M {pack}"), ..How::default() },
+        ),
+        dir,
+    )
 }
 
-/// One flipped byte, anywhere in a member: every file that has nothing in that member comes back exactly, by the commands in
-/// docs/recover.md; and the members are small.
+/// One flipped byte, anywhere in a member: every file that has nothing in that member comes back
+/// exactly, by the commands in docs/recover.md; and the members are small.
 #[test]
 fn one_flipped_byte() {
     let commands = step_over();
@@ -74,13 +93,16 @@ fn one_flipped_byte() {
     let members = members(&good);
     assert!(members.len() > 8, "only {} members", members.len());
 
-    let large = members.iter().position(|(_, _, content)| names(content).contains(&b"b/large"[..])).unwrap();
+    let large = members
+        .iter()
+        .position(|(_, _, content)| names(content).contains(&b"b/large"[..]))
+        .unwrap();
     assert!(names(&members[large].2).len() == 1, "a large file begins a member");
     let of_the_large = |member: usize| (large..large + 4).contains(&member);
     let ordinary = if of_the_large(3) { large + 5 } else { 3 };
     let end = members.len() - 1;
-    // In the middle of the data, in the magic number, in the checksum; in a file that spans members, at its begin, in its
-    // middle and at its end; in the last member of all.
+    // In the middle of the data, in the magic number, in the checksum; in a file that spans
+    // members, at its begin, in its middle and at its end; in the last member of all.
     let spots = [
         (ordinary, 0.3),
         (ordinary, 0.6),
@@ -103,14 +125,25 @@ fn one_flipped_byte() {
         let dir = scratch("flipped");
         fs::write(dir.join("block"), bad).unwrap();
         let dest = destination(false);
-        let done = bare(&commands).dir(&dir).var("BLOCK", dir.join("block")).var("DEST", &dest).seconds(60).run();
+        let done = bare(&commands)
+            .dir(&dir)
+            .var("BLOCK", dir.join("block"))
+            .var("DEST", &dest)
+            .seconds(60)
+            .run();
 
-        let lost = if of_the_large(member) { BTreeSet::from([b"b/large".to_vec()]) } else { names(content) };
+        let lost = if of_the_large(member) {
+            BTreeSet::from([b"b/large".to_vec()])
+        } else {
+            names(content)
+        };
         assert!(lost.len() < 30, "{what}: {} files in one member", lost.len());
         let is = take(&dest);
         // Directories' times are set when their files are; only files are looked at.
         let keep = |name: &[u8], kind: char| kind == '-' && !lost.contains(name);
-        let left = |tree: &crate::util::snapshot::Snapshot| tree.clone().only(|name, entry| keep(name, entry.kind));
+        let left = |tree: &crate::util::snapshot::Snapshot| {
+            tree.clone().only(|name, entry| keep(name, entry.kind))
+        };
         let found = crate::util::snapshot::diff(&left(&was), &left(&is), EXACT);
         assert!(found.is_empty(), "{what}:\n  {}\n{}", found.join("\n  "), done.report());
     }
@@ -118,7 +151,12 @@ fn one_flipped_byte() {
     // With no damage the same commands give everything.
     let dest = destination(false);
     bare(&commands).dir(&archive.band).var("BLOCK", &path).var("DEST", &dest).run();
-    assert_same("no damage", &was.only(|_, entry| entry.kind == '-'), &take(&dest).only(|_, entry| entry.kind == '-'), EXACT);
+    assert_same(
+        "no damage",
+        &was.only(|_, entry| entry.kind == '-'),
+        &take(&dest).only(|_, entry| entry.kind == '-'),
+        EXACT,
+    );
 }
 
 /// `dura-restore` steps over the damage by itself, and names what is lost.
@@ -135,21 +173,33 @@ fn restore_steps_over_damage() {
             fs::write(&path, bad).unwrap();
             let dest = destination(false);
             let line = dura("dura-restore \"$ARCHIVE\" | tar -xpf - -C \"$DEST\"");
-            let done = line.var("ARCHIVE", archive.band.parent().unwrap()).var("DEST", &dest).stages();
+            let done =
+                line.var("ARCHIVE", archive.band.parent().unwrap()).var("DEST", &dest).stages();
             let what = format!("{compression}, byte at {share} of the block");
             assert_eq!(done.stages, [1, 0], "{what}\n{}", done.report());
 
-            let told = |name: &[u8]| done.stderr.contains(&format!("./{}: ", String::from_utf8_lossy(name)));
-            let left = |tree: &crate::util::snapshot::Snapshot| tree.clone().only(|name, entry| entry.kind == '-' && !told(name));
-            let (all, left_of_all) = (was.clone().only(|_, entry| entry.kind == '-').0.len(), left(&was).0.len());
-            assert!(all - left_of_all <= 30, "{what}: {} of {all} files are lost\n{}", all - left_of_all, done.report());
+            let told = |name: &[u8]| {
+                done.stderr.contains(&format!("./{}: ", String::from_utf8_lossy(name)))
+            };
+            let left = |tree: &crate::util::snapshot::Snapshot| {
+                tree.clone().only(|name, entry| entry.kind == '-' && !told(name))
+            };
+            let (all, left_of_all) =
+                (was.clone().only(|_, entry| entry.kind == '-').0.len(), left(&was).0.len());
+            assert!(
+                all - left_of_all <= 30,
+                "{what}: {} of {all} files are lost\n{}",
+                all - left_of_all,
+                done.report()
+            );
             let found = crate::util::snapshot::diff(&left(&was), &left(&take(&dest)), EXACT);
             assert!(found.is_empty(), "{what}:\n  {}\n{}", found.join("\n  "), done.report());
         }
     }
 }
 
-/// recover.sh tells a damaged object by name before it extracts anything, exits 1, and recovers what other blocks hold.
+/// recover.sh tells a damaged object by name before it extracts anything, exits 1, and recovers
+/// what other blocks hold.
 #[test]
 fn script_tells_damage() {
     let dir = scratch("damage").join("src");
@@ -164,7 +214,9 @@ fn script_tells_damage() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&block, &bytes).unwrap();
-    let lost = String::from_utf8(bare("gzip -dc 00000/000000001.mtree.gz").dir(&archive.band).ok().stdout).unwrap();
+    let lost =
+        String::from_utf8(bare("gzip -dc 00000/000000001.mtree.gz").dir(&archive.band).ok().stdout)
+            .unwrap();
     let lost: BTreeSet<Vec<u8>> = lost
         .lines()
         .filter_map(|line| line.strip_prefix("./"))
@@ -175,6 +227,8 @@ fn script_tells_damage() {
     let dest = destination(false);
     let done = crate::util::backup::by_script(&archive, "dash", &dest).code(1);
     done.tells("00000/000000001.tar.gz");
-    let left = |tree: crate::util::snapshot::Snapshot| tree.only(|name, entry| entry.kind == '-' && !lost.contains(name));
+    let left = |tree: crate::util::snapshot::Snapshot| {
+        tree.only(|name, entry| entry.kind == '-' && !lost.contains(name))
+    };
     assert_same("recover.sh", &left(was), &left(take(&dest)), EXACT);
 }

@@ -11,7 +11,8 @@ use super::util::snapshot::{EXACT, assert_same, take};
 /// The band that the pages speak of.
 const BAND: &str = "20261101T020000Z";
 
-/// A computer of one's own: a home directory, a place for backups, and a place for what is temporary.
+/// A computer of one's own: a home directory, a place for backups, and a place for what is
+/// temporary.
 struct Sandbox {
     dir: PathBuf,
 }
@@ -22,12 +23,16 @@ impl Sandbox {
         for folder in ["home/node_modules", "home/films", "backup", "tmp"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
-        for (name, text) in
-            [("report.txt", "all is well\n"), ("films/a.iso", "moving\n"), ("node_modules/x", "x\n"), ("a[b] *?", "odd\n")]
-        {
+        for (name, text) in [
+            ("report.txt", "all is well\n"),
+            ("films/a.iso", "moving\n"),
+            ("node_modules/x", "x\n"),
+            ("a[b] *?", "odd\n"),
+        ] {
             fs::write(dir.join("home").join(name), text).unwrap();
         }
-        fs::set_permissions(dir.join("home/report.txt"), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(dir.join("home/report.txt"), fs::Permissions::from_mode(0o640))
+            .unwrap();
         Sandbox { dir }
     }
 
@@ -43,7 +48,14 @@ impl Sandbox {
             .replace("me@example.org", KEY)
             .replace("safe@example.org", OTHER);
         let script = format!("set -e\nless() {{ cat; }}\nbase64() {{ od -An -tx1; }}\n{script}");
-        home().with(dura(&script).var("HERE", &self.dir).var("HOME", self.dir.join("home")).dir(&self.dir.join("home"))).ok()
+        home()
+            .with(
+                dura(&script)
+                    .var("HERE", &self.dir)
+                    .var("HOME", self.dir.join("home"))
+                    .dir(&self.dir.join("home")),
+            )
+            .ok()
     }
 
     fn bands(&self) -> usize {
@@ -55,7 +67,8 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name)).unwrap()
 }
 
-/// The commands of a section or subsection: what stands in literal displays and in lines displayed alone.
+/// The commands of a section or subsection: what stands in literal displays and in lines displayed
+/// alone.
 fn commands(page: &str, heading: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = page.lines().skip_while(|line| *line != heading).skip(1);
@@ -65,8 +78,11 @@ fn commands(page: &str, heading: &str) -> Vec<String> {
         } else if let Some(alone) = line.strip_prefix(".Dl ") {
             found.push(alone.replace("\\e", "\\"));
         } else if line.starts_with(".Bd -literal") {
-            let block: Vec<String> =
-                lines.by_ref().take_while(|line| *line != ".Ed").map(|line| line.replace("\\e", "\\")).collect();
+            let block: Vec<String> = lines
+                .by_ref()
+                .take_while(|line| *line != ".Ed")
+                .map(|line| line.replace("\\e", "\\"))
+                .collect();
             found.push(block.join("\n"));
         }
     }
@@ -76,11 +92,14 @@ fn commands(page: &str, heading: &str) -> Vec<String> {
 
 #[test]
 fn examples_of_the_programs_run() {
-    for (name, bands) in [("dura-scan.1", 1), ("dura-pack.1", 2), ("dura-seal.1", 3), ("dura-push.1", 4)] {
+    for (name, bands) in
+        [("dura-scan.1", 1), ("dura-pack.1", 2), ("dura-seal.1", 3), ("dura-push.1", 4)]
+    {
         let sandbox = Sandbox::new();
         for script in commands(&page(name), ".Sh EXAMPLES") {
             // Bands are named by the second, and these come faster.
-            let script = script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox)));
+            let script =
+                script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox)));
             sandbox.run(&script);
         }
         assert_eq!(sandbox.bands(), bands, "{name}");
@@ -97,7 +116,9 @@ fn examples_of_the_overview_run() {
     let sandbox = Sandbox::new();
     for heading in [".Ss The pipeline", ".Sh EXAMPLES"] {
         for script in commands(&page("dura.7"), heading) {
-            sandbox.run(&script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox))));
+            sandbox.run(
+                &script.replace("dura-pack", &format!("dura-pack --band {}", next_band(&sandbox))),
+            );
         }
     }
     assert_eq!(sandbox.bands(), 4);
@@ -106,7 +127,9 @@ fn examples_of_the_overview_run() {
 #[test]
 fn the_worked_recovery_brings_everything_back() {
     let sandbox = Sandbox::new();
-    sandbox.run(&format!("dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"));
+    sandbox.run(&format!(
+        "dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"
+    ));
     let blocks = commands(&page("dura.7"), ".Ss Recovery by hand");
 
     let script = blocks.iter().find(|block| block.contains("recover.sh")).unwrap();
@@ -115,8 +138,10 @@ fn the_worked_recovery_brings_everything_back() {
     assert_same("recover.sh", &before, &take(&sandbox.dir.join("out")), EXACT);
     fs::remove_dir_all(sandbox.dir.join("out")).unwrap();
 
-    let typed: Vec<&String> =
-        blocks.iter().filter(|block| !block.contains("recover.sh") && !block.contains("--import")).collect();
+    let typed: Vec<&String> = blocks
+        .iter()
+        .filter(|block| !block.contains("recover.sh") && !block.contains("--import"))
+        .collect();
     assert!(typed.len() >= 6, "{typed:?}");
     let typed: Vec<String> = typed.iter().map(|block| block.to_string()).collect();
     let (compare, others) = typed.split_last().unwrap();
@@ -131,12 +156,17 @@ fn the_worked_recovery_brings_everything_back() {
 #[test]
 fn the_recovery_in_the_readme_brings_everything_back() {
     let sandbox = Sandbox::new();
-    sandbox.run(&format!("dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"));
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    sandbox.run(&format!(
+        "dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"
+    ));
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let recovery = readme.split("\n## ").find(|part| part.starts_with("Recovery by hand")).unwrap();
-    let commands: Vec<&str> = recovery.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let commands: Vec<&str> =
+        recovery.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     // First the script, then the same typed, each into a new place.
-    let (script, typed) = commands.split_at(commands.iter().position(|line| line.starts_with("sh recover.sh")).unwrap() + 1);
+    let (script, typed) = commands
+        .split_at(commands.iter().position(|line| line.starts_with("sh recover.sh")).unwrap() + 1);
     let before = take(&sandbox.dir.join("home"));
     for commands in [script, typed] {
         sandbox.run(&commands.join("\n"));

@@ -1,7 +1,9 @@
-//! Fault sweeps over real servers, through a proxy: each request of a backup goes wrong in each way. Afterwards, or after one rerun, nothing
-//! is lost, no TAIL was a lie, no object was written over, and the exit status told how it was. Readers tell, or bring back what was there.
+//! Fault sweeps over real servers, through a proxy: each request of a backup goes wrong in each
+//! way. Afterwards, or after one rerun, nothing is lost, no TAIL was a lie, no object was written
+//! over, and the exit status told how it was. Readers tell, or bring back what was there.
 //!
-//! The suite takes each request once, with one fault or another; `scripts/fault-sweep` takes all of all.
+//! The suite takes each request once, with one fault or another; `scripts/fault-sweep` takes all of
+//! all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +46,9 @@ const PACK: &str = "dura-pack -q --block-size 30k --part-size 60k";
 impl Setting {
     fn new(server: Server, page: Option<usize>, checks: bool) -> Setting {
         let setting = Setting { server, dir: tempfile::tempdir().unwrap(), page, checks };
-        let noise = |name: &str, bytes: u32| format!("(head -c {bytes} /dev/urandom; head -c 1050000 /dev/zero) > src/{name}");
+        let noise = |name: &str, bytes: u32| {
+            format!("(head -c {bytes} /dev/urandom; head -c 1050000 /dev/zero) > src/{name}")
+        };
         let make = format!(
             "mkdir -p src/a; {}; echo old > src/text; sleep 2.1; cp -a src old; \
              dura-scan -q src | {PACK} --band 20260101T000000Z | dura-seal --parity 1 > full; dura-push -q base < full; \
@@ -93,7 +97,9 @@ impl Backup {
     fn before(self) -> &'static str {
         match self {
             Backup::Layer => "dura-push -q \"$ARC\" < full",
-            Backup::Resume => "dura-push -q \"$ARC\" < full; ! dura-push -q -j 1 \"$ARC\" < half 2>/dev/null",
+            Backup::Resume => {
+                "dura-push -q \"$ARC\" < full; ! dura-push -q -j 1 \"$ARC\" < half 2>/dev/null"
+            }
             Backup::Move => {
                 "dura-push -q \"$ARC\" < full; ! dura-push -q -j 1 \"$ARC\" < half 2>/dev/null; \
                  dura-push -q \"spool-$CASE\" < full; dura-push -q \"spool-$CASE\" < layer; \
@@ -108,7 +114,9 @@ impl Backup {
             Backup::Resume => format!(
                 "unset DURA_CACHE; dura-index diff -q \"$ARC\" < listing | {PACK} | dura-seal --parity 1 | dura-push -q -j {jobs} \"$ARC\""
             ),
-            Backup::Move => format!("dura-push -q -j {jobs} --from \"spool-$CASE\" --move \"$ARC\""),
+            Backup::Move => {
+                format!("dura-push -q -j {jobs} --from \"spool-$CASE\" --move \"$ARC\"")
+            }
         }
     }
 }
@@ -131,7 +139,8 @@ struct Tally {
     missed: AtomicUsize,
 }
 
-/// Every path was written once; or again with the same bytes, or over what was the beginning of them.
+/// Every path was written once; or again with the same bytes, or over what was the beginning of
+/// them.
 fn no_object_was_changed(written: &[(String, Vec<u8>)]) -> Result<(), String> {
     let mut stored: BTreeMap<&str, &[u8]> = BTreeMap::new();
     for (path, bytes) in written {
@@ -163,14 +172,18 @@ impl Setting {
             return Ok(());
         };
         let failed = |why: String| Err(format!("{hit}: {why}\n{err}"));
-        // Where nothing goes along that the server could check a body with, a body that changed on the way is found by verify.
+        // Where nothing goes along that the server could check a body with, a body that changed on
+        // the way is found by verify.
         let unseen = case.fault == Fault::Flipped && hit.starts_with("PUT") && !self.checks;
         match code {
             0 => tally.at_once.fetch_add(1, Ordering::Relaxed),
-            1 | 2 if !case.passes && err.contains("dura-") => tally.rerun.fetch_add(1, Ordering::Relaxed),
+            1 | 2 if !case.passes && err.contains("dura-") => {
+                tally.rerun.fetch_add(1, Ordering::Relaxed)
+            }
             code => return failed(format!("status {code}")),
         };
-        let complete = direct.ok("dura-index bands \"$ARC\" | grep -c ' complete ' || true").trim() == "2";
+        let complete =
+            direct.ok("dura-index bands \"$ARC\" | grep -c ' complete ' || true").trim() == "2";
         // Of a spool one band may fail that was there already.
         if complete != (code < 2) && !unseen && !(complete && case.backup == Backup::Move) {
             return failed(format!("status {code}, but complete is {complete}"));
@@ -184,25 +197,33 @@ impl Setting {
             if code != 0 {
                 // HEAD itself: nothing goes into that band any more, and a new one is begun.
                 direct.ok("unset DURA_CACHE; dura-index diff -q --no-resume --full \"$ARC\" < listing > again");
-                direct.ok(&format!("{PACK} < again | dura-seal --parity 1 | dura-push -q \"$ARC\""));
+                direct
+                    .ok(&format!("{PACK} < again | dura-seal --parity 1 | dura-push -q \"$ARC\""));
             }
         }
-        let Ended(_, left, _) = direct.run("[ ! -d spool-$CASE ] || find spool-$CASE -type f; rm -rf spool-$CASE");
+        let Ended(_, left, _) =
+            direct.run("[ ! -d spool-$CASE ] || find spool-$CASE -type f; rm -rf spool-$CASE");
         if !left.is_empty() && !unseen {
             return failed(format!("left in the spool: {left}"));
         }
-        // A second write of HEAD, which only asks whether it is refused, may be the one that changed on the way.
+        // A second write of HEAD, which only asks whether it is refused, may be the one that
+        // changed on the way.
         written.retain(|(path, _)| !unseen || !hit.contains(path));
         no_object_was_changed(&written).or_else(failed)?;
         self.all_is_there(&direct, unseen).or_else(failed)
     }
 
-    /// The archive verifies, or lacks no more than checksum lists for what an interrupted run left; both versions come back.
+    /// The archive verifies, or lacks no more than checksum lists for what an interrupted run left;
+    /// both versions come back.
     fn all_is_there(&self, direct: &Place<'_>, damaged: bool) -> Result<(), String> {
         let Ended(code, out, err) = direct.run("dura-verify -q \"$ARC\"");
-        // A band whose HEAD came to be damaged is left as it is, without TAIL; what it was to hold is in the next one.
+        // A band whose HEAD came to be damaged is left as it is, without TAIL; what it was to hold
+        // is in the next one.
         let left = |out: &str, line: &str| {
-            let band = line.strip_prefix("missing ").and_then(|rest| rest.split_once("/TAIL:")).map(|(band, _)| band);
+            let band = line
+                .strip_prefix("missing ")
+                .and_then(|rest| rest.split_once("/TAIL:"))
+                .map(|(band, _)| band);
             band.is_some_and(|band| out.contains(&format!("damaged {band}/HEAD:")))
         };
         let allowed = |line: &str| {
@@ -214,9 +235,12 @@ impl Setting {
         }
         let tail = out.lines().any(|line| line.starts_with("damaged ") && line.contains("/TAIL"));
         if code == 1 && !tail {
-            let Ended(_, _, said) = direct.run("dura-verify -q --repair \"$ARC\" | dura-push -q --replace \"$ARC\"");
+            let Ended(_, _, said) =
+                direct.run("dura-verify -q --repair \"$ARC\" | dura-push -q --replace \"$ARC\"");
             let Ended(code, still, err) = direct.run("dura-verify -q \"$ARC\"");
-            let is_left = |line: &str| line.starts_with("damaged ") && line.contains("/HEAD") || left(&out, line);
+            let is_left = |line: &str| {
+                line.starts_with("damaged ") && line.contains("/HEAD") || left(&out, line)
+            };
             if code != 0 && !(damaged && still.lines().all(is_left)) {
                 return Err(format!("verify ends with {code} after repair\n{said}{still}{err}"));
             }
@@ -224,7 +248,8 @@ impl Setting {
         let same = "rm -rf \"out-$CASE\"; mkdir \"out-$CASE\"; cd \"out-$CASE\"; code=0; dura-restore -q $BAND \"$ARC\" | tar -xpf - || code=$?; \
             cd ..; diff -r \"$TREE\" \"out-$CASE\"; rm -rf \"out-$CASE\"; exit $code";
         for (tree, band) in [("old", "--band 20260101T000000Z"), ("src", "")] {
-            let Ended(code, out, err) = direct.run(&format!("set -e; TREE={tree}; BAND='{band}'; {same}"));
+            let Ended(code, out, err) =
+                direct.run(&format!("set -e; TREE={tree}; BAND='{band}'; {same}"));
             // A TAIL that is damaged is told, in status 1.
             if code != 0 && !(tail && err.contains("/TAIL: damaged") && out.is_empty()) {
                 return Err(format!("{tree} does not come back: {code}\n{out}{err}"));
@@ -250,8 +275,14 @@ fn all() -> bool {
     std::env::var_os("DURA_FAULTS").is_some_and(|faults| faults == "all")
 }
 
-/// Works through numbered cases, several at once, for most of the time goes by waiting; fails with all that went wrong.
-fn each(what: &str, of: usize, work: impl Fn(&Proxy, usize) -> Result<(), String> + Sync, proxy: impl Fn() -> Proxy + Sync) {
+/// Works through numbered cases, several at once, for most of the time goes by waiting; fails with
+/// all that went wrong.
+fn each(
+    what: &str,
+    of: usize,
+    work: impl Fn(&Proxy, usize) -> Result<(), String> + Sync,
+    proxy: impl Fn() -> Proxy + Sync,
+) {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..6 {
@@ -274,7 +305,8 @@ fn each(what: &str, of: usize, work: impl Fn(&Proxy, usize) -> Result<(), String
     assert!(wrong.is_empty(), "{what}: {} of {of} went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Sweeps a backup; in the suite with one fault for each request, from `first` on, and for each `stride`th of them.
+/// Sweeps a backup; in the suite with one fault for each request, from `first` on, and for each
+/// `stride`th of them.
 fn sweep(setting: &Setting, backup: Backup, first: usize, stride: usize) {
     let requests = setting.requests(backup);
     assert!(requests > 20, "{requests}");
@@ -288,7 +320,11 @@ fn sweep(setting: &Setting, backup: Backup, first: usize, stride: usize) {
             .map(|(number, at)| case(number, at))
             .collect()
     } else {
-        (0..requests).step_by(stride).enumerate().map(|(nth, number)| case(number, first + nth)).collect()
+        (0..requests)
+            .step_by(stride)
+            .enumerate()
+            .map(|(nth, number)| case(number, first + nth))
+            .collect()
     };
     let tally = Tally::default();
     let what = format!("{backup:?}, {requests} requests");

@@ -1,10 +1,12 @@
-//! Archives that earlier builds wrote must be read and recovered by this one, for ever. They are never made anew.
+//! Archives that earlier builds wrote must be read and recovered by this one, for ever. They are
+//! never made anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of a format's archives: `KIND/BAND/…`, what each version lists in `KIND.BAND.listing`, and the key of the sealed one.
+/// The folder of a format's archives: `KIND/BAND/…`, what each version lists in
+/// `KIND.BAND.listing`, and the key of the sealed one.
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
 }
@@ -31,8 +33,14 @@ fn versions() -> Vec<(PathBuf, String, String)> {
     for entry in fs::read_dir(fixtures()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if let Some((kind, band)) = name.strip_suffix(".listing").and_then(|name| name.split_once('.')) {
-            versions.push((fixtures().join(kind), band.to_owned(), fs::read_to_string(&path).unwrap()));
+        if let Some((kind, band)) =
+            name.strip_suffix(".listing").and_then(|name| name.split_once('.'))
+        {
+            versions.push((
+                fixtures().join(kind),
+                band.to_owned(),
+                fs::read_to_string(&path).unwrap(),
+            ));
         }
     }
     assert_eq!(versions.len(), 5, "two bands of two archives, and one with parity and signatures");
@@ -49,16 +57,26 @@ fn old_archives_are_read() {
     let home = keyring();
     for (archive, band, listing) in versions() {
         let mut index = Command::new(env!("CARGO_BIN_EXE_dura-index"));
-        let out = index.args(["list", "-q", "--band", &band]).arg(&archive).env("GNUPGHOME", home.path()).output().unwrap();
+        let out = index
+            .args(["list", "-q", "--band", &band])
+            .arg(&archive)
+            .env("GNUPGHOME", home.path())
+            .output()
+            .unwrap();
         assert!(out.status.success(), "{band}: {}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8(out.stdout).unwrap();
-        let text: String = text.lines().filter(|line| !line.starts_with("#source")).map(|line| format!("{line}\n")).collect();
+        let text: String = text
+            .lines()
+            .filter(|line| !line.starts_with("#source"))
+            .map(|line| format!("{line}\n"))
+            .collect();
         assert_eq!(text, listing, "{} {band}", archive.display());
     }
     stop_agent(home.path());
 }
 
-/// The script that lies in each band recovers it; as root, mtree then finds no difference to the listing.
+/// The script that lies in each band recovers it; as root, mtree then finds no difference to the
+/// listing.
 #[test]
 fn old_archives_are_recovered_by_hand() {
     let home = keyring();
@@ -79,15 +97,22 @@ fn old_archives_are_recovered_by_hand() {
             continue;
         }
         assert_eq!(recovery.status.code(), Some(0), "{} {band}: {said}", archive.display());
-        let recipe = r#"G='^[^ ]*\\\(052\|077\|133\)'; (grep -v "$G" "$1"; grep "$G" "$1") | mtree -p "$2""#;
-        let check = Command::new("bash").args(["-c", recipe, "bash"]).args([&list, &dest]).output().unwrap();
-        let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
+        let recipe =
+            r#"G='^[^ ]*\\\(052\|077\|133\)'; (grep -v "$G" "$1"; grep "$G" "$1") | mtree -p "$2""#;
+        let check = Command::new("bash")
+            .args(["-c", recipe, "bash"])
+            .args([&list, &dest])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&check.stdout).into_owned()
+            + &String::from_utf8_lossy(&check.stderr);
         assert!(check.status.success() && said.is_empty(), "{} {band}: {said}", archive.display());
     }
     stop_agent(home.path());
 }
 
-/// Any two of each group come back by the script that lies in the band, and gpg knows the signatures.
+/// Any two of each group come back by the script that lies in the band, and gpg knows the
+/// signatures.
 #[test]
 fn old_parity_and_signatures_are_read() {
     let home = keyring();
@@ -100,7 +125,8 @@ fn old_parity_and_signatures_are_read() {
     let mut run = Command::new("bash");
     run.args(["-c", line, "bash"]).arg(fixtures().join("protected/20261101T020000Z"));
     let done = run.current_dir(dir.path()).env("GNUPGHOME", home.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    let said =
+        String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && said.matches(": rebuilt\n").count() >= 4, "{said}");
     stop_agent(home.path());
 }

@@ -1,4 +1,5 @@
-//! Disks that are full or fail, at each object: nothing is there by half, nothing is lost, it is told, and the next run finishes the band.
+//! Disks that are full or fail, at each object: nothing is there by half, nothing is lost, it is
+//! told, and the next run finishes the band.
 
 use crate::util::run::{Done, dura, scratch};
 use crate::util::small::{BAND, pack, sealed};
@@ -10,8 +11,9 @@ fn all() -> bool {
     std::env::var_os("DURA_FAULTS").is_some_and(|faults| faults == "all")
 }
 
-/// A script of its own file systems, over a small band in `stream` and `plain`. `small SIZE INODES DIR COMMAND...` runs a command over a
-/// file system of that size, `grow DIR` gives it all the room it needs.
+/// A script of its own file systems, over a small band in `stream` and `plain`. `small SIZE INODES
+/// DIR COMMAND...` runs a command over a file system of that size, `grow DIR` gives it all the room
+/// it needs.
 fn mounted(script: &str) -> Done {
     let dir = scratch("disk");
     let own = format!(
@@ -31,7 +33,12 @@ fn mounted(script: &str) -> Done {
 /// Nothing on stdout, where the script says what is wrong.
 #[track_caller]
 fn well(done: &Done, cases: usize) {
-    assert_eq!((done.code, done.text().trim()), (0, format!("{cases} cases").as_str()), "{}", done.report());
+    assert_eq!(
+        (done.code, done.text().trim()),
+        (0, format!("{cases} cases").as_str()),
+        "{}",
+        done.report()
+    );
 }
 
 /// The file system is full at each object in turn, by bytes and by inodes.
@@ -39,9 +46,12 @@ fn well(done: &Done, cases: usize) {
 fn full_at_each_object() {
     let objects = split(sealed()).len();
     // Folders and the root take an inode each.
-    let inodes: Vec<String> = (2..objects + 4).step_by(if all() { 1 } else { 4 }).map(|n| format!("64m,{n}")).collect();
-    let total: usize = split(sealed()).iter().map(|member| member.data.len().next_multiple_of(4096)).sum();
-    let sizes = (4..total / 1024).step_by(if all() { 36 } else { 444 }).map(|size| format!("{size}k,9999"));
+    let inodes: Vec<String> =
+        (2..objects + 4).step_by(if all() { 1 } else { 4 }).map(|n| format!("64m,{n}")).collect();
+    let total: usize =
+        split(sealed()).iter().map(|member| member.data.len().next_multiple_of(4096)).sum();
+    let sizes =
+        (4..total / 1024).step_by(if all() { 36 } else { 444 }).map(|size| format!("{size}k,9999"));
     let limits: Vec<String> = inodes.into_iter().chain(sizes).collect();
     let done = mounted(&format!(
         "n=0
@@ -78,7 +88,9 @@ fn each_write_fails() {
     let stride = if all() { 1 } else { 9 };
     // An object is flushed, and so is its folder when its name is there.
     let flushes = (1..=2 * objects).step_by(stride).map(|n| format!("fsync,EIO,{n}"));
-    let writes = (1..=objects).step_by(stride).flat_map(|n| [format!("linkat,EIO,{n}"), format!("linkat,ENOSPC,{n}")]);
+    let writes = (1..=objects)
+        .step_by(stride)
+        .flat_map(|n| [format!("linkat,EIO,{n}"), format!("linkat,ENOSPC,{n}")]);
     let faults: Vec<String> = flushes.chain(writes).collect();
     let done = mounted(&format!(
         "n=0
@@ -100,7 +112,10 @@ fn each_write_fails() {
 #[test]
 fn a_spool_that_is_emptied_onto_a_full_disk() {
     let total: usize = split(sealed()).iter().map(|member| member.data.len()).sum();
-    let sizes: Vec<String> = (4..total / 1024).step_by(if all() { 36 } else { 888 }).map(|size| format!("{size}k")).collect();
+    let sizes: Vec<String> = (4..total / 1024)
+        .step_by(if all() { 36 } else { 888 })
+        .map(|size| format!("{size}k"))
+        .collect();
     let done = mounted(&format!(
         "n=0
          for size in {}; do

@@ -31,7 +31,8 @@ fn flipped_header_bits() {
     }
 }
 
-/// A stream that means harm, or means nothing, is refused by seal and by push; nothing is written outside the band's folder.
+/// A stream that means harm, or means nothing, is refused by seal and by push; nothing is written
+/// outside the band's folder.
 #[test]
 fn hostile_streams() {
     let members = split(sealed());
@@ -47,14 +48,26 @@ fn hostile_streams() {
         ("text".into(), listing().to_vec()),
         ("gzip".into(), members[middle].data.clone()),
         ("no HEAD".into(), join(&members[1..])),
-        ("TAIL first".into(), join(&[std::slice::from_ref(tail), &members[..members.len() - 1]].concat())),
+        (
+            "TAIL first".into(),
+            join(&[std::slice::from_ref(tail), &members[..members.len() - 1]].concat()),
+        ),
         (
             "an object after TAIL".into(),
-            join(&[&members[..], &[members[middle].named(&format!("{BAND}/00000/000000099.tar.gz"))]].concat()),
+            join(
+                &[
+                    &members[..],
+                    &[members[middle].named(&format!("{BAND}/00000/000000099.tar.gz"))],
+                ]
+                .concat(),
+            ),
         ),
         ("one zero block".into(), sealed()[..sealed().len() - 512].to_vec()),
         ("noise for HEAD".into(), join(&[&[head.holding(&noise(2, 300))], &members[1..]].concat())),
-        ("noise for TAIL".into(), join(&[&members[..members.len() - 1], &[tail.holding(&noise(2, 300))]].concat())),
+        (
+            "noise for TAIL".into(),
+            join(&[&members[..members.len() - 1], &[tail.holding(&noise(2, 300))]].concat()),
+        ),
     ];
     let text = String::from_utf8(head.data.clone()).unwrap();
     for (what, changed) in [
@@ -62,7 +75,10 @@ fn hostile_streams() {
         ("another band's HEAD", text.replace(BAND, "20200102T030406Z")),
     ] {
         assert_ne!(text, changed);
-        streams.push((what.into(), join(&[&[head.holding(changed.as_bytes())], &members[1..]].concat())));
+        streams.push((
+            what.into(),
+            join(&[&[head.holding(changed.as_bytes())], &members[1..]].concat()),
+        ));
     }
     let text = String::from_utf8(tail.data.clone()).unwrap();
     for (what, from, to) in [
@@ -71,7 +87,10 @@ fn hostile_streams() {
     ] {
         let changed = text.replacen(from, to, 1);
         assert_ne!(text, changed);
-        streams.push((what.into(), join(&[&members[..members.len() - 1], &[tail.holding(changed.as_bytes())]].concat())));
+        streams.push((
+            what.into(),
+            join(&[&members[..members.len() - 1], &[tail.holding(changed.as_bytes())]].concat()),
+        ));
     }
     let names = [
         "",
@@ -124,16 +143,24 @@ fn hostile_streams() {
         streams.push((format!("size {size:?}"), join(&members)));
     }
     // seal passes TAIL on as it is; push looks into it.
-    let for_push = |what: &str| what.contains("TAIL that") || what.contains("'s TAIL") || what == "noise for TAIL";
+    let for_push = |what: &str| {
+        what.contains("TAIL that") || what.contains("'s TAIL") || what == "noise for TAIL"
+    };
     for (what, stream) in streams {
         let dir = scratch("hostile");
-        let done = dura("mkdir store && cd store && dura-push archive").dir(&dir).seconds(20).input(&stream).run();
+        let done = dura("mkdir store && cd store && dura-push archive")
+            .dir(&dir)
+            .seconds(20)
+            .input(&stream)
+            .run();
         refused(&format!("push: {what}"), &done);
         assert_eq!(tails(&dir), [""; 0], "{what}");
         let band = format!("store/archive/{BAND}");
         for name in take(&dir).0.keys().map(|name| String::from_utf8_lossy(name)) {
             assert!(
-                [".", "store", "store/archive"].contains(&&*name) || name == band || name.starts_with(&format!("{band}/")),
+                [".", "store", "store/archive"].contains(&&*name)
+                    || name == band
+                    || name.starts_with(&format!("{band}/")),
                 "push: {what}: wrote {name}"
             );
         }

@@ -1,6 +1,8 @@
-//! Runs that are cut off, everywhere, and two that continue the same band: nothing stored is lost, stored again or changed.
+//! Runs that are cut off, everywhere, and two that continue the same band: nothing stored is lost,
+//! stored again or changed.
 //!
-//! All of it is done with the public key only, as a host has it that is backed up; only restores have the secret key.
+//! All of it is done with the public key only, as a host has it that is backed up; only restores
+//! have the secret key.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,8 +26,8 @@ struct Tree {
     was: Snapshot,
 }
 
-/// Files of a block each (a block ends where a compressed member does, and small files share one), with hard links and
-/// directories across them.
+/// Files of a block each (a block ends where a compressed member does, and small files share one),
+/// with hard links and directories across them.
 fn tree(blocks: u64) -> Tree {
     let dir = scratch("interrupted").join("src");
     for sub in ["a", "a/sub", "b", "z"] {
@@ -34,7 +36,8 @@ fn tree(blocks: u64) -> Tree {
     for n in 0..blocks {
         let mut bytes = noise(n, 100_000);
         bytes.resize(1_100_000, b'.');
-        fs::write(dir.join(["a", "a/sub", "b"][n as usize % 3]).join(format!("{n}")), bytes).unwrap();
+        fs::write(dir.join(["a", "a/sub", "b"][n as usize % 3]).join(format!("{n}")), bytes)
+            .unwrap();
         fs::write(dir.join(format!("b/tiny-{n}")), format!("{n}")).unwrap();
     }
     fs::hard_link(dir.join("a/0"), dir.join("b/linked")).unwrap();
@@ -45,10 +48,12 @@ fn tree(blocks: u64) -> Tree {
 
 const PACK: &str = "--block-size 50k";
 
-/// `scan | diff | pack | seal` with the public key, in the directory of a case with its `archive` and its `cache`.
+/// `scan | diff | pack | seal` with the public key, in the directory of a case with its `archive`
+/// and its `cache`.
 fn made(tree: &Tree, case: &Path, pack: &str) -> Vec<u8> {
-    let line =
-        format!("dura-scan -q \"$SRC\" | dura-index diff -q archive | dura-pack -q {pack} | dura-seal -q -r {KEY} > stream");
+    let line = format!(
+        "dura-scan -q \"$SRC\" | dura-index diff -q archive | dura-pack -q {pack} | dura-seal -q -r {KEY} > stream"
+    );
     on_host(&line, case).var("SRC", &tree.dir).ok();
     fs::read(case.join("stream")).unwrap()
 }
@@ -58,7 +63,8 @@ fn on_host(line: &str, case: &Path) -> Shell {
     dura(line).dir(case).var("GNUPGHOME", &gpg::public().dir).var("DURA_CACHE", case.join("cache"))
 }
 
-/// One uninterrupted run: the stream and its members, and the directory with the cache that it left.
+/// One uninterrupted run: the stream and its members, and the directory with the cache that it
+/// left.
 struct Clean {
     tree: Tree,
     case: PathBuf,
@@ -111,7 +117,8 @@ fn sizes(archive: &Path) -> (u64, u64) {
         all.keys().any(|path| name(path).starts_with(&format!("{number}.mtree")))
     };
     let size = |(_, (_, _, _, bytes)): (&PathBuf, &(u64, i64, i64, Vec<u8>))| bytes.len() as u64;
-    let loose = all.iter().filter(|(path, _)| name(path).contains(".tar") && !has_index(&name(path)));
+    let loose =
+        all.iter().filter(|(path, _)| name(path).contains(".tar") && !has_index(&name(path)));
     (loose.map(size).sum(), all.iter().map(size).sum())
 }
 
@@ -140,7 +147,8 @@ fn finish(tree: &Tree, case: &Path) {
     assert_same("the version", &tree.was, &restored(case), EXACT);
 }
 
-/// Cut after each object, and in each: what is there comes back, and the next run sends the rest and no more.
+/// Cut after each object, and in each: what is there comes back, and the next run sends the rest
+/// and no more.
 #[test]
 fn cut_anywhere() {
     let clean = clean(8);
@@ -168,7 +176,10 @@ fn cut_anywhere() {
 fn cut_at(clean: &Clean, cut: usize, total: u64) {
     let case = scratch("cut");
     bare("cp -a \"$CLEAN/cache\" .").dir(&case).var("CLEAN", &clean.case).ok();
-    refused(&format!("cut at {cut}"), &on_host("dura-push -q archive", &case).input(&clean.stream[..cut]).run());
+    refused(
+        &format!("cut at {cut}"),
+        &on_host("dura-push -q archive", &case).input(&clean.stream[..cut]).run(),
+    );
     if !case.join("archive").exists() {
         assert!(cut < 512 + clean.members[0].data.len(), "nothing was stored of {cut} bytes");
         return;
@@ -185,7 +196,10 @@ fn cut_at(clean: &Clean, cut: usize, total: u64) {
     let (loose, _) = sizes(&archive);
     finish(&clean.tree, &case);
     let (_, sent) = sizes(&archive);
-    assert!(sent <= total * 102 / 100 + loose, "cut at {cut}: {sent} bytes were sent, of {total}; {loose} were in flight");
+    assert!(
+        sent <= total * 102 / 100 + loose,
+        "cut at {cut}: {sent} bytes were sent, of {total}; {loose} were in flight"
+    );
     fs::remove_dir_all(case).unwrap();
 }
 
@@ -207,7 +221,8 @@ fn cut_again_and_again() {
             0 | 1 => stream.len(),
             _ => {
                 let first = members.iter().position(|member| is(member, ".mtree")).unwrap();
-                let block = first + members[first..].iter().position(|member| is(member, ".tar")).unwrap();
+                let block =
+                    first + members[first..].iter().position(|member| is(member, ".tar")).unwrap();
                 join(&members[..=block]).len() - 1024
             }
         };
@@ -215,7 +230,10 @@ fn cut_again_and_again() {
         let done = on_host("dura-push -q archive", &case).input(&stream[..cut]).run();
         runs += 1;
         let after = objects(&archive);
-        assert!(before.iter().all(|(name, object)| after.get(name) == Some(object)), "an object was changed");
+        assert!(
+            before.iter().all(|(name, object)| after.get(name) == Some(object)),
+            "an object was changed"
+        );
         if cut == stream.len() {
             assert_eq!(done.code, 0, "{}", done.report());
             break;
@@ -226,27 +244,35 @@ fn cut_again_and_again() {
     assert!(runs > 5, "only {runs} runs");
     assert!(complete(&case));
     let (_, sent) = sizes(&archive);
-    assert!(sent <= total * 102 / 100 + in_flight, "{sent} bytes were sent in {runs} runs, of {total}; {in_flight} in flight");
+    assert!(
+        sent <= total * 102 / 100 + in_flight,
+        "{sent} bytes were sent in {runs} runs, of {total}; {in_flight} in flight"
+    );
     assert_same("after many cuts", &clean.tree.was, &restored(&case), EXACT);
 }
 
-/// Two runs go on with the same band at once, whatever the order in which their objects arrive: one is refused or superseded, and
-/// the version is exact.
+/// Two runs go on with the same band at once, whatever the order in which their objects arrive: one
+/// is refused or superseded, and the version is exact.
 ///
-/// Both were cut out of the same band; the first one's push stands still after each of its objects in turn, while the second one
-/// goes through: once decided before the first stored anything, once after.
+/// Both were cut out of the same band; the first one's push stands still after each of its objects
+/// in turn, while the second one goes through: once decided before the first stored anything, once
+/// after.
 #[test]
 fn two_at_once() {
     let tree = tree(6);
     let start = scratch("start");
     let stream = open(&tree, &start, PACK);
-    let half = split(&stream).iter().position(|member| member.name().ends_with("000000001.mtree.gz")).unwrap();
+    let half = split(&stream)
+        .iter()
+        .position(|member| member.name().ends_with("000000001.mtree.gz"))
+        .unwrap();
     let cut = join(&split(&stream)[..=half]).len() - 1024;
     refused("the start", &on_host("dura-push -q archive", &start).input(&stream[..cut]).run());
     let first = open(&tree, &start, PACK);
     let members = split(&first);
     assert!(members.len() > 8, "{}", members.len());
-    let turns: Vec<(usize, bool)> = (0..=members.len()).flat_map(|stop| [(stop, false), (stop, true)]).collect();
+    let turns: Vec<(usize, bool)> =
+        (0..=members.len()).flat_map(|stop| [(stop, false), (stop, true)]).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -261,14 +287,19 @@ fn two_at_once() {
 
 /// Not encrypted: that is another matter, and this is faster.
 fn open(tree: &Tree, case: &Path, pack: &str) -> Vec<u8> {
-    let line = format!("dura-scan -q \"$SRC\" | dura-index diff -q archive | dura-pack -q {pack} | dura-seal -q > stream");
+    let line = format!(
+        "dura-scan -q \"$SRC\" | dura-index diff -q archive | dura-pack -q {pack} | dura-seal -q > stream"
+    );
     on_host(&line, case).var("SRC", &tree.dir).ok();
     fs::read(case.join("stream")).unwrap()
 }
 
 /// The first run's push waits after `stop` members, until the second run is through.
 fn meet(tree: &Tree, start: &Path, first: &[u8], stop: usize, late: bool) {
-    let what = format!("the first stands still after {stop} members, the second began {}", if late { "then" } else { "before" });
+    let what = format!(
+        "the first stands still after {stop} members, the second began {}",
+        if late { "then" } else { "before" }
+    );
     let case = scratch("meet");
     bare("cp -a \"$START/archive\" \"$START/cache\" .").dir(&case).var("START", start).ok();
     let archive = case.join("archive");
@@ -277,19 +308,36 @@ fn meet(tree: &Tree, start: &Path, first: &[u8], stop: usize, late: bool) {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let one = on_host("dura-push -q archive", &case).stdin(reader).start();
     let mut pipe = fs::File::from(writer);
-    let at = if stop == members.len() { first.len() - 1024 } else { join(&members[..stop]).len() - 1024 };
+    let at = if stop == members.len() {
+        first.len() - 1024
+    } else {
+        join(&members[..stop]).len() - 1024
+    };
     // It may be refused meanwhile.
     let fed = pipe.write_all(&first[..at]);
-    let last = members[..stop].iter().rev().find(|member| member.name().contains("/0")).map(|member| archive.join(member.name()));
+    let last = members[..stop]
+        .iter()
+        .rev()
+        .find(|member| member.name().contains("/0"))
+        .map(|member| archive.join(member.name()));
     wait_for(|| last.as_ref().is_none_or(|object| object.exists()));
     let second = before.unwrap_or_else(|| open(tree, &case, "--block-size 120k"));
     let two = on_host("dura-push -q archive", &case).input(&second).run();
     drop(fed.and_then(|()| pipe.write_all(&first[at..])));
     drop(pipe);
     let one = finish_child(one, "the first");
-    assert!(one.code == 2 || two.code == 2, "{what}: both are content\n{}\n{}", one.report(), two.report());
+    assert!(
+        one.code == 2 || two.code == 2,
+        "{what}: both are content\n{}\n{}",
+        one.report(),
+        two.report()
+    );
     for done in [&one, &two] {
-        assert!(done.code == 0 || done.code == 2 && done.stderr.contains("dura-push: "), "{what}\n{}", done.report());
+        assert!(
+            done.code == 0 || done.code == 2 && done.stderr.contains("dura-push: "),
+            "{what}\n{}",
+            done.report()
+        );
     }
     if !complete(&case) {
         open(tree, &case, PACK);
@@ -308,7 +356,12 @@ fn meet(tree: &Tree, start: &Path, first: &[u8], stop: usize, late: bool) {
             .run()
             .text()
     );
-    assert_same(&format!("{what}, by recover.sh\n{}", recovered.report()), &tree.was, &take(&case.join("two")), EXACT);
+    assert_same(
+        &format!("{what}, by recover.sh\n{}", recovered.report()),
+        &tree.was,
+        &take(&case.join("two")),
+        EXACT,
+    );
     fs::remove_dir_all(case).unwrap();
 }
 
@@ -320,27 +373,40 @@ fn wait_for(there: impl Fn() -> bool) {
     }
 }
 
-/// Without the cache and without the secret key nobody can say where the band ends; that is told, with the way out, which works.
+/// Without the cache and without the secret key nobody can say where the band ends; that is told,
+/// with the way out, which works.
 #[test]
 fn neither_cache_nor_secret_key() {
     let tree = tree(4);
     let case = scratch("lost");
     let stream = made(&tree, &case, PACK);
-    refused("cut", &on_host("dura-push -q archive", &case).input(&stream[..stream.len() / 2]).run());
+    refused(
+        "cut",
+        &on_host("dura-push -q archive", &case).input(&stream[..stream.len() / 2]).run(),
+    );
     fs::remove_dir_all(case.join("cache")).unwrap();
     let before = objects(&case.join("archive"));
     let line = "dura-scan -q \"$SRC\" | dura-index diff -q OPTIONS archive > listing";
-    let scan = |options: &str| on_host(&line.replace("OPTIONS", options), &case).var("SRC", &tree.dir);
+    let scan =
+        |options: &str| on_host(&line.replace("OPTIONS", options), &case).var("SRC", &tree.dir);
     let band = only_band(&case.join("archive")).file_name().unwrap().to_string_lossy().into_owned();
     for options in ["", "--no-resume", "--tier 1"] {
         let done = scan(options).code(2);
-        done.tells(&band).tells("secret key").tells("dura-index: hint: ").tells("--cache").tells("--full");
+        done.tells(&band)
+            .tells("secret key")
+            .tells("dura-index: hint: ")
+            .tells("--cache")
+            .tells("--full");
     }
-    let line = format!("dura-pack -q {PACK} < listing | dura-seal -q -r {KEY} | dura-push -q archive");
+    let line =
+        format!("dura-pack -q {PACK} < listing | dura-seal -q -r {KEY} | dura-push -q archive");
     scan("--no-resume --full").ok();
     on_host(&line, &case).ok();
     let after = objects(&case.join("archive"));
-    assert!(before.iter().all(|(name, object)| after.get(name) == Some(object)), "an object was changed");
+    assert!(
+        before.iter().all(|(name, object)| after.get(name) == Some(object)),
+        "an object was changed"
+    );
     assert_same("the way out", &tree.was, &restored(&case), EXACT);
     // The next one builds on it, with the cache that was made meanwhile.
     scan("").ok();

@@ -8,7 +8,10 @@ fn run(dir: &Path, script: &str) -> String {
     let programs = Path::new(env!("CARGO_BIN_EXE_dura-scan")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
-    bash.args(["-c", &format!("set -eu; {script}")]).current_dir(dir).env("PATH", path).env("DURA_CACHE", dir.join("cache"));
+    bash.args(["-c", &format!("set -eu; {script}")])
+        .current_dir(dir)
+        .env("PATH", path)
+        .env("DURA_CACHE", dir.join("cache"));
     let out = bash.output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{script}\n{}{said}", String::from_utf8_lossy(&out.stdout));
@@ -51,7 +54,12 @@ fn layers_restore_exactly() {
 fn interrupted_runs_are_continued() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    run(dir, &format!("{TREE}; for i in 1 2 3 4 5; do head -c 300000 /dev/urandom > src/c/r$i; done; sleep 2.1"));
+    run(
+        dir,
+        &format!(
+            "{TREE}; for i in 1 2 3 4 5; do head -c 300000 /dev/urandom > src/c/r$i; done; sleep 2.1"
+        ),
+    );
     for cut in [1000, 200_000, 3_500_000, 700_000, 300_000] {
         let stream = "dura-scan -q src | dura-index diff -q arc | dura-pack -q --block-size 100k | dura-seal";
         run(
@@ -68,8 +76,9 @@ fn interrupted_runs_are_continued() {
     run(dir, &format!("{BACKUP} backup; {SAME}; [ $(ls arc | wc -l) = 1 ]"));
 }
 
-/// A large file that was only touched, a chmod and a chown add under 2 KiB each: blocks, indexes, tables and checksum lists are counted,
-/// encrypted; HEAD, the notes, TAIL, and what the lists say of these are not, because every band has them, whatever it holds.
+/// A large file that was only touched, a chmod and a chown add under 2 KiB each: blocks, indexes,
+/// tables and checksum lists are counted, encrypted; HEAD, the notes, TAIL, and what the lists say
+/// of these are not, because every band has them, whatever it holds.
 #[test]
 fn small_changes_cost_little() {
     use crate::util::gpg::{self, KEY};
@@ -77,7 +86,12 @@ fn small_changes_cost_little() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let home = gpg::home().dir.display();
-    run(dir, &format!("{TREE}; head -c 26214400 /dev/urandom > src/large; touch -d 2020-01-01 src/large; sleep 2.1"));
+    run(
+        dir,
+        &format!(
+            "{TREE}; head -c 26214400 /dev/urandom > src/large; touch -d 2020-01-01 src/large; sleep 2.1"
+        ),
+    );
     let backup = format!(
         "export GNUPGHOME={home}; set -o pipefail; dura-scan -q src | dura-index diff -q arc | dura-pack -q | dura-seal -q -r {KEY} | dura-push -q arc"
     );
@@ -87,7 +101,8 @@ fn small_changes_cost_little() {
         run(dir, &format!("{change}; sleep 2.1"));
         run(dir, &backup);
         let sizes = "cd arc; cd $(ls | tail -n 1); cat */* | grep -av 'HEAD\\|RECOVER\\|recover\\|rsrepair' | wc -c; cat $(find . -type f) | wc -c";
-        let sizes: Vec<u64> = run(dir, sizes).lines().map(|line| line.trim().parse().unwrap()).collect();
+        let sizes: Vec<u64> =
+            run(dir, sizes).lines().map(|line| line.trim().parse().unwrap()).collect();
         println!("{change}: {} bytes, {} with HEAD, notes and TAIL", sizes[0], sizes[1]);
         assert!(sizes[0] < 2048, "{change} costs {} bytes", sizes[0]);
     }

@@ -1,8 +1,9 @@
-//! What is lost of groups, in every way and by chance: `dura-verify --repair | dura-push --replace` and `rsrepair.py` give back exactly
-//! what parity can give, tell the rest by name, and leave that as it was.
+//! What is lost of groups, in every way and by chance: `dura-verify --repair | dura-push --replace`
+//! and `rsrepair.py` give back exactly what parity can give, tell the rest by name, and leave that
+//! as it was.
 //!
-//! `DURA_LOSSES_CASES` says how many random cases each test runs, `DURA_LOSSES_SEED` with which to begin; `scripts/losses` runs hundreds,
-//! and every loss of larger groups.
+//! `DURA_LOSSES_CASES` says how many random cases each test runs, `DURA_LOSSES_SEED` with which to
+//! begin; `scripts/losses` runs hundreds, and every loss of larger groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +38,11 @@ impl Group {
     pub(crate) fn parse(name: &str, text: &[u8]) -> Group {
         let text = std::str::from_utf8(text).unwrap();
         let parity = text.split("parity=").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
-        let members = text.lines().filter(|line| !line.starts_with('#')).map(|line| line[66..].to_owned()).collect();
+        let members = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line[66..].to_owned())
+            .collect();
         Group { list: name.to_owned(), parity, members }
     }
 }
@@ -64,8 +69,9 @@ impl Band {
         for (n, content) in contents.into_iter().enumerate() {
             fs::write(top.join(format!("src/{n:03}")), content).unwrap();
         }
-        let line =
-            format!("dura-scan src | dura-pack --block-size 1k {pack} --band {BAND} | dura-seal {seal} | dura-push archive");
+        let line = format!(
+            "dura-scan src | dura-pack --block-size 1k {pack} --band {BAND} | dura-seal {seal} | dura-push archive"
+        );
         dura(&line).dir(&top).ok();
         fs::remove_dir_all(top.join("src")).unwrap();
         let archive = top.join("archive");
@@ -81,11 +87,22 @@ impl Band {
         // The programs have the notes themselves, and HEAD from TAIL.
         let elsewhere = |name: &str| tool == Tool::Programs && !name.contains('/');
         let is_bad = |name: &String, row| {
-            row * PIECE < self.objects[name].len() && [row, GONE].iter().any(|row| bad.contains(&(name.clone(), *row)))
+            row * PIECE < self.objects[name].len()
+                && [row, GONE].iter().any(|row| bad.contains(&(name.clone(), *row)))
         };
-        let rows = group.members.iter().map(|name| self.objects[name].len().div_ceil(PIECE)).max().unwrap();
+        let rows = group
+            .members
+            .iter()
+            .map(|name| self.objects[name].len().div_ceil(PIECE))
+            .max()
+            .unwrap();
         let rows = (0..rows).map(|row| -> Vec<String> {
-            group.members.iter().filter(|name| is_bad(name, row) && !elsewhere(name)).cloned().collect()
+            group
+                .members
+                .iter()
+                .filter(|name| is_bad(name, row) && !elsewhere(name))
+                .cloned()
+                .collect()
         });
         rows.filter(|bad| bad.len() > group.parity).flatten().collect()
     }
@@ -101,11 +118,22 @@ impl Band {
             let (from, end) = (row * PIECE, bytes.len().min((row + 1) * PIECE));
             let at = from + dice.below((end - from) as u64) as usize;
             // More than a bit, which a small object can be mended of without parity.
-            let wrong: Vec<u8> = bytes[at..end.min(at + 5000)].iter().map(|byte| byte ^ 0x5a).collect();
-            fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(&wrong, at as u64).unwrap();
+            let wrong: Vec<u8> =
+                bytes[at..end.min(at + 5000)].iter().map(|byte| byte ^ 0x5a).collect();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .write_all_at(&wrong, at as u64)
+                .unwrap();
             if wrong.len() == 1 {
                 let before = if at > from { at - 1 } else { at };
-                fs::OpenOptions::new().write(true).open(self.dir.join(name)).unwrap().write_all_at(b"\0", before as u64).unwrap();
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(self.dir.join(name))
+                    .unwrap()
+                    .write_all_at(b"\0", before as u64)
+                    .unwrap();
             }
         }
     }
@@ -118,18 +146,23 @@ impl Band {
             return done;
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/rsrepair.py");
-        let hit = self.groups.iter().filter(|group| bad.iter().any(|(name, _)| group.members.contains(name)));
+        let hit = self
+            .groups
+            .iter()
+            .filter(|group| bad.iter().any(|(name, _)| group.members.contains(name)));
         let lists: Vec<&str> = hit.map(|group| group.list.as_str()).collect();
-        let line = "status=0; for l in $LISTS; do python3 \"$SCRIPT\" $l || status=$?; done; exit $status";
+        let line =
+            "status=0; for l in $LISTS; do python3 \"$SCRIPT\" $l || status=$?; done; exit $status";
         bare(line).dir(&self.dir).var("SCRIPT", script).var("LISTS", lists.join(" ")).run()
     }
 
-    /// Does the damage and has it repaired: what can be had comes back, what cannot is named and as it was, and there is nothing else.
-    /// Gives how many objects could not be had.
+    /// Does the damage and has it repaired: what can be had comes back, what cannot is named and as
+    /// it was, and there is nothing else. Gives how many objects could not be had.
     fn case(&self, bad: &Bad, tool: Tool, dice: &mut Dice, what: &str) -> usize {
         self.damage(bad, dice);
         let mut wanted = self.objects.clone();
-        let hopeless: BTreeSet<String> = self.groups.iter().flat_map(|group| self.hopeless(group, bad, tool)).collect();
+        let hopeless: BTreeSet<String> =
+            self.groups.iter().flat_map(|group| self.hopeless(group, bad, tool)).collect();
         for name in &hopeless {
             match fs::read(self.dir.join(name)) {
                 Ok(bytes) => _ = wanted.insert(name.clone(), bytes),
@@ -145,17 +178,25 @@ impl Band {
         assert_eq!(code, if hopeless.is_empty() { usual } else { 2 }, "{}", what());
         for name in &hopeless {
             let told = match tool {
-                Tool::Programs => done.stderr.contains(&format!("{BAND}/{name}: cannot be rebuilt")),
-                Tool::Script => {
-                    done.stderr.lines().any(|line| line.contains("cannot be rebuilt") && line.split(' ').any(|word| word == name))
+                Tool::Programs => {
+                    done.stderr.contains(&format!("{BAND}/{name}: cannot be rebuilt"))
                 }
+                Tool::Script => done.stderr.lines().any(|line| {
+                    line.contains("cannot be rebuilt") && line.split(' ').any(|word| word == name)
+                }),
             };
             assert!(told, "{name} is not told: {}", what());
         }
         let is = files(&self.dir);
-        let others: Vec<&String> = is.keys().chain(wanted.keys()).filter(|name| is.get(*name) != wanted.get(*name)).collect();
+        let others: Vec<&String> = is
+            .keys()
+            .chain(wanted.keys())
+            .filter(|name| is.get(*name) != wanted.get(*name))
+            .collect();
         assert!(others.is_empty(), "not as expected: {others:?}: {}", what());
-        hopeless.iter().for_each(|name| fs::write(self.dir.join(name), &self.objects[name]).unwrap());
+        hopeless
+            .iter()
+            .for_each(|name| fs::write(self.dir.join(name), &self.objects[name]).unwrap());
         hopeless.len()
     }
 }
@@ -186,8 +227,8 @@ fn gone(lost: &[&String]) -> Bad {
     lost.iter().map(|name| ((*name).clone(), GONE)).collect()
 }
 
-/// Each way to lose as many objects of a group as it has parity: all comes back. Each way to lose one more: nothing comes back, and each
-/// is named.
+/// Each way to lose as many objects of a group as it has parity: all comes back. Each way to lose
+/// one more: nothing comes back, and each is named.
 #[test]
 fn every_loss_of_small_groups() {
     let shapes = [(1, 1), (1, 2), (2, 1), (3, 2), (4, 3), (2, 2), (5, 2), (6, 3), (4, 4)];
@@ -200,11 +241,21 @@ fn every_loss_of_small_groups() {
             if !all && tool == Tool::Script && *parity > 2 {
                 continue;
             }
-            let losses: Vec<_> = band.groups.iter().map(|group| subsets(&group.members, parity + more)).collect();
+            let losses: Vec<_> =
+                band.groups.iter().map(|group| subsets(&group.members, parity + more)).collect();
             // All groups at once, each in another way.
             for turn in 0..losses.iter().map(Vec::len).max().unwrap() {
-                let lost: Bad = losses.iter().filter_map(|ways| Some(gone(ways.get(turn)?))).flatten().collect();
-                let left = band.case(&lost, tool, &mut Dice::new(0), &format!("{slots} slots, {parity} parity, loss {turn}"));
+                let lost: Bad = losses
+                    .iter()
+                    .filter_map(|ways| Some(gone(ways.get(turn)?)))
+                    .flatten()
+                    .collect();
+                let left = band.case(
+                    &lost,
+                    tool,
+                    &mut Dice::new(0),
+                    &format!("{slots} slots, {parity} parity, loss {turn}"),
+                );
                 assert!(left == 0 || more > 0);
                 told += left;
             }
@@ -216,7 +267,9 @@ fn every_loss_of_small_groups() {
 /// Random cases, each from a seed of its own.
 fn at_random(usual: u64, case: impl Fn(&mut Dice, &str) -> usize) {
     let (count, first) = (variable("DURA_LOSSES_CASES", usual), variable("DURA_LOSSES_SEED", 1));
-    let told = (first..first + count).filter(|seed| case(&mut Dice::new(*seed), &format!("seed {seed}")) > 0).count() as u64;
+    let told = (first..first + count)
+        .filter(|seed| case(&mut Dice::new(*seed), &format!("seed {seed}")) > 0)
+        .count() as u64;
     // A few cases may be all of one kind.
     assert!(
         count < usual || (0 < told && told < count),
@@ -227,7 +280,8 @@ fn at_random(usual: u64, case: impl Fn(&mut Dice, &str) -> usize) {
 /// Groups of 32 from which some objects are lost, up to one more than parity gives back.
 #[test]
 fn random_losses_of_large_groups() {
-    let bands = [2, 5].map(|parity| Band::new((0..37).map(small), "", &format!("--parity {parity}")));
+    let bands =
+        [2, 5].map(|parity| Band::new((0..37).map(small), "", &format!("--parity {parity}")));
     at_random(8, |dice, what| {
         let mut left = 0;
         for band in &bands {
@@ -237,7 +291,10 @@ fn random_losses_of_large_groups() {
                 let mut names: Vec<&String> = group.members.iter().collect();
                 let usual = group.parity as u64;
                 for _ in 0..if dice.chance(15) { usual + 1 } else { usual - dice.below(2) } {
-                    lost.insert((names.swap_remove(dice.below(names.len() as u64) as usize).clone(), GONE));
+                    lost.insert((
+                        names.swap_remove(dice.below(names.len() as u64) as usize).clone(),
+                        GONE,
+                    ));
                 }
             }
             left += TOOLS.iter().map(|tool| band.case(&lost, *tool, dice, what)).sum::<usize>();
@@ -246,19 +303,24 @@ fn random_losses_of_large_groups() {
     });
 }
 
-/// Bad pieces anywhere, of one in a thousand to one in twenty: what is hit comes back exactly when no row has too many of them.
+/// Bad pieces anywhere, of one in a thousand to one in twenty: what is hit comes back exactly when
+/// no row has too many of them.
 #[test]
 fn random_damage_to_pieces() {
     let sizes = (0..14).map(|n| noise(n, 3_300_000 + 230_000 * (n as usize % 14)));
     let band = Band::new(sizes, "--compress none", "--parity 2");
     assert_eq!(band.groups.len(), 2);
     let members = || band.groups.iter().flat_map(|group| &group.members);
-    let pieces: Vec<(String, usize)> =
-        members().flat_map(|name| (0..band.objects[name].len().div_ceil(PIECE)).map(|row| (name.clone(), row))).collect();
+    let pieces: Vec<(String, usize)> = members()
+        .flat_map(|name| {
+            (0..band.objects[name].len().div_ceil(PIECE)).map(|row| (name.clone(), row))
+        })
+        .collect();
     assert!(pieces.len() > 70, "{}", pieces.len());
     at_random(6, |dice, what| {
         let mut left = 0;
-        for (rate, tool) in [1, 10, 50].into_iter().flat_map(|rate| TOOLS.map(|tool| (rate, tool))) {
+        for (rate, tool) in [1, 10, 50].into_iter().flat_map(|rate| TOOLS.map(|tool| (rate, tool)))
+        {
             let mut bad: Bad = pieces.iter().filter(|_| dice.below(1000) < rate).cloned().collect();
             if bad.is_empty() {
                 bad.insert(pieces[dice.below(pieces.len() as u64) as usize].clone());

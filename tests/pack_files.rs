@@ -1,4 +1,5 @@
-//! Files that change, vanish or turn into something else under pack's hands: all of it is told, and the archive is good.
+//! Files that change, vanish or turn into something else under pack's hands: all of it is told, and
+//! the archive is good.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -58,7 +59,8 @@ impl Scanned {
         Archive { band, done: dura("dura-push pushed").dir(&scratch("pushed")).input(stream).run() }
     }
 
-    /// Packs a tree with a large file that is being read when `meanwhile` happens: nobody takes pack's output until it has.
+    /// Packs a tree with a large file that is being read when `meanwhile` happens: nobody takes
+    /// pack's output until it has.
     #[track_caller]
     fn pack_meanwhile(&self, meanwhile: impl Fn()) -> (Archive, Done) {
         let line = "exec dura-pack --compress none --part-size 1M < listing";
@@ -82,12 +84,18 @@ fn recover(archive: &Archive, unpack: &str) -> (PathBuf, Snapshot) {
     (dest, is)
 }
 
-/// Something was skipped or is not as it should be: exit 1, told by name, and TAIL counts what was skipped; push says 1 too.
+/// Something was skipped or is not as it should be: exit 1, told by name, and TAIL counts what was
+/// skipped; push says 1 too.
 #[track_caller]
 fn told(archive: &Archive, done: &Done, path: &str, skipped: u32) {
     assert_eq!(done.code, 1, "{}", done.report());
     done.tells(&format!("dura-pack: {path}: "));
-    assert_eq!(value(&archive.band.join("TAIL"), "skipped"), skipped.to_string(), "{}", done.report());
+    assert_eq!(
+        value(&archive.band.join("TAIL"), "skipped"),
+        skipped.to_string(),
+        "{}",
+        done.report()
+    );
     assert_eq!(archive.done.code, i32::from(skipped > 0), "{}", archive.done.report());
 }
 
@@ -95,9 +103,13 @@ fn told(archive: &Archive, done: &Done, path: &str, skipped: u32) {
 #[track_caller]
 fn digests_agree(archive: &Archive, dest: &Path, names: &[&str]) {
     for name in names {
-        let line = index_line(&archive.band, &format!("./{name}")).unwrap_or_else(|| panic!("{name} is not in the index"));
+        let line = index_line(&archive.band, &format!("./{name}"))
+            .unwrap_or_else(|| panic!("{name} is not in the index"));
         let sum = bare("sha256sum \"$F\"").var("F", dest.join(name)).ok().text();
-        assert!(line.split(' ').any(|word| word == format!("sha256digest={}", &sum[..64])), "{line}\n{sum}");
+        assert!(
+            line.split(' ').any(|word| word == format!("sha256digest={}", &sum[..64])),
+            "{line}\n{sum}"
+        );
     }
 }
 
@@ -117,13 +129,15 @@ fn large(src: &Path) {
 fn shrinks_while_read() {
     let tree = Scanned::new(large);
     let left = LARGE / 2 + 1000;
-    let (archive, done) =
-        tree.pack_meanwhile(|| OpenOptions::new().write(true).open(tree.src.join("large")).unwrap().set_len(left).unwrap());
+    let (archive, done) = tree.pack_meanwhile(|| {
+        OpenOptions::new().write(true).open(tree.src.join("large")).unwrap().set_len(left).unwrap()
+    });
     told(&archive, &done, "./large", 0);
     let (dest, is) = recover(&archive, "cat");
     assert_eq!(is.0[&b"large"[..]].size, LARGE);
     digests_agree(&archive, &dest, &["large", "a-before", "z-after"]);
-    let (now, back) = (fs::read(tree.src.join("large")).unwrap(), fs::read(dest.join("large")).unwrap());
+    let (now, back) =
+        (fs::read(tree.src.join("large")).unwrap(), fs::read(dest.join("large")).unwrap());
     let (data, padding) = back.split_at(now.len());
     assert!(data == now && padding.iter().all(|b| *b == 0), "not what was read, and zeros");
     assert!(!has_ctime(&index_line(&archive.band, "./large").unwrap()), "would pass for unchanged");
@@ -134,7 +148,8 @@ fn shrinks_while_read() {
 fn grows_while_read() {
     let tree = Scanned::new(large);
     let before = tree.now();
-    let (archive, done) = tree.pack_meanwhile(|| append(&tree.src.join("large"), &noise(6, 3_000_000)));
+    let (archive, done) =
+        tree.pack_meanwhile(|| append(&tree.src.join("large"), &noise(6, 3_000_000)));
     told(&archive, &done, "./large", 0);
     let (dest, is) = recover(&archive, "cat");
     assert_same("grown", &before, &is, EXACT);
@@ -142,12 +157,18 @@ fn grows_while_read() {
     assert!(!has_ctime(&index_line(&archive.band, "./large").unwrap()), "would pass for unchanged");
 }
 
-/// One that is written to without changing its size is stored as it was read, and no later diff takes it for unchanged.
+/// One that is written to without changing its size is stored as it was read, and no later diff
+/// takes it for unchanged.
 #[test]
 fn changes_while_read() {
     let tree = Scanned::new(large);
     let (archive, _) = tree.pack_meanwhile(|| {
-        OpenOptions::new().write(true).open(tree.src.join("large")).unwrap().write_all_at(b"changed", LARGE - 7).unwrap()
+        OpenOptions::new()
+            .write(true)
+            .open(tree.src.join("large"))
+            .unwrap()
+            .write_all_at(b"changed", LARGE - 7)
+            .unwrap()
     });
     let (dest, _) = recover(&archive, "cat");
     assert!(fs::read(dest.join("large")).unwrap().ends_with(b"changed"));
@@ -181,7 +202,12 @@ fn vanished() {
     }
     // What has no content may be stored as it was scanned.
     let without = |tree: Snapshot| tree.only(|name, _| name != b"link-gone" && name != b"dir-gone");
-    assert_same("without them", &without(tree.now()), &without(recover(&archive, "gzip -dc").1), EXACT);
+    assert_same(
+        "without them",
+        &without(tree.now()),
+        &without(recover(&archive, "gzip -dc").1),
+        EXACT,
+    );
     assert_eq!(value(&archive.band.join("TAIL"), "files"), "2");
 }
 
@@ -200,8 +226,8 @@ fn unreadable() {
     assert_same("without it", &was, &recover(&archive, "gzip -dc").1, EXACT);
 }
 
-/// In a directory that an ordinary user may list but not enter, nothing can be looked at: each entry is told, and the directory
-/// comes back.
+/// In a directory that an ordinary user may list but not enter, nothing can be looked at: each
+/// entry is told, and the directory comes back.
 #[test]
 fn listed_but_not_entered() {
     let dir = scratch("list-only");
@@ -218,11 +244,16 @@ fn listed_but_not_entered() {
     done.tells("dura-scan: ./dir/file: ").tells("dura-scan: ./dir/sub: ");
     let archive = Archive { band: only_band(&dir.join("archive")), done };
     assert_ne!(value(&archive.band.join("TAIL"), "skipped"), "0");
-    assert_same("without what is in it", &take(&src).emptied(&[b"dir".to_vec()]), &recover(&archive, "gzip -dc").1, EXACT);
+    assert_same(
+        "without what is in it",
+        &take(&src).emptied(&[b"dir".to_vec()]),
+        &recover(&archive, "gzip -dc").1,
+        EXACT,
+    );
 }
 
-/// A file that has become something else since the scan is told; nothing is followed, nothing blocks, and nothing but the tree
-/// itself gets into the archive.
+/// A file that has become something else since the scan is told; nothing is followed, nothing
+/// blocks, and nothing but the tree itself gets into the archive.
 #[test]
 fn replaced_by_something_else() {
     let outside = scratch("outside");
@@ -302,7 +333,8 @@ fn linked() -> Scanned {
     })
 }
 
-/// The first name of an inode vanished: the next one is stored as the file, and the others link to it.
+/// The first name of an inode vanished: the next one is stored as the file, and the others link to
+/// it.
 #[test]
 fn first_name_vanished() {
     let tree = linked();
@@ -350,7 +382,8 @@ fn first_name_replaced() {
     assert!(index_line(&archive.band, "./d-third").unwrap().contains("hard:./c-second"));
 }
 
-/// A link in the middle is another file now: it comes back as it was scanned, or as it is, and nothing in between.
+/// A link in the middle is another file now: it comes back as it was scanned, or as it is, and
+/// nothing in between.
 #[test]
 fn later_name_replaced() {
     let tree = linked();
@@ -360,5 +393,9 @@ fn later_name_replaced() {
     assert!([0, 1].contains(&done.code), "{}", done.report());
     let (_, is) = recover(&archive, "gzip -dc");
     let as_it_is = diff(&tree.now(), &is, EXACT);
-    assert!(as_it_is.is_empty() || diff(&tree.was, &is, EXACT).is_empty(), "neither:\n  {}", as_it_is.join("\n  "));
+    assert!(
+        as_it_is.is_empty() || diff(&tree.was, &is, EXACT).is_empty(),
+        "neither:\n  {}",
+        as_it_is.join("\n  ")
+    );
 }

@@ -16,7 +16,9 @@ use super::verify::{files, repair, verify};
 /// The small band sealed with these options and stored; gives the band's folder.
 fn stored(options: &str) -> PathBuf {
     let dir = scratch("protect");
-    home().with(dura(&format!("dura-seal {options} | dura-push archive")).dir(&dir).input(packed())).ok();
+    home()
+        .with(dura(&format!("dura-seal {options} | dura-push archive")).dir(&dir).input(packed()))
+        .ok();
     dir.join("archive").join(BAND)
 }
 
@@ -60,15 +62,20 @@ fn sha256sum_and_gpg_read_lists_and_signatures() {
 
 #[test]
 fn a_signed_stream_has_a_signature_for_each_list_and_for_tail() {
-    let stream = home().with(dura(&format!("dura-seal --sign {KEY} --group 8")).input(packed())).ok().stdout;
+    let stream =
+        home().with(dura(&format!("dura-seal --sign {KEY} --group 8")).input(packed())).ok().stdout;
     let names = names(&stream);
     assert_eq!(names[names.len() - 2..], ["TAIL", "TAIL.sig"]);
-    assert_eq!(count(&names, ".sha256.sig"), names.iter().filter(|name| name.ends_with(".sha256")).count());
+    assert_eq!(
+        count(&names, ".sha256.sig"),
+        names.iter().filter(|name| name.ends_with(".sha256")).count()
+    );
     for (at, name) in names.iter().enumerate().filter(|(_, name)| name.ends_with(".sha256.sig")) {
         assert_eq!(names[at - 1], name.strip_suffix(".sig").unwrap());
     }
     // Without its signatures it is what it is without the option.
-    let bare: Vec<_> = split(&stream).into_iter().filter(|member| !member.name().ends_with(".sig")).collect();
+    let bare: Vec<_> =
+        split(&stream).into_iter().filter(|member| !member.name().ends_with(".sig")).collect();
     let unsigned = dura("dura-seal --group 8").input(packed()).ok().stdout;
     assert_eq!(super::util::stream::join(&bare), unsigned);
     refused("sealed twice", &dura("dura-seal").input(&stream).run());
@@ -77,7 +84,8 @@ fn a_signed_stream_has_a_signature_for_each_list_and_for_tail() {
 #[test]
 fn keys_that_cannot_sign_are_told_before_the_first_object() {
     let other = scratch("gpg.public");
-    let public = "mkdir -m 700 \"$NEW/h\" && gpg --export \"$KEY\" | gpg -q --homedir \"$NEW/h\" --import";
+    let public =
+        "mkdir -m 700 \"$NEW/h\" && gpg --export \"$KEY\" | gpg -q --homedir \"$NEW/h\" --import";
     home().with(bare(public).var("NEW", &other).var("KEY", KEY)).ok();
     let elsewhere = other.join("h");
     for (key, at, told) in [
@@ -85,7 +93,8 @@ fn keys_that_cannot_sign_are_told_before_the_first_object() {
         (EXPIRED, &home().dir, "the key expired on 2020-01-02"),
         (KEY, &elsewhere, "only the public part of the key"),
     ] {
-        let done = dura(&format!("dura-seal --sign {key}")).var("GNUPGHOME", at).input(packed()).code(2);
+        let done =
+            dura(&format!("dura-seal --sign {key}")).var("GNUPGHOME", at).input(packed()).code(2);
         done.tells(told).tells("hint: ");
         assert!(done.stdout.is_empty(), "{}", done.report());
     }
@@ -95,9 +104,11 @@ fn keys_that_cannot_sign_are_told_before_the_first_object() {
 /// A gpg of one's own that says that it has signed, or exits with 0, but not both.
 #[test]
 fn a_gpg_that_lies_signs_nothing() {
-    for lie in
-        ["echo sig; exit 0", "echo '[GNUPG:] SIG_CREATED D' >&2; exit 0", "echo sig; echo '[GNUPG:] SIG_CREATED D' >&2; exit 2"]
-    {
+    for lie in [
+        "echo sig; exit 0",
+        "echo '[GNUPG:] SIG_CREATED D' >&2; exit 0",
+        "echo sig; echo '[GNUPG:] SIG_CREATED D' >&2; exit 2",
+    ] {
         let dir = scratch("liar");
         let gpg = Path::new("gpg");
         let script = format!(
@@ -120,14 +131,18 @@ fn codes_that_do_not_exist_are_refused() {
         assert!(done.stdout.is_empty());
     }
     for options in ["--parity 256", "--parity x", "--parity 1000000000000000000000"] {
-        dura(&format!("dura-seal {options}")).input(packed()).code(2).tells("wanted a number from 0 to 255");
+        dura(&format!("dura-seal {options}"))
+            .input(packed())
+            .code(2)
+            .tells("wanted a number from 0 to 255");
     }
     let stream = dura("dura-seal --group 255 --parity 1").input(packed()).ok().stdout;
     assert_eq!(count(&names(&stream), ".rs"), 1);
 }
 
-/// A band that was cut off and continued, and two bands on it, all with parity and signatures: what the cut left without a list gets one,
-/// to be signed by hand; then damage in all of them is found and repaired, and the version comes back.
+/// A band that was cut off and continued, and two bands on it, all with parity and signatures: what
+/// the cut left without a list gets one, to be signed by hand; then damage in all of them is found
+/// and repaired, and the version comes back.
 #[test]
 fn a_chain_on_a_band_that_was_cut_off() {
     let case = scratch("chain");
@@ -140,9 +155,13 @@ fn a_chain_on_a_band_that_was_cut_off() {
     };
     let run = |line: &str| home().with(dura(line)).dir(&case);
     let seal = format!("-r {KEY} --sign {OTHER} --parity 2 --group 5");
-    let make = format!("dura-scan src | dura-index diff archive | dura-pack --block-size 1k | dura-seal {seal} > stream");
+    let make = format!(
+        "dura-scan src | dura-index diff archive | dura-pack --block-size 1k | dura-seal {seal} > stream"
+    );
     // A block that the cut left without an index is no fault.
-    let tells = |found: &str, kind: &str| found.lines().all(|line| line.starts_with(kind) || line.starts_with("superseded "));
+    let tells = |found: &str, kind: &str| {
+        found.lines().all(|line| line.starts_with(kind) || line.starts_with("superseded "))
+    };
     let clean = |what: &str| {
         let done = verify(&archive, &format!("--signed-by {OTHER}"));
         assert!(done.code == 0 && tells(&done.text(), "superseded "), "{what}\n{}", done.report());
@@ -152,9 +171,13 @@ fn a_chain_on_a_band_that_was_cut_off() {
     run(&make).ok();
     let stream = fs::read(case.join("stream")).unwrap();
     let members = split(&stream);
-    let second = (0..members.len()).filter(|at| members[*at].name().ends_with(".sha256")).nth(1).unwrap();
+    let second =
+        (0..members.len()).filter(|at| members[*at].name().ends_with(".sha256")).nth(1).unwrap();
     // In the midst of the third group.
-    let cut = members[..second + 5].iter().map(|member| 512 + member.data.len().next_multiple_of(512)).sum();
+    let cut = members[..second + 5]
+        .iter()
+        .map(|member| 512 + member.data.len().next_multiple_of(512))
+        .sum();
     refused("cut off", &run("dura-push archive").input(&stream[..cut]).run());
     let done = verify(&archive, &format!("--signed-by {OTHER}"));
     assert!(done.code == 0 && tells(&done.text(), "unlisted "), "cut off\n{}", done.report());
@@ -165,8 +188,9 @@ fn a_chain_on_a_band_that_was_cut_off() {
     let done = repair(&archive);
     assert_eq!(done.code, 1, "{}", done.report());
     done.tells("not signed: gpg --detach-sign it");
-    let sign =
-        format!("for l in archive/*/*/*.sha256; do [ -e $l.sig ] || {{ gpg -q -u {OTHER} --detach-sign $l; echo $l; }}; done");
+    let sign = format!(
+        "for l in archive/*/*/*.sha256; do [ -e $l.sig ] || {{ gpg -q -u {OTHER} --detach-sign $l; echo $l; }}; done"
+    );
     assert_eq!(run(&sign).ok().text().lines().count(), 1);
     clean("continued, and signed by hand");
 
@@ -178,7 +202,8 @@ fn a_chain_on_a_band_that_was_cut_off() {
     run(&format!("{make} && dura-push archive < stream")).ok();
     clean("three bands");
     let was = files(&archive);
-    let bands: Vec<PathBuf> = fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let bands: Vec<PathBuf> =
+        fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(bands.len(), 3);
 
     let mut dice = Dice::new(7);
@@ -188,7 +213,9 @@ fn a_chain_on_a_band_that_was_cut_off() {
         let group = Group::parse(own, &was[list]);
         let mut members = group.members.clone();
         for lost in 0..group.parity {
-            let path = archive.join(band).join(members.swap_remove(dice.below(members.len() as u64) as usize));
+            let path = archive
+                .join(band)
+                .join(members.swap_remove(dice.below(members.len() as u64) as usize));
             if lost % 2 == 0 {
                 fs::remove_file(path).unwrap()
             } else {

@@ -34,16 +34,23 @@ fn ends(done: &Done, code: i32, says: &str) {
 }
 
 fn files(dir: &Path) -> Vec<String> {
-    let names = walkdir::WalkDir::new(dir).into_iter().map(|entry| entry.unwrap()).filter(|entry| entry.file_type().is_file());
-    names.map(|entry| entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned()).collect()
+    let names = walkdir::WalkDir::new(dir)
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file());
+    names
+        .map(|entry| entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 /// A layer on the small tree's band, in which nothing has changed.
 fn layer() -> Vec<u8> {
-    let last = split(sealed()).iter().filter(|member| member.name().contains(".mtree.")).count() - 1;
+    let last =
+        split(sealed()).iter().filter(|member| member.name().contains(".mtree.")).count() - 1;
     let text = String::from_utf8(listing().to_vec()).unwrap();
     let (head, _) = text.split_at(text.find("\n. ").unwrap() + 1);
-    let listing = format!("{head}#parent {BAND} {ID} {last:09}\n#end entries=0 excluded=0 unreadable=0\n");
+    let listing =
+        format!("{head}#parent {BAND} {ID} {last:09}\n#end entries=0 excluded=0 unreadable=0\n");
     dura("dura-pack | dura-seal").input(listing.as_bytes()).ok().stdout
 }
 
@@ -65,7 +72,8 @@ fn several_archives() {
     assert!(!dir.join("four").exists());
 }
 
-/// What the archive lacks of a spool is sent, and nothing else: whole bands, and objects that are gone.
+/// What the archive lacks of a spool is sent, and nothing else: whole bands, and objects that are
+/// gone.
 #[test]
 fn from_a_spool() {
     let dir = spool();
@@ -78,11 +86,19 @@ fn from_a_spool() {
     let cut = band.join("00000/000000004.tar.gz");
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    // What is cut off could be another run's shorter block: it stays, until it is replaced or removed.
-    ends(&push(&dir, "dura-push --from spool remote other"), 2, "00000/000000004.tar.gz: there already, with other content");
+    // What is cut off could be another run's shorter block: it stays, until it is replaced or
+    // removed.
+    ends(
+        &push(&dir, "dura-push --from spool remote other"),
+        2,
+        "00000/000000004.tar.gz: there already, with other content",
+    );
     assert!(fs::read(&cut).unwrap().len() == bytes.len() / 2 && !band.join("TAIL").exists());
     fs::remove_file(&cut).unwrap();
-    dura("dura-push -v --from spool remote other").dir(&dir).ok().tells(&format!("00000/000000004.tar.gz {} bytes", bytes.len()));
+    dura("dura-push -v --from spool remote other")
+        .dir(&dir)
+        .ok()
+        .tells(&format!("00000/000000004.tar.gz {} bytes", bytes.len()));
     is_whole(&dir, "remote");
     dura("dura-push -v --from spool remote").dir(&dir).ok().tells("stored 0 objects");
 
@@ -103,10 +119,18 @@ fn a_damaged_spool() {
     let mut bytes = fs::read(&block).unwrap();
     bytes[1000] ^= 1;
     fs::write(&block, bytes).unwrap();
-    ends(&push(&dir, "dura-push --from spool remote"), 2, "00000/000000002.tar.gz: damaged in the spool");
+    ends(
+        &push(&dir, "dura-push --from spool remote"),
+        2,
+        "00000/000000002.tar.gz: damaged in the spool",
+    );
     assert_eq!(tails(&dir.join("remote")), [""; 0]);
     fs::remove_file(&block).unwrap();
-    ends(&push(&dir, "dura-push --from spool remote"), 2, "00000/000000002.tar.gz: neither in the spool nor in the archive");
+    ends(
+        &push(&dir, "dura-push --from spool remote"),
+        2,
+        "00000/000000002.tar.gz: neither in the spool nor in the archive",
+    );
     assert_eq!(tails(&dir.join("remote")), [""; 0]);
 }
 
@@ -126,14 +150,19 @@ fn moving() {
     ends(&push(&dir, "dura-push --from spool --move remote"), 0, "spool: holds no band");
 }
 
-/// With `--keep-indexes` the next layer can be put into the spool; and what is gone from it is never taken for sent.
+/// With `--keep-indexes` the next layer can be put into the spool; and what is gone from it is
+/// never taken for sent.
 #[test]
 fn moving_but_for_what_layers_are_built_on() {
     let dir = spool();
     dura("dura-push --from spool --move --keep-indexes remote").dir(&dir).ok();
     is_whole(&dir, "remote");
     let left = files(&dir.join("spool"));
-    assert!(left.iter().all(|name| !name.contains(".tar")) && left.iter().any(|name| name.contains(".mtree")), "{left:?}");
+    assert!(
+        left.iter().all(|name| !name.contains(".tar"))
+            && left.iter().any(|name| name.contains(".mtree")),
+        "{left:?}"
+    );
     dura("dura-push spool").dir(&dir).input(&layer()).ok();
     dura("dura-push --from spool --move --keep-indexes remote").dir(&dir).ok();
     assert_eq!(tails(&dir.join("remote")).len(), 2);
@@ -143,7 +172,8 @@ fn moving_but_for_what_layers_are_built_on() {
     assert_eq!(files(&dir.join("spool")), [""; 0]);
 }
 
-/// A band that is still unfinished is sent as far as it is, keeps what its continuation needs, and is told.
+/// A band that is still unfinished is sent as far as it is, keeps what its continuation needs, and
+/// is told.
 #[test]
 fn an_unfinished_band_in_the_spool() {
     let dir = scratch("unfinished");
@@ -152,7 +182,10 @@ fn an_unfinished_band_in_the_spool() {
     let before = files(&dir.join("spool"));
     ends(&push(&dir, "dura-push --from spool --move remote"), 1, "unfinished in the spool");
     let after = files(&dir.join("spool"));
-    assert!(before.iter().filter(|name| !name.contains(".tar")).all(|name| after.contains(name)), "{after:?}");
+    assert!(
+        before.iter().filter(|name| !name.contains(".tar")).all(|name| after.contains(name)),
+        "{after:?}"
+    );
     // Once the rest is there, it goes the same way.
     dura("dura-push spool").dir(&dir).input(sealed()).ok();
     dura("dura-push --from spool --move remote").dir(&dir).ok();
@@ -160,7 +193,8 @@ fn an_unfinished_band_in_the_spool() {
     assert_eq!(files(&dir.join("spool")), [""; 0]);
 }
 
-/// `--follow` sends while the spool is filled, and ends well when it is asked to once all is sent; else it says what is not.
+/// `--follow` sends while the spool is filled, and ends well when it is asked to once all is sent;
+/// else it says what is not.
 #[test]
 fn following() {
     let dir = scratch("follow");
@@ -184,7 +218,8 @@ fn following() {
     assert_eq!(files(&dir.join("spool")), [""; 0]);
 }
 
-/// SIGTERM and SIGINT end a run in status 2; what is stored is whole, and the same again completes it.
+/// SIGTERM and SIGINT end a run in status 2; what is stored is whole, and the same again completes
+/// it.
 #[test]
 fn asked_to_end() {
     for signal in ["TERM", "INT"] {
@@ -205,7 +240,12 @@ fn asked_to_end() {
         let stored = take(&dir.join("archive"));
         for (name, entry) in stored.0.iter().filter(|(name, _)| name.contains(&b'/')) {
             let name = [b"archive/", name.as_slice()].concat();
-            assert_eq!(entry.content, whole().0[&name].content, "{}", String::from_utf8_lossy(&name));
+            assert_eq!(
+                entry.content,
+                whole().0[&name].content,
+                "{}",
+                String::from_utf8_lossy(&name)
+            );
         }
         dura("dura-push archive").dir(&dir).input(sealed()).ok();
         is_whole(&dir, "archive");
@@ -216,7 +256,8 @@ fn asked_to_end() {
 fn repairs(id: &str, names: &[&str]) -> Vec<u8> {
     let header = dura::format::stream::continuation(&BAND.parse().unwrap(), &id.parse().unwrap());
     let wanted = |name: &String| names.iter().any(|end| name.ends_with(end));
-    let members: Vec<_> = split(sealed()).into_iter().filter(|member| wanted(&member.name())).collect();
+    let members: Vec<_> =
+        split(sealed()).into_iter().filter(|member| wanted(&member.name())).collect();
     assert_eq!(members.len(), names.len());
     [header, join(&members)].concat()
 }
@@ -227,7 +268,12 @@ fn replacing() {
     let dir = scratch("replace");
     dura("dura-push archive").dir(&dir).input(sealed()).ok();
     let band = dir.join("archive").join(BAND);
-    let names = ["/00000/000000002.tar.gz", "/00000/000000003.tar.gz", "/00000/000000000.mtree.gz", "/TAIL"];
+    let names = [
+        "/00000/000000002.tar.gz",
+        "/00000/000000003.tar.gz",
+        "/00000/000000000.mtree.gz",
+        "/TAIL",
+    ];
     fs::write(band.join("00000/000000002.tar.gz"), "damaged").unwrap();
     fs::remove_file(band.join("00000/000000003.tar.gz")).unwrap();
     fs::write(band.join("TAIL"), "").unwrap();
@@ -254,11 +300,13 @@ fn replacing() {
 fn replacing_from_a_stream_that_is_cut_off() {
     let dir = scratch("replace");
     dura("dura-push archive").dir(&dir).input(sealed()).ok();
-    let block = |number: u32| dir.join("archive").join(BAND).join(format!("00000/00000000{number}.tar.gz"));
+    let block =
+        |number: u32| dir.join("archive").join(BAND).join(format!("00000/00000000{number}.tar.gz"));
     fs::write(block(2), "damaged").unwrap();
     fs::write(block(3), "damaged").unwrap();
     let stream = repairs(ID, &["/00000/000000002.tar.gz", "/00000/000000003.tar.gz"]);
-    let done = dura("dura-push --replace archive").dir(&dir).input(&stream[..stream.len() - 5000]).run();
+    let done =
+        dura("dura-push --replace archive").dir(&dir).input(&stream[..stream.len() - 5000]).run();
     refused("cut off", &done);
     assert!(fs::read(block(2)).unwrap().len() > 1000 && fs::read(block(3)).unwrap() == b"damaged");
     dura("dura-push --replace archive").dir(&dir).input(&stream).ok();

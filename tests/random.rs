@@ -1,7 +1,9 @@
-//! Random operations on a tree, with a backup after each round of them: every version comes back exactly.
+//! Random operations on a tree, with a backup after each round of them: every version comes back
+//! exactly.
 //!
-//! `DURA_RANDOM_CASES` says how many cases to run, `DURA_RANDOM_SEED` with which to begin, `DURA_RANDOM_JOBS` how many at once;
-//! `scripts/random-trees` runs thousands. A case that fails is made smaller and printed; `tests/random/found.txt` has those that once did.
+//! `DURA_RANDOM_CASES` says how many cases to run, `DURA_RANDOM_SEED` with which to begin,
+//! `DURA_RANDOM_JOBS` how many at once; `scripts/random-trees` runs thousands. A case that fails is
+//! made smaller and printed; `tests/random/found.txt` has those that once did.
 
 mod run;
 mod script;
@@ -56,9 +58,15 @@ fn random_trees() {
                         }
                         Err(why) => {
                             eprintln!("seed {seed} fails: {why}");
-                            let (lines, why) =
-                                if variable("DURA_RANDOM_SHRINK", 1) == 1 { shrink(lines, why) } else { (lines, why) };
-                            failed.lock().unwrap().push(format!("seed {seed}: {why}\n{}\n", lines.join("\n")));
+                            let (lines, why) = if variable("DURA_RANDOM_SHRINK", 1) == 1 {
+                                shrink(lines, why)
+                            } else {
+                                (lines, why)
+                            };
+                            failed
+                                .lock()
+                                .unwrap()
+                                .push(format!("seed {seed}: {why}\n{}\n", lines.join("\n")));
                         }
                     }
                 }
@@ -77,7 +85,12 @@ fn found_before() {
     let text = include_str!("random/found.txt");
     let cases: Vec<Vec<String>> = text
         .split("\n\n")
-        .map(|case| case.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>())
+        .map(|case| {
+            case.lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .filter(|case| !case.is_empty())
         .collect();
     assert!(cases.len() > 1);

@@ -1,4 +1,5 @@
-//! The recipes of docs/stores.md, run as they stand there, on servers on loopback in place of those that they speak of.
+//! The recipes of docs/stores.md, run as they stand there, on servers on loopback in place of those
+//! that they speak of.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +12,12 @@ use crate::util::small::sealed;
 
 /// The blocks of a section: what is indented.
 fn blocks(heading: &str) -> Vec<String> {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stores.md")).unwrap();
-    let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_else(|| panic!("no {heading}"));
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stores.md")).unwrap();
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with(heading))
+        .unwrap_or_else(|| panic!("no {heading}"));
     let mut found = vec![String::new()];
     for line in section.lines() {
         match line.strip_prefix("    ") {
@@ -25,7 +30,8 @@ fn blocks(heading: &str) -> Vec<String> {
     found
 }
 
-/// A home with files in it, a band in `band.tar`, `aws` and `rclone` on the PATH, and rclone's `remote`, a directory here.
+/// A home with files in it, a band in `band.tar`, `aws` and `rclone` on the PATH, and rclone's
+/// `remote`, a directory here.
 struct Kitchen {
     dir: tempfile::TempDir,
     variables: Vec<(&'static str, String)>,
@@ -37,15 +43,19 @@ impl Kitchen {
         for folder in ["bin", "remote", "home/Documents"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
-        let link = |from: &Path, name: &str| std::os::unix::fs::symlink(from, dir.path().join("bin").join(name)).unwrap();
+        let link = |from: &Path, name: &str| {
+            std::os::unix::fs::symlink(from, dir.path().join("bin").join(name)).unwrap()
+        };
         link(&servers::installed().join("bin/rclone"), "rclone");
         link(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recipes/aws.py"), "aws");
         fs::write(dir.path().join("home/Documents/letter"), "dear\n").unwrap();
         fs::write(dir.path().join("home/film"), vec![7; 2_000_000]).unwrap();
         fs::write(dir.path().join("band.tar"), sealed()).unwrap();
-        let remote = format!("[remote]\ntype = alias\nremote = {}\n", dir.path().join("remote").display());
+        let remote =
+            format!("[remote]\ntype = alias\nremote = {}\n", dir.path().join("remote").display());
         fs::write(dir.path().join("rclone.conf"), remote).unwrap();
-        let mut variables = server.map(|(server, proxy)| server.environment(proxy.address)).unwrap_or_default();
+        let mut variables =
+            server.map(|(server, proxy)| server.environment(proxy.address)).unwrap_or_default();
         variables.extend([
             ("GNUPGHOME", home().dir.to_str().unwrap().to_owned()),
             ("PYTHONPATH", servers::installed().to_str().unwrap().to_owned()),
@@ -56,7 +66,12 @@ impl Kitchen {
 
     fn run(&self, script: &str) -> Ended {
         let place = Place { dir: self.dir.path(), variables: self.variables.clone() };
-        let key = |name: &str| format!("{name}={}", self.variables.iter().find(|(own, _)| *own == name).map_or("", |(_, v)| v));
+        let key = |name: &str| {
+            format!(
+                "{name}={}",
+                self.variables.iter().find(|(own, _)| *own == name).map_or("", |(_, v)| v)
+            )
+        };
         let script = script
             .replace("me@example.org", KEY)
             .replace("AWS_ACCESS_KEY_ID=…", &key("AWS_ACCESS_KEY_ID"))
@@ -78,8 +93,7 @@ impl Kitchen {
     }
 }
 
-const BACKUP: &str =
-    "dura-scan -q ~ | dura-index diff -q s3://my-backup/laptop | dura-pack -q | dura-seal -q -r me@example.org | dura-push";
+const BACKUP: &str = "dura-scan -q ~ | dura-index diff -q s3://my-backup/laptop | dura-pack -q | dura-seal -q -r me@example.org | dura-push";
 const BACK: &str = "rm -rf out; mkdir out; dura-restore -q s3://my-backup/laptop | tar -xpf - -C out; diff -r home out";
 
 /// A server that Amazon's commands work with, behind a proxy that sees what is asked of it.
@@ -93,7 +107,8 @@ fn amazon() -> (Server, Proxy) {
 fn a_bucket_is_set_up_and_keys_can_only_add() {
     let (server, proxy) = amazon();
     let kitchen = Kitchen::new(Some((&server, &proxy)));
-    let [setup, backup, _] = blocks("Setting up a bucket").try_into().unwrap_or_else(|blocks| panic!("{blocks:?}"));
+    let [setup, backup, _] =
+        blocks("Setting up a bucket").try_into().unwrap_or_else(|blocks| panic!("{blocks:?}"));
     kitchen.ok(&setup);
     let [only_add, versions, only_new, policy] =
         blocks("Keys that can add").try_into().unwrap_or_else(|blocks| panic!("{blocks:?}"));
@@ -115,7 +130,9 @@ fn a_bucket_is_set_up_and_keys_can_only_add() {
             ("GET" | "HEAD", path) if path.starts_with("/my-backup/laptop/") => {
                 ("s3:GetObject", "arn:aws:s3:::my-backup/laptop/*")
             }
-            ("PUT", path) if path.starts_with("/my-backup/laptop/") => ("s3:PutObject", "arn:aws:s3:::my-backup/laptop/*"),
+            ("PUT", path) if path.starts_with("/my-backup/laptop/") => {
+                ("s3:PutObject", "arn:aws:s3:::my-backup/laptop/*")
+            }
             _ => panic!("{call} is not allowed"),
         };
         assert!(allowed.contains(action) && allowed.contains(resource), "{call}: {allowed}");
@@ -137,7 +154,10 @@ fn object_lock() {
     assert!(versions.len() > 5, "{versions:?}");
     for version in versions {
         let (key, id) = (version["Key"].as_str().unwrap(), version["VersionId"].as_str().unwrap());
-        kitchen.fails(&format!("aws s3api delete-object --bucket my-backup --key {key} --version-id {id}"), "AccessDenied");
+        kitchen.fails(
+            &format!("aws s3api delete-object --bucket my-backup --key {key} --version-id {id}"),
+            "AccessDenied",
+        );
     }
 }
 
@@ -146,11 +166,13 @@ fn cold_storage() {
     let (server, proxy) = amazon();
     let kitchen = Kitchen::new(Some((&server, &proxy)));
     kitchen.ok("aws s3api create-bucket --bucket my-backup");
-    let [push, ask] = blocks("Storage classes").try_into().unwrap_or_else(|blocks| panic!("{blocks:?}"));
+    let [push, ask] =
+        blocks("Storage classes").try_into().unwrap_or_else(|blocks| panic!("{blocks:?}"));
     let push = push.trim().trim_start_matches("… | ");
     kitchen.ok(&format!("dura-scan -q ~ | dura-pack -q | dura-seal -q -r me@example.org > cold.tar; {push} < cold.tar"));
     kitchen.fails(BACK, "it lies in cold storage");
-    // The same once more needs no look into what lies cold, nor does a layer, or a look for what is missing.
+    // The same once more needs no look into what lies cold, nor does a layer, or a look for what is
+    // missing.
     kitchen.ok(&format!("{push} < cold.tar; dura-verify -q --quick s3://my-backup/laptop; dura-index ls s3://my-backup/laptop"));
     kitchen.ok(&format!("echo more > home/Documents/more; sleep 1; {BACKUP} 's3://my-backup/laptop?storage-class=DEEP_ARCHIVE'"));
     let asked = kitchen.ok(&ask);
@@ -162,9 +184,13 @@ fn cold_storage() {
 #[test]
 fn any_other_cloud() {
     let recipes = blocks("Any other cloud");
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/dura-stores.7")).unwrap();
-    let page: Vec<String> =
-        page.lines().map(|line| line.replace("\\(dq", "\"").replace("\\e", "\\")).map(|line| line.trim().to_owned()).collect();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/dura-stores.7"))
+        .unwrap();
+    let page: Vec<String> = page
+        .lines()
+        .map(|line| line.replace("\\(dq", "\"").replace("\\e", "\\"))
+        .map(|line| line.trim().to_owned())
+        .collect();
     let page = page.join(" ").replace(" \\ ", " ");
     for line in recipes[0].lines() {
         assert!(page.contains(line), "dura-stores(7) has no {line}");

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::util::backup::{
-    Archive, GNU_TAR, How, at_home, backup, backup_telling, by_hand, by_script, destination, index_line, indexes, only_band,
-    plain, source, user_source, value,
+    Archive, GNU_TAR, How, at_home, backup, backup_telling, by_hand, by_script, destination,
+    index_line, indexes, only_band, plain, source, user_source, value,
 };
 use crate::util::gpg::{self, KEY, OTHER};
 use crate::util::run::{Done, bare, dura, need, scratch};
@@ -33,7 +33,8 @@ fn exact_by_script(archive: &Archive, sh: &str, was: &Snapshot) {
     assert_same(&format!("recover.sh under {sh}"), was, &take(&dest), EXACT);
 }
 
-/// All lists of the band agree with its objects, and name every one of them but TAIL and themselves.
+/// All lists of the band agree with its objects, and name every one of them but TAIL and
+/// themselves.
 #[track_caller]
 fn lists_are_good(archive: &Archive) {
     let line = "cat */*.sha256 | grep -v '^#' > \"$T\" && sha256sum --quiet -c \"$T\" &&
@@ -47,24 +48,32 @@ fn lists_are_good(archive: &Archive) {
 fn gzip_to_a_key() {
     let source = source();
     let seal = format!("-r {KEY}");
-    let archive = backup(&source.tree.dir, How { seal: Some(&seal), home: Some(gpg::home()), ..How::default() });
+    let archive = backup(
+        &source.tree.dir,
+        How { seal: Some(&seal), home: Some(gpg::home()), ..How::default() },
+    );
     lists_are_good(&archive);
     let plain = bare("find . -type f ! -name '*.gpg' | sort").dir(&archive.band).ok().text();
     for line in plain.lines() {
-        let open =
-            ["./HEAD", "./TAIL", "./RECOVER.txt", "./recover.sh", "./rsrepair.py"].contains(&line) || line.ends_with(".sha256");
+        let open = ["./HEAD", "./TAIL", "./RECOVER.txt", "./recover.sh", "./rsrepair.py"]
+            .contains(&line)
+            || line.ends_with(".sha256");
         assert!(open, "not encrypted: {line}");
     }
     exact_by_hand(&archive, "gpg -d", "gzip -dc", &source.was);
     exact_by_script(&archive, "dash", &source.was);
 }
 
-/// Many blocks and parts, encrypted to two keys; by the script under busybox sh, and by hand with the second key alone.
+/// Many blocks and parts, encrypted to two keys; by the script under busybox sh, and by hand with
+/// the second key alone.
 #[test]
 fn gzip_in_parts_to_two_keys() {
     let source = source();
     let seal = format!("-r {KEY} -r {OTHER} -j 3");
-    let archive = backup(&source.tree.dir, How { pack: SMALL, seal: Some(&seal), home: Some(gpg::home()), ..How::default() });
+    let archive = backup(
+        &source.tree.dir,
+        How { pack: SMALL, seal: Some(&seal), home: Some(gpg::home()), ..How::default() },
+    );
     lists_are_good(&archive);
     let parts = bare("ls */*.tar.gz.000024.gpg").dir(&archive.band).ok().text();
     assert_eq!(parts.lines().count(), 1, "only the file of 25 MiB has so many parts: {parts}");
@@ -78,7 +87,10 @@ fn zstd_in_parts_with_a_passphrase() {
     let source = source();
     let seal = format!("--symmetric --passphrase-file '{}'", gpg::home().passphrase.display());
     let pack = format!("--compress zstd {SMALL}");
-    let archive = backup(&source.tree.dir, How { pack: &pack, seal: Some(&seal), home: Some(gpg::home()), ..How::default() });
+    let archive = backup(
+        &source.tree.dir,
+        How { pack: &pack, seal: Some(&seal), home: Some(gpg::home()), ..How::default() },
+    );
     lists_are_good(&archive);
     exact_by_hand(&archive, "gpg -d", "zstd -dcq", &source.was);
     exact_by_script(&archive, "busybox sh", &source.was);
@@ -104,8 +116,8 @@ fn zstd_without_seal() {
     exact_by_script(&archive, "dash", &source.was);
 }
 
-/// One tar per block, as RECOVER.txt has it for a band with a damaged block, gives the same tree; but for the times of
-/// directories whose content lies in several blocks.
+/// One tar per block, as RECOVER.txt has it for a band with a damaged block, gives the same tree;
+/// but for the times of directories whose content lies in several blocks.
 #[test]
 fn block_by_block() {
     let source = source();
@@ -140,7 +152,12 @@ fn tail_tells_the_truth() {
     let source = source();
     let tail = plain().band.join("TAIL");
     let files = source.was.0.values().filter(|entry| entry.kind == '-').count();
-    let again: u64 = source.was.groups().iter().map(|names| source.was.0[&names[0]].size * (names.len() as u64 - 1)).sum();
+    let again: u64 = source
+        .was
+        .groups()
+        .iter()
+        .map(|names| source.was.0[&names[0]].size * (names.len() as u64 - 1))
+        .sum();
     let bytes: u64 = source.was.0.values().map(|entry| entry.size).sum::<u64>() - again;
     assert_eq!(value(&tail, "entries"), source.was.0.len().to_string());
     assert_eq!(value(&tail, "files"), files.to_string());
@@ -152,25 +169,33 @@ fn tail_tells_the_truth() {
     assert_eq!(value(&tail, "band"), plain().band.file_name().unwrap().to_str().unwrap());
 }
 
-/// What an ordinary user owns comes back to that user with everything that may be set: by hand and by the script. What the
-/// user cannot read is told, and costs nothing else.
+/// What an ordinary user owns comes back to that user with everything that may be set: by hand and
+/// by the script. What the user cannot read is told, and costs nothing else.
 #[test]
 fn as_an_ordinary_user() {
     let source = user_source();
     let (tree, home) = (&source.tree, gpg::user_home());
     let seal = format!("-r {KEY}");
-    let archive = backup_telling(&tree.dir, How { seal: Some(&seal), home: Some(home), user: true, ..How::default() }, &[0, 1]);
+    let archive = backup_telling(
+        &tree.dir,
+        How { seal: Some(&seal), home: Some(home), user: true, ..How::default() },
+        &[0, 1],
+    );
     assert_eq!(archive.done.stages, [1, 1, 0, 1], "{}", archive.done.report());
     for told in tree.unreadable.iter().chain(&tree.unread) {
         archive.done.tells(&format!("./{}", std::str::from_utf8(told).unwrap()));
     }
-    assert_eq!(value(&archive.band.join("TAIL"), "skipped"), (tree.unreadable.len() + tree.unread.len()).to_string());
+    assert_eq!(
+        value(&archive.band.join("TAIL"), "skipped"),
+        (tree.unreadable.len() + tree.unread.len()).to_string()
+    );
 
     let was = source.was.clone().without(&tree.unreadable).emptied(&tree.unread);
     let dest = destination(true);
     let done = home.with(by_hand(&archive, "gpg -q -d", "gzip -dc", GNU_TAR, &dest)).stages();
     assert_eq!(done.stages[1], 0, "{}", done.report());
-    // GNU tar sets attributes before contents, and without root cannot then write what is read-only; it says so.
+    // GNU tar sets attributes before contents, and without root cannot then write what is
+    // read-only; it says so.
     for name in GNU_TAR_LOSES {
         cannot(&done, name);
     }
@@ -184,7 +209,8 @@ fn as_an_ordinary_user() {
         for name in GNU_TAR_LOSES {
             cannot(&done, name);
         }
-        // The script goes on to write the contents; the attributes of what is read-only stay lost, and told.
+        // The script goes on to write the contents; the attributes of what is read-only stay lost,
+        // and told.
         let is = excuse(&was, take(&dest), gnu_tar_cannot);
         assert_same(&format!("recover.sh under {sh}, as a user"), &was, &is, EXACT);
     }
@@ -200,7 +226,8 @@ fn gnu_tar_cannot(name: &[u8], was: &Entry, is: &mut Entry) {
 #[track_caller]
 fn cannot(done: &Done, name: &str) {
     let named = |line: &str| {
-        line.contains(&format!("./{name}: Cannot")) || (line.contains("Cannot") && line.contains(&format!("'./{name}'")))
+        line.contains(&format!("./{name}: Cannot"))
+            || (line.contains("Cannot") && line.contains(&format!("'./{name}'")))
     };
     assert!(done.stderr.lines().any(named), "not told: {name}\n{}", done.report());
 }
@@ -208,8 +235,8 @@ fn cannot(done: &Done, name: &str) {
 /// Read-only entries with attributes: see above.
 const GNU_TAR_LOSES: [&str; 2] = ["xattrs/dir", "xattrs/read-only"];
 
-/// An ordinary user who recovers what belonged to many gets everything but owners, devices and privileged attributes; what is
-/// lacking is told.
+/// An ordinary user who recovers what belonged to many gets everything but owners, devices and
+/// privileged attributes; what is lacking is told.
 #[test]
 fn of_everybody_by_an_ordinary_user() {
     if !root() {
@@ -219,12 +246,21 @@ fn of_everybody_by_an_ordinary_user() {
     let dest = destination(true);
     let done = by_hand(plain(), "cat", "gzip -dc", GNU_TAR, &dest).user(true).stages();
     assert_eq!(done.stages[1..], [0, 2], "{}", done.report());
-    let devices = ["types/char", "types/char-big", "types/block", "types/block-big", "links/z/char", "links/b/char"];
-    for name in devices.iter().chain(&["xattrs/trusted", "xattrs/capability"]).chain(&GNU_TAR_LOSES) {
+    let devices = [
+        "types/char",
+        "types/char-big",
+        "types/block",
+        "types/block-big",
+        "links/z/char",
+        "links/b/char",
+    ];
+    for name in devices.iter().chain(&["xattrs/trusted", "xattrs/capability"]).chain(&GNU_TAR_LOSES)
+    {
         cannot(&done, name);
     }
     let compare = Compare { owners: false, privileged_xattrs: false, ..EXACT };
-    let lost: Vec<Vec<u8>> = devices.iter().chain(&GNU_TAR_LOSES).map(|name| name.as_bytes().to_vec()).collect();
+    let lost: Vec<Vec<u8>> =
+        devices.iter().chain(&GNU_TAR_LOSES).map(|name| name.as_bytes().to_vec()).collect();
     let shown = |tree: Snapshot| tree.only(|name, _| !lost.iter().any(|lost| lost == name));
     assert_same("by hand", &shown(source.was.clone()), &shown(take(&dest)), compare);
 
@@ -239,11 +275,12 @@ fn of_everybody_by_an_ordinary_user() {
     assert_same("recover.sh", &shown(source.was.clone()), &shown(is), compare);
 }
 
-/// The indexes, one behind the other, are an mtree specification: bsdtar lists as many entries, and NetBSD mtree finds nothing
-/// wrong with the recovered tree, contents by sha256 included.
+/// The indexes, one behind the other, are an mtree specification: bsdtar lists as many entries, and
+/// NetBSD mtree finds nothing wrong with the recovered tree, contents by sha256 included.
 ///
-/// Names with `* ? [` are patterns to mtree, also when escaped. Where several of them lie in one directory, and where a name
-/// does not match itself, it reports what is not so; so these names are left out of the judgement, and nothing else.
+/// Names with `* ? [` are patterns to mtree, also when escaped. Where several of them lie in one
+/// directory, and where a name does not match itself, it reports what is not so; so these names are
+/// left out of the judgement, and nothing else.
 #[test]
 fn indexes_are_mtree() {
     let source = source();
@@ -251,9 +288,15 @@ fn indexes_are_mtree() {
     let dir = scratch("mtree");
     let index = indexes(&archive.band);
     fs::write(dir.join("index"), &index).unwrap();
-    assert!(bare("ls */[0-9]*.mtree.gz").dir(&archive.band).ok().text().lines().count() > 5, "one index is not enough for this");
+    assert!(
+        bare("ls */[0-9]*.mtree.gz").dir(&archive.band).ok().text().lines().count() > 5,
+        "one index is not enough for this"
+    );
 
-    let entries = index.split(|b| *b == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#")).count();
+    let entries = index
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        .count();
     assert_eq!(entries, source.was.0.len());
     need("bsdtar");
     let listed = bare("bsdtar -tf index").dir(&dir).ok();
@@ -268,8 +311,11 @@ fn indexes_are_mtree() {
     let verify = "G='^[^ ]*\\\\\\(052\\|077\\|133\\)'
         (grep -v \"$G\" index; grep \"$G\" index) | sed 's/ [ug]name=[^ ]*//g' | mtree -p \"$DEST\"";
     let done = bare(verify).dir(&dir).var("DEST", &dest).run();
-    let wrong: Vec<&str> =
-        std::str::from_utf8(&done.stdout).unwrap_or_default().lines().filter(|line| !line.starts_with(['\t', ' '])).collect();
+    let wrong: Vec<&str> = std::str::from_utf8(&done.stdout)
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.starts_with(['\t', ' ']))
+        .collect();
     let excused = |line: &&str| line.contains("names-") && line.contains(['*', '?', '[']);
     assert!(!done.stdout.is_empty() || done.code == 0, "{}", done.report());
     assert!(done.stderr.is_empty() && wrong.iter().all(excused), "{}", done.report());
@@ -277,7 +323,12 @@ fn indexes_are_mtree() {
     // It does look: one wrong byte, one missing file.
     let file = dest.join("tiny/07/003.txt");
     let time = fs::metadata(&file)
-        .map(|meta| (std::os::unix::fs::MetadataExt::mtime(&meta), std::os::unix::fs::MetadataExt::mtime_nsec(&meta)))
+        .map(|meta| {
+            (
+                std::os::unix::fs::MetadataExt::mtime(&meta),
+                std::os::unix::fs::MetadataExt::mtime_nsec(&meta),
+            )
+        })
         .unwrap();
     let mut text = fs::read(&file).unwrap();
     text[0] ^= 1;
@@ -285,10 +336,14 @@ fn indexes_are_mtree() {
     set_time(&file, time.0, time.1);
     fs::remove_file(dest.join("tiny/07/004.txt")).unwrap();
     let done = bare(verify).dir(&dir).var("DEST", &dest).run().text();
-    assert!(done.contains("tiny/07/003.txt") && done.contains("missing: ./tiny/07/004.txt"), "{done}");
+    assert!(
+        done.contains("tiny/07/003.txt") && done.contains("missing: ./tiny/07/004.txt"),
+        "{done}"
+    );
 }
 
-/// `scan | pack | tar x` is an archive, byte for byte the one that push writes; and so is a second run of the same.
+/// `scan | pack | tar x` is an archive, byte for byte the one that push writes; and so is a second
+/// run of the same.
 #[test]
 fn the_same_bytes_every_time() {
     let source = source().settled();
@@ -353,8 +408,7 @@ fn to_a_key_in_a_file() {
     fs::create_dir(&src).unwrap();
     fs::write(src.join("file"), "content").unwrap();
     gpg::home().with(bare(&format!("gpg --export {KEY} > \"$F\""))).var("F", dir.join("key")).ok();
-    let line =
-        "mkdir -m 700 none; dura-scan src | dura-pack | GNUPGHOME=$PWD/none dura-seal --recipient-file key | dura-push archive";
+    let line = "mkdir -m 700 none; dura-scan src | dura-pack | GNUPGHOME=$PWD/none dura-seal --recipient-file key | dura-push archive";
     dura(line).dir(&dir).ok();
     let archive = Archive { band: only_band(&dir.join("archive")), done: bare("true").ok() };
     exact_by_hand(&archive, "gpg -d", "gzip -dc", &take(&src));

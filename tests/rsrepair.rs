@@ -1,4 +1,5 @@
-//! `rsrepair.py`, as it lies in each band: what it rebuilds, what it leaves alone, and the lists that it refuses.
+//! `rsrepair.py`, as it lies in each band: what it rebuilds, what it leaves alone, and the lists
+//! that it refuses.
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,7 +30,10 @@ impl Band {
     /// The names that a list lists, parity last.
     fn members(&self, list: &str) -> Vec<String> {
         let text = fs::read_to_string(self.dir.join(list)).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix("#object ")?.split(' ').nth(1)).map(str::to_owned).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix("#object ")?.split(' ').nth(1))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
@@ -41,7 +45,9 @@ impl Band {
 
     fn lists(&self) -> Vec<String> {
         let dir = fs::read_dir(self.dir.join("00000")).unwrap();
-        let mut names: Vec<String> = dir.map(|item| format!("00000/{}", item.unwrap().file_name().to_str().unwrap())).collect();
+        let mut names: Vec<String> = dir
+            .map(|item| format!("00000/{}", item.unwrap().file_name().to_str().unwrap()))
+            .collect();
         names.retain(|name| name.ends_with(".sha256"));
         names.sort();
         names
@@ -56,7 +62,8 @@ impl Band {
 /// The small band: objects of several MiB.
 fn large() -> Band {
     static STREAM: OnceLock<Vec<u8>> = OnceLock::new();
-    let stream = STREAM.get_or_init(|| dura("dura-seal --parity 2 --group 6").input(packed()).ok().stdout);
+    let stream =
+        STREAM.get_or_init(|| dura("dura-seal --parity 2 --group 6").input(packed()).ok().stdout);
     Band::new(stream)
 }
 
@@ -96,7 +103,12 @@ fn any_two_objects_of_each_group_come_back() {
                 let line = "python3 \"$SCRIPT\" \"$LIST\"";
                 let shell = bare(line).var("SCRIPT", &elsewhere).var("LIST", list);
                 let done = shell.dir(&band.dir).ok();
-                assert_eq!(done.text().lines().count(), if first == second { 1 } else { 2 }, "{}", done.report());
+                assert_eq!(
+                    done.text().lines().count(),
+                    if first == second { 1 } else { 2 },
+                    "{}",
+                    done.report()
+                );
                 band.assert_whole(&format!("{list}: {first} and {second}"));
                 tried += 1;
             }
@@ -114,10 +126,13 @@ fn damage_spread_over_many_objects_is_repaired() {
     let mib = 1 << 20;
     let list = "00000/000000000-0.sha256";
     let members = band.members(list);
-    let large: Vec<&String> =
-        members.iter().filter(|name| fs::metadata(band.dir.join(name)).unwrap().len() > mib as u64).collect();
+    let large: Vec<&String> = members
+        .iter()
+        .filter(|name| fs::metadata(band.dir.join(name)).unwrap().len() > mib as u64)
+        .collect();
     assert!(large.len() >= 3, "the group has too few large objects: {members:?}");
-    // Two bad pieces in the first row, two others in the second: four objects of which none is whole.
+    // Two bad pieces in the first row, two others in the second: four objects of which none is
+    // whole.
     band.change(&members[0], |bytes| bytes[0] ^= 1);
     band.change(large[0], |bytes| bytes[7..mib].fill(0));
     band.change(large[1], |bytes| bytes.truncate(mib));
@@ -127,13 +142,19 @@ fn damage_spread_over_many_objects_is_repaired() {
     assert_eq!((done.code, done.text().lines().count()), (0, 5), "{}", done.report());
     band.assert_whole("scattered damage");
 
-    // One more in the second row: those that are hit there are named and left alone, the others come back.
+    // One more in the second row: those that are hit there are named and left alone, the others
+    // come back.
     band.change(large[0], |bytes| bytes[mib] ^= 1);
     band.change(large[1], |bytes| bytes[mib] ^= 1);
     band.change(large[2], |bytes| bytes[mib] ^= 1);
     band.change(&members[0], |bytes| bytes[0] ^= 1);
     let done = band.repair(list);
-    assert_eq!((done.code, done.text()), (2, format!("{}: rebuilt\n", members[0])), "{}", done.report());
+    assert_eq!(
+        (done.code, done.text()),
+        (2, format!("{}: rebuilt\n", members[0])),
+        "{}",
+        done.report()
+    );
     large[..3].iter().for_each(|name| _ = done.tells(name));
     large[..3].iter().for_each(|name| band.change(name, |bytes| bytes[mib] ^= 1));
     band.assert_whole("what cannot be rebuilt is left as it was");
@@ -195,9 +216,11 @@ fn lists_that_lie_are_refused() {
         fs::write(band.dir.join(list), &text).unwrap();
         assert_same(to, &before, &take(band.dir.parent().unwrap().parent().unwrap()), CONTENTS);
     }
-    // A list whose checksum of an object is wrong: what is rebuilt does not have it, and is not put in place.
+    // A list whose checksum of an object is wrong: what is rebuilt does not have it, and is not put
+    // in place.
     let sum = text.lines().find(|line| line.ends_with(&format!("  {first}"))).unwrap();
-    fs::write(band.dir.join(list), text.replace(sum, &format!("{}  {first}", "0".repeat(64)))).unwrap();
+    fs::write(band.dir.join(list), text.replace(sum, &format!("{}  {first}", "0".repeat(64))))
+        .unwrap();
     assert_eq!(band.repair(list).tells("is not what was listed").code, 2);
     // Nothing is written through a folder that leads elsewhere.
     fs::write(band.dir.join(list), &text).unwrap();
@@ -206,7 +229,12 @@ fn lists_that_lie_are_refused() {
     assert_eq!(band.repair(list).tells("a symbolic link").code, 2);
     fs::remove_file(band.dir.join("00000")).unwrap();
     fs::rename(band.dir.join("../away"), band.dir.join("00000")).unwrap();
-    assert_same("after all", &before, &take(band.dir.parent().unwrap().parent().unwrap()), CONTENTS);
+    assert_same(
+        "after all",
+        &before,
+        &take(band.dir.parent().unwrap().parent().unwrap()),
+        CONTENTS,
+    );
     assert_eq!(band.repair(list).code, 0);
     band.assert_whole("after all");
 }

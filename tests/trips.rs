@@ -1,4 +1,5 @@
-//! What runs cost over a network: requests, and round trips one after the other, counted at a proxy in front of real servers.
+//! What runs cost over a network: requests, and round trips one after the other, counted at a proxy
+//! in front of real servers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,11 +15,12 @@ use crate::util::place::Place;
 use crate::util::proxy::Proxy;
 use crate::util::servers::{self, Server};
 
-/// What each request takes longer: so much more than all else that what is asked side by side overlaps.
+/// What each request takes longer: so much more than all else that what is asked side by side
+/// overlaps.
 const TRIP: Duration = Duration::from_millis(200);
 
-/// A busy machine may bring requests one after the other that would go side by side, and servers fail now and then; what a run can do,
-/// it does in one of so many tries.
+/// A busy machine may bring requests one after the other that would go side by side, and servers
+/// fail now and then; what a run can do, it does in one of so many tries.
 const TRIES: usize = 4;
 
 /// An archive on a server, as it is reached through a proxy.
@@ -44,11 +46,21 @@ impl Far<'_> {
         self.proxy.latency(Duration::ZERO);
         let trips = self.proxy.in_sequence();
         let mut requests: BTreeMap<String, usize> = BTreeMap::new();
-        self.proxy.begin().iter().for_each(|call| *requests.entry(call.split(' ').next().unwrap().to_owned()).or_default() += 1);
-        (trips, requests.iter().map(|(method, count)| format!("{count} {method}")).collect::<Vec<_>>().join(", "))
+        self.proxy.begin().iter().for_each(|call| {
+            *requests.entry(call.split(' ').next().unwrap().to_owned()).or_default() += 1
+        });
+        (
+            trips,
+            requests
+                .iter()
+                .map(|(method, count)| format!("{count} {method}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
     }
 
-    /// In one of some tries, a script takes so many round trips at most, and just the requests that go with the number of the try.
+    /// In one of some tries, a script takes so many round trips at most, and just the requests that
+    /// go with the number of the try.
     #[track_caller]
     fn takes(&self, script: &str, trips: usize, requests: impl Fn(usize) -> String) {
         let mut seen = Vec::new();
@@ -65,8 +77,9 @@ impl Far<'_> {
 
 const PUT: &str = "dura-scan -q src | dura-index diff -q \"$ARC\" | dura-pack -q | dura-seal -q | dura-push -q \"$ARC\"";
 
-/// One file out of three tiers without a cache, and runs in which nothing has changed on three tiers and more, with a warm one.
-/// `others` are the requests of such a run besides GET, of which there are so many, and three more for each further tier.
+/// One file out of three tiers without a cache, and runs in which nothing has changed on three
+/// tiers and more, with a warm one. `others` are the requests of such a run besides GET, of which
+/// there are so many, and three more for each further tier.
 fn few_round_trips(server: &Server, list: &str, trips: usize, gets: usize, others: &str) {
     let dir = tempfile::tempdir().unwrap();
     let far = Far::new(server, dir.path());
@@ -74,14 +87,18 @@ fn few_round_trips(server: &Server, list: &str, trips: usize, gets: usize, other
     for tier in 0..3 {
         far.place.ok(&format!("echo {tier} > src/a/new; sleep 2.1; {PUT}"));
     }
-    // TAIL, table and index of each tier, the block, and a guess that the archive is encrypted; and the list of bands.
+    // TAIL, table and index of each tier, the block, and a guess that the archive is encrypted; and
+    // the list of bands.
     let file = "rm -rf cold; export DURA_CACHE=cold; dura-restore -q \"$ARC\" ./a/b/3 | tar -xOf - | grep -qx 3";
-    far.takes(file, 6, |_| if list == "GET" { "12 GET".to_owned() } else { format!("11 GET, 1 {list}") });
+    far.takes(file, 6, |_| {
+        if list == "GET" { "12 GET".to_owned() } else { format!("11 GET, 1 {list}") }
+    });
     far.takes(PUT, trips, |more| format!("{} GET, {others}", gets + 3 * more));
 }
 
-/// In both, TAIL of three tiers for diff, HEAD and TAIL of them for push, and HEAD read back; looks for HEAD, the notes, index, table and
-/// list; and those seven, TAIL, and HEAD once more are written.
+/// In both, TAIL of three tiers for diff, HEAD and TAIL of them for push, and HEAD read back; looks
+/// for HEAD, the notes, index, table and list; and those seven, TAIL, and HEAD once more are
+/// written.
 #[test]
 fn a_bucket_that_refuses_to_overwrite() {
     few_round_trips(&servers::moto(), "GET", 7, 11, "7 HEAD, 9 PUT");
@@ -96,10 +113,17 @@ fn a_bucket_that_overwrites() {
 /// The same, and the band's two folders are made.
 #[test]
 fn a_collection_that_overwrites() {
-    few_round_trips(&servers::rclone_webdav(), "PROPFIND", 8, 11, "8 HEAD, 2 MKCOL, 1 PROPFIND, 9 PUT");
+    few_round_trips(
+        &servers::rclone_webdav(),
+        "PROPFIND",
+        8,
+        11,
+        "8 HEAD, 2 MKCOL, 1 PROPFIND, 9 PUT",
+    );
 }
 
-/// A band of so many small blocks as a stream: each with an index, in groups of 32, with a table of contents.
+/// A band of so many small blocks as a stream: each with an index, in groups of 32, with a table of
+/// contents.
 fn band(blocks: u32) -> (usize, Vec<u8>) {
     let band: BandName = "20260101T000000Z".parse().unwrap();
     let (id, stamp) = (BandId([7; 16]), Stamp::from_unix(1_767_225_600).unwrap());
@@ -119,9 +143,14 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
         head: Some(head.clone()),
     };
     let mut objects = vec![(Object::Head, head.to_string().into_bytes())];
-    objects.extend(["RECOVER.txt", "recover.sh", "rsrepair.py"].map(|note| (Object::Note(note), vec![1; 900])));
+    objects.extend(
+        ["RECOVER.txt", "recover.sh", "rsrepair.py"].map(|note| (Object::Note(note), vec![1; 900])),
+    );
     for number in 0..blocks {
-        objects.extend([(Object::Block(number, compression), vec![2; 3000]), (Object::Index(number), vec![3; 300])]);
+        objects.extend([
+            (Object::Block(number, compression), vec![2; 3000]),
+            (Object::Index(number), vec![3; 300]),
+        ]);
         if number % 16 == 15 {
             objects.push((Object::List(number - 15, 0), vec![4; 300]));
         }
@@ -134,14 +163,20 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
     let mut stream = Vec::new();
     let count = objects.len();
     for (object, bytes) in objects {
-        stream::write(&mut stream, &Item { band: band.clone(), name: ObjectName::plain(object), bytes }, 0).unwrap();
+        stream::write(
+            &mut stream,
+            &Item { band: band.clone(), name: ObjectName::plain(object), bytes },
+            0,
+        )
+        .unwrap();
     }
     stream.extend(stream::END);
     (count, stream)
 }
 
-/// 200 blocks to an empty archive: as many writes as objects, and HEAD once more; where the server overwrites, a look for each. They go
-/// side by side: in few round trips, of which most are spent to have no more than 32 requests at once.
+/// 200 blocks to an empty archive: as many writes as objects, and HEAD once more; where the server
+/// overwrites, a look for each. They go side by side: in few round trips, of which most are spent
+/// to have no more than 32 requests at once.
 fn many_blocks(server: &Server, overwrites: bool, trips: usize) {
     let dir = tempfile::tempdir().unwrap();
     let far = Far::new(server, dir.path());

@@ -1,5 +1,6 @@
-//! Damage of every kind in every kind of object, before or beyond repair (readers do not look at parity): every file that is not in the
-//! damaged object comes back exactly, by dura-restore and by recover.sh, and what does not is told.
+//! Damage of every kind in every kind of object, before or beyond repair (readers do not look at
+//! parity): every file that is not in the damaged object comes back exactly, by dura-restore and by
+//! recover.sh, and what does not is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +15,12 @@ use crate::verify::{BANDS, DAMAGE, Made, OBJECTS, damage, files, plain, sealed, 
 fn restore(archive: &Path) -> (Done, BTreeMap<String, Vec<u8>>) {
     let out = scratch("restored");
     let line = "dura-restore --band \"$BAND\" \"$ARCHIVE\" | tar -xpf - -C \"$OUT\"";
-    let done = home().with(dura(line)).var("BAND", BANDS[0]).var("ARCHIVE", archive).var("OUT", &out).stages();
+    let done = home()
+        .with(dura(line))
+        .var("BAND", BANDS[0])
+        .var("ARCHIVE", archive)
+        .var("OUT", &out)
+        .stages();
     let found = files(&out);
     (done, found)
 }
@@ -24,7 +30,11 @@ fn recover(archive: &Path) -> (Done, BTreeMap<String, Vec<u8>>) {
     let out = scratch("recovered");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh");
     let line = "cd \"$ARCHIVE/$BAND\" && dash \"$SCRIPT\" \"$OUT/out\"";
-    let shell = bare(line).var("SCRIPT", script).var("BAND", BANDS[0]).var("ARCHIVE", archive).var("OUT", &out);
+    let shell = bare(line)
+        .var("SCRIPT", script)
+        .var("BAND", BANDS[0])
+        .var("ARCHIVE", archive)
+        .var("OUT", &out);
     let done = home().with(shell).run();
     let found = if out.join("out").exists() { files(&out.join("out")) } else { BTreeMap::new() };
     (done, found)
@@ -38,7 +48,9 @@ fn listed(made: &Made, blocks: &[u32]) -> BTreeSet<String> {
         let line = if made.sealed { "gpg -q -d | gzip -dc" } else { "gzip -dc" };
         let text = home().with(bare(line)).input(index).ok().text();
         let files = text.lines().filter(|line| line.contains(" type=file "));
-        paths.extend(files.map(|line| line.split(' ').next().unwrap().trim_start_matches("./").to_owned()));
+        paths.extend(
+            files.map(|line| line.split(' ').next().unwrap().trim_start_matches("./").to_owned()),
+        );
     }
     assert!(!paths.is_empty() && paths.len() < files(source()).len());
     paths
@@ -50,7 +62,9 @@ fn matrix(made: &Made, kinds: &[&str]) {
     let (first, second, both) = (listed(made, &[1]), listed(made, &[2]), listed(made, &[1, 2]));
     let parts = listed(made, &[0]);
     let mut seen = 0;
-    for (what, object, other) in OBJECTS.into_iter().filter(|(_, object, _)| made.files.contains_key(&made.name(object))) {
+    for (what, object, other) in
+        OBJECTS.into_iter().filter(|(_, object, _)| made.files.contains_key(&made.name(object)))
+    {
         for kind in kinds {
             if !damage(&dir, made, kind, object, other) {
                 continue;
@@ -67,13 +81,30 @@ fn matrix(made: &Made, kinds: &[&str]) {
             let (restored, recovered) = (restore(&dir), recover(&dir));
             let (object, other) = (made.name(object), made.name(other));
             for (by, (done, found)) in [("dura-restore", restored), ("recover.sh", recovered)] {
-                let case = format!("{what} {kind}, {}, {by}", if made.sealed { "encrypted" } else { "plain" });
-                let lost: Vec<&String> = source.keys().filter(|name| found.get(*name) != source.get(*name)).collect();
-                let others: Vec<&&String> = lost.iter().filter(|name| !may_be_lost.contains(**name)).collect();
-                assert!(others.is_empty(), "{case}: {others:?} is not in what was damaged\n{}", done.report());
-                assert!(found.keys().all(|name| source.contains_key(name)), "{case}: {:?}", found.keys());
+                let case = format!(
+                    "{what} {kind}, {}, {by}",
+                    if made.sealed { "encrypted" } else { "plain" }
+                );
+                let lost: Vec<&String> =
+                    source.keys().filter(|name| found.get(*name) != source.get(*name)).collect();
+                let others: Vec<&&String> =
+                    lost.iter().filter(|name| !may_be_lost.contains(**name)).collect();
+                assert!(
+                    others.is_empty(),
+                    "{case}: {others:?} is not in what was damaged\n{}",
+                    done.report()
+                );
+                assert!(
+                    found.keys().all(|name| source.contains_key(name)),
+                    "{case}: {:?}",
+                    found.keys()
+                );
                 let code = done.stages.first().copied().unwrap_or(done.code);
-                assert!(code == 1 || (code == 0 && lost.is_empty()), "{case}: exit {code}\n{}", done.report());
+                assert!(
+                    code == 1 || (code == 0 && lost.is_empty()),
+                    "{case}: exit {code}\n{}",
+                    done.report()
+                );
                 // By its own name, or by that of the object with what it is of.
                 for name in lost {
                     let names = [format!("./{name}"), object.clone(), other.clone()];
@@ -93,7 +124,8 @@ fn matrix(made: &Made, kinds: &[&str]) {
     assert!(seen >= 9 * kinds.len() - 4, "only {seen} cases");
 }
 
-/// All kinds of damage, or those for a quick run: the script and gpg take their time, and `scripts/losses` has all.
+/// All kinds of damage, or those for a quick run: the script and gpg take their time, and
+/// `scripts/losses` has all.
 fn kinds(few: &[&'static str]) -> Vec<&'static str> {
     if variable("DURA_LOSSES_CASES", 0) > 0 { DAMAGE.to_vec() } else { few.to_vec() }
 }
@@ -113,12 +145,21 @@ fn what_a_damaged_encrypted_archive_gives() {
 fn objects_of_four_terabytes_of_nothing() {
     let made = sealed();
     let source = files(source());
-    for (object, lost) in [("00000/000000002.tar.gz", listed(made, &[2])), ("00000/000000001.mtree.gz", listed(made, &[1]))] {
+    for (object, lost) in [
+        ("00000/000000002.tar.gz", listed(made, &[2])),
+        ("00000/000000001.mtree.gz", listed(made, &[1])),
+    ] {
         let dir = made.copy();
         fs::File::create(dir.join(made.name(object))).unwrap().set_len(1 << 42).unwrap();
         let (done, found) = restore(&dir);
         assert_eq!(done.stages, [1, 0], "{object}\n{}", done.report());
         assert!(done.stderr.contains(object), "{}", done.report());
-        assert!(source.iter().all(|(name, bytes)| lost.contains(name) || found.get(name) == Some(bytes)), "{}", done.report());
+        assert!(
+            source
+                .iter()
+                .all(|(name, bytes)| lost.contains(name) || found.get(name) == Some(bytes)),
+            "{}",
+            done.report()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Uploads that are cut short: by a server that dies, by a signal, or in the middle of a spool. What is stored is whole, nothing is lost, and the
-//! same again goes on from there.
+//! Uploads that are cut short: by a server that dies, by a signal, or in the middle of a spool.
+//! What is stored is whole, nothing is lost, and the same again goes on from there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,8 @@ use crate::util::proxy::Proxy;
 use crate::util::servers::{self, SECRET, Server};
 use crate::util::small::{BAND, sealed};
 
-/// A server behind a proxy, and a directory with the small band in `stream`, its objects in `plain`, and in a `spool`.
+/// A server behind a proxy, and a directory with the small band in `stream`, its objects in
+/// `plain`, and in a `spool`.
 struct Upload {
     server: Server,
     proxy: Proxy,
@@ -19,13 +20,18 @@ struct Upload {
 impl Upload {
     fn new() -> Upload {
         let server = servers::rclone_s3();
-        let upload = Upload { proxy: Proxy::start(server.address), server, dir: tempfile::tempdir().unwrap() };
+        let upload = Upload {
+            proxy: Proxy::start(server.address),
+            server,
+            dir: tempfile::tempdir().unwrap(),
+        };
         std::fs::write(upload.dir.path().join("stream"), sealed()).unwrap();
         upload.place("").ok("mkdir plain; tar -xf stream -C plain; dura-push spool < stream");
         upload
     }
 
-    /// The shell, with the archive of that name as `$ARC`, and where the server has it as `$STORED`.
+    /// The shell, with the archive of that name as `$ARC`, and where the server has it as
+    /// `$STORED`.
     fn place(&self, name: &str) -> Place<'_> {
         let mut variables = self.server.environment(self.proxy.address);
         variables.push(("ARC", self.server.archive(name)));
@@ -46,11 +52,17 @@ impl Upload {
 }
 
 fn files(dir: &Path) -> BTreeSet<String> {
-    let files = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
-    files.map(|entry| entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned()).collect()
+    let files = walkdir::WalkDir::new(dir)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file());
+    files
+        .map(|entry| entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
-/// Of a spool only what the archive lacks is sent: each object that is missing or of another size, and nothing twice.
+/// Of a spool only what the archive lacks is sent: each object that is missing or of another size,
+/// and nothing twice.
 #[test]
 fn only_what_is_missing_is_sent() {
     let upload = Upload::new();
@@ -59,19 +71,30 @@ fn only_what_is_missing_is_sent() {
     place.ok("mkdir -p \"$STORED\"; cp -r spool/* \"$STORED\"; cd \"$STORED\"/*; rm TAIL 00000/000000002.tar.gz 00000/000000002.mtree.gz");
     place.ok("cd \"$STORED\"/*; : > 00000/000000003.tar.gz");
     place.ok("dura-push -q --from spool \"$ARC\"");
-    let sent: BTreeSet<String> =
-        upload.proxy.taken().0.into_iter().map(|(path, _)| path.trim_start_matches("/store/arc/").to_owned()).collect();
-    let wanted = ["00000/000000002.tar.gz", "00000/000000003.tar.gz", "00000/000000002.mtree.gz", "TAIL"];
+    let sent: BTreeSet<String> = upload
+        .proxy
+        .taken()
+        .0
+        .into_iter()
+        .map(|(path, _)| path.trim_start_matches("/store/arc/").to_owned())
+        .collect();
+    let wanted =
+        ["00000/000000002.tar.gz", "00000/000000003.tar.gz", "00000/000000002.mtree.gz", "TAIL"];
     assert_eq!(sent, wanted.map(|name| format!("{BAND}/{name}")).into());
     upload.whole("arc");
     upload.proxy.begin();
     place.ok("dura-push -q --from spool \"$ARC\"");
     let idle = upload.proxy.begin();
     // HEAD, a page for each of the two folders, and looks at TAIL.
-    assert!(idle.len() < 8 && idle.iter().all(|call| call.starts_with("GET ") || call.starts_with("HEAD ")), "{idle:?}");
+    assert!(
+        idle.len() < 8
+            && idle.iter().all(|call| call.starts_with("GET ") || call.starts_with("HEAD ")),
+        "{idle:?}"
+    );
 }
 
-/// The server dies in the middle, and is there again for the next run: what it did not confirm is still in the spool.
+/// The server dies in the middle, and is there again for the next run: what it did not confirm is
+/// still in the spool.
 #[test]
 fn a_server_that_dies_while_a_spool_is_emptied() {
     let upload = Upload::new();
@@ -82,12 +105,18 @@ fn a_server_that_dies_while_a_spool_is_emptied() {
         place.ok("rm -rf moved; cp -r spool moved");
         upload.proxy.begin();
         upload.proxy.dies(number);
-        let Ended(code, _, err) = place.run("dura-push -q --retries 1 --from moved --move \"$ARC\"");
+        let Ended(code, _, err) =
+            place.run("dura-push -q --retries 1 --from moved --move \"$ARC\"");
         assert_eq!(code, 2, "{number}: {err}");
         assert!(err.contains(&format!("s3://store/{name}/")), "{number}: {err}");
         upload.unfinished(&name);
         let left = files(&upload.dir.path().join("moved"));
-        let stored = upload.server.folder(&name).filter(|dir| dir.exists()).map(|dir| files(&dir)).unwrap_or_default();
+        let stored = upload
+            .server
+            .folder(&name)
+            .filter(|dir| dir.exists())
+            .map(|dir| files(&dir))
+            .unwrap_or_default();
         assert_eq!(left.union(&stored).cloned().collect::<BTreeSet<_>>(), all, "{number}");
         upload.proxy.begin();
         place.ok("dura-push -q --from moved --move \"$ARC\"; [ -z \"$(find moved -type f)\" ]");
@@ -95,7 +124,8 @@ fn a_server_that_dies_while_a_spool_is_emptied() {
     }
 }
 
-/// One that follows a spool outlives a server that is away for a while, and being killed; the backup goes on meanwhile.
+/// One that follows a spool outlives a server that is away for a while, and being killed; the
+/// backup goes on meanwhile.
 #[test]
 fn following_over_a_bad_line() {
     let upload = Upload::new();
@@ -138,7 +168,8 @@ fn following_over_a_bad_line() {
     upload.whole("arc");
 }
 
-/// Of several archives one fails: the others are complete, it is named, the spool stays, and the next run makes up for it.
+/// Of several archives one fails: the others are complete, it is named, the spool stays, and the
+/// next run makes up for it.
 #[test]
 fn one_of_several_archives_fails() {
     let upload = Upload::new();
@@ -149,9 +180,15 @@ fn one_of_several_archives_fails() {
     place.variables.extend(other.environment(line.address));
     place.variables.push(("OTHER", other.archive_at(line.address, "arc")));
     line.dies(0);
-    let Ended(code, _, err) = place.run("dura-push -q --retries 1 --from spool --move \"$OTHER\" local \"$ARC\"");
+    let Ended(code, _, err) =
+        place.run("dura-push -q --retries 1 --from spool --move \"$OTHER\" local \"$ARC\"");
     assert_eq!(code, 2, "{err}");
-    assert!(err.contains("dura-push: http://") && !err.contains("local: ") && !err.contains("store/arc: s3"), "{err}");
+    assert!(
+        err.contains("dura-push: http://")
+            && !err.contains("local: ")
+            && !err.contains("store/arc: s3"),
+        "{err}"
+    );
     upload.whole("arc");
     place.ok("diff -r plain local; diff -r plain spool");
     line.begin();
@@ -159,7 +196,8 @@ fn one_of_several_archives_fails() {
     place.ok(&format!("diff -r plain {}", other.folder("arc").unwrap().display()));
 }
 
-/// SIGTERM and SIGINT in the middle of an upload: what is stored is whole, and neither its processes' commands, output nor events tell the key.
+/// SIGTERM and SIGINT in the middle of an upload: what is stored is whole, and neither its
+/// processes' commands, output nor events tell the key.
 #[test]
 fn asked_to_end_in_the_middle_of_an_upload() {
     let upload = Upload::new();
@@ -177,13 +215,19 @@ fn asked_to_end_in_the_middle_of_an_upload() {
         let read = |name: &str| std::fs::read_to_string(upload.dir.path().join(name)).unwrap();
         let said = read("said");
         assert_eq!(out, "2\n", "{err}{said}");
-        assert!(said.contains("dura-push: interrupted") && said.contains("dura-push: hint: "), "{said}");
+        assert!(
+            said.contains("dura-push: interrupted") && said.contains("dura-push: hint: "),
+            "{said}"
+        );
         upload.unfinished(signal);
         place.ok("dura-push --events events -v \"$ARC\" < stream 2>> said");
         upload.whole(signal);
         for what in ["said", "events", "processes"] {
             let text = read(what);
-            assert!(!text.is_empty() && !text.contains(SECRET) && !text.contains("Signature"), "{what}: {text}");
+            assert!(
+                !text.is_empty() && !text.contains(SECRET) && !text.contains("Signature"),
+                "{what}: {text}"
+            );
         }
     }
 }

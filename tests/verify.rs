@@ -1,4 +1,5 @@
-//! Damage of every kind in every kind of object: found, told by name, and repaired byte for byte where there is parity.
+//! Damage of every kind in every kind of object: found, told by name, and repaired byte for byte
+//! where there is parity.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +28,12 @@ pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
-                false => _ = found.insert(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()),
+                false => {
+                    _ = found.insert(
+                        path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(),
+                        fs::read(&path).unwrap(),
+                    )
+                }
             }
         }
     }
@@ -86,8 +92,9 @@ impl Made {
     pub(crate) fn name(&self, object: &str) -> String {
         let secret = [".tar", ".mtree", ".toc"].iter().any(|part| object.contains(part));
         let end = if self.sealed && secret { ".gpg" } else { "" };
-        let mut lists =
-            self.files.keys().filter_map(|name| name.strip_prefix(BANDS[0])?.strip_prefix('/')?.strip_suffix(".sha256"));
+        let mut lists = self.files.keys().filter_map(|name| {
+            name.strip_prefix(BANDS[0])?.strip_prefix('/')?.strip_suffix(".sha256")
+        });
         let second = lists.nth(1).expect("a second list");
         format!("{}/{}{end}", BANDS[0], object.replace("SECOND", second))
     }
@@ -107,7 +114,8 @@ pub(crate) fn repair(dir: &Path) -> Done {
     done
 }
 
-/// The kinds of objects, one of each, SECOND for the second group; what else of the same kind its content may be taken for.
+/// The kinds of objects, one of each, SECOND for the second group; what else of the same kind its
+/// content may be taken for.
 pub(crate) const OBJECTS: [(&str, &str, &str); 10] = [
     ("HEAD", "HEAD", "recover.sh"),
     ("notes", "recover.sh", "RECOVER.txt"),
@@ -122,17 +130,25 @@ pub(crate) const OBJECTS: [(&str, &str, &str); 10] = [
 ];
 
 /// What happens to them.
-pub(crate) const DAMAGE: [&str; 8] = ["gone", "empty", "cut", "longer", "bit", "zeroed", "swapped", "foreign"];
+pub(crate) const DAMAGE: [&str; 8] =
+    ["gone", "empty", "cut", "longer", "bit", "zeroed", "swapped", "foreign"];
 
-/// The table of dura-verify(1): whether `--quick` finds damage of the kinds of DAMAGE, the last of which share a column.
+/// The table of dura-verify(1): whether `--quick` finds damage of the kinds of DAMAGE, the last of
+/// which share a column.
 fn table() -> BTreeMap<&'static str, Vec<bool>> {
     let page = include_str!("../man/dura-verify.1");
     let table = page.split(".Ss What finds what").nth(1).unwrap().split(".El").next().unwrap();
     let mut rows = BTreeMap::new();
-    for line in table.lines().filter_map(|line| line.strip_prefix(".It ")).filter(|line| !line.contains("damage")) {
+    for line in table
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It "))
+        .filter(|line| !line.contains("damage"))
+    {
         let (objects, cells) = line.split_once(" Ta ").unwrap();
-        let mut cells: Vec<bool> =
-            cells.split(" Ta ").map(|cell| [("q", true), ("d", false)].iter().find(|it| it.0 == cell).unwrap().1).collect();
+        let mut cells: Vec<bool> = cells
+            .split(" Ta ")
+            .map(|cell| [("q", true), ("d", false)].iter().find(|it| it.0 == cell).unwrap().1)
+            .collect();
         cells.extend(cells.last().copied());
         assert_eq!(cells.len(), DAMAGE.len(), "{line}");
         rows.extend(objects.split(", ").map(|object| (object, cells.clone())));
@@ -181,7 +197,8 @@ fn matrix(made: &Made) {
             continue;
         }
         for kind in DAMAGE {
-            let case = format!("{what} {kind}, {}", if made.sealed { "encrypted" } else { "plain" });
+            let case =
+                format!("{what} {kind}, {}", if made.sealed { "encrypted" } else { "plain" });
             if !damage(&dir, made, kind, object, other) {
                 // The notes, and blocks of the same files, are the same in both bands.
                 assert_eq!(kind, "foreign", "{case}");
@@ -191,17 +208,21 @@ fn matrix(made: &Made) {
             let quick = verify(&dir, "--quick");
             let column = DAMAGE.iter().position(|known| *known == kind).unwrap();
             let row = &table[if what == "list" { "checksum list" } else { what }];
-            // Of content under a wrong name, only what says of itself whose it is is found when the size is the same.
+            // Of content under a wrong name, only what says of itself whose it is is found when the
+            // size is the same.
             let same_size = fs::metadata(dir.join(made.name(object)))
                 .is_ok_and(|stat| stat.len() == made.files[&made.name(object)].len() as u64);
-            let by_size = ["swapped", "foreign"].contains(&kind) && !["HEAD", "list", "TAIL"].contains(&what);
+            let by_size =
+                ["swapped", "foreign"].contains(&kind) && !["HEAD", "list", "TAIL"].contains(&what);
             let is_quick = row[column] && !(by_size && same_size);
             assert_eq!(quick.code, i32::from(is_quick), "{case}: --quick\n{}", quick.report());
             let found = verify(&dir, "");
             assert_eq!(found.code, 1, "{case}: found\n{}", found.report());
             let names = [made.name(object), made.name(object).replace(".sha256.sig", ".sha256")];
             let told = |done: &str| {
-                names.iter().any(|name| done.lines().any(|line| line.split(' ').nth(1) == Some(&format!("{name}:"))))
+                names.iter().any(|name| {
+                    done.lines().any(|line| line.split(' ').nth(1) == Some(&format!("{name}:")))
+                })
             };
             let without_list = what == "list" && ["gone"].contains(&kind);
             assert!(told(&found.text()) || without_list, "{case}: not told\n{}", found.report());
@@ -213,15 +234,24 @@ fn matrix(made: &Made) {
                 "HEAD" => false,
                 _ => false,
             };
-            assert_eq!(repaired.code, if beyond { 2 } else { 1 }, "{case}: repaired\n{}", repaired.report());
+            assert_eq!(
+                repaired.code,
+                if beyond { 2 } else { 1 },
+                "{case}: repaired\n{}",
+                repaired.report()
+            );
             if beyond {
                 // What cannot be rebuilt is left as it is, and all else is in order.
                 repaired.tells("cannot be rebuilt");
                 let mut is = files(&dir);
                 let mut was = made.files.clone();
-                [&mut is, &mut was].into_iter().for_each(|files| files.retain(|name, _| *name != made.name(object)));
+                [&mut is, &mut was]
+                    .into_iter()
+                    .for_each(|files| files.retain(|name, _| *name != made.name(object)));
                 if kind == "swapped" && what == "signature" {
-                    [&mut is, &mut was].into_iter().for_each(|files| files.retain(|name, _| *name != made.name(other)));
+                    [&mut is, &mut was]
+                        .into_iter()
+                        .for_each(|files| files.retain(|name, _| *name != made.name(other)));
                 }
                 assert!(is == was, "{case}: something else is not as it was");
                 for name in [made.name(object), made.name(other)] {

@@ -18,11 +18,15 @@ fn found(text: &str, kind: &str) -> Vec<String> {
 /// The members of a group, parity with them.
 fn members(made: &Made, list: &str) -> Vec<String> {
     let text = String::from_utf8(made.files[list].clone()).unwrap();
-    let names = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{}/{}", BANDS[0], &line[66..]));
+    let names = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{}/{}", BANDS[0], &line[66..]));
     names.collect()
 }
 
-/// Any two of a group's eight objects may be lost whole, and come back; when three are, they are named, and nothing is written.
+/// Any two of a group's eight objects may be lost whole, and come back; when three are, they are
+/// named, and nothing is written.
 #[test]
 fn as_many_as_parity_may_be_lost() {
     let made = plain();
@@ -54,14 +58,15 @@ fn as_many_as_parity_may_be_lost() {
     }
 }
 
-/// Damage may be spread over more objects than there are parity shards, as long as no row has more: each object is longer than a piece
-/// only where the first is.
+/// Damage may be spread over more objects than there are parity shards, as long as no row has more:
+/// each object is longer than a piece only where the first is.
 #[test]
 fn spread_damage_is_repaired_row_by_row() {
     let made = plain();
     let dir = made.copy();
     let group = members(made, &made.name("SECOND.sha256"));
-    let long: Vec<&String> = group.iter().filter(|name| made.files[*name].len() > 1 << 20).collect();
+    let long: Vec<&String> =
+        group.iter().filter(|name| made.files[*name].len() > 1 << 20).collect();
     assert!(long.len() >= 4, "{long:?}");
     let flip = |name: &str, at: usize| {
         let mut bytes = fs::read(dir.join(name)).unwrap();
@@ -132,25 +137,35 @@ fn without_parity() {
     let out = scratch("restored").join("out");
     fs::create_dir(&out).unwrap();
     let line = "dura-restore --band \"$BAND\" \"$ARCHIVE\" | tar -xpf - -C \"$OUT\"";
-    let done = home().with(dura(line)).var("BAND", BANDS[0]).var("ARCHIVE", &dir).var("OUT", &out).run();
+    let done =
+        home().with(dura(line)).var("BAND", BANDS[0]).var("ARCHIVE", &dir).var("OUT", &out).run();
     assert_eq!(done.code, 1, "{}", done.report());
-    let same = files(source()).iter().filter(|(name, bytes)| files(&out).get(*name) == Some(*bytes)).count();
+    let same = files(source())
+        .iter()
+        .filter(|(name, bytes)| files(&out).get(*name) == Some(*bytes))
+        .count();
     assert!((5..10).contains(&same), "{same} files came back");
 }
 
-/// With its list, a group has lost what says what its objects were. If one of them is gone as well, that is told, and nothing is made up;
-/// the list from another copy of the archive is all that it takes.
+/// With its list, a group has lost what says what its objects were. If one of them is gone as well,
+/// that is told, and nothing is made up; the list from another copy of the archive is all that it
+/// takes.
 #[test]
 fn a_list_and_an_object_of_its_group() {
     let made = plain();
     let list = made.name("SECOND.sha256");
-    for gone in [made.name("00000/000000002.tar.gz"), made.name("00000/000000002.mtree.gz"), made.name("SECOND.rs0")] {
+    for gone in [
+        made.name("00000/000000002.tar.gz"),
+        made.name("00000/000000002.mtree.gz"),
+        made.name("SECOND.rs0"),
+    ] {
         let dir = made.copy();
         [&list, &gone].iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
         let before = files(&dir);
         let done = repair(&dir);
         assert_eq!(done.code, 2, "{gone}\n{}", done.report());
-        done.tells(&format!("{list}: cannot be made anew: ")).tells(&format!("{list}: cannot be rebuilt"));
+        done.tells(&format!("{list}: cannot be made anew: "))
+            .tells(&format!("{list}: cannot be rebuilt"));
         done.tells("hint: ").tells("from another copy of the archive");
         assert!(files(&dir) == before, "{gone}: something was written\n{}", done.report());
         fs::write(dir.join(&list), &made.files[&list]).unwrap();
@@ -159,7 +174,8 @@ fn a_list_and_an_object_of_its_group() {
     }
 }
 
-/// HEAD has no checksum of its own, and TAIL, which repeats it, may be gone: the lists know better which band it is.
+/// HEAD has no checksum of its own, and TAIL, which repeats it, may be gone: the lists know better
+/// which band it is.
 #[test]
 fn a_head_that_says_another_id() {
     let made = plain();
@@ -172,17 +188,27 @@ fn a_head_that_says_another_id() {
     fs::write(dir.join(&head), text.replace(id, &other)).unwrap();
     let done = repair(&dir);
     done.tells(&format!("{tail}: cannot be rebuilt"));
-    assert_eq!((done.code, found(&done.stderr.replace("  ", ""), "damaged")), (2, vec![head]), "{}", done.report());
+    assert_eq!(
+        (done.code, found(&done.stderr.replace("  ", ""), "damaged")),
+        (2, vec![head]),
+        "{}",
+        done.report()
+    );
     fs::write(dir.join(&tail), &made.files[&tail]).unwrap();
     assert!(files(&dir) == made.files, "{}", done.report());
 }
 
-/// Objects that a run left without a list are told, are no fault while the band is on its way, and get a list.
+/// Objects that a run left without a list are told, are no fault while the band is on its way, and
+/// get a list.
 #[test]
 fn what_an_interrupted_run_left() {
     let made = plain();
     let dir = scratch("interrupted").join("archive");
-    let lists: Vec<&String> = made.files.keys().filter(|name| name.starts_with(BANDS[0]) && name.ends_with(".sha256")).collect();
+    let lists: Vec<&String> = made
+        .files
+        .keys()
+        .filter(|name| name.starts_with(BANDS[0]) && name.ends_with(".sha256"))
+        .collect();
     let (first, last) = (members(made, lists[0]), lists.len() - 1);
     let late: BTreeSet<&String> = lists[1..].iter().copied().collect();
     for (name, bytes) in made.files.iter().filter(|(name, _)| name.starts_with(BANDS[0])) {
@@ -206,32 +232,47 @@ fn what_an_interrupted_run_left() {
     fs::write(dir.join(BANDS[0]).join("00000/000000040.tar.gz"), b"cut").unwrap();
     fs::write(dir.join(BANDS[0]).join("00000/note.txt"), b"mine").unwrap();
     let done = verify(&dir, "");
-    assert_eq!(found(&done.text(), "unexpected"), [format!("{}/00000/note.txt", BANDS[0])], "{}", done.report());
+    assert_eq!(
+        found(&done.text(), "unexpected"),
+        [format!("{}/00000/note.txt", BANDS[0])],
+        "{}",
+        done.report()
+    );
     assert_eq!(done.code, 1);
 }
 
-/// A part of the objects is read: the same with a seed, another without, and no more than the limit.
+/// A part of the objects is read: the same with a seed, another without, and no more than the
+/// limit.
 #[test]
 fn samples() {
     let made = plain();
     let dir = made.copy();
     let all = made.files.len();
-    for name in made.files.keys().filter(|name| name.contains(".tar") || name.contains(".mtree") || name.contains(".rs")) {
+    for name in made
+        .files
+        .keys()
+        .filter(|name| name.contains(".tar") || name.contains(".mtree") || name.contains(".rs"))
+    {
         let mut bytes = made.files[name].clone();
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
         fs::write(dir.join(name), bytes).unwrap();
     }
-    let part = |options: &str| -> BTreeSet<String> { found(&verify(&dir, options).text(), "damaged").into_iter().collect() };
+    let part = |options: &str| -> BTreeSet<String> {
+        found(&verify(&dir, options).text(), "damaged").into_iter().collect()
+    };
     let whole = part("");
     assert!(whole.len() > all / 2, "{whole:?}");
     let half = part("--sample 50 --seed 1");
-    assert!(half.len() < whole.len() && half.is_subset(&whole) && half == part("--sample 50% --seed 1"));
+    assert!(
+        half.len() < whole.len() && half.is_subset(&whole) && half == part("--sample 50% --seed 1")
+    );
     let union: BTreeSet<String> = (0..8).flat_map(|_| part("--sample 50")).collect();
     assert!(union.len() > half.len(), "other objects each time");
     let bytes: usize = made.files.values().map(Vec::len).sum();
     let done = verify(&dir, &format!("--limit {}", bytes / 3));
-    let read: usize = found(&done.text(), "damaged").iter().map(|name| made.files[name].len()).sum();
+    let read: usize =
+        found(&done.text(), "damaged").iter().map(|name| made.files[name].len()).sum();
     assert!(done.code == 1 && read > 0 && read <= bytes / 3, "{}", done.report());
     assert_eq!(verify(&dir, "--sample 101").code, 2);
     assert_eq!(verify(&dir, "--limit 0").code, 2);
@@ -241,7 +282,8 @@ fn change(dir: &Path, name: &str, bytes: &[u8]) {
     fs::write(dir.join(name), bytes).unwrap();
 }
 
-/// Two archives: a missing band, a block and an index that differ. An archive and a cache: an index that differs.
+/// Two archives: a missing band, a block and an index that differ. An archive and a cache: an index
+/// that differs.
 #[test]
 fn against_another() {
     let made = sealed();
@@ -254,12 +296,20 @@ fn against_another() {
         bytes[90] ^= 1;
         change(&other, &name, &bytes);
         let done = against("");
-        assert!(done.code == 1 && found(&done.text(), "damaged") == [name.clone()], "{}", done.report());
+        assert!(
+            done.code == 1 && found(&done.text(), "damaged") == [name.clone()],
+            "{}",
+            done.report()
+        );
         change(&other, &name, &made.files[&name]);
     }
     fs::remove_dir_all(other.join(BANDS[1])).unwrap();
     let done = against("--quick");
-    assert!(done.code == 1 && found(&done.text(), "missing") == [format!("{}/", BANDS[1])], "{}", done.report());
+    assert!(
+        done.code == 1 && found(&done.text(), "missing") == [format!("{}/", BANDS[1])],
+        "{}",
+        done.report()
+    );
 
     // A cache has plain copies of what the bands list.
     let made = plain();
@@ -275,7 +325,8 @@ fn against_another() {
     assert!(done.code == 1 && found(&done.text(), "damaged") == [name], "{}", done.report());
 }
 
-/// A file that differs in the source, and one that does not read out as its index says although every object is as its list says.
+/// A file that differs in the source, and one that does not read out as its index says although
+/// every object is as its list says.
 #[test]
 fn source_and_files() {
     let made = sealed();
@@ -289,17 +340,21 @@ fn source_and_files() {
         .dir(&src)
         .ok();
     let done = compare();
-    let names: Vec<String> = ["sub/5", "sub/6", "text"].iter().map(|name| format!("{}/./{name}", BANDS[1])).collect();
+    let names: Vec<String> =
+        ["sub/5", "sub/6", "text"].iter().map(|name| format!("{}/./{name}", BANDS[1])).collect();
     let told = found(&done.text(), "file");
     assert!(
-        done.code == 1 && names.iter().all(|name| told.contains(name)) && !told.iter().any(|name| name.ends_with("sub/4")),
+        done.code == 1
+            && names.iter().all(|name| told.contains(name))
+            && !told.iter().any(|name| name.ends_with("sub/4")),
         "{}",
         done.report()
     );
 
     let done = verify(&dir, "--files");
     assert!(done.code == 0 && done.text().is_empty(), "{}", done.report());
-    // Whoever has the public key makes another index for the block, lists it, and so hides nothing from --files.
+    // Whoever has the public key makes another index for the block, lists it, and so hides nothing
+    // from --files.
     let forged = scratch("forged").join("archive");
     let line = "dura-scan \"$SRC\" | dura-pack --band 20200102T030405Z > all && mkdir x && tar xf all -C x && cd x/2020* && \
                 gzip -dc 00000/000000000.mtree.gz | sed 's/sha256digest=..../sha256digest=0000/' | gzip > new && mv new 00000/000000000.mtree.gz && \
@@ -324,7 +379,11 @@ fn signatures() {
     assert_eq!(verify(&dir, "--signed-by nobody@dura.invalid").code, 2);
     let done = verify(&plain().copy(), &format!("--signed-by {KEY}"));
     let lists = plain().files.keys().filter(|name| name.ends_with(".sha256")).count();
-    assert!(done.code == 1 && found(&done.text(), "missing").len() == lists + BANDS.len(), "{}", done.report());
+    assert!(
+        done.code == 1 && found(&done.text(), "missing").len() == lists + BANDS.len(),
+        "{}",
+        done.report()
+    );
     // A band that somebody else made in place of ours is in order, but not ours.
     let name = made.name("SECOND.sha256.sig");
     fs::remove_file(dir.join(&name)).unwrap();

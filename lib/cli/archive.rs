@@ -1,4 +1,5 @@
-//! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store, cache and encryption lie below.
+//! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store,
+//! cache and encryption lie below.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -75,7 +76,10 @@ impl Archive {
     /// The archive that ARCHIVE names, with the cache that `--cache` or `DURA_CACHE` names.
     pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
         let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
-        Ok(Archive { files: stores::local(archive), ..Archive::over(open_store(archive)?, cache.map(open).transpose()?) })
+        Ok(Archive {
+            files: stores::local(archive),
+            ..Archive::over(open_store(archive)?, cache.map(open).transpose()?)
+        })
     }
 
     /// The archive in a store.
@@ -101,25 +105,32 @@ impl Archive {
 
     /// The band's TAIL; none if it is not there. One of another band is damage.
     pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
-        let own = |tail: Tail| if tail.band == *band { Ok(tail) } else { Err(HeadError::Bad("band")) };
+        let own =
+            |tail: Tail| if tail.band == *band { Ok(tail) } else { Err(HeadError::Bad("band")) };
         let bytes = self.once(band, "TAIL")?;
-        bytes.map(|bytes| Tail::parse(&bytes).and_then(own).with_context(|| format!("{band}/TAIL"))).transpose()
+        bytes
+            .map(|bytes| Tail::parse(&bytes).and_then(own).with_context(|| format!("{band}/TAIL")))
+            .transpose()
     }
 
     /// Tells of a TAIL that is damaged, for it is read as if there were none.
     pub(super) fn tell_of_damaged_tail(&self, band: &BandName, report: &Report) {
         if self.tail(band).is_err_and(|error| is_damage(&error)) {
-            report.warn(format_args!("{band}/TAIL: damaged: the band is read as if it were unfinished"));
+            report.warn(format_args!(
+                "{band}/TAIL: damaged: the band is read as if it were unfinished"
+            ));
         }
     }
 
-    /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading that.
+    /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading
+    /// that.
     pub(super) fn ends(&self, band: &BandName) -> anyhow::Result<(Option<Head>, Option<Tail>)> {
         let tail = match self.tail(band) {
             Err(error) if is_damage(&error) => None,
             tail => tail?,
         };
-        let repeated = tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
+        let repeated =
+            tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
         let head = repeated.map_or_else(|| self.head(band), |head| Ok(Some(head)))?;
         Ok((head, tail))
     }
@@ -161,14 +172,19 @@ impl Archive {
             .map(|(name, (head, tail))| Link { name, head: head.as_ref(), tail: tail.as_ref() })
             .collect();
         let extents = extents(&links).map_err(|error| match &error {
-            // A HEAD that TAIL repeats was not read: it tells whether the TAIL is the band's at all.
+            // A HEAD that TAIL repeats was not read: it tells whether the TAIL is the band's at
+            // all.
             ChainError::OtherParent { parent, wanted, .. } => match self.head(parent) {
                 Ok(Some(head)) if head.id == *wanted => ChainError::Foreign(parent.clone(), "TAIL"),
                 _ => error,
             },
             _ => error,
         })?;
-        Ok(found.into_iter().zip(extents).filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent })).collect())
+        Ok(found
+            .into_iter()
+            .zip(extents)
+            .filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent }))
+            .collect())
     }
 
     /// The names of all objects of a band with their sizes; needed only for an unfinished one.
@@ -178,7 +194,9 @@ impl Archive {
             match name.strip_suffix('/') {
                 Some(folder) => {
                     let inside = self.store.list(&format!("{band}/{folder}"))?;
-                    found.extend(inside.into_iter().map(|(name, size)| (format!("{folder}/{name}"), size)));
+                    found.extend(
+                        inside.into_iter().map(|(name, size)| (format!("{folder}/{name}"), size)),
+                    );
                 }
                 None => found.push((name, size)),
             }
@@ -201,7 +219,11 @@ impl Archive {
     }
 
     /// The first of these objects that is there, decrypted, and which one it is.
-    pub(super) fn fetch_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
+    pub(super) fn fetch_first(
+        &self,
+        band: &BandName,
+        objects: &[Object],
+    ) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
         let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
         let name = format!("{band}/{found}");
         let opened = match stored {
@@ -209,14 +231,20 @@ impl Archive {
             Stored::File(file) => open_message(&name, Input::File(file)),
             Stored::Bytes(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
                 // It may have changed on the way.
-                Err(error) if !error.is::<Hinted>() => open_message(&name, Input::Bytes(&self.store.get(&name)?)),
+                Err(error) if !error.is::<Hinted>() => {
+                    open_message(&name, Input::Bytes(&self.store.get(&name)?))
+                }
                 opened => opened,
             },
         };
         Ok(Some((found.object, opened?)))
     }
 
-    fn stored_first(&self, band: &BandName, objects: &[Object]) -> anyhow::Result<Option<(ObjectName, Stored)>> {
+    fn stored_first(
+        &self,
+        band: &BandName,
+        objects: &[Object],
+    ) -> anyhow::Result<Option<(ObjectName, Stored)>> {
         let mut asking = self.sealed.likely(band).is_none().then(|| self.sealed.asking.lock());
         let seen = self.sealed.likely(band);
         // Another has found out meanwhile: whoever waits, too, need not wait for this one's object.
@@ -226,7 +254,8 @@ impl Archive {
             names.extend(objects.iter().map(|&object| ObjectName { object, encrypted }));
         }
         if seen.is_none() {
-            // As long as nothing was seen, which object it is can be guessed better than whether it is encrypted.
+            // As long as nothing was seen, which object it is can be guessed better than whether it
+            // is encrypted.
             names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
         }
         for name in names {
@@ -244,9 +273,14 @@ impl Archive {
     }
 
     /// The name and size of an object as stored; none if it is not there.
-    pub(super) fn size(&self, band: &BandName, object: Object) -> anyhow::Result<Option<(ObjectName, u64)>> {
+    pub(super) fn size(
+        &self,
+        band: &BandName,
+        object: Object,
+    ) -> anyhow::Result<Option<(ObjectName, u64)>> {
         // HEAD and TAIL never are.
-        let likely = self.sealed.likely(band).unwrap_or(true) && !matches!(object, Object::Head | Object::Tail);
+        let likely = self.sealed.likely(band).unwrap_or(true)
+            && !matches!(object, Object::Head | Object::Tail);
         for encrypted in [likely, !likely] {
             let name = ObjectName { object, encrypted };
             if let Some(size) = self.store.stat(&format!("{band}/{name}"))? {
@@ -261,20 +295,39 @@ impl Archive {
 
     /// The name that an object probably has, for messages about one that is not there.
     pub(super) fn likely_name(&self, band: &BandName, object: Object) -> String {
-        format!("{band}/{}", ObjectName { object, encrypted: self.sealed.likely(band).unwrap_or(true) })
+        format!(
+            "{band}/{}",
+            ObjectName { object, encrypted: self.sealed.likely(band).unwrap_or(true) }
+        )
     }
 
     /// The text of an index or table of contents; none if it is not there.
-    pub(super) fn text(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(super) fn text(
+        &self,
+        band: &Head,
+        object: Object,
+        trust: Trust,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         self.read_text(band, object, trust, false)
     }
 
     /// The same, kept if there is room, because it will be wanted again.
-    pub(super) fn text_kept(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(super) fn text_kept(
+        &self,
+        band: &Head,
+        object: Object,
+        trust: Trust,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         self.read_text(band, object, trust, true)
     }
 
-    fn read_text(&self, band: &Head, object: Object, trust: Trust, keep: bool) -> anyhow::Result<Option<Vec<u8>>> {
+    fn read_text(
+        &self,
+        band: &Head,
+        object: Object,
+        trust: Trust,
+        keep: bool,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         if let Some(text) = self.cached(band, object, trust) {
             return Ok(Some(text));
         }
@@ -295,8 +348,14 @@ impl Archive {
         Ok(Some(text))
     }
 
-    /// An index as it is stored but for encryption, and whether the store gave it: a copy may be broken, and then is to be passed over.
-    fn zipped(&self, band: &Head, object: Object, trust: Trust) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
+    /// An index as it is stored but for encryption, and whether the store gave it: a copy may be
+    /// broken, and then is to be passed over.
+    fn zipped(
+        &self,
+        band: &Head,
+        object: Object,
+        trust: Trust,
+    ) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
         match self.copy(band, object, trust) {
             Some(copy) => Ok(Some((copy, false))),
             None => Ok(self.fetch(&band.band, object)?.map(|bytes| (bytes, true))),
@@ -308,7 +367,8 @@ impl Archive {
         if let Some(Some(bytes)) = self.kept.get(&plain_name(band, object)) {
             return Some(bytes.to_vec());
         }
-        let enough = |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
+        let enough =
+            |copy: &Vec<u8>| !matches!(trust, Trust::Listed(size) if size < copy.len() as u64);
         self.cache.as_ref()?.get(&band.band, band.id, object).filter(enough)
     }
 
@@ -322,11 +382,17 @@ impl Archive {
 
     /// A table of contents of a complete band.
     pub(super) fn toc(&self, band: &Head, number: u32) -> anyhow::Result<Option<Toc>> {
-        let Some(text) = self.text_kept(band, Object::Toc(number), Trust::Complete)? else { return Ok(None) };
+        let Some(text) = self.text_kept(band, Object::Toc(number), Trust::Complete)? else {
+            return Ok(None);
+        };
         let toc = Toc::parse(&text).filter(|toc| toc.id == band.id && toc.number() == Some(number));
         match toc {
             Some(toc) => Ok(Some(toc)),
-            None => bail!("{}/{}: not a table of contents of this band", band.band, ObjectName::plain(Object::Toc(number))),
+            None => bail!(
+                "{}/{}: not a table of contents of this band",
+                band.band,
+                ObjectName::plain(Object::Toc(number))
+            ),
         }
     }
 
@@ -345,7 +411,9 @@ impl Archive {
         listed.dedup_by_key(|(number, _)| *number);
         for (number, size) in listed {
             let read = self.text_kept(band, Object::Index(number), Trust::Listed(size));
-            let facts_of = |text: Vec<u8>| facts_of(&text, band.id).with_context(|| plain_name(band, Object::Index(number)));
+            let facts_of = |text: Vec<u8>| {
+                facts_of(&text, band.id).with_context(|| plain_name(band, Object::Index(number)))
+            };
             match read.and_then(|text| facts_of(text.unwrap_or_default())) {
                 Ok(Some((said, after, have, last))) if said == number => {
                     indexes.handle_index(number, after);
@@ -363,7 +431,8 @@ impl Archive {
     }
 }
 
-/// Asks for several things at once, each on a thread of its own: the bands of a chain are few. The first failure is that of all.
+/// Asks for several things at once, each on a thread of its own: the bands of a chain are few. The
+/// first failure is that of all.
 pub(super) fn side_by_side<T: Sync, R: Send>(
     items: &[T],
     ask: impl Fn(&T) -> anyhow::Result<R> + Sync,
@@ -371,7 +440,10 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
     let ask = &ask;
     std::thread::scope(|scope| {
         let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || ask(item))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off"))))
+            .collect()
     })
 }
 
@@ -399,7 +471,10 @@ impl Facts {
 
 /// True if what was read is damaged, not only of a later format.
 fn is_damage(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref()).any(|error| !matches!(error, HeadError::Newer(_)))
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref())
+        .any(|error| !matches!(error, HeadError::Newer(_)))
 }
 
 fn plain_name(band: &Head, object: Object) -> String {
@@ -424,7 +499,10 @@ pub(super) fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         return Ok(text);
     }
     let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes).take(MAX + 1).read_to_end(&mut text).context("damaged")?;
+    flate2::read::MultiGzDecoder::new(bytes)
+        .take(MAX + 1)
+        .read_to_end(&mut text)
+        .context("damaged")?;
     if text.len() as u64 > MAX {
         bail!("expands to over 256 MiB, which no index does");
     }

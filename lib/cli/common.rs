@@ -13,7 +13,14 @@ use super::message::Report;
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Append events as JSON lines to FILE, for a UI
-    #[arg(long, value_name = "FILE", env = "DURA_EVENTS", hide_env_values = true, global = true, display_order = 900)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DURA_EVENTS",
+        hide_env_values = true,
+        global = true,
+        display_order = 900
+    )]
     pub events: Option<PathBuf>,
     /// Tell what is done
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 901)]
@@ -23,7 +30,8 @@ pub struct Common {
     pub quiet: bool,
 }
 
-/// Runs a program: reads its arguments, calls `run`, and turns the outcome into messages and an exit status.
+/// Runs a program: reads its arguments, calls `run`, and turns the outcome into messages and an
+/// exit status.
 pub fn main<A: CommandFactory + FromArgMatches>(
     program: &'static str,
     common: fn(&A) -> &Common,
@@ -52,8 +60,12 @@ pub fn main<A: CommandFactory + FromArgMatches>(
 
 /// A variable that is set to nothing counts as not set, as with most programs.
 fn without_empty(command: Command) -> Command {
-    let is_empty = |arg: &Arg| arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
-    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
+    let is_empty = |arg: &Arg| {
+        arg.get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    let command =
+        command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
     command.mut_subcommands(without_empty)
 }
 
@@ -66,7 +78,8 @@ pub fn size(text: &str) -> Result<u64, String> {
         Some(b'T') => (&text[..text.len() - 1], 40),
         _ => (text, 0),
     };
-    let number: Option<u64> = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    let number: Option<u64> =
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
     number
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|size| *size > 0)
@@ -87,7 +100,9 @@ pub fn human(bytes: u64) -> String {
 
 /// How many threads or children to run: `-j`, or one for each core.
 pub fn jobs(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).clamp(1, 256)
+    asked
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+        .clamp(1, 256)
 }
 
 #[cfg(test)]
@@ -96,12 +111,17 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("1", 1), ("10k", 10 << 10), ("10M", 10 << 20), ("3G", 3 << 30), ("1T", 1 << 40)] {
+        for (text, bytes) in
+            [("1", 1), ("10k", 10 << 10), ("10M", 10 << 20), ("3G", 3 << 30), ("1T", 1 << 40)]
+        {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "M", "0", "0M", "-1", "+1", "1.5M", "1MB", "99999999T", "1 M"] {
             assert!(size(text).is_err(), "{text}");
         }
-        assert_eq!([0, 1023, 1024, 18_140_365, 5 << 40].map(human), ["0 B", "1023 B", "1.0 KiB", "17.3 MiB", "5.0 TiB"]);
+        assert_eq!(
+            [0, 1023, 1024, 18_140_365, 5 << 40].map(human),
+            ["0 B", "1023 B", "1.0 KiB", "17.3 MiB", "5.0 TiB"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What operations cost, in calls of the store: the table of `docs/effort.md`, stated for archives in memory.
+//! What operations cost, in calls of the store: the table of `docs/effort.md`, stated for archives
+//! in memory.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
@@ -44,7 +45,8 @@ fn entry(name: &str, time: i64) -> Entry {
     entry.ctime = Some(time);
     if kind == Kind::File {
         let text = entry.path.as_bytes();
-        (entry.size, entry.nlink, entry.sha256) = (Some(text.len() as u64), Some(1), Some(digest::of(text)));
+        (entry.size, entry.nlink, entry.sha256) =
+            (Some(text.len() as u64), Some(1), Some(digest::of(text)));
     }
     entry
 }
@@ -52,7 +54,11 @@ fn entry(name: &str, time: i64) -> Entry {
 /// Gzip members do not need a gzip in these tests: blocks are stored as they are.
 fn member(entry: &Entry) -> Member {
     let (path, meta) = (&entry.path, *entry.meta().unwrap());
-    let content = if entry.kind == Kind::File { Content::Bytes(entry.size.unwrap()) } else { Content::Nothing };
+    let content = if entry.kind == Kind::File {
+        Content::Bytes(entry.size.unwrap())
+    } else {
+        Content::Nothing
+    };
     let mut bytes = Vec::new();
     tarball::Member::plain(path, entry.kind, meta, content).write_header(&mut bytes).unwrap();
     if entry.kind == Kind::File {
@@ -62,7 +68,15 @@ fn member(entry: &Entry) -> Member {
     let mut lines = Vec::new();
     entry.write(&mut lines);
     let (files, span) = (u64::from(entry.kind == Kind::File), Some((path.clone(), path.clone())));
-    Member { bytes, lines, entries: 1, files, source_bytes: entry.size.unwrap_or(0), span, border: true }
+    Member {
+        bytes,
+        lines,
+        entries: 1,
+        files,
+        source_bytes: entry.size.unwrap_or(0),
+        span,
+        border: true,
+    }
 }
 
 /// An archive in memory, and what a host that wrote it keeps.
@@ -74,8 +88,8 @@ struct Written {
 }
 
 impl Written {
-    /// A full band of these names, and so many bands on top in each of which the file `./changed` has a new time. Every entry has
-    /// a block and an index of its own.
+    /// A full band of these names, and so many bands on top in each of which the file `./changed`
+    /// has a new time. Every entry has a block and an index of its own.
     fn new(names: &[&str], above: usize) -> Written {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(&dir.path().join("cache")).unwrap();
@@ -93,7 +107,9 @@ impl Written {
 
     fn band(&mut self, entries: &[Entry], parent: Option<Parent>, complete: bool) -> Parent {
         let started = Stamp::from_unix(1_800_000_000 + self.bands.len() as i64 * DAY).unwrap();
-        let band = parent.as_ref().map_or_else(|| BandName::full(started), |parent| parent.band.child(started).unwrap());
+        let band = parent
+            .as_ref()
+            .map_or_else(|| BandName::full(started), |parent| parent.band.child(started).unwrap());
         let id = BandId([self.bands.len() as u8 + 1; 16]);
         let (compression, writer) = (Compression::Plain, "test".to_owned());
         let head = Head { band: band.clone(), id, parent, started, compression, writer };
@@ -134,7 +150,9 @@ impl Written {
             let (what, name) = call.split_once(' ').unwrap();
             let (band, object) = name.split_once('/').unwrap_or((name, ""));
             let tier = self.bands.iter().position(|known| known.to_string() == band);
-            tier.map_or(call.clone(), |tier| format!("{what} {tier}/{}", object.replace("00000/0000000", "")))
+            tier.map_or(call.clone(), |tier| {
+                format!("{what} {tier}/{}", object.replace("00000/0000000", ""))
+            })
         };
         let mut calls: Vec<String> = store.take().into_iter().map(short).collect();
         calls.sort();
@@ -152,7 +170,9 @@ struct Diff {
 fn diff(archive: Archive, entries: &[Entry], options: &[&str]) -> String {
     let mut scan = b"#mtree\n#dura listing 1\n#source host /tree\n".to_vec();
     entries.iter().for_each(|entry| Entry { sha256: None, ..entry.clone() }.write(&mut scan));
-    scan.extend(format!("{}\n", End { entries: entries.len() as u64, ..End::default() }).into_bytes());
+    scan.extend(
+        format!("{}\n", End { entries: entries.len() as u64, ..End::default() }).into_bytes(),
+    );
     let Diff { args } = Diff::parse_from([&["diff"], options, &["memory"]].concat());
     told(|out| compare(&args, Reader::new(&scan[..]), || Ok(archive), out, &report()).unwrap())
 }
@@ -173,7 +193,10 @@ fn restored(archive: Archive, paths: &[&str]) -> Vec<String> {
     let tar = told(|out| restore(&args, archive, out, &report).unwrap());
     assert_eq!(report.warnings(), 0);
     let mut tar = tar::Archive::new(tar.as_bytes());
-    tar.entries().unwrap().map(|entry| String::from_utf8(entry.unwrap().path_bytes().into_owned()).unwrap()).collect()
+    tar.entries()
+        .unwrap()
+        .map(|entry| String::from_utf8(entry.unwrap().path_bytes().into_owned()).unwrap())
+        .collect()
 }
 
 /// Reads a version as `list`, `ls` and `find` do: how many entries it has.
@@ -187,7 +210,8 @@ fn listed(archive: Archive, band: Option<&str>) -> usize {
     count
 }
 
-const TREE: [&str; 9] = ["/", "a/", "a/b/", "a/b/c/", "a/b/c/file", "a/b/c/other", "a/z", "changed", "last"];
+const TREE: [&str; 9] =
+    ["/", "a/", "a/b/", "a/b/c/", "a/b/c/file", "a/b/c/other", "a/z", "changed", "last"];
 
 fn tree(changed: i64) -> Vec<Entry> {
     TREE.iter().map(|name| entry(name, if *name == "changed" { changed } else { 1 })).collect()
@@ -203,13 +227,18 @@ fn nothing_changed() {
     // With a warm cache: the names of the bands, and a TAIL of each tier.
     let warm = ["get 0/TAIL", "get 1/TAIL", "get 2/TAIL", "list "];
     assert_eq!(written.calls(true, unchanged), warm);
-    // Without: every index and table of contents as well, once; and a call that finds out that nothing is encrypted.
+    // Without: every index and table of contents as well, once; and a call that finds out that
+    // nothing is encrypted.
     let cold = written.calls(false, unchanged);
     let mut wanted: Vec<String> = warm.map(String::from).into();
     wanted.extend((0..TREE.len()).map(|number| format!("get 0/{number:02}.mtree.gz")));
-    wanted.extend(["get 0/08.toc.gz", "get 1/00.mtree.gz", "get 1/01.mtree.gz", "get 1/01.toc.gz"].map(String::from));
+    wanted.extend(
+        ["get 0/08.toc.gz", "get 1/00.mtree.gz", "get 1/01.mtree.gz", "get 1/01.toc.gz"]
+            .map(String::from),
+    );
     wanted.extend(["get 2/00.mtree.gz", "get 2/01.mtree.gz", "get 2/01.toc.gz"].map(String::from));
-    let (probes, reads): (Vec<String>, Vec<String>) = cold.into_iter().partition(|call| call.ends_with(".gpg"));
+    let (probes, reads): (Vec<String>, Vec<String>) =
+        cold.into_iter().partition(|call| call.ends_with(".gpg"));
     wanted.sort();
     assert_eq!(reads, wanted);
     assert_eq!(probes.len(), 1, "{probes:?}");
@@ -224,7 +253,10 @@ fn one_file() {
     for above in [0, 1, 4, 9] {
         let written = Written::new(&TREE, above);
         let calls = written.calls(false, |archive| {
-            assert_eq!(restored(archive, &["./a/b/c/file"]), ["./", "./a/", "./a/b/", "./a/b/c/", "./a/b/c/file"]);
+            assert_eq!(
+                restored(archive, &["./a/b/c/file"]),
+                ["./", "./a/", "./a/b/", "./a/b/c/", "./a/b/c/file"]
+            );
         });
         let mut wanted = vec!["list ".to_owned(), "get 0/04.tar".to_owned()];
         for tier in 0..=above {
@@ -236,7 +268,8 @@ fn one_file() {
             ]);
         }
         wanted.sort();
-        let (probes, reads): (Vec<String>, Vec<String>) = calls.into_iter().partition(|call| call.ends_with(".gpg"));
+        let (probes, reads): (Vec<String>, Vec<String>) =
+            calls.into_iter().partition(|call| call.ends_with(".gpg"));
         assert_eq!(reads, wanted);
         assert_eq!(probes.len(), 1, "{probes:?}");
     }
@@ -249,14 +282,28 @@ fn one_file_with_a_warm_cache() {
         assert_eq!(restored(archive, &["./changed"]), ["./", "./changed"]);
     });
     // Which band is encrypted is not known before its first object comes.
-    assert_eq!(calls, ["get 0/TAIL", "get 1/TAIL", "get 2/TAIL", "get 3/01.tar", "get 3/01.tar.gpg", "get 3/TAIL", "list "]);
+    assert_eq!(
+        calls,
+        [
+            "get 0/TAIL",
+            "get 1/TAIL",
+            "get 2/TAIL",
+            "get 3/01.tar",
+            "get 3/01.tar.gpg",
+            "get 3/TAIL",
+            "list "
+        ]
+    );
 }
 
 #[test]
 fn a_directory_needs_the_indexes_of_what_is_below() {
     let written = Written::new(&TREE, 0);
     let calls = written.calls(true, |archive| {
-        assert_eq!(restored(archive, &["./a/b"]), ["./", "./a/", "./a/b/", "./a/b/c/", "./a/b/c/file", "./a/b/c/other"]);
+        assert_eq!(
+            restored(archive, &["./a/b"]),
+            ["./", "./a/", "./a/b/", "./a/b/c/", "./a/b/c/file", "./a/b/c/other"]
+        );
     });
     let blocks = calls.iter().filter(|call| call.ends_with(".tar")).count();
     assert_eq!(blocks, 4, "{calls:?}");
@@ -267,12 +314,21 @@ fn listing_reads_each_index_once() {
     let mut written = Written::new(&TREE, 2);
     let once = |calls: Vec<String>| {
         let mut indexes: BTreeMap<String, usize> = BTreeMap::new();
-        calls.iter().filter(|call| call.ends_with(".mtree.gz")).for_each(|call| *indexes.entry(call.clone()).or_default() += 1);
+        calls
+            .iter()
+            .filter(|call| call.ends_with(".mtree.gz"))
+            .for_each(|call| *indexes.entry(call.clone()).or_default() += 1);
         assert!(indexes.values().all(|count| *count == 1), "{calls:?}");
         indexes.len()
     };
-    assert_eq!(once(written.calls(false, |archive| assert_eq!(listed(archive, None), TREE.len()))), TREE.len() + 4);
-    assert_eq!(once(written.calls(true, |archive| assert_eq!(listed(archive, None), TREE.len()))), 0);
+    assert_eq!(
+        once(written.calls(false, |archive| assert_eq!(listed(archive, None), TREE.len()))),
+        TREE.len() + 4
+    );
+    assert_eq!(
+        once(written.calls(true, |archive| assert_eq!(listed(archive, None), TREE.len()))),
+        0
+    );
     // An unfinished band, whose indexes have to be sorted out first.
     let parent = Parent { band: written.bands[2].clone(), id: BandId([3; 16]), last: 1 };
     written.band(&[entry("/", 5), entry("new", 5)], Some(parent), false);
@@ -286,7 +342,8 @@ fn listing_reads_each_index_once() {
     };
     assert_eq!(once(written.calls(false, goes_on)), TREE.len() + 6);
     let warm = written.calls(true, goes_on);
-    let reads: Vec<&String> = warm.iter().filter(|call| call.starts_with("get") && !call.ends_with("TAIL")).collect();
+    let reads: Vec<&String> =
+        warm.iter().filter(|call| call.starts_with("get") && !call.ends_with("TAIL")).collect();
     assert_eq!(reads, ["get 3/HEAD"]);
 }
 
@@ -313,7 +370,10 @@ impl Store for Together {
             let mut asked = self.asked.lock().unwrap();
             *asked += 1;
             self.changed.notify_all();
-            let waited = self.changed.wait_timeout_while(asked, Duration::from_secs(60), |asked| *asked < self.wanted).unwrap();
+            let waited = self
+                .changed
+                .wait_timeout_while(asked, Duration::from_secs(60), |asked| *asked < self.wanted)
+                .unwrap();
             assert!(!waited.1.timed_out(), "{name} was asked for alone");
         }
         self.store.get(name)
@@ -339,7 +399,13 @@ fn tiers_are_read_side_by_side() {
     for (suffix, wanted) in [("0Z/TAIL", 5), (".toc.gz", 6), (".mtree.gz", 6)] {
         let (store, asked, changed) = (written.store.clone(), Mutex::default(), Condvar::new());
         let newest = written.bands[5].clone();
-        let together = Together { store, suffix, wanted: wanted + usize::from(suffix.ends_with("TAIL")), asked, changed };
+        let together = Together {
+            store,
+            suffix,
+            wanted: wanted + usize::from(suffix.ends_with("TAIL")),
+            asked,
+            changed,
+        };
         if suffix.ends_with("TAIL") {
             *together.asked.lock().unwrap() += 1;
         }

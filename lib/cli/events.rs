@@ -20,12 +20,18 @@ pub struct Events {
 impl Events {
     /// Opens the file for appending.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
-        let open =
-            |path: &Path| OpenOptions::new().append(true).create(true).open(path).with_context(|| path.display().to_string());
+        let open = |path: &Path| {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)
+                .with_context(|| path.display().to_string())
+        };
         Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
     }
 
-    /// Appends a line: time, tool, event, and the fields. Programs of one pipe share a file, so a line is one write.
+    /// Appends a line: time, tool, event, and the fields. Programs of one pipe share a file, so a
+    /// line is one write.
     pub fn emit(&self, event: &str, fields: &[(&str, Value)]) {
         let Some(file) = &self.file else { return };
         let mut line = Map::new();

@@ -25,8 +25,10 @@ mod ls;
 /// Say what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]
 #[command(name = "dura-index", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 done, but something is lost or damaged; 2 not done.\n\
-    Example: dura-scan ~ | dura-index diff /mnt/backup | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something is lost or damaged; 2 not done.\n\
+    Example: dura-scan ~ | dura-index diff /mnt/backup | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
 struct IndexArgs {
     #[command(subcommand)]
     what: What,
@@ -40,12 +42,20 @@ struct IndexArgs {
 #[derive(Debug, Clone, Args)]
 struct Reading {
     /// Keep plain copies of indexes in DIR, and use them
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true, global = true, display_order = 800)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "DURA_CACHE",
+        hide_env_values = true,
+        global = true,
+        display_order = 800
+    )]
     cache: Option<PathBuf>,
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME", global = true, display_order = 801)]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-01, or 2026-11-01T02:00:00Z
+    /// Read the newest version that was started at TIME or before: 2026-11-01, or
+    /// 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 802)]
     at: Option<Stamp>,
 }
@@ -76,9 +86,12 @@ struct Of {
 
 /// Reads a time: a stamp as in band names, RFC 3339 in UTC, or a day, which means its end.
 pub(super) fn time(text: &str) -> Result<Stamp, String> {
-    let stamp =
-        Stamp::parse(text).or_else(|| Stamp::parse_rfc3339(text)).or_else(|| Stamp::parse_rfc3339(&format!("{text}T23:59:59Z")));
-    stamp.ok_or_else(|| "wanted a day (2026-11-01) or a time in UTC (2026-11-01T02:00:00Z)".to_owned())
+    let stamp = Stamp::parse(text)
+        .or_else(|| Stamp::parse_rfc3339(text))
+        .or_else(|| Stamp::parse_rfc3339(&format!("{text}T23:59:59Z")));
+    stamp.ok_or_else(|| {
+        "wanted a day (2026-11-01) or a time in UTC (2026-11-01T02:00:00Z)".to_owned()
+    })
 }
 
 /// The program's arguments, for tests and tools.
@@ -130,7 +143,9 @@ fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<
     for header in [Header::Mtree, Header::Version(VERSION)] {
         writeln!(buffer, "{header}")?;
     }
-    for header in version.headers().iter().filter(|header| matches!(header, Header::Source(..))).take(1) {
+    for header in
+        version.headers().iter().filter(|header| matches!(header, Header::Source(..))).take(1)
+    {
         writeln!(buffer, "{header}")?;
     }
     while let Some(placed) = next {
@@ -161,7 +176,9 @@ struct Wanted {
 impl Wanted {
     fn new(typed: &[std::ffi::OsString]) -> anyhow::Result<Wanted> {
         use std::os::unix::ffi::OsStrExt;
-        let parse = |text: &std::ffi::OsString| Path::from_typed(text.as_bytes()).with_context(|| text.display().to_string());
+        let parse = |text: &std::ffi::OsString| {
+            Path::from_typed(text.as_bytes()).with_context(|| text.display().to_string())
+        };
         let paths = typed.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Wanted { seen: vec![false; paths.len()], paths })
     }
@@ -180,7 +197,8 @@ impl Wanted {
 
     /// Tells of names that no path had; fails if none had any.
     fn finish(&self, report: &Report) -> anyhow::Result<()> {
-        let missing = self.paths.iter().zip(&self.seen).filter(|(_, seen)| !**seen).map(|(path, _)| path);
+        let missing =
+            self.paths.iter().zip(&self.seen).filter(|(_, seen)| !**seen).map(|(path, _)| path);
         missing.for_each(|path| report.warn(format_args!("{path}: not in this version")));
         if !self.seen.is_empty() && !self.seen.contains(&true) {
             return Err(anyhow!("nothing was found"));

@@ -1,7 +1,8 @@
 //! What the programs say on stderr, and the exit status that follows from it.
 //!
-//! Wording: lower case, no full stop, the path first (`dura-pack: ./x: permission denied`); a remedy on a line of its own
-//! (`dura-pack: hint: …`). A line holds no raw control bytes: paths are shown encoded, as in listings.
+//! Wording: lower case, no full stop, the path first (`dura-pack: ./x: permission denied`); a
+//! remedy on a line of its own (`dura-pack: hint: …`). A line holds no raw control bytes: paths are
+//! shown encoded, as in listings.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -70,9 +71,12 @@ impl Report {
         }
     }
 
-    /// The progress line of this run, drawn if stderr is a terminal; hidden with `-q`. Messages are written above it.
+    /// The progress line of this run, drawn if stderr is a terminal; hidden with `-q`. Messages are
+    /// written above it.
     pub fn progress(&self) -> &ProgressBar {
-        self.progress.get_or_init(|| if self.verbosity < 0 { ProgressBar::hidden() } else { progress::line() })
+        self.progress.get_or_init(|| {
+            if self.verbosity < 0 { ProgressBar::hidden() } else { progress::line() }
+        })
     }
 
     /// Something is not as it should be, and was told elsewhere; the run will end in status 1.
@@ -113,7 +117,8 @@ impl Report {
         }
     }
 
-    /// Something was not done, but the run goes on with the rest; it will end in status 2. `of` says what, as `archive: `, or nothing.
+    /// Something was not done, but the run goes on with the rest; it will end in status 2. `of`
+    /// says what, as `archive: `, or nothing.
     pub fn fail(&self, of: &str, error: anyhow::Error) {
         self.failed.store(true, Ordering::Relaxed);
         let (error, hint) = match error.downcast::<Hinted>() {
@@ -145,8 +150,10 @@ impl Report {
 
 /// The error and its causes in a line.
 pub(super) fn chain(error: &anyhow::Error) -> String {
-    let parts: Vec<String> =
-        error.chain().map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why)).collect();
+    let parts: Vec<String> = error
+        .chain()
+        .map(|cause| cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), why))
+        .collect();
     let mut said: Vec<String> = Vec::new();
     for part in parts {
         // Transparent wrappers repeat what they wrap.
@@ -162,7 +169,8 @@ pub fn why(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     // Of the system's own texts one begins with `Input/output`.
-    let is_path = error.raw_os_error().is_none() && text.split(' ').next().is_some_and(|word| word.contains('/'));
+    let is_path = error.raw_os_error().is_none()
+        && text.split(' ').next().is_some_and(|word| word.contains('/'));
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if !is_path => first.to_lowercase().chain(letters).collect(),

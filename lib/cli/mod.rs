@@ -1,4 +1,5 @@
-//! One module per program: its arguments, its messages, its exit status, and the thin loop that drives its machines.
+//! One module per program: its arguments, its messages, its exit status, and the thin loop that
+//! drives its machines.
 
 mod archive;
 pub mod common;

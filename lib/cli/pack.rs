@@ -34,12 +34,15 @@ pub(super) use start::NOTES;
 
 /// Read the files of a listing and make a band of them
 ///
-/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's objects, as a tar, to standard output.
+/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's
+/// objects, as a tar, to standard output.
 #[derive(Debug, Parser)]
 #[command(name = "dura-pack", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
-    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup")]
+    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
+)]
 struct PackArgs {
     /// Read the files in DIR, not where the listing's #source says
     #[arg(short = 'C', long, value_name = "DIR")]
@@ -91,7 +94,10 @@ const MAX_PART: u64 = 1 << 30;
 
 fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
+        return Err(Hinted::wrap(
+            anyhow!("standard output is a terminal"),
+            "pipe it into dura-push ARCHIVE, or into a file",
+        ));
     }
     if args.part_size > MAX_PART {
         bail!("--part-size: over 1G, which a reader could not hold in memory");
@@ -104,10 +110,14 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 
     let (low, high, default) = codec::levels(plan.config.compression);
     let level = args.level.unwrap_or(default);
-    if args.level.is_some() && plan.config.compression != Compression::Plain && !(low..=high).contains(&level) {
+    if args.level.is_some()
+        && plan.config.compression != Compression::Plain
+        && !(low..=high).contains(&level)
+    {
         bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
     }
-    let source = Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
+    let source =
+        Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
     let reading = Reading {
         source,
         users: Users::default(),
@@ -116,8 +126,10 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         layered: plan.layered,
         buffers: Mutex::default(),
     };
-    let shared =
-        Arc::new(Shared { reading, codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() } });
+    let shared = Arc::new(Shared {
+        reading,
+        codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() },
+    });
     // A thread that waits for a file leaves its core to one more.
     let jobs = args.jobs.map_or_else(|| common::jobs(None) + 1, |asked| common::jobs(Some(asked)));
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
@@ -127,7 +139,11 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
-        cache: args.cache.as_deref().map(|dir| Cache::open(dir).with_context(|| dir.display().to_string())).transpose()?,
+        cache: args
+            .cache
+            .as_deref()
+            .map(|dir| Cache::open(dir).with_context(|| dir.display().to_string()))
+            .transpose()?,
         id: plan.config.id,
         report,
     };
@@ -150,7 +166,12 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         writer.drain()?;
         writer.write(&stream::END)?;
         writer.out.finish().context(CANNOT_WRITE)?;
-        let counts = [("entries", tail.entries), ("files", tail.files), ("bytes", tail.bytes), ("skipped", tail.skipped)];
+        let counts = [
+            ("entries", tail.entries),
+            ("files", tail.files),
+            ("bytes", tail.bytes),
+            ("skipped", tail.skipped),
+        ];
         report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
         Ok(())
     })
@@ -196,7 +217,12 @@ impl Shared {
 /// What comes out of the pool, in the listing's order.
 enum Done {
     /// A planned member, not yet compressed if first names of its hard links were lost before.
-    Gathered { member: std::io::Result<Member>, planned: Vec<Entry>, rest: Vec<Entry>, links: Links },
+    Gathered {
+        member: std::io::Result<Member>,
+        planned: Vec<Entry>,
+        rest: Vec<Entry>,
+        links: Links,
+    },
     /// A piece of a large file.
     Piece(std::io::Result<Member>),
     /// A large file is through; the first names that were lost with it.
@@ -247,7 +273,8 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
             submit.submit(move || {
                 let has_links = planned.iter().any(|entry| entry.hard.is_some());
                 let again = if has_links { planned.clone() } else { Vec::new() };
-                let Gathered { raw, rest, links } = shared.reading.gather(planned, Links::default());
+                let Gathered { raw, rest, links } =
+                    shared.reading.gather(planned, Links::default());
                 Done::Gathered { member: shared.compress(raw), planned: again, rest, links }
             })
         }
@@ -262,14 +289,17 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
     }
 }
 
-/// Takes members in order, stores again what lost first names have changed, and writes objects as they are complete.
+/// Takes members in order, stores again what lost first names have changed, and writes objects as
+/// they are complete.
 fn collect(results: Results<Done>, shared: &Shared, writer: &mut Writer<'_>) -> anyhow::Result<()> {
     let mut links = Links::default();
     for done in results {
         match done {
             Done::Piece(member) => writer.member(member?)?,
             Done::Passed(lost) => links.merge(lost),
-            Done::Gathered { planned, .. } if links.touches(&planned) => members(planned, shared, &mut links, writer)?,
+            Done::Gathered { planned, .. } if links.touches(&planned) => {
+                members(planned, shared, &mut links, writer)?
+            }
             Done::Gathered { member, rest, links: found, .. } => {
                 links.merge(found);
                 writer.member(member?)?;
@@ -280,8 +310,14 @@ fn collect(results: Results<Done>, shared: &Shared, writer: &mut Writer<'_>) -> 
     Ok(())
 }
 
-/// Stores entries here and now, whatever their size; for the rare cases that the plan did not foresee.
-fn members(mut entries: Vec<Entry>, shared: &Shared, links: &mut Links, writer: &mut Writer<'_>) -> anyhow::Result<()> {
+/// Stores entries here and now, whatever their size; for the rare cases that the plan did not
+/// foresee.
+fn members(
+    mut entries: Vec<Entry>,
+    shared: &Shared,
+    links: &mut Links,
+    writer: &mut Writer<'_>,
+) -> anyhow::Result<()> {
     while !entries.is_empty() {
         let Gathered { raw, rest, links: found } = shared.reading.gather(entries, links.clone());
         *links = found;
@@ -315,8 +351,12 @@ impl Writer<'_> {
     fn drain(&mut self) -> anyhow::Result<()> {
         while let Some((name, bytes)) = self.assembler.poll_object() {
             self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
-            self.report.events().emit("object", &[("name", name.to_string().into()), ("bytes", bytes.len().into())]);
-            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) = (&self.cache, name.object)
+            self.report.events().emit(
+                "object",
+                &[("name", name.to_string().into()), ("bytes", bytes.len().into())],
+            );
+            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) =
+                (&self.cache, name.object)
                 && let Err(error) = cache.put(&self.band, self.id, name.object, &bytes)
             {
                 self.report.note(format_args!("cannot keep a copy in the cache: {}", why(&error)));

@@ -34,14 +34,17 @@ use lane::{Event, Lane, Place, Run, Summary};
 
 /// Store a band's objects in an archive, or in several
 ///
-/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object, never over another. A band is
-/// complete when its TAIL is stored, which comes last.
+/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object,
+/// never over another. A band is complete when its TAIL is stored, which comes last.
 #[derive(Debug, Parser)]
 #[command(name = "dura-push", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 done, but files were skipped when the band was made; 2 not done.\n\
-    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but files were skipped when the band was made; 2 not done.\n\
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
 struct PushArgs {
-    /// The archives: directories, which are made if they are not there, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archives: directories, which are made if they are not there, s3://BUCKET/PREFIX, or
+    /// https://HOST/PATH
     #[arg(value_name = "ARCHIVE", required = true)]
     archives: Vec<String>,
     /// How many objects are written at once to each archive [default: 4, or 32 over a network]
@@ -93,12 +96,27 @@ const NETWORK_JOBS: usize = 32;
 
 fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
-    let limits = Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(args.retries), seed };
+    let limits =
+        Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(args.retries), seed };
     let stop = Stop::on_signals()?;
-    let run = Run { report: Arc::clone(report), stop, limits, dry_run: args.dry_run, began: Instant::now() };
-    let stores = args.archives.iter().map(|archive| open_store_to_write(archive, report)).collect::<anyhow::Result<Vec<_>>>()?;
+    let run = Run {
+        report: Arc::clone(report),
+        stop,
+        limits,
+        dry_run: args.dry_run,
+        began: Instant::now(),
+    };
+    let stores = args
+        .archives
+        .iter()
+        .map(|archive| open_store_to_write(archive, report))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let several = args.archives.len() > 1;
-    let labels: Vec<String> = args.archives.iter().map(|a| if several { format!("{a}: ") } else { String::new() }).collect();
+    let labels: Vec<String> = args
+        .archives
+        .iter()
+        .map(|a| if several { format!("{a}: ") } else { String::new() })
+        .collect();
     let shares = progress::shares(report, &labels);
     let jobs = |archive: &String| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
     let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
@@ -108,7 +126,12 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         })
         .collect();
     if let Some(dir) = args.from {
-        let asked = spool::Asked { dir, empty: args.empty, keep_indexes: args.keep_indexes, follow: args.follow };
+        let asked = spool::Asked {
+            dir,
+            empty: args.empty,
+            keep_indexes: args.keep_indexes,
+            follow: args.follow,
+        };
         let outcome = spool::run(&run, &places, &asked);
         report.progress().finish_and_clear();
         return outcome;
@@ -129,7 +152,11 @@ fn default_jobs(archive: &str) -> usize {
 }
 
 /// Tells how each archive fared. Each that is not done is named, and makes the status 2.
-fn conclude(report: &Report, places: &[Place], outcomes: Vec<anyhow::Result<Summary>>) -> anyhow::Result<()> {
+fn conclude(
+    report: &Report,
+    places: &[Place],
+    outcomes: Vec<anyhow::Result<Summary>>,
+) -> anyhow::Result<()> {
     let mut skipped = 0;
     for (place, outcome) in places.iter().zip(outcomes) {
         match outcome {
@@ -150,13 +177,20 @@ fn push_stream(
     input: impl std::io::Read + Send + 'static,
 ) -> anyhow::Result<Vec<anyhow::Result<Summary>>> {
     let lanes: Vec<(Sender<Event>, Receiver<Event>)> = places.iter().map(|_| channel()).collect();
-    let begin = feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
+    let begin =
+        feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
     let Begin { first, continues } = wait_for(&begin, &run.stop)?;
     if !stream::in_place(None, &first.item.name, continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
     }
     let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
-        let reads = Retrying::new(Arc::clone(&place.store), run.limits.patience, run.limits.seed, &run.report, &run.stop);
+        let reads = Retrying::new(
+            Arc::clone(&place.store),
+            run.limits.patience,
+            run.limits.seed,
+            &run.report,
+            &run.stop,
+        );
         let id = match continues {
             Some(id) => checks::continued(&reads, &first.item.band, id)?,
             None => checks::new_band(&reads, place.ahead.as_deref(), &first.item)?,
@@ -165,13 +199,23 @@ fn push_stream(
         Lane::run(run, place, id, &events, &done, &mut |_| ())
     };
     Ok(std::thread::scope(|scope| {
-        let threads: Vec<_> = places.iter().zip(lanes).map(|(place, lane)| scope.spawn(|| push(place, lane))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off")))).collect()
+        let threads: Vec<_> = places
+            .iter()
+            .zip(lanes)
+            .map(|(place, lane)| scope.spawn(|| push(place, lane)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off"))))
+            .collect()
     }))
 }
 
 /// What the stream begins with, unless the program is asked to end while nothing has come.
-fn wait_for<T, E: Into<anyhow::Error>>(begin: &Receiver<Result<T, E>>, stop: &Stop) -> anyhow::Result<T> {
+fn wait_for<T, E: Into<anyhow::Error>>(
+    begin: &Receiver<Result<T, E>>,
+    stop: &Stop,
+) -> anyhow::Result<T> {
     loop {
         match begin.recv_timeout(Duration::from_millis(200)) {
             Ok(begin) => return begin.map_err(Into::into),

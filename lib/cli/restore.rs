@@ -33,12 +33,15 @@ use write::Writer;
 
 /// Write a version, or parts of it, as a tar
 ///
-/// Writes a tar on standard output, for tar to extract: with everything that the version has, or with each PATH and all below it. A
-/// PATH with * ? or [ that is no name in the version is a pattern (gitignore syntax, relative to the source).
+/// Writes a tar on standard output, for tar to extract: with everything that the version has, or
+/// with each PATH and all below it. A PATH with * ? or [ that is no name in the version is a
+/// pattern (gitignore syntax, relative to the source).
 #[derive(Debug, Parser)]
 #[command(name = "dura-restore", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
-    Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out")]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
+    Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out"
+)]
 pub(super) struct RestoreArgs {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
@@ -55,7 +58,8 @@ pub(super) struct RestoreArgs {
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-01, or 2026-11-01T02:00:00Z
+    /// Read the newest version that was started at TIME or before: 2026-11-01, or
+    /// 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Stamp>,
     /// How many blocks are fetched and decrypted at once [default: one for each core]
@@ -91,7 +95,10 @@ enum Order {
 
 fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into tar xpf - -C DIR, or into a file"));
+        return Err(Hinted::wrap(
+            anyhow!("standard output is a terminal"),
+            "pipe it into tar xpf - -C DIR, or into a file",
+        ));
     }
     must_exist(&args.archive)?;
     let archive = Archive::open(&args.archive, args.cache.as_deref())?;
@@ -99,7 +106,12 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 }
 
 /// Writes what is asked for of an archive as a tar.
-pub(super) fn restore(args: &RestoreArgs, archive: Archive, out: Out, report: &Arc<Report>) -> anyhow::Result<()> {
+pub(super) fn restore(
+    args: &RestoreArgs,
+    archive: Archive,
+    out: Out,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
     let archive = Arc::new(archive);
     let band = choose(&archive, &args.archive, args.band.as_deref(), args.at, report)?;
     let chain = archive.chain(&band)?;
@@ -128,7 +140,11 @@ pub(super) fn restore(args: &RestoreArgs, archive: Archive, out: Out, report: &A
             Order::End => {
                 let sum = writer.finish()?;
                 report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
-                let fields = [("entries", sum.entries.into()), ("bytes", sum.bytes.into()), ("lost", sum.lost.into())];
+                let fields = [
+                    ("entries", sum.entries.into()),
+                    ("bytes", sum.bytes.into()),
+                    ("lost", sum.lost.into()),
+                ];
                 report.events().emit("restored", &fields);
                 return Ok(());
             }
@@ -195,10 +211,16 @@ impl Planner {
                 // Of a part of the indexes, other entries lack their directories.
                 Err(_) if !wanted => {}
                 Err(orphan) if barred => {
-                    report.warn(format_args!("{}: lies below what is no directory: left out", orphan.entry.path));
+                    report.warn(format_args!(
+                        "{}: lies below what is no directory: left out",
+                        orphan.entry.path
+                    ));
                 }
                 Err(orphan) => {
-                    report.warn(format_args!("{}: its directory is not listed: restored without it", orphan.entry.path));
+                    report.warn(format_args!(
+                        "{}: its directory is not listed: restored without it",
+                        orphan.entry.path
+                    ));
                     self.handle(orphan, wanted)?;
                 }
             }
@@ -231,7 +253,8 @@ impl Planner {
         self.orders.send(order).map_err(gone)
     }
 
-    /// A hard link to a name that did not come: where only a part of the indexes is read, the name is in another one.
+    /// A hard link to a name that did not come: where only a part of the indexes is read, the name
+    /// is in another one.
     fn look_up(&mut self, stray: Placed) -> anyhow::Result<()> {
         let Some(first) = stray.entry.hard.clone() else { return Ok(()) };
         let paths = [first.clone(), stray.entry.path.clone()];

@@ -11,7 +11,8 @@ use crate::store::{Store, StoreError};
 /// How often a wait looks whether the program is asked to end.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// The store below, with patience. Writes go through as they are: whoever writes has to know how often it was tried.
+/// The store below, with patience. Writes go through as they are: whoever writes has to know how
+/// often it was tried.
 pub(super) struct Retrying {
     store: Arc<dyn Store>,
     patience: Patience,
@@ -31,8 +32,20 @@ impl Retrying {
     }
 
     /// The store, to be asked again as `patience` says. Waits end early when `stop` is set.
-    pub(super) fn new(store: Arc<dyn Store>, patience: Patience, seed: u64, report: &Arc<Report>, stop: &Stop) -> Retrying {
-        Retrying { store, patience, dice: Mutex::new(Dice::new(seed)), report: Some(Arc::clone(report)), stop: stop.clone() }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        patience: Patience,
+        seed: u64,
+        report: &Arc<Report>,
+        stop: &Stop,
+    ) -> Retrying {
+        Retrying {
+            store,
+            patience,
+            dice: Mutex::new(Dice::new(seed)),
+            report: Some(Arc::clone(report)),
+            stop: stop.clone(),
+        }
     }
 
     fn ask<T>(&self, call: impl Fn(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -49,10 +62,17 @@ impl Retrying {
             };
             let Some(wait) = wait else { return Err(error) };
             if let Some(report) = &self.report {
-                report.verbose(format_args!("{}: {}: trying again in {:.1} s", error.at, why(&error.source), wait.as_secs_f64()));
+                report.verbose(format_args!(
+                    "{}: {}: trying again in {:.1} s",
+                    error.at,
+                    why(&error.source),
+                    wait.as_secs_f64()
+                ));
             }
             let until = Instant::now() + wait;
-            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            while let Some(left) =
+                until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            {
                 if self.stop.is_set() {
                     return Err(error);
                 }
@@ -99,7 +119,8 @@ mod tests {
     fn retrying(faults: &[(usize, Fault)], retries: u32) -> (Arc<Faulty<Memory>>, Retrying) {
         let store = Faulty::new(Memory::default());
         store.put_new("a", b"0123").unwrap();
-        let store = Arc::new(faults.iter().fold(store, |store, (at, fault)| store.with(*at, *fault)));
+        let store =
+            Arc::new(faults.iter().fold(store, |store, (at, fault)| store.with(*at, *fault)));
         let (first, most) = (Duration::from_micros(1), Duration::from_micros(9));
         let reader = Retrying::reader(store.clone(), 1);
         (store, Retrying { patience: Patience { retries, first, most }, ..reader })

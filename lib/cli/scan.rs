@@ -24,11 +24,14 @@ mod masks;
 
 /// List a directory tree, for dura-pack or dura-index diff
 ///
-/// Walks DIR in canonical order and writes a listing in the dialect of mtree(5) to standard output. Reads no file.
+/// Walks DIR in canonical order and writes a listing in the dialect of mtree(5) to standard output.
+/// Reads no file.
 #[derive(Debug, Parser)]
 #[command(name = "dura-scan", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 done, but something could not be looked at; 2 not done.\n\
-    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup")]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something could not be looked at; 2 not done.\n\
+    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
 struct ScanArgs {
     /// The directory to list
     #[arg(value_name = "DIR")]
@@ -107,14 +110,25 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         return Err(Hinted::wrap(anyhow::anyhow!("{shown}: not a directory"), hint));
     }
     let masks = Masks::load(&root, &args.exclude, &args.exclude_from, args.only_from.as_deref())?;
-    let after = args.after.map(|after| Path::from_typed(after.as_bytes())).transpose().context("--after")?;
+    let after = args
+        .after
+        .map(|after| Path::from_typed(after.as_bytes()))
+        .transpose()
+        .context("--after")?;
     let jobs = common::jobs(args.jobs);
     let (submit, results) = Ordered::start::<Vec<Looked>>(jobs, jobs * 4)?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
     let mut listing = Listing::new(args.one_file_system.then_some(device), report)?;
     listing.begin(&root, masks.has_only() || after.is_some())?;
     std::thread::scope(|scope| {
-        let walker = Walker { root: &root, masks: &masks, caches: args.exclude_caches, after, submit, batch: Vec::new() };
+        let walker = Walker {
+            root: &root,
+            masks: &masks,
+            caches: args.exclude_caches,
+            after,
+            submit,
+            batch: Vec::new(),
+        };
         let walking = scope.spawn(move || walker.run(args.one_file_system, report));
         for (visit, looked) in results.flatten() {
             listing.handle(visit, looked)?;
@@ -138,18 +152,19 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     fn run(mut self, one_file_system: bool, report: &Report) -> anyhow::Result<()> {
-        let mut walk = walk::walk(self.root, one_file_system).with_context(|| self.root.display().to_string())?;
+        let mut walk = walk::walk(self.root, one_file_system)
+            .with_context(|| self.root.display().to_string())?;
         while let Some(step) = walk.next() {
             let found = match step {
                 Ok(entry) => Found::new(entry),
                 Err(error) => {
-                    // The walk reads and sorts a directory before it enters it, so the one that fails is the last visited.
+                    // The walk reads and sorts a directory before it enters it, so the one that
+                    // fails is the last visited.
                     let text = error.io_error().map_or_else(|| error.to_string(), why);
-                    match self
-                        .batch
-                        .last_mut()
-                        .filter(|last| last.found.kind == Some(Kind::Dir) && !last.found.raw().as_os_str().is_empty())
-                    {
+                    match self.batch.last_mut().filter(|last| {
+                        last.found.kind == Some(Kind::Dir)
+                            && !last.found.raw().as_os_str().is_empty()
+                    }) {
                         Some(dir) => {
                             report.warn(format_args!("{}: {text}", dir.found.path()));
                             dir.unread = Unread::Failed;
@@ -171,7 +186,8 @@ impl Walker<'_> {
                 unread = Unread::ByWish;
                 walk.skip_current_dir();
             }
-            // The last visit stays here until the next step has shown that its directory could be read.
+            // The last visit stays here until the next step has shown that its directory could be
+            // read.
             if self.batch.len() >= BATCH {
                 let last = self.batch.split_off(BATCH - 1);
                 if self.flush().is_err() {
@@ -213,7 +229,11 @@ impl Walker<'_> {
         let batch = std::mem::take(&mut self.batch);
         let look = move || {
             let look = |visit: Visit| {
-                let looked = if visit.verdict == Verdict::Excluded { Ok(None) } else { walk::look(&visit.found) };
+                let looked = if visit.verdict == Verdict::Excluded {
+                    Ok(None)
+                } else {
+                    walk::look(&visit.found)
+                };
                 (visit, looked)
             };
             batch.into_iter().map(look).collect()
@@ -239,19 +259,35 @@ struct Listing<'a> {
 impl<'a> Listing<'a> {
     fn new(device: Option<u64>, report: &'a Report) -> io::Result<Listing<'a>> {
         let (above, links) = (VecDeque::new(), HashMap::new());
-        Ok(Listing { out: pipe::stdout()?, buffer: Vec::new(), report, device, end: End::default(), above, links })
+        Ok(Listing {
+            out: pipe::stdout()?,
+            buffer: Vec::new(),
+            report,
+            device,
+            end: End::default(),
+            above,
+            links,
+        })
     }
 
     fn begin(&mut self, root: &FsPath, partial: bool) -> anyhow::Result<()> {
         let host = rustix::system::uname().nodename().to_bytes().to_vec();
-        let headers = [Header::Mtree, Header::Version(VERSION), Header::Source(host, root.as_os_str().as_bytes().to_vec())];
+        let headers = [
+            Header::Mtree,
+            Header::Version(VERSION),
+            Header::Source(host, root.as_os_str().as_bytes().to_vec()),
+        ];
         for header in headers.into_iter().chain(partial.then_some(Header::Partial)) {
             writeln!(self.buffer, "{header}")?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, visit: Visit, looked: io::Result<Option<(Entry, u64)>>) -> anyhow::Result<()> {
+    fn handle(
+        &mut self,
+        visit: Visit,
+        looked: io::Result<Option<(Entry, u64)>>,
+    ) -> anyhow::Result<()> {
         let Visit { found, verdict, unread } = visit;
         let kind = found.kind.unwrap_or(Kind::File);
         let (mut entry, device) = match looked {
@@ -272,10 +308,15 @@ impl<'a> Listing<'a> {
                 writeln!(self.buffer, "{}", Header::Socket(path))?;
                 return Ok(());
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && verdict == Verdict::IfBelow => return Ok(()),
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && verdict == Verdict::IfBelow =>
+            {
+                return Ok(());
+            }
             Err(error) => {
                 let vanished = error.kind() == io::ErrorKind::NotFound;
-                let text = if vanished { "vanished during the scan".to_owned() } else { why(&error) };
+                let text =
+                    if vanished { "vanished during the scan".to_owned() } else { why(&error) };
                 let path = found.path();
                 self.report.warn(format_args!("{path}: {text}"));
                 if path.is_root() {

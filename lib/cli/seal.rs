@@ -24,8 +24,9 @@ mod write;
 
 /// Encrypt a band's objects with gpg, and protect them with checksums, parity and signatures
 ///
-/// Reads an object stream (from dura-pack) on standard input and writes it, with each block, index and table of contents encrypted
-/// and a checksum list after each group of objects, to standard output. Without options it only adds checksum lists.
+/// Reads an object stream (from dura-pack) on standard input and writes it, with each block, index
+/// and table of contents encrypted and a checksum list after each group of objects, to standard
+/// output. Without options it only adds checksum lists.
 #[derive(Debug, Parser)]
 #[command(name = "dura-seal", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 done; 2 not done.\n\
@@ -34,7 +35,8 @@ struct SealArgs {
     /// Encrypt to KEY of the keyring: a fingerprint, a mail address; may be given several times
     #[arg(short, long, value_name = "KEY")]
     recipient: Vec<std::ffi::OsString>,
-    /// Encrypt to the public key in FILE, which need not be in a keyring; may be given several times
+    /// Encrypt to the public key in FILE, which need not be in a keyring; may be given several
+    /// times
     #[arg(long, value_name = "FILE")]
     recipient_file: Vec<PathBuf>,
     /// Encrypt with the passphrase in --passphrase-file
@@ -60,11 +62,17 @@ struct SealArgs {
 }
 
 fn slots(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|slots| (1..=255).contains(slots)).ok_or_else(|| "wanted a number from 1 to 255".to_owned())
+    text.parse()
+        .ok()
+        .filter(|slots| (1..=255).contains(slots))
+        .ok_or_else(|| "wanted a number from 1 to 255".to_owned())
 }
 
 fn shards(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|shards| (0..=255).contains(shards)).ok_or_else(|| "wanted a number from 0 to 255".to_owned())
+    text.parse()
+        .ok()
+        .filter(|shards| (0..=255).contains(shards))
+        .ok_or_else(|| "wanted a number from 0 to 255".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -84,7 +92,10 @@ type Sealed = Result<(Item, Member), GpgError>;
 
 fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), "pipe it into dura-push ARCHIVE, or into a file"));
+        return Err(Hinted::wrap(
+            anyhow!("standard output is a terminal"),
+            "pipe it into dura-push ARCHIVE, or into a file",
+        ));
     }
     if args.group + args.parity > MAX_SHARDS {
         let all = args.group + args.parity;
@@ -114,7 +125,13 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         (Some(id), _) => id,
         (None, _) => Head::parse(&first.bytes).with_context(|| format!("{}/HEAD", first.band))?.id,
     };
-    let out = write::Out { report, band: first.band.clone(), mtime: stream.mtime(), signer, pipe: pipe::stdout()? };
+    let out = write::Out {
+        report,
+        band: first.band.clone(),
+        mtime: stream.mtime(),
+        signer,
+        pipe: pipe::stdout()?,
+    };
     let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
     if let Some(id) = continues {
         writer.begin(&id)?;
@@ -145,8 +162,14 @@ struct Feeder {
 }
 
 impl Feeder {
-    /// Returns TAIL, once the end of the stream has come; nothing when nobody takes the results, who then has the reason.
-    fn run(self, mut stream: Reader<impl std::io::Read>, first: Item, continues: bool) -> anyhow::Result<Option<Item>> {
+    /// Returns TAIL, once the end of the stream has come; nothing when nobody takes the results,
+    /// who then has the reason.
+    fn run(
+        self,
+        mut stream: Reader<impl std::io::Read>,
+        first: Item,
+        continues: bool,
+    ) -> anyhow::Result<Option<Item>> {
         let mut tail = None;
         let mut before = None;
         let mut next = Some(first);
@@ -154,7 +177,8 @@ impl Feeder {
             if !stream::in_place(before.as_ref(), &item.name, continues) {
                 bail!("{}/{} is out of place in the object stream", item.band, item.name);
             }
-            if item.name.encrypted || !(item.name.is_grouped() || item.name.object == Object::Tail) {
+            if item.name.encrypted || !(item.name.is_grouped() || item.name.object == Object::Tail)
+            {
                 return Err(Hinted::wrap(
                     anyhow!("{}/{} is sealed already", item.band, item.name),
                     "use dura-seal once in a pipe",

@@ -13,7 +13,8 @@ use crate::store::local::Local;
 use crate::store::s3::{self, S3};
 use crate::store::{Kind, LookAhead, Notice, Store};
 
-/// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked again.
+/// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
+/// again.
 pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
     Ok(Arc::new(Retrying::reader(open(archive, Box::new(|_| ()))?.0, seed)))
@@ -62,7 +63,9 @@ fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
 
 /// How long a connection may stay silent, if the user says so.
 fn idle() -> anyhow::Result<Option<Duration>> {
-    let Some(text) = std::env::var_os("DURA_TIMEOUT").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = std::env::var_os("DURA_TIMEOUT").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     match text.to_str().and_then(|text| text.parse().ok()) {
         Some(seconds @ 1..=86_400) => Ok(Some(Duration::from_secs(seconds))),
         _ => bail!("DURA_TIMEOUT: wanted a number of seconds, from 1 to 86400"),
@@ -80,8 +83,12 @@ fn bad_bucket(rest: &str, error: s3::BadAddress) -> anyhow::Error {
         s3::BadAddress::Keys(s3::NoKeys::NotInProfile(_)) => {
             "for single sign-on, roles and the like: eval \"$(aws configure export-credentials --format env)\""
         }
-        s3::BadAddress::Keys(_) => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see dura-stores(7) for profile files",
-        s3::BadAddress::Endpoint(_) | s3::BadAddress::Form(_) => "dura-stores(7) tells how archives in buckets are named",
+        s3::BadAddress::Keys(_) => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see dura-stores(7) for profile files"
+        }
+        s3::BadAddress::Endpoint(_) | s3::BadAddress::Form(_) => {
+            "dura-stores(7) tells how archives in buckets are named"
+        }
     };
     Hinted::wrap(anyhow!("{}: {error}", without_login("s3", rest)), hint)
 }
@@ -89,7 +96,9 @@ fn bad_bucket(rest: &str, error: s3::BadAddress) -> anyhow::Error {
 fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Error {
     let scheme = archive.split("://").next().unwrap_or("https");
     let hint = match error {
-        dav::BadAddress::Login => "put them into ~/.netrc, or into DURA_DAV_USER and DURA_DAV_PASSWORD",
+        dav::BadAddress::Login => {
+            "put them into ~/.netrc, or into DURA_DAV_USER and DURA_DAV_PASSWORD"
+        }
         _ => "dura-stores(7) tells how archives on WebDAV servers are named",
     };
     Hinted::wrap(anyhow!("{}: {error}", without_login(scheme, rest)), hint)
@@ -98,14 +107,24 @@ fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Err
 /// What helps against an error of a store.
 pub(super) fn remedy(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::Denied => {
-            Some("check the keys or the password, and what they are allowed: dura-stores(7) tells where they come from")
+        Kind::Denied => Some(
+            "check the keys or the password, and what they are allowed: dura-stores(7) tells where they come from",
+        ),
+        Kind::NoArchive => {
+            Some("make the bucket, or the folder above the archive, first; or check its name")
         }
-        Kind::NoArchive => Some("make the bucket, or the folder above the archive, first; or check its name"),
-        Kind::NoSpace => Some("make room, or store elsewhere: what is stored is whole, and the next run goes on from there"),
-        Kind::Certificate => Some("for a server with a certificate of your own, name its authority's file in SSL_CERT_FILE"),
-        Kind::Redirect => Some("nothing is sent elsewhere: name the right address (for S3, region and endpoint) yourself"),
-        Kind::NoListing => Some("name a complete band in full with --band: what is in it needs no listing"),
+        Kind::NoSpace => Some(
+            "make room, or store elsewhere: what is stored is whole, and the next run goes on from there",
+        ),
+        Kind::Certificate => Some(
+            "for a server with a certificate of your own, name its authority's file in SSL_CERT_FILE",
+        ),
+        Kind::Redirect => Some(
+            "nothing is sent elsewhere: name the right address (for S3, region and endpoint) yourself",
+        ),
+        Kind::NoListing => {
+            Some("name a complete band in full with --band: what is in it needs no listing")
+        }
         Kind::Overtaken => Some("start the backup again, and it gets a band of its own"),
         Kind::NotFound | Kind::Exists | Kind::Passing | Kind::Other => None,
     }
@@ -117,7 +136,12 @@ mod tests {
 
     #[test]
     fn no_login_is_shown() {
-        for archive in ["https://me:hush@host/a?hush", "s3://key:hush@bucket/a", "http://hush@/", "https://me:hu@sh@host/"] {
+        for archive in [
+            "https://me:hush@host/a?hush",
+            "s3://key:hush@bucket/a",
+            "http://hush@/",
+            "https://me:hu@sh@host/",
+        ] {
             let error = format!("{:#}", open_store(archive).err().unwrap());
             assert!(!error.contains("hush") && !error.contains("sh@"), "{error}");
         }

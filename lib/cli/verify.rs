@@ -41,8 +41,8 @@ use told::Told;
 
 /// Find damage in an archive, and rebuild what parity allows
 ///
-/// Reads each object and compares it with its checksum list; says what is missing, damaged, in no list, or should not be there, a line
-/// each. Only --files and --source need the secret key.
+/// Reads each object and compares it with its checksum list; says what is missing, damaged, in no
+/// list, or should not be there, a line each. Only --files and --source need the secret key.
 #[derive(Debug, Parser)]
 #[command(name = "dura-verify", version, max_term_width = 100)]
 #[command(
@@ -71,13 +71,15 @@ struct VerifyArgs {
     /// Compare with OTHER as well, another archive or a cache
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["limit", "repair"])]
     against: Option<String>,
-    /// Compare the files in DIR with the newest version, or that of --band or --at; needs the secret key, or a cache
+    /// Compare the files in DIR with the newest version, or that of --band or --at; needs the
+    /// secret key, or a cache
     #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
     source: Option<PathBuf>,
     /// Demand a good signature of KEY on each list and each TAIL
     #[arg(long, value_name = "KEY")]
     signed_by: Option<String>,
-    /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to stderr
+    /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to
+    /// stderr
     #[arg(long)]
     repair: bool,
     /// Use the plain copies of indexes in DIR
@@ -86,7 +88,8 @@ struct VerifyArgs {
     /// Look only at band NAME, which may be shortened, and those below it; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
-    /// Look only at the newest band that was started at TIME or before, and those below it: 2026-11-01, or 2026-11-01T02:00:00Z
+    /// Look only at the newest band that was started at TIME or before, and those below it:
+    /// 2026-11-01, or 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Stamp>,
     /// How many objects are read at once [default: one for each core]
@@ -99,7 +102,9 @@ struct VerifyArgs {
 /// Reads a percentage.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
-    number.filter(|number| *number > 0.0 && *number <= 100.0).ok_or_else(|| "wanted a number over 0, up to 100".to_owned())
+    number
+        .filter(|number| *number > 0.0 && *number <= 100.0)
+        .ok_or_else(|| "wanted a number over 0, up to 100".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -136,7 +141,12 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             (None, Some(Repairer::new(archive.store(), pipe::stdout()?, mtime, archive.names()?)))
         }
     };
-    let mut run = Run { told: Told::new(report, out), repairer, states: Vec::new(), signed: (false, Vec::new()) };
+    let mut run = Run {
+        told: Told::new(report, out),
+        repairer,
+        states: Vec::new(),
+        signed: (false, Vec::new()),
+    };
     run.follow(results)?;
     run.more(&archive, &args, &bands, report)?;
     if meter.reached() {
@@ -153,7 +163,8 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
     let chosen = match (&args.band, args.at) {
         (None, None) => None,
         (Some(text), _) => {
-            let known: Vec<Known> = names.iter().map(|name| Known { name: name.clone(), complete: true }).collect();
+            let known: Vec<Known> =
+                names.iter().map(|name| Known { name: name.clone(), complete: true }).collect();
             Some(find(&known, text)?.name.clone())
         }
         (None, at) => Some(choose(archive, &args.archive, None, at, report)?),
@@ -176,7 +187,8 @@ fn part(archive: &Archive, args: &VerifyArgs, bands: &Bands) -> anyhow::Result<P
     };
     let mut share = args.sample.map_or(1.0, |percent| percent / 100.0);
     if let Some(limit) = args.limit {
-        // Lists are read in any case. A little less than the limit allows, or chance would keep it from the last bands.
+        // Lists are read in any case. A little less than the limit allows, or chance would keep it
+        // from the last bands.
         let (mut all, mut lists) = (0_u64, 0_u64);
         for band in &bands.names {
             archive.sizes(band, &mut |name, size| {
@@ -186,7 +198,9 @@ fn part(archive: &Archive, args: &VerifyArgs, bands: &Bands) -> anyhow::Result<P
                 }
             })?;
         }
-        share = share.min(0.95 * limit.saturating_sub(lists) as f64 / all.saturating_sub(lists).max(1) as f64);
+        share = share.min(
+            0.95 * limit.saturating_sub(lists) as f64 / all.saturating_sub(lists).max(1) as f64,
+        );
     }
     Ok(Part::new(seed, share))
 }
@@ -263,7 +277,8 @@ impl Run<'_> {
         bail!("the walk through the archive broke off")
     }
 
-    /// A signature that is damaged can look like one by an unknown key: among good ones it is taken for that.
+    /// A signature that is damaged can look like one by an unknown key: among good ones it is taken
+    /// for that.
     fn signatures(&mut self) -> anyhow::Result<()> {
         let (good, unknown) = std::mem::take(&mut self.signed);
         for (finding, what) in unknown {
@@ -276,11 +291,19 @@ impl Run<'_> {
     }
 
     /// What is compared besides.
-    fn more(&mut self, archive: &Arc<Archive>, args: &VerifyArgs, bands: &Bands, report: &Arc<Report>) -> anyhow::Result<()> {
+    fn more(
+        &mut self,
+        archive: &Arc<Archive>,
+        args: &VerifyArgs,
+        bands: &Bands,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<()> {
         let jobs = common::jobs(args.jobs);
         if args.files {
             for band in &bands.names {
-                let read = files::read_out(archive, band, jobs, &mut |finding| self.told.finding(&finding))?;
+                let read = files::read_out(archive, band, jobs, &mut |finding| {
+                    self.told.finding(&finding)
+                })?;
                 report.verbose(format_args!("{band}: {read} files read out"));
             }
         }
@@ -289,7 +312,8 @@ impl Run<'_> {
             let other = open_store(shown)?;
             let plain = Archive::open(&args.archive, None)?;
             let part = part(archive, args, bands)?;
-            let against = Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };
+            let against =
+                Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };
             against.run(&bands.names, args.band.is_none() && args.at.is_none(), &mut self.told)?;
         }
         if let Some(dir) = &args.source {
@@ -298,7 +322,9 @@ impl Run<'_> {
                 false => choose(archive, &args.archive, None, None, report)?,
             };
             let part = part(archive, args, bands)?;
-            let count = source::compare(archive, &band, dir, part, jobs, report, &mut |finding| self.told.finding(&finding))?;
+            let count = source::compare(archive, &band, dir, part, jobs, report, &mut |finding| {
+                self.told.finding(&finding)
+            })?;
             report.verbose(format_args!("{band}: {count} entries compared with {}", dir.display()));
         }
         Ok(())

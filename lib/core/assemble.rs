@@ -1,11 +1,16 @@
 //! Pack's assembler: members and index lines in, a band's objects out.
 //!
 //! Invariants:
-//! 1. A block is closed only at an entry border, at the first at which it has reached the block size.
-//! 2. An index holds the lines of exactly the entries in its block, and the lines that store nothing between them.
-//! 3. An index leaves after all of its block; a table of contents after the indexes it lists; TAIL last.
-//! 4. An index repeats the lines of the directories above its first path, so one index is enough to read what it lists.
-//! 5. Blocks wait for what comes next before they close, so the last index of a run is known and can hold `#end`.
+//! 1. A block is closed only at an entry border, at the first at which it has reached the block
+//!    size.
+//! 2. An index holds the lines of exactly the entries in its block, and the lines that store
+//!    nothing between them.
+//! 3. An index leaves after all of its block; a table of contents after the indexes it lists; TAIL
+//!    last.
+//! 4. An index repeats the lines of the directories above its first path, so one index is enough to
+//!    read what it lists.
+//! 5. Blocks wait for what comes next before they close, so the last index of a run is known and
+//!    can hold `#end`.
 
 mod above;
 
@@ -25,7 +30,8 @@ use crate::format::toc::{Earlier, Row, Toc};
 /// An index closes after so many lines.
 pub const MAX_LINES: u64 = 50_000;
 
-/// An index closes after so many bytes of text, so that the longest names there are stay within memory.
+/// An index closes after so many bytes of text, so that the longest names there are stay within
+/// memory.
 pub const MAX_TEXT: usize = 16 << 20;
 
 /// A table of contents is written after so many indexes.
@@ -97,7 +103,8 @@ pub enum AssembleError {
     TooMany,
 }
 
-/// The machine: `handle_head` for a new band, `handle_member` in canonical order, `finish`; `poll_object` after each until it gives none.
+/// The machine: `handle_head` for a new band, `handle_member` in canonical order, `finish`;
+/// `poll_object` after each until it gives none.
 #[derive(Debug)]
 pub struct Assembler {
     config: Config,

@@ -1,7 +1,9 @@
-//! Which bands: the newest, the one to read, the parent, the one to continue; which of their indexes count; what a new one is called.
+//! Which bands: the newest, the one to read, the parent, the one to continue; which of their
+//! indexes count; what a new one is called.
 //!
-//! All of it is decided from names and small facts, so that nothing needs to be read that is not used: [`choice`] from the names of
-//! the bands, [`counted`] from the numbers and links of a band's indexes, [`ancestors`] from HEAD and TAIL of each band of a chain.
+//! All of it is decided from names and small facts, so that nothing needs to be read that is not
+//! used: [`choice`] from the names of the bands, [`counted`] from the numbers and links of a band's
+//! indexes, [`ancestors`] from HEAD and TAIL of each band of a chain.
 
 pub mod ancestors;
 pub mod choice;

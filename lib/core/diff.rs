@@ -1,18 +1,22 @@
 //! A scan's listing against the version below it: what a new band must record.
 //!
-//! Call order: [`Diff::handle_header`] for the scan's header lines, then [`Diff::poll`] until it gives none; when it gives
-//! [`Effect::WantScan`], answer with one [`Diff::handle_scan`] or [`Diff::handle_scan_end`], and [`Effect::WantVersion`] with one
-//! [`Diff::handle_version`], [`Diff::handle_orphan`] or [`Diff::handle_version_end`]; then [`Diff::finish`]. Both streams are in
-//! canonical order, and so is what comes out. Memory is an entry of each stream, the directories above the current path, and the
-//! inodes with several links that the band records.
+//! Call order: [`Diff::handle_header`] for the scan's header lines, then [`Diff::poll`] until it
+//! gives none; when it gives [`Effect::WantScan`], answer with one [`Diff::handle_scan`] or
+//! [`Diff::handle_scan_end`], and [`Effect::WantVersion`] with one [`Diff::handle_version`],
+//! [`Diff::handle_orphan`] or [`Diff::handle_version_end`]; then [`Diff::finish`]. Both streams are
+//! in canonical order, and so is what comes out. Memory is an entry of each stream, the directories
+//! above the current path, and the inodes with several links that the band records.
 //!
-//! 1. Recorded is what is new, changed or deleted, and before each such entry the directories above it.
-//! 2. Of what is deleted only the topmost path is recorded; below what is excluded, unreadable or unread, nothing is, nor anything
-//!    that a mask leaves out.
+//! 1. Recorded is what is new, changed or deleted, and before each such entry the directories above
+//!    it.
+//! 2. Of what is deleted only the topmost path is recorded; below what is excluded, unreadable or
+//!    unread, nothing is, nor anything that a mask leaves out.
 //! 3. Between a directory and anything else the new entry is `over`.
-//! 4. A hard link is recorded when it names another path than before, or one that this band records.
-//! 5. A continuation records nothing at or before the path that it continues from, and nothing below what the version so far does
-//!    not have as a directory. A hard link to what could not be recorded so becomes a file of its own.
+//! 4. A hard link is recorded when it names another path than before, or one that this band
+//!    records.
+//! 5. A continuation records nothing at or before the path that it continues from, and nothing
+//!    below what the version so far does not have as a directory. A hard link to what could not be
+//!    recorded so becomes a file of its own.
 
 mod change;
 mod links;
@@ -36,9 +40,11 @@ use crate::format::path::Path;
 pub struct Config {
     /// Tier of the band that is written.
     pub tier: u8,
-    /// The band records everything, and the version (of the band that would else be the parent) only shows what it drops.
+    /// The band records everything, and the version (of the band that would else be the parent)
+    /// only shows what it drops.
     pub full: bool,
-    /// The last path of the last counted index of the band that is continued. The version's newest tier is then this band itself.
+    /// The last path of the last counted index of the band that is continued. The version's newest
+    /// tier is then this band itself.
     pub after: Option<Path>,
 }
 
@@ -51,9 +57,11 @@ pub enum Effect {
     WantScan,
     /// The next entry of the version is wanted, or its end.
     WantVersion,
-    /// The band records this line. With `in:`, its content is to be read, and it stays in that block if the digest is the line's.
+    /// The band records this line. With `in:`, its content is to be read, and it stays in that
+    /// block if the digest is the line's.
     Record(Entry),
-    /// The version so far does not have this path as a directory, so nothing below it is recorded; the next band does that.
+    /// The version so far does not have this path as a directory, so nothing below it is recorded;
+    /// the next band does that.
     LeftOut(Path),
 }
 
@@ -74,7 +82,8 @@ pub struct Summary {
     pub above: u64,
     /// Entries that a continuation left out.
     pub left_out: u64,
-    /// Entries of the version that a full band drops though they may still be there: excluded, unreadable, or below what is unread.
+    /// Entries of the version that a full band drops though they may still be there: excluded,
+    /// unreadable, or below what is unread.
     pub dropped: u64,
 }
 
@@ -96,7 +105,8 @@ enum Below {
 #[derive(Debug)]
 struct Known {
     placed: Placed,
-    /// The version does not have its directory, so nobody sees it; but it would come back with the directory.
+    /// The version does not have its directory, so nobody sees it; but it would come back with the
+    /// directory.
     orphan: bool,
 }
 
@@ -111,9 +121,11 @@ pub struct Diff {
     version_ended: bool,
     /// Whether the streams stand at or before the path that the band is continued from.
     past: bool,
-    /// A path of the scan with nothing below it there, and what this means for what the version has below it.
+    /// A path of the scan with nothing below it there, and what this means for what the version has
+    /// below it.
     below: Option<(Path, Below)>,
-    /// A directory of the scan that the version so far does not have as one; and whether that was told.
+    /// A directory of the scan that the version so far does not have as one; and whether that was
+    /// told.
     left_out: Option<(Path, bool)>,
     /// Unchanged directories above the current path, not recorded unless something below them is.
     held: Vec<Entry>,
@@ -145,7 +157,8 @@ impl Diff {
         }
     }
 
-    /// A header line of the scan; it must come before the first entry. Only `#partial` means anything here.
+    /// A header line of the scan; it must come before the first entry. Only `#partial` means
+    /// anything here.
     pub fn handle_header(&mut self, header: &Header) {
         self.partial |= *header == Header::Partial;
     }
@@ -168,8 +181,9 @@ impl Diff {
         self.version = Some(Known { placed, orphan: false });
     }
 
-    /// The version's next line, whose directory the version does not have. The scan's line is recorded in any case; if there is none,
-    /// the path is deleted, so that it does not come back with its directory.
+    /// The version's next line, whose directory the version does not have. The scan's line is
+    /// recorded in any case; if there is none, the path is deleted, so that it does not come back
+    /// with its directory.
     pub fn handle_orphan(&mut self, placed: Placed) {
         self.version = Some(Known { placed, orphan: true });
     }
@@ -216,7 +230,10 @@ impl Diff {
         let scan = if order == Ordering::Greater { None } else { self.scan.take() };
         let known = if order == Ordering::Less { None } else { self.version.take() };
         if self.past {
-            let path = scan.as_ref().map(|scan| &scan.path).or(known.as_ref().map(|known| &known.placed.entry.path));
+            let path = scan
+                .as_ref()
+                .map(|scan| &scan.path)
+                .or(known.as_ref().map(|known| &known.placed.entry.path));
             self.past = path <= self.config.after.as_ref();
         }
         match (scan, known) {
@@ -256,8 +273,8 @@ impl Diff {
         };
         let version = &known.placed;
         let change = match compare(&scan, &version.entry) {
-            // A name whose content lies under the first name that it lost is stored anew once it is seen, so that no line ever needs
-            // to name it as it was before.
+            // A name whose content lies under the first name that it lost is stored anew once it is
+            // seen, so that no line ever needs to name it as it was before.
             _ if version.under.is_some() => Change::More,
             // Its line is found again when its directory is, but until then nobody sees it.
             Change::Nothing if known.orphan => Change::Touched,
@@ -303,7 +320,8 @@ impl Diff {
         self.record(Entry::new(entry.path, entry.kind, State::Deleted));
     }
 
-    /// A path of the scan that the band which is continued has behind it: nothing is recorded, but what follows may depend on it.
+    /// A path of the scan that the band which is continued has behind it: nothing is recorded, but
+    /// what follows may depend on it.
     fn pass_by(&mut self, mut scan: Entry, known: Option<Known>) {
         let version = known.filter(|known| !known.orphan).map(|known| known.placed);
         if scan.meta().is_none() || scan.unread {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 
-/// The machine: `handle_object` for each object as stored, in stream order, then `finish` before TAIL. Each gives the list
-/// of the group that is then full, if one is. Of parity the list has only the number: who computes it adds it as the last members.
+/// The machine: `handle_object` for each object as stored, in stream order, then `finish` before
+/// TAIL. Each gives the list of the group that is then full, if one is. Of parity the list has only
+/// the number: who computes it adds it as the last members.
 #[derive(Debug)]
 pub struct Groups {
     band: BandName,
@@ -14,14 +15,22 @@ pub struct Groups {
     slots: usize,
     parity: usize,
     members: Vec<Member>,
-    /// How many groups of the number that came last there are, so that the next has a name of its own.
+    /// How many groups of the number that came last there are, so that the next has a name of its
+    /// own.
     counters: HashMap<u32, u32>,
 }
 
 impl Groups {
     /// Groups of `slots` objects and `parity` shards.
     pub fn new(band: BandName, id: BandId, slots: usize, parity: usize) -> Groups {
-        Groups { band, id, slots: slots.max(1), parity, members: Vec::new(), counters: HashMap::new() }
+        Groups {
+            band,
+            id,
+            slots: slots.max(1),
+            parity,
+            members: Vec::new(),
+            counters: HashMap::new(),
+        }
     }
 
     /// Takes an object; lists, parity, signatures and TAIL are in no group.
@@ -58,7 +67,8 @@ mod tests {
     use crate::format::object::ObjectName;
 
     fn run(slots: usize, names: &[&str]) -> Vec<(String, usize)> {
-        let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots, 0);
+        let mut groups =
+            Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots, 0);
         let mut lists = Vec::new();
         for name in names {
             lists.extend(groups.handle_object(Member::of(ObjectName::parse(name).unwrap(), b"")));
@@ -70,12 +80,16 @@ mod tests {
     #[test]
     fn groups_are_named_by_their_first_object() {
         let parts: Vec<String> = (0..5).map(|i| format!("00000/000000001.tar.gz.{i:06}")).collect();
-        let mut names = vec!["HEAD", "recover.sh", "00000/000000000.tar.gz", "00000/000000000.mtree.gz"];
+        let mut names =
+            vec!["HEAD", "recover.sh", "00000/000000000.tar.gz", "00000/000000000.mtree.gz"];
         names.extend(parts.iter().map(String::as_str));
         names.extend(["00000/000000001.mtree.gz", "TAIL"]);
         let lists = run(2, &names);
         let list = |name: &str, len| (format!("00000/00000000{name}.sha256"), len);
-        assert_eq!(lists, [list("0-0", 2), list("0-1", 2), list("1-0", 2), list("1-1", 2), list("1-2", 2)]);
+        assert_eq!(
+            lists,
+            [list("0-0", 2), list("0-1", 2), list("1-0", 2), list("1-1", 2), list("1-2", 2)]
+        );
         assert_eq!(run(32, &names), [list("0-0", 10)]);
         assert_eq!(run(32, &["TAIL", "00000/000000000-0.sha256"]), []);
         assert_eq!(run(4, &names), [list("0-0", 4), list("1-0", 4), list("1-1", 2)]);

@@ -74,12 +74,20 @@ mod tests {
 
     #[test]
     fn the_next_name_takes_the_place() {
-        let (a, b, c, d) = (entry("a", 7, None), entry("b", 7, Some("a")), entry("c", 7, Some("a")), entry("d", 8, Some("x")));
+        let (a, b, c, d) = (
+            entry("a", 7, None),
+            entry("b", 7, Some("a")),
+            entry("c", 7, Some("a")),
+            entry("d", 8, Some("x")),
+        );
         let mut links = Links::default();
         assert_eq!(links.role(&b), Role::AsListed);
         assert!(!links.touches(&[a.clone(), b.clone()]));
         links.handle_lost(&a);
-        assert_eq!((links.role(&a), links.role(&b), links.role(&d)), (Role::AsListed, Role::File, Role::AsListed));
+        assert_eq!(
+            (links.role(&a), links.role(&b), links.role(&d)),
+            (Role::AsListed, Role::File, Role::AsListed)
+        );
         assert!(links.touches(&[d.clone(), b.clone()]) && !links.touches(&[d]));
         links.handle_stored(&b);
         assert_eq!(links.role(&c), Role::LinkTo(b.path.clone()));

@@ -1,11 +1,15 @@
-//! Overlay of a chain of bands: the entries of each tier in canonical order go in, the entries of the version come out.
+//! Overlay of a chain of bands: the entries of each tier in canonical order go in, the entries of
+//! the version come out.
 //!
-//! A tier is the counted indexes of its band, one behind the other; tier 0 is the full band. Call order: [`Merge::poll`] until it
-//! gives none; when it gives [`Event::Want`], answer with one [`Merge::handle_entry`] or [`Merge::handle_end`]. Memory is one entry a
-//! tier, the directories above the current path, and the inodes with several links that changed within the chain.
+//! A tier is the counted indexes of its band, one behind the other; tier 0 is the full band. Call
+//! order: [`Merge::poll`] until it gives none; when it gives [`Event::Want`], answer with one
+//! [`Merge::handle_entry`] or [`Merge::handle_end`]. Memory is one entry a tier, the directories
+//! above the current path, and the inodes with several links that changed within the chain.
 //!
-//! 1. At each path the newest tier's line decides; `deleted` there means that the version has nothing.
-//! 2. What is `deleted`, marked `over`, or no directory takes with it all that older tiers have below it.
+//! 1. At each path the newest tier's line decides; `deleted` there means that the version has
+//!    nothing.
+//! 2. What is `deleted`, marked `over`, or no directory takes with it all that older tiers have
+//!    below it.
 //! 3. A directory, `unread` or not, keeps what older tiers have below it.
 //! 4. A hard link stays one to what it was linked to when its line was written: see `names`.
 
@@ -26,8 +30,8 @@ pub struct Placed {
     pub entry: Entry,
     /// The tier of the band whose line this is, and the number of the index with the line.
     pub at: Within,
-    /// The path under which the data lies in its block, if that is not the entry's own: a hard link whose first name a newer
-    /// band replaced or removed.
+    /// The path under which the data lies in its block, if that is not the entry's own: a hard link
+    /// whose first name a newer band replaced or removed.
     pub under: Option<Path>,
 }
 
@@ -47,10 +51,12 @@ pub enum Event {
     Want(u8),
     /// The next entry of the version, in canonical order.
     Entry(Placed),
-    /// The version does not have the directory that this entry stands in: an index is lost or forged. It is no part of the version,
-    /// but stands in its order among the entries, so that what is left of a damaged archive can be given all the same.
+    /// The version does not have the directory that this entry stands in: an index is lost or
+    /// forged. It is no part of the version, but stands in its order among the entries, so that
+    /// what is left of a damaged archive can be given all the same.
     Orphan(Placed),
-    /// The entry stands at or before the one that its tier gave last: an index is forged or not in its place. It is passed over.
+    /// The entry stands at or before the one that its tier gave last: an index is forged or not in
+    /// its place. It is passed over.
     OutOfOrder(Placed),
 }
 
@@ -59,7 +65,8 @@ pub enum Event {
 pub struct Merge {
     /// The entry of each tier that has not been placed yet.
     heads: Vec<Option<Placed>>,
-    /// The tiers with a head, the one to be placed first last: by path, at the same path the newest tier first.
+    /// The tiers with a head, the one to be placed first last: by path, at the same path the newest
+    /// tier first.
     order: Vec<u8>,
     /// The tiers without a head that have not ended; the last one was asked for.
     wanted: Vec<u8>,
@@ -68,7 +75,8 @@ pub struct Merge {
     part: Option<Path>,
     /// The path placed last.
     last: Vec<u8>,
-    /// Paths above the current one below which nothing counts of tiers older than the mark; marks rise with depth.
+    /// Paths above the current one below which nothing counts of tiers older than the mark; marks
+    /// rise with depth.
     covers: Nest<u8>,
     /// The directories of the version above the current path.
     dirs: Nest<()>,
@@ -97,12 +105,13 @@ impl Merge {
         }
     }
 
-    /// A machine for the part of a version that is at or below `path`. Of each tier it needs only the lines of that part, and the last
-    /// line before them; it takes the directories above as given, and gives no other entry.
+    /// A machine for the part of a version that is at or below `path`. Of each tier it needs only
+    /// the lines of that part, and the last line before them; it takes the directories above as
+    /// given, and gives no other entry.
     ///
-    /// That is enough, for `deleted` and files have no line of their own tier below them, and where a band has a directory that is
-    /// `over`, some older band has such a line. A hard link to a path outside of the part is to be looked up in the tiers up to that
-    /// of its own line.
+    /// That is enough, for `deleted` and files have no line of their own tier below them, and where
+    /// a band has a directory that is `over`, some older band has such a line. A hard link to a
+    /// path outside of the part is to be looked up in the tiers up to that of its own line.
     pub fn below(tiers: u8, path: &Path) -> Merge {
         let mut merge = Merge { part: Some(path.clone()), ..Merge::new(tiers) };
         let bytes = path.as_bytes();
@@ -118,17 +127,22 @@ impl Merge {
         if matches!(entry.state, State::Excluded | State::Unreadable) {
             return;
         }
-        // Only older tiers can hold what is unchanged: with a forged reference, where the line stands is all there is to go by.
+        // Only older tiers can hold what is unchanged: with a forged reference, where the line
+        // stands is all there is to go by.
         entry.within = entry.within.filter(|within| within.tier < tier);
         let placed = Placed { entry, at: Within { tier, block: number }, under: None };
         let path = placed.entry.path.as_bytes();
-        // All tiers without a head had one at the path placed last, so this is the tier's own order.
+        // All tiers without a head had one at the path placed last, so this is the tier's own
+        // order.
         if path::compare(path, &self.last) != Ordering::Greater {
             self.refused = Some(placed);
             return;
         }
         let at = self.order.iter().rposition(|&other| match &self.heads[usize::from(other)] {
-            Some(head) => path::compare(path, head.entry.path.as_bytes()).then(other.cmp(&tier)) == Ordering::Less,
+            Some(head) => {
+                path::compare(path, head.entry.path.as_bytes()).then(other.cmp(&tier))
+                    == Ordering::Less
+            }
             None => false,
         });
         self.order.insert(at.map_or(0, |at| at + 1), tier);
@@ -179,7 +193,8 @@ impl Merge {
         let counts = newest.at.tier >= cover && newest.entry.state != State::Deleted;
         let mut removes = removes_below(&newest.entry).then_some(newest.at.tier);
         // Tier of the data that stays at this path, for names that were linked to it.
-        let live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none()).then(|| newest.data().tier);
+        let live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none())
+            .then(|| newest.data().tier);
         if !counts {
             self.names.hide(&newest, None);
         }

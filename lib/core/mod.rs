@@ -1,4 +1,5 @@
-//! The decisions, as machines without I/O: they take events and return effects, so they are tested as tables.
+//! The decisions, as machines without I/O: they take events and return effects, so they are tested
+//! as tables.
 
 pub mod assemble;
 pub mod chain;

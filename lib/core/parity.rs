@@ -1,17 +1,20 @@
 //! Parity: the Reed-Solomon code over a group's objects, shard by shard as they stream past.
 //!
-//! The field and the matrix are those of `reed-solomon-erasure`. Instead of whole groups it is given unit vectors: what it makes of them are
-//! the factors with which known shards add up to the others. So encoder and repair take shards one at a time, need no zeros for
-//! slots that are empty or objects that are short, and keep only what they write.
+//! The field and the matrix are those of `reed-solomon-erasure`. Instead of whole groups it is
+//! given unit vectors: what it makes of them are the factors with which known shards add up to the
+//! others. So encoder and repair take shards one at a time, need no zeros for slots that are empty
+//! or objects that are short, and keep only what they write.
 
 use reed_solomon_erasure::galois_8::{ReedSolomon, mul_slice_xor};
 
 use crate::format::group::MAX_SHARDS;
 
-/// How much of a shard is added to each sum before the next part of it: it stays in the processor's first cache.
+/// How much of a shard is added to each sum before the next part of it: it stays in the processor's
+/// first cache.
 const STRIDE: usize = 16 << 10;
 
-/// The code of groups with some number of slots and parity shards. Shards count from 0: the slots, then the parity.
+/// The code of groups with some number of slots and parity shards. Shards count from 0: the slots,
+/// then the parity.
 #[derive(Debug)]
 pub struct Code {
     slots: usize,
@@ -19,14 +22,15 @@ pub struct Code {
 }
 
 impl Code {
-    /// None when there is no such code: both must be 1 at least, and together [`MAX_SHARDS`] at most.
+    /// None when there is no such code: both must be 1 at least, and together [`MAX_SHARDS`] at
+    /// most.
     pub fn new(slots: usize, parity: usize) -> Option<Code> {
         let fits = slots.checked_add(parity).is_some_and(|all| all <= MAX_SHARDS);
         Some(Code { slots, code: fits.then(|| ReedSolomon::new(slots, parity).ok())?? })
     }
 
-    /// For each of the `wanted` shards the factors by which the `known` ones add up to it. None unless as many different shards are known
-    /// as there are slots, and all exist.
+    /// For each of the `wanted` shards the factors by which the `known` ones add up to it. None
+    /// unless as many different shards are known as there are slots, and all exist.
     pub fn factors(&self, known: &[usize], wanted: &[usize]) -> Option<Vec<Vec<u8>>> {
         if known.len() != self.slots {
             return None;
@@ -43,7 +47,8 @@ impl Code {
     }
 }
 
-/// Adds the shard to each sum, multiplied with that sum's factor. What of the shard is longer than a sum is left out.
+/// Adds the shard to each sum, multiplied with that sum's factor. What of the shard is longer than
+/// a sum is left out.
 pub fn add(shard: &[u8], factors: impl Iterator<Item = u8> + Clone, sums: &mut [Vec<u8>]) {
     for (at, part) in shard.chunks(STRIDE).enumerate() {
         for (sum, factor) in sums.iter_mut().zip(factors.clone()) {
@@ -54,7 +59,8 @@ pub fn add(shard: &[u8], factors: impl Iterator<Item = u8> + Clone, sums: &mut [
     }
 }
 
-/// The machine that makes parity: `handle_object` for each object of a group in its order, then `finish`, and it begins anew.
+/// The machine that makes parity: `handle_object` for each object of a group in its order, then
+/// `finish`, and it begins anew.
 #[derive(Debug)]
 pub struct Encoder {
     /// For each parity shard a factor for each slot.
@@ -118,9 +124,12 @@ mod tests {
 
     #[test]
     fn it_is_the_code_of_the_crate() {
-        for (slots, parity, filled) in [(1, 1, 1), (4, 2, 4), (10, 2, 7), (32, 2, 32), (20, 4, 13), (128, 8, 128), (255, 1, 3)] {
+        for (slots, parity, filled) in
+            [(1, 1, 1), (4, 2, 4), (10, 2, 7), (32, 2, 32), (20, 4, 13), (128, 8, 128), (255, 1, 3)]
+        {
             let longest = 2 * STRIDE + 77;
-            let objects: Vec<Vec<u8>> = (0..filled).map(|i| noise(i, if i == 1 { 0 } else { longest - 13 * i })).collect();
+            let objects: Vec<Vec<u8>> =
+                (0..filled).map(|i| noise(i, if i == 1 { 0 } else { longest - 13 * i })).collect();
             let mut shards: Vec<Vec<u8>> = objects.clone();
             shards.resize(slots + parity, Vec::new());
             shards.iter_mut().for_each(|shard| shard.resize(longest, 0));
@@ -136,7 +145,10 @@ mod tests {
         encoder.handle_object(b"first group");
         let first = encoder.finish();
         encoder.handle_object(b"x");
-        assert_eq!((first, encoder.finish()), (encode(2, 1, &[b"first group"]), encode(2, 1, &[b"x"])));
+        assert_eq!(
+            (first, encoder.finish()),
+            (encode(2, 1, &[b"first group"]), encode(2, 1, &[b"x"]))
+        );
         assert_eq!(encoder.finish(), [b""]);
     }
 
@@ -144,7 +156,8 @@ mod tests {
     fn factors_rebuild_what_is_gone() {
         let code = Code::new(3, 2).unwrap();
         let objects: [&[u8]; 3] = [&noise(1, 50), &noise(2, 40), &noise(3, 50)];
-        let shards: Vec<Vec<u8>> = objects.iter().map(|object| object.to_vec()).chain(encode(3, 2, &objects)).collect();
+        let shards: Vec<Vec<u8>> =
+            objects.iter().map(|object| object.to_vec()).chain(encode(3, 2, &objects)).collect();
         for known in [[0, 1, 2], [4, 3, 0], [1, 3, 4], [2, 4, 1]] {
             let wanted: Vec<usize> = (0..5).collect();
             let factors = code.factors(&known, &wanted).unwrap();
@@ -163,7 +176,9 @@ mod tests {
 
     #[test]
     fn codes_that_are_none() {
-        for (slots, parity) in [(0, 1), (1, 0), (255, 2), (256, 1), (1, 256), (usize::MAX, 1), (1, usize::MAX)] {
+        for (slots, parity) in
+            [(0, 1), (1, 0), (255, 2), (256, 1), (1, 256), (usize::MAX, 1), (1, usize::MAX)]
+        {
             assert!(Code::new(slots, parity).is_none(), "{slots}+{parity}");
         }
         assert!(Code::new(255, 1).is_some() && Code::new(1, 255).is_some());

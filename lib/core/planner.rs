@@ -1,7 +1,7 @@
 //! Pack's plan: which entries of a listing make a member together.
 //!
-//! The plan goes by the sizes in the listing, so the same listing always gives the same members, however fast the files can
-//! be read.
+//! The plan goes by the sizes in the listing, so the same listing always gives the same members,
+//! however fast the files can be read.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,8 @@ use crate::format::entry::{Entry, Inode, Kind, State};
 use crate::format::tarball::{BLOCK, padding};
 use crate::format::time::Time;
 
-/// A member is closed at the first entry border after so many bytes of tar; a file over it has members of its own.
+/// A member is closed at the first entry border after so many bytes of tar; a file over it has
+/// members of its own.
 pub const MEMBER: u64 = 1 << 20;
 
 /// Entries that store nothing close a member by their count.
@@ -24,7 +25,8 @@ pub enum Job {
     Big(Box<Entry>),
 }
 
-/// The machine: `handle_entry` for each, then `finish`; `poll_job` after each of them until it gives none.
+/// The machine: `handle_entry` for each, then `finish`; `poll_job` after each of them until it
+/// gives none.
 #[derive(Debug, Default)]
 pub struct Planner {
     jobs: VecDeque<Job>,
@@ -90,10 +92,12 @@ pub struct Seen {
     pub inode: Inode,
 }
 
-/// The `c:` that a file's line may carry: its change time, if the same before the first and after the last byte, and at least 2 s before the
-/// file was opened. A younger time may stay the same when the file is changed again, because clocks tick slower than that.
+/// The `c:` that a file's line may carry: its change time, if the same before the first and after
+/// the last byte, and at least 2 s before the file was opened. A younger time may stay the same
+/// when the file is changed again, because clocks tick slower than that.
 pub fn settled_ctime(before: &Seen, after: &Seen, opened: Time) -> Option<Time> {
-    let old_enough = Time { sec: before.ctime.sec.saturating_add(2), nsec: before.ctime.nsec } <= opened;
+    let old_enough =
+        Time { sec: before.ctime.sec.saturating_add(2), nsec: before.ctime.nsec } <= opened;
     (before == after && old_enough).then_some(before.ctime)
 }
 
@@ -140,7 +144,10 @@ mod tests {
         assert_eq!(plan([file("a", 1), file("b", MEMBER + 1), file("c", 1)]), ["a", "!b", "c"]);
         assert_eq!(plan([file("a", MEMBER - 1024), file("b", 0), file("c", 0)]), ["a,b", "c"]);
         let many: Vec<Entry> = (0..2100).map(|i| entry(&format!("{i:04}"), Kind::Dir, 0)).collect();
-        assert_eq!(plan(many).iter().map(|job| job.split(',').count()).collect::<Vec<_>>(), [2048, 52]);
+        assert_eq!(
+            plan(many).iter().map(|job| job.split(',').count()).collect::<Vec<_>>(),
+            [2048, 52]
+        );
     }
 
     #[test]
@@ -157,11 +164,16 @@ mod tests {
     #[test]
     fn ctime_is_told_only_when_it_is_settled() {
         let at = |sec, nsec| Time { sec, nsec };
-        let seen = Seen { size: 5, time: at(10, 0), ctime: at(10, 500), inode: Inode { dev: 1, ino: 2 } };
+        let seen =
+            Seen { size: 5, time: at(10, 0), ctime: at(10, 500), inode: Inode { dev: 1, ino: 2 } };
         assert_eq!(settled_ctime(&seen, &seen, at(12, 500)), Some(at(10, 500)));
         assert_eq!(settled_ctime(&seen, &seen, at(12, 499)), None);
         assert_eq!(settled_ctime(&seen, &seen, at(5, 0)), None);
-        for after in [Seen { size: 6, ..seen }, Seen { time: at(11, 0), ..seen }, Seen { ctime: at(11, 0), ..seen }] {
+        for after in [
+            Seen { size: 6, ..seen },
+            Seen { time: at(11, 0), ..seen },
+            Seen { ctime: at(11, 0), ..seen },
+        ] {
             assert_eq!(settled_ctime(&seen, &after, at(99, 0)), None);
         }
     }

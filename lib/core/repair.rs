@@ -1,8 +1,9 @@
 //! Repair's plan: which pieces of a group can be rebuilt, and from which others.
 //!
-//! Pieces at the same place make a row, and rows are independent: in each, as many shards may be bad as the group has parity. What lies behind
-//! the end of an object, and what no object fills, is zeros and always known. So the plan asks for as few pieces as will do:
-//! zeros first, then objects, then parity.
+//! Pieces at the same place make a row, and rows are independent: in each, as many shards may be
+//! bad as the group has parity. What lies behind the end of an object, and what no object fills, is
+//! zeros and always known. So the plan asks for as few pieces as will do: zeros first, then
+//! objects, then parity.
 
 use super::parity::{self, Code};
 use crate::format::group::{List, PIECE};
@@ -14,7 +15,8 @@ pub struct Row {
     pub row: usize,
     /// The members whose piece is bad.
     pub bad: Vec<usize>,
-    /// The members whose piece is to be read. They are enough for all bad ones; none when the row cannot be repaired.
+    /// The members whose piece is to be read. They are enough for all bad ones; none when the row
+    /// cannot be repaired.
     pub from: Vec<usize>,
     /// The shards that `from` and the zeros are, for the code.
     known: Vec<Known>,
@@ -83,7 +85,8 @@ impl Group {
 }
 
 impl Plan {
-    /// The plan for a group of which `good` says whether a piece (member, row) is there and has the listed digest.
+    /// The plan for a group of which `good` says whether a piece (member, row) is there and has the
+    /// listed digest.
     pub fn new(list: &List, good: impl Fn(usize, usize) -> bool) -> Plan {
         Plan::of(
             Group {
@@ -99,7 +102,8 @@ impl Plan {
 
     fn of(group: Group, good: impl Fn(usize, usize) -> bool) -> Plan {
         let longest = group.sizes.iter().copied().max().unwrap_or_default();
-        let rows = (0..longest.div_ceil(group.piece) as usize).filter_map(|row| group.row(row, &good));
+        let rows =
+            (0..longest.div_ceil(group.piece) as usize).filter_map(|row| group.row(row, &good));
         let (rows, lost) = rows.partition(|row| !row.known.is_empty());
         Plan { code: Code::new(group.slots, group.parity), group, rows, lost }
     }
@@ -121,7 +125,9 @@ impl Plan {
 
     /// Begins to rebuild these of a row's bad pieces. None if the row is lost, or of another plan.
     pub fn rebuild(&self, row: &Row, wanted: &[usize]) -> Option<Rebuild> {
-        let shards = |members: &[usize]| members.iter().map(|member| self.group.shard(*member)).collect::<Vec<_>>();
+        let shards = |members: &[usize]| {
+            members.iter().map(|member| self.group.shard(*member)).collect::<Vec<_>>()
+        };
         let known: Vec<usize> = row.known.iter().map(|known| known.shard).collect();
         Some(Rebuild {
             factors: self.code.as_ref()?.factors(&known, &shards(wanted))?,
@@ -131,8 +137,9 @@ impl Plan {
     }
 }
 
-/// Rebuilds pieces of a row: `handle_piece` for each of [`Row::from`] in any order, then `finish`. What comes out must be checked
-/// against the listed digests: a piece that changed after it was found good would make all of it wrong.
+/// Rebuilds pieces of a row: `handle_piece` for each of [`Row::from`] in any order, then `finish`.
+/// What comes out must be checked against the listed digests: a piece that changed after it was
+/// found good would make all of it wrong.
 #[derive(Debug)]
 pub struct Rebuild {
     factors: Vec<Vec<u8>>,

@@ -1,7 +1,9 @@
-//! The order in which the objects of a stored band are sent on: as push would have had them from a stream.
+//! The order in which the objects of a stored band are sent on: as push would have had them from a
+//! stream.
 //!
-//! A band is taken folder by folder, so that its names need not all be in memory. A checksum list, with the parity before it and the
-//! signature behind it, comes after the last object that it lists; it may list objects of the next folder.
+//! A band is taken folder by folder, so that its names need not all be in memory. A checksum list,
+//! with the parity before it and the signature behind it, comes after the last object that it
+//! lists; it may list objects of the next folder.
 
 use std::collections::HashMap;
 
@@ -27,7 +29,8 @@ struct Group {
     list: Option<List>,
 }
 
-/// The machine: `handle_folder` for the folders of a band in their order, then `finish`; each gives what is to be sent next.
+/// The machine: `handle_folder` for the folders of a band in their order, then `finish`; each gives
+/// what is to be sent next.
 #[derive(Debug, Default)]
 pub struct Resend {
     /// Groups whose lists name objects of folders to come.
@@ -60,9 +63,9 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
 /// The group that an object belongs to as list, parity or signature.
 fn group(name: &ObjectName) -> Option<(u32, u32)> {
     match name.object {
-        Object::List(number, counter) | Object::ListSig(number, counter) | Object::Parity(number, counter, _) => {
-            Some((number, counter))
-        }
+        Object::List(number, counter)
+        | Object::ListSig(number, counter)
+        | Object::Parity(number, counter, _) => Some((number, counter)),
         _ => None,
     }
 }
@@ -75,11 +78,13 @@ impl Resend {
 
     /// The names of the next folder, with sizes, and its lists as far as they can be read.
     pub fn handle_folder(&mut self, names: &[(ObjectName, u64)], lists: Vec<List>) -> Vec<Row> {
-        let mut lists: HashMap<(u32, u32), List> = lists.into_iter().map(|list| (list.name, list)).collect();
+        let mut lists: HashMap<(u32, u32), List> =
+            lists.into_iter().map(|list| (list.name, list)).collect();
         let mut own: Vec<(ObjectName, u64)> = names.to_vec();
         own.sort_by_key(|(name, _)| rank(name));
         let row = |(name, size): &(ObjectName, u64)| Row { name: *name, size: *size, listed: None };
-        let mut rows: Vec<Row> = own.iter().filter(|(name, _)| group(name).is_none()).map(row).collect();
+        let mut rows: Vec<Row> =
+            own.iter().filter(|(name, _)| group(name).is_none()).map(row).collect();
 
         let mut groups = std::mem::take(&mut self.carried);
         let mut keys: Vec<(u32, u32)> = own.iter().filter_map(|(name, _)| group(name)).collect();
@@ -90,7 +95,8 @@ impl Resend {
             groups.push(Group { rows, list: lists.remove(&key) });
         }
 
-        let at: HashMap<ObjectName, usize> = rows.iter().enumerate().map(|(at, row)| (row.name, at)).collect();
+        let at: HashMap<ObjectName, usize> =
+            rows.iter().enumerate().map(|(at, row)| (row.name, at)).collect();
         let here = names.first().map_or(0, |(name, _)| folder(name));
         let mut after: Vec<Vec<Row>> = vec![Vec::new(); rows.len() + 1];
         for mut group in groups {
@@ -98,16 +104,23 @@ impl Resend {
                 let listed = Some((member.size, member.sha256));
                 match at.get(&member.name) {
                     Some(at) => rows[*at].listed = listed,
-                    None => group.rows.iter_mut().filter(|row| row.name == member.name).for_each(|row| row.listed = listed),
+                    None => group
+                        .rows
+                        .iter_mut()
+                        .filter(|row| row.name == member.name)
+                        .for_each(|row| row.listed = listed),
                 }
             }
-            let members = || group.list.iter().flat_map(|list| &list.members).map(|member| &member.name);
+            let members =
+                || group.list.iter().flat_map(|list| &list.members).map(|member| &member.name);
             if members().any(|name| folder(name) > here) {
                 self.carried.push(group);
                 continue;
             }
             let last = match group.list {
-                Some(_) => members().filter_map(|name| at.get(name)).map(|at| at + 1).max().unwrap_or(0),
+                Some(_) => {
+                    members().filter_map(|name| at.get(name)).map(|at| at + 1).max().unwrap_or(0)
+                }
                 None => rows.len(),
             };
             after[last].extend(group.rows);
@@ -144,11 +157,14 @@ mod tests {
     }
 
     fn sent(rows: &[Row]) -> Vec<String> {
-        rows.iter().map(|row| format!("{}{}", row.name, if row.listed.is_some() { "" } else { " ?" })).collect()
+        rows.iter()
+            .map(|row| format!("{}{}", row.name, if row.listed.is_some() { "" } else { " ?" }))
+            .collect()
     }
 
     fn names(text: &str) -> Vec<(ObjectName, u64)> {
-        let mut names: Vec<_> = text.split_whitespace().map(|name| (ObjectName::parse(name).unwrap(), 1)).collect();
+        let mut names: Vec<_> =
+            text.split_whitespace().map(|name| (ObjectName::parse(name).unwrap(), 1)).collect();
         // However a store lists them.
         names.reverse();
         names
@@ -169,7 +185,14 @@ mod tests {
                 "00000/000000000-0.rs0",
             ],
         );
-        let second = list((0, 1), &["00000/000000001.tar.gz.000001", "00000/000000001.toc.gz", "00000/000000001.mtree.gz"]);
+        let second = list(
+            (0, 1),
+            &[
+                "00000/000000001.tar.gz.000001",
+                "00000/000000001.toc.gz",
+                "00000/000000001.mtree.gz",
+            ],
+        );
         let mut resend = Resend::new();
         // The third list cannot be read: it goes last.
         let rows = resend.handle_folder(&names(text), vec![second, first]);
@@ -193,15 +216,33 @@ mod tests {
 
     #[test]
     fn a_list_may_name_objects_of_the_next_folder() {
-        let across = list((9999, 0), &["00000/000009999.tar.gz", "00001/000010000.tar.gz", "00002/000020000.tar.gz"]);
+        let across = list(
+            (9999, 0),
+            &["00000/000009999.tar.gz", "00001/000010000.tar.gz", "00002/000020000.tar.gz"],
+        );
         let mut resend = Resend::new();
-        let first = resend.handle_folder(&names("00000/000009999.tar.gz 00000/000009999-0.sha256"), vec![across.clone()]);
+        let first = resend.handle_folder(
+            &names("00000/000009999.tar.gz 00000/000009999-0.sha256"),
+            vec![across.clone()],
+        );
         assert_eq!(sent(&first), ["00000/000009999.tar.gz"]);
-        assert_eq!(sent(&resend.handle_folder(&names("00001/000010000.tar.gz 00001/000010001.tar.gz"), vec![])).len(), 2);
-        let third = resend.handle_folder(&names("00002/000020000.tar.gz 00002/000020001.tar.gz"), vec![]);
-        assert_eq!(sent(&third), ["00002/000020000.tar.gz", "00000/000009999-0.sha256 ?", "00002/000020001.tar.gz ?"]);
+        assert_eq!(
+            sent(
+                &resend
+                    .handle_folder(&names("00001/000010000.tar.gz 00001/000010001.tar.gz"), vec![])
+            )
+            .len(),
+            2
+        );
+        let third =
+            resend.handle_folder(&names("00002/000020000.tar.gz 00002/000020001.tar.gz"), vec![]);
+        assert_eq!(
+            sent(&third),
+            ["00002/000020000.tar.gz", "00000/000009999-0.sha256 ?", "00002/000020001.tar.gz ?"]
+        );
         let mut resend = Resend::new();
-        resend.handle_folder(&names("00000/000009999.tar.gz 00000/000009999-0.sha256"), vec![across]);
+        resend
+            .handle_folder(&names("00000/000009999.tar.gz 00000/000009999-0.sha256"), vec![across]);
         assert_eq!(sent(&resend.finish()), ["00000/000009999-0.sha256 ?"]);
     }
 }

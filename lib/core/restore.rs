@@ -1,15 +1,18 @@
 //! Restore's plan: which blocks are read in which order, and what comes from which of them.
 //!
-//! The entries of a version go in, in canonical order, each with whether it is wanted; steps come out. Each tier is read by a lane
-//! that goes forward through the blocks of its band and through the entries of each, so every block is read once. What lies behind
-//! a lane (the first name of a hard link, when that name itself is not wanted) is read by a second lane of the tier.
+//! The entries of a version go in, in canonical order, each with whether it is wanted; steps come
+//! out. Each tier is read by a lane that goes forward through the blocks of its band and through
+//! the entries of each, so every block is read once. What lies behind a lane (the first name of a
+//! hard link, when that name itself is not wanted) is read by a second lane of the tier.
 //!
 //! Invariants:
 //! 1. In each lane, tickets rise, and under one ticket, paths do.
-//! 2. A [`Step::Open`] comes before the first [`Step::Take`] with its ticket, and all opens come in the order of their first takes.
+//! 2. A [`Step::Open`] comes before the first [`Step::Take`] with its ticket, and all opens come in
+//!    the order of their first takes.
 //! 3. A hard link is made only to a name whose own step came before.
 //!
-//! Memory: the directories above the current path, and the first names of all inodes with several links.
+//! Memory: the directories above the current path, and the first names of all inodes with several
+//! links.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,7 +30,8 @@ pub enum Step {
     Open(Open),
     /// Write what the block has under a path.
     Take(Box<Take>),
-    /// Write an entry that its line describes fully: a directory above what is wanted, or a hard link to what was written before.
+    /// Write an entry that its line describes fully: a directory above what is wanted, or a hard
+    /// link to what was written before.
     Make(Box<Entry>),
     /// A hard link whose first name the version does not have.
     Stray(Box<Placed>),
@@ -51,7 +55,8 @@ pub struct Take {
     pub entry: Entry,
     /// The path under which the block has it.
     pub under: Path,
-    /// True if its header is to be made from the entry, because the stored one has another path or other attributes.
+    /// True if its header is to be made from the entry, because the stored one has another path or
+    /// other attributes.
     pub anew: bool,
     /// Where it is.
     pub from: Open,
@@ -76,11 +81,13 @@ struct Lane {
     ticket: u64,
 }
 
-/// The machine: [`Plan::handle_entry`] for each entry, and [`Plan::poll`] after each until it gives none.
+/// The machine: [`Plan::handle_entry`] for each entry, and [`Plan::poll`] after each until it gives
+/// none.
 #[derive(Debug)]
 pub struct Plan {
     lanes: Vec<Lane>,
-    /// Directories above the current path that were not wanted for themselves and are not written yet.
+    /// Directories above the current path that were not wanted for themselves and are not written
+    /// yet.
     above: Vec<Placed>,
     firsts: BTreeMap<Path, First>,
     steps: VecDeque<Step>,
@@ -106,7 +113,11 @@ impl Plan {
         }
         for dir in std::mem::take(&mut self.above) {
             // Its line lacks only attributes; it is not worth a block to learn the owner's name.
-            if dir.entry.x { self.take(dir) } else { self.steps.push_back(Step::Make(Box::new(dir.entry))) }
+            if dir.entry.x {
+                self.take(dir)
+            } else {
+                self.steps.push_back(Step::Make(Box::new(dir.entry)))
+            }
         }
         match &placed.entry.hard {
             Some(first) => {
@@ -125,7 +136,9 @@ impl Plan {
     /// A first name that is not wanted, or that was looked up for a stray.
     pub fn handle_first(&mut self, placed: Placed) {
         if placed.entry.kind != Kind::Dir && placed.entry.hard.is_none() {
-            self.firsts.entry(placed.entry.path.clone()).or_insert_with(|| First::Passed(Box::new(placed)));
+            self.firsts
+                .entry(placed.entry.path.clone())
+                .or_insert_with(|| First::Passed(Box::new(placed)));
         }
     }
 
@@ -143,7 +156,10 @@ impl Plan {
             }
             Some(passed @ First::Passed(_)) => {
                 let name = placed.entry.path;
-                let First::Passed(first) = std::mem::replace(passed, First::As(name.clone())) else { return };
+                let First::Passed(first) = std::mem::replace(passed, First::As(name.clone()))
+                else {
+                    return;
+                };
                 let Placed { entry, at, under } = *first;
                 let under = under.unwrap_or_else(|| entry.path.clone());
                 self.take(Placed { entry: Entry { path: name, ..entry }, at, under: Some(under) });
@@ -164,7 +180,9 @@ impl Plan {
     fn find(&mut self, block: Within, under: &Path) -> Option<Open> {
         let first = usize::from(block.tier) * LANES;
         let lanes = self.lanes.get_mut(first..first + LANES)?;
-        let ahead = |lane: &Lane| lane.at.as_ref().is_none_or(|(open, last)| (*open, last) < (block.block, under));
+        let ahead = |lane: &Lane| {
+            lane.at.as_ref().is_none_or(|(open, last)| (*open, last) < (block.block, under))
+        };
         let at = lanes.iter().position(ahead).unwrap_or(LANES - 1);
         let lane = &mut lanes[at];
         let open = lane.at.as_ref().is_some_and(|(open, _)| *open == block.block) && ahead(lane);
@@ -199,9 +217,21 @@ mod tests {
             let (wanted, line) = line.strip_prefix('-').map_or((true, *line), |rest| (false, rest));
             let (block, line) = line.split_once(": ").unwrap();
             let entry = entry(line);
-            plan.handle_entry(Placed { entry, at: Within { tier: 1, block: block.parse().unwrap() }, under: None }, wanted);
+            plan.handle_entry(
+                Placed {
+                    entry,
+                    at: Within { tier: 1, block: block.parse().unwrap() },
+                    under: None,
+                },
+                wanted,
+            );
             while let Some(step) = plan.poll() {
-                let open = |open: &Open| format!("{}#{} {}/{}", open.lane, open.ticket, open.block.tier, open.block.block);
+                let open = |open: &Open| {
+                    format!(
+                        "{}#{} {}/{}",
+                        open.lane, open.ticket, open.block.tier, open.block.block
+                    )
+                };
                 said.push(match step {
                     Step::Open(it) => format!("open {}", open(&it)),
                     Step::Take(it) => {
@@ -214,7 +244,11 @@ mod tests {
                             if it.anew { " anew" } else { "" }
                         )
                     }
-                    Step::Make(it) => format!("make {} {}", it.path, it.hard.map_or_else(String::new, |hard| hard.to_string())),
+                    Step::Make(it) => format!(
+                        "make {} {}",
+                        it.path,
+                        it.hard.map_or_else(String::new, |hard| hard.to_string())
+                    ),
                     Step::Stray(it) => format!("stray {}", it.entry.path),
                 });
             }
@@ -225,7 +259,13 @@ mod tests {
     #[test]
     fn each_block_is_opened_once_in_its_lane() {
         assert_eq!(
-            steps(&["0: . dir", "0: ./a file", "3: ./b file", "4: ./c file s1 in0/2", "4: ./d file"]),
+            steps(&[
+                "0: . dir",
+                "0: ./a file",
+                "3: ./b file",
+                "4: ./c file s1 in0/2",
+                "4: ./d file"
+            ]),
             [
                 "open 2#1 1/0",
                 "take . of . at 2#1",

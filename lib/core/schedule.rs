@@ -1,9 +1,12 @@
 //! Push's schedule for one archive: what is written when, what is tried again, and when to give up.
 //!
-//! Time is an argument: how long the run has lasted. Invariants, so that what is stored is whole whenever the run is cut:
+//! Time is an argument: how long the run has lasted. Invariants, so that what is stored is whole
+//! whenever the run is cut:
 //! 1. Nothing starts before what it waits for is stored ([`order`] says what that is).
-//! 2. An object that failed for a reason that may pass counts as not stored until a later try succeeds.
-//! 3. After a failure that will not pass, and after [`Schedule::handle_stop`], nothing starts any more.
+//! 2. An object that failed for a reason that may pass counts as not stored until a later try
+//!    succeeds.
+//! 3. After a failure that will not pass, and after [`Schedule::handle_stop`], nothing starts any
+//!    more.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -96,8 +99,9 @@ struct Job {
 /// What is under way is taken to end soon if no object is larger.
 const SMALL: u64 = 64 << 10;
 
-/// The machine: `handle_object` for each object in stream order, `poll` until it gives no start, `handle_done` for each one started.
-/// The caller keeps the bytes, under the ticket that `handle_object` returns.
+/// The machine: `handle_object` for each object in stream order, `poll` until it gives no start,
+/// `handle_done` for each one started. The caller keeps the bytes, under the ticket that
+/// `handle_object` returns.
 #[derive(Debug)]
 pub struct Schedule {
     limits: Limits,
@@ -113,7 +117,8 @@ pub struct Schedule {
     window: usize,
     /// Writes that succeeded since the window changed.
     successes: usize,
-    /// The window shrinks once for all writes that were under way together: those begun before this number.
+    /// The window shrinks once for all writes that were under way together: those begun before this
+    /// number.
     shrunk: u64,
     first_index: Option<u32>,
     halted: bool,
@@ -158,13 +163,22 @@ impl Schedule {
         let ticket = self.tickets;
         self.tickets += 1;
         self.first_index = self.first_index.or(order::index(&name));
-        self.jobs.push_back(Job { ticket, name, size, state: State::Waiting, failures: 0, ahead: Ahead::Unseen });
+        self.jobs.push_back(Job {
+            ticket,
+            name,
+            size,
+            state: State::Waiting,
+            failures: 0,
+            ahead: Ahead::Unseen,
+        });
         ticket
     }
 
     /// The write of an object has ended.
     pub fn handle_done(&mut self, ticket: u64, outcome: Outcome, now: Duration) -> After {
-        let Some(at) = self.jobs.iter().position(|job| job.ticket == ticket) else { return After::Failed };
+        let Some(at) = self.jobs.iter().position(|job| job.ticket == ticket) else {
+            return After::Failed;
+        };
         let job = &mut self.jobs[at];
         let State::Running(began) = job.state else { return After::Failed };
         self.running -= 1;
@@ -238,17 +252,26 @@ impl Schedule {
         Next::Start(job.ticket)
     }
 
-    /// An object that starts as soon as what is under way is stored, if that is small, and [`Schedule::handle_ahead`] was told; each is given
-    /// once. To be asked when [`Schedule::poll`] says that nothing starts now.
+    /// An object that starts as soon as what is under way is stored, if that is small, and
+    /// [`Schedule::handle_ahead`] was told; each is given once. To be asked when [`Schedule::poll`]
+    /// says that nothing starts now.
     pub fn poll_ahead(&mut self) -> Option<u64> {
         let is_running = |job: &Job| matches!(job.state, State::Running(_));
-        if self.halted || self.running >= self.window || self.jobs.iter().any(|job| is_running(job) && job.size > SMALL) {
+        if self.halted
+            || self.running >= self.window
+            || self.jobs.iter().any(|job| is_running(job) && job.size > SMALL)
+        {
             return None;
         }
         let mut open = Open::new(self.first_index);
         // What HEAD comes before waits for more than its write: for reading it back.
-        for job in self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head) {
-            if job.ahead == Ahead::Unseen && job.state == State::Waiting && !open.holds_back(&job.name) {
+        for job in
+            self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head)
+        {
+            if job.ahead == Ahead::Unseen
+                && job.state == State::Waiting
+                && !open.holds_back(&job.name)
+            {
                 job.ahead = Ahead::Given;
                 return Some(job.ticket);
             }
@@ -259,7 +282,8 @@ impl Schedule {
 
     /// What was to be done ahead of a write is done.
     pub fn handle_ahead(&mut self, ticket: u64) {
-        let job = self.jobs.iter_mut().find(|job| job.ticket == ticket && job.ahead == Ahead::Given);
+        let job =
+            self.jobs.iter_mut().find(|job| job.ticket == ticket && job.ahead == Ahead::Given);
         job.into_iter().for_each(|job| job.ahead = Ahead::Done);
     }
 

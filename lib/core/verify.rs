@@ -1,5 +1,5 @@
-//! Verify's decisions: what is wrong with a band, by the names and sizes that the store lists, by what HEAD, TAIL and lists say, and
-//! by what came of reading the objects.
+//! Verify's decisions: what is wrong with a band, by the names and sizes that the store lists, by
+//! what HEAD, TAIL and lists say, and by what came of reading the objects.
 
 use std::fmt;
 
@@ -52,13 +52,19 @@ pub struct Finding {
     pub name: String,
     /// What is wrong.
     pub what: String,
-    /// Whether it should not be so. An interruption leaves behind what is told and is nobody's fault.
+    /// Whether it should not be so. An interruption leaves behind what is told and is nobody's
+    /// fault.
     pub bad: bool,
 }
 
 impl Finding {
     /// A finding about an object, that should not be so.
-    pub fn new(kind: Kind, band: &BandName, object: impl fmt::Display, what: impl Into<String>) -> Finding {
+    pub fn new(
+        kind: Kind,
+        band: &BandName,
+        object: impl fmt::Display,
+        what: impl Into<String>,
+    ) -> Finding {
         Finding { kind, name: format!("{band}/{object}"), what: what.into(), bad: true }
     }
 }
@@ -121,7 +127,9 @@ pub fn judge(list: &List, states: &[State]) -> Vec<Finding> {
         let (kind, what) = match state {
             State::Unread | State::Good => continue,
             State::Absent => (Kind::Missing, format!("{own} lists it, and it is not there")),
-            State::Sized(size) => (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size)),
+            State::Sized(size) => {
+                (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
+            }
             State::Bad(size, _) if *size != member.size => {
                 (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
             }
@@ -129,7 +137,12 @@ pub fn judge(list: &List, states: &[State]) -> Vec<Finding> {
                 let bad = pieces.iter().filter(|good| !**good).count();
                 let first = pieces.iter().position(|good| !good).unwrap_or(0) * PIECE;
                 let of = pieces.len();
-                (Kind::Damaged, format!("{bad} of {of} pieces of 1 MiB, the first at byte {first}, are not as {own} says"))
+                (
+                    Kind::Damaged,
+                    format!(
+                        "{bad} of {of} pieces of 1 MiB, the first at byte {first}, are not as {own} says"
+                    ),
+                )
             }
             State::Failed(why) => (Kind::Damaged, format!("cannot be read: {why}")),
         };

@@ -1,7 +1,8 @@
 //! Output that is written behind the back of whoever makes it.
 //!
-//! A reader such as tar is slow where files are small and fast where they are large, and whoever writes is the reverse. With a pipe's
-//! worth of bytes between them each waits for the other again and again; with more, hardly ever.
+//! A reader such as tar is slow where files are small and fast where they are large, and whoever
+//! writes is the reverse. With a pipe's worth of bytes between them each waits for the other again
+//! and again; with more, hardly ever.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,10 +41,15 @@ impl Ahead {
     fn end(&mut self) -> io::Result<()> {
         self.full = None;
         let gone = || io::Error::other("it was closed before");
-        self.thread.take().ok_or_else(gone)?.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes broke off")))
+        self.thread
+            .take()
+            .ok_or_else(gone)?
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes broke off")))
     }
 
-    /// Waits until all is written. Must end every program that writes: else "no space left" would be swallowed.
+    /// Waits until all is written. Must end every program that writes: else "no space left" would
+    /// be swallowed.
     pub fn finish(mut self) -> io::Result<()> {
         self.send()?;
         self.end()

@@ -95,7 +95,8 @@ fn get<B: Buffer<u8>>(at: At<'_>, name: &CStr, buffer: B) -> Result<B::Output, E
     }
 }
 
-/// Calls `fill` with a buffer that grows until what is asked for fits. The kernel's limit for both is 64 KiB.
+/// Calls `fill` with a buffer that grows until what is asked for fits. The kernel's limit for both
+/// is 64 KiB.
 fn grow(fill: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; 256];
     loop {

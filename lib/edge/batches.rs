@@ -1,4 +1,5 @@
-//! A queue between two threads for many small things: they go in batches, for to wake a thread takes longer than most of them do.
+//! A queue between two threads for many small things: they go in batches, for to wake a thread
+//! takes longer than most of them do.
 
 use std::iter::Flatten;
 use std::sync::mpsc::{IntoIter, SyncSender, sync_channel};
@@ -8,7 +9,8 @@ use super::ordered::Gone;
 /// Things that go at once.
 const BATCH: usize = 128;
 
-/// The end to put in. What is put in goes on when a batch is full, with [`Batches::flush`], and when this end is dropped.
+/// The end to put in. What is put in goes on when a batch is full, with [`Batches::flush`], and
+/// when this end is dropped.
 pub struct Batches<T> {
     queue: SyncSender<Vec<T>>,
     batch: Vec<T>,
@@ -30,7 +32,8 @@ impl<T> Batches<T> {
         if self.batch.len() < BATCH { Ok(()) } else { self.flush() }
     }
 
-    /// Lets go what was put in. Must come before this thread waits for something that the other one does.
+    /// Lets go what was put in. Must come before this thread waits for something that the other one
+    /// does.
     pub fn flush(&mut self) -> Result<(), Gone> {
         if self.batch.is_empty() {
             return Ok(());
@@ -55,7 +58,8 @@ mod tests {
     fn all_comes_in_order_at_the_latest_at_the_end() {
         for count in [0, 1, BATCH, 10 * BATCH + 1] {
             let (mut send, taken) = batches(4 * BATCH);
-            let other = std::thread::spawn(move || (0..count).try_for_each(|thing| send.send(thing)));
+            let other =
+                std::thread::spawn(move || (0..count).try_for_each(|thing| send.send(thing)));
             assert!(taken.eq(0..count));
             assert_eq!(other.join().unwrap(), Ok(()));
         }

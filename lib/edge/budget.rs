@@ -25,7 +25,8 @@ impl Budget {
     /// Waits until there is room; false once the budget is closed.
     pub fn take(&self, bytes: u64) -> bool {
         let Ok(state) = self.state.lock() else { return false };
-        let full = |state: &mut State| !state.closed && state.taken > 0 && state.taken + bytes > self.most;
+        let full =
+            |state: &mut State| !state.closed && state.taken > 0 && state.taken + bytes > self.most;
         let Ok(mut state) = self.changed.wait_while(state, full) else { return false };
         state.taken += bytes;
         !state.closed

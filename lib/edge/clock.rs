@@ -7,27 +7,37 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::format::band::BandId;
 use crate::format::time::{Stamp, Time};
 
-/// The time to write into archives: the clock, or `SOURCE_DATE_EPOCH` if that is set, so that runs can be repeated byte for byte.
+/// The time to write into archives: the clock, or `SOURCE_DATE_EPOCH` if that is set, so that runs
+/// can be repeated byte for byte.
 pub fn now() -> io::Result<Time> {
     static EPOCH: OnceLock<Option<Option<i64>>> = OnceLock::new();
-    let epoch = EPOCH.get_or_init(|| std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_str()?.parse().ok()));
+    let epoch = EPOCH.get_or_init(|| {
+        std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_str()?.parse().ok())
+    });
     match epoch {
         None => Ok(wall()),
         Some(Some(sec)) => Ok(Time { sec: *sec, nsec: 0 }),
-        Some(None) => Err(io::Error::new(io::ErrorKind::InvalidInput, "SOURCE_DATE_EPOCH is no number of seconds")),
+        Some(None) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "SOURCE_DATE_EPOCH is no number of seconds",
+        )),
     }
 }
 
 /// [`now`] as a stamp.
 pub fn stamp() -> io::Result<Stamp> {
-    let out_of_range = || io::Error::new(io::ErrorKind::InvalidInput, "the clock stands outside the years 0 to 9999");
+    let out_of_range = || {
+        io::Error::new(io::ErrorKind::InvalidInput, "the clock stands outside the years 0 to 9999")
+    };
     Stamp::from_unix(now()?.sec).ok_or_else(out_of_range)
 }
 
 /// The clock, whatever the environment says; for events.
 pub fn wall_rfc3339() -> String {
     let Time { sec, nsec } = wall();
-    Stamp::from_unix(sec).map_or_else(String::new, |stamp| stamp.to_rfc3339().replace('Z', &format!(".{:03}Z", nsec / 1_000_000)))
+    Stamp::from_unix(sec).map_or_else(String::new, |stamp| {
+        stamp.to_rfc3339().replace('Z', &format!(".{:03}Z", nsec / 1_000_000))
+    })
 }
 
 fn wall() -> Time {
@@ -40,7 +50,8 @@ pub fn random_id() -> io::Result<BandId> {
     let mut id = [0; 16];
     let mut filled = 0;
     while filled < id.len() {
-        filled += rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty())?;
+        filled +=
+            rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     Ok(BandId(id))
 }

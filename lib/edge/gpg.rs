@@ -1,6 +1,7 @@
 //! gpg as a child: one process for each object, and its word on which keys can be used.
 //!
-//! Success needs exit status 0 and the status line that says so: gpg has been seen to exit with 0 and write nothing.
+//! Success needs exit status 0 and the status line that says so: gpg has been seen to exit with 0
+//! and write nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -73,8 +74,21 @@ fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
         }
     };
     let mut command = Command::new("gpg");
-    command.args(["--batch", "--no-tty", "--quiet", "--status-fd", "2", "--no-auto-key-locate", "--no-auto-key-retrieve"]);
-    command.args(args).env("LC_ALL", "C").stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args([
+        "--batch",
+        "--no-tty",
+        "--quiet",
+        "--status-fd",
+        "2",
+        "--no-auto-key-locate",
+        "--no-auto-key-retrieve",
+    ]);
+    command
+        .args(args)
+        .env("LC_ALL", "C")
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(GpgError::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     stdin.iter().for_each(pipe::widen);
@@ -89,21 +103,28 @@ fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
     });
     let success = child.wait().map_err(GpgError::Talk)?.success();
     let stderr = String::from_utf8_lossy(&stderr.map_err(GpgError::Talk)?).into_owned();
-    let mut outcome = Outcome { stdout: stdout.map_err(GpgError::Talk)?, status: Vec::new(), said: Vec::new(), success };
+    let mut outcome = Outcome {
+        stdout: stdout.map_err(GpgError::Talk)?,
+        status: Vec::new(),
+        said: Vec::new(),
+        success,
+    };
     for line in stderr.lines() {
         match line.strip_prefix("[GNUPG:] ") {
             Some(status) => outcome.status.push(status.to_owned()),
             None => outcome.said.push(line.strip_prefix("gpg: ").unwrap_or(line).to_owned()),
         }
     }
-    // A child that ends early closes its stdin: then its own words matter more than the broken pipe.
+    // A child that ends early closes its stdin: then its own words matter more than the broken
+    // pipe.
     if success {
         written.map_err(GpgError::Talk)?;
     }
     Ok(outcome)
 }
 
-/// Reads what is probably as long as this. gpg writes some kilobytes at a time: where much comes, a pause lets more come.
+/// Reads what is probably as long as this. gpg writes some kilobytes at a time: where much comes, a
+/// pause lets more come.
 fn read_much(stream: Option<impl Read + AsFd>, probably: u64) -> io::Result<Vec<u8>> {
     const LITTLE: u64 = 64 << 10;
     let mut bytes = Vec::with_capacity(usize::try_from(probably).unwrap_or(0));
@@ -142,7 +163,16 @@ fn strings(args: &[&str]) -> Vec<OsString> {
 /// Encrypts `input` as one message.
 pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
     // Objects are compressed already; and no file name goes into the message.
-    let mut args = strings(&["--trust-model", "always", "--compress-algo", "none", "--set-filename", "", "--output", "-"]);
+    let mut args = strings(&[
+        "--trust-model",
+        "always",
+        "--compress-algo",
+        "none",
+        "--set-filename",
+        "",
+        "--output",
+        "-",
+    ]);
     match keys {
         Keys::Public(fingerprints, files) => {
             for fingerprint in fingerprints {
@@ -154,7 +184,13 @@ pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
             args.push("--encrypt".into());
         }
         Keys::Symmetric(file, strong) => {
-            args.extend(strings(&["--pinentry-mode", "loopback", "--cipher-algo", "AES256", "--passphrase-file"]));
+            args.extend(strings(&[
+                "--pinentry-mode",
+                "loopback",
+                "--cipher-algo",
+                "AES256",
+                "--passphrase-file",
+            ]));
             args.push(file.clone().into_os_string());
             if *strong {
                 args.extend(strings(&["--s2k-count", "65536"]));
@@ -209,7 +245,8 @@ pub enum Fault {
     Unable,
 }
 
-/// The keys that the keyring has for `name`: a fingerprint, key id, mail address or part of a user id. None is asked for elsewhere.
+/// The keys that the keyring has for `name`: a fingerprint, key id, mail address or part of a user
+/// id. None is asked for elsewhere.
 pub fn find(name: &OsStr) -> Result<Vec<Key>, GpgError> {
     let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-keys", "--"]);
     args.push(name.to_owned());
@@ -253,10 +290,16 @@ pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
                 };
                 keys.push(Key { fingerprint: String::new(), user: String::new(), fault });
             }
-            ("fpr", Some(key)) if key.fingerprint.is_empty() => key.fingerprint = field(9).to_owned(),
+            ("fpr", Some(key)) if key.fingerprint.is_empty() => {
+                key.fingerprint = field(9).to_owned()
+            }
             ("uid", Some(key)) if key.user.is_empty() => key.user = field(9).replace("\\x3a", ":"),
             // A key of which only the part that matters has expired: say when.
-            ("sub" | "ssb", Some(key)) if field(1) == "e" && field(11).contains(part) && key.fault == Some(Fault::Unable) => {
+            ("sub" | "ssb", Some(key))
+                if field(1) == "e"
+                    && field(11).contains(part)
+                    && key.fault == Some(Fault::Unable) =>
+            {
                 key.fault = Some(Fault::Expired(field(6).parse().ok()));
             }
             _ => {}
@@ -286,9 +329,20 @@ pub:r:255:22:FFFF:1500000000:::u:::sc:::::ed25519:::0:
 pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
 ";
         let keys = parse_keys(listing, Use::Encrypt);
-        assert_eq!(keys[0], Key { fingerprint: "0123AA".into(), user: "Me : <me@example.org>".into(), fault: None });
+        assert_eq!(
+            keys[0],
+            Key { fingerprint: "0123AA".into(), user: "Me : <me@example.org>".into(), fault: None }
+        );
         let faults: Vec<_> = keys[1..].iter().map(|key| key.fault).collect();
         let expired = |at| Some(Fault::Expired(Some(at)));
-        assert_eq!(faults, [expired(1_600_000_000), expired(1_650_000_000), Some(Fault::Revoked), Some(Fault::Disabled)]);
+        assert_eq!(
+            faults,
+            [
+                expired(1_600_000_000),
+                expired(1_650_000_000),
+                Some(Fault::Revoked),
+                Some(Fault::Disabled)
+            ]
+        );
     }
 }

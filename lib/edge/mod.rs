@@ -1,4 +1,5 @@
-//! The only code that touches the world, but for the stores: walking, reading files, gpg, the clock, pipes and threads.
+//! The only code that touches the world, but for the stores: walking, reading files, gpg, the
+//! clock, pipes and threads.
 
 pub mod ahead;
 pub mod attributes;

@@ -1,11 +1,13 @@
-//! Work on all cores whose results come out in the order in which it went in, with a bound on what is under way.
+//! Work on all cores whose results come out in the order in which it went in, with a bound on what
+//! is under way.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// A pool of `jobs` threads with an end to put work in ([`Submit`]) and an end to take results from ([`Results`]).
+/// A pool of `jobs` threads with an end to put work in ([`Submit`]) and an end to take results from
+/// ([`Results`]).
 pub struct Ordered;
 
 /// Takes work; waits while as much is under way as may be.
@@ -24,8 +26,12 @@ pub struct Results<T> {
 pub struct Gone;
 
 impl Ordered {
-    /// Starts the threads; at most `ahead` pieces of work are queued, running or waiting to be taken.
-    pub fn start<T: Send + 'static>(jobs: usize, ahead: usize) -> io::Result<(Submit<T>, Results<T>)> {
+    /// Starts the threads; at most `ahead` pieces of work are queued, running or waiting to be
+    /// taken.
+    pub fn start<T: Send + 'static>(
+        jobs: usize,
+        ahead: usize,
+    ) -> io::Result<(Submit<T>, Results<T>)> {
         let pool = ThreadPoolBuilder::new().num_threads(jobs).build().map_err(io::Error::other)?;
         let (send, receive) = sync_channel(ahead);
         Ok((Submit { pool, queue: send }, Results { queue: receive }))
@@ -56,7 +62,8 @@ impl<T> Iterator for Results<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        // A worker that panics drops its sender: the run ends here, and whoever counts on an end does not see one.
+        // A worker that panics drops its sender: the run ends here, and whoever counts on an end
+        // does not see one.
         self.queue.recv().ok()?.recv().ok()
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::ahead::Ahead;
 
-/// How much a pipe should hold: fewer switches between the programs of a pipe. The kernel gives less where it must.
+/// How much a pipe should hold: fewer switches between the programs of a pipe. The kernel gives
+/// less where it must.
 const PIPE: usize = 1 << 20;
 
 /// Buffers of the programs' ends, and what is written at once.
@@ -27,16 +28,20 @@ pub(super) fn widen(pipe: impl AsFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
 }
 
-/// How long a pipe is left alone, so that more can come or go at once: who waits for a few kilobytes is woken for each, which takes
-/// longer than to read or write them.
+/// How long a pipe is left alone, so that more can come or go at once: who waits for a few
+/// kilobytes is woken for each, which takes longer than to read or write them.
 pub(super) const PAUSE: Duration = Duration::from_micros(300);
 
-/// Writes all to what may be a pipe. Fills it only when it has room for much, unless that does not come soon.
+/// Writes all to what may be a pipe. Fills it only when it has room for much, unless that does not
+/// come soon.
 pub(super) fn write_all(mut file: impl Write + AsFd, bytes: &[u8]) -> io::Result<()> {
     const PAUSES: usize = 10;
     let size = rustix::pipe::fcntl_getpipe_size(&file).unwrap_or(0);
     for piece in bytes.chunks(BUFFER) {
-        let full = |file: &_| rustix::io::ioctl_fionread(file).is_ok_and(|held| held as usize + BUFFER + MARGIN > size);
+        let full = |file: &_| {
+            rustix::io::ioctl_fionread(file)
+                .is_ok_and(|held| held as usize + BUFFER + MARGIN > size)
+        };
         for _ in 0..PAUSES {
             if size < 2 * BUFFER || !full(&file) {
                 break;
@@ -72,7 +77,8 @@ impl Out {
         Ok(Ahead::to(self.0.into_inner().map_err(io::IntoInnerError::into_error)?, most))
     }
 
-    /// Writes out what is buffered. Must end every program that writes: a dropped buffer would swallow "no space left".
+    /// Writes out what is buffered. Must end every program that writes: a dropped buffer would
+    /// swallow "no space left".
     pub fn finish(mut self) -> io::Result<()> {
         self.0.flush()
     }

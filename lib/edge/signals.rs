@@ -12,11 +12,13 @@ use signal_hook::flag;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Catches the signals: the first is remembered; the second ends the program at once, with status 2.
+    /// Catches the signals: the first is remembered; the second ends the program at once, with
+    /// status 2.
     pub fn on_signals() -> io::Result<Stop> {
         let stop = Stop::default();
         for signal in [SIGINT, SIGTERM] {
-            // In this order: what is registered first is done first, and the first signal must not find the flag set.
+            // In this order: what is registered first is done first, and the first signal must not
+            // find the flag set.
             flag::register_conditional_shutdown(signal, 2, Arc::clone(&stop.0))?;
             flag::register(signal, Arc::clone(&stop.0))?;
         }

@@ -16,7 +16,8 @@ use crate::format::path::Path;
 use crate::format::tarball::Segment;
 use crate::format::time::Time;
 
-/// A map of more segments is cut short: what follows counts as data. Bounds the memory for hostile files.
+/// A map of more segments is cut short: what follows counts as data. Bounds the memory for hostile
+/// files.
 const MAX_SEGMENTS: usize = 20_000;
 
 /// Holes that are smaller together are stored as zeros: a map costs more than they do.
@@ -57,7 +58,11 @@ pub struct Opened(File);
 impl Source {
     /// Opens the root.
     pub fn open_root(dir: &FsPath) -> io::Result<Source> {
-        let root = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::open(
+            dir,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         Ok(Source { root, dir: dir.to_owned(), openat2: AtomicBool::new(true) })
     }
 
@@ -66,9 +71,11 @@ impl Source {
         self.dir.join(std::ffi::OsStr::from_bytes(&path.raw()))
     }
 
-    /// Opens a file for reading, without waiting on a fifo, and without marking it as read where that is allowed.
+    /// Opens a file for reading, without waiting on a fifo, and without marking it as read where
+    /// that is allowed.
     pub fn open(&self, path: &Path) -> io::Result<Opened> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let raw = path.raw();
         let opened = match self.open_with(&raw, flags | OFlags::NOATIME) {
             // Only the owner and root may ask for that.
@@ -80,7 +87,8 @@ impl Source {
 
     fn open_with(&self, raw: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         if self.openat2.load(Ordering::Relaxed) {
-            // A directory that was swapped for a symbolic link since the scan must not lead elsewhere.
+            // A directory that was swapped for a symbolic link since the scan must not lead
+            // elsewhere.
             let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
             match rustix::fs::openat2(&self.root, raw, flags, Mode::empty(), inside) {
                 Err(Errno::NOSYS | Errno::PERM) if !self.probe() => {}
@@ -92,8 +100,14 @@ impl Source {
 
     /// Asks whether `openat2` works at all: Linux before 5.6 and some sandboxes refuse it.
     fn probe(&self) -> bool {
-        let works =
-            rustix::fs::openat2(&self.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH).is_ok();
+        let works = rustix::fs::openat2(
+            &self.root,
+            ".",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::BENEATH,
+        )
+        .is_ok();
         self.openat2.store(works, Ordering::Relaxed);
         works
     }
@@ -119,7 +133,8 @@ impl Opened {
         })
     }
 
-    /// Appends up to `len` bytes from `offset`; fewer only at the end of the file. Returns how many came.
+    /// Appends up to `len` bytes from `offset`; fewer only at the end of the file. Returns how many
+    /// came.
     pub fn read_at(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<usize> {
         let start = out.len();
         out.resize(start + len, 0);
@@ -139,7 +154,8 @@ impl Opened {
         Ok(filled)
     }
 
-    /// Where the file has data, if it has holes worth keeping; the last segment ends with the file, and may be empty.
+    /// Where the file has data, if it has holes worth keeping; the last segment ends with the file,
+    /// and may be empty.
     pub fn segments(&self, facts: &Facts) -> io::Result<Option<Vec<Segment>>> {
         let size = facts.size;
         if facts.on_disk + MIN_HOLES > size {
@@ -158,7 +174,11 @@ impl Opened {
             if data >= size {
                 break;
             }
-            let hole = if segments.len() < MAX_SEGMENTS { rustix::fs::seek(&self.0, SeekFrom::Hole(data))? } else { size };
+            let hole = if segments.len() < MAX_SEGMENTS {
+                rustix::fs::seek(&self.0, SeekFrom::Hole(data))?
+            } else {
+                size
+            };
             at = hole.clamp(data + 1, size);
             segments.push(Segment { offset: data, len: at - data });
         }

@@ -13,10 +13,11 @@ use crate::format::entry::{Entry, Inode, Kind, Meta, State};
 use crate::format::path::{Path, compare_names};
 use crate::format::time::Time;
 
-/// Each directory's entries in canonical order, parents first. Symbolic links are not followed, but for `root` itself.
+/// Each directory's entries in canonical order, parents first. Symbolic links are not followed, but
+/// for `root` itself.
 ///
-/// The walk is from the working directory, which becomes `root`: a path is looked up at each entry, and twice, so a short one
-/// saves a good part of the work.
+/// The walk is from the working directory, which becomes `root`: a path is looked up at each entry,
+/// and twice, so a short one saves a good part of the work.
 pub fn walk(root: &FsPath, one_file_system: bool) -> io::Result<walkdir::IntoIter> {
     std::env::set_current_dir(root)?;
     let walk = WalkDir::new(".")
@@ -64,7 +65,8 @@ fn kind(file_type: std::fs::FileType) -> Option<Kind> {
     }
 }
 
-/// What `lstat` says; `Ok(None)` for a socket. The entry has no `hard` yet. The device number comes with it.
+/// What `lstat` says; `Ok(None)` for a socket. The entry has no `hard` yet. The device number comes
+/// with it.
 pub fn look(found: &Found) -> io::Result<Option<(Entry, u64)>> {
     let stat = std::fs::symlink_metadata(&found.at)?;
     let Some(kind) = kind(stat.file_type()) else { return Ok(None) };
@@ -81,7 +83,9 @@ pub fn look(found: &Found) -> io::Result<Option<(Entry, u64)>> {
     entry.inode = several.then(|| Inode { dev: stat.dev(), ino: stat.ino() });
     match kind {
         Kind::File => entry.size = Some(stat.size()),
-        Kind::Link => entry.link = Some(std::fs::read_link(&found.at)?.into_os_string().as_bytes().to_vec()),
+        Kind::Link => {
+            entry.link = Some(std::fs::read_link(&found.at)?.into_os_string().as_bytes().to_vec())
+        }
         Kind::Char | Kind::Block => {
             let rdev = stat.rdev();
             entry.device = Some((rustix::fs::major(rdev), rustix::fs::minor(rdev)));
@@ -100,5 +104,7 @@ pub fn is_tagged_cache(dir: &FsPath) -> bool {
     let path = dir.join("CACHEDIR.TAG");
     let is_file = std::fs::symlink_metadata(&path).is_ok_and(|stat| stat.is_file());
     let mut start = [0; SIGNATURE.len()];
-    is_file && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *SIGNATURE
+    is_file
+        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *SIGNATURE
 }

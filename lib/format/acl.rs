@@ -1,7 +1,8 @@
 //! POSIX ACLs: from the kernel's attribute to the numeric text that tar records carry.
 //!
-//! Source of the binary layout: Linux `include/uapi/linux/posix_acl_xattr.h` (version 2, little endian). Source of the text:
-//! acl(5) short form; with numbers, because GNU tar refuses the four-field form and names may not exist at recovery.
+//! Source of the binary layout: Linux `include/uapi/linux/posix_acl_xattr.h` (version 2, little
+//! endian). Source of the text: acl(5) short form; with numbers, because GNU tar refuses the
+//! four-field form and names may not exist at recovery.
 
 /// The attribute that holds an access ACL.
 pub const ACCESS: &[u8] = b"system.posix_acl_access";

@@ -35,7 +35,8 @@ impl BandName {
         BandName(vec![stamp])
     }
 
-    /// The band on top of this one that starts at `stamp`; none if it would not be later, or too deep.
+    /// The band on top of this one that starts at `stamp`; none if it would not be later, or too
+    /// deep.
     pub fn child(&self, stamp: Stamp) -> Option<BandName> {
         let mut stamps = self.0.clone();
         stamps.push(stamp);
@@ -118,7 +119,10 @@ mod tests {
     #[test]
     fn names_spell_the_chain() {
         let name: BandName = "20261101T020000Z-20261108T020000Z".parse().unwrap();
-        assert_eq!((name.tier(), name.to_string().as_str()), (1, "20261101T020000Z-20261108T020000Z"));
+        assert_eq!(
+            (name.tier(), name.to_string().as_str()),
+            (1, "20261101T020000Z-20261108T020000Z")
+        );
         let parent = name.parent().unwrap();
         assert_eq!((parent.to_string().as_str(), parent.parent()), ("20261101T020000Z", None));
         assert_eq!(parent.child(name.start()), Some(name.clone()));
@@ -129,14 +133,14 @@ mod tests {
     #[test]
     fn bad_names() {
         let ten: Vec<String> = (10..=20).map(|day| format!("202611{day}T020000Z")).collect();
-        assert!(
-            ten[..10]
-                .join("-")
-                .parse::<BandName>()
-                .is_ok_and(|name| name.tier() == 9 && name.child(Stamp::from_unix(1 << 32).unwrap()).is_none())
-        );
+        assert!(ten[..10].join("-").parse::<BandName>().is_ok_and(
+            |name| name.tier() == 9 && name.child(Stamp::from_unix(1 << 32).unwrap()).is_none()
+        ));
         assert!(matches!(ten.join("-").parse::<BandName>(), Err(NameError::TooDeep(_))));
-        assert!(matches!("20261108T020000Z-20261101T020000Z".parse::<BandName>(), Err(NameError::NotRising(_))));
+        assert!(matches!(
+            "20261108T020000Z-20261101T020000Z".parse::<BandName>(),
+            Err(NameError::NotRising(_))
+        ));
         for bad in ["", "-", "20261108T020000Z-", "../20261108T020000Z", "20261108T020000Z/"] {
             assert!(matches!(bad.parse::<BandName>(), Err(NameError::BandName(_))), "{bad}");
         }

@@ -6,7 +6,8 @@ use super::object::Compression;
 
 /// Levels that `--level` takes for gzip, and the one used without it.
 ///
-/// The default is the fastest that stays within 1.06 of the size of `gzip -6` on source code; `docs/speed.md` has the figures.
+/// The default is the fastest that stays within 1.06 of the size of `gzip -6` on source code;
+/// `docs/speed.md` has the figures.
 pub const GZIP_LEVELS: (i32, i32, i32) = (1, 12, 5);
 
 /// Levels that `--level` takes for zstd, and the one used without it.
@@ -37,7 +38,8 @@ impl Codec {
         let (low, high, _) = levels(compression);
         let level = level.clamp(low, high);
         let deflate = |level| {
-            let level = libdeflater::CompressionLvl::new(level).map_err(|_| io::Error::other("no such gzip level"))?;
+            let level = libdeflater::CompressionLvl::new(level)
+                .map_err(|_| io::Error::other("no such gzip level"))?;
             io::Result::Ok(Box::new(libdeflater::Compressor::new(level)))
         };
         Ok(match compression {
@@ -51,7 +53,8 @@ impl Codec {
         })
     }
 
-    /// Appends `data` as one member; a gzip member that would not shrink is stored (zstd does so by itself).
+    /// Appends `data` as one member; a gzip member that would not shrink is stored (zstd does so by
+    /// itself).
     pub fn append(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let start = out.len();
         match self {
@@ -73,10 +76,16 @@ impl Codec {
     }
 }
 
-fn deflate_member(deflate: &mut libdeflater::Compressor, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+fn deflate_member(
+    deflate: &mut libdeflater::Compressor,
+    data: &[u8],
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let start = out.len();
     out.resize(start + deflate.gzip_compress_bound(data.len()), 0);
-    let written = deflate.gzip_compress(data, &mut out[start..]).map_err(|_| io::Error::other("gzip output did not fit"))?;
+    let written = deflate
+        .gzip_compress(data, &mut out[start..])
+        .map_err(|_| io::Error::other("gzip output did not fit"))?;
     out.truncate(start + written);
     Ok(())
 }
@@ -113,8 +122,13 @@ mod tests {
             parts.iter().for_each(|part| codec.append(part, &mut out).unwrap());
             let mut back = Vec::new();
             match compression {
-                Compression::Gzip => flate2::read::MultiGzDecoder::new(&out[..]).read_to_end(&mut back).unwrap(),
-                Compression::Zstd => zstd::stream::read::Decoder::new(&out[..]).unwrap().read_to_end(&mut back).unwrap(),
+                Compression::Gzip => {
+                    flate2::read::MultiGzDecoder::new(&out[..]).read_to_end(&mut back).unwrap()
+                }
+                Compression::Zstd => zstd::stream::read::Decoder::new(&out[..])
+                    .unwrap()
+                    .read_to_end(&mut back)
+                    .unwrap(),
                 Compression::Plain => out.as_slice().read_to_end(&mut back).unwrap(),
             };
             assert_eq!(back, parts.concat());

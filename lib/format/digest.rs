@@ -25,7 +25,8 @@ pub fn parse(text: &[u8]) -> Option<Digest> {
     (bad < 16).then_some(digest)
 }
 
-/// What each byte stands for as a digit; over 15 if it is none. Every file of every listing has 64 of them.
+/// What each byte stands for as a digit; over 15 if it is none. Every file of every listing has 64
+/// of them.
 const VALUES: [u8; 256] = {
     let mut values = [0x80; 256];
     let mut value = 0;
@@ -65,6 +66,10 @@ mod tests {
                 assert_eq!(parse(&other), None);
             }
         }
-        assert!(parse(&text[1..]).is_none() && parse(&text[2..]).is_none() && parse(&[&text[..], b"00"].concat()).is_none());
+        assert!(
+            parse(&text[1..]).is_none()
+                && parse(&text[2..]).is_none()
+                && parse(&[&text[..], b"00"].concat()).is_none()
+        );
     }
 }

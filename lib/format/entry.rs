@@ -1,4 +1,5 @@
-//! One line of a listing or index: an entry of the tree, in the dialect of mtree(5) that `docs/format.md` gives.
+//! One line of a listing or index: an entry of the tree, in the dialect of mtree(5) that
+//! `docs/format.md` gives.
 
 use super::digest::{self, Digest};
 use super::path::{self, Path, PathError};
@@ -258,7 +259,9 @@ impl Entry {
             _ if self.path.is_root() && self.kind != Kind::Dir => Err(EntryError::BadValue("type")),
             Kind::Dir if self.hard.is_some() => Err(EntryError::BadValue("tags")),
             _ if self.unread && self.kind != Kind::Dir => Err(EntryError::BadValue("tags")),
-            _ if self.within.is_some() && self.kind != Kind::File => Err(EntryError::BadValue("tags")),
+            _ if self.within.is_some() && self.kind != Kind::File => {
+                Err(EntryError::BadValue("tags"))
+            }
             _ => Ok(()),
         }
     }
@@ -273,8 +276,13 @@ impl Entry {
         };
         match key {
             b"type" => {
-                let kinds = [Kind::File, Kind::Dir, Kind::Link, Kind::Fifo, Kind::Char, Kind::Block];
-                set(&mut draft.kind, "type", kinds.into_iter().find(|kind| kind.word().as_bytes() == value))
+                let kinds =
+                    [Kind::File, Kind::Dir, Kind::Link, Kind::Fifo, Kind::Char, Kind::Block];
+                set(
+                    &mut draft.kind,
+                    "type",
+                    kinds.into_iter().find(|kind| kind.word().as_bytes() == value),
+                )
             }
             b"mode" => set(&mut draft.mode, "mode", octal(value)),
             b"uid" => set(&mut draft.uid, "uid", number(value)),
@@ -283,10 +291,18 @@ impl Entry {
             b"nlink" => set(&mut self.nlink, "nlink", number(value)),
             b"size" => set(&mut self.size, "size", number(value)),
             b"sha256digest" => set(&mut self.sha256, "sha256digest", digest::parse(value)),
-            b"link" => set(&mut self.link, "link", path::decode(value).ok().filter(|raw| !raw.contains(&0))),
+            b"link" => set(
+                &mut self.link,
+                "link",
+                path::decode(value).ok().filter(|raw| !raw.contains(&0)),
+            ),
             b"device" => {
                 let numbers = value.strip_prefix(b"native,").and_then(|rest| pair(rest, b','));
-                set(&mut self.device, "device", numbers.and_then(|(major, minor)| Some((number(major)?, number(minor)?))))
+                set(
+                    &mut self.device,
+                    "device",
+                    numbers.and_then(|(major, minor)| Some((number(major)?, number(minor)?))),
+                )
             }
             b"tags" => {
                 flag(&mut draft.tags, "tags")?;
@@ -311,18 +327,24 @@ impl Entry {
         match key {
             b"c" => set(&mut self.ctime, "c", Time::parse(value)),
             b"i" => {
-                let numbers = pair(value, b'.').and_then(|(dev, ino)| Some(Inode { dev: number(dev)?, ino: number(ino)? }));
+                let numbers = pair(value, b'.')
+                    .and_then(|(dev, ino)| Some(Inode { dev: number(dev)?, ino: number(ino)? }));
                 set(&mut self.inode, "i", numbers)
             }
             b"hard" => {
                 let mut encoded = Vec::new();
                 path::encode(&path::decode(value)?, &mut encoded);
                 // The root is a directory, and those have one name.
-                set(&mut self.hard, "hard", Some(Path::parse(&encoded)?).filter(|path| !path.is_root()))
+                set(
+                    &mut self.hard,
+                    "hard",
+                    Some(Path::parse(&encoded)?).filter(|path| !path.is_root()),
+                )
             }
             b"in" => {
-                let within =
-                    pair(value, b'/').and_then(|(tier, block)| Some(Within { tier: number(tier)?, block: number(block)? }));
+                let within = pair(value, b'/').and_then(|(tier, block)| {
+                    Some(Within { tier: number(tier)?, block: number(block)? })
+                });
                 set(&mut self.within, "in", within.filter(|within| within.tier <= 9))
             }
             _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),

@@ -104,7 +104,8 @@ impl fmt::Display for List {
 }
 
 impl List {
-    /// Reads a list. Lines with `#` and an unknown word are ignored; all else is as [`fmt::Display`] writes it, or is refused.
+    /// Reads a list. Lines with `#` and an unknown word are ignored; all else is as
+    /// [`fmt::Display`] writes it, or is refused.
     pub fn parse(text: &[u8]) -> Result<List, ListError> {
         if text.len() > MAX_LIST {
             return Err(ListError::TooLong);
@@ -125,8 +126,8 @@ impl List {
         draft.finish().map_err(ListError::Lacks)
     }
 
-    /// All of its text: what [`fmt::Display`] writes, and a last line with the sha256 of that. No other list names a list, so it has
-    /// to tell by itself whether it is damaged.
+    /// All of its text: what [`fmt::Display`] writes, and a last line with the sha256 of that. No
+    /// other list names a list, so it has to tell by itself whether it is damaged.
     pub fn text(&self) -> String {
         let above = self.to_string();
         let sum = hex::encode(digest::of(above.as_bytes()));
@@ -160,7 +161,12 @@ impl List {
 }
 
 fn longest(members: &[Member]) -> u64 {
-    members.iter().filter(|member| member.name.is_grouped()).map(|member| member.size).max().unwrap_or(0)
+    members
+        .iter()
+        .filter(|member| member.name.is_grouped())
+        .map(|member| member.size)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A list while it is read.
@@ -180,7 +186,8 @@ struct Draft {
 impl Draft {
     fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let Some(comment) = line.strip_prefix(b"#") else { return self.checksum(line) };
-        let mut words = comment.split(|&b| b == b' ').map(|word| std::str::from_utf8(word).unwrap_or_default());
+        let mut words =
+            comment.split(|&b| b == b' ').map(|word| std::str::from_utf8(word).unwrap_or_default());
         match words.next() {
             Some("band") if self.band.is_some() => Err("a second #band"),
             Some("band") => {
@@ -196,16 +203,24 @@ impl Draft {
                 self.group = Some((name, slots, parity));
                 Ok(())
             }
-            Some("object") if self.object.is_some() => Err("an #object without a checksum before it"),
+            Some("object") if self.object.is_some() => {
+                Err("an #object without a checksum before it")
+            }
             Some("object") => self.object(&mut words),
             Some("end") => Err("an #end before the end"),
             _ => Ok(()),
         }
     }
 
-    fn object<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>) -> Result<(), &'static str> {
-        let Some((group, slots, parity)) = self.group else { return Err("an #object before #group") };
-        let size = words.next().and_then(|word| number::<u64>(word.as_bytes())).ok_or("a bad size")?;
+    fn object<'a>(
+        &mut self,
+        words: &mut impl Iterator<Item = &'a str>,
+    ) -> Result<(), &'static str> {
+        let Some((group, slots, parity)) = self.group else {
+            return Err("an #object before #group");
+        };
+        let size =
+            words.next().and_then(|word| number::<u64>(word.as_bytes())).ok_or("a bad size")?;
         if size > MAX_OBJECT {
             return Err("a size that no object has");
         }
@@ -241,7 +256,8 @@ impl Draft {
     }
 
     fn checksum(&mut self, line: &[u8]) -> Result<(), &'static str> {
-        let (name, size, pieces) = self.object.take().ok_or("a checksum without an #object, or no line of a list")?;
+        let (name, size, pieces) =
+            self.object.take().ok_or("a checksum without an #object, or no line of a list")?;
         let (sha256, path) = line.split_at_checked(64).ok_or("no checksum")?;
         let sha256 = digest::parse(sha256).ok_or("no checksum")?;
         if path.strip_prefix(b"  ") != Some(name.to_string().as_bytes()) {
@@ -275,8 +291,8 @@ impl Draft {
     }
 }
 
-/// The lines above the last one, `#end`, if they have the sha256 that it says; all of them if there is none. `text` is without the first
-/// words and the last newline.
+/// The lines above the last one, `#end`, if they have the sha256 that it says; all of them if there
+/// is none. `text` is without the first words and the last newline.
 fn before_end(text: &[u8]) -> Result<&[u8], ListError> {
     let last = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let Some(hex) = text[last..].strip_prefix(b"#end ") else { return Ok(text) };

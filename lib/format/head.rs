@@ -96,7 +96,10 @@ struct Lines<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Lines<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Lines<'a>, HeadError> {
-        let text = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix('\n')).ok_or(HeadError::NotLines)?;
+        let text = std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.strip_suffix('\n'))
+            .ok_or(HeadError::NotLines)?;
         let mut lines: Vec<(&str, &str)> = Vec::new();
         for line in text.split('\n') {
             let (key, value) = line.split_once(": ").ok_or(HeadError::NotLines)?;
@@ -108,13 +111,20 @@ impl<'a> Lines<'a> {
         Ok(Lines(lines))
     }
 
-    fn get<T>(&self, key: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, HeadError> {
-        let (_, value) = self.0.iter().find(|(known, _)| *known == key).ok_or(HeadError::Missing(key))?;
+    fn get<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, HeadError> {
+        let (_, value) =
+            self.0.iter().find(|(known, _)| *known == key).ok_or(HeadError::Missing(key))?;
         read(value).ok_or(HeadError::Bad(key))
     }
 
     fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, HeadError> {
-        self.get(key, |value| value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok())?)
+        self.get(key, |value| {
+            value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok())?
+        })
     }
 }
 
@@ -156,18 +166,31 @@ impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "dura-band: {FORMAT}\nband: {}\nid: {}", self.band, self.id)?;
         match &self.parent {
-            Some(parent) => writeln!(f, "parent: {}\nparent-id: {}\nparent-last: {:09}", parent.band, parent.id, parent.last)?,
+            Some(parent) => writeln!(
+                f,
+                "parent: {}\nparent-id: {}\nparent-last: {:09}",
+                parent.band, parent.id, parent.last
+            )?,
             None => writeln!(f, "parent: -\nparent-id: -\nparent-last: -")?,
         }
-        writeln!(f, "started: {}\ncompression: {}\nwriter: {}", self.started.to_rfc3339(), self.compression.word(), self.writer)
+        writeln!(
+            f,
+            "started: {}\ncompression: {}\nwriter: {}",
+            self.started.to_rfc3339(),
+            self.compression.word(),
+            self.writer
+        )
     }
 }
 
 impl Tail {
-    /// Reads a TAIL and checks its sha256; unknown keys are ignored. Where it repeats HEAD, it does so whole.
+    /// Reads a TAIL and checks its sha256; unknown keys are ignored. Where it repeats HEAD, it does
+    /// so whole.
     pub fn parse(bytes: &[u8]) -> Result<Tail, HeadError> {
         let lines = Lines::parse(bytes)?;
-        let Some(("sha256", digest)) = lines.0.last() else { return Err(HeadError::Missing("sha256")) };
+        let Some(("sha256", digest)) = lines.0.last() else {
+            return Err(HeadError::Missing("sha256"));
+        };
         // The line is "sha256: ", 64 digits and a newline.
         let above = &bytes[..bytes.len() - digest.len() - "sha256: \n".len()];
         if digest::parse(digest.as_bytes()) != Some(digest::of(above)) {
@@ -205,7 +228,10 @@ impl fmt::Display for Tail {
         );
         // The band's name and id stand there already.
         let head = self.head.as_ref().map(Head::to_string).unwrap_or_default();
-        above.extend(head.split_inclusive('\n').filter(|line| !line.starts_with("band: ") && !line.starts_with("id: ")));
+        above.extend(
+            head.split_inclusive('\n')
+                .filter(|line| !line.starts_with("band: ") && !line.starts_with("id: ")),
+        );
         writeln!(f, "{above}sha256: {}", hex::encode(digest::of(above.as_bytes())))
     }
 }
@@ -233,13 +259,20 @@ mod tests {
 
     #[test]
     fn refused_heads() {
-        let bad = |from: &str, to: &str| Head::parse(HEAD.replace(from, to).as_bytes()).unwrap_err();
+        let bad =
+            |from: &str, to: &str| Head::parse(HEAD.replace(from, to).as_bytes()).unwrap_err();
         assert_eq!(bad("dura-band: 1", "dura-band: 2"), HeadError::Newer(2));
         assert_eq!(bad("parent: 20261101T020000Z", "parent: -"), HeadError::Bad("parent"));
-        assert_eq!(bad("parent: 20261101T020000Z", "parent: 20261102T020000Z"), HeadError::Bad("parent"));
+        assert_eq!(
+            bad("parent: 20261101T020000Z", "parent: 20261102T020000Z"),
+            HeadError::Bad("parent")
+        );
         assert_eq!(bad("gzip", "lzma"), HeadError::Bad("compression"));
         assert_eq!(bad("id: 0011", "id: 0011\nid: 00"), HeadError::Twice("id".into()));
-        assert_eq!(bad("parent-last: 000000012", "parent-last: +12"), HeadError::Bad("parent-last"));
+        assert_eq!(
+            bad("parent-last: 000000012", "parent-last: +12"),
+            HeadError::Bad("parent-last")
+        );
         assert_eq!(Head::parse(b""), Err(HeadError::NotLines));
         for end in 1..HEAD.len() {
             assert!(Head::parse(&HEAD.as_bytes()[..end]).is_err(), "cut at {end}");
@@ -250,14 +283,21 @@ mod tests {
     fn golden_tail() {
         let tail = Tail::parse(TAIL.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(tail.to_string(), TAIL);
-        assert_eq!((tail.last, tail.entries, tail.files, tail.bytes, tail.skipped), (12, 20310, 18220, 730_121_811, 0));
+        assert_eq!(
+            (tail.last, tail.entries, tail.files, tail.bytes, tail.skipped),
+            (12, 20310, 18220, 730_121_811, 0)
+        );
         assert_eq!(tail.head, None);
     }
 
     #[test]
     fn golden_tail_with_head() {
         let head = Head::parse(HEAD.as_bytes()).unwrap();
-        let tail = Tail { band: head.band.clone(), head: Some(head.clone()), ..Tail::parse(TAIL.as_bytes()).unwrap() };
+        let tail = Tail {
+            band: head.band.clone(),
+            head: Some(head.clone()),
+            ..Tail::parse(TAIL.as_bytes()).unwrap()
+        };
         let text = "band: 20261101T020000Z-20261108T020000Z\nid: 00112233445566778899aabbccddeeff\nfinished: 2026-11-01T02:00:09Z\nlast: 000000012\ntoc: 000000012\nentries: 20310\nfiles: 18220\nbytes: 730121811\nskipped: 0\ndura-band: 1\nparent: 20261101T020000Z\nparent-id: ffeeddccbbaa99887766554433221100\nparent-last: 000000012\nstarted: 2026-11-08T02:00:00Z\ncompression: gzip\nwriter: dura 0.1.0\n";
         let text = format!("{text}sha256: {}\n", hex::encode(digest::of(text.as_bytes())));
         assert_eq!(tail.to_string(), text);
@@ -265,7 +305,11 @@ mod tests {
         // A later format is refused, and so is a HEAD that is repeated in part.
         let changed = |from: &str, to: &str| {
             let above = text[..text.find("sha256").unwrap()].replace(from, to);
-            Tail::parse(format!("{above}sha256: {}\n", hex::encode(digest::of(above.as_bytes()))).as_bytes()).unwrap_err()
+            Tail::parse(
+                format!("{above}sha256: {}\n", hex::encode(digest::of(above.as_bytes())))
+                    .as_bytes(),
+            )
+            .unwrap_err()
         };
         assert_eq!(changed("dura-band: 1", "dura-band: 2"), HeadError::Newer(2));
         assert_eq!(changed("compression: gzip\n", ""), HeadError::Missing("compression"));

@@ -1,9 +1,10 @@
 //! Decompression of blocks, member by member, in bounded memory, and past damage.
 //!
-//! A gzip member does not say how long it is, and libdeflate, which is twice as fast as what streams, not how much of its input it
-//! took. But a member ends in the checksum and the length of its content, and the next one's magic number follows: only there does
-//! it end. A zstd frame says how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a member over
-//! 8 MiB, or in two parts) is streamed.
+//! A gzip member does not say how long it is, and libdeflate, which is twice as fast as what
+//! streams, not how much of its input it took. But a member ends in the checksum and the length of
+//! its content, and the next one's magic number follows: only there does it end. A zstd frame says
+//! how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a
+//! member over 8 MiB, or in two parts) is streamed.
 
 use std::io::{self, BufRead, Read};
 
@@ -31,7 +32,8 @@ const PIECE: usize = 256 << 10;
 pub enum Piece {
     /// Bytes; true if a member begins with them.
     Data(Vec<u8>, bool),
-    /// Something is damaged: why. What follows, if anything, begins with the next member that is whole.
+    /// Something is damaged: why. What follows, if anything, begins with the next member that is
+    /// whole.
     Gap(String),
 }
 
@@ -43,7 +45,8 @@ pub trait Sink {
     /// The next piece; false if no more are wanted.
     fn give(&mut self, piece: Piece) -> bool;
 
-    /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte anew takes longer than to fill it.
+    /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte
+    /// anew takes longer than to fill it.
     fn spare(&mut self) -> Vec<u8> {
         Vec::new()
     }
@@ -68,16 +71,19 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn S
     }
 }
 
-/// The content of one gzip member that `bytes` are all of; none if they are anything else or damaged, or it has over `most` bytes.
-/// What else is gzip, such as members in a row, is for a reader of streams.
+/// The content of one gzip member that `bytes` are all of; none if they are anything else or
+/// damaged, or it has over `most` bytes. What else is gzip, such as members in a row, is for a
+/// reader of streams.
 pub fn whole(bytes: &[u8], most: usize) -> Option<Vec<u8>> {
     // What deflate can make of a byte at most, so a length that lies does not cost memory.
     const RATIO: usize = 1032;
     let len = length(bytes)?;
-    let mut content = vec![0; Some(len).filter(|len| *len <= most && *len <= bytes.len().saturating_mul(RATIO))?];
+    let mut content =
+        vec![0; Some(len).filter(|len| *len <= most && *len <= bytes.len().saturating_mul(RATIO))?];
     let came = Decompressor::new().gzip_decompress(bytes, &mut content).ok()?;
     // Where it stands only at the end, no other member comes between.
-    (came == len && memchr::memmem::find(bytes, &trailer(&content)) == Some(bytes.len() - 8)).then_some(content)
+    (came == len && memchr::memmem::find(bytes, &trailer(&content)) == Some(bytes.len() - 8))
+        .then_some(content)
 }
 
 /// The length that a member says its content has, if `bytes` end with it.
@@ -176,7 +182,8 @@ impl Members {
         }
     }
 
-    /// The content of the member that `bytes` begin with, in this memory, and where it ends; none if it is to be streamed.
+    /// The content of the member that `bytes` begin with, in this memory, and where it ends; none
+    /// if it is to be streamed.
     fn whole(&mut self, bytes: &[u8], content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
         match self {
             Members::Gzip(decompressor) => member(decompressor, bytes, content),
@@ -218,7 +225,8 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
             Ended::Whole => {}
             Ended::Unwanted => return,
             Ended::Damaged => {
-                // In the same part a whole member may begin right behind the damage; of a later part all is looked at.
+                // In the same part a whole member may begin right behind the damage; of a later
+                // part all is looked at.
                 let same = input.bytes.len() == bytes && input.at >= before;
                 input.at = if same { before + 1 } else { 0 };
                 if !seek(members, input) {
@@ -229,13 +237,18 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
     }
 }
 
-/// The length that the member which `bytes` begin with has if the next magic number is that of the next one.
+/// The length that the member which `bytes` begin with has if the next magic number is that of the
+/// next one.
 fn probable(bytes: &[u8]) -> Option<usize> {
     let end = memchr::memmem::find(bytes.get(20..)?, &GZIP).map_or(bytes.len(), |at| at + 20);
     length(&bytes[..end]).filter(|len| *len <= USUAL)
 }
 
-fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+fn member(
+    decompressor: &mut Decompressor,
+    bytes: &[u8],
+    mut content: Vec<u8>,
+) -> Option<(Vec<u8>, usize)> {
     // Room for any: members grow and shrink. But what is not needed is not cleared.
     content.reserve(USUAL.saturating_sub(content.len()));
     content.resize(probable(bytes).unwrap_or(USUAL), 0);
@@ -252,13 +265,18 @@ fn member(decompressor: &mut Decompressor, bytes: &[u8], mut content: Vec<u8>) -
             Err(_) => return None,
         }
     }
-    // 10 bytes of header and at least 2 of content come before it. The first such place is the end: when neither the next member nor
-    // nothing follows there, a later one would be that of a member with the same content, and what lies between would be lost unsaid.
+    // 10 bytes of header and at least 2 of content come before it. The first such place is the end:
+    // when neither the next member nor nothing follows there, a later one would be that of a member
+    // with the same content, and what lies between would be lost unsaid.
     let end = memchr::memmem::find(bytes.get(12..)?, &trailer(&content))? + 20;
     (end == bytes.len() || bytes[end..].starts_with(&GZIP)).then_some((content, end))
 }
 
-fn frame(decompressor: &mut zstd::bulk::Decompressor<'_>, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+fn frame(
+    decompressor: &mut zstd::bulk::Decompressor<'_>,
+    bytes: &[u8],
+    mut content: Vec<u8>,
+) -> Option<(Vec<u8>, usize)> {
     let end = zstd::zstd_safe::find_frame_compressed_size(bytes).ok()?;
     let len = usize::try_from(zstd::zstd_safe::get_frame_content_size(bytes).ok()??).ok()?;
     if len > MAX_MEMBER {
@@ -311,7 +329,8 @@ mod tests {
         out
     }
 
-    /// What comes out of a block in parts of this size: its bytes, and after how many of them there were gaps.
+    /// What comes out of a block in parts of this size: its bytes, and after how many of them there
+    /// were gaps.
     fn read(compression: Compression, block: &[u8], part: usize) -> (Vec<u8>, Vec<usize>) {
         let mut parts = block.chunks(part);
         let (mut bytes, mut gaps) = (Vec::new(), Vec::new());
@@ -331,7 +350,10 @@ mod tests {
         for compression in [Compression::Gzip, Compression::Zstd, Compression::Plain] {
             let block = members(compression, &contents);
             for part in [usize::MAX, 1 << 20, 100_000, 4096] {
-                assert!(read(compression, &block, part) == (contents.concat(), vec![]), "{compression:?} {part}");
+                assert!(
+                    read(compression, &block, part) == (contents.concat(), vec![]),
+                    "{compression:?} {part}"
+                );
             }
         }
     }
@@ -340,10 +362,14 @@ mod tests {
     fn magic_numbers_within_a_member_do_not_mislead() {
         for len in [0u32, 5, 3000, USUAL as u32, u32::MAX] {
             // What is compressed already is stored as it is.
-            let content = [&len.to_le_bytes()[..], &members(Compression::Gzip, &[noise(1, 9000)])].concat();
+            let content =
+                [&len.to_le_bytes()[..], &members(Compression::Gzip, &[noise(1, 9000)])].concat();
             let each = members(Compression::Gzip, std::slice::from_ref(&content));
             assert_eq!(memchr::memmem::find_iter(&each, &GZIP).count(), 2);
-            assert!(read(Compression::Gzip, &each.repeat(2), usize::MAX) == (content.repeat(2), vec![]), "{len}");
+            assert!(
+                read(Compression::Gzip, &each.repeat(2), usize::MAX) == (content.repeat(2), vec![]),
+                "{len}"
+            );
         }
     }
 
@@ -352,9 +378,14 @@ mod tests {
         for content in [noise(1, 3000), vec![], vec![0; 1 << 20]] {
             let one = members(Compression::Gzip, std::slice::from_ref(&content));
             // Nothing in nothing but zeros may be left to who reads streams.
-            assert!(whole(&one, content.len()).map_or(content.is_empty(), |found| found == content));
+            assert!(
+                whole(&one, content.len()).map_or(content.is_empty(), |found| found == content)
+            );
             assert!(content.is_empty() || whole(&one, content.len() - 1).is_none());
-            assert_eq!(whole(&members(Compression::Gzip, &[content.clone(), content.clone()]), 1 << 22), None);
+            assert_eq!(
+                whole(&members(Compression::Gzip, &[content.clone(), content.clone()]), 1 << 22),
+                None
+            );
             for at in (0..one.len()).step_by(7).chain(one.len() - 8..one.len()) {
                 let mut bad = one.clone();
                 bad[at] ^= 0x10;
@@ -370,7 +401,10 @@ mod tests {
         let contents: Vec<Vec<u8>> = (1..6).map(|seed| noise(seed, 5000)).collect();
         // Of gzip's header a few bytes say nothing that matters.
         for (compression, idle) in [(Compression::Gzip, 10), (Compression::Zstd, 0)] {
-            let each: Vec<Vec<u8>> = contents.iter().map(|content| members(compression, std::slice::from_ref(content))).collect();
+            let each: Vec<Vec<u8>> = contents
+                .iter()
+                .map(|content| members(compression, std::slice::from_ref(content)))
+                .collect();
             let (before, len) = (each[..2].concat().len(), each[2].len());
             for at in (0..len).step_by(37).chain(0..20).chain(len - 9..len) {
                 let mut bad = each.concat();
@@ -380,7 +414,8 @@ mod tests {
                     assert!(bytes == contents.concat() && at < idle, "{compression:?} {at}");
                     continue;
                 }
-                let kept = bytes.starts_with(&contents[..2].concat()) && bytes.ends_with(&contents[3..].concat());
+                let kept = bytes.starts_with(&contents[..2].concat())
+                    && bytes.ends_with(&contents[3..].concat());
                 assert!(kept, "{compression:?} {at}");
             }
         }
@@ -389,9 +424,12 @@ mod tests {
     #[test]
     fn damage_between_equal_members_is_told() {
         let content = noise(1, 3000);
-        for (compression, checksum, magic) in [(Compression::Gzip, 8, GZIP.len()), (Compression::Zstd, 4, ZSTD.len())] {
+        for (compression, checksum, magic) in
+            [(Compression::Gzip, 8, GZIP.len()), (Compression::Zstd, 4, ZSTD.len())]
+        {
             let each = members(compression, std::slice::from_ref(&content));
-            // In the checksum of the first, whose content gzip gives before it looks at that, and in the magic number of the second.
+            // In the checksum of the first, whose content gzip gives before it looks at that, and
+            // in the magic number of the second.
             for at in each.len() - checksum..each.len() + magic {
                 let mut bad = each.repeat(4);
                 bad[at] ^= 0x10;
@@ -400,7 +438,10 @@ mod tests {
                     (true, _) => (3, 0),
                     (false, _) => (3, content.len()),
                 };
-                assert!(read(compression, &bad, usize::MAX) == (content.repeat(came), vec![gap]), "{compression:?} {at}");
+                assert!(
+                    read(compression, &bad, usize::MAX) == (content.repeat(came), vec![gap]),
+                    "{compression:?} {at}"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! A listing as a whole: header lines, canonical order, and the `#end` line that proves that nothing was cut off.
+//! A listing as a whole: header lines, canonical order, and the `#end` line that proves that
+//! nothing was cut off.
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -12,7 +13,8 @@ use super::time::Stamp;
 /// The listing version that this build writes, and the highest that it reads.
 pub const VERSION: u32 = 1;
 
-/// Longest line that a reader takes, in bytes: path, link target and tags of the longest names, all escaped, are far below it.
+/// Longest line that a reader takes, in bytes: path, link target and tags of the longest names, all
+/// escaped, are far below it.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// The counts of the `#end` line.
@@ -68,7 +70,8 @@ pub enum Header {
     Compression(Compression),
     /// `#head TEXT`: the HEAD of the band that is continued, raw, for its TAIL to repeat.
     Head(Vec<u8>),
-    /// `#above NUMBER LINE`: a directory above the first path of an index, as the index NUMBER of the band lists it.
+    /// `#above NUMBER LINE`: a directory above the first path of an index, as the index NUMBER of
+    /// the band lists it.
     Above(u32, Box<Entry>),
     /// Any other.
     Comment,
@@ -136,11 +139,13 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
     let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
     match (keyword, words.as_slice()) {
         (b"#mtree", []) => Ok(Header::Mtree),
-        (b"#dura", [b"listing", version]) => number(version).map(Header::Version).ok_or("#dura listing"),
+        (b"#dura", [b"listing", version]) => {
+            number(version).map(Header::Version).ok_or("#dura listing")
+        }
         (b"#source", words) => match words {
-            [host, dir] => {
-                path::decode(host).and_then(|host| Ok(Header::Source(host, path::decode(dir)?))).map_err(|_| "#source")
-            }
+            [host, dir] => path::decode(host)
+                .and_then(|host| Ok(Header::Source(host, path::decode(dir)?)))
+                .map_err(|_| "#source"),
             _ => Err("#source"),
         },
         (b"#partial", _) => Ok(Header::Partial),
@@ -151,18 +156,29 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             parent.map(|((band, id), last)| Header::Parent(band, id, last)).ok_or("#parent")
         }
         (b"#parent", _) => Err("#parent"),
-        (b"#band-after", [stamp]) => Stamp::parse(&text(stamp)).map(Header::BandAfter).ok_or("#band-after"),
-        (b"#band", [band, id]) => {
-            text(band).parse().ok().zip(text(id).parse().ok()).map(|(band, id)| Header::Band(band, id)).ok_or("#band")
+        (b"#band-after", [stamp]) => {
+            Stamp::parse(&text(stamp)).map(Header::BandAfter).ok_or("#band-after")
         }
+        (b"#band", [band, id]) => text(band)
+            .parse()
+            .ok()
+            .zip(text(id).parse().ok())
+            .map(|(band, id)| Header::Band(band, id))
+            .ok_or("#band"),
         (b"#band", _) => Err("#band"),
         (b"#next", [next]) => number(next).map(Header::Next).ok_or("#next"),
         (b"#after", [after]) => number(after).map(Header::After).ok_or("#after"),
-        (b"#compression", [word]) => Compression::from_word(&text(word)).map(Header::Compression).ok_or("#compression"),
+        (b"#compression", [word]) => {
+            Compression::from_word(&text(word)).map(Header::Compression).ok_or("#compression")
+        }
         (b"#head", [text]) => path::decode(text).map(Header::Head).map_err(|_| "#head"),
         (b"#above", [of, ..]) => {
-            let entry = line.get(b"#above  ".len() + of.len()..).and_then(|line| Entry::parse(line).ok());
-            number(of).zip(entry).map(|(of, entry)| Header::Above(of, Box::new(entry))).ok_or("#above")
+            let entry =
+                line.get(b"#above  ".len() + of.len()..).and_then(|line| Entry::parse(line).ok());
+            number(of)
+                .zip(entry)
+                .map(|(of, entry)| Header::Above(of, Box::new(entry)))
+                .ok_or("#above")
         }
         (b"#have", words) => counts(words, ["entries=", "files=", "bytes="])
             .map(|[entries, files, bytes]| Header::Have(Have { entries, files, bytes }))
@@ -211,7 +227,11 @@ impl fmt::Display for Header {
             Header::Band(band, id) => write!(f, "#band {band} {id}"),
             Header::Next(next) => write!(f, "#next {next:09}"),
             Header::After(after) => write!(f, "#after {after:09}"),
-            Header::Have(have) => write!(f, "#have entries={} files={} bytes={}", have.entries, have.files, have.bytes),
+            Header::Have(have) => write!(
+                f,
+                "#have entries={} files={} bytes={}",
+                have.entries, have.files, have.bytes
+            ),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Head(text) => write!(f, "#head {}", encoded(text)),
             Header::Above(of, entry) => {
@@ -226,7 +246,11 @@ impl fmt::Display for Header {
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#end entries={} excluded={} unreadable={}", self.entries, self.excluded, self.unreadable)
+        write!(
+            f,
+            "#end entries={} excluded={} unreadable={}",
+            self.entries, self.excluded, self.unreadable
+        )
     }
 }
 
@@ -294,7 +318,14 @@ pub struct Reader<R> {
 impl<R: BufRead> Reader<R> {
     /// A reader of `input`.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, line: Vec::new(), number: 0, order: Order::default(), seen: 0, ended: false }
+        Reader {
+            input,
+            line: Vec::new(),
+            number: 0,
+            order: Order::default(),
+            seen: 0,
+            ended: false,
+        }
     }
 
     /// The number of the line that came last, from 1.
@@ -325,7 +356,8 @@ impl<R: BufRead> Reader<R> {
         self.parse().map(Some)
     }
 
-    /// Appends what comes up to the next newline, with it, but not much more than a line may have. Gives its length.
+    /// Appends what comes up to the next newline, with it, but not much more than a line may have.
+    /// Gives its length.
     fn read_line(&mut self) -> io::Result<usize> {
         let mut read = 0;
         loop {
@@ -359,7 +391,8 @@ impl<R: BufRead> Reader<R> {
         if let Some(rest) = self.line.strip_prefix(b"#end ") {
             let words: Vec<&[u8]> = rest.split(|&b| b == b' ').collect();
             let [entries, excluded, unreadable] =
-                counts(&words, ["entries=", "excluded=", "unreadable="]).ok_or(ListingError::Header(number, "#end"))?;
+                counts(&words, ["entries=", "excluded=", "unreadable="])
+                    .ok_or(ListingError::Header(number, "#end"))?;
             let said = End { entries, excluded, unreadable };
             if said.entries != self.seen {
                 return Err(ListingError::Count { said, seen: self.seen });
@@ -367,7 +400,8 @@ impl<R: BufRead> Reader<R> {
             self.ended = true;
             return Ok(Line::End(said));
         }
-        let header = parse_header(&self.line).map_err(|keyword| ListingError::Header(number, keyword))?;
+        let header =
+            parse_header(&self.line).map_err(|keyword| ListingError::Header(number, keyword))?;
         match header {
             Header::Version(version) if version > VERSION => Err(ListingError::Newer(version)),
             Header::Band(..) => {

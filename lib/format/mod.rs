@@ -1,4 +1,5 @@
-//! The format: bytes to types and back, with nothing but memory. `docs/format.md` gives it in prose.
+//! The format: bytes to types and back, with nothing but memory. `docs/format.md` gives it in
+//! prose.
 
 pub mod acl;
 pub mod band;

@@ -27,7 +27,9 @@ impl Compression {
 
     /// Undoes [`Compression::word`].
     pub fn from_word(word: &str) -> Option<Compression> {
-        [Compression::Gzip, Compression::Zstd, Compression::Plain].into_iter().find(|c| c.word() == word)
+        [Compression::Gzip, Compression::Zstd, Compression::Plain]
+            .into_iter()
+            .find(|c| c.word() == word)
     }
 
     fn suffix(self) -> &'static str {
@@ -91,7 +93,9 @@ impl ObjectName {
     pub fn number(&self) -> Option<u32> {
         match self.object {
             Object::Head | Object::Note(_) => Some(0),
-            Object::Block(n, _) | Object::Part(n, _, _) | Object::Index(n) | Object::Toc(n) => Some(n),
+            Object::Block(n, _) | Object::Part(n, _, _) | Object::Index(n) | Object::Toc(n) => {
+                Some(n)
+            }
             Object::List(n, _) | Object::ListSig(n, _) | Object::Parity(n, _, _) => Some(n),
             Object::Tail | Object::TailSig => None,
         }
@@ -99,7 +103,10 @@ impl ObjectName {
 
     /// True for what holds the user's names or data, which is encrypted when anything is.
     pub fn is_secret(&self) -> bool {
-        matches!(self.object, Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_))
+        matches!(
+            self.object,
+            Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_)
+        )
     }
 
     /// True for a parity shard.
@@ -168,7 +175,9 @@ impl fmt::Display for ObjectName {
             Object::Head => write!(f, "HEAD"),
             Object::Note(note) => write!(f, "{note}"),
             Object::Block(n, c) => write!(f, "{:05}/{n:09}.tar{}", folder(n), c.suffix()),
-            Object::Part(n, c, part) => write!(f, "{:05}/{n:09}.tar{}.{part:06}", folder(n), c.suffix()),
+            Object::Part(n, c, part) => {
+                write!(f, "{:05}/{n:09}.tar{}.{part:06}", folder(n), c.suffix())
+            }
             Object::Index(n) => write!(f, "{:05}/{n:09}.mtree.gz", folder(n)),
             Object::Toc(n) => write!(f, "{:05}/{n:09}.toc.gz", folder(n)),
             Object::List(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256", folder(n)),

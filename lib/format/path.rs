@@ -1,15 +1,17 @@
 //! Paths as archives write them: bytes, octal-escaped, in canonical order.
 //!
-//! Names are bytes and never assumed to be UTF-8. Every byte outside 0x21–0x7e, and each of `\ # = * ? [`, is written as `\`
-//! and three octal digits: the only escape that NetBSD mtree and libarchive both understand fully.
+//! Names are bytes and never assumed to be UTF-8. Every byte outside 0x21–0x7e, and each of
+//! `\ # = * ? [`, is written as `\` and three octal digits: the only escape that NetBSD mtree
+//! and libarchive both understand fully.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 /// A path below the source's root in its encoded form: `.` for the root, else `./a\040b/c`.
 ///
-/// Two paths are equal exactly when their encodings are, because the encoding is canonical. `Ord` is the canonical order of
-/// every walk, listing, index and block: depth first, siblings by the bytes of their encoded names.
+/// Two paths are equal exactly when their encodings are, because the encoding is canonical. `Ord`
+/// is the canonical order of every walk, listing, index and block: depth first, siblings by the
+/// bytes of their encoded names.
 #[derive(PartialEq, Eq, Hash)]
 pub struct Path(Vec<u8>);
 
@@ -99,15 +101,22 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, PathError> {
     Ok(raw)
 }
 
-/// Where two texts differ first, as far as both go: neighbours in a listing have long beginnings in common.
+/// Where two texts differ first, as far as both go: neighbours in a listing have long beginnings in
+/// common.
 fn mismatch(a: &[u8], b: &[u8]) -> Option<usize> {
     const STEP: usize = 8;
     let (a_words, b_words) = (a.as_chunks::<STEP>().0, b.as_chunks::<STEP>().0);
-    let same = a_words.iter().zip(b_words).take_while(|(x, y)| u64::from_ne_bytes(**x) == u64::from_ne_bytes(**y)).count() * STEP;
+    let same = a_words
+        .iter()
+        .zip(b_words)
+        .take_while(|(x, y)| u64::from_ne_bytes(**x) == u64::from_ne_bytes(**y))
+        .count()
+        * STEP;
     a[same..].iter().zip(&b[same..]).position(|(x, y)| x != y).map(|at| same + at)
 }
 
-/// Compares two encoded paths canonically: the end of a path sorts first, then `/`, then all other bytes.
+/// Compares two encoded paths canonically: the end of a path sorts first, then `/`, then all other
+/// bytes.
 pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
     match mismatch(a, b) {
@@ -145,7 +154,8 @@ impl Path {
         Path(out)
     }
 
-    /// Takes an encoded path; refuses what a canonical writer would not write, and every path that could leave the root.
+    /// Takes an encoded path; refuses what a canonical writer would not write, and every path that
+    /// could leave the root.
     pub fn parse(text: &[u8]) -> Result<Path, PathError> {
         if text == b"." {
             return Ok(Path::root());
@@ -166,7 +176,8 @@ impl Path {
         Ok(Path(text.to_vec()))
     }
 
-    /// Takes a path as a person types it: raw bytes, with or without a leading `./` or trailing `/`.
+    /// Takes a path as a person types it: raw bytes, with or without a leading `./` or trailing
+    /// `/`.
     pub fn from_typed(raw: &[u8]) -> Result<Path, PathError> {
         if raw.first() == Some(&b'/') {
             return Err(PathError::NotRelative);
@@ -210,7 +221,9 @@ impl Path {
 
     /// True if `other` lies below this path, at any depth; a path is not below itself.
     pub fn holds(&self, other: &Path) -> bool {
-        other.0.len() > self.0.len() && other.0.starts_with(&self.0) && other.0[self.0.len()] == b'/'
+        other.0.len() > self.0.len()
+            && other.0.starts_with(&self.0)
+            && other.0[self.0.len()] == b'/'
     }
 
     /// How many directories lie above: 0 for the root.
@@ -258,7 +271,10 @@ mod tests {
             assert_eq!(path.raw(), [b'a', byte]);
             assert!(path.as_bytes().iter().all(|b| (0x21..=0x7e).contains(b)));
         }
-        assert_eq!(Path::from_raw(b"a b#=*?[\\\n\xff,:").as_bytes(), b"./a\\040b\\043\\075\\052\\077\\133\\134\\012\\377,:");
+        assert_eq!(
+            Path::from_raw(b"a b#=*?[\\\n\xff,:").as_bytes(),
+            b"./a\\040b\\043\\075\\052\\077\\133\\134\\012\\377,:"
+        );
     }
 
     #[test]
@@ -286,7 +302,8 @@ mod tests {
 
     #[test]
     fn order_is_depth_first_by_encoded_names() {
-        let sorted = ["", "a", "a/b", "a/b/c", "a!", "a-b", "a.txt", "a b", "b"].map(|s| Path::from_raw(s.as_bytes()));
+        let sorted = ["", "a", "a/b", "a/b/c", "a!", "a-b", "a.txt", "a b", "b"]
+            .map(|s| Path::from_raw(s.as_bytes()));
         for (i, a) in sorted.iter().enumerate() {
             for (j, b) in sorted.iter().enumerate() {
                 assert_eq!(a.cmp(b), i.cmp(&j), "{a} {b}");
@@ -296,11 +313,17 @@ mod tests {
 
     #[test]
     fn names_compare_as_their_encodings() {
-        let names: Vec<Vec<u8>> =
-            (1..=255u8).filter(|b| *b != b'/').flat_map(|b| [vec![b], vec![b'a', b], vec![b, b'a']]).collect();
+        let names: Vec<Vec<u8>> = (1..=255u8)
+            .filter(|b| *b != b'/')
+            .flat_map(|b| [vec![b], vec![b'a', b], vec![b, b'a']])
+            .collect();
         for a in &names {
             for b in &names {
-                assert_eq!(compare_names(a, b), Path::from_raw(a).cmp(&Path::from_raw(b)), "{a:?} {b:?}");
+                assert_eq!(
+                    compare_names(a, b),
+                    Path::from_raw(a).cmp(&Path::from_raw(b)),
+                    "{a:?} {b:?}"
+                );
             }
         }
     }
@@ -311,7 +334,11 @@ mod tests {
         assert_eq!(path.parent(), Some(Path::from_raw(b"a")));
         assert_eq!(path.parent().unwrap().parent(), Some(Path::root()));
         assert_eq!(Path::root().parent(), None);
-        assert!(Path::root().holds(&path) && !path.holds(&path) && !Path::from_raw(b"a/bc").holds(&path));
+        assert!(
+            Path::root().holds(&path)
+                && !path.holds(&path)
+                && !Path::from_raw(b"a/bc").holds(&path)
+        );
         assert_eq!(Path::from_typed(b"./a//b/"), Ok(path));
         assert_eq!(Path::from_typed(b"."), Ok(Path::root()));
         assert!(Path::from_typed(b"a/../b").is_err() && Path::from_typed(b"/a").is_err());

@@ -19,7 +19,8 @@ pub struct Digester {
     map: Option<Map>,
     /// How far into the file the digest has come.
     at: u64,
-    /// The file's size. No hole that a map names goes further, nor back: it would cost who reads it years.
+    /// The file's size. No hole that a map names goes further, nor back: it would cost who reads it
+    /// years.
     size: u64,
 }
 
@@ -110,7 +111,9 @@ impl Map {
         let mut segments = Vec::new();
         while let Some(offset) = numbers.next() {
             match (offset, numbers.next().flatten()) {
-                (Some(offset), Some(len)) if offset.checked_add(len).is_some() => segments.push((offset, len)),
+                (Some(offset), Some(len)) if offset.checked_add(len).is_some() => {
+                    segments.push((offset, len))
+                }
                 _ => self.broken = true,
             }
         }

@@ -1,4 +1,5 @@
-//! The object stream between the programs: a tar whose members are a band's objects under their final names.
+//! The object stream between the programs: a tar whose members are a band's objects under their
+//! final names.
 
 use std::io::{self, Read, Write};
 
@@ -72,7 +73,14 @@ pub fn header(band: &BandName, name: &ObjectName, size: u64, mtime: u64) -> Vec<
         _ => {
             let mut records = Vec::new();
             record(&mut records, b"path", format!("{folder}/{name}").as_bytes());
-            push_header(&mut out, "", "PaxHeaders/entry", records.len() as u64, 0, tar::EntryType::XHeader);
+            push_header(
+                &mut out,
+                "",
+                "PaxHeaders/entry",
+                records.len() as u64,
+                0,
+                tar::EntryType::XHeader,
+            );
             let pad = padding(records.len() as u64);
             out.extend(records);
             out.resize(out.len() + pad, 0);
@@ -83,7 +91,14 @@ pub fn header(band: &BandName, name: &ObjectName, size: u64, mtime: u64) -> Vec<
     out
 }
 
-fn push_header(out: &mut Vec<u8>, prefix: &str, name: &str, size: u64, mtime: u64, kind: tar::EntryType) {
+fn push_header(
+    out: &mut Vec<u8>,
+    prefix: &str,
+    name: &str,
+    size: u64,
+    mtime: u64,
+    kind: tar::EntryType,
+) {
     let mut header = tar::Header::new_ustar();
     let fields = header.as_mut_bytes();
     fields[345..][..prefix.len()].copy_from_slice(prefix.as_bytes());
@@ -103,7 +118,14 @@ pub fn continuation(band: &BandName, id: &BandId) -> Vec<u8> {
     let mut records = Vec::new();
     record(&mut records, b"comment", format!("dura {band} {id}").as_bytes());
     let mut out = Vec::new();
-    push_header(&mut out, "", "PaxHeaders/dura", records.len() as u64, 0, tar::EntryType::XGlobalHeader);
+    push_header(
+        &mut out,
+        "",
+        "PaxHeaders/dura",
+        records.len() as u64,
+        0,
+        tar::EntryType::XGlobalHeader,
+    );
     let pad = padding(records.len() as u64);
     out.extend(records);
     out.resize(out.len() + pad, 0);
@@ -135,13 +157,14 @@ impl<R: Read> Reader<R> {
         Reader { input, at: 0, band: None, continues: None, mtime: 0, ended: false, repairs: false }
     }
 
-    /// A reader of a stream of repaired objects: of several bands, the objects of each behind a header that names it, or of none.
+    /// A reader of a stream of repaired objects: of several bands, the objects of each behind a
+    /// header that names it, or of none.
     pub fn repairs(input: R) -> Reader<R> {
         Reader { repairs: true, ..Reader::new(input) }
     }
 
-    /// The id of the band that the stream continues, once the first object has come; none if it begins with HEAD. In a stream of
-    /// repaired objects, that of the band of the last object.
+    /// The id of the band that the stream continues, once the first object has come; none if it
+    /// begins with HEAD. In a stream of repaired objects, that of the band of the last object.
     pub fn continues(&self) -> Option<BandId> {
         self.continues
     }
@@ -156,8 +179,12 @@ impl<R: Read> Reader<R> {
         self.next_item_if(&mut |_| true)
     }
 
-    /// The same, but asks before it takes an object's bytes into memory; gives [`StreamError::Stopped`] when they are not wanted.
-    pub fn next_item_if(&mut self, admit: &mut dyn FnMut(u64) -> bool) -> Result<Option<Item>, StreamError> {
+    /// The same, but asks before it takes an object's bytes into memory; gives
+    /// [`StreamError::Stopped`] when they are not wanted.
+    pub fn next_item_if(
+        &mut self,
+        admit: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Item>, StreamError> {
         if self.ended {
             return Ok(None);
         }
@@ -170,14 +197,22 @@ impl<R: Read> Reader<R> {
                 return self.finish(at).map(|()| None);
             }
             let size = sound(&header).ok_or(StreamError::NotTar(at))?;
-            let path = long.take().unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+            let path = long
+                .take()
+                .unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
             match header.entry_type() {
-                tar::EntryType::Regular => return self.object(&path, size, header.mtime().unwrap_or(0), admit).map(Some),
+                tar::EntryType::Regular => {
+                    return self.object(&path, size, header.mtime().unwrap_or(0), admit).map(Some);
+                }
                 tar::EntryType::XHeader if size <= MAX_RECORDS => {
                     let records = self.body(size)?;
-                    long = Some(only_record(&records, " path=").ok_or(StreamError::NotTar(at))?.to_owned());
+                    long = Some(
+                        only_record(&records, " path=").ok_or(StreamError::NotTar(at))?.to_owned(),
+                    );
                 }
-                tar::EntryType::XGlobalHeader if (self.band.is_none() || self.repairs) && size <= MAX_RECORDS => {
+                tar::EntryType::XGlobalHeader
+                    if (self.band.is_none() || self.repairs) && size <= MAX_RECORDS =>
+                {
                     let records = self.body(size)?;
                     self.handle_global(&records).ok_or(StreamError::NotTar(at))?;
                 }
@@ -186,11 +221,21 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn object(&mut self, path: &str, size: u64, mtime: u64, admit: &mut dyn FnMut(u64) -> bool) -> Result<Item, StreamError> {
-        let parsed =
-            path.split_once('/').and_then(|(band, name)| Some((band.parse::<BandName>().ok()?, ObjectName::parse(name)?)));
-        let (band, name) = parsed.ok_or_else(|| StreamError::BadName(path.escape_default().to_string()))?;
-        if (self.repairs && self.band.is_none()) || *self.band.get_or_insert_with(|| band.clone()) != band {
+    fn object(
+        &mut self,
+        path: &str,
+        size: u64,
+        mtime: u64,
+        admit: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Item, StreamError> {
+        let parsed = path.split_once('/').and_then(|(band, name)| {
+            Some((band.parse::<BandName>().ok()?, ObjectName::parse(name)?))
+        });
+        let (band, name) =
+            parsed.ok_or_else(|| StreamError::BadName(path.escape_default().to_string()))?;
+        if (self.repairs && self.band.is_none())
+            || *self.band.get_or_insert_with(|| band.clone()) != band
+        {
             return Err(StreamError::OtherBand(path.to_owned()));
         }
         if size > MAX_OBJECT {
@@ -252,7 +297,9 @@ impl<R: Read> Reader<R> {
                 self.at += buffer.len() as u64;
                 Ok(())
             }
-            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Err(StreamError::Cut(self.at)),
+            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(StreamError::Cut(self.at))
+            }
             Err(why) => Err(why.into()),
         }
     }
@@ -266,8 +313,13 @@ fn only_record<'a>(records: &'a [u8], key: &str) -> Option<&'a str> {
 /// The size that a header gives, if its checksum is right.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
-    let sum: u32 = bytes.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
-    (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
+    let sum: u32 = bytes
+        .iter()
+        .enumerate()
+        .map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) })
+        .sum();
+    (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar")
+        .then(|| header.entry_size().ok())?
 }
 
 /// True if a stream may hold `next` after `before`: HEAD first or not at all, TAIL last.
@@ -285,13 +337,18 @@ mod tests {
     use super::*;
 
     fn items() -> Vec<Item> {
-        [("HEAD", &b"head"[..]), ("00000/000000000.tar.gz", &[7; 1000]), ("00000/000000000.mtree.gz", b""), ("TAIL", &[1; 512])]
-            .map(|(name, bytes)| Item {
-                band: "20261101T020000Z".parse().unwrap(),
-                name: ObjectName::parse(name).unwrap(),
-                bytes: bytes.to_vec(),
-            })
-            .to_vec()
+        [
+            ("HEAD", &b"head"[..]),
+            ("00000/000000000.tar.gz", &[7; 1000]),
+            ("00000/000000000.mtree.gz", b""),
+            ("TAIL", &[1; 512]),
+        ]
+        .map(|(name, bytes)| Item {
+            band: "20261101T020000Z".parse().unwrap(),
+            name: ObjectName::parse(name).unwrap(),
+            bytes: bytes.to_vec(),
+        })
+        .to_vec()
     }
 
     fn stream() -> Vec<u8> {
@@ -317,7 +374,10 @@ mod tests {
         assert_eq!(read(&[stream(), vec![0; 9000]].concat()).unwrap(), items());
         let header = &stream()[..512];
         assert_eq!(&header[..24], b"20261101T020000Z/HEAD\0\0\0");
-        assert_eq!(&header[100..157], b"0000644\x000000000\x000000000\x0000000000004\x0015271516440\x000010243\x000");
+        assert_eq!(
+            &header[100..157],
+            b"0000644\x000000000\x000000000\x0000000000004\x0015271516440\x000010243\x000"
+        );
     }
 
     #[test]
@@ -335,7 +395,9 @@ mod tests {
             let mut bad = bytes.clone();
             bad[i] ^= 1;
             assert!(
-                !read(&bad).is_ok_and(|seen| seen == items()) || bad[..512] == bytes[..512] || (148..156).contains(&i),
+                !read(&bad).is_ok_and(|seen| seen == items())
+                    || bad[..512] == bytes[..512]
+                    || (148..156).contains(&i),
                 "changed at {i}"
             );
         }
@@ -366,9 +428,18 @@ mod tests {
             assert!(matches!(with(path, file, 0), Err(StreamError::BadName(_))), "{path}");
         }
         assert!(matches!(with("20261102T020000Z/TAIL", file, 0), Err(StreamError::OtherBand(_))));
-        assert!(matches!(with("20261101T020000Z/TAIL", tar::EntryType::Symlink, 0), Err(StreamError::NotFile(_))));
-        assert!(matches!(with("20261101T020000Z/TAIL", file, MAX_OBJECT + 1), Err(StreamError::TooLarge(..))));
-        assert!(matches!(with("20261101T020000Z/TAIL", file, MAX_OBJECT), Err(StreamError::Cut(_))));
+        assert!(matches!(
+            with("20261101T020000Z/TAIL", tar::EntryType::Symlink, 0),
+            Err(StreamError::NotFile(_))
+        ));
+        assert!(matches!(
+            with("20261101T020000Z/TAIL", file, MAX_OBJECT + 1),
+            Err(StreamError::TooLarge(..))
+        ));
+        assert!(matches!(
+            with("20261101T020000Z/TAIL", file, MAX_OBJECT),
+            Err(StreamError::Cut(_))
+        ));
         assert!(matches!(read(&[stream(), b"x".to_vec()].concat()), Err(StreamError::AfterEnd)));
         assert!(matches!(read(&END), Err(StreamError::Empty)));
         assert!(matches!(read(&[b'x'; 2048]), Err(StreamError::NotTar(0))));
@@ -387,14 +458,19 @@ mod tests {
 
     #[test]
     fn repairs_may_be_of_several_bands() {
-        let bands: Vec<BandName> = ["20261101T020000Z", "20261102T020000Z"].map(|band| band.parse().unwrap()).to_vec();
+        let bands: Vec<BandName> =
+            ["20261101T020000Z", "20261102T020000Z"].map(|band| band.parse().unwrap()).to_vec();
         let ids = [BandId([1; 16]), BandId([2; 16])];
         let mut bytes = Vec::new();
         let mut sent = Vec::new();
         for (band, id) in bands.iter().zip(&ids) {
             bytes.extend(continuation(band, id));
             for name in ["TAIL", "HEAD"] {
-                let item = Item { band: band.clone(), name: ObjectName::parse(name).unwrap(), bytes: vec![7; 3] };
+                let item = Item {
+                    band: band.clone(),
+                    name: ObjectName::parse(name).unwrap(),
+                    bytes: vec![7; 3],
+                };
                 write(&mut bytes, &item, 1).unwrap();
                 sent.push((item, *id));
             }
@@ -410,7 +486,10 @@ mod tests {
         let mut strict = Reader::new(&bytes[..]);
         let refused = std::iter::from_fn(|| strict.next_item().transpose()).find_map(Result::err);
         assert!(matches!(refused, Some(StreamError::NotFile(_))));
-        assert!(matches!(Reader::repairs(&stream()[..]).next_item(), Err(StreamError::OtherBand(_))));
+        assert!(matches!(
+            Reader::repairs(&stream()[..]).next_item(),
+            Err(StreamError::OtherBand(_))
+        ));
         assert!(matches!(Reader::repairs(&END[..]).next_item(), Ok(None)));
     }
 
@@ -429,10 +508,19 @@ mod tests {
     #[test]
     fn places() {
         let name = |text| ObjectName::parse(text).unwrap();
-        let (head, block, tail, sig) = (name("HEAD"), name("00000/000000000.tar"), name("TAIL"), name("TAIL.sig"));
-        assert!(in_place(None, &head, false) && in_place(Some(&head), &block, false) && in_place(Some(&block), &tail, false));
+        let (head, block, tail, sig) =
+            (name("HEAD"), name("00000/000000000.tar"), name("TAIL"), name("TAIL.sig"));
+        assert!(
+            in_place(None, &head, false)
+                && in_place(Some(&head), &block, false)
+                && in_place(Some(&block), &tail, false)
+        );
         assert!(in_place(Some(&tail), &sig, false) && in_place(None, &block, true));
-        assert!(!in_place(None, &block, false) && !in_place(Some(&block), &head, false) && !in_place(Some(&tail), &block, false));
+        assert!(
+            !in_place(None, &block, false)
+                && !in_place(Some(&block), &head, false)
+                && !in_place(Some(&tail), &block, false)
+        );
         assert!(!in_place(None, &head, true) && !in_place(Some(&block), &sig, false));
     }
 }

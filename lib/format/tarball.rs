@@ -1,7 +1,8 @@
-//! Headers of the tar entries in a block: POSIX ustar, with pax records where ustar cannot hold a value.
+//! Headers of the tar entries in a block: POSIX ustar, with pax records where ustar cannot hold a
+//! value.
 //!
-//! The `tar` crate fills the 512-byte header; the records are written here, because the crate splits them at newlines.
-//! What each reader makes of each record was tried: see `docs/recover.md`.
+//! The `tar` crate fills the 512-byte header; the records are written here, because the crate
+//! splits them at newlines. What each reader makes of each record was tried: see `docs/recover.md`.
 
 use super::entry::{Kind, Meta};
 use super::path::Path;
@@ -85,11 +86,21 @@ pub fn padding(len: u64) -> usize {
 impl<'a> Member<'a> {
     /// An entry without names, extended attributes and ACLs.
     pub fn plain(path: &'a Path, kind: Kind, meta: Meta, content: Content<'a>) -> Member<'a> {
-        Member { path, kind, meta, uname: None, gname: None, content, xattrs: &[], acl_access: None, acl_default: None }
+        Member {
+            path,
+            kind,
+            meta,
+            uname: None,
+            gname: None,
+            content,
+            xattrs: &[],
+            acl_access: None,
+            acl_default: None,
+        }
     }
 
-    /// Appends the headers, and for a sparse file its map; the content and its padding come after. Returns how many
-    /// bytes of content the caller has to write (without padding).
+    /// Appends the headers, and for a sparse file its map; the content and its padding come after.
+    /// Returns how many bytes of content the caller has to write (without padding).
     pub fn write_header(&self, out: &mut Vec<u8>) -> Result<u64, TooLong> {
         let mut name = b"./".to_vec();
         name.extend(self.path.raw());
@@ -148,7 +159,8 @@ impl<'a> Member<'a> {
             (_, Kind::Block) => tar::EntryType::Block,
         });
         if let Content::Device(major, minor) = self.content {
-            // Linux gives majors 12 bits and minors 20: both fit the seven octal digits. The setters only fail for other magics.
+            // Linux gives majors 12 bits and minors 20: both fit the seven octal digits. The
+            // setters only fail for other magics.
             let _ = header.set_device_major(major);
             let _ = header.set_device_minor(minor);
         }
@@ -161,7 +173,8 @@ impl<'a> Member<'a> {
         let target = self.link_target().filter(|target| target.len() > 100);
         let sparse = matches!(self.content, Content::Sparse(..));
         let long = !sparse && split_name(name).is_none();
-        // libarchive takes other records for UTF-8 and composes accents: two names that differ only so would become one.
+        // libarchive takes other records for UTF-8 and composes accents: two names that differ only
+        // so would become one.
         let raw = |text: &[u8]| !text.is_ascii();
         if ((long || sparse) && raw(name)) || target.as_deref().is_some_and(raw) {
             record(&mut out, b"hdrcharset", b"BINARY");
@@ -191,7 +204,10 @@ impl<'a> Member<'a> {
             record(&mut out, b"GNU.sparse.name", name);
             record(&mut out, b"GNU.sparse.realsize", whole.to_string().as_bytes());
         }
-        for (key, acl) in [(&b"SCHILY.acl.access"[..], self.acl_access), (b"SCHILY.acl.default", self.acl_default)] {
+        for (key, acl) in [
+            (&b"SCHILY.acl.access"[..], self.acl_access),
+            (b"SCHILY.acl.default", self.acl_default),
+        ] {
             if let Some(acl) = acl {
                 record(&mut out, key, acl.as_bytes());
             }
@@ -275,7 +291,8 @@ pub(super) fn checksum(header: &[u8; BLOCK]) -> u32 {
     sum_of(header) - sum_of(&header[148..156]) + 8 * 32
 }
 
-/// Writes octal digits as the crate does, which makes a text of each number first. False if the field has too few of them.
+/// Writes octal digits as the crate does, which makes a text of each number first. False if the
+/// field has too few of them.
 fn put_octal(field: &mut [u8], mut value: u64) -> bool {
     if let Some((end, digits)) = field.split_last_mut() {
         *end = 0;
@@ -319,14 +336,16 @@ fn truncated(name: &[u8], kind: Kind) -> &[u8] {
     short
 }
 
-/// GNU's name for a sparse member, by which a tar without sparse support leaves it beside the real one.
+/// GNU's name for a sparse member, by which a tar without sparse support leaves it beside the real
+/// one.
 fn sparse_name(name: &[u8]) -> Vec<u8> {
     let slash = name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
     let whole = [&name[..slash], b"GNUSparseFile.0/", &name[slash..]].concat();
     if split_name(&whole).is_some() { whole } else { truncated(&whole, Kind::File).to_vec() }
 }
 
-/// GNU.sparse 1.0: the count of segments, offset and length of each, a line each, padded to tar's unit.
+/// GNU.sparse 1.0: the count of segments, offset and length of each, a line each, padded to tar's
+/// unit.
 fn sparse_map(segments: &[Segment]) -> Vec<u8> {
     let mut map = format!("{}\n", segments.len());
     for segment in segments {

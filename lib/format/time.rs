@@ -36,7 +36,8 @@ impl Time {
         Some(Time { sec: if negative { value } else { value.checked_neg()? }, nsec: small })
     }
 
-    /// The decimal number that a pax `mtime` record holds: -5.25 s is `-5.25`, a whole second has no dot.
+    /// The decimal number that a pax `mtime` record holds: -5.25 s is `-5.25`, a whole second has
+    /// no dot.
     pub fn to_pax(self) -> String {
         if self.nsec == 0 {
             return self.sec.to_string();
@@ -101,8 +102,16 @@ impl Stamp {
             digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
         };
         let small = |range| number(range)?.try_into().ok();
-        let civil =
-            DateTime::new(number(0..4)?, small(4..6)?, small(6..8)?, small(9..11)?, small(11..13)?, small(13..15)?, 0).ok()?;
+        let civil = DateTime::new(
+            number(0..4)?,
+            small(4..6)?,
+            small(6..8)?,
+            small(9..11)?,
+            small(11..13)?,
+            small(13..15)?,
+            0,
+        )
+        .ok()?;
         Some(Stamp(civil.to_zoned(TimeZone::UTC).ok()?.timestamp()))
     }
 
@@ -125,9 +134,13 @@ impl Stamp {
             out.extend((0..digits).rev().map(|at| b'0' + (number / 10i16.pow(at) % 10) as u8));
         };
         number(b"", civil.year(), 4);
-        for (between, value) in
-            [(b"-", civil.month()), (b"-", civil.day()), (b" ", civil.hour()), (b":", civil.minute()), (b":", civil.second())]
-        {
+        for (between, value) in [
+            (b"-", civil.month()),
+            (b"-", civil.day()),
+            (b" ", civil.hour()),
+            (b":", civil.minute()),
+            (b":", civil.second()),
+        ] {
             number(between, value.into(), 2);
         }
     }

@@ -41,18 +41,27 @@ impl Toc {
     /// Reads a table, decompressed; none if it is cut or no table.
     pub fn parse(text: &[u8]) -> Option<Toc> {
         let mut lines = text.strip_suffix(b"\n")?.split(|&b| b == b'\n');
-        let words = |line: &'_ [u8]| line.split(|&b| b == b' ').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let words =
+            |line: &'_ [u8]| line.split(|&b| b == b' ').map(<[u8]>::to_vec).collect::<Vec<_>>();
         let path = |word: &[u8]| match word {
             b"-" => Some(None),
             word => Path::parse(word).ok().map(Some),
         };
         let first = words(lines.next()?);
-        let [b"#toc", id, last] = first.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else { return None };
-        let mut toc = Toc { id: std::str::from_utf8(id).ok()?.parse().ok()?, rows: Vec::new(), earlier: Vec::new() };
+        let [b"#toc", id, last] = first.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let mut toc = Toc {
+            id: std::str::from_utf8(id).ok()?.parse().ok()?,
+            rows: Vec::new(),
+            earlier: Vec::new(),
+        };
         for line in lines {
             let line = words(line);
             match line.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-                [b"toc", n, first] => toc.earlier.push(Earlier { number: number(n)?, first: path(first)? }),
+                [b"toc", n, first] => {
+                    toc.earlier.push(Earlier { number: number(n)?, first: path(first)? })
+                }
                 [n, first, last, parts] => {
                     let span = path(first)?.zip(path(last)?);
                     toc.rows.push(Row { number: number(n)?, span, parts: number(parts)? });
@@ -63,7 +72,8 @@ impl Toc {
         (toc.number()? == number::<u32>(last)?).then_some(toc)
     }
 
-    /// The number of the last index it lists, which is its own; none for an empty table, which no program writes.
+    /// The number of the last index it lists, which is its own; none for an empty table, which no
+    /// program writes.
     pub fn number(&self) -> Option<u32> {
         self.rows.last().map(|row| row.number)
     }

@@ -9,7 +9,8 @@ use std::ops::Range;
 use super::path::Path;
 use super::tarball::{BLOCK, checksum, padding};
 
-/// Content is handed on in pieces of at most this size: what was just decompressed, digested and written stays near the processor.
+/// Content is handed on in pieces of at most this size: what was just decompressed, digested and
+/// written stays near the processor.
 const PIECE: usize = 128 << 10;
 
 /// Longest pax header that is taken: the writer stays below a mebibyte.
@@ -50,7 +51,9 @@ pub struct Entry {
 impl Entry {
     /// The pax records, key and value.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
-        self.records.iter().map(|(key, value)| (&self.headers[key.clone()], &self.headers[value.clone()]))
+        self.records
+            .iter()
+            .map(|(key, value)| (&self.headers[key.clone()], &self.headers[value.clone()]))
     }
 
     /// The value of a pax record.
@@ -64,7 +67,8 @@ impl Entry {
     }
 }
 
-/// Reads entries; the caller takes each one's content before it asks for the next, or leaves it, and then it is passed over.
+/// Reads entries; the caller takes each one's content before it asks for the next, or leaves it,
+/// and then it is passed over.
 #[derive(Debug)]
 pub struct Untar<R> {
     input: R,
@@ -120,27 +124,38 @@ impl<R: BufRead> Untar<R> {
                 }
                 let from = headers.len();
                 self.body(size, &mut headers)?;
-                records = parse_records(&headers[..from + size as usize], from).ok_or(UntarError::BadHeader(at))?;
+                records = parse_records(&headers[..from + size as usize], from)
+                    .ok_or(UntarError::BadHeader(at))?;
                 continue;
             }
             let mut entry = Entry { path: Path::root(), headers, records, stored: size, flag };
             if let Some(long) = entry.record(b"size") {
-                entry.stored =
-                    std::str::from_utf8(long).ok().and_then(|text| text.parse().ok()).ok_or(UntarError::BadHeader(at))?;
+                entry.stored = std::str::from_utf8(long)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+                    .ok_or(UntarError::BadHeader(at))?;
             }
             if entry.stored > u64::MAX / 2 {
                 return Err(UntarError::BadHeader(at));
             }
-            let name = entry.record(b"GNU.sparse.name").or(entry.record(b"path")).map(Cow::Borrowed);
-            let name = name.unwrap_or_else(|| tar::Header::from_byte_slice(&entry.headers[start..]).path_bytes());
+            let name =
+                entry.record(b"GNU.sparse.name").or(entry.record(b"path")).map(Cow::Borrowed);
+            let name = name.unwrap_or_else(|| {
+                tar::Header::from_byte_slice(&entry.headers[start..]).path_bytes()
+            });
             entry.path = Path::from_typed(&name).map_err(|_| UntarError::BadName(at))?;
             self.left = entry.padded();
             return Ok(Some(entry));
         }
     }
 
-    /// Reads the content of the last entry, without padding, in pieces. Must be called at most once for an entry.
-    pub fn copy<E: From<UntarError>>(&mut self, entry: &Entry, take: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Reads the content of the last entry, without padding, in pieces. Must be called at most once
+    /// for an entry.
+    pub fn copy<E: From<UntarError>>(
+        &mut self,
+        entry: &Entry,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut left = entry.stored;
         while left > 0 {
             let came = self.input(left.min(PIECE as u64))?;
@@ -201,7 +216,8 @@ impl<R: BufRead> Untar<R> {
 /// The size field, if the header is a ustar header whose checksum is right.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
-    (header.cksum().ok()? == checksum(bytes) && &bytes[257..262] == b"ustar").then(|| header.entry_size().ok())?
+    (header.cksum().ok()? == checksum(bytes) && &bytes[257..262] == b"ustar")
+        .then(|| header.entry_size().ok())?
 }
 
 /// The records of a pax header that ends the headers and begins at `at` there.
@@ -227,8 +243,14 @@ mod tests {
     use super::super::time::Time;
     use super::*;
 
-    fn tar(path: &Path, content: Content<'_>, xattrs: &[(Vec<u8>, Vec<u8>)], data: &[u8]) -> Vec<u8> {
-        let meta = Meta { mode: 0o644, uid: 4_000_000_000, gid: 0, time: Time { sec: -6, nsec: 5 } };
+    fn tar(
+        path: &Path,
+        content: Content<'_>,
+        xattrs: &[(Vec<u8>, Vec<u8>)],
+        data: &[u8],
+    ) -> Vec<u8> {
+        let meta =
+            Meta { mode: 0o644, uid: 4_000_000_000, gid: 0, time: Time { sec: -6, nsec: 5 } };
         let member = Member { xattrs, ..Member::plain(path, Kind::File, meta, content) };
         let mut out = Vec::new();
         assert_eq!(member.write_header(&mut out).unwrap(), data.len() as u64);
@@ -270,16 +292,23 @@ mod tests {
         let entries = read(&sample()).unwrap();
         assert_eq!(entries.len(), 3);
         assert_eq!(entries[1].0.path.raw()[..6], *b"dir/\xff\n");
-        assert_eq!((entries[1].0.record(b"SCHILY.xattr.user.x").unwrap(), entries[1].1.len()), (&b"1 2\n3=\0"[..], 513));
+        assert_eq!(
+            (entries[1].0.record(b"SCHILY.xattr.user.x").unwrap(), entries[1].1.len()),
+            (&b"1 2\n3=\0"[..], 513)
+        );
         assert_eq!((entries[2].0.path.raw(), entries[2].0.stored), (b"dir/s".to_vec(), 515));
-        let again: Vec<u8> = entries.iter().skip(1).flat_map(|(entry, _)| entry.headers.clone()).collect();
-        assert!(sample().windows(entries[1].0.headers.len()).any(|window| again.starts_with(window)));
+        let again: Vec<u8> =
+            entries.iter().skip(1).flat_map(|(entry, _)| entry.headers.clone()).collect();
+        assert!(
+            sample().windows(entries[1].0.headers.len()).any(|window| again.starts_with(window))
+        );
     }
 
     #[test]
     fn cuts_and_damage_are_told() {
         let bytes = sample();
-        let ends: Vec<usize> = (0..bytes.len()).filter(|&end| read(&bytes[..end]).is_ok()).collect();
+        let ends: Vec<usize> =
+            (0..bytes.len()).filter(|&end| read(&bytes[..end]).is_ok()).collect();
         // Only the borders of entries look like an end: the index tells whether more had to come.
         assert_eq!(ends, [0, 2048, 2048 + 2560]);
         for i in (0..bytes.len()).step_by(7) {
@@ -301,7 +330,15 @@ mod tests {
         let read = |text: &[u8]| parse_records(text, 0);
         assert_eq!(read(b"8 a=b\nc\n11 path=x y\n"), None);
         assert_eq!(read(b"8 a=b\nc\n12 path=x y\n"), Some(vec![(2..3, 4..7), (11..15, 16..19)]));
-        for bad in [&b"99 a=b\n"[..], b"x a=b\n", b"0 a=b\n", b"2 a=b\n", b"6 ab c\n", b"18446744073709551615 a=b\n", b"5"] {
+        for bad in [
+            &b"99 a=b\n"[..],
+            b"x a=b\n",
+            b"0 a=b\n",
+            b"2 a=b\n",
+            b"6 ab c\n",
+            b"18446744073709551615 a=b\n",
+            b"5",
+        ] {
             assert_eq!(read(bad), None);
         }
     }

@@ -1,7 +1,9 @@
-//! A host's own copies of what it has written or read: plain HEADs, indexes and tables of contents, laid out as in an archive.
+//! A host's own copies of what it has written or read: plain HEADs, indexes and tables of contents,
+//! laid out as in an archive.
 //!
-//! The cache is a hint: it never decides what is in an archive. A copy counts only under the id of its band, and whoever asks
-//! has to know from the archive that the object is there. It may be deleted, shared or broken at any time.
+//! The cache is a hint: it never decides what is in an archive. A copy counts only under the id of
+//! its band, and whoever asks has to know from the archive that the object is there. It may be
+//! deleted, shared or broken at any time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,18 @@ use crate::format::object::{Object, ObjectName};
 pub struct Cache(PathBuf);
 
 impl Cache {
-    /// The cache in `dir`, which is made with mode 0700 if it is not there. A full disk is told by the first copy that has no room.
+    /// The cache in `dir`, which is made with mode 0700 if it is not there. A full disk is told by
+    /// the first copy that has no room.
     pub fn open(dir: &Path) -> io::Result<Cache> {
         match durable::create_private_dirs(dir) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Err(error),
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Err(error)
+            }
             _ => Ok(Cache(dir.to_owned())),
         }
     }
@@ -29,7 +39,9 @@ impl Cache {
 
     /// The newest band of which there are copies.
     pub fn newest(&self) -> Option<BandName> {
-        let names = std::fs::read_dir(&self.0).ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let names = std::fs::read_dir(&self.0)
+            .ok()?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         names.max_by_key(|name: &BandName| (name.start(), name.to_string()))
     }
 
@@ -43,11 +55,13 @@ impl Cache {
     /// The copy of an object of the band with this id, as pack wrote it: not encrypted.
     pub fn get(&self, band: &BandName, id: BandId, object: Object) -> Option<Vec<u8>> {
         (self.id(band)? == id).then_some(())?;
-        let bytes = std::fs::read(self.folder(band).join(ObjectName::plain(object).to_string())).ok()?;
+        let bytes =
+            std::fs::read(self.folder(band).join(ObjectName::plain(object).to_string())).ok()?;
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// Keeps a copy. Copies of another band with the same name give way. HEAD must be kept before all others.
+    /// Keeps a copy. Copies of another band with the same name give way. HEAD must be kept before
+    /// all others.
     pub fn put(&self, band: &BandName, id: BandId, object: Object, bytes: &[u8]) -> io::Result<()> {
         let folder = self.folder(band);
         if object == Object::Head && self.id(band) != Some(id) {
@@ -72,7 +86,9 @@ mod tests {
     fn copies_count_under_their_id_only() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(&dir.path().join("deep/cache")).unwrap();
-        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(dir.path().join("deep/cache")).unwrap());
+        let mode = std::os::unix::fs::MetadataExt::mode(
+            &std::fs::metadata(dir.path().join("deep/cache")).unwrap(),
+        );
         assert_eq!(mode & 0o777, 0o700);
         assert_eq!(cache.newest(), None);
         let band: BandName = "20261101T020000Z".parse().unwrap();
@@ -89,7 +105,8 @@ mod tests {
         cache.put(&band, two, Object::Head, format!("id: {two}\n").as_bytes()).unwrap();
         assert_eq!(cache.get(&band, two, index), None);
         assert_eq!(cache.get(&band, one, index), None);
-        std::fs::write(dir.path().join("deep/cache/20261101T020000Z/HEAD"), b"\xff broken").unwrap();
+        std::fs::write(dir.path().join("deep/cache/20261101T020000Z/HEAD"), b"\xff broken")
+            .unwrap();
         assert_eq!(cache.get(&band, two, Object::Head), None);
     }
 }

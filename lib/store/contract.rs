@@ -54,9 +54,14 @@ fn hold_parts(store: &dyn Store) {
     let name = |name: &str| format!("20261101T020000Z/{name}");
     let bytes: Vec<u8> = (0..10_000u32).flat_map(|i| i.to_be_bytes()).collect();
     store.put_new(&name("00000/000000001.tar"), &bytes).unwrap();
-    let range = |start, length| store.get_range(&name("00000/000000001.tar"), start, length).unwrap();
+    let range =
+        |start, length| store.get_range(&name("00000/000000001.tar"), start, length).unwrap();
     for (start, length) in [(0, 1), (0, 40_000), (1, 3), (39_999, 1), (17, 20_000)] {
-        assert_eq!(range(start, length), bytes[start as usize..][..length as usize], "{start} {length}");
+        assert_eq!(
+            range(start, length),
+            bytes[start as usize..][..length as usize],
+            "{start} {length}"
+        );
     }
     assert_eq!(range(39_990, 100), bytes[39_990..]);
     assert_eq!(range(39_990, u64::MAX), bytes[39_990..]);
@@ -67,7 +72,8 @@ fn hold_parts(store: &dyn Store) {
         assert_eq!(store.get_range(&name(absent), 0, 1).unwrap_err().kind, Kind::NotFound);
     }
 
-    // What is replaced may be longer, shorter, the same, or not there; and it is an object like any other afterwards.
+    // What is replaced may be longer, shorter, the same, or not there; and it is an object like any
+    // other afterwards.
     for bytes in [&b"a longer head"[..], b"h", b"h", b"head"] {
         store.replace(&name("HEAD"), bytes).unwrap();
         assert_eq!(store.get(&name("HEAD")).unwrap(), bytes);
@@ -76,7 +82,8 @@ fn hold_parts(store: &dyn Store) {
     }
     store.replace(&name("00001/000010000.tar"), b"new").unwrap();
     assert_eq!(store.get(&name("00001/000010000.tar")).unwrap(), b"new");
-    let listed: Vec<_> = store.list("20261101T020000Z").unwrap().into_iter().map(|(name, _)| name).collect();
+    let listed: Vec<_> =
+        store.list("20261101T020000Z").unwrap().into_iter().map(|(name, _)| name).collect();
     assert_eq!(listed, ["00000/", "00001/", "HEAD", "TAIL"]);
 }
 
@@ -104,7 +111,9 @@ fn race(store: &dyn Store) {
         let name = format!("20261101T020000Z/00000/{round:09}.tar");
         let name = &name;
         std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..4u8).map(|i| scope.spawn(move || store.put_new(name, &[i; 5000]).is_ok())).collect();
+            let writers: Vec<_> = (0..4u8)
+                .map(|i| scope.spawn(move || store.put_new(name, &[i; 5000]).is_ok()))
+                .collect();
             writers.into_iter().map(|writer| writer.join().unwrap()).filter(|won| *won).count()
         })
     };
@@ -152,7 +161,11 @@ fn local_without_unnamed_files() {
 }
 
 /// The server is one for all, and each suite has an archive of its own in it.
-fn on_server(server: &servers::Server, open: &dyn Fn(&str, Notice) -> Box<dyn Remove>, overwrites: bool) {
+fn on_server(
+    server: &servers::Server,
+    open: &dyn Fn(&str, Notice) -> Box<dyn Remove>,
+    overwrites: bool,
+) {
     let told = Arc::new(AtomicUsize::new(0));
     let opened = |archive: &str| {
         let told = Arc::clone(&told);
@@ -167,7 +180,10 @@ fn on_server(server: &servers::Server, open: &dyn Fn(&str, Notice) -> Box<dyn Re
     // For another run the second write is refused as well, whatever it writes first.
     let again = opened("one");
     assert_eq!(again.put_new("20261101T020000Z/HEAD", b"other").unwrap_err().kind, Kind::Exists);
-    assert_eq!(again.put_new("20261101T020000Z/00000/000000000.tar.gz", b"other").unwrap_err().kind, Kind::Exists);
+    assert_eq!(
+        again.put_new("20261101T020000Z/00000/000000000.tar.gz", b"other").unwrap_err().kind,
+        Kind::Exists
+    );
     assert_eq!(again.get("20261101T020000Z/HEAD").unwrap(), b"head");
     remove(opened("two").as_ref());
     // More names than one page has.
@@ -180,7 +196,8 @@ fn on_server(server: &servers::Server, open: &dyn Fn(&str, Notice) -> Box<dyn Re
 
 const MANY: usize = 2100;
 
-/// A directory to serve, with many small objects in it already, which is quicker than writing them through the server.
+/// A directory to serve, with many small objects in it already, which is quicker than writing them
+/// through the server.
 fn served() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("store/three/many");
@@ -199,7 +216,9 @@ fn bucket(server: &servers::Server, name: &str, notice: Notice) -> Box<dyn Remov
         "AWS_ENDPOINT_URL" => Some(endpoint.clone()),
         _ => None,
     };
-    Box::new(S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, notice).unwrap())
+    Box::new(
+        S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, notice).unwrap(),
+    )
 }
 
 #[test]

@@ -1,13 +1,16 @@
-//! Writes that are never to go over another, on servers of which some ignore the condition and overwrite.
+//! Writes that are never to go over another, on servers of which some ignore the condition and
+//! overwrite.
 //!
-//! `If-None-Match: *` asks the server to refuse a second write. Whether it does is seen by writing HEAD, which is our own and new, twice with the
-//! same bytes. As long as that is not known, and where the server overwrites, we look before each write; then two writers who look at the same
-//! time both find nothing. So HEAD is read back before anything else of the band is written, and again before TAIL makes it complete:
-//! whoever wrote HEAD first finds the other's there, if the second look came before the first write and looks are followed by writes as soon as
-//! writes are by reading back. For that a look holds for a moment only.
+//! `If-None-Match: *` asks the server to refuse a second write. Whether it does is seen by writing
+//! HEAD, which is our own and new, twice with the same bytes. As long as that is not known, and
+//! where the server overwrites, we look before each write; then two writers who look at the same
+//! time both find nothing. So HEAD is read back before anything else of the band is written, and
+//! again before TAIL makes it complete: whoever wrote HEAD first finds the other's there, if the
+//! second look came before the first write and looks are followed by writes as soon as writes are
+//! by reading back. For that a look holds for a moment only.
 //!
-//! The second write of HEAD goes beside the first of what follows HEAD, and looks beside all that has to end before a write: none of this
-//! makes a run longer by a round trip.
+//! The second write of HEAD goes beside the first of what follows HEAD, and looks beside all that
+//! has to end before a write: none of this makes a run longer by a round trip.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,8 +35,8 @@ pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A store that may have to look before it writes.
 pub trait LookAhead: Send + Sync {
-    /// An object of that name is to be written as soon as what is under way is stored: if a look is needed, it can be had now. What fails
-    /// here fails the write.
+    /// An object of that name is to be written as soon as what is under way is stored: if a look is
+    /// needed, it can be had now. What fails here fails the write.
     fn look_ahead(&self, name: &str);
 }
 
@@ -97,7 +100,8 @@ struct State {
     condition: Condition,
     /// The HEADs that we wrote while the server was not known to keep conditions, by band.
     heads: HashMap<String, Arc<Head>>,
-    /// What was looked for ahead of its write: when a look began that found nothing, or why it failed.
+    /// What was looked for ahead of its write: when a look began that found nothing, or why it
+    /// failed.
     ahead: HashMap<String, Result<Instant, StoreError>>,
 }
 
@@ -115,7 +119,8 @@ impl fmt::Debug for CreateOnly {
 
 impl CreateOnly {
     pub(super) fn new(notice: Notice) -> CreateOnly {
-        let state = State { condition: Condition::Unknown, heads: HashMap::new(), ahead: HashMap::new() };
+        let state =
+            State { condition: Condition::Unknown, heads: HashMap::new(), ahead: HashMap::new() };
         CreateOnly { state: Mutex::new(state), notice }
     }
 
@@ -124,30 +129,54 @@ impl CreateOnly {
     }
 
     /// Writes an object that must not be there yet, as well as this server can.
-    pub(super) fn put_new(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put_new(
+        &self,
+        server: &dyn Conditional,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let kept = self.state().condition == Condition::Kept;
-        let put = if kept { server.put(name, bytes, true) } else { self.look_and_put(server, name, bytes) }?;
+        let put = if kept {
+            server.put(name, bytes, true)
+        } else {
+            self.look_and_put(server, name, bytes)
+        }?;
         match put {
             Put::Done => Ok(()),
-            Put::Exists if gives_way(server, name, bytes)? => server.put(name, bytes, false).map(|_| self.wrote(name, bytes)),
+            Put::Exists if gives_way(server, name, bytes)? => {
+                server.put(name, bytes, false).map(|_| self.wrote(name, bytes))
+            }
             Put::Exists => Err(exists(server, name)),
-            Put::NotUnderstood => Err(StoreError::of(Kind::Other, server.shown(name), "the server refuses conditional writes")),
+            Put::NotUnderstood => Err(StoreError::of(
+                Kind::Other,
+                server.shown(name),
+                "the server refuses conditional writes",
+            )),
         }
     }
 
-    /// Looks for an object that is to be written soon, unless the server is known to refuse by itself.
+    /// Looks for an object that is to be written soon, unless the server is known to refuse by
+    /// itself.
     pub(super) fn look_ahead(&self, server: &dyn Conditional, name: &str) {
         if self.state().condition == Condition::Kept {
             return;
         }
         let begun = Instant::now();
-        if let Some(looked) = self.look(server, name, false).map(|size| size.is_none().then_some(begun)).transpose() {
+        if let Some(looked) =
+            self.look(server, name, false).map(|size| size.is_none().then_some(begun)).transpose()
+        {
             self.state().ahead.insert(name.to_owned(), looked);
         }
     }
 
-    /// On a server that is not known to keep the condition: looks, writes, and finds out if that is open.
-    fn look_and_put(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+    /// On a server that is not known to keep the condition: looks, writes, and finds out if that is
+    /// open.
+    fn look_and_put(
+        &self,
+        server: &dyn Conditional,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Put, StoreError> {
         let begun = self.state().ahead.remove(name).transpose()?;
         let seen = begun.is_some_and(|begun| begun.elapsed() < LOOK_HOLDS);
         if !seen && self.look(server, name, true)?.is_some() {
@@ -166,21 +195,36 @@ impl CreateOnly {
     /// Remembers a HEAD that we wrote, as long as another may have written over it.
     fn wrote(&self, name: &str, bytes: &[u8]) {
         let mut state = self.state();
-        if let Some(band) = name.strip_suffix("/HEAD").filter(|_| state.condition != Condition::Kept) {
-            let head = Head { name: name.to_owned(), bytes: bytes.to_vec(), seen: Mutex::new(Seen::NotYet) };
+        if let Some(band) =
+            name.strip_suffix("/HEAD").filter(|_| state.condition != Condition::Kept)
+        {
+            let head = Head {
+                name: name.to_owned(),
+                bytes: bytes.to_vec(),
+                seen: Mutex::new(Seen::NotYet),
+            };
             state.heads.insert(band.to_owned(), Arc::new(head));
         }
     }
 
     /// Writes what was not there a moment ago.
-    fn put_and_try(&self, server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+    fn put_and_try(
+        &self,
+        server: &dyn Conditional,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Put, StoreError> {
         let head = self.head_above(name);
         let small = bytes.len() <= SMALL && !name.ends_with("/HEAD");
         // What a second write of HEAD may leave is mended before TAIL.
-        let tries = if head.is_some() { !name.ends_with("/TAIL") } else { small } && self.begin_trial();
+        let tries =
+            if head.is_some() { !name.ends_with("/TAIL") } else { small } && self.begin_trial();
         let known = self.state().condition;
         let put = std::thread::scope(|scope| {
-            let trial = head.as_ref().filter(|_| tries).map(|head| scope.spawn(|| twice_head(server, head)));
+            let trial = head
+                .as_ref()
+                .filter(|_| tries)
+                .map(|head| scope.spawn(|| twice_head(server, head)));
             let put = match known {
                 Condition::NotUnderstood => server.put(name, bytes, false),
                 _ => server.put(name, bytes, true),
@@ -188,7 +232,9 @@ impl CreateOnly {
             match (&put, trial) {
                 (Ok(Put::NotUnderstood), _) => self.found(Condition::NotUnderstood),
                 (_, Some(trial)) => self.found(trial.join().unwrap_or(Condition::Unknown)),
-                (_, None) if tries && !matches!(put, Ok(Put::Done)) => self.found(Condition::Unknown),
+                (_, None) if tries && !matches!(put, Ok(Put::Done)) => {
+                    self.found(Condition::Unknown)
+                }
                 _ => {}
             }
             put
@@ -202,16 +248,23 @@ impl CreateOnly {
         if put == Put::NotUnderstood { server.put(name, bytes, false) } else { Ok(put) }
     }
 
-    /// What has to be known before a write, asked side by side: the size of what is there, and that the band is still ours. What the object
-    /// has to lie in can be made meanwhile.
-    fn look(&self, server: &dyn Conditional, name: &str, prepare: bool) -> Result<Option<u64>, StoreError> {
+    /// What has to be known before a write, asked side by side: the size of what is there, and that
+    /// the band is still ours. What the object has to lie in can be made meanwhile.
+    fn look(
+        &self,
+        server: &dyn Conditional,
+        name: &str,
+        prepare: bool,
+    ) -> Result<Option<u64>, StoreError> {
         std::thread::scope(|scope| {
             let head = self.head_above(name);
-            let confirmed = head.map(|head| scope.spawn(move || confirm(server, &head, name.ends_with("/TAIL"))));
+            let confirmed = head
+                .map(|head| scope.spawn(move || confirm(server, &head, name.ends_with("/TAIL"))));
             let prepared = prepare.then(|| scope.spawn(|| server.prepare(name)));
             let size = server.size(name);
             let ended = |thread: Option<ScopedJoinHandle<'_, Result<(), StoreError>>>| {
-                let broke_off = |_| Err(StoreError::of(Kind::Other, server.shown(name), "a request broke off"));
+                let broke_off =
+                    |_| Err(StoreError::of(Kind::Other, server.shown(name), "a request broke off"));
                 thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off))
             };
             let (confirmed, prepared) = (ended(confirmed), ended(prepared));
@@ -265,7 +318,8 @@ fn twice_head(server: &dyn Conditional, head: &Head) -> Condition {
     })
 }
 
-/// Reads back the HEAD that we wrote, unless that was done and is not to be done `again`. Fails if it has become another's.
+/// Reads back the HEAD that we wrote, unless that was done and is not to be done `again`. Fails if
+/// it has become another's.
 fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), StoreError> {
     let mut seen = lock(&head.seen);
     if *seen == Seen::Ours && !again {
@@ -281,7 +335,9 @@ fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), Sto
         None if *seen != Seen::Doubtful => {}
         // Our own second write was cut off.
         None => server.put(&head.name, &head.bytes, false).map(drop)?,
-        Some(there) if head.bytes.starts_with(&there) => server.put(&head.name, &head.bytes, false).map(drop)?,
+        Some(there) if head.bytes.starts_with(&there) => {
+            server.put(&head.name, &head.bytes, false).map(drop)?
+        }
         Some(_) => {
             let text = "it has become that of another run, which writes the same band";
             return Err(StoreError::of(Kind::Overtaken, server.shown(&head.name), text));

@@ -1,4 +1,5 @@
-//! An archive in a WebDAV collection, or, to read from, below any address that a plain web server serves.
+//! An archive in a WebDAV collection, or, to read from, below any address that a plain web server
+//! serves.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,7 @@ mod netrc;
 /// More than the listing of a full folder, which comes at once.
 const MAX_LISTING: u64 = 256 << 20;
 
-const PROPFIND: &str =
-    "<?xml version=\"1.0\"?><propfind xmlns=\"DAV:\"><prop><resourcetype/><getcontentlength/></prop></propfind>";
+const PROPFIND: &str = "<?xml version=\"1.0\"?><propfind xmlns=\"DAV:\"><prop><resourcetype/><getcontentlength/></prop></propfind>";
 
 /// A collection. It need not be there before the first write; what is above it must be.
 pub struct Dav {
@@ -40,7 +40,10 @@ pub struct Dav {
 impl std::fmt::Debug for Dav {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let login = self.login.as_ref().map(|_| "…");
-        f.debug_struct("Dav").field("base", &self.base.as_str()).field("login", &login).finish_non_exhaustive()
+        f.debug_struct("Dav")
+            .field("base", &self.base.as_str())
+            .field("login", &login)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +62,8 @@ pub enum BadAddress {
 }
 
 impl Dav {
-    /// The archive at that address (`http://…` or `https://…`), with user and password from the environment or `~/.netrc`.
+    /// The archive at that address (`http://…` or `https://…`), with user and password from the
+    /// environment or `~/.netrc`.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<Dav, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -75,7 +79,11 @@ impl Dav {
         notice: Notice,
     ) -> Result<Dav, BadAddress> {
         let mut base = Url::parse(name).map_err(|_| BadAddress::Form)?;
-        let host = base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or(BadAddress::Form)?.to_owned();
+        let host = base
+            .host_str()
+            .filter(|_| matches!(base.scheme(), "http" | "https"))
+            .ok_or(BadAddress::Form)?
+            .to_owned();
         if !base.username().is_empty() || base.password().is_some() {
             return Err(BadAddress::Login);
         }
@@ -90,11 +98,21 @@ impl Dav {
             let home = || Some(PathBuf::from(variable("HOME")?).join(".netrc"));
             netrc::login(&file(&variable("NETRC").map(PathBuf::from).or_else(home)?)?, &host)
         };
-        let login =
-            variable("DURA_DAV_USER").map(|user| (user, variable("DURA_DAV_PASSWORD").unwrap_or_default())).or_else(netrc);
-        let login = login.map(|(user, password)| format!("Basic {}", BASE64.encode(format!("{user}:{password}"))));
+        let login = variable("DURA_DAV_USER")
+            .map(|user| (user, variable("DURA_DAV_PASSWORD").unwrap_or_default()))
+            .or_else(netrc);
+        let login = login.map(|(user, password)| {
+            format!("Basic {}", BASE64.encode(format!("{user}:{password}")))
+        });
         let http = Http::new(idle.unwrap_or(IDLE));
-        Ok(Dav { http, base, login, made: Mutex::default(), making: Mutex::default(), once: CreateOnly::new(notice) })
+        Ok(Dav {
+            http,
+            base,
+            login,
+            made: Mutex::default(),
+            making: Mutex::default(),
+            once: CreateOnly::new(notice),
+        })
     }
 
     fn url(&self, name: &str) -> String {
@@ -125,7 +143,8 @@ impl Dav {
         }
     }
 
-    /// Makes the collection that an object lies in, and those above it down from the archive's, unless that was done.
+    /// Makes the collection that an object lies in, and those above it down from the archive's,
+    /// unless that was done.
     fn make_folders(&self, name: &str) -> Result<(), StoreError> {
         let Some(folder) = name.rfind('/').map(|end| &name[..=end]) else { return Ok(()) };
         if self.made().contains(folder) {
@@ -137,7 +156,9 @@ impl Dav {
             return Ok(());
         }
         // From the deepest up to the first that is there, and down again.
-        let above: Vec<&str> = std::iter::once("").chain(folder.match_indices('/').map(|(end, _)| &folder[..=end])).collect();
+        let above: Vec<&str> = std::iter::once("")
+            .chain(folder.match_indices('/').map(|(end, _)| &folder[..=end]))
+            .collect();
         let mut lacking = above.len() - 1;
         while !self.make(above[lacking], lacking == 0)? {
             lacking -= 1;
@@ -153,15 +174,24 @@ impl Dav {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one collection. False if the one above is not there, which is an error for the `last` that is tried.
+    /// Makes one collection. False if the one above is not there, which is an error for the `last`
+    /// that is tried.
     fn make(&self, folder: &str, last: bool) -> Result<bool, StoreError> {
         let reply = self.send("MKCOL", folder, &[], None, MAX_PAGE)?;
         match reply.status.as_u16() {
             // It is there already, says the second.
             200..=299 | 405 => Ok(true),
             404 | 409 if !last => Ok(false),
-            404 | 409 => Err(reply.error_of(Kind::NoArchive, &self.url(folder), Some("what should lie above it is not there"))),
-            501 => Err(reply.error_of(Kind::Denied, &self.url(folder), Some("no WebDAV server: it can only be read"))),
+            404 | 409 => Err(reply.error_of(
+                Kind::NoArchive,
+                &self.url(folder),
+                Some("what should lie above it is not there"),
+            )),
+            501 => Err(reply.error_of(
+                Kind::Denied,
+                &self.url(folder),
+                Some("no WebDAV server: it can only be read"),
+            )),
             _ => Err(reply.error(&self.url(folder), None)),
         }
     }
@@ -190,7 +220,8 @@ impl Conditional for Dav {
         let reply = self.send("HEAD", name, &[], None, 0)?;
         match reply.status.as_u16() {
             404 | 410 => Ok(None),
-            // A collection is no object. Some servers say that, others that its name ends in a slash.
+            // A collection is no object. Some servers say that, others that its name ends in a
+            // slash.
             405 => Ok(None),
             300..=399 if self.is_collection(&reply, name) => Ok(None),
             200..=299 => reply.size(&self.url(name)).map(Some),
@@ -200,7 +231,11 @@ impl Conditional for Dav {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let reply = self.send("GET", name, &[], None, MAX_OBJECT)?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(reply.error(&self.url(name), None)) }
+        if reply.status.is_success() {
+            Ok(reply.body)
+        } else {
+            Err(reply.error(&self.url(name), None))
+        }
     }
 
     fn prepare(&self, name: &str) -> Result<(), StoreError> {
@@ -214,7 +249,8 @@ impl Conditional for Dav {
 
 impl Dav {
     fn is_collection(&self, reply: &Reply, name: &str) -> bool {
-        let to = reply.header("location").and_then(|to| Url::parse(&self.url(name)).ok()?.join(to).ok());
+        let to =
+            reply.header("location").and_then(|to| Url::parse(&self.url(name)).ok()?.join(to).ok());
         to.is_some_and(|to| to.as_str() == format!("{}/", self.url(name)))
     }
 }
@@ -235,15 +271,19 @@ impl Server for Dav {
     fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let headers = [("content-type", "application/xml"), ("depth", "1")];
-        let reply = self.send("PROPFIND", &folder, &headers, Some(PROPFIND.as_bytes()), MAX_LISTING)?;
+        let reply =
+            self.send("PROPFIND", &folder, &headers, Some(PROPFIND.as_bytes()), MAX_LISTING)?;
         let at = self.url(&folder);
         match reply.status.as_u16() {
-            207 => listing::names(&reply.body, &at).map_err(|error| StoreError::of(Kind::Other, at, error)),
+            207 => listing::names(&reply.body, &at)
+                .map_err(|error| StoreError::of(Kind::Other, at, error)),
             404 | 410 => Ok(Vec::new()),
             // What web servers say that know no WebDAV.
-            200..=299 | 400 | 405 | 501 => {
-                Err(reply.error_of(Kind::NoListing, &at, Some("no WebDAV server: it does not tell what it has")))
-            }
+            200..=299 | 400 | 405 | 501 => Err(reply.error_of(
+                Kind::NoListing,
+                &at,
+                Some("no WebDAV server: it does not tell what it has"),
+            )),
             _ => Err(reply.error(&at, None)),
         }
     }

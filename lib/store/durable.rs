@@ -1,4 +1,5 @@
-//! The one place that writes files so that they last: whole or not at all, never over another, and on disk before it says so.
+//! The one place that writes files so that they last: whole or not at all, never over another, and
+//! on disk before it says so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +12,8 @@ use rustix::io::Errno;
 /// Prefix of temporary names, where the file system cannot do without a name.
 const TEMPORARY: &str = ".dura-";
 
-/// Writes a new file. `Err(AlreadyExists)` if there is one, whatever it holds, but for an empty one, which is replaced.
+/// Writes a new file. `Err(AlreadyExists)` if there is one, whatever it holds, but for an empty
+/// one, which is replaced.
 ///
 /// `unnamed` is false where files must have names from the start.
 pub(super) fn create_new(path: &Path, bytes: &[u8], unnamed: bool) -> io::Result<()> {
@@ -23,7 +25,8 @@ pub(super) fn create_new(path: &Path, bytes: &[u8], unnamed: bool) -> io::Result
     sync_dir(dir)
 }
 
-/// Writes a file without a name and links it into place: a run that is killed leaves nothing behind.
+/// Writes a file without a name and links it into place: a run that is killed leaves nothing
+/// behind.
 fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8], unnamed: bool) -> io::Result<()> {
     if !unnamed {
         return Err(io::ErrorKind::Unsupported.into());
@@ -31,8 +34,14 @@ fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8], unnamed: bool) -> io::Res
     let flags = OFlags::TMPFILE.bits() as i32;
     let mut file = match OpenOptions::new().write(true).mode(0o666).custom_flags(flags).open(dir) {
         Ok(file) => file,
-        // Kernels and file systems without O_TMPFILE take it for an attempt to open the directory itself.
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)) => {
+        // Kernels and file systems without O_TMPFILE take it for an attempt to open the directory
+        // itself.
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL)
+            ) =>
+        {
             return Err(io::ErrorKind::Unsupported.into());
         }
         Err(error) => return Err(error),
@@ -54,7 +63,8 @@ fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8], unnamed: bool) -> io::Res
 /// The same by a temporary name in the same directory.
 fn link_named(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(dir)?;
+    let mut file =
+        tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
@@ -74,7 +84,8 @@ fn is_empty(path: &Path) -> io::Result<bool> {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(dir)?;
+    let mut file =
+        tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
@@ -87,7 +98,8 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Puts a file in place of another, whole or not at all, but not made to last: for what can be had again.
+/// Puts a file in place of another, whole or not at all, but not made to last: for what can be had
+/// again.
 pub(super) fn replace_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
@@ -121,7 +133,11 @@ pub(super) fn create_dirs(dir: &Path) -> io::Result<()> {
 fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         // Some network file systems cannot sync a directory, and need not.
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(()),
+        Err(error)
+            if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }

@@ -10,7 +10,8 @@ pub enum Kind {
     NotFound,
     /// There is one already.
     Exists,
-    /// Something that may pass: a connection cut, a time-out, a server that is busy. The same call may succeed later.
+    /// Something that may pass: a connection cut, a time-out, a server that is busy. The same call
+    /// may succeed later.
     Passing,
     /// The store knows us not, or does not allow this.
     Denied,
@@ -59,7 +60,9 @@ impl StoreError {
             io::ErrorKind::NotFound => Kind::NotFound,
             io::ErrorKind::AlreadyExists => Kind::Exists,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Kind::NoSpace,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Kind::NoSpace,
             io::ErrorKind::TimedOut
             | io::ErrorKind::Interrupted
             | io::ErrorKind::WouldBlock
@@ -70,7 +73,11 @@ impl StoreError {
     }
 
     /// An error of a kind that is known.
-    pub(super) fn of(kind: Kind, at: impl ToString, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    pub(super) fn of(
+        kind: Kind,
+        at: impl ToString,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> StoreError {
         let source = source.into();
         let source = source.downcast::<io::Error>().map_or_else(io::Error::other, |error| *error);
         StoreError { kind, at: at.to_string(), source, retry_after: None }
@@ -97,9 +104,16 @@ mod tests {
         ];
         for (number, kind) in kinds {
             let error = StoreError::new("here", io::Error::from_raw_os_error(number));
-            assert_eq!((error.kind, error.kind.may_pass()), (kind, kind == Kind::Passing), "{number}");
+            assert_eq!(
+                (error.kind, error.kind.may_pass()),
+                (kind, kind == Kind::Passing),
+                "{number}"
+            );
             assert_eq!(error.source.raw_os_error(), Some(number));
         }
-        assert_eq!(StoreError::of(Kind::Redirect, "here", "to there").source.to_string(), "to there");
+        assert_eq!(
+            StoreError::of(Kind::Redirect, "here", "to there").source.to_string(),
+            "to there"
+        );
     }
 }

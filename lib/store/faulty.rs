@@ -1,4 +1,5 @@
-//! A store whose calls go wrong as told, for tests: by the number of the call, so that a sweep can try each.
+//! A store whose calls go wrong as told, for tests: by the number of the call, so that a sweep can
+//! try each.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use super::{Kind, Store, StoreError};
 
-/// What goes wrong with a call. What does not fit the call (a torn read, a stale write) is an error instead.
+/// What goes wrong with a call. What does not fit the call (a torn read, a stale write) is an error
+/// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing is done, and the call fails.
@@ -103,7 +105,9 @@ impl<S: Store> Faulty<S> {
         let done = match self.begin(call, name) {
             None => put(bytes),
             Some(Fault::LostReply) => put(bytes).and_then(|()| Err(failed(name, Kind::Passing))),
-            Some(Fault::Torn(size)) => put(&bytes[..size.min(bytes.len())]).and_then(|()| Err(failed(name, Kind::Passing))),
+            Some(Fault::Torn(size)) => {
+                put(&bytes[..size.min(bytes.len())]).and_then(|()| Err(failed(name, Kind::Passing)))
+            }
             Some(Fault::Flipped(share)) => put(&flipped(bytes, share)),
             Some(fault) => Err(plain(name, fault)),
         };
@@ -113,12 +117,19 @@ impl<S: Store> Faulty<S> {
         done
     }
 
-    fn read(&self, call: Call, name: &str, get: impl Fn() -> Result<Vec<u8>, StoreError>) -> Result<Vec<u8>, StoreError> {
+    fn read(
+        &self,
+        call: Call,
+        name: &str,
+        get: impl Fn() -> Result<Vec<u8>, StoreError>,
+    ) -> Result<Vec<u8>, StoreError> {
         match self.begin(call, name) {
             None => get(),
             Some(Fault::Flipped(share)) => Ok(flipped(&get()?, share)),
             Some(Fault::Short) => get().map(|bytes| bytes[..bytes.len() / 2].to_vec()),
-            Some(Fault::Stale) if self.state().last.as_deref() == Some(name) => Err(failed(name, Kind::NotFound)),
+            Some(Fault::Stale) if self.state().last.as_deref() == Some(name) => {
+                Err(failed(name, Kind::NotFound))
+            }
             Some(Fault::Stale) => get(),
             Some(fault) => Err(plain(name, fault)),
         }
@@ -153,7 +164,8 @@ impl<S: Store> Store for Faulty<S> {
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let fault = self.begin(Call::List, folder);
-        if let Some(fault) = fault.filter(|fault| !matches!(fault, Fault::Stale | Fault::LostPage)) {
+        if let Some(fault) = fault.filter(|fault| !matches!(fault, Fault::Stale | Fault::LostPage))
+        {
             return Err(plain(folder, fault));
         }
         let mut found = self.inner.list(folder)?;
@@ -208,10 +220,15 @@ mod tests {
             (10, Fault::Flipped(255)),
             (11, Fault::Short),
         ];
-        let store = faults.into_iter().fold(Faulty::new(Memory::default()), |store, (at, fault)| store.with(at, fault));
+        let store = faults
+            .into_iter()
+            .fold(Faulty::new(Memory::default()), |store, (at, fault)| store.with(at, fault));
         store.put_new("a", b"0123").unwrap();
         assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::NoSpace);
-        assert_eq!(store.put_new("b", b"0123").unwrap_err().retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(
+            store.put_new("b", b"0123").unwrap_err().retry_after,
+            Some(Duration::from_secs(7))
+        );
         assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::Passing);
         assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::Exists);
         assert_eq!(store.put_new("c", b"0123").unwrap_err().kind, Kind::Passing);

@@ -1,4 +1,5 @@
-//! HTTP as the stores over it need it: whole requests and whole, bounded replies; no redirects; errors sorted by what to do about them.
+//! HTTP as the stores over it need it: whole requests and whole, bounded replies; no redirects;
+//! errors sorted by what to do about them.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -63,15 +64,26 @@ impl Http {
         Http { agent: config.new_agent(), idle }
     }
 
-    /// Sends a request and reads the reply, whatever it says, up to `max` bytes if it is what was asked for. `at` is the object as a person
-    /// finds it.
-    pub(super) fn send(&self, at: &str, request: Request<impl AsSendBody>, max: u64) -> Result<Reply, StoreError> {
+    /// Sends a request and reads the reply, whatever it says, up to `max` bytes if it is what was
+    /// asked for. `at` is the object as a person finds it.
+    pub(super) fn send(
+        &self,
+        at: &str,
+        request: Request<impl AsSendBody>,
+        max: u64,
+    ) -> Result<Reply, StoreError> {
         let is_head = request.method() == "HEAD";
         let reply = self.agent.run(request).map_err(|error| self.failed(at, error))?;
         let (parts, mut body) = reply.into_parts();
         let (status, headers) = (parts.status, parts.headers);
-        let framed = headers.contains_key("content-length") || headers.contains_key("transfer-encoding");
-        if status.is_success() && !framed && !is_head && status != StatusCode::NO_CONTENT && status != StatusCode::CREATED {
+        let framed =
+            headers.contains_key("content-length") || headers.contains_key("transfer-encoding");
+        if status.is_success()
+            && !framed
+            && !is_head
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::CREATED
+        {
             // One that was cut off could not be told from a whole one.
             return Err(StoreError::of(Kind::Other, at, "the server's reply has no length"));
         }
@@ -89,7 +101,8 @@ impl Http {
         Ok(Reply { status, headers, body: bytes })
     }
 
-    /// Reads a body: never more than `max`, not slower than is worth waiting for, and no room is made for what has not come.
+    /// Reads a body: never more than `max`, not slower than is worth waiting for, and no room is
+    /// made for what has not come.
     fn read(&self, body: &mut impl Read, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let begun = Instant::now();
         let mut buffer = vec![0; 64 << 10];
@@ -119,7 +132,8 @@ impl Http {
                 StoreError::of(Kind::Passing, at, io::Error::new(io::ErrorKind::TimedOut, text))
             }
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                // A record that was changed on the way may come right the next time; a certificate does not.
+                // A record that was changed on the way may come right the next time; a certificate
+                // does not.
                 let passing = error.to_string().contains("decrypt");
                 StoreError::of(if passing { Kind::Passing } else { Kind::Certificate }, at, error)
             }
@@ -127,10 +141,13 @@ impl Http {
             E::Rustls(error) => StoreError::of(Kind::Certificate, at, error.to_string()),
             E::Tls(text) => StoreError::of(Kind::Certificate, at, text),
             E::HostNotFound => StoreError::of(Kind::Passing, at, "host not found"),
-            E::BodyExceedsLimit(_) => StoreError::of(Kind::Other, at, "the server's reply is larger than any object"),
-            error @ (E::Protocol(_) | E::ConnectionFailed | E::ConnectProxyFailed(_) | E::LargeResponseHeader(..)) => {
-                StoreError::of(Kind::Passing, at, error.to_string())
+            E::BodyExceedsLimit(_) => {
+                StoreError::of(Kind::Other, at, "the server's reply is larger than any object")
             }
+            error @ (E::Protocol(_)
+            | E::ConnectionFailed
+            | E::ConnectProxyFailed(_)
+            | E::LargeResponseHeader(..)) => StoreError::of(Kind::Passing, at, error.to_string()),
             error => StoreError::of(Kind::Other, at, error.to_string()),
         }
     }
@@ -145,10 +162,13 @@ impl Reply {
     /// The size that the reply to a HEAD request tells.
     pub fn size(&self, at: &str) -> Result<u64, StoreError> {
         let size = self.header("content-length").and_then(|text| text.parse().ok());
-        size.ok_or_else(|| StoreError::of(Kind::Other, at, "the server does not say how large it is"))
+        size.ok_or_else(|| {
+            StoreError::of(Kind::Other, at, "the server does not say how large it is")
+        })
     }
 
-    /// The error that a reply tells of, as far as its status says; `said` is what else is known, from the server or us.
+    /// The error that a reply tells of, as far as its status says; `said` is what else is known,
+    /// from the server or us.
     pub fn error(&self, at: &str, said: Option<&str>) -> StoreError {
         let kind = match self.status.as_u16() {
             300..=399 => Kind::Redirect,
@@ -172,30 +192,42 @@ impl Reply {
             // Only where to: what follows in an address may be secret.
             let to = self.header("location").and_then(|to| url::Url::parse(to).ok());
             let to = to.map(|to| to.origin().ascii_serialization());
-            text = format!("{text}: the server sends us to {}", to.as_deref().unwrap_or("another address"));
+            text = format!(
+                "{text}: the server sends us to {}",
+                to.as_deref().unwrap_or("another address")
+            );
         }
         if let Some(said) = said.map(printable).filter(|said| !said.is_empty()) {
             text = format!("{text}: {said}");
         }
         let mut error = StoreError::of(kind, at, text);
-        error.retry_after = self.header("retry-after").and_then(|text| retry_after(text, jiff::Timestamp::now()));
+        error.retry_after =
+            self.header("retry-after").and_then(|text| retry_after(text, jiff::Timestamp::now()));
         error
     }
 
-    /// The part of an object that the reply to a request with `range` brings; none if the object ends before.
+    /// The part of an object that the reply to a request with `range` brings; none if the object
+    /// ends before.
     pub fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let cut = |bytes: &[u8], from: u64| {
-            let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+            let at = |offset: u64| {
+                usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()))
+            };
             bytes[at(from)..at(from.saturating_add(length))].to_vec()
         };
         let range = self.header("content-range");
-        let from: Option<u64> = range.and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        let from: Option<u64> =
+            range.and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
         match (self.status.as_u16(), from) {
             // Some servers say 200 for a part, too.
             (200 | 206, Some(from)) if from == start => Ok(Some(cut(&self.body, 0))),
             // Servers may send all.
             (200, None) => Ok(Some(cut(&self.body, start))),
-            (200 | 206, _) => Err(StoreError::of(Kind::Other, at, "the server sends another part than was asked for")),
+            (200 | 206, _) => Err(StoreError::of(
+                Kind::Other,
+                at,
+                "the server sends another part than was asked for",
+            )),
             (416, _) => Ok(None),
             _ => Err(self.error(at, None)),
         }
@@ -210,7 +242,8 @@ pub(super) trait Server: Conditional + Send {
     fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError>;
     /// What [`Store::list`] gives.
     fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
-    /// Whether it says of an object that should not be read for that, that it has just these bytes there.
+    /// Whether it says of an object that should not be read for that, that it has just these bytes
+    /// there.
     fn tells_to_have(&self, _name: &str, _bytes: &[u8]) -> Result<bool, StoreError> {
         Ok(false)
     }
@@ -243,11 +276,13 @@ impl<S: Server> Store for S {
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.read(name).and_then(|bytes| if bytes.is_empty() { Err(absent(self, name)) } else { Ok(bytes) })
+        self.read(name)
+            .and_then(|bytes| if bytes.is_empty() { Err(absent(self, name)) } else { Ok(bytes) })
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let nothing = || if self.stat(name)?.is_some() { Ok(Vec::new()) } else { Err(absent(self, name)) };
+        let nothing =
+            || if self.stat(name)?.is_some() { Ok(Vec::new()) } else { Err(absent(self, name)) };
         if length == 0 {
             return nothing();
         }
@@ -281,9 +316,11 @@ pub(super) fn range(start: u64, length: u64) -> String {
     }
 }
 
-/// What a server says, so that it can stand in a message: one line, not long, nothing that a terminal obeys.
+/// What a server says, so that it can stand in a message: one line, not long, nothing that a
+/// terminal obeys.
 pub(super) fn printable(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SHOWN).collect();
+    let clean: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SHOWN).collect();
     clean.trim().trim_end_matches(['.', ' ']).to_owned()
 }
 

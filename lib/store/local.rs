@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Remove, Store, StoreError, durable};
 
-/// The largest object that is read as a whole. `dura-pack` writes none over a gibibyte, and a file that names its size and holds nothing would
-/// fill memory.
+/// The largest object that is read as a whole. `dura-pack` writes none over a gibibyte, and a file
+/// that names its size and holds nothing would fill memory.
 const MOST: u64 = 4 << 30;
 
 /// A directory. It need not be there before the first write.
@@ -32,7 +32,8 @@ impl Local {
     /// The file that holds an object, to be read as a whole.
     pub fn open(&self, name: &str) -> io::Result<File> {
         let (file, len) = self.file(name)?;
-        let too_much = || io::Error::new(io::ErrorKind::InvalidData, "over 4 GiB, which no object has");
+        let too_much =
+            || io::Error::new(io::ErrorKind::InvalidData, "over 4 GiB, which no object has");
         if len > MOST { Err(too_much()) } else { Ok(file) }
     }
 
@@ -100,7 +101,14 @@ impl Store for Local {
         match std::fs::metadata(&path) {
             Ok(stat) if stat.is_file() && stat.len() > 0 => Ok(Some(stat.len())),
             Ok(_) => Ok(None),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed(&path)(error)),
         }
     }

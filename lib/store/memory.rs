@@ -38,7 +38,9 @@ impl Store for Memory {
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let bytes = self.get(name)?;
-        let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+        let at = |offset: u64| {
+            usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()))
+        };
         Ok(bytes[at(start)..at(start.saturating_add(length))].to_vec())
     }
 

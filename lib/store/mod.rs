@@ -20,31 +20,36 @@ pub use error::{Kind, StoreError};
 ///
 /// An object of 0 bytes counts as absent everywhere: it is what a torn write leaves on some stores.
 pub trait Store: Send + Sync {
-    /// Stores a new object, durably, and all of it or nothing. Fails with [`Kind::Exists`] if there is one of that name.
+    /// Stores a new object, durably, and all of it or nothing. Fails with [`Kind::Exists`] if there
+    /// is one of that name.
     ///
-    /// Whoever lost the reply to a write and tries again is told [`Kind::Exists`], and has to look whose bytes are there.
+    /// Whoever lost the reply to a write and tries again is told [`Kind::Exists`], and has to look
+    /// whose bytes are there.
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Stores an object whatever is there, as durably as a new one: afterwards there is the old one or this, whole.
-    /// Only for objects that were found damaged, and rebuilt.
+    /// Stores an object whatever is there, as durably as a new one: afterwards there is the old one
+    /// or this, whole. Only for objects that were found damaged, and rebuilt.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The whole object.
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
-    /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends, none behind its end.
+    /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends,
+    /// none behind its end.
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError>;
 
     /// The size of an object; none if it is not there.
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError>;
 
-    /// The names directly in a folder (`""` is the archive itself), sorted, with sizes; folders end in `/`. Empty if there is no such folder.
+    /// The names directly in a folder (`""` is the archive itself), sorted, with sizes; folders end
+    /// in `/`. Empty if there is no such folder.
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
 }
 
 /// What can take objects away again. Nothing that only stores backups may have one.
 pub trait Remove: Store {
-    /// Removes an object. Folders that this leaves empty may stay where removing them could take more with it. Fails with [`Kind::NotFound`] if it is not there.
+    /// Removes an object. Folders that this leaves empty may stay where removing them could take
+    /// more with it. Fails with [`Kind::NotFound`] if it is not there.
     fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 

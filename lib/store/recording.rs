@@ -1,4 +1,5 @@
-//! A store that notes what is asked of another one: so that tests can state what an operation costs.
+//! A store that notes what is asked of another one: so that tests can state what an operation
+//! costs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,9 +17,11 @@ impl Recording {
         Recording { store, calls: Mutex::default() }
     }
 
-    /// The calls since this was asked last, sorted: `get NAME`, `put NAME`, `replace NAME`, `range NAME`, `stat NAME`, `list FOLDER`.
+    /// The calls since this was asked last, sorted: `get NAME`, `put NAME`, `replace NAME`, `range
+    /// NAME`, `stat NAME`, `list FOLDER`.
     pub fn take(&self) -> Vec<String> {
-        let mut calls = std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut calls =
+            std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
         calls.sort();
         calls
     }

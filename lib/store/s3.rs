@@ -42,7 +42,8 @@ pub struct S3 {
     once: CreateOnly,
 }
 
-/// What an archive's name asks for, taken apart: `s3://BUCKET/PREFIX?profile=NAME&storage-class=CLASS`.
+/// What an archive's name asks for, taken apart:
+/// `s3://BUCKET/PREFIX?profile=NAME&storage-class=CLASS`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Address<'a> {
     bucket: &'a str,
@@ -66,7 +67,8 @@ pub enum BadAddress {
 }
 
 impl S3 {
-    /// The archive of that name (`s3://…`), with keys, region and endpoint as Amazon's tools find them.
+    /// The archive of that name (`s3://…`), with keys, region and endpoint as Amazon's tools find
+    /// them.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -74,7 +76,12 @@ impl S3 {
     }
 
     /// The same, with environment and files from elsewhere.
-    pub fn with(name: &str, sources: &Sources<'_>, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
+    pub fn with(
+        name: &str,
+        sources: &Sources<'_>,
+        idle: Option<Duration>,
+        notice: Notice,
+    ) -> Result<S3, BadAddress> {
         let address = Address::parse(name)?;
         let settings = sources.settings(address.profile)?;
         let (endpoint, style) = match &settings.endpoint {
@@ -83,14 +90,23 @@ impl S3 {
             None => {
                 let suffix = if settings.region.starts_with("cn-") { ".cn" } else { "" };
                 // A certificate for the bucket's host name covers no name with a dot.
-                let style = if address.bucket.contains('.') { UrlStyle::Path } else { UrlStyle::VirtualHost };
+                let style = if address.bucket.contains('.') {
+                    UrlStyle::Path
+                } else {
+                    UrlStyle::VirtualHost
+                };
                 (format!("https://s3.{}.amazonaws.com{suffix}", settings.region), style)
             }
         };
         let bad = || BadAddress::Endpoint(super::http::printable(&endpoint));
-        let url = url::Url::parse(&endpoint).ok().filter(|url| url.username().is_empty() && url.password().is_none());
-        let url = url.ok_or(BadAddress::Form("the endpoint is no address, or has a user in it, which has no place there"))?;
-        let bucket = Bucket::new(url, style, address.bucket.to_owned(), settings.region.clone()).map_err(|_| bad())?;
+        let url = url::Url::parse(&endpoint)
+            .ok()
+            .filter(|url| url.username().is_empty() && url.password().is_none());
+        let url = url.ok_or(BadAddress::Form(
+            "the endpoint is no address, or has a user in it, which has no place there",
+        ))?;
+        let bucket = Bucket::new(url, style, address.bucket.to_owned(), settings.region.clone())
+            .map_err(|_| bad())?;
         Ok(S3 {
             http: Http::new(idle.unwrap_or(IDLE)),
             bucket,
@@ -102,7 +118,8 @@ impl S3 {
         })
     }
 
-    /// Signs and sends a request. Query and headers are sorted by name, as the signature wants them.
+    /// Signs and sends a request. Query and headers are sorted by name, as the signature wants
+    /// them.
     fn send(
         &self,
         method: Method,
@@ -142,7 +159,8 @@ impl S3 {
         answers::error(reply, &self.shown(name))
     }
 
-    /// The class that an object is stored in: what is needed to look into a band, or to go on with one, is always at hand.
+    /// The class that an object is stored in: what is needed to look into a band, or to go on with
+    /// one, is always at hand.
     fn class_of(&self, name: &str) -> Option<&str> {
         let (_, object) = name.split_once('/')?;
         let object = ObjectName::parse(object)?.object;
@@ -153,13 +171,18 @@ impl S3 {
 
 impl<'a> Address<'a> {
     fn parse(name: &'a str) -> Result<Address<'a>, BadAddress> {
-        let rest = name.strip_prefix("s3://").ok_or(BadAddress::Form("wanted s3://BUCKET/PREFIX"))?;
+        let rest =
+            name.strip_prefix("s3://").ok_or(BadAddress::Form("wanted s3://BUCKET/PREFIX"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         if bucket.contains('@') {
-            return Err(BadAddress::Form("keys have no place in an archive's name: others can see it"));
+            return Err(BadAddress::Form(
+                "keys have no place in an archive's name: others can see it",
+            ));
         }
-        if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        if bucket.is_empty()
+            || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        {
             return Err(BadAddress::Form("no name of a bucket; wanted s3://BUCKET/PREFIX"));
         }
         let prefix = prefix.trim_matches('/');
@@ -171,10 +194,16 @@ impl<'a> Address<'a> {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("profile", value)) if !value.is_empty() => address.profile = Some(value),
-                Some(("storage-class", value)) if value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+                Some(("storage-class", value))
+                    if value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+                {
                     address.class = Some(value);
                 }
-                _ => return Err(BadAddress::Form("after the ? come profile=NAME and storage-class=CLASS, with & between them")),
+                _ => {
+                    return Err(BadAddress::Form(
+                        "after the ? come profile=NAME and storage-class=CLASS, with & between them",
+                    ));
+                }
             }
         }
         Ok(address)
@@ -211,19 +240,37 @@ impl Conditional for S3 {
             404 => Ok(None),
             // The answer to HEAD has no body that could tell why: a read of one byte has.
             400 | 403 => {
-                let told = self.send(Method::Get, Some(name), &[], &[("range", &range(0, 1))], None, MAX_OBJECT)?;
-                Err(self.failed(name, if matches!(told.status.as_u16(), 400 | 403) { &told } else { &reply }))
+                let told = self.send(
+                    Method::Get,
+                    Some(name),
+                    &[],
+                    &[("range", &range(0, 1))],
+                    None,
+                    MAX_OBJECT,
+                )?;
+                Err(self.failed(
+                    name,
+                    if matches!(told.status.as_u16(), 400 | 403) { &told } else { &reply },
+                ))
             }
             _ => Err(self.failed(name, &reply)),
         }
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let reply = self.send(Method::Get, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, MAX_OBJECT)?;
+        let reply = self.send(
+            Method::Get,
+            Some(name),
+            &[],
+            &[("x-amz-checksum-mode", "ENABLED")],
+            None,
+            MAX_OBJECT,
+        )?;
         if !reply.status.is_success() {
             return Err(self.failed(name, &reply));
         }
-        // Of an object that came in several uploads the checksum is one of checksums, and has a dash.
+        // Of an object that came in several uploads the checksum is one of checksums, and has a
+        // dash.
         let sum = reply.header("x-amz-checksum-sha256").filter(|sum| !sum.contains('-'));
         if sum.is_some_and(|sum| sum != BASE64.encode(Sha256::digest(&reply.body))) {
             return Err(StoreError::of(
@@ -245,26 +292,46 @@ impl Server for S3 {
         &self.once
     }
 
-    /// What lies cold cannot be read to see whose it is. But the server tells its SHA-256, or else the MD5 that it calls the entity's tag.
+    /// What lies cold cannot be read to see whose it is. But the server tells its SHA-256, or else
+    /// the MD5 that it calls the entity's tag.
     fn tells_to_have(&self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         if self.class_of(name).is_none() {
             return Ok(false);
         }
-        let reply = self.send(Method::Head, Some(name), &[], &[("x-amz-checksum-mode", "ENABLED")], None, 0)?;
+        let reply = self.send(
+            Method::Head,
+            Some(name),
+            &[],
+            &[("x-amz-checksum-mode", "ENABLED")],
+            None,
+            0,
+        )?;
         let is = |header: &str, wanted: String| reply.header(header).map(|found| found == wanted);
-        let tag = || Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let tag =
+            || Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let sum = is("x-amz-checksum-sha256", BASE64.encode(Sha256::digest(bytes)));
         let same = sum.or_else(|| is("etag", format!("\"{}\"", tag())));
-        Ok(reply.status.is_success() && reply.size(name)? == bytes.len() as u64 && same == Some(true))
+        Ok(reply.status.is_success()
+            && reply.size(name)? == bytes.len() as u64
+            && same == Some(true))
     }
 
     fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError> {
-        let reply = self.send(Method::Get, Some(name), &[], &[("range", range)], None, MAX_OBJECT)?;
-        if matches!(reply.status.as_u16(), 200 | 206 | 416) { Ok(reply) } else { Err(self.failed(name, &reply)) }
+        let reply =
+            self.send(Method::Get, Some(name), &[], &[("range", range)], None, MAX_OBJECT)?;
+        if matches!(reply.status.as_u16(), 200 | 206 | 416) {
+            Ok(reply)
+        } else {
+            Err(self.failed(name, &reply))
+        }
     }
 
     fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        let prefix = if folder.is_empty() { self.prefix.clone() } else { format!("{}{folder}/", self.prefix) };
+        let prefix = if folder.is_empty() {
+            self.prefix.clone()
+        } else {
+            format!("{}{folder}/", self.prefix)
+        };
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -272,15 +339,24 @@ impl Server for S3 {
             if let Some(token) = &token {
                 query.push(("continuation-token", token.as_str()));
             }
-            query.extend([("delimiter", "/"), ("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix.as_str())]);
+            query.extend([
+                ("delimiter", "/"),
+                ("encoding-type", "url"),
+                ("list-type", "2"),
+                ("prefix", prefix.as_str()),
+            ]);
             let reply = self.send(Method::Get, None, &query, &[], None, MAX_PAGE)?;
             if !reply.status.is_success() {
                 let error = self.failed(folder, &reply);
-                return Err(if error.kind == Kind::NotFound { StoreError { kind: Kind::NoArchive, ..error } } else { error });
+                return Err(if error.kind == Kind::NotFound {
+                    StoreError { kind: Kind::NoArchive, ..error }
+                } else {
+                    error
+                });
             }
             let bad = |text: &'static str| StoreError::of(Kind::Other, self.shown(folder), text);
-            let page =
-                answers::page(&reply.body, &prefix).map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
+            let page = answers::page(&reply.body, &prefix)
+                .map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
             found.extend(page.names);
             if found.len() > MAX_NAMES {
                 return Err(bad("the server lists more names than any archive has"));

@@ -11,7 +11,8 @@ const MAX_DEPTH: usize = 32;
 #[error("the server's answer is not the XML that it should be")]
 pub struct BadXml;
 
-/// Calls `end` at the end of each element with its path of local names from the root on, and its own text. Fails if the document is cut off.
+/// Calls `end` at the end of each element with its path of local names from the root on, and its
+/// own text. Fails if the document is cut off.
 pub(super) fn elements(xml: &[u8], mut end: impl FnMut(&[&str], &str)) -> Result<(), BadXml> {
     let xml = std::str::from_utf8(xml).map_err(|_| BadXml)?;
     let mut reader = Reader::from_str(xml);
@@ -31,7 +32,11 @@ pub(super) fn elements(xml: &[u8], mut end: impl FnMut(&[&str], &str)) -> Result
             Event::CData(text) => Some(text.xml10_content().into_owned()),
             Event::GeneralRef(name) => match name.resolve_char_ref().map_err(|_| BadXml)? {
                 Some(c) => Some(c.to_string()),
-                None => Some(quick_xml::escape::resolve_predefined_entity(&name.xml10_content()).ok_or(BadXml)?.to_owned()),
+                None => Some(
+                    quick_xml::escape::resolve_predefined_entity(&name.xml10_content())
+                        .ok_or(BadXml)?
+                        .to_owned(),
+                ),
             },
             Event::Eof => return if open.is_empty() && roots == 1 { Ok(()) } else { Err(BadXml) },
             _ => None,
@@ -54,14 +59,14 @@ mod tests {
 
     fn seen(xml: &str) -> Option<Vec<String>> {
         let mut found = Vec::new();
-        elements(xml.as_bytes(), |path, text| found.push(format!("{}={text}", path.join("/")))).ok()?;
+        elements(xml.as_bytes(), |path, text| found.push(format!("{}={text}", path.join("/"))))
+            .ok()?;
         Some(found)
     }
 
     #[test]
     fn elements_have_their_own_text() {
-        let xml =
-            "<?xml version='1.0'?><!-- c --><D:a xmlns:D='DAV:'><D:b x='1'>1 &lt;&#x41;&amp;</D:b><c/><![CDATA[<]]></D:a>\n";
+        let xml = "<?xml version='1.0'?><!-- c --><D:a xmlns:D='DAV:'><D:b x='1'>1 &lt;&#x41;&amp;</D:b><c/><![CDATA[<]]></D:a>\n";
         assert_eq!(seen(xml).unwrap(), ["a/b=1 <A&", "a/c=", "a=<"]);
     }
 

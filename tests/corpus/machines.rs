@@ -21,7 +21,10 @@ use dura::format::path::Path;
 
 /// The band of all seeds.
 fn own() -> (BandName, BandId) {
-    (BandName::full(dura::format::time::Stamp::parse("20261101T020000Z").expect("a stamp")), BandId([7; 16]))
+    (
+        BandName::full(dura::format::time::Stamp::parse("20261101T020000Z").expect("a stamp")),
+        BandId([7; 16]),
+    )
 }
 
 /// The part before a line, and the part behind it.
@@ -34,11 +37,17 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
     bytes.split(|&b| b == b'\n').filter_map(|line| std::str::from_utf8(line).ok())
 }
 
-/// Bands, one a line with `+` before it when it is complete, behind the text that stands for one of them.
+/// Bands, one a line with `+` before it when it is complete, behind the text that stands for one of
+/// them.
 pub(super) fn choice(bytes: &[u8]) -> bool {
     let mut lines = lines(bytes).take(40);
     let text = lines.next().unwrap_or_default();
-    let known = |line: &str| Some(Known { name: line.trim_start_matches('+').parse().ok()?, complete: line.starts_with('+') });
+    let known = |line: &str| {
+        Some(Known {
+            name: line.trim_start_matches('+').parse().ok()?,
+            complete: line.starts_with('+'),
+        })
+    };
     let bands: Vec<Known> = lines.filter_map(known).collect();
     let found = choice::find(&bands, text);
     let parent = found.as_ref().ok().map(|band| &band.name);
@@ -46,8 +55,12 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
         let wish = Wish { tier, parent, ..Wish::default() };
         if let Ok(choice::Target::New { parent, .. }) = choice::target(&bands, &wish) {
             let clock = bands.first().map_or_else(|| own().0.start(), |band| band.name.start());
-            let named = choice::name(parent.map(|band| &band.name), choice::band_after(&bands), clock);
-            assert!(named.is_err() || bands.iter().all(|band| band.name != named.as_ref().expect("a name").name));
+            let named =
+                choice::name(parent.map(|band| &band.name), choice::band_after(&bands), clock);
+            assert!(
+                named.is_err()
+                    || bands.iter().all(|band| band.name != named.as_ref().expect("a name").name)
+            );
         }
     }
     let reading = choice::to_read(&bands, None);
@@ -63,7 +76,11 @@ pub(super) fn counted(bytes: &[u8]) -> bool {
         match parse_header(line) {
             Ok(Header::Index(id, number, after)) if last < Some(number) => {
                 last = Some(number);
-                if id == own().1 { indexes.handle_index(number, after) } else { indexes.handle_lost(number, after) }
+                if id == own().1 {
+                    indexes.handle_index(number, after)
+                } else {
+                    indexes.handle_lost(number, after)
+                }
             }
             _ => {}
         }
@@ -89,7 +106,10 @@ pub(super) fn repair(list: &List) -> bool {
     let bad = |member: usize, row: usize| list.members[member].pieces[row][0].is_multiple_of(8);
     let plan = repair::Plan::new(list, |member, row| !bad(member, row));
     for row in plan.rows().iter().chain(plan.lost()) {
-        assert!(row.bad.iter().all(|member| bad(*member, row.row)) && row.from.iter().all(|member| !bad(*member, row.row)));
+        assert!(
+            row.bad.iter().all(|member| bad(*member, row.row))
+                && row.from.iter().all(|member| !bad(*member, row.row))
+        );
     }
     if let Some(row) = plan.rows().first() {
         let pieces = plan.rebuild(row, &row.bad).expect("the row can be rebuilt").finish();
@@ -103,7 +123,11 @@ pub(super) fn claims(bytes: &[u8]) -> bool {
     let (band, id) = own();
     let claims = Claims::read(bytes, &band, id, (0, 0));
     let names: HashSet<ObjectName> = claims.names().copied().collect();
-    let run: Vec<Free> = names.into_iter().filter(ObjectName::is_grouped).map(|name| Free { name, counts: true }).collect();
+    let run: Vec<Free> = names
+        .into_iter()
+        .filter(ObjectName::is_grouped)
+        .map(|name| Free { name, counts: true })
+        .collect();
     let bad = Bad { name: (0, 0), claims: claims.clone(), parity: 1 };
     for group in loose::groups(vec![run.clone(), run], vec![bad], &HashSet::new(), 32, false) {
         assert!(group.shape.0 > 0, "a group without slots");
@@ -124,8 +148,9 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
     let (names, text) = bytes.split_at(opening(bytes));
     let mut objects = Objects::new();
     for line in lines(names) {
-        if let Some((size, name)) =
-            line.split_once(' ').and_then(|(size, name)| Some((size.parse().ok()?, ObjectName::parse(name)?)))
+        if let Some((size, name)) = line
+            .split_once(' ')
+            .and_then(|(size, name)| Some((size.parse().ok()?, ObjectName::parse(name)?)))
         {
             objects.insert(audit::place(&name), (name, size));
         }
@@ -134,11 +159,19 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
     let lists = Vec::from_iter(list);
     let last = objects.values().find_map(|(name, _)| name.number()).unwrap_or(0);
     for ends in [None, Some((last, last))] {
-        let known = audit::Known { band: own().0, ends, under_way: ends.is_none(), counted: None, encrypted: false };
+        let known = audit::Known {
+            band: own().0,
+            ends,
+            under_way: ends.is_none(),
+            counted: None,
+            encrypted: false,
+        };
         let mut audit = Audit::new(known);
         for folder in [0, 1, 99_999] {
             let (_, free) = audit.folder(folder, &objects, &lists);
-            let listed = |free: &Free| lists.iter().any(|list| list.members.iter().any(|member| member.name == free.name));
+            let listed = |free: &Free| {
+                lists.iter().any(|list| list.members.iter().any(|member| member.name == free.name))
+            };
             assert!(!free.iter().flatten().any(listed), "what a list names is free");
         }
         audit.finish(ends.is_some());
@@ -148,7 +181,8 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
 
 /// The lines of a tier, as they are taken from its indexes: up to the first that is none.
 fn tier(text: &[u8]) -> impl Iterator<Item = Entry> {
-    let lines = text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#')));
+    let lines =
+        text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#')));
     lines.map_while(|line| Entry::parse(line).ok())
 }
 
@@ -168,7 +202,10 @@ fn version(texts: &[&[u8]]) -> (Vec<Placed>, Vec<Placed>) {
                 None => merge.handle_end(),
             },
             Event::Entry(placed) => {
-                assert!(version.last().is_none_or(|last| last.entry.path < placed.entry.path), "out of order: {placed:?}");
+                assert!(
+                    version.last().is_none_or(|last| last.entry.path < placed.entry.path),
+                    "out of order: {placed:?}"
+                );
                 assert!(placed.data().tier <= placed.at.tier, "newer than its line: {placed:?}");
                 version.push(placed);
             }
@@ -198,13 +235,21 @@ fn planned(version: &[Placed], every: usize) {
         plan.handle_entry(placed.clone(), at % every == 0);
         while let Some(step) = plan.poll() {
             match step {
-                Step::Open(open) => assert!(opened.insert((open.lane, open.ticket)), "opened twice: {open:?}"),
+                Step::Open(open) => {
+                    assert!(opened.insert((open.lane, open.ticket)), "opened twice: {open:?}")
+                }
                 Step::Take(take) => {
-                    assert!(opened.contains(&(take.from.lane, take.from.ticket)), "not opened: {take:?}");
+                    assert!(
+                        opened.contains(&(take.from.lane, take.from.ticket)),
+                        "not opened: {take:?}"
+                    );
                     written.insert(take.entry.path);
                 }
                 Step::Make(entry) => {
-                    assert!(entry.hard.as_ref().is_none_or(|first| written.contains(first)), "linked to nothing: {entry:?}");
+                    assert!(
+                        entry.hard.as_ref().is_none_or(|first| written.contains(first)),
+                        "linked to nothing: {entry:?}"
+                    );
                     written.insert(entry.path);
                 }
                 Step::Stray(_) => {}
@@ -244,7 +289,10 @@ pub(super) fn diff(bytes: &[u8]) -> bool {
                 None => diff.handle_version_end(),
             },
             Effect::Record(entry) => {
-                assert!(last.as_ref().is_none_or(|last| *last < entry.path), "out of order: {entry:?}");
+                assert!(
+                    last.as_ref().is_none_or(|last| *last < entry.path),
+                    "out of order: {entry:?}"
+                );
                 last = Some(entry.path);
             }
             Effect::LeftOut(_) => {}

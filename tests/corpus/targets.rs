@@ -1,10 +1,13 @@
-//! The parsers that read what others wrote, each as a function of bytes: for `tests/corpus.rs` and `examples/fuzz.rs`.
+//! The parsers that read what others wrote, each as a function of bytes: for `tests/corpus.rs` and
+//! `examples/fuzz.rs`.
 //!
-//! A target says whether its parser takes the bytes. It panics when what was taken and written again is read as something else, or when
-//! what always holds does not. Those that stand in no module are of `format` and of the answers of servers; `machines` has those of what
-//! `core` decides from names and lines, `world` the rest of `store`, `edge` and `cli`.
+//! A target says whether its parser takes the bytes. It panics when what was taken and written
+//! again is read as something else, or when what always holds does not. Those that stand in no
+//! module are of `format` and of the answers of servers; `machines` has those of what `core`
+//! decides from names and lines, `world` the rest of `store`, `edge` and `cli`.
 //!
-//! What lies in a cache goes the way of what lies in an archive: `gzip`, `head`, `header`, `entry`, `toc`.
+//! What lies in a cache goes the way of what lies in an archive: `gzip`, `head`, `header`, `entry`,
+//! `toc`.
 
 use std::fmt::Debug;
 use std::str::from_utf8;
@@ -94,7 +97,8 @@ fn there_and_back<T: PartialEq + Debug, E: Debug>(
 }
 
 fn list(bytes: &[u8]) -> bool {
-    there_and_back(bytes, List::parse, List::text) && machines::repair(&List::parse(bytes).expect("it was taken"))
+    there_and_back(bytes, List::parse, List::text)
+        && machines::repair(&List::parse(bytes).expect("it was taken"))
 }
 
 fn head(bytes: &[u8]) -> bool {
@@ -145,8 +149,12 @@ fn listing(bytes: &[u8]) -> bool {
 }
 
 /// All objects of a stream, and the band that it continues.
-fn items(bytes: &[u8], repairs: bool) -> (Vec<stream::Item>, Option<BandId>, Result<(), stream::StreamError>) {
-    let mut reader = if repairs { stream::Reader::repairs(bytes) } else { stream::Reader::new(bytes) };
+fn items(
+    bytes: &[u8],
+    repairs: bool,
+) -> (Vec<stream::Item>, Option<BandId>, Result<(), stream::StreamError>) {
+    let mut reader =
+        if repairs { stream::Reader::repairs(bytes) } else { stream::Reader::new(bytes) };
     let mut items = Vec::new();
     let end = loop {
         match reader.next_item() {
@@ -161,7 +169,8 @@ fn objects(bytes: &[u8]) -> bool {
     let (objects, continues, end) = items(bytes, false);
     let repairs = items(bytes, true).2;
     if let (Ok(()), Some(first)) = (&end, objects.first()) {
-        let mut out = continues.map(|id| stream::continuation(&first.band, &id)).unwrap_or_default();
+        let mut out =
+            continues.map(|id| stream::continuation(&first.band, &id)).unwrap_or_default();
         objects.iter().for_each(|item| stream::write(&mut out, item, 7).expect("memory takes all"));
         out.extend(stream::END);
         let again = items(&out, false);
@@ -215,7 +224,8 @@ fn inflated(compression: Compression, bytes: &[u8], part: usize) -> (Vec<u8>, Op
 fn block(compression: Compression, bytes: &[u8]) -> (Vec<u8>, bool) {
     let (content, gap) = inflated(compression, bytes, usize::MAX);
     if gap.is_none() && content.len() < MOST {
-        // One of gzip's two decoders checks more of a header than the other. But nothing else may come out unsaid.
+        // One of gzip's two decoders checks more of a header than the other. But nothing else may
+        // come out unsaid.
         let (other, gap) = inflated(compression, bytes, 1 + bytes.len() / 3);
         assert!(gap.is_some() || other == content, "in parts it is something else");
     }
@@ -277,7 +287,8 @@ fn encoded(bytes: &[u8]) -> bool {
 
 /// Two names in one directory stand as their paths do.
 fn ordered(bytes: &[u8]) {
-    let mut names = bytes.splitn(2, |&b| b == b'/').filter(|name| !name.is_empty() && !name.contains(&b'/'));
+    let mut names =
+        bytes.splitn(2, |&b| b == b'/').filter(|name| !name.is_empty() && !name.contains(&b'/'));
     let (Some(a), Some(b)) = (names.next(), names.next()) else { return };
     assert_eq!(path::compare_names(a, b), Path::from_raw(a).cmp(&Path::from_raw(b)));
 }
@@ -290,13 +301,17 @@ fn time(bytes: &[u8]) -> bool {
         assert_eq!(Time::from_pax(&time.to_pax()), Some(*time));
     }
     let (plain, dashed) = (Stamp::parse(&text), Stamp::parse_rfc3339(&text));
-    assert!(plain.is_none_or(|stamp| stamp.to_string() == text) && dashed.is_none_or(|stamp| stamp.to_rfc3339() == text));
+    assert!(
+        plain.is_none_or(|stamp| stamp.to_string() == text)
+            && dashed.is_none_or(|stamp| stamp.to_rfc3339() == text)
+    );
     Time::parse(bytes).is_some() || pax.is_some() || plain.is_some() || dashed.is_some()
 }
 
 fn acl_text(bytes: &[u8]) -> bool {
     let text = acl::to_text(bytes);
-    let entries = text.as_ref().map_or(0, |text| text.split(',').filter(|entry| !entry.is_empty()).count());
+    let entries =
+        text.as_ref().map_or(0, |text| text.split(',').filter(|entry| !entry.is_empty()).count());
     assert!(text.is_none() || bytes.len() == 4 + 8 * entries);
     text.is_some()
 }
@@ -305,7 +320,10 @@ fn acl_text(bytes: &[u8]) -> bool {
 fn listed<E: Debug>(read: Result<Vec<(String, u64)>, E>) -> bool {
     for (name, _) in read.iter().flatten() {
         let bare = name.strip_suffix('/').unwrap_or(name);
-        assert!(!matches!(bare, "" | "." | "..") && !bare.contains('/'), "{name:?} leads elsewhere");
+        assert!(
+            !matches!(bare, "" | "." | "..") && !bare.contains('/'),
+            "{name:?} leads elsewhere"
+        );
     }
     read.is_ok()
 }
@@ -322,8 +340,16 @@ fn as_it_is(_: &mut Vec<u8>) {}
 
 /// Every header of a tar gets its checksum.
 fn mend_tar(bytes: &mut Vec<u8>) {
-    for block in bytes.as_mut_slice().chunks_exact_mut(512).filter(|block| block[257..].starts_with(b"ustar")) {
-        let sum: u32 = block.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) }).sum();
+    for block in bytes
+        .as_mut_slice()
+        .chunks_exact_mut(512)
+        .filter(|block| block[257..].starts_with(b"ustar"))
+    {
+        let sum: u32 = block
+            .iter()
+            .enumerate()
+            .map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) })
+            .sum();
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
 }

@@ -9,7 +9,8 @@ use dura::store::http::Reply;
 use dura::store::s3::{S3, Sources, answers};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// An archive's name, and below it the text of the file that has its keys or its password: profiles or netrc.
+/// An archive's name, and below it the text of the file that has its keys or its password: profiles
+/// or netrc.
 pub(super) fn address(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let (name, file) = text.split_once('\n').unwrap_or((text, ""));
@@ -26,7 +27,9 @@ pub(super) fn reply(bytes: &[u8]) -> bool {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap_or(bytes.len());
     let (head, body) = (&bytes[..end], bytes.get(end + 2..).unwrap_or_default());
     let mut lines = head.split(|&b| b == b'\n');
-    let Some(status) = lines.next().and_then(|line| StatusCode::from_bytes(line).ok()) else { return false };
+    let Some(status) = lines.next().and_then(|line| StatusCode::from_bytes(line).ok()) else {
+        return false;
+    };
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_at(line.iter().position(|&b| b == b':').unwrap_or(0));
@@ -48,7 +51,9 @@ pub(super) fn reply(bytes: &[u8]) -> bool {
 
 /// The lines of `gpg --with-colons`.
 pub(super) fn keys(bytes: &[u8]) -> bool {
-    [gpg::Use::Encrypt, gpg::Use::Sign].iter().any(|wanted| !gpg::parse_keys(bytes, *wanted).is_empty())
+    [gpg::Use::Encrypt, gpg::Use::Sign]
+        .iter()
+        .any(|wanted| !gpg::parse_keys(bytes, *wanted).is_empty())
 }
 
 /// The status lines of `gpg --verify`.

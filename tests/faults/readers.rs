@@ -41,7 +41,10 @@ fn sweep(setting: &Setting, first: usize, stride: usize) {
         wanted.push(std::fs::read(&out).unwrap());
         let requests = proxy.begin().len();
         assert!(requests >= 4, "{reader}: {requests}");
-        cases.extend((0..requests).flat_map(|number| (0..FAULTS.len()).map(move |fault| (at, number, fault))));
+        cases.extend(
+            (0..requests)
+                .flat_map(|number| (0..FAULTS.len()).map(move |fault| (at, number, fault))),
+        );
     }
     if !all() {
         cases = cases.into_iter().skip(first).step_by(stride).collect();
@@ -67,8 +70,11 @@ fn sweep(setting: &Setting, first: usize, stride: usize) {
             ))
         };
         // Without a table of contents more objects have to be looked into.
-        let names = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<BTreeSet<_>>();
-        let enough = READERS[reader].contains("where") && names(&is).is_superset(&names(&wanted[reader]));
+        let names = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let enough =
+            READERS[reader].contains("where") && names(&is).is_superset(&names(&wanted[reader]));
         match code {
             0 if is != wanted[reader] && !enough => failed("wrong and not told"),
             0 => Ok(()),

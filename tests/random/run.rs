@@ -86,10 +86,13 @@ impl Case {
         let mut words = line.split(' ');
         match words.next() {
             Some("backup") => return self.backup(&words.collect::<Vec<_>>()),
-            Some("settle") => std::thread::sleep(Duration::from_millis(2100).saturating_sub(self.changed.elapsed())),
+            Some("settle") => std::thread::sleep(
+                Duration::from_millis(2100).saturating_sub(self.changed.elapsed()),
+            ),
             Some("forget") => drop(fs::remove_dir_all(self.dir.join("cache"))),
             Some(which @ ("exclude" | "only")) => {
-                let words = words.filter(|word| pattern(word).is_some()).map(str::to_owned).collect();
+                let words =
+                    words.filter(|word| pattern(word).is_some()).map(str::to_owned).collect();
                 *(if which == "only" { &mut self.only } else { &mut self.exclude }) = words;
                 self.changes += 1;
             }
@@ -115,20 +118,34 @@ impl Case {
     }
 
     fn shell(&self, line: &str, words: &[&str]) -> Shell {
-        let shell = dura(line).dir(&self.dir).var("SRC", self.src()).var("ARCHIVE", self.archive()).user(self.user);
-        let shell = if words.contains(&"gpg") { shell.var("GNUPGHOME", &gpg::home().dir) } else { shell };
-        if words.contains(&"cache") { shell.var("DURA_CACHE", self.dir.join("cache")) } else { shell }
+        let shell = dura(line)
+            .dir(&self.dir)
+            .var("SRC", self.src())
+            .var("ARCHIVE", self.archive())
+            .user(self.user);
+        let shell =
+            if words.contains(&"gpg") { shell.var("GNUPGHOME", &gpg::home().dir) } else { shell };
+        if words.contains(&"cache") {
+            shell.var("DURA_CACHE", self.dir.join("cache"))
+        } else {
+            shell
+        }
     }
 
     /// The bands that are there, each with whether it is complete.
     fn bands(&self) -> BTreeMap<String, bool> {
         let bands = fs::read_dir(self.archive()).into_iter().flatten().map(|entry| entry.unwrap());
         let bands = bands.filter(|entry| entry.path().join("HEAD").exists());
-        bands.map(|entry| (entry.file_name().into_string().unwrap(), entry.path().join("TAIL").exists())).collect()
+        bands
+            .map(|entry| {
+                (entry.file_name().into_string().unwrap(), entry.path().join("TAIL").exists())
+            })
+            .collect()
     }
 
     fn backup(&mut self, words: &[&str]) -> Result<(), Failure> {
-        let (mut index, mut pack, mut seal, mut cut) = (String::new(), String::new(), String::new(), None);
+        let (mut index, mut pack, mut seal, mut cut) =
+            (String::new(), String::new(), String::new(), None);
         for word in words {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("tier", n) => index += &format!(" --tier {n}"),
@@ -146,8 +163,12 @@ impl Case {
                 _ => panic!("not an option: {word}"),
             }
         }
-        let patterns = |words: &[String]| words.iter().filter_map(|word| pattern(word)).collect::<Vec<_>>();
-        let mut scan: String = patterns(&self.exclude).iter().map(|pattern| format!(" --exclude '{pattern}'")).collect();
+        let patterns =
+            |words: &[String]| words.iter().filter_map(|word| pattern(word)).collect::<Vec<_>>();
+        let mut scan: String = patterns(&self.exclude)
+            .iter()
+            .map(|pattern| format!(" --exclude '{pattern}'"))
+            .collect();
         if !self.only.is_empty() {
             fs::write(self.dir.join("mask"), patterns(&self.only).join("\n")).unwrap();
             scan += " --only-from mask";
@@ -169,8 +190,11 @@ impl Case {
         let tree = take(&self.src());
         let done = self.shell(&line, words).stages();
         let now = self.bands();
-        let completed: Vec<&String> =
-            now.iter().filter(|(band, ok)| **ok && before.get(*band) != Some(&true)).map(|(band, _)| band).collect();
+        let completed: Vec<&String> = now
+            .iter()
+            .filter(|(band, ok)| **ok && before.get(*band) != Some(&true))
+            .map(|(band, _)| band)
+            .collect();
         for band in now.keys().filter(|band| !before.contains_key(*band)) {
             self.begun.push(Begun { name: band.clone(), changes: self.changes });
         }
@@ -180,41 +204,58 @@ impl Case {
             }
             return Ok(());
         }
-        let [band] = completed[..] else { return Err(format!("bands made: {completed:?}\n{}", done.report())) };
+        let [band] = completed[..] else {
+            return Err(format!("bands made: {completed:?}\n{}", done.report()));
+        };
         let continued = before.contains_key(band);
-        let changed = self.begun.iter().any(|begun| begun.name == *band && begun.changes != self.changes);
+        let changed =
+            self.begun.iter().any(|begun| begun.name == *band && begun.changes != self.changes);
         let fine = |code: &i32| *code == 0 || (*code == 1 && continued && changed);
         if !done.stages.iter().all(fine) {
             return Err(format!("backup {band}\n{}", done.report()));
         }
-        let parent = band.rsplit_once('-').map(|(parent, _)| self.versions.get(parent).cloned().flatten());
+        let parent =
+            band.rsplit_once('-').map(|(parent, _)| self.versions.get(parent).cloned().flatten());
         let version = if changed { None } else { self.expect(tree, parent) };
         self.versions.insert(band.clone(), version);
         Ok(())
     }
 
-    /// What a version must have: the tree as it is, and what is excluded as the parent has it. `parent` is none for a full band.
+    /// What a version must have: the tree as it is, and what is excluded as the parent has it.
+    /// `parent` is none for a full band.
     fn expect(&self, tree: Snapshot, parent: Option<Option<Version>>) -> Option<Version> {
         let mut kept = BTreeSet::new();
-        let tops = |words: &[String]| tree.0.keys().filter(|path| matches(words, path)).cloned().collect::<Vec<_>>();
+        let tops = |words: &[String]| {
+            tree.0.keys().filter(|path| matches(words, path)).cloned().collect::<Vec<_>>()
+        };
         let (hidden, wanted) = (tops(&self.exclude), tops(&self.only));
         let mut tree = tree;
         if hidden.is_empty() && self.only.is_empty() {
             return Some(Version { tree, kept });
         }
-        let below = |path: &[u8], tops: &[Vec<u8>]| tops.iter().any(|top| path == top || is_below(path, top));
+        let below = |path: &[u8], tops: &[Vec<u8>]| {
+            tops.iter().any(|top| path == top || is_below(path, top))
+        };
         tree.0.retain(|path, _| !below(path, &hidden));
         if !self.only.is_empty() {
-            let seen: Vec<Vec<u8>> = tree.0.keys().filter(|path| below(path, &wanted)).cloned().collect();
-            tree.0.retain(|path, _| path == b"." || seen.iter().any(|one| one == path || is_below(one, path)));
+            let seen: Vec<Vec<u8>> =
+                tree.0.keys().filter(|path| below(path, &wanted)).cloned().collect();
+            tree.0.retain(|path, _| {
+                path == b"." || seen.iter().any(|one| one == path || is_below(one, path))
+            });
         }
         if let Some(parent) = parent {
             let is_kept = |path: &[u8]| match self.only.is_empty() {
                 true => below(path, &hidden),
-                // A mask tells of no deletion; but what was a directory and is none now has nothing below it.
-                false => !tree.0.contains_key(path) && !tree.0.iter().any(|(top, now)| now.kind != 'd' && is_below(path, top)),
+                // A mask tells of no deletion; but what was a directory and is none now has nothing
+                // below it.
+                false => {
+                    !tree.0.contains_key(path)
+                        && !tree.0.iter().any(|(top, now)| now.kind != 'd' && is_below(path, top))
+                }
             };
-            let older: Vec<_> = parent?.tree.0.into_iter().filter(|(path, _)| is_kept(path)).collect();
+            let older: Vec<_> =
+                parent?.tree.0.into_iter().filter(|(path, _)| is_kept(path)).collect();
             kept.extend(older.iter().map(|(path, _)| path.clone()));
             tree.0.extend(older);
         }
@@ -236,11 +277,19 @@ impl Case {
             let shell = ["dash", "busybox sh"][self.versions.len() % 2];
             // What is cut off behind HEAD has no notes.
             let script = self.archive().join(&band).join("recover.sh");
-            let script =
-                if script.exists() { script } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh") };
+            let script = if script.exists() {
+                script
+            } else {
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh")
+            };
             let line = format!("cd \"$BAND\" && {shell} {} \"$DEST\"", script.display());
-            let recovered = bare(&line).var("BAND", self.archive().join(&band)).var("DEST", &two).user(self.user);
-            let recovered = if self.sealed { recovered.var("GNUPGHOME", &gpg::home().dir) } else { recovered }.run();
+            let recovered = bare(&line)
+                .var("BAND", self.archive().join(&band))
+                .var("DEST", &two)
+                .user(self.user);
+            let recovered =
+                if self.sealed { recovered.var("GNUPGHOME", &gpg::home().dir) } else { recovered }
+                    .run();
             if recovered.code != i32::from(!complete) {
                 return Err(format!("recovery of {band}\n{}", recovered.report()));
             }
@@ -270,7 +319,9 @@ fn is_below(path: &[u8], top: &[u8]) -> bool {
 /// Whether one of the words names a path: as it is, or by its last name.
 fn matches(words: &[String], path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let is = |word: &String| word.strip_prefix('/').map_or_else(|| raw(word) == name, |anchored| raw(anchored) == path);
+    let is = |word: &String| {
+        word.strip_prefix('/').map_or_else(|| raw(word) == name, |anchored| raw(anchored) == path)
+    };
     path != b"." && words.iter().any(is)
 }
 
@@ -297,9 +348,11 @@ fn pattern(word: &str) -> Option<String> {
     Some(pattern)
 }
 
-/// Compares a version with what came out. What was kept from older versions may be linked otherwise than it was: nobody looked.
+/// Compares a version with what came out. What was kept from older versions may be linked otherwise
+/// than it was: nobody looked.
 fn same(what: &str, version: &Version, is: &Snapshot) -> Result<(), Failure> {
-    let mut found = diff(&version.tree, is, Compare { hard_links: version.kept.is_empty(), ..EXACT });
+    let mut found =
+        diff(&version.tree, is, Compare { hard_links: version.kept.is_empty(), ..EXACT });
     if !version.kept.is_empty() {
         let seen = |tree: &Snapshot| tree.clone().only(|path, _| !version.kept.contains(path));
         found.extend(diff(&seen(&version.tree), &seen(is), EXACT));

@@ -1,7 +1,8 @@
-//! Cases as text: a line an operation. They are made at random from a seed, and kept when they found something.
+//! Cases as text: a line an operation. They are made at random from a seed, and kept when they
+//! found something.
 //!
-//! Paths are written as in a listing, without `./`. A line that cannot be done (its path is not there) does nothing, so that a case
-//! stays a case when lines are taken out of it.
+//! Paths are written as in a listing, without `./`. A line that cannot be done (its path is not
+//! there) does nothing, so that a case stays a case when lines are taken out of it.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,20 @@ use crate::util::dice::Dice;
 use crate::util::tree::root;
 
 /// Few, so that operations meet; with those among them that sort, or print, in odd ways.
-const NAMES: [&str; 12] =
-    ["a", "b", "c", "a-", "a!", "a\\040b", "d\\012e", "\\377\\376", "\\303\\251", "x\\052\\077\\133y", "\\043h", "-rf"];
+const NAMES: [&str; 12] = [
+    "a",
+    "b",
+    "c",
+    "a-",
+    "a!",
+    "a\\040b",
+    "d\\012e",
+    "\\377\\376",
+    "\\303\\251",
+    "x\\052\\077\\133y",
+    "\\043h",
+    "-rf",
+];
 
 /// Operations, each as often as its number says.
 const OPERATIONS: [(&str, u64); 24] = [
@@ -40,7 +53,8 @@ const OPERATIONS: [(&str, u64); 24] = [
     ("exclude", 3),
 ];
 
-/// What the tree is thought to be while operations on it are thought up: `d` for directories, `x` for all else.
+/// What the tree is thought to be while operations on it are thought up: `d` for directories, `x`
+/// for all else.
 struct Sketch {
     paths: BTreeMap<String, char>,
     /// Whether it is an ordinary user's, who makes no device and gives nothing away.
@@ -49,7 +63,12 @@ struct Sketch {
 
 impl Sketch {
     fn any(&self, dice: &mut Dice, wanted: &[char]) -> Option<String> {
-        let found: Vec<&String> = self.paths.iter().filter(|(_, kind)| wanted.contains(kind)).map(|(path, _)| path).collect();
+        let found: Vec<&String> = self
+            .paths
+            .iter()
+            .filter(|(_, kind)| wanted.contains(kind))
+            .map(|(path, _)| path)
+            .collect();
         (!found.is_empty()).then(|| found[dice.below(found.len() as u64) as usize].clone())
     }
 
@@ -72,11 +91,17 @@ impl Sketch {
     }
 
     fn rename(&mut self, from: &str, to: &str) {
-        let moved: Vec<(String, char)> =
-            self.paths.iter().filter(|(name, _)| within(name, from)).map(|(n, k)| (n.clone(), *k)).collect();
+        let moved: Vec<(String, char)> = self
+            .paths
+            .iter()
+            .filter(|(name, _)| within(name, from))
+            .map(|(n, k)| (n.clone(), *k))
+            .collect();
         self.remove(from);
         self.remove(to);
-        self.paths.extend(moved.into_iter().map(|(name, kind)| (format!("{to}{}", &name[from.len()..]), kind)));
+        self.paths.extend(
+            moved.into_iter().map(|(name, kind)| (format!("{to}{}", &name[from.len()..]), kind)),
+        );
     }
 }
 
@@ -125,7 +150,11 @@ pub(super) fn generate(seed: u64) -> Vec<String> {
         }
         if let Some(path) = sketch.any(&mut dice, &['d', 'x']).filter(|_| dice.chance(25)) {
             let name = dice.one(&NAMES);
-            lines.push(if dice.chance(50) { format!("only {name} /{path}") } else { format!("only /{path}") });
+            lines.push(if dice.chance(50) {
+                format!("only {name} /{path}")
+            } else {
+                format!("only /{path}")
+            });
             lines.push(backup(&mut dice, &fixed));
             lines.push("only".into());
             if dice.chance(50) {
@@ -138,7 +167,20 @@ pub(super) fn generate(seed: u64) -> Vec<String> {
 }
 
 fn backup(dice: &mut Dice, fixed: &str) -> String {
-    let course = dice.one(&["", "", "", "", "", " tier=0", " tier=1", " tier=2", " tier=3", " full", " noresume", " noresume"]);
+    let course = dice.one(&[
+        "",
+        "",
+        "",
+        "",
+        "",
+        " tier=0",
+        " tier=1",
+        " tier=2",
+        " tier=3",
+        " full",
+        " noresume",
+        " noresume",
+    ]);
     let block = dice.one(&["1k", "10k", "100k", "1M"]);
     let part = dice.one(&["64k", "300k", "64M"]);
     format!("backup{course}{fixed} block={block} part={part}")
@@ -163,7 +205,8 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
     let any = ['d', 'x'];
     let new = sketch.place(dice);
     // Often over what is there, whatever it is.
-    let over = if dice.chance(25) { sketch.any(dice, &any) } else { None }.unwrap_or_else(|| new.clone());
+    let over =
+        if dice.chance(25) { sketch.any(dice, &any) } else { None }.unwrap_or_else(|| new.clone());
     let size = if dice.chance(10) { 0 } else { 1 + dice.below(6000) };
     let seed = dice.below(1 << 32);
     Some(match name {
@@ -173,7 +216,8 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
             format!("mkdir {over}")
         }
         "write" | "replace" => {
-            let path = if dice.chance(50) { sketch.any(dice, &['x']) } else { None }.unwrap_or(over);
+            let path =
+                if dice.chance(50) { sketch.any(dice, &['x']) } else { None }.unwrap_or(over);
             sketch.put(&path, 'x');
             format!("{name} {path} {size} {seed}")
         }
@@ -203,7 +247,8 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
         }
         "mv" => {
             let from = sketch.any(dice, &any)?;
-            (!within(&over, &from) && !within(&from, &over)).then(|| sketch.rename(&from, &over))?;
+            (!within(&over, &from) && !within(&from, &over))
+                .then(|| sketch.rename(&from, &over))?;
             format!("mv {from} {over}")
         }
         "swap" => {
@@ -223,22 +268,46 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
         "chmod" => {
             let path = some(dice, sketch);
             let modes: &[&str] = match sketch.paths.get(&path) {
-                _ if !sketch.user => &["0755", "2775", "1777", "0555", "4755", "6711", "0000", "0640"],
-                // What its owner cannot read is not backed up, and GNU tar sets no attributes of a file that its owner cannot write.
+                _ if !sketch.user => {
+                    &["0755", "2775", "1777", "0555", "4755", "6711", "0000", "0640"]
+                }
+                // What its owner cannot read is not backed up, and GNU tar sets no attributes of a
+                // file that its owner cannot write.
                 Some('x') => &["0755", "4755", "6711", "0640"],
                 _ => &["0755", "2775", "1777", "0555", "0700"],
             };
             format!("chmod {path} {}", dice.one(modes))
         }
-        "chown" => format!("chown {} {} {}", some(dice, sketch), dice.below(3) * 1000, dice.below(2) * 3_000_000),
+        "chown" => format!(
+            "chown {} {} {}",
+            some(dice, sketch),
+            dice.below(3) * 1000,
+            dice.below(2) * 3_000_000
+        ),
         "touch" => {
-            let time = dice.one(&["1500000000.5", "1500000000.5", "0.0", "-6.750000000", "4000000000.000000001", "now"]);
+            let time = dice.one(&[
+                "1500000000.5",
+                "1500000000.5",
+                "0.0",
+                "-6.750000000",
+                "4000000000.000000001",
+                "now",
+            ]);
             format!("touch {} {time}", some(dice, sketch))
         }
         // No tar takes attributes from the directory that it extracts into, so the root has none.
-        "xattr" => format!("xattr {} user.{} {}", sketch.any(dice, &any)?, dice.one(&["x", "y"]), dice.below(100)),
+        "xattr" => format!(
+            "xattr {} user.{} {}",
+            sketch.any(dice, &any)?,
+            dice.one(&["x", "y"]),
+            dice.below(100)
+        ),
         "unxattr" => format!("unxattr {} user.{}", sketch.any(dice, &any)?, dice.one(&["x", "y"])),
-        "acl" => format!("acl {} {}", sketch.any(dice, &any)?, dice.one(&["u:1000:r", "g:5:rwx", "d:u:1000:rx"])),
+        "acl" => format!(
+            "acl {} {}",
+            sketch.any(dice, &any)?,
+            dice.one(&["u:1000:r", "g:5:rwx", "d:u:1000:rx"])
+        ),
         "unacl" => format!("unacl {}", sketch.any(dice, &any)?),
         _ => match dice.below(3) {
             0 => "exclude".into(),
@@ -250,5 +319,6 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
 
 /// Something that is there, or the root.
 fn some(dice: &mut Dice, sketch: &Sketch) -> String {
-    if dice.chance(5) { None } else { sketch.any(dice, &['d', 'x', 'x']) }.unwrap_or_else(|| ".".into())
+    if dice.chance(5) { None } else { sketch.any(dice, &['d', 'x', 'x']) }
+        .unwrap_or_else(|| ".".into())
 }

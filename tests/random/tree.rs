@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags, makedev, mknodat, renameat_with, utimensat,
+    AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags, makedev, mknodat,
+    renameat_with, utimensat,
 };
 
 use crate::util::run::need;
@@ -19,7 +20,10 @@ use crate::util::tree::{at, noise};
 pub(super) fn raw(word: &str) -> Vec<u8> {
     let (mut out, mut bytes) = (vec![], word.as_bytes());
     while let Some((&first, rest)) = bytes.split_first() {
-        let octal = rest.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let octal = rest
+            .get(..3)
+            .filter(|_| first == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 out.push(byte);
@@ -61,12 +65,18 @@ pub(super) fn apply(dir: &Path, line: &str) -> io::Result<()> {
         }
         "sneak" => {
             let meta = regular(&path)?;
-            OpenOptions::new().write(true).open(&path)?.write_all_at(&noise(number(2), meta.len() as usize), 0)?;
+            OpenOptions::new()
+                .write(true)
+                .open(&path)?
+                .write_all_at(&noise(number(2), meta.len() as usize), 0)?;
             times(&path, meta.mtime(), meta.mtime_nsec())
         }
         "append" => {
             let size = regular(&path)?.len();
-            OpenOptions::new().write(true).open(&path)?.write_all_at(&noise(number(3), number(2) as usize), size)
+            OpenOptions::new()
+                .write(true)
+                .open(&path)?
+                .write_all_at(&noise(number(3), number(2) as usize), size)
         }
         "truncate" => {
             regular(&path)?;
@@ -103,14 +113,21 @@ pub(super) fn apply(dir: &Path, line: &str) -> io::Result<()> {
             if path.symlink_metadata()?.is_symlink() {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
-            fs::set_permissions(path, fs::Permissions::from_mode(u32::from_str_radix(words[2], 8).unwrap()))
+            fs::set_permissions(
+                path,
+                fs::Permissions::from_mode(u32::from_str_radix(words[2], 8).unwrap()),
+            )
         }
         "chown" => lchown(path, Some(number(2) as u32), Some(number(3) as u32)),
         "touch" => match words[2].split_once('.') {
-            Some((seconds, nanoseconds)) => times(&path, seconds.parse().unwrap(), nanoseconds.parse().unwrap()),
+            Some((seconds, nanoseconds)) => {
+                times(&path, seconds.parse().unwrap(), nanoseconds.parse().unwrap())
+            }
             None => times(&path, 0, rustix::fs::UTIME_NOW),
         },
-        "xattr" => Ok(rustix::fs::lsetxattr(path, words[2], words[3].as_bytes(), XattrFlags::empty())?),
+        "xattr" => {
+            Ok(rustix::fs::lsetxattr(path, words[2], words[3].as_bytes(), XattrFlags::empty())?)
+        }
         "unxattr" => Ok(rustix::fs::lremovexattr(path, words[2])?),
         "acl" => setfacl(&["-m", words[2]], &path),
         "unacl" => setfacl(&["-b"], &path),
@@ -136,7 +153,9 @@ fn clear(path: &PathBuf) -> io::Result<()> {
 }
 
 fn regular(path: &Path) -> io::Result<fs::Metadata> {
-    path.symlink_metadata().and_then(|meta| if meta.is_file() { Ok(meta) } else { Err(io::ErrorKind::InvalidInput.into()) })
+    path.symlink_metadata().and_then(|meta| {
+        if meta.is_file() { Ok(meta) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    })
 }
 
 fn times(path: &Path, seconds: i64, nanoseconds: i64) -> io::Result<()> {
@@ -154,6 +173,11 @@ fn setfacl(arguments: &[&str], path: &Path) -> io::Result<()> {
     if path.symlink_metadata()?.is_symlink() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let status = Command::new(need("setfacl")).args(arguments).arg("--").arg(path).stderr(Stdio::null()).status()?;
+    let status = Command::new(need("setfacl"))
+        .args(arguments)
+        .arg("--")
+        .arg(path)
+        .stderr(Stdio::null())
+        .status()?;
     if status.success() { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }

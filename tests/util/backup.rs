@@ -19,7 +19,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Waits until no ctime is so new that a change might go unseen: only then is an index the same at every run.
+    /// Waits until no ctime is so new that a change might go unseen: only then is an index the same
+    /// at every run.
     pub(crate) fn settled(&self) -> &Source {
         std::thread::sleep(Duration::from_millis(2500).saturating_sub(self.made.elapsed()));
         self
@@ -65,14 +66,18 @@ pub(crate) struct Archive {
     pub(crate) done: Done,
 }
 
-/// `scan | pack | seal | push` into a new archive; fails unless each of them has one of the exit statuses.
+/// `scan | pack | seal | push` into a new archive; fails unless each of them has one of the exit
+/// statuses.
 #[track_caller]
 pub(crate) fn backup_telling(src: &Path, how: How, allowed: &[i32]) -> Archive {
     let top = scratch("archive");
     give_if(how.user, &top);
     let dir = top.join("archive");
     let seal = how.seal.map(|options| format!("| dura-seal {options}")).unwrap_or_default();
-    let line = format!("dura-scan {} \"$SRC\" | dura-pack {} {seal} | dura-push \"$ARCHIVE\"", how.scan, how.pack);
+    let line = format!(
+        "dura-scan {} \"$SRC\" | dura-pack {} {seal} | dura-push \"$ARCHIVE\"",
+        how.scan, how.pack
+    );
     let shell = dura(&line).var("SRC", src).var("ARCHIVE", &dir).user(how.user);
     let done = at_home(shell, how.home).stages();
     assert!(done.stages.iter().all(|code| allowed.contains(code)), "backup\n{}", done.report());
@@ -81,10 +86,16 @@ pub(crate) fn backup_telling(src: &Path, how: How, allowed: &[i32]) -> Archive {
     Archive { band, done }
 }
 
-/// The tree once more, not encrypted, in many blocks of one part each; shared by the tests that only read it.
+/// The tree once more, not encrypted, in many blocks of one part each; shared by the tests that
+/// only read it.
 pub(crate) fn plain() -> &'static Archive {
     static PLAIN: OnceLock<Archive> = OnceLock::new();
-    PLAIN.get_or_init(|| backup(&source().tree.dir, How { pack: "--block-size 1M", seal: Some(""), ..How::default() }))
+    PLAIN.get_or_init(|| {
+        backup(
+            &source().tree.dir,
+            How { pack: "--block-size 1M", seal: Some(""), ..How::default() },
+        )
+    })
 }
 
 /// The same, for a tree of which everything can be stored.
@@ -110,8 +121,10 @@ pub(crate) fn at_home(shell: Shell, home: Option<&Home>) -> Shell {
 /// The folder of the only band in an archive.
 #[track_caller]
 pub(crate) fn only_band(archive: &Path) -> PathBuf {
-    let bands: Vec<PathBuf> =
-        fs::read_dir(archive).unwrap_or_else(|e| panic!("{archive:?}: {e}")).map(|e| e.unwrap().path()).collect();
+    let bands: Vec<PathBuf> = fs::read_dir(archive)
+        .unwrap_or_else(|e| panic!("{archive:?}: {e}"))
+        .map(|e| e.unwrap().path())
+        .collect();
     assert_eq!(bands.len(), 1, "bands: {bands:?}");
     bands.into_iter().next().unwrap()
 }
@@ -128,9 +141,15 @@ pub(crate) fn destination(user: bool) -> PathBuf {
 /// How the documentation has GNU tar extract everything.
 pub(crate) const GNU_TAR: &str = "tar --xattrs --xattrs-include='*' --acls -xpf -";
 
-/// Recovery as typed: `read` decrypts one object (`gpg -d`, or `cat`), `unpack` decompresses the stream of all, and `tar`
-/// extracts it into the working directory's place, `$DEST`.
-pub(crate) fn by_hand(archive: &Archive, read: &str, unpack: &str, tar: &str, dest: &Path) -> Shell {
+/// Recovery as typed: `read` decrypts one object (`gpg -d`, or `cat`), `unpack` decompresses the
+/// stream of all, and `tar` extracts it into the working directory's place, `$DEST`.
+pub(crate) fn by_hand(
+    archive: &Archive,
+    read: &str,
+    unpack: &str,
+    tar: &str,
+    dest: &Path,
+) -> Shell {
     let line = format!(
         "cd \"$BAND\"
          for i in */[0-9]*.mtree.*; do for b in ${{i%%.*}}.tar*; do [ -e \"$b\" ] && {read} \"$b\"; done; done | {unpack} | {tar} -C \"$DEST\""
@@ -140,7 +159,9 @@ pub(crate) fn by_hand(archive: &Archive, read: &str, unpack: &str, tar: &str, de
 
 /// Recovery by the band's own script, under a shell such as `dash` or `busybox sh`.
 pub(crate) fn by_script(archive: &Archive, sh: &str, dest: &Path) -> Shell {
-    bare(&format!("cd \"$BAND\" && {sh} recover.sh \"$DEST\"")).var("BAND", &archive.band).var("DEST", dest)
+    bare(&format!("cd \"$BAND\" && {sh} recover.sh \"$DEST\""))
+        .var("BAND", &archive.band)
+        .var("DEST", dest)
 }
 
 /// One of the `key: value` lines of HEAD or TAIL.
@@ -148,12 +169,18 @@ pub(crate) fn by_script(archive: &Archive, sh: &str, dest: &Path) -> Shell {
 pub(crate) fn value(file: &Path, key: &str) -> String {
     let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
     let start = format!("{key}: ");
-    text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{file:?} has no {key}")).to_string()
+    text.lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .unwrap_or_else(|| panic!("{file:?} has no {key}"))
+        .to_string()
 }
 
 /// The text of a band's indexes, one behind the other, where they are not encrypted.
 pub(crate) fn indexes(band: &Path) -> Vec<u8> {
-    bare("cd \"$BAND\" && for i in */[0-9]*.mtree.gz; do gzip -dc \"$i\" || exit; done").var("BAND", band).ok().stdout
+    bare("cd \"$BAND\" && for i in */[0-9]*.mtree.gz; do gzip -dc \"$i\" || exit; done")
+        .var("BAND", band)
+        .ok()
+        .stdout
 }
 
 /// The index line of one path, written as it stands there.

@@ -30,5 +30,6 @@ impl Dice {
 
 /// A number from the environment, such as how many cases to run.
 pub(crate) fn variable(name: &str, usual: u64) -> u64 {
-    std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
+    std::env::var(name)
+        .map_or(usual, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }

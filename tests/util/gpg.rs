@@ -55,11 +55,17 @@ impl Home {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
         let passphrase = dir.join("passphrase");
         fs::write(&passphrase, "a phrase that nobody guesses\n").unwrap();
-        fs::write(dir.join("gpg.conf"), format!("pinentry-mode loopback\npassphrase-file {}\n", passphrase.display())).unwrap();
+        fs::write(
+            dir.join("gpg.conf"),
+            format!("pinentry-mode loopback\npassphrase-file {}\n", passphrase.display()),
+        )
+        .unwrap();
         // Or gpg takes half a second of work to try the passphrase, whenever it decrypts.
         fs::write(dir.join("gpg-agent.conf"), "s2k-count 65536\n").unwrap();
         if user {
-            [&dir, &passphrase, &dir.join("gpg.conf"), &dir.join("gpg-agent.conf")].into_iter().for_each(|path| give(path));
+            [&dir, &passphrase, &dir.join("gpg.conf"), &dir.join("gpg-agent.conf")]
+                .into_iter()
+                .for_each(|path| give(path));
         }
         let home = Home { dir, passphrase, user };
         let make = "gpg --batch --no-tty -q --passphrase '' --pinentry-mode loopback";

@@ -1,5 +1,5 @@
-//! What the black-box tests share: a tree with everything that is hard, a way to compare trees, throwaway keys, and
-//! ways to run programs.
+//! What the black-box tests share: a tree with everything that is hard, a way to compare trees,
+//! throwaway keys, and ways to run programs.
 
 pub(crate) mod backup;
 pub(crate) mod dice;

@@ -1,4 +1,5 @@
-//! A shell in a directory with the programs and the environment of a server: for tests that speak to one.
+//! A shell in a directory with the programs and the environment of a server: for tests that speak
+//! to one.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +22,12 @@ impl Place<'_> {
         let programs = Path::new(env!("CARGO_BIN_EXE_dura-scan")).parent().unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let mut bash = Command::new("timeout");
-        bash.args(["120", "bash", "-o", "pipefail", "-c", script]).current_dir(self.dir).env("PATH", path).env("HOME", self.dir);
-        bash.env("DURA_CACHE", self.dir.join("cache")).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        bash.args(["120", "bash", "-o", "pipefail", "-c", script])
+            .current_dir(self.dir)
+            .env("PATH", path)
+            .env("HOME", self.dir);
+        bash.env("DURA_CACHE", self.dir.join("cache"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let out = bash.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ended(out.status.code().unwrap_or(128), text(&out.stdout), text(&out.stderr))

@@ -1,4 +1,5 @@
-//! A proxy on loopback in front of a server, through which single requests go wrong as told, all take longer, or are counted.
+//! A proxy on loopback in front of a server, through which single requests go wrong as told, all
+//! take longer, or are counted.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +16,8 @@ pub(crate) enum Fault {
     Hangs,
     /// It is carried out, but the connection is closed instead of an answer.
     LostReply,
-    /// The connection is cut in the middle of the body: of the request's if it has one, else of the reply's.
+    /// The connection is cut in the middle of the body: of the request's if it has one, else of the
+    /// reply's.
     CutBody,
     /// Nothing is done, and the answer has this status.
     Status(u16),
@@ -23,7 +25,8 @@ pub(crate) enum Fault {
     Busy(u32),
     /// Nothing is done; the answer sends the client there.
     Redirect(String),
-    /// What was written last is not there, for a look, a read or a listing; nor is its band, in the list of bands.
+    /// What was written last is not there, for a look, a read or a listing; nor is its band, in the
+    /// list of bands.
     Stale,
     /// A listing ends after its first half.
     LostPage,
@@ -85,12 +88,14 @@ impl Proxy {
         self.state.lock().unwrap().latency = latency;
     }
 
-    /// Listings of S3 come in pages of so many names. Only for servers that do not look at signatures.
+    /// Listings of S3 come in pages of so many names. Only for servers that do not look at
+    /// signatures.
     pub(crate) fn pages_of(&self, names: usize) {
         self.state.lock().unwrap().page = Some(names);
     }
 
-    /// What the server took since this was asked last, and what was last said to be wrong went wrong with.
+    /// What the server took since this was asked last, and what was last said to be wrong went
+    /// wrong with.
     pub(crate) fn taken(&self) -> (Vec<(String, Vec<u8>)>, Option<String>) {
         let mut state = self.state.lock().unwrap();
         (std::mem::take(&mut state.written), state.hit.take())
@@ -103,7 +108,11 @@ impl Proxy {
 
     /// From request `number` on all go wrong, until the next call of `begin`.
     pub(crate) fn fault_from(&self, number: usize, fault: &Fault) {
-        self.state.lock().unwrap().faults.extend((number..number + 10_000).map(|number| (number, fault.clone())));
+        self.state
+            .lock()
+            .unwrap()
+            .faults
+            .extend((number..number + 10_000).map(|number| (number, fault.clone())));
     }
 
     /// From request `number` on nothing gets through any more, until the next call of `begin`.
@@ -123,14 +132,18 @@ impl Proxy {
         std::mem::take(&mut state.calls).into_iter().map(|call| call.what).collect()
     }
 
-    /// How many requests came one after the other, each when the one before had ended: the round trips that a run takes. Needs a latency
-    /// against which everything else is short.
+    /// How many requests came one after the other, each when the one before had ended: the round
+    /// trips that a run takes. Needs a latency against which everything else is short.
     pub(crate) fn in_sequence(&self) -> usize {
         let mut calls = self.state.lock().unwrap().calls.clone();
         calls.sort_by_key(|call| call.begun);
         let mut depths: Vec<(Instant, usize)> = Vec::new();
         for call in calls {
-            let before = depths.iter().filter(|(ended, _)| *ended <= call.begun).map(|(_, depth)| *depth).max();
+            let before = depths
+                .iter()
+                .filter(|(ended, _)| *ended <= call.begun)
+                .map(|(_, depth)| *depth)
+                .max();
             depths.extend(call.ended.map(|ended| (ended, before.unwrap_or(0) + 1)));
         }
         depths.into_iter().map(|(_, depth)| depth).max().unwrap_or(0)
@@ -173,13 +186,21 @@ impl Message {
         Ok(Some(Message { head, body }))
     }
 
-    /// The head as it goes on: one connection for each request, and the length of the body as it is now.
+    /// The head as it goes on: one connection for each request, and the length of the body as it is
+    /// now.
     fn head(&self, with_length: bool) -> String {
         let mut lines: Vec<&str> = self.head.trim_end().split("\r\n").collect();
-        let is = |line: &str, name: &str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
+        let is =
+            |line: &str, name: &str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
         let given = ["connection", "transfer-encoding", "content-length"];
-        lines.retain(|line| !given[..if with_length { 3 } else { 2 }].iter().any(|name| is(line, name)));
-        let length = if with_length { format!("Content-Length: {}\r\n", self.body.len()) } else { String::new() };
+        lines.retain(|line| {
+            !given[..if with_length { 3 } else { 2 }].iter().any(|name| is(line, name))
+        });
+        let length = if with_length {
+            format!("Content-Length: {}\r\n", self.body.len())
+        } else {
+            String::new()
+        };
         format!("{}\r\n{length}Connection: close\r\n\r\n", lines.join("\r\n"))
     }
 
@@ -232,8 +253,11 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     };
     std::thread::sleep(latency);
     let mut client = client;
-    let mut answer =
-        |text: String| client.write_all(format!("HTTP/1.1 {text}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+    let mut answer = |text: String| {
+        client.write_all(
+            format!("HTTP/1.1 {text}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+    };
     match &fault {
         Some(Fault::Refused) => return client.shutdown(Shutdown::Both),
         Some(Fault::Hangs) => return reader.read_to_end(&mut Vec::new()).map(drop),
@@ -256,7 +280,9 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     }
     upstream.write_all(&request.body)?;
     let is_head = method == "HEAD";
-    let Some(mut reply) = Message::read(&mut BufReader::new(upstream), is_head)? else { return client.shutdown(Shutdown::Both) };
+    let Some(mut reply) = Message::read(&mut BufReader::new(upstream), is_head)? else {
+        return client.shutdown(Shutdown::Both);
+    };
     if method == "PUT" && reply.head.starts_with("HTTP/1.1 2") {
         state.lock().unwrap().written.push((path, request.body));
     }
@@ -266,12 +292,18 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         Some(Fault::Flipped) if !has_body => reply.flip(),
         Some(Fault::Short) if is_head => reply.halve_length(),
         Some(Fault::Short) => reply.body.truncate(reply.body.len() / 2),
-        Some(Fault::Stale) if lists => reply.body = entries(&reply.body, |_, _, entry| !is_new(&last, entry)),
-        Some(Fault::LostPage) if lists => reply.body = entries(&reply.body, |at, of, _| at < of / 2),
+        Some(Fault::Stale) if lists => {
+            reply.body = entries(&reply.body, |_, _, entry| !is_new(&last, entry))
+        }
+        Some(Fault::LostPage) if lists => {
+            reply.body = entries(&reply.body, |at, of, _| at < of / 2)
+        }
         _ => {}
     }
     // The counting may have begun anew.
-    if let Some(call) = state.lock().unwrap().calls.get_mut(number).filter(|call| call.begun == begun) {
+    if let Some(call) =
+        state.lock().unwrap().calls.get_mut(number).filter(|call| call.begun == begun)
+    {
         call.ended = Some(Instant::now());
     }
     client.write_all(reply.head(!is_head).as_bytes())?;
@@ -281,22 +313,30 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
 
 /// Whether an entry of a listing is of the object that was written last, or of its band.
 fn is_new(last: &str, entry: &str) -> bool {
-    let name = ["<D:href>", "<Key>", "<Prefix>"].iter().find_map(|tag| entry.split_once(tag)?.1.split('<').next());
+    let name = ["<D:href>", "<Key>", "<Prefix>"]
+        .iter()
+        .find_map(|tag| entry.split_once(tag)?.1.split('<').next());
     let name = name.unwrap_or_default().replace("%2F", "/");
     let own = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     let folder = |part: &str| part.len() == 5 && part.bytes().all(|byte| byte.is_ascii_digit());
     last.split('/').any(|part| part == own && !folder(part))
 }
 
-/// A listing with only those entries that are to be kept, by place, number of all, and text; and no word of a further page.
+/// A listing with only those entries that are to be kept, by place, number of all, and text; and no
+/// word of a further page.
 fn entries(body: &[u8], keep: impl Fn(usize, usize, &str) -> bool) -> Vec<u8> {
-    const TAGS: [(&str, &str); 3] =
-        [("<D:response>", "</D:response>"), ("<Contents>", "</Contents>"), ("<CommonPrefixes>", "</CommonPrefixes>")];
+    const TAGS: [(&str, &str); 3] = [
+        ("<D:response>", "</D:response>"),
+        ("<Contents>", "</Contents>"),
+        ("<CommonPrefixes>", "</CommonPrefixes>"),
+    ];
     let text = String::from_utf8_lossy(body);
     let mut rest = &*text;
     let of = TAGS.iter().map(|(open, _)| rest.matches(open).count()).sum();
     let (mut kept, mut at) = (String::new(), 0);
-    while let Some((start, open, close)) = TAGS.iter().filter_map(|(open, close)| Some((rest.find(open)?, open, close))).min() {
+    while let Some((start, open, close)) =
+        TAGS.iter().filter_map(|(open, close)| Some((rest.find(open)?, open, close))).min()
+    {
         let Some(length) = rest[start..].find(close) else { break };
         let entry = &rest[start..start + length];
         kept.push_str(&rest[..start]);

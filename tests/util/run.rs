@@ -1,4 +1,5 @@
-//! Runs pipelines as a person would type them, with the built programs on the PATH or with none of them there.
+//! Runs pipelines as a person would type them, with the built programs on the PATH or with none of
+//! them there.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::tree::root;
 
-/// The ordinary user that tests run as when they are started by root: `nobody` on this system, group `nogroup`.
+/// The ordinary user that tests run as when they are started by root: `nobody` on this system,
+/// group `nogroup`.
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
@@ -100,11 +102,15 @@ pub(crate) fn need(tool: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|dir| dir.join(tool))
-        .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+        .find(|file| {
+            fs::metadata(file)
+                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
         .unwrap_or_else(|| panic!("{tool} is missing: install the Debian package {package}"))
 }
 
-/// A directory of this test process, removed when it has ended however it ends, with any gpg-agent below it stopped.
+/// A directory of this test process, removed when it has ended however it ends, with any gpg-agent
+/// below it stopped.
 ///
 /// Its path is short, so that an agent's socket fits, and any user may enter it.
 pub(crate) fn base() -> &'static Path {
@@ -300,7 +306,10 @@ impl Shell {
             ]);
         }
         command.args(&self.shell).args(["-c", &self.script]);
-        command.env_clear().envs(self.vars.iter().map(|(name, value)| (name, value))).current_dir(&self.dir);
+        command
+            .env_clear()
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.dir);
         command
             .stdin(self.stdin.take().unwrap_or_else(Stdio::null))
             .stdout(self.stdout.take().unwrap_or_else(Stdio::piped))
@@ -316,7 +325,8 @@ impl Shell {
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Done {
         let mut command = self.command();
-        // The child's ends of caller's pipes go with the command, or nobody would ever see them closed.
+        // The child's ends of caller's pipes go with the command, or nobody would ever see them
+        // closed.
         let child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.script));
         drop(command);
         finish(child, &self.script)
@@ -332,7 +342,8 @@ impl Shell {
             file.display()
         );
         let mut done = self.run();
-        let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("no status: {e}\n{}", done.report()));
+        let text = fs::read_to_string(&file)
+            .unwrap_or_else(|e| panic!("no status: {e}\n{}", done.report()));
         done.stages = text.split_whitespace().map(|code| code.parse().unwrap()).collect();
         done
     }
@@ -378,8 +389,11 @@ impl Done {
     pub(crate) fn report(&self) -> String {
         let part = |text: &str| {
             // tar says much that is nothing to worry about.
-            let worth = |line: &&str| !["time stamp", "unknown extended header"].iter().any(|noise| line.contains(noise));
-            let lines = text.lines().filter(worth).take(30).map(|line| line.chars().take(300).collect());
+            let worth = |line: &&str| {
+                !["time stamp", "unknown extended header"].iter().any(|noise| line.contains(noise))
+            };
+            let lines =
+                text.lines().filter(worth).take(30).map(|line| line.chars().take(300).collect());
             lines.collect::<Vec<String>>().join("\n  ")
         };
         format!(
@@ -388,7 +402,11 @@ impl Done {
             self.code,
             self.stages,
             part(&self.stderr),
-            if self.stdout.contains(&0) { format!("{} bytes", self.stdout.len()) } else { part(&self.text()) }
+            if self.stdout.contains(&0) {
+                format!("{} bytes", self.stdout.len())
+            } else {
+                part(&self.text())
+            }
         )
     }
 

@@ -1,4 +1,5 @@
-//! Real servers on loopback, started by the tests: rclone's S3 and WebDAV, and moto's S3. `scripts/setup` installs them.
+//! Real servers on loopback, started by the tests: rclone's S3 and WebDAV, and moto's S3.
+//! `scripts/setup` installs them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -48,7 +49,8 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// The environment with which programs reach it, directly or through something that listens at `address`.
+    /// The environment with which programs reach it, directly or through something that listens at
+    /// `address`.
     pub(crate) fn environment(&self, address: SocketAddr) -> Vec<(&'static str, String)> {
         match self.kind {
             Kind::S3 => vec![
@@ -56,7 +58,9 @@ impl Server {
                 ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
                 ("AWS_ENDPOINT_URL", format!("http://{address}")),
             ],
-            Kind::Dav => vec![("DURA_DAV_USER", KEY.to_owned()), ("DURA_DAV_PASSWORD", SECRET.to_owned())],
+            Kind::Dav => {
+                vec![("DURA_DAV_USER", KEY.to_owned()), ("DURA_DAV_PASSWORD", SECRET.to_owned())]
+            }
         }
     }
 
@@ -76,9 +80,16 @@ impl Drop for Server {
 /// Where `scripts/setup` puts the servers.
 pub(crate) fn installed() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).expect("HOME is not set");
-    let dir = std::env::var_os("DURA_TEST_SERVERS").map_or_else(|| cache.join("dura-test-servers"), PathBuf::from);
-    assert!(dir.join("bin/rclone").exists(), "{}: no servers there; run scripts/setup", dir.display());
+    let cache = cache
+        .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))
+        .expect("HOME is not set");
+    let dir = std::env::var_os("DURA_TEST_SERVERS")
+        .map_or_else(|| cache.join("dura-test-servers"), PathBuf::from);
+    assert!(
+        dir.join("bin/rclone").exists(),
+        "{}: no servers there; run scripts/setup",
+        dir.display()
+    );
     dir
 }
 
@@ -92,10 +103,17 @@ fn start(kind: Kind, dir: Option<tempfile::TempDir>, command: impl Fn(&str) -> C
     for _ in 0..5 {
         let address = free_address();
         let mut command = command(&address.to_string());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stderr = child.stderr.take().unwrap();
         // Read to the end, or the server would wait for us.
-        let log = std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+        let log = std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<_>>().join("\n")
+        });
         let begun = Instant::now();
         let ended = loop {
             if TcpStream::connect(address).is_ok() {
@@ -162,7 +180,12 @@ pub(crate) fn moto() -> Server {
     });
     // It takes any key; its bucket has to be made.
     let mut stream = TcpStream::connect(server.address).unwrap();
-    write!(stream, "PUT /store HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", server.address).unwrap();
+    write!(
+        stream,
+        "PUT /store HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        server.address
+    )
+    .unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");

@@ -13,7 +13,9 @@ pub(crate) const ID: &str = "00112233445566778899aabbccddeeff";
 
 /// What packs the small tree: some dozen objects, parts among them.
 pub(crate) fn pack(id: &str) -> String {
-    format!("SOURCE_DATE_EPOCH=1577934245 dura-pack --block-size 100k --part-size 1500k --band {BAND} --id {id}")
+    format!(
+        "SOURCE_DATE_EPOCH=1577934245 dura-pack --block-size 100k --part-size 1500k --band {BAND} --id {id}"
+    )
 }
 
 /// A small tree with a few blocks' worth of files.

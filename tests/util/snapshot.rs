@@ -103,7 +103,11 @@ fn enter(path: &Path, name: &[u8], entries: &mut BTreeMap<Vec<u8>, Entry>) -> io
         mtime: (meta.mtime(), meta.mtime_nsec()),
         size: if kind == '-' { meta.size() } else { 0 },
         content: if kind == '-' { content(path).ok() } else { None },
-        link: if kind == 'l' { Some(fs::read_link(path)?.into_os_string().into_vec()) } else { None },
+        link: if kind == 'l' {
+            Some(fs::read_link(path)?.into_os_string().into_vec())
+        } else {
+            None
+        },
         device: if matches!(kind, 'c' | 'b') { meta.rdev() } else { 0 },
         xattrs: xattrs(path)?,
         stored: meta.blocks() * 512,
@@ -114,7 +118,11 @@ fn enter(path: &Path, name: &[u8], entries: &mut BTreeMap<Vec<u8>, Entry>) -> io
         // A directory that may not be listed counts as empty: only as an ordinary user.
         for below in fs::read_dir(path).into_iter().flatten() {
             let below = below?.file_name();
-            let below_name = if name == b"." { below.as_bytes().to_vec() } else { [name, b"/", below.as_bytes()].concat() };
+            let below_name = if name == b"." {
+                below.as_bytes().to_vec()
+            } else {
+                [name, b"/", below.as_bytes()].concat()
+            };
             match enter(&path.join(&below), &below_name, entries) {
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
                 other => other?,
@@ -124,7 +132,8 @@ fn enter(path: &Path, name: &[u8], entries: &mut BTreeMap<Vec<u8>, Entry>) -> io
     Ok(())
 }
 
-/// A digest of every piece that is not all zero, with its place: holes cost nothing, and hole or zeros makes no difference.
+/// A digest of every piece that is not all zero, with its place: holes cost nothing, and hole or
+/// zeros makes no difference.
 fn content(path: &Path) -> io::Result<String> {
     const PIECE: usize = 1 << 16;
     let file = File::open(path)?;
@@ -159,7 +168,9 @@ fn xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut value = vec![0; 1 << 16];
         match rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]) {
             Ok(length) => all.insert(name.to_vec(), value[..length].to_vec()),
-            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => all.insert(name.to_vec(), b"(not readable)".to_vec()),
+            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+                all.insert(name.to_vec(), b"(not readable)".to_vec())
+            }
             Err(e) => return Err(e.into()),
         };
     }
@@ -170,7 +181,11 @@ fn xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
 pub(crate) fn show(bytes: &[u8]) -> String {
     let text = OsString::from_vec(bytes.to_vec());
     let text = format!("{text:?}");
-    if text.len() > 160 { format!("{}…{} bytes", text.chars().take(150).collect::<String>(), bytes.len()) } else { text }
+    if text.len() > 160 {
+        format!("{}…{} bytes", text.chars().take(150).collect::<String>(), bytes.len())
+    } else {
+        text
+    }
 }
 
 impl Snapshot {
@@ -179,13 +194,16 @@ impl Snapshot {
         for path in paths {
             assert!(self.0.contains_key(path), "{} is not in the tree", show(path));
         }
-        self.0.retain(|name, _| !paths.iter().any(|path| name == path || name.starts_with(&[path, &b"/"[..]].concat())));
+        self.0.retain(|name, _| {
+            !paths.iter().any(|path| name == path || name.starts_with(&[path, &b"/"[..]].concat()))
+        });
         self
     }
 
     /// Without what is below the given directories, which stay.
     pub(crate) fn emptied(mut self, dirs: &[Vec<u8>]) -> Snapshot {
-        self.0.retain(|name, _| !dirs.iter().any(|dir| name.starts_with(&[dir, &b"/"[..]].concat())));
+        self.0
+            .retain(|name, _| !dirs.iter().any(|dir| name.starts_with(&[dir, &b"/"[..]].concat())));
         self
     }
 
@@ -205,9 +223,13 @@ impl Snapshot {
     }
 }
 
-/// Takes `is` for what it should be where a tool cannot do better: `allow` is shown each entry as it was and as it is, and
-/// changes the latter.
-pub(crate) fn excuse(was: &Snapshot, mut is: Snapshot, mut allow: impl FnMut(&[u8], &Entry, &mut Entry)) -> Snapshot {
+/// Takes `is` for what it should be where a tool cannot do better: `allow` is shown each entry as
+/// it was and as it is, and changes the latter.
+pub(crate) fn excuse(
+    was: &Snapshot,
+    mut is: Snapshot,
+    mut allow: impl FnMut(&[u8], &Entry, &mut Entry),
+) -> Snapshot {
     for (name, a) in &was.0 {
         if let Some(b) = is.0.get_mut(name) {
             allow(name, a, b);
@@ -224,7 +246,9 @@ pub(crate) fn diff(was: &Snapshot, is: &Snapshot, compare: Compare) -> Vec<Strin
             found.push(format!("{}: missing", show(name)));
             continue;
         };
-        let mut told = |what: &str, a: String, b: String| found.push(format!("{}: {what} was {a}, is {b}", show(name)));
+        let mut told = |what: &str, a: String, b: String| {
+            found.push(format!("{}: {what} was {a}, is {b}", show(name)))
+        };
         if a.kind != b.kind {
             told("type", a.kind.into(), b.kind.into());
             continue;
@@ -241,7 +265,11 @@ pub(crate) fn diff(was: &Snapshot, is: &Snapshot, compare: Compare) -> Vec<Strin
             Times::Ignored => true,
         };
         if !same_time {
-            told("time", format!("{}.{:09}", a.mtime.0, a.mtime.1), format!("{}.{:09}", b.mtime.0, b.mtime.1));
+            told(
+                "time",
+                format!("{}.{:09}", a.mtime.0, a.mtime.1),
+                format!("{}.{:09}", b.mtime.0, b.mtime.1),
+            );
         }
         if a.size != b.size {
             told("size", a.size.to_string(), b.size.to_string());
@@ -250,16 +278,25 @@ pub(crate) fn diff(was: &Snapshot, is: &Snapshot, compare: Compare) -> Vec<Strin
             told("content", format!("{:?}", a.content), format!("{:?}", b.content));
         }
         if a.link != b.link {
-            told("target", show(a.link.as_deref().unwrap_or_default()), show(b.link.as_deref().unwrap_or_default()));
+            told(
+                "target",
+                show(a.link.as_deref().unwrap_or_default()),
+                show(b.link.as_deref().unwrap_or_default()),
+            );
         }
         if a.device != b.device {
             told("device", format!("{:x}", a.device), format!("{:x}", b.device));
         }
         // A file with holes may not grow to more than a little over what it took.
-        if compare.sparse && a.kind == '-' && a.stored + 65_536 < a.size && b.stored > a.stored + a.stored / 4 + 65_536 {
+        if compare.sparse
+            && a.kind == '-'
+            && a.stored + 65_536 < a.size
+            && b.stored > a.stored + a.stored / 4 + 65_536
+        {
             told("space taken", a.stored.to_string(), b.stored.to_string());
         }
-        for key in a.xattrs.keys().chain(b.xattrs.keys().filter(|key| !a.xattrs.contains_key(*key))) {
+        for key in a.xattrs.keys().chain(b.xattrs.keys().filter(|key| !a.xattrs.contains_key(*key)))
+        {
             let compared = if key.starts_with(b"system.") {
                 compare.acls
             } else if key.starts_with(b"user.") {
@@ -273,12 +310,22 @@ pub(crate) fn diff(was: &Snapshot, is: &Snapshot, compare: Compare) -> Vec<Strin
             }
         }
     }
-    found.extend(is.0.keys().filter(|name| !was.0.contains_key(*name)).map(|name| format!("{}: was not there", show(name))));
+    found.extend(
+        is.0.keys()
+            .filter(|name| !was.0.contains_key(*name))
+            .map(|name| format!("{}: was not there", show(name))),
+    );
     if compare.hard_links {
         let (a, b) = (was.groups(), is.groups());
-        let list = |names: &[Vec<u8>]| names.iter().map(|name| show(name)).collect::<Vec<_>>().join(" ");
-        found.extend(a.difference(&b).map(|names| format!("no longer linked to each other: {}", list(names))));
-        found.extend(b.difference(&a).map(|names| format!("now linked to each other: {}", list(names))));
+        let list =
+            |names: &[Vec<u8>]| names.iter().map(|name| show(name)).collect::<Vec<_>>().join(" ");
+        found.extend(
+            a.difference(&b)
+                .map(|names| format!("no longer linked to each other: {}", list(names))),
+        );
+        found.extend(
+            b.difference(&a).map(|names| format!("now linked to each other: {}", list(names))),
+        );
     }
     found
 }

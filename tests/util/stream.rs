@@ -27,7 +27,9 @@ impl Member {
 
     /// The same with other content.
     pub(crate) fn holding(&self, data: &[u8]) -> Member {
-        let mut member = self.with(|header| header[124..136].copy_from_slice(format!("{:011o}\0", data.len()).as_bytes()));
+        let mut member = self.with(|header| {
+            header[124..136].copy_from_slice(format!("{:011o}\0", data.len()).as_bytes())
+        });
         member.data = data.to_vec();
         member
     }
@@ -48,11 +50,15 @@ pub(crate) fn split(mut stream: &[u8]) -> Vec<Member> {
     let mut members = vec![];
     while stream[0] != 0 {
         let header: [u8; 512] = stream[..512].try_into().unwrap();
-        let size = usize::from_str_radix(std::str::from_utf8(&header[124..135]).unwrap(), 8).unwrap();
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&header[124..135]).unwrap(), 8).unwrap();
         members.push(Member { header, data: stream[512..512 + size].to_vec() });
         stream = &stream[512 + size.next_multiple_of(512)..];
     }
-    assert!(stream.len() >= 1024 && stream.iter().all(|b| *b == 0), "a stream ends with two zero blocks");
+    assert!(
+        stream.len() >= 1024 && stream.iter().all(|b| *b == 0),
+        "a stream ends with two zero blocks"
+    );
     members
 }
 

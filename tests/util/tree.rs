@@ -1,7 +1,8 @@
-//! The torture tree: every kind of name, type, mode, owner, time, size, attribute and link that a backup must bring back.
+//! The torture tree: every kind of name, type, mode, owner, time, size, attribute and link that a
+//! backup must bring back.
 //!
-//! Everything is created first and gets its owner, attributes, mode and time afterwards, children before their
-//! directories, so that directory times and read-only directories come out as asked.
+//! Everything is created first and gets its owner, attributes, mode and time afterwards, children
+//! before their directories, so that directory times and read-only directories come out as asked.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +12,9 @@ use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, makedev, mknodat, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, makedev, mknodat, utimensat,
+};
 
 use super::run::{USER, need};
 
@@ -21,9 +24,11 @@ mod shapes;
 /// Who the tree belongs to, and so what can be in it.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Whose {
-    /// Everything: devices, foreign owners, privileged attributes. Without root, all that can then be stored and recovered.
+    /// Everything: devices, foreign owners, privileged attributes. Without root, all that can then
+    /// be stored and recovered.
     Root,
-    /// What an ordinary user can have, with what such a user can not read or recover. Made by root, it is given to that user.
+    /// What an ordinary user can have, with what such a user can not read or recover. Made by root,
+    /// it is given to that user.
     User,
 }
 
@@ -71,12 +76,14 @@ pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
 pub(crate) fn set_time(path: &Path, seconds: i64, nanoseconds: i64) {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     let both = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &both, AtFlags::SYMLINK_NOFOLLOW).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+    utimensat(CWD, path, &both, AtFlags::SYMLINK_NOFOLLOW)
+        .unwrap_or_else(|e| panic!("{path:?}: {e}"));
 }
 
 /// Sets permission bits.
 pub(crate) fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .unwrap_or_else(|e| panic!("{path:?}: {e}"));
 }
 
 /// One entry's attributes, to be set at the end.
@@ -144,13 +151,21 @@ impl Builder {
 
     fn link(&mut self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> &mut Late {
         let path = at(&self.root, name);
-        symlink(OsStr::from_bytes(target.as_ref()), &path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        symlink(OsStr::from_bytes(target.as_ref()), &path)
+            .unwrap_or_else(|e| panic!("{path:?}: {e}"));
         self.late(path, true, 0o777)
     }
 
-    fn node(&mut self, name: impl AsRef<[u8]>, kind: FileType, major: u32, minor: u32) -> &mut Late {
+    fn node(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        kind: FileType,
+        major: u32,
+        minor: u32,
+    ) -> &mut Late {
         let path = at(&self.root, name);
-        mknodat(CWD, &path, kind, Mode::from_raw_mode(0o644), makedev(major, minor)).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        mknodat(CWD, &path, kind, Mode::from_raw_mode(0o644), makedev(major, minor))
+            .unwrap_or_else(|e| panic!("{path:?}: {e}"));
         self.late(path, false, 0o640)
     }
 
@@ -188,7 +203,8 @@ impl Builder {
             }
             if !late.acl.is_empty() {
                 need("setfacl");
-                let done = Command::new("setfacl").args(&late.acl).arg("--").arg(path).status().unwrap();
+                let done =
+                    Command::new("setfacl").args(&late.acl).arg("--").arg(path).status().unwrap();
                 assert!(done.success(), "setfacl {:?} {path:?}", late.acl);
             }
             set_time(path, late.time.0, late.time.1);
@@ -200,7 +216,12 @@ impl Builder {
 pub(crate) fn torture(dir: &Path, whose: Whose) -> Torture {
     let privileged = whose == Whose::Root && root();
     fs::create_dir(dir).unwrap();
-    let mut b = Builder { root: dir.to_path_buf(), privileged, trouble: privileged || whose == Whose::User, late: vec![] };
+    let mut b = Builder {
+        root: dir.to_path_buf(),
+        privileged,
+        trouble: privileged || whose == Whose::User,
+        late: vec![],
+    };
     b.late(dir.to_path_buf(), false, 0o755).time(1_400_000_000, 123_456_789);
     let (unreadable, unread) = shapes::build(&mut b);
     contents::build(&mut b);

@@ -35,7 +35,8 @@ impl Kept {
     }
 }
 
-/// Which bands are encrypted, as far as it was seen. Only the names of objects tell, and a wrong guess costs a call.
+/// Which bands are encrypted, as far as it was seen. Only the names of objects tell, and a wrong
+/// guess costs a call.
 #[derive(Debug, Default)]
 pub(super) struct Sealed {
     seen: Mutex<(Option<bool>, HashMap<BandName, bool>)>,
@@ -44,7 +45,8 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Whether the objects of a band are probably encrypted: as those seen of it were, or else of another band. None at the start.
+    /// Whether the objects of a band are probably encrypted: as those seen of it were, or else of
+    /// another band. None at the start.
     pub(super) fn likely(&self, band: &BandName) -> Option<bool> {
         let seen = self.seen.lock().ok()?;
         seen.1.get(band).copied().or(seen.0)

@@ -1,4 +1,5 @@
-//! What verify asks of an archive: sizes of objects, and which indexes of a band count as far as that can be read.
+//! What verify asks of an archive: sizes of objects, and which indexes of a band count as far as
+//! that can be read.
 
 use super::{Archive, Trust, stream, unzip};
 use crate::core::chain::counted::{Counted, Indexes};
@@ -8,13 +9,18 @@ use crate::format::object::{Object, ObjectName};
 
 impl Archive {
     /// Calls `each` with name and size of each object of a band, folder by folder.
-    pub(in super::super) fn sizes(&self, band: &BandName, each: &mut dyn FnMut(&ObjectName, u64)) -> anyhow::Result<()> {
+    pub(in super::super) fn sizes(
+        &self,
+        band: &BandName,
+        each: &mut dyn FnMut(&ObjectName, u64),
+    ) -> anyhow::Result<()> {
         for (name, size) in self.store.list(&band.to_string())? {
             match name.strip_suffix('/') {
                 Some(folder) => {
                     let inside = self.store.list(&format!("{band}/{folder}"))?;
-                    let objects =
-                        inside.iter().filter_map(|(name, size)| Some((ObjectName::parse(&format!("{folder}/{name}"))?, size)));
+                    let objects = inside.iter().filter_map(|(name, size)| {
+                        Some((ObjectName::parse(&format!("{folder}/{name}"))?, size))
+                    });
                     objects.for_each(|(name, size)| each(&name, *size));
                 }
                 None => ObjectName::parse(&name).iter().for_each(|name| each(name, size)),
@@ -28,8 +34,9 @@ impl Archive {
         unzip(&self.copy(band, object, trust)?).ok()
     }
 
-    /// Which indexes in these folders of the band count. With `keys`, indexes may be decrypted; without, they are taken from the cache, or
-    /// must not be encrypted. None if one cannot be had so, or `spend` does not allow to read so many bytes.
+    /// Which indexes in these folders of the band count. With `keys`, indexes may be decrypted;
+    /// without, they are taken from the cache, or must not be encrypted. None if one cannot be had
+    /// so, or `spend` does not allow to read so many bytes.
     pub(in super::super) fn links(
         &self,
         band: &Head,
@@ -44,8 +51,12 @@ impl Archive {
             let mut listed: Vec<(u32, bool, u64)> = Vec::new();
             for (name, size) in names.into_iter().filter(|(_, size)| *size > 0) {
                 match ObjectName::parse(&format!("{folder:05}/{name}")) {
-                    Some(ObjectName { object: Object::Index(number), encrypted }) => listed.push((number, encrypted, size)),
-                    Some(name) => name.number().into_iter().for_each(|number| indexes.handle_number(number)),
+                    Some(ObjectName { object: Object::Index(number), encrypted }) => {
+                        listed.push((number, encrypted, size))
+                    }
+                    Some(name) => {
+                        name.number().into_iter().for_each(|number| indexes.handle_number(number))
+                    }
                     None => {}
                 }
             }
@@ -60,9 +71,12 @@ impl Archive {
                         .get(&format!("{}/{}", band.band, ObjectName::plain(Object::Index(number))))
                         .and_then(|bytes| bytes.map(|bytes| unzip(&bytes)).transpose()),
                 };
-                let first = text.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id));
+                let first =
+                    text.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id));
                 match first {
-                    Ok(Some((said, after))) if said == number => indexes.handle_index(number, after),
+                    Ok(Some((said, after))) if said == number => {
+                        indexes.handle_index(number, after)
+                    }
                     _ => indexes.handle_number(number),
                 }
             }

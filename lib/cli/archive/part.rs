@@ -13,17 +13,25 @@ use crate::format::toc::Row;
 type Touches = fn(&Path, &Path, Option<&Path>) -> bool;
 
 impl Archive {
-    /// Which of a band's counted indexes are needed for `paths`, what lies below them and the directories above; none if the tables
-    /// of contents do not say. Reads the last table, and of the earlier ones those that may name one.
+    /// Which of a band's counted indexes are needed for `paths`, what lies below them and the
+    /// directories above; none if the tables of contents do not say. Reads the last table, and of
+    /// the earlier ones those that may name one.
     ///
-    /// One index is enough for a path: the one in whose place among the lines the path lies, or the last line before it. The directories
-    /// above stand there, or are repeated. Where they are not, as in the first index of a run that went on with a band, all indexes are
-    /// taken that may list them.
-    pub(in super::super) fn holds_part(&self, band: &Band, paths: &[Path]) -> anyhow::Result<Option<Holds>> {
+    /// One index is enough for a path: the one in whose place among the lines the path lies, or the
+    /// last line before it. The directories above stand there, or are repeated. Where they are not,
+    /// as in the first index of a run that went on with a band, all indexes are taken that may list
+    /// them.
+    pub(in super::super) fn holds_part(
+        &self,
+        band: &Band,
+        paths: &[Path],
+    ) -> anyhow::Result<Option<Holds>> {
         let Some(rows) = self.rows_for(band, paths, lies_in)? else { return Ok(None) };
         let mut before = None;
         for number in rows.iter().map(|row| row.number) {
-            if before.is_none_or(|before| before + 1 != number) && !self.stands_alone(band, number)? {
+            if before.is_none_or(|before| before + 1 != number)
+                && !self.stands_alone(band, number)?
+            {
                 let Some(rows) = self.rows_for(band, paths, concerns)? else { return Ok(None) };
                 return Ok(Some(holds(&rows)));
             }
@@ -32,7 +40,8 @@ impl Archive {
         Ok(Some(holds(&rows)))
     }
 
-    /// Whether an index tells of all directories above what it lists. One that cannot be read is told of when it is read for good.
+    /// Whether an index tells of all directories above what it lists. One that cannot be read is
+    /// told of when it is read for good.
     fn stands_alone(&self, band: &Band, number: u32) -> anyhow::Result<bool> {
         match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
             Ok(text) => Ok(text.is_none_or(|text| has_above(&text))),
@@ -41,8 +50,14 @@ impl Archive {
         }
     }
 
-    /// The counted rows of the tables of contents that may list what is looked for; none if the tables do not say.
-    fn rows_for(&self, band: &Band, paths: &[Path], touches: Touches) -> anyhow::Result<Option<Vec<Row>>> {
+    /// The counted rows of the tables of contents that may list what is looked for; none if the
+    /// tables do not say.
+    fn rows_for(
+        &self,
+        band: &Band,
+        paths: &[Path],
+        touches: Touches,
+    ) -> anyhow::Result<Option<Vec<Row>>> {
         let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail) else { return Ok(None) };
         let newest = match self.toc(&band.head, tail.toc) {
             Ok(Some(toc)) => toc,
@@ -59,18 +74,27 @@ impl Archive {
         for earlier in &newest.earlier {
             firsts.next();
             let next = firsts.clone().flatten().next().or(own);
-            if earlier.first.as_ref().is_some_and(|first| paths.iter().any(|path| touches(path, first, next))) {
+            if earlier
+                .first
+                .as_ref()
+                .is_some_and(|first| paths.iter().any(|path| touches(path, first, next)))
+            {
                 let Ok(Some(toc)) = self.toc(&band.head, earlier.number) else { return Ok(None) };
                 rows.extend(toc.rows);
             }
         }
         rows.extend(newest.rows);
         rows.retain(|row| row.number <= last && row.span.is_some());
-        let firsts = rows.iter().skip(1).map(|row| row.span.as_ref().map(|(first, _)| first)).chain([None]);
+        let firsts =
+            rows.iter().skip(1).map(|row| row.span.as_ref().map(|(first, _)| first)).chain([None]);
         let wanted: Vec<bool> = rows
             .iter()
             .zip(firsts)
-            .map(|(row, next)| row.span.as_ref().is_some_and(|(first, _)| paths.iter().any(|path| touches(path, first, next))))
+            .map(|(row, next)| {
+                row.span
+                    .as_ref()
+                    .is_some_and(|(first, _)| paths.iter().any(|path| touches(path, first, next)))
+            })
             .collect();
         let mut wanted = wanted.into_iter();
         rows.retain(|_| wanted.next() == Some(true));
@@ -82,7 +106,8 @@ fn holds(rows: &[Row]) -> Holds {
     Holds { numbers: rows.iter().map(|row| row.number..=row.number).collect(), lost: Vec::new() }
 }
 
-/// Whether a path's place among the lines, or that of something below it, is between `first` and `next`.
+/// Whether a path's place among the lines, or that of something below it, is between `first` and
+/// `next`.
 fn lies_in(path: &Path, first: &Path, next: Option<&Path>) -> bool {
     (first <= path && next.is_none_or(|next| path < next)) || path.holds(first)
 }
@@ -90,7 +115,8 @@ fn lies_in(path: &Path, first: &Path, next: Option<&Path>) -> bool {
 /// The same, or that of a directory above it.
 fn concerns(path: &Path, first: &Path, next: Option<&Path>) -> bool {
     lies_in(path, first, next)
-        || std::iter::successors(path.parent(), Path::parent).any(|dir| first <= &dir && next.is_none_or(|next| &dir < next))
+        || std::iter::successors(path.parent(), Path::parent)
+            .any(|dir| first <= &dir && next.is_none_or(|next| &dir < next))
 }
 
 #[cfg(test)]
@@ -100,7 +126,8 @@ mod tests {
     #[test]
     fn a_path_lies_in_one_index_and_what_is_below_in_more() {
         let path_of = |text: &str| Path::from_raw(text.as_bytes());
-        // First path, the next index's first path; whether `a/b` lies there, and whether it or a directory above it does.
+        // First path, the next index's first path; whether `a/b` lies there, and whether it or a
+        // directory above it does.
         for (first, next, lies, does) in [
             ("", "a", false, true),
             ("", "a/a", false, true),
@@ -119,6 +146,9 @@ mod tests {
             assert_eq!(lies_in(&path, &first, Some(&next)), lies, "{first} {next}");
             assert_eq!(concerns(&path, &first, Some(&next)), does, "{first} {next}");
         }
-        assert!(lies_in(&path_of("a/b"), &path_of("a"), None) && !lies_in(&path_of("a/b"), &path_of("c"), None));
+        assert!(
+            lies_in(&path_of("a/b"), &path_of("a"), None)
+                && !lies_in(&path_of("a/b"), &path_of("c"), None)
+        );
     }
 }

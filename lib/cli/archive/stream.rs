@@ -17,7 +17,8 @@ use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
 
-/// Indexes that are fetched and decrypted ahead of the one that is read. They are decompressed one at a time: a text may have 16 MiB.
+/// Indexes that are fetched and decrypted ahead of the one that is read. They are decompressed one
+/// at a time: a text may have 16 MiB.
 const AHEAD: usize = 8;
 
 /// How many of them at once.
@@ -42,12 +43,15 @@ pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32,
     bail!("no index: it has no #index line")
 }
 
-/// What an index says of itself and what it holds: its number, the one before it, counts and last path. None if it is of another band.
+/// What an index says of itself and what it holds: its number, the one before it, counts and last
+/// path. None if it is of another band.
 pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSays>> {
     let Some((number, after)) = first_line(text, id)? else { return Ok(None) };
     let mut have = Have::default();
     let mut last = None;
-    for line in text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#'))) {
+    for line in
+        text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#')))
+    {
         let entry = Entry::parse(line)?;
         let is_file = entry.kind == Kind::File && entry.meta().is_some();
         have.entries += 1;
@@ -74,7 +78,8 @@ enum Item {
     End,
 }
 
-/// The entries of a band's counted indexes, in order. Another thread decompresses and reads them, a little ahead.
+/// The entries of a band's counted indexes, in order. Another thread decompresses and reads them, a
+/// little ahead.
 pub(in super::super) struct Entries {
     band: Arc<Head>,
     items: Taken<Item>,
@@ -99,20 +104,28 @@ impl Entries {
         let (submit, results) = Ordered::start::<Fetched>(JOBS, AHEAD)?;
         let left = numbers.iter().map(|range| range.clone().count()).sum();
         let (archive, head) = (Arc::clone(reader), Arc::clone(band));
-        let (room, size) = (Arc::new(Budget::new(MOST / tiers as u64)), Arc::new(AtomicU64::new(GUESS)));
+        let (room, size) =
+            (Arc::new(Budget::new(MOST / tiers as u64)), Arc::new(AtomicU64::new(GUESS)));
         let budget = Arc::clone(&room);
         // Ends when all is submitted, or when nobody takes the results any more.
         std::thread::spawn(move || {
             for number in numbers.into_iter().flatten() {
                 let (archive, head) = (Arc::clone(&archive), Arc::clone(&head));
-                let (budget, size, guess) = (Arc::clone(&budget), Arc::clone(&size), size.load(Ordering::Relaxed));
+                let (budget, size, guess) =
+                    (Arc::clone(&budget), Arc::clone(&size), size.load(Ordering::Relaxed));
                 if !budget.take(guess) {
                     return;
                 }
                 let work = move || {
                     let zipped = archive.zipped(&head, Object::Index(number), trust);
                     let zipped = zipped.and_then(|zipped| {
-                        zipped.with_context(|| format!("{}/{}: lost", head.band, ObjectName::plain(Object::Index(number))))
+                        zipped.with_context(|| {
+                            format!(
+                                "{}/{}: lost",
+                                head.band,
+                                ObjectName::plain(Object::Index(number))
+                            )
+                        })
                     });
                     let len = zipped.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64);
                     size.store(len.max(1), Ordering::Relaxed);
@@ -125,7 +138,14 @@ impl Entries {
             }
         });
         let (items, taken) = batches(READ_AHEAD);
-        let reader = Reader { archive: Arc::clone(reader), band: Arc::clone(band), trust, items, left, last: None };
+        let reader = Reader {
+            archive: Arc::clone(reader),
+            band: Arc::clone(band),
+            trust,
+            items,
+            left,
+            last: None,
+        };
         let budget = Arc::clone(&room);
         // Ends with the last index, or when nobody takes the entries any more.
         std::thread::spawn(move || reader.run(results, &budget));
@@ -140,7 +160,8 @@ impl Entries {
         })
     }
 
-    /// The next entry, with the number of its index. An index that cannot be read goes to `failed`, and the next one follows.
+    /// The next entry, with the number of its index. An index that cannot be read goes to `failed`,
+    /// and the next one follows.
     pub(in super::super) fn next_entry(&mut self) -> Option<(u32, Entry)> {
         while !self.ended {
             match self.items.next() {
@@ -153,7 +174,10 @@ impl Entries {
                 Some(Item::End) => self.ended = true,
                 None => {
                     self.ended = true;
-                    let what = anyhow!("{}: whoever read the indexes behind this one broke off", self.name(self.number));
+                    let what = anyhow!(
+                        "{}: whoever read the indexes behind this one broke off",
+                        self.name(self.number)
+                    );
                     self.failed.push((self.number, what));
                 }
             }
@@ -201,7 +225,9 @@ impl Reader {
             if let Ok((bytes, _)) = &zipped {
                 room.adjust(bytes.len() as u64, 0);
             }
-            let read = match zipped.and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped)) {
+            let read = match zipped
+                .and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped))
+            {
                 Ok(text) => self.read(number, &text),
                 Err(error) => self.items.send(Item::Failed(number, error)),
             };
@@ -226,8 +252,11 @@ impl Reader {
             at += end + 1;
             let item = if line.first() == Some(&b'#') {
                 match parse_header(line) {
-                    // Where the index before was read, it came there; else what follows stands below it.
-                    Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => Item::Entry(number, *entry),
+                    // Where the index before was read, it came there; else what follows stands
+                    // below it.
+                    Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
+                        Item::Entry(number, *entry)
+                    }
                     Ok(Header::Above(..)) | Err(_) => continue,
                     Ok(header) => Item::Header(header),
                 }
@@ -236,7 +265,10 @@ impl Reader {
                     Ok(entry) => Item::Entry(number, entry),
                     Err(error) => {
                         at = text.len();
-                        Item::Failed(number, anyhow::Error::new(error).context(name(&self.band, number)))
+                        Item::Failed(
+                            number,
+                            anyhow::Error::new(error).context(name(&self.band, number)),
+                        )
                     }
                 }
             };
@@ -249,7 +281,8 @@ impl Reader {
 
 /// The path that an index ends with.
 fn last_path(text: &[u8]) -> Option<Path> {
-    let line = text.rsplit(|&b| b == b'\n').find(|line| !matches!(line.first(), None | Some(b'#')))?;
+    let line =
+        text.rsplit(|&b| b == b'\n').find(|line| !matches!(line.first(), None | Some(b'#')))?;
     Path::parse(line.split(|&b| b == b' ').next()?).ok()
 }
 
@@ -261,8 +294,10 @@ pub(super) fn has_above(text: &[u8]) -> bool {
             Ok(Header::Above(_, entry)) => above.push(entry.path),
             _ if line.first() == Some(&b'#') => {}
             _ => {
-                let first = line.split(|&b| b == b' ').next().and_then(|path| Path::parse(path).ok());
-                let dirs = std::iter::successors(first.and_then(|path| path.parent()), Path::parent);
+                let first =
+                    line.split(|&b| b == b' ').next().and_then(|path| Path::parse(path).ok());
+                let dirs =
+                    std::iter::successors(first.and_then(|path| path.parent()), Path::parent);
                 return dirs.into_iter().all(|dir| above.contains(&dir));
             }
         }
@@ -271,7 +306,13 @@ pub(super) fn has_above(text: &[u8]) -> bool {
 }
 
 /// The text of an index, if it is that of this number of the band, and whole.
-fn open(archive: &Archive, band: &Head, number: u32, trust: Trust, zipped: (Vec<u8>, bool)) -> anyhow::Result<Vec<u8>> {
+fn open(
+    archive: &Archive,
+    band: &Head,
+    number: u32,
+    trust: Trust,
+    zipped: (Vec<u8>, bool),
+) -> anyhow::Result<Vec<u8>> {
     let object = Object::Index(number);
     let name = || format!("{}/{}", band.band, ObjectName::plain(object));
     let text = match (unzip(&zipped.0), zipped.1) {
@@ -282,7 +323,9 @@ fn open(archive: &Archive, band: &Head, number: u32, trust: Trust, zipped: (Vec<
             text
         }
         // It may have been the copy, or the way.
-        (Err(_), _) => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
+        (Err(_), _) => {
+            archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?
+        }
     };
     match first_line(&text, band.id).with_context(name)? {
         Some((said, _)) if said == number => {}

@@ -56,7 +56,9 @@ pub(in super::super) fn choose(
     let newest = band.is_none_or(|text| text == "latest") && at.is_none();
     let known = match (archive.known(newest), band.and_then(|text| text.parse::<BandName>().ok())) {
         // A name in full needs no listing, which not every server gives.
-        (Err(error), Some(name)) if lacks_listing(&error) && archive.head(&name)?.is_some() => return Ok(name),
+        (Err(error), Some(name)) if lacks_listing(&error) && archive.head(&name)?.is_some() => {
+            return Ok(name);
+        }
         (known, _) => known?.0,
     };
     if let Some(text) = band {
@@ -64,22 +66,34 @@ pub(in super::super) fn choose(
     }
     let Some(reading) = to_read(&known, at) else {
         let when = at.map_or_else(String::new, |at| format!(" from {} or before", at.to_rfc3339()));
-        return Err(Hinted::wrap(anyhow!("{shown}: no band{when} there"), "see what there is with: dura-index bands ARCHIVE"));
+        return Err(Hinted::wrap(
+            anyhow!("{shown}: no band{when} there"),
+            "see what there is with: dura-index bands ARCHIVE",
+        ));
     };
     if let Some(newer) = reading.newer {
-        report
-            .note(format_args!("taking {}: the newer {} is unfinished (--band latest takes it)", reading.band.name, newer.name));
+        report.note(format_args!(
+            "taking {}: the newer {} is unfinished (--band latest takes it)",
+            reading.band.name, newer.name
+        ));
     } else if !reading.band.complete && !archive.is_complete(&reading.band.name)? {
-        report.note(format_args!("taking {}, which is unfinished: there is no complete band", reading.band.name));
+        report.note(format_args!(
+            "taking {}, which is unfinished: there is no complete band",
+            reading.band.name
+        ));
     }
     Ok(reading.band.name.clone())
 }
 
 fn lacks_listing(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|error| error.kind == Kind::NoListing)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<StoreError>())
+        .any(|error| error.kind == Kind::NoListing)
 }
 
-/// Whether what is there could not be asked for: another run may get it, so it is not to be taken for lost.
+/// Whether what is there could not be asked for: another run may get it, so it is not to be taken
+/// for lost.
 pub(super) fn not_reached(error: &anyhow::Error) -> bool {
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
     of_store.is_some_and(|error| !matches!(error.kind, Kind::NotFound | Kind::Other))
@@ -116,15 +130,23 @@ impl Archive {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
         };
-        // A band none of whose indexes can be read is not an empty one; and without a key nobody knows what counts.
-        if let Some((_, error)) = facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || error.is::<Hinted>()) {
+        // A band none of whose indexes can be read is not an empty one; and without a key nobody
+        // knows what counts.
+        if let Some((_, error)) =
+            facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || error.is::<Hinted>())
+        {
             return Err(error);
         }
         Ok(Holds { numbers: counted.counted, lost: counted.lost })
     }
 
     /// The same by tables of contents alone; none if they do not reach back to the first index.
-    fn by_tables(&self, band: &Band, toc: u32, last: u32) -> anyhow::Result<Option<Vec<RangeInclusive<u32>>>> {
+    fn by_tables(
+        &self,
+        band: &Band,
+        toc: u32,
+        last: u32,
+    ) -> anyhow::Result<Option<Vec<RangeInclusive<u32>>>> {
         let Ok(Some(newest)) = self.toc(&band.head, toc) else { return Ok(None) };
         let mut rows = Vec::new();
         for earlier in &newest.earlier {
@@ -140,19 +162,24 @@ impl Archive {
                 _ => numbers.push(number..=number),
             }
         }
-        let whole =
-            numbers.first().is_some_and(|range| *range.start() == 0) && numbers.last().is_some_and(|range| *range.end() == last);
+        let whole = numbers.first().is_some_and(|range| *range.start() == 0)
+            && numbers.last().is_some_and(|range| *range.end() == last);
         Ok(whole.then_some(numbers))
     }
 }
 
 impl Version {
     /// Starts to read the version of a chain; tells of indexes that are lost.
-    pub(in super::super) fn open(archive: &Arc<Archive>, chain: &[Band], report: &Arc<Report>) -> anyhow::Result<Version> {
+    pub(in super::super) fn open(
+        archive: &Arc<Archive>,
+        chain: &[Band],
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
         Version::open_part(archive, chain, None, report)
     }
 
-    /// The same, or of it only the indexes that may concern these paths, with all below them and the directories above.
+    /// The same, or of it only the indexes that may concern these paths, with all below them and
+    /// the directories above.
     pub(in super::super) fn open_part(
         archive: &Arc<Archive>,
         chain: &[Band],
@@ -184,19 +211,34 @@ impl Version {
             }
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-            tiers.push(Entries::start(archive, &Arc::new(band.head.clone()), held.numbers.clone(), trust, chain.len())?);
+            tiers.push(Entries::start(
+                archive,
+                &Arc::new(band.head.clone()),
+                held.numbers.clone(),
+                trust,
+                chain.len(),
+            )?);
         }
-        Ok(Version { merge: Merge::new(chain.len() as u8), tiers, reads: holds, exact: false, report: Arc::clone(report) })
+        Ok(Version {
+            merge: Merge::new(chain.len() as u8),
+            tiers,
+            reads: holds,
+            exact: false,
+            report: Arc::clone(report),
+        })
     }
 
-    /// The same for whoever records what is different: what is gone of an index that was not looked at would not be seen to be gone.
+    /// The same for whoever records what is different: what is gone of an index that was not looked
+    /// at would not be seen to be gone.
     pub(in super::super) fn exact(self) -> Version {
         Version { exact: true, ..self }
     }
 
-    /// The next entry of the version, or of what no directory of it holds (as the inner `Err`). Fails when an index is there that cannot
-    /// be decrypted: what it says is not lost.
-    pub(in super::super) fn next_placed(&mut self) -> anyhow::Result<Option<Result<Placed, Placed>>> {
+    /// The next entry of the version, or of what no directory of it holds (as the inner `Err`).
+    /// Fails when an index is there that cannot be decrypted: what it says is not lost.
+    pub(in super::super) fn next_placed(
+        &mut self,
+    ) -> anyhow::Result<Option<Result<Placed, Placed>>> {
         loop {
             let Some(event) = self.merge.poll() else { return Ok(None) };
             match event {
@@ -218,7 +260,10 @@ impl Version {
                 Event::Orphan(placed) => return Ok(Some(Err(placed))),
                 Event::OutOfOrder(placed) => {
                     let index = self.tiers[usize::from(placed.at.tier)].name(placed.at.block);
-                    self.report.warn(format_args!("{index}: {}: out of order: passed over", placed.entry.path));
+                    self.report.warn(format_args!(
+                        "{index}: {}: out of order: passed over",
+                        placed.entry.path
+                    ));
                 }
             }
         }
@@ -230,9 +275,10 @@ impl Version {
             match self.next_placed()? {
                 None => return Ok(None),
                 Some(Ok(placed)) => return Ok(Some(placed)),
-                Some(Err(orphan)) => {
-                    self.report.warn(format_args!("{}: its directory is not listed: left out", orphan.entry.path))
-                }
+                Some(Err(orphan)) => self.report.warn(format_args!(
+                    "{}: its directory is not listed: left out",
+                    orphan.entry.path
+                )),
             }
         }
     }
@@ -241,7 +287,9 @@ impl Version {
     pub(in super::super) fn indexes(&self) -> impl Iterator<Item = Within> {
         let of = |(tier, held): (usize, &Holds)| (tier as u8, held.numbers.clone());
         let tiers: Vec<_> = self.reads.iter().enumerate().map(of).collect();
-        tiers.into_iter().flat_map(|(tier, numbers)| numbers.into_iter().flatten().map(move |block| Within { tier, block }))
+        tiers.into_iter().flat_map(|(tier, numbers)| {
+            numbers.into_iter().flatten().map(move |block| Within { tier, block })
+        })
     }
 
     /// The header lines that came so far of the newest band.

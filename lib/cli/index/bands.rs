@@ -13,7 +13,8 @@ use crate::core::chain::ancestors::{Extent, Link};
 use crate::edge::pipe;
 use crate::format::listing::Have;
 
-/// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes. `-` for what cannot be told.
+/// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes. `-`
+/// for what cannot be told.
 pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
     let archive = Archive::open(shown, reading.cache.as_deref())?;
@@ -21,7 +22,8 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     for name in archive.names()? {
         // What is wrong with one band is no reason to keep quiet of the others.
         let ends = archive.ends(&name).and_then(|(head, tail)| {
-            let head = Link { name: &name, head: head.as_ref(), tail: tail.as_ref() }.own()?.clone();
+            let head =
+                Link { name: &name, head: head.as_ref(), tail: tail.as_ref() }.own()?.clone();
             Ok((head, tail))
         });
         let (head, tail) = match ends {

@@ -52,7 +52,13 @@ struct Course {
 
 pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     let scan = Reader::new(pipe::stdin()?);
-    compare(args, scan, || Archive::open(&args.archive, reading.cache.as_deref()), pipe::stdout()?, report)
+    compare(
+        args,
+        scan,
+        || Archive::open(&args.archive, reading.cache.as_deref()),
+        pipe::stdout()?,
+        report,
+    )
 }
 
 /// Lets through of a scan what a new band in the archive must record.
@@ -76,11 +82,20 @@ pub(in super::super) fn compare(
         same_source(&headers, version.headers())?;
     }
     let mut buffer = Vec::new();
-    for header in [Header::Mtree, Header::Version(VERSION)].iter().chain(&headers).chain(&course.opening.headers()) {
+    for header in [Header::Mtree, Header::Version(VERSION)]
+        .iter()
+        .chain(&headers)
+        .chain(&course.opening.headers())
+    {
         writeln!(buffer, "{header}")?;
     }
     if let Some(head) = course.head {
-        writeln!(buffer, "{}\n{}", Header::Compression(head.compression), Header::Head(head.to_string().into_bytes()))?;
+        writeln!(
+            buffer,
+            "{}\n{}",
+            Header::Compression(head.compression),
+            Header::Head(head.to_string().into_bytes())
+        )?;
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
@@ -132,7 +147,8 @@ pub(in super::super) fn compare(
     Ok(())
 }
 
-/// The version's next entry. For a full band it only serves to tell what is dropped, and ends where it cannot be read.
+/// The version's next entry. For a full band it only serves to tell what is dropped, and ends where
+/// it cannot be read.
 fn next_known(version: &mut Version, full: bool) -> anyhow::Result<Option<Result<Placed, Placed>>> {
     match version.next_placed() {
         Err(_) if full => Ok(None),
@@ -145,8 +161,7 @@ fn or_full(error: anyhow::Error) -> anyhow::Error {
     if !error.is::<Hinted>() {
         return error;
     }
-    let hint =
-        "give the --cache that was used when it was made, or the secret key to gpg; or make a full band: --no-resume --full";
+    let hint = "give the --cache that was used when it was made, or the secret key to gpg; or make a full band: --no-resume --full";
     Hinted::wrap(anyhow!("{error:#}"), hint)
 }
 
@@ -156,9 +171,17 @@ fn tell(summary: &Summary, report: &Report) {
         "{new} new, {changed} changed ({touched} of them probably only in time, mode or owner), {deleted} deleted"
     ));
     if dropped > 0 {
-        report.note(format_args!("this full band drops {dropped} entries that are excluded or unreadable now"));
+        report.note(format_args!(
+            "this full band drops {dropped} entries that are excluded or unreadable now"
+        ));
     }
-    let counts = [("new", new), ("changed", changed), ("deleted", deleted), ("dropped", dropped), ("left_out", left_out)];
+    let counts = [
+        ("new", new),
+        ("changed", changed),
+        ("deleted", deleted),
+        ("dropped", dropped),
+        ("left_out", left_out),
+    ];
     report.events().emit("compared", &counts.map(|(key, count)| (key, count.into())));
 }
 
@@ -167,9 +190,13 @@ fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option
     let mut headers = Vec::new();
     loop {
         match next_line(scan)? {
-            Line::Header(Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_)) => {}
+            Line::Header(
+                Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_),
+            ) => {}
             Line::Header(header @ (Header::Source(..) | Header::Partial)) => headers.push(header),
-            Line::Header(header) => bail!("the listing has a `{header}` line already: use dura-index diff once in a pipe"),
+            Line::Header(header) => bail!(
+                "the listing has a `{header}` line already: use dura-index diff once in a pipe"
+            ),
             line => return Ok((headers, Some(line))),
         }
     }
@@ -181,13 +208,20 @@ fn next_line(scan: &mut Reader<impl BufRead>) -> anyhow::Result<Line> {
 
 /// Refuses to lay a tree over another: all that the other has would count as deleted.
 fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
-    let source = |headers: &[Header]| headers.iter().find(|header| matches!(header, Header::Source(..))).cloned();
+    let source = |headers: &[Header]| {
+        headers.iter().find(|header| matches!(header, Header::Source(..))).cloned()
+    };
     match (source(scan), source(parent)) {
         (Some(own), Some(other)) if own != other => {
-            let text = |header: &Header| header.to_string().trim_start_matches("#source ").to_owned();
+            let text =
+                |header: &Header| header.to_string().trim_start_matches("#source ").to_owned();
             let hint = "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full";
             Err(Hinted::wrap(
-                anyhow!("the listing is of {}, but the archive's newest band is of {}", text(&own), text(&other)),
+                anyhow!(
+                    "the listing is of {}, but the archive's newest band is of {}",
+                    text(&own),
+                    text(&other)
+                ),
                 hint,
             ))
         }
@@ -197,8 +231,17 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
 
 fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
     let (mut bands, newest) = archive.known(args.tier.is_none() && args.parent.is_none())?;
-    let parent = args.parent.as_deref().map(|text| find(&bands, text).map(|band| band.name.clone())).transpose()?;
-    let wish = Wish { tier: args.tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume };
+    let parent = args
+        .parent
+        .as_deref()
+        .map(|text| find(&bands, text).map(|band| band.name.clone()))
+        .transpose()?;
+    let wish = Wish {
+        tier: args.tier,
+        parent: parent.as_ref(),
+        full: args.full,
+        no_resume: args.no_resume,
+    };
     loop {
         let course = match target(&bands, &wish)? {
             Target::Continue(band) => Some(resume(archive, band, report)?),
@@ -213,9 +256,16 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
                 match (last, chain.last()) {
                     (Some(last), Some(band)) => {
                         let tier = chain.len() as u8;
-                        let parent = Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
+                        let parent =
+                            Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
                         let opening = Opening::New { parent, band_after: newest };
-                        Some(Course { opening, config: Config { tier, full: false, after: None }, chain, holds, head: None })
+                        Some(Course {
+                            opening,
+                            config: Config { tier, full: false, after: None },
+                            chain,
+                            holds,
+                            head: None,
+                        })
                     }
                     _ => {
                         // Its version is that of its own parent.
@@ -233,7 +283,11 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
 }
 
 /// A full band; what the newest version has and it will not is counted.
-fn full(archive: &Archive, bands: &[Known], newest: Option<crate::format::time::Stamp>) -> anyhow::Result<Course> {
+fn full(
+    archive: &Archive,
+    bands: &[Known],
+    newest: Option<crate::format::time::Stamp>,
+) -> anyhow::Result<Course> {
     let opening = Opening::New { parent: None, band_after: newest };
     let config = Config { tier: 0, full: true, after: None };
     let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), head: None };

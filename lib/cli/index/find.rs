@@ -46,7 +46,8 @@ pub(super) struct WhereArgs {
 /// What makes two versions of a path the same to the person who looks for it.
 type Look = (Option<u64>, Option<Time>, Option<Digest>);
 
-/// Writes a line for each content that a path has had: path, size, time, digest, and the bands with it.
+/// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
+/// it.
 pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
     let archive = Arc::new(Archive::open(&args.archive, reading.cache.as_deref())?);
@@ -67,7 +68,8 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
             let Entry { path, kind, size, sha256, .. } = &placed.entry;
             let raw = path.raw();
             let raw: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&raw);
-            if path.is_root() || !pattern.matched(FsPath::new(raw), *kind == Kind::Dir).is_ignore() {
+            if path.is_root() || !pattern.matched(FsPath::new(raw), *kind == Kind::Dir).is_ignore()
+            {
                 continue;
             }
             let look = (*size, placed.entry.meta().map(|meta| meta.time), *sha256);
@@ -84,7 +86,8 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
             let size = size.map_or("-".to_owned(), |size| size.to_string());
             let time = time.map_or("-".to_owned(), |time| time.to_string());
             let sha256 = sha256.map_or("-".to_owned(), hex::encode);
-            writeln!(out, "{path} {size} {time} {sha256} {}", bands.join(",")).context(CANNOT_WRITE)?;
+            writeln!(out, "{path} {size} {time} {sha256} {}", bands.join(","))
+                .context(CANNOT_WRITE)?;
         }
     }
     out.finish().context(CANNOT_WRITE)?;
@@ -94,8 +97,13 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
     Ok(())
 }
 
-/// Writes the objects that a restore of the paths reads, in the order in which it does: size and name. Blocks that are lost have size `-`.
-pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+/// Writes the objects that a restore of the paths reads, in the order in which it does: size and
+/// name. Blocks that are lost have size `-`.
+pub(super) fn locate(
+    args: &WhereArgs,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
     let Chosen { archive, chain } = open(&args.archive, reading, report)?;
     let mut wanted = Wanted::new(&args.paths)?;
     let mut blocks: Vec<Within> = Vec::new();
@@ -141,8 +149,11 @@ pub(super) fn locate(args: &WhereArgs, reading: &Reading, report: &Arc<Report>) 
             line(Object::Toc(tail.toc))?;
         }
         for (of, object) in [(&indexes, false), (&blocks, true)] {
-            let mut numbers: Vec<u32> =
-                of.iter().filter(|within| usize::from(within.tier) == tier).map(|within| within.block).collect();
+            let mut numbers: Vec<u32> = of
+                .iter()
+                .filter(|within| usize::from(within.tier) == tier)
+                .map(|within| within.block)
+                .collect();
             numbers.sort_unstable();
             numbers.dedup();
             for number in numbers {

@@ -34,7 +34,8 @@ pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> any
     let Chosen { archive, chain } = open(&args.archive, reading, report)?;
     let mut wanted = Wanted::new(&args.paths)?;
     let tops = wanted_depths(&args.paths);
-    let deepest = |path: &path::Path| !args.one_level || tops.iter().any(|top| path.depth() <= top + 1);
+    let deepest =
+        |path: &path::Path| !args.one_level || tops.iter().any(|top| path.depth() <= top + 1);
     let mut version = Version::open(&archive, &chain, report)?;
     let mut out = pipe::stdout()?;
     let mut line = Vec::new();
@@ -54,7 +55,8 @@ pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> any
 /// How deep the named paths lie; the root when none is named.
 fn wanted_depths(typed: &[OsString]) -> Vec<usize> {
     use std::os::unix::ffi::OsStrExt;
-    let depth = |text: &OsString| path::Path::from_typed(text.as_bytes()).map_or(0, |path| path.depth());
+    let depth =
+        |text: &OsString| path::Path::from_typed(text.as_bytes()).map_or(0, |path| path.depth());
     if typed.is_empty() { vec![0] } else { typed.iter().map(depth).collect() }
 }
 

@@ -88,7 +88,8 @@ impl Raw {
         self.member.entries += 1;
         if entry.kind == Kind::File && entry.meta().is_some() {
             self.member.files += 1;
-            self.member.source_bytes += if entry.hard.is_none() { entry.size.unwrap_or(0) } else { 0 };
+            self.member.source_bytes +=
+                if entry.hard.is_none() { entry.size.unwrap_or(0) } else { 0 };
         }
         let path = &entry.path;
         match &mut self.member.span {
@@ -132,14 +133,17 @@ impl Reading {
                     let rest = std::iter::once(entry).chain(entries).collect();
                     return Gathered { raw, rest, links };
                 }
-                Ok((file, facts, opened_at)) => self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links),
+                Ok((file, facts, opened_at)) => {
+                    self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links)
+                }
                 Err(trouble) => self.skip(&entry, trouble, &mut links),
             }
         }
         Gathered { raw, rest: Vec::new(), links }
     }
 
-    /// Puts the entry into the role that lost first names leave it; true if it is a file whose content is to be stored.
+    /// Puts the entry into the role that lost first names leave it; true if it is a file whose
+    /// content is to be stored.
     pub(super) fn settle_role(&self, entry: &mut Entry, links: &Links) -> bool {
         match links.role(entry) {
             Role::AsListed => {}
@@ -162,15 +166,22 @@ impl Reading {
     fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
         let path = &entry.path;
         match trouble {
-            Trouble::Vanished => self.report.warn(format_args!("{path}: vanished before it was read: not stored")),
-            Trouble::Changed => self.report.warn(format_args!("{path}: no longer a file: not stored")),
-            Trouble::Io(error) => self.report.warn(format_args!("{path}: {}: not stored", why(&error))),
+            Trouble::Vanished => {
+                self.report.warn(format_args!("{path}: vanished before it was read: not stored"))
+            }
+            Trouble::Changed => {
+                self.report.warn(format_args!("{path}: no longer a file: not stored"))
+            }
+            Trouble::Io(error) => {
+                self.report.warn(format_args!("{path}: {}: not stored", why(&error)))
+            }
         }
         self.skipped.fetch_add(1, Ordering::Relaxed);
         links.handle_lost(entry);
     }
 
-    /// Stores all that has no content: directories, links, devices, fifos, hard links, and lines without a tar entry.
+    /// Stores all that has no content: directories, links, devices, fifos, hard links, and lines
+    /// without a tar entry.
     fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
         let mut entry = entry.clone();
         let State::Present(meta) = entry.state else { return raw.line(&entry) };
@@ -178,7 +189,11 @@ impl Reading {
         if entry.x && entry.hard.is_none() {
             match attributes::read(At::Path(&self.source.locate(&entry.path))) {
                 Ok(read) => attributes = read,
-                Err(error) => self.report.warn(format_args!("{}: attributes not stored: {}", entry.path, why(&error))),
+                Err(error) => self.report.warn(format_args!(
+                    "{}: attributes not stored: {}",
+                    entry.path,
+                    why(&error)
+                )),
             }
             entry.x = !attributes.is_empty();
         }
@@ -193,8 +208,16 @@ impl Reading {
         raw.line(&entry);
     }
 
-    /// Writes the headers; without the attributes if they do not fit, which is told and gives false.
-    fn write_header(&self, out: &mut Vec<u8>, entry: &Entry, meta: Meta, content: Content<'_>, attributes: &Attributes) -> bool {
+    /// Writes the headers; without the attributes if they do not fit, which is told and gives
+    /// false.
+    fn write_header(
+        &self,
+        out: &mut Vec<u8>,
+        entry: &Entry,
+        meta: Meta,
+        content: Content<'_>,
+        attributes: &Attributes,
+    ) -> bool {
         let (uname, gname) = (self.users.user(meta.uid), self.users.group(meta.gid));
         let header = tarball::Member {
             path: &entry.path,
@@ -212,7 +235,9 @@ impl Reading {
             Err(too_long) => {
                 self.report.warn(format_args!("{}: {too_long}: not stored", entry.path));
                 // Without them a header is a few kilobytes at most.
-                let _ = tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }.write_header(out);
+                let _ =
+                    tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }
+                        .write_header(out);
                 false
             }
         }
@@ -224,31 +249,51 @@ impl Reading {
             return Attributes::default();
         }
         attributes::read(At::File(file.fd())).unwrap_or_else(|error| {
-            self.report.warn(format_args!("{}: attributes not stored: {}", entry.path, why(&error)));
+            self.report.warn(format_args!(
+                "{}: attributes not stored: {}",
+                entry.path,
+                why(&error)
+            ));
             Attributes::default()
         })
     }
 
-    fn push_whole(&self, raw: &mut Raw, mut entry: Entry, file: &Opened, (before, opened_at): (Facts, Time), links: &mut Links) {
+    fn push_whole(
+        &self,
+        raw: &mut Raw,
+        mut entry: Entry,
+        file: &Opened,
+        (before, opened_at): (Facts, Time),
+        links: &mut Links,
+    ) {
         let attributes = self.file_attributes(&entry, file, &before);
         let start = raw.tar.len();
-        let header =
-            |raw: &mut Raw, entry: &Entry, content| self.write_header(&mut raw.tar, entry, before.meta, content, &attributes);
+        let header = |raw: &mut Raw, entry: &Entry, content| {
+            self.write_header(&mut raw.tar, entry, before.meta, content, &attributes)
+        };
         let mut fits = header(raw, &entry, Content::Bytes(before.size));
         let data = raw.tar.len();
         let read = file.read_at(0, before.size as usize, &mut raw.tar);
-        let (read, segments, after) = match read.and_then(|read| Ok((read as u64, file.segments(&before)?, file.facts()?))) {
-            Ok(all) => all,
-            Err(error) => {
-                raw.tar.truncate(start);
-                return self.skip(&entry, error.into(), links);
-            }
-        };
+        let (read, segments, after) =
+            match read.and_then(|read| Ok((read as u64, file.segments(&before)?, file.facts()?))) {
+                Ok(all) => all,
+                Err(error) => {
+                    raw.tar.truncate(start);
+                    return self.skip(&entry, error.into(), links);
+                }
+            };
         let sha256 = digest::of(&raw.tar[data..]);
         let came = if read < before.size { Came::Short(read) } else { Came::Whole };
-        if came == Came::Whole && attributes.is_empty() && self.may_stay(&mut entry, &before, sha256) {
+        if came == Came::Whole
+            && attributes.is_empty()
+            && self.may_stay(&mut entry, &before, sha256)
+        {
             raw.tar.truncate(start);
-            self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
+            self.close(
+                &mut entry,
+                &Outcome { opened_at, before, after, stored: read, came },
+                links,
+            );
             return raw.line(&entry);
         }
         if came != Came::Whole || segments.is_some() {
@@ -257,7 +302,9 @@ impl Reading {
             raw.tar.truncate(start);
             let whole = [Segment { offset: 0, len: read }];
             let segments = segments.filter(|_| came == Came::Whole);
-            let content = segments.as_deref().map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
+            let content = segments
+                .as_deref()
+                .map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
             fits = header(raw, &entry, content);
             for Segment { offset, len } in segments.as_deref().unwrap_or(&whole) {
                 raw.tar.extend_from_slice(&bytes[*offset as usize..(offset + len) as usize]);
@@ -271,9 +318,13 @@ impl Reading {
         raw.line(&entry);
     }
 
-    /// Whether the content is that of the older block that diff suspects it in; if not, the entry forgets the block.
+    /// Whether the content is that of the older block that diff suspects it in; if not, the entry
+    /// forgets the block.
     fn may_stay(&self, entry: &mut Entry, facts: &Facts, sha256: digest::Digest) -> bool {
-        let same = self.layered && facts.nlink == 1 && entry.size == Some(facts.size) && entry.sha256 == Some(sha256);
+        let same = self.layered
+            && facts.nlink == 1
+            && entry.size == Some(facts.size)
+            && entry.sha256 == Some(sha256);
         if !same {
             entry.within = None;
         }
@@ -286,7 +337,9 @@ impl Reading {
         let path = &entry.path;
         match came {
             Came::Short(len) if stored == len => {
-                self.report.warn(format_args!("{path}: shrank while it was read: stored with its {len} bytes"));
+                self.report.warn(format_args!(
+                    "{path}: shrank while it was read: stored with its {len} bytes"
+                ));
             }
             Came::Short(len) => {
                 self.report.warn(format_args!(
@@ -294,14 +347,22 @@ impl Reading {
                 ));
             }
             Came::Whole if after.size > before.size => {
-                self.report.warn(format_args!("{path}: grew while it was read: cut at its {} bytes", before.size));
+                self.report.warn(format_args!(
+                    "{path}: grew while it was read: cut at its {} bytes",
+                    before.size
+                ));
             }
             Came::Whole if (after.size, after.meta.time) != (before.size, before.meta.time) => {
                 self.report.warn(format_args!("{path}: changed while it was read"));
             }
             Came::Whole => {}
         }
-        let seen = |facts: &Facts| Seen { size: facts.size, time: facts.meta.time, ctime: facts.ctime, inode: facts.inode };
+        let seen = |facts: &Facts| Seen {
+            size: facts.size,
+            time: facts.meta.time,
+            ctime: facts.ctime,
+            inode: facts.inode,
+        };
         let whole = *came == Came::Whole;
         if entry.inode.is_some() {
             if entry.inode == Some(before.inode) {
@@ -317,7 +378,8 @@ impl Reading {
         entry.ctime = settled_ctime(&seen(before), &seen(after), *opened_at).filter(|_| whole);
     }
 
-    /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the line. Stops with what `emit` fails with.
+    /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the
+    /// line. Stops with what `emit` fails with.
     pub(super) fn stream<E>(
         &self,
         mut entry: Entry,
@@ -336,12 +398,19 @@ impl Reading {
             }
         };
         let attributes = self.file_attributes(&entry, &file, &before);
-        let suspect = entry.within.is_some() && self.layered && entry.size == Some(before.size) && attributes.is_empty();
+        let suspect = entry.within.is_some()
+            && self.layered
+            && entry.size == Some(before.size)
+            && attributes.is_empty();
         if suspect && let Ok((sha256, came)) = hash(&file, before.size) {
             let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
             if came == before.size && self.may_stay(&mut entry, &before, sha256) {
                 let mut raw = self.empty();
-                self.close(&mut entry, &Outcome { opened_at, before, after, stored: before.size, came: Came::Whole }, links);
+                self.close(
+                    &mut entry,
+                    &Outcome { opened_at, before, after, stored: before.size, came: Came::Whole },
+                    links,
+                );
                 raw.member.border = true;
                 raw.line(&entry);
                 return emit(raw);
@@ -353,23 +422,41 @@ impl Reading {
             None => Content::Bytes(before.size),
         };
         let mut raw = self.empty();
-        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes) && !attributes.is_empty();
+        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes)
+            && !attributes.is_empty();
         let whole = [Segment { offset: 0, len: before.size }];
         let empty = || self.empty();
-        let mut pieces = Pieces { file: &file, empty: &empty, raw, sha256: Sha256::new(), hashed: 0, came: Came::Whole, emit };
+        let mut pieces = Pieces {
+            file: &file,
+            empty: &empty,
+            raw,
+            sha256: Sha256::new(),
+            hashed: 0,
+            came: Came::Whole,
+            emit,
+        };
         for segment in segments.as_deref().unwrap_or(&whole) {
             if let Err(error) = pieces.segment(*segment)? {
                 // The header has promised so many bytes; zeros keep the tar whole.
-                self.report.warn(format_args!("{}: {}: stored with zeros from there on", entry.path, why(&error)));
+                self.report.warn(format_args!(
+                    "{}: {}: stored with zeros from there on",
+                    entry.path,
+                    why(&error)
+                ));
             }
         }
         pieces.hash_zeros(before.size);
         let Pieces { mut raw, sha256, came, .. } = pieces;
-        let data: u64 = segments.as_deref().unwrap_or(&whole).iter().map(|segment| segment.len).sum();
+        let data: u64 =
+            segments.as_deref().unwrap_or(&whole).iter().map(|segment| segment.len).sum();
         raw.tar.resize(raw.tar.len() + padding(data), 0);
         entry.sha256 = Some(sha256.finalize().into());
         let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
-        self.close(&mut entry, &Outcome { opened_at, before, after, stored: before.size, came }, links);
+        self.close(
+            &mut entry,
+            &Outcome { opened_at, before, after, stored: before.size, came },
+            links,
+        );
         raw.member.border = true;
         raw.line(&entry);
         emit(raw)

@@ -1,4 +1,5 @@
-//! What a run of pack begins with: the listing's header lines, the options, and what follows from both.
+//! What a run of pack begins with: the listing's header lines, the options, and what follows from
+//! both.
 
 use std::io::BufRead;
 use std::os::unix::ffi::OsStringExt;
@@ -53,14 +54,19 @@ pub(super) struct Plan {
 
 impl Start {
     /// Reads up to the first line that is no header line, which comes back too.
-    pub(super) fn read(listing: &mut Reader<impl BufRead>, args: &PackArgs) -> anyhow::Result<(Start, Line)> {
+    pub(super) fn read(
+        listing: &mut Reader<impl BufRead>,
+        args: &PackArgs,
+    ) -> anyhow::Result<(Start, Line)> {
         let mut start = Start::default();
         loop {
             match listing.next_line()? {
                 Some(Line::Header(header)) => start.handle(header),
                 Some(line @ Line::Entry(_)) => return Ok((start, line)),
                 // Nothing has changed since the parent.
-                Some(line) if start.parent.is_some() || start.continued.is_some() => return Ok((start, line)),
+                Some(line) if start.parent.is_some() || start.continued.is_some() => {
+                    return Ok((start, line));
+                }
                 Some(Line::End(_)) | None => {
                     let hint = "even an empty directory has a line for itself";
                     return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
@@ -84,14 +90,27 @@ impl Start {
             Header::Have(have) => self.have = have,
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Head(text) => self.continued_head = Head::parse(&text).ok(),
-            Header::Above(..) | Header::Mtree | Header::Version(_) | Header::Socket(_) | Header::Index(..) | Header::Comment => {}
+            Header::Above(..)
+            | Header::Mtree
+            | Header::Version(_)
+            | Header::Socket(_)
+            | Header::Index(..)
+            | Header::Comment => {}
         }
     }
 
     /// Settles names, numbers and places.
-    pub(super) fn decide(self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<Plan> {
+    pub(super) fn decide(
+        self,
+        args: &PackArgs,
+        started: Stamp,
+        report: &Report,
+    ) -> anyhow::Result<Plan> {
         let Some((host, dir)) = &self.source else {
-            return Err(Hinted::wrap(anyhow!("the listing has no #source line"), "say where the files are with -C DIR"));
+            return Err(Hinted::wrap(
+                anyhow!("the listing has no #source line"),
+                "say where the files are with -C DIR",
+            ));
         };
         let directory = match &args.directory {
             Some(directory) => directory.clone(),
@@ -99,7 +118,9 @@ impl Start {
                 let own = rustix::system::uname();
                 if own.nodename().to_bytes() != host.as_slice() {
                     let host = host.escape_ascii();
-                    report.note(format_args!("the listing was made on {host}: reading the same directory here"));
+                    report.note(format_args!(
+                        "the listing was made on {host}: reading the same directory here"
+                    ));
                 }
                 PathBuf::from(std::ffi::OsString::from_vec(dir.clone()))
             }
@@ -113,12 +134,17 @@ impl Start {
         }
         let (band, id, head, compression) = match &self.continued {
             Some((band, id)) => {
-                if args.band.as_ref().is_some_and(|asked| asked != band) || args.id.is_some_and(|asked| asked != *id) {
+                if args.band.as_ref().is_some_and(|asked| asked != band)
+                    || args.id.is_some_and(|asked| asked != *id)
+                {
                     bail!("--band and --id cannot rename a band that is continued");
                 }
                 let compression = self.compression.unwrap_or(Compression::Gzip);
                 if args.compress.is_some_and(|asked| asked != compression) {
-                    report.note(format_args!("going on with {}, as the band was begun", compression.word()));
+                    report.note(format_args!(
+                        "going on with {}, as the band was begun",
+                        compression.word()
+                    ));
                 }
                 (band.clone(), *id, None, compression)
             }
@@ -127,11 +153,20 @@ impl Start {
                 let id = args.id.map_or_else(clock::random_id, Ok)?;
                 let compression = args.compress.unwrap_or(Compression::Gzip);
                 let writer = concat!("dura ", env!("CARGO_PKG_VERSION")).to_owned();
-                let head = Head { band: band.clone(), id, parent: self.parent.clone(), started, compression, writer };
+                let head = Head {
+                    band: band.clone(),
+                    id,
+                    parent: self.parent.clone(),
+                    started,
+                    compression,
+                    writer,
+                };
                 (band, id, Some(head), compression)
             }
         };
-        let repeated = head.clone().or(self.continued_head.filter(|head| (&head.band, head.id) == (&band, id)));
+        let repeated = head
+            .clone()
+            .or(self.continued_head.filter(|head| (&head.band, head.id) == (&band, id)));
         let config = Config {
             band,
             id,
@@ -156,8 +191,12 @@ impl Start {
         if let Some(name) = &args.band {
             if name.parent().as_ref() != parent {
                 return match parent {
-                    Some(parent) => Err(anyhow!("--band {name}: its parent must be {parent}, as the listing says")),
-                    None => Err(anyhow!("--band {name}: it names a parent, but the listing is of a full band")),
+                    Some(parent) => Err(anyhow!(
+                        "--band {name}: its parent must be {parent}, as the listing says"
+                    )),
+                    None => Err(anyhow!(
+                        "--band {name}: it names a parent, but the listing is of a full band"
+                    )),
                 };
             }
             return Ok(name.clone());

@@ -12,8 +12,13 @@ use crate::store::{Kind, LookAhead, Store};
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id.
 ///
-/// Whether the band itself is there already shows when its HEAD is stored, before anything else of it.
-pub(super) fn new_band(store: &dyn Store, ahead: Option<&dyn LookAhead>, head: &Item) -> anyhow::Result<BandId> {
+/// Whether the band itself is there already shows when its HEAD is stored, before anything else of
+/// it.
+pub(super) fn new_band(
+    store: &dyn Store,
+    ahead: Option<&dyn LookAhead>,
+    head: &Item,
+) -> anyhow::Result<BandId> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
     if parsed.band != head.band {
@@ -33,7 +38,8 @@ pub(super) fn new_band(store: &dyn Store, ahead: Option<&dyn LookAhead>, head: &
 
 type Found = (BandName, Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of them name.
+/// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of
+/// them name.
 fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
     let mut parent = head.parent.clone();
     for (band, head, tail) in fetch(store, head)? {
@@ -41,9 +47,16 @@ fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
         let Some(head) = head else { bail!("{band}: the band's parent is not in this archive") };
         let head = Head::parse(&head).with_context(|| format!("{band}/HEAD"))?;
         if head.id != wanted.id {
-            bail!("{band}: has id {}, but the band was made over one with id {}", head.id, wanted.id);
+            bail!(
+                "{band}: has id {}, but the band was made over one with id {}",
+                head.id,
+                wanted.id
+            );
         }
-        let tail = tail.map(|tail| Tail::parse(&tail)).transpose().with_context(|| format!("{band}/TAIL"))?;
+        let tail = tail
+            .map(|tail| Tail::parse(&tail))
+            .transpose()
+            .with_context(|| format!("{band}/TAIL"))?;
         let reaches = match tail {
             Some(tail) => tail.id == head.id && tail.last >= wanted.last,
             None => has_index(store, &wanted)?,
@@ -58,15 +71,22 @@ fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
 
 /// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
 fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
-    let bands: Vec<BandName> = std::iter::successors(head.band.parent(), BandName::parent).collect();
-    let names: Vec<String> = bands.iter().flat_map(|band| ["HEAD", "TAIL"].map(|object| format!("{band}/{object}"))).collect();
+    let bands: Vec<BandName> =
+        std::iter::successors(head.band.parent(), BandName::parent).collect();
+    let names: Vec<String> = bands
+        .iter()
+        .flat_map(|band| ["HEAD", "TAIL"].map(|object| format!("{band}/{object}")))
+        .collect();
     let found = side_by_side(&names, |name| match store.get(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     })?;
     let mut found = found.into_iter();
-    Ok(bands.into_iter().map(|band| (band, found.next().flatten(), found.next().flatten())).collect())
+    Ok(bands
+        .into_iter()
+        .map(|band| (band, found.next().flatten(), found.next().flatten()))
+        .collect())
 }
 
 fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {
@@ -82,9 +102,14 @@ fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {
 /// A band that is continued: its HEAD is there with that id, and it is not complete.
 pub(super) fn continued(store: &dyn Store, band: &BandName, id: BandId) -> anyhow::Result<BandId> {
     let name = format!("{band}/HEAD");
-    let head = Head::parse(&store.get(&name).with_context(|| format!("{band} cannot be continued"))?).context(name)?;
+    let head =
+        Head::parse(&store.get(&name).with_context(|| format!("{band} cannot be continued"))?)
+            .context(name)?;
     if head.id != id {
-        return Err(anyhow!("{band}: has id {}, but the stream continues one with id {id}", head.id));
+        return Err(anyhow!(
+            "{band}: has id {}, but the stream continues one with id {id}",
+            head.id
+        ));
     }
     if store.stat(&format!("{band}/TAIL"))?.is_some() {
         bail!("{band}: complete already");

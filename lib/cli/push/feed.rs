@@ -19,9 +19,11 @@ pub(super) struct Begin {
     pub continues: Option<BandId>,
 }
 
-/// Starts to read. What the stream begins with, or why it does not, comes first; the objects go to `lanes`, the first one, too.
+/// Starts to read. What the stream begins with, or why it does not, comes first; the objects go to
+/// `lanes`, the first one, too.
 ///
-/// The thread is not joined: after a failure it may sit in a read of a pipe whose other end is in no hurry.
+/// The thread is not joined: after a failure it may sit in a read of a pipe whose other end is in
+/// no hurry.
 pub(super) fn start(
     mut stream: Reader<impl Read + Send + 'static>,
     lanes: Vec<Sender<Event>>,
@@ -59,7 +61,8 @@ fn feed(
         }
         before = Some(name);
         // An archive that has failed takes nothing any more.
-        let taken = lanes.iter().filter(|lane| lane.send(Event::Object(Arc::clone(&next))).is_ok()).count();
+        let taken =
+            lanes.iter().filter(|lane| lane.send(Event::Object(Arc::clone(&next))).is_ok()).count();
         if taken == 0 {
             return broken(StreamError::Stopped);
         }

@@ -8,10 +8,12 @@ use crate::format::stream::Item;
 /// Bytes of objects that may be in memory at once; one larger object goes alone.
 pub(super) const MAX_UNDER_WAY: u64 = 80 << 20;
 
-/// What an object costs of that at least, so that many small ones are few enough to be looked through.
+/// What an object costs of that at least, so that many small ones are few enough to be looked
+/// through.
 pub(super) const LEAST: u64 = 64 << 10;
 
-/// An object that gives its room back when the last archive is done with it: so a slow archive holds the others up, and memory is bounded.
+/// An object that gives its room back when the last archive is done with it: so a slow archive
+/// holds the others up, and memory is bounded.
 #[derive(Debug)]
 pub(super) struct Held {
     /// The object.

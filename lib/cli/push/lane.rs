@@ -1,4 +1,5 @@
-//! One archive's share of a run: the loop around its schedule, with its own writers, retries and outcome.
+//! One archive's share of a run: the loop around its schedule, with its own writers, retries and
+//! outcome.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -45,7 +46,8 @@ pub(super) enum Ending {
     Whole,
     /// There is no more for now; TAIL may be among it or not.
     SoFar,
-    /// The stream is cut off or damaged. What has come is stored, and a continuation can build on it.
+    /// The stream is cut off or damaged. What has come is stored, and a continuation can build on
+    /// it.
     Broken(String),
 }
 
@@ -128,13 +130,24 @@ impl Lane<'_> {
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..place.jobs {
-            let (store, queue, done, dry_run) = (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
+            let (store, queue, done, dry_run) =
+                (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
             std::thread::spawn(move || write_tasks(store.as_ref(), &queue, &done, dry_run));
         }
         let rate = || place.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let schedule = Schedule::new(Limits { jobs: place.jobs, rate: *rate(), ..run.limits });
         let summary = Summary::default();
-        let mut lane = Lane { run, place, id, schedule, waiting: HashMap::new(), tasks, last: Vec::new(), summary, confirm };
+        let mut lane = Lane {
+            run,
+            place,
+            id,
+            schedule,
+            waiting: HashMap::new(),
+            tasks,
+            last: Vec::new(),
+            summary,
+            confirm,
+        };
         let outcome = lane.events(events);
         lane.wind_up(events);
         *rate() = lane.schedule.rate();
@@ -226,9 +239,12 @@ impl Lane<'_> {
             let now = self.run.began.elapsed();
             match self.schedule.poll(now) {
                 Next::Start(ticket) => {
-                    let (object, failures) =
-                        self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
-                    let task = Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
+                    let (object, failures) = self
+                        .waiting
+                        .get(&ticket)
+                        .context("the schedule knows an object that is not there")?;
+                    let task =
+                        Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
                     self.tasks.send(task).map_err(|_| anyhow!("the writers broke off"))?;
                 }
                 Next::At(then) => return Ok(then.saturating_sub(now)),
@@ -242,16 +258,25 @@ impl Lane<'_> {
 
     /// Has looked for what is to be written next, if the store may have to.
     fn look_ahead(&mut self) -> anyhow::Result<()> {
-        let Some(ahead) = self.place.ahead.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
+        let Some(ahead) = self.place.ahead.as_ref().filter(|_| !self.run.dry_run) else {
+            return Ok(());
+        };
         while let Some(ticket) = self.schedule.poll_ahead() {
-            let (object, _) = self.waiting.get(&ticket).context("the schedule knows an object that is not there")?;
+            let (object, _) = self
+                .waiting
+                .get(&ticket)
+                .context("the schedule knows an object that is not there")?;
             let look = Task::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
             self.tasks.send(look).map_err(|_| anyhow!("the writers broke off"))?;
         }
         Ok(())
     }
 
-    fn handle_done(&mut self, ticket: u64, outcome: Result<Stored, StoreError>) -> anyhow::Result<()> {
+    fn handle_done(
+        &mut self,
+        ticket: u64,
+        outcome: Result<Stored, StoreError>,
+    ) -> anyhow::Result<()> {
         let passed = match &outcome {
             Ok(Stored::Written | Stored::Same) => Outcome::Stored,
             Err(error) if error.kind.may_pass() => Outcome::Passing(error.retry_after),
@@ -265,7 +290,8 @@ impl Lane<'_> {
             }
             return Ok(());
         }
-        let (object, failures) = self.waiting.remove(&ticket).context("a write ended that did not begin")?;
+        let (object, failures) =
+            self.waiting.remove(&ticket).context("a write ended that did not begin")?;
         let (name, bytes) = (object.name(), object.size());
         match outcome {
             // An earlier try of ours had stored it, and only its reply was lost.
@@ -277,7 +303,8 @@ impl Lane<'_> {
             }
             Ok(Stored::Conflict) => return Err(conflict(&name)),
             Err(error) if failures > 0 => {
-                return Err(anyhow::Error::new(error).context(format!("cannot store, after {} tries", failures + 1)));
+                return Err(anyhow::Error::new(error)
+                    .context(format!("cannot store, after {} tries", failures + 1)));
             }
             Err(error) => return Err(anyhow::Error::new(error).context("cannot store")),
         }
@@ -299,15 +326,30 @@ impl Lane<'_> {
 
     fn tell_again(&self, error: &StoreError, wait: Duration) {
         let seconds = wait.as_secs_f64();
-        self.say(format_args!("{}: {}: trying again in {seconds:.1} s", error.at, why(&error.source)));
-        self.emit("retry", &[("at", error.at.clone().into()), ("why", why(&error.source).into()), ("seconds", seconds.into())]);
+        self.say(format_args!(
+            "{}: {}: trying again in {seconds:.1} s",
+            error.at,
+            why(&error.source)
+        ));
+        self.emit(
+            "retry",
+            &[
+                ("at", error.at.clone().into()),
+                ("why", why(&error.source).into()),
+                ("seconds", seconds.into()),
+            ],
+        );
     }
 
     fn tell(&self) {
         let Summary { stored: (objects, bytes), already, .. } = self.summary;
-        let same = if already == 0 { String::new() } else { format!(", {already} were there already") };
+        let same =
+            if already == 0 { String::new() } else { format!(", {already} were there already") };
         self.say(format_args!("stored {objects} objects, {}{same}", human(bytes)));
-        self.emit("stored", &[("objects", objects.into()), ("bytes", bytes.into()), ("already", already.into())]);
+        self.emit(
+            "stored",
+            &[("objects", objects.into()), ("bytes", bytes.into()), ("already", already.into())],
+        );
     }
 
     fn say(&self, what: std::fmt::Arguments<'_>) {

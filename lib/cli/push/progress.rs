@@ -22,7 +22,8 @@ pub(super) struct Share {
 
 /// A share for each archive, by what messages call it.
 pub(super) fn shares(report: &Arc<Report>, labels: &[String]) -> Vec<Arc<Share>> {
-    let counts = labels.iter().map(|label| (label.clone(), AtomicU64::new(0), AtomicU64::new(0))).collect();
+    let counts =
+        labels.iter().map(|label| (label.clone(), AtomicU64::new(0), AtomicU64::new(0))).collect();
     let board = Arc::new(Board { report: Arc::clone(report), counts });
     (0..labels.len()).map(|at| Arc::new(Share { board: Arc::clone(&board), at })).collect()
 }
@@ -36,8 +37,9 @@ impl Share {
         sum.fetch_add(bytes, Ordering::Relaxed);
         let progress = self.board.report.progress();
         progress.inc(bytes);
-        let each =
-            |(label, _, bytes): &(String, AtomicU64, AtomicU64)| format!("{label}{}", human(bytes.load(Ordering::Relaxed)));
+        let each = |(label, _, bytes): &(String, AtomicU64, AtomicU64)| {
+            format!("{label}{}", human(bytes.load(Ordering::Relaxed)))
+        };
         progress.set_message(match counts.len() {
             1 => format!("{objects} objects"),
             _ => counts.iter().map(each).collect::<Vec<_>>().join(", "),

@@ -1,4 +1,5 @@
-//! `dura-push --replace`: puts rebuilt objects, as `dura-verify --repair` writes them, in the place of damaged or missing ones.
+//! `dura-push --replace`: puts rebuilt objects, as `dura-verify --repair` writes them, in the place
+//! of damaged or missing ones.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -27,12 +28,27 @@ struct Target<'a> {
     same: u64,
 }
 
-/// Replaces what the stream holds, in each archive, one object after the other. What has come when it is cut off stays: each is whole.
+/// Replaces what the stream holds, in each archive, one object after the other. What has come when
+/// it is cut off stays: each is whole.
 pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Result<()> {
     let mut stream = Reader::repairs(input);
-    let store =
-        |place: &Place| Retrying::new(Arc::clone(&place.store), run.limits.patience, run.limits.seed, &run.report, &run.stop);
-    let fresh = |place| Target { place, store: store(place), band: None, failed: false, replaced: (0, 0), same: 0 };
+    let store = |place: &Place| {
+        Retrying::new(
+            Arc::clone(&place.store),
+            run.limits.patience,
+            run.limits.seed,
+            &run.report,
+            &run.stop,
+        )
+    };
+    let fresh = |place| Target {
+        place,
+        store: store(place),
+        band: None,
+        failed: false,
+        replaced: (0, 0),
+        same: 0,
+    };
     let mut targets: Vec<Target<'_>> = places.iter().map(fresh).collect();
     while let Some(item) = stream.next_item()? {
         if run.stop.is_set() {
@@ -58,8 +74,14 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
     }
     for target in &targets {
         let ((objects, bytes), same, label) = (target.replaced, target.same, &target.place.label);
-        run.report.verbose(format_args!("{label}replaced {objects} objects, {}, {same} were as they should be", human(bytes)));
-        run.report.events().emit("replaced", &[("objects", objects.into()), ("bytes", bytes.into()), ("already", same.into())]);
+        run.report.verbose(format_args!(
+            "{label}replaced {objects} objects, {}, {same} were as they should be",
+            human(bytes)
+        ));
+        run.report.events().emit(
+            "replaced",
+            &[("objects", objects.into()), ("bytes", bytes.into()), ("already", same.into())],
+        );
     }
     Ok(())
 }
@@ -111,15 +133,21 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Whether the archive's band is the one that was repaired. When nothing in it says so there is nothing to tell by: it may be what is
-    /// to be replaced, and all else in the band may still be worth it.
+    /// Whether the archive's band is the one that was repaired. When nothing in it says so there is
+    /// nothing to tell by: it may be what is to be replaced, and all else in the band may still be
+    /// worth it.
     fn may_repair(&self, run: &Run, band: &BandName, id: BandId) -> anyhow::Result<bool> {
         let label = &self.place.label;
         let mut there = None;
-        // TAIL and lists have a checksum of their own. HEAD has none, and what it says of itself may be what is damaged.
+        // TAIL and lists have a checksum of their own. HEAD has none, and what it says of itself
+        // may be what is damaged.
         for object in [Object::Tail, Object::List(0, 0), Object::Head] {
             let max = if matches!(object, Object::List(..)) { MAX_LIST } else { MAX_LEN };
-            let bytes = match self.store.get_range(&format!("{band}/{}", ObjectName::plain(object)), 0, max as u64) {
+            let bytes = match self.store.get_range(
+                &format!("{band}/{}", ObjectName::plain(object)),
+                0,
+                max as u64,
+            ) {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind == Kind::NotFound => continue,
                 Err(error) => return Err(error.into()),
@@ -131,7 +159,9 @@ impl Target<'_> {
         }
         match there {
             Some((_, other)) if other != id => {
-                let error = anyhow!("{band}: has id {other}, but what comes to replace its objects is of id {id}");
+                let error = anyhow!(
+                    "{band}: has id {other}, but what comes to replace its objects is of id {id}"
+                );
                 run.report.fail(label, error);
                 Ok(false)
             }

@@ -1,4 +1,5 @@
-//! `dura-push --from`: sends what an archive lacks of a local one, a spool; can empty the spool, and can follow one that is being filled.
+//! `dura-push --from`: sends what an archive lacks of a local one, a spool; can empty the spool,
+//! and can follow one that is being filled.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -87,7 +88,8 @@ impl Spool<'_> {
             bail!("{}: no such directory", self.asked.dir.display());
         }
         let listed = self.local.list("")?;
-        let mut bands: Vec<BandName> = listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+        let mut bands: Vec<BandName> =
+            listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
         bands.sort_by_key(|band| (band.start(), band.to_string()));
         Ok(bands)
     }
@@ -112,13 +114,22 @@ impl Spool<'_> {
     }
 
     fn send(&mut self, name: &BandName, known: &mut Known) -> anyhow::Result<bool> {
-        let targets: Vec<usize> = (0..self.places.len()).filter(|at| self.well[*at] && !known.refused.contains(at)).collect();
+        let targets: Vec<usize> = (0..self.places.len())
+            .filter(|at| self.well[*at] && !known.refused.contains(at))
+            .collect();
         if targets.is_empty() {
             return Ok(false);
         }
         let remove = self.asked.empty && !self.run.dry_run;
         let follow = self.asked.follow;
-        let pass = Pass { run: self.run, places: self.places, local: &self.local, band: name, remove, follow };
+        let pass = Pass {
+            run: self.run,
+            places: self.places,
+            local: &self.local,
+            band: name,
+            remove,
+            follow,
+        };
         let Some(outcome) = pass.run(&targets, &mut known.sent)? else {
             if remove {
                 self.remove_leftovers(name)?;
@@ -129,22 +140,28 @@ impl Spool<'_> {
             return Ok(false);
         }
         for (at, error) in outcome.failed {
-            // A band may be refused where the next one is welcome; a store that cannot be written to is done with.
-            let of_the_store = error.chain().any(|cause| cause.is::<StoreError>()) || self.run.stop.is_set();
+            // A band may be refused where the next one is welcome; a store that cannot be written
+            // to is done with.
+            let of_the_store =
+                error.chain().any(|cause| cause.is::<StoreError>()) || self.run.stop.is_set();
             self.well[at] &= !of_the_store;
             known.refused.push(at);
             self.run.report.fail(&self.places[at].label, error);
         }
-        known.done = outcome.whole && known.refused.is_empty() && self.well.iter().all(|well| *well);
+        known.done =
+            outcome.whole && known.refused.is_empty() && self.well.iter().all(|well| *well);
         self.skipped += outcome.skipped;
         Ok(outcome.sent > 0)
     }
 
-    /// Removes the bands that every archive has whole, the newest first; not one on which another band of the spool stands.
+    /// Removes the bands that every archive has whole, the newest first; not one on which another
+    /// band of the spool stands.
     fn empty(&self, found: &[BandName]) -> anyhow::Result<()> {
         let mut left: Vec<&BandName> = Vec::new();
         for name in found.iter().rev() {
-            let stands = |band: &&BandName| std::iter::successors(band.parent(), BandName::parent).any(|below| below == *name);
+            let stands = |band: &&BandName| {
+                std::iter::successors(band.parent(), BandName::parent).any(|below| below == *name)
+            };
             if self.bands.get(name).is_some_and(|known| known.done) && !left.iter().any(stands) {
                 self.remove(name)?;
             } else {
@@ -154,7 +171,8 @@ impl Spool<'_> {
         Ok(())
     }
 
-    /// Removes a band, HEAD and TAIL first: without them it is none, neither to continue nor to send.
+    /// Removes a band, HEAD and TAIL first: without them it is none, neither to continue nor to
+    /// send.
     fn remove(&self, band: &BandName) -> anyhow::Result<()> {
         for first in ["HEAD", "TAIL", "TAIL.sig"] {
             self.remove_one(band, first)?;
@@ -178,16 +196,23 @@ impl Spool<'_> {
             return Ok(());
         }
         match self.local.remove(&format!("{band}/{name}")) {
-            Err(error) if error.kind != Kind::NotFound => Err(anyhow::Error::new(error).context("cannot empty the spool")),
+            Err(error) if error.kind != Kind::NotFound => {
+                Err(anyhow::Error::new(error).context("cannot empty the spool"))
+            }
             _ => Ok(()),
         }
     }
 
-    /// What a run left that was stopped while it removed a band: without HEAD and TAIL, while every archive has them.
+    /// What a run left that was stopped while it removed a band: without HEAD and TAIL, while every
+    /// archive has them.
     fn remove_leftovers(&self, band: &BandName) -> anyhow::Result<()> {
         let tail = format!("{band}/TAIL");
-        let everywhere = || self.places.iter().all(|place| matches!(place.store.stat(&tail), Ok(Some(_))));
-        if !self.local.list(&band.to_string())?.is_empty() && self.local.stat(&tail)?.is_none() && everywhere() {
+        let everywhere =
+            || self.places.iter().all(|place| matches!(place.store.stat(&tail), Ok(Some(_))));
+        if !self.local.list(&band.to_string())?.is_empty()
+            && self.local.stat(&tail)?.is_none()
+            && everywhere()
+        {
             self.remove(band)?;
         }
         Ok(())
@@ -200,8 +225,13 @@ impl Spool<'_> {
             report.note(format_args!("{}: holds no band", self.asked.dir.display()));
         }
         let failed = |known: &Known| !known.refused.is_empty() || self.well.contains(&false);
-        for band in found.iter().filter(|band| self.bands.get(band).is_some_and(|known| !known.done && !failed(known))) {
-            report.warn(format_args!("{band}: unfinished in the spool: what it has so far is stored"));
+        for band in found
+            .iter()
+            .filter(|band| self.bands.get(band).is_some_and(|known| !known.done && !failed(known)))
+        {
+            report.warn(format_args!(
+                "{band}: unfinished in the spool: what it has so far is stored"
+            ));
         }
         self.tell_skipped()
     }
@@ -209,14 +239,19 @@ impl Spool<'_> {
     fn tell_skipped(&self) -> anyhow::Result<()> {
         if self.skipped > 0 {
             let skipped = self.skipped;
-            self.run.report.warn(format_args!("the bands lack {skipped} entries that were skipped when they were made"));
+            self.run.report.warn(format_args!(
+                "the bands lack {skipped} entries that were skipped when they were made"
+            ));
         }
         Ok(())
     }
 
     /// The end of following: all is well if everything that is there has been sent.
     fn end_of_following(&self) -> anyhow::Result<()> {
-        let behind = self.look()?.into_iter().find(|band| !self.bands.get(band).is_some_and(|known| known.done));
+        let behind = self
+            .look()?
+            .into_iter()
+            .find(|band| !self.bands.get(band).is_some_and(|known| known.done));
         match behind {
             None => self.tell_skipped(),
             Some(band) => {

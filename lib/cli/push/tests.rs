@@ -1,5 +1,5 @@
-//! Fault sweeps: each call of a push goes wrong in each way. Afterwards, or after one more run, everything is there, nothing was
-//! written over, and no TAIL was ever a lie.
+//! Fault sweeps: each call of a push goes wrong in each way. Afterwards, or after one more run,
+//! everything is there, nothing was written over, and no TAIL was ever a lie.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -31,8 +31,11 @@ fn band(name: &str, id: u8) -> Vec<Item> {
     let id = BandId([id; 16]);
     let (compression, writer) = (Compression::Gzip, "test".to_owned());
     let head = Head { band: band.clone(), id, parent, started: stamp, compression, writer };
-    let item =
-        |name: &str, bytes: &[u8]| Item { band: band.clone(), name: ObjectName::parse(name).unwrap(), bytes: bytes.to_vec() };
+    let item = |name: &str, bytes: &[u8]| Item {
+        band: band.clone(),
+        name: ObjectName::parse(name).unwrap(),
+        bytes: bytes.to_vec(),
+    };
     let mut items = vec![
         item("HEAD", head.to_string().as_bytes()),
         item("recover.sh", b"a note"),
@@ -46,8 +49,18 @@ fn band(name: &str, id: u8) -> Vec<Item> {
     let list = List { band: band.clone(), id, name: (0, 0), slots: 32, parity: 0, members };
     items.push(item("00000/000000000-0.sha256", list.to_string().as_bytes()));
     let (entries, files, bytes, skipped) = (2, 1, 900, 0);
-    let tail =
-        Tail { band: band.clone(), id, finished: stamp, last: 1, toc: 1, entries, files, bytes, skipped, head: Some(head) };
+    let tail = Tail {
+        band: band.clone(),
+        id,
+        finished: stamp,
+        last: 1,
+        toc: 1,
+        entries,
+        files,
+        bytes,
+        skipped,
+        head: Some(head),
+    };
     items.push(item("TAIL", tail.to_string().as_bytes()));
     items
 }
@@ -63,7 +76,8 @@ fn objects(items: &[Item]) -> Objects {
     items.iter().map(|item| (format!("{}/{}", item.band, item.name), item.bytes.clone())).collect()
 }
 
-/// A store that sees to it that nothing whole is written over, and that TAIL comes when all else is there.
+/// A store that sees to it that nothing whole is written over, and that TAIL comes when all else is
+/// there.
 #[derive(Clone)]
 struct Watched {
     inner: Arc<Memory>,
@@ -73,21 +87,32 @@ struct Watched {
 impl Watched {
     fn new(wanted: &[Item]) -> Watched {
         let watched = Watched { inner: Arc::default(), wanted: Arc::new(objects(wanted)) };
-        objects(&band(PARENT, 1)).iter().for_each(|(name, bytes)| watched.inner.put_new(name, bytes).unwrap());
+        objects(&band(PARENT, 1))
+            .iter()
+            .for_each(|(name, bytes)| watched.inner.put_new(name, bytes).unwrap());
         watched
     }
 
     fn lacks(&self) -> Vec<&String> {
-        let whole = |(name, bytes): &(&String, &Vec<u8>)| self.inner.get(name).is_ok_and(|there| there == **bytes);
+        let whole = |(name, bytes): &(&String, &Vec<u8>)| {
+            self.inner.get(name).is_ok_and(|there| there == **bytes)
+        };
         self.wanted.iter().filter(|object| !whole(object)).map(|(name, _)| name).collect()
     }
 
     fn check(&self, name: &str) {
         if name.ends_with("/TAIL") {
-            assert!(self.lacks().iter().all(|lacking| **lacking == name), "TAIL is stored before {:?}", self.lacks());
+            assert!(
+                self.lacks().iter().all(|lacking| **lacking == name),
+                "TAIL is stored before {:?}",
+                self.lacks()
+            );
         }
         if let Some(number) = name.strip_suffix(".mtree.gz") {
-            assert!(self.inner.get(&format!("{number}.tar.gz")).is_ok(), "{name} is stored before its block");
+            assert!(
+                self.inner.get(&format!("{number}.tar.gz")).is_ok(),
+                "{name} is stored before its block"
+            );
         }
     }
 }
@@ -125,16 +150,21 @@ impl Store for Watched {
 fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
     let report = Arc::new(Report::new("dura-push", -1, Events::default()));
     let (first, most) = (Duration::from_micros(10), Duration::from_micros(100));
-    let limits = Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
+    let limits =
+        Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
     let share = progress::shares(&report, &[String::new()]).remove(0);
     let run = Run { report, stop: Stop::default(), limits, dry_run: false, began: Instant::now() };
-    (run, vec![Place { store, ahead: None, label: String::new(), jobs, rate: Arc::default(), share }])
+    (
+        run,
+        vec![Place { store, ahead: None, label: String::new(), jobs, rate: Arc::default(), share }],
+    )
 }
 
 /// True if the push says that it is done.
 fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
     let (run, places) = setting(store, jobs);
-    push_stream(&run, &places, Cursor::new(stream(items))).is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
+    push_stream(&run, &places, Cursor::new(stream(items)))
+        .is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
 }
 
 /// What a push costs: HEAD and TAIL of what the band stands on, and one write for each object.
@@ -143,12 +173,15 @@ fn a_push_costs_a_write_an_object() {
     for name in [PARENT, BAND] {
         let store = Arc::new(Memory::default());
         if name == BAND {
-            objects(&band(PARENT, 1)).iter().for_each(|(name, bytes)| store.put_new(name, bytes).unwrap());
+            objects(&band(PARENT, 1))
+                .iter()
+                .for_each(|(name, bytes)| store.put_new(name, bytes).unwrap());
         }
         let items = band(name, if name == BAND { 2 } else { 1 });
         let recording = Arc::new(Recording::new(store));
         assert!(push(recording.clone(), &items, 4));
-        let mut wanted: Vec<String> = objects(&items).keys().map(|name| format!("put {name}")).collect();
+        let mut wanted: Vec<String> =
+            objects(&items).keys().map(|name| format!("put {name}")).collect();
         if name == BAND {
             wanted.extend([format!("get {PARENT}/HEAD"), format!("get {PARENT}/TAIL")]);
         }
@@ -157,7 +190,8 @@ fn a_push_costs_a_write_an_object() {
     }
 }
 
-/// What may go wrong, and whether the run that it happens to is to be done all the same; none where that depends on the call.
+/// What may go wrong, and whether the run that it happens to is to be done all the same; none where
+/// that depends on the call.
 const FAULTS: [(Fault, Option<bool>); 13] = [
     (Fault::Error(Kind::Denied), Some(false)),
     (Fault::Error(Kind::NoSpace), Some(false)),
@@ -201,7 +235,8 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
     assert_eq!(seen, 2 * 11 * FAULTS.len());
 }
 
-/// What is read wrong is never the reason to write over something, or to take another's object for ours.
+/// What is read wrong is never the reason to write over something, or to take another's object for
+/// ours.
 #[test]
 fn another_writers_object_stays() {
     let items = band(BAND, 2);
@@ -217,7 +252,8 @@ fn another_writers_object_stays() {
     }
 }
 
-/// The same for a spool that is emptied: at no time is an object in neither place, and in the end it is in the archive alone.
+/// The same for a spool that is emptied: at no time is an object in neither place, and in the end
+/// it is in the archive alone.
 #[test]
 fn every_call_of_a_move_goes_wrong_in_every_way() {
     let items = band(BAND, 2);
@@ -229,13 +265,16 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     };
     let empty = |dir: &std::path::Path, store: Arc<dyn Store>| {
         let (run, places) = setting(store, 4);
-        let asked = spool::Asked { dir: dir.to_owned(), empty: true, keep_indexes: false, follow: false };
+        let asked =
+            spool::Asked { dir: dir.to_owned(), empty: true, keep_indexes: false, follow: false };
         spool::run(&run, &places, &asked).is_ok() && !run.report.failed()
     };
     // As a run leaves it that was cut off: some is there already, so that it is listed.
     let begun = || {
         let watched = Watched::new(&items);
-        items[..4].iter().for_each(|item| watched.inner.put_new(&format!("{BAND}/{}", item.name), &item.bytes).unwrap());
+        items[..4].iter().for_each(|item| {
+            watched.inner.put_new(&format!("{BAND}/{}", item.name), &item.bytes).unwrap()
+        });
         watched
     };
     let (dir, _) = fill();
@@ -251,7 +290,10 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
             let store = Arc::new(Faulty::new(watched.clone()).with(number, fault));
             let first = empty(dir.path(), store.clone());
             for (name, bytes) in objects(&items) {
-                let there = [local.get(&name), store.get(&name)].into_iter().flatten().any(|there| there == bytes);
+                let there = [local.get(&name), store.get(&name)]
+                    .into_iter()
+                    .flatten()
+                    .any(|there| there == bytes);
                 assert!(there, "{what}: {name} is lost");
             }
             assert!(first || empty(dir.path(), store.clone()), "{what}: not even then");

@@ -35,13 +35,19 @@ pub(super) enum Task {
 }
 
 /// A writer: takes tasks until there are no more.
-pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done: &Sender<Event>, dry_run: bool) {
+pub(super) fn write_tasks(
+    store: &dyn Store,
+    queue: &Mutex<Receiver<Task>>,
+    done: &Sender<Event>,
+    dry_run: bool,
+) {
     loop {
         let task = queue.lock().map(|queue| queue.recv());
         let event = match task {
-            Ok(Ok(Task::Write { ticket, object, again })) => {
-                Event::Done(ticket, if dry_run { Ok(Stored::Written) } else { put(store, &object, again) })
-            }
+            Ok(Ok(Task::Write { ticket, object, again })) => Event::Done(
+                ticket,
+                if dry_run { Ok(Stored::Written) } else { put(store, &object, again) },
+            ),
             Ok(Ok(Task::Look { ticket, ahead, name })) => {
                 ahead.look_ahead(&name);
                 Event::Looked(ticket)
@@ -54,7 +60,8 @@ pub(super) fn write_tasks(store: &dyn Store, queue: &Mutex<Receiver<Task>>, done
     }
 }
 
-/// Stores an object. Whatever became of an earlier try, the bytes that are there decide: the same ones are ours, or as good as ours.
+/// Stores an object. Whatever became of an earlier try, the bytes that are there decide: the same
+/// ones are ours, or as good as ours.
 fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreError> {
     let (name, bytes) = (object.name(), &object.item.bytes);
     let exists = match store.put_new(&name, bytes) {
@@ -76,8 +83,9 @@ fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreErr
     if there == *bytes {
         return Ok(Stored::Same);
     }
-    // The beginning of this very object is what a write leaves that was cut off, on a store that cannot undo it. But another run's
-    // shorter block begins the same way: only gpg never writes the same bytes twice.
+    // The beginning of this very object is what a write leaves that was cut off, on a store that
+    // cannot undo it. But another run's shorter block begins the same way: only gpg never writes
+    // the same bytes twice.
     if bytes.starts_with(&there) && (again || object.item.name.encrypted) {
         return store.replace(&name, bytes).map(|()| Stored::Written);
     }
@@ -86,7 +94,6 @@ fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreErr
 
 /// What is said of an object that is there with other bytes.
 pub(super) fn conflict(name: &str) -> anyhow::Error {
-    let hint =
-        "another run writes this band, or has: nothing of it was changed; start the backup again and it gets a name of its own";
+    let hint = "another run writes this band, or has: nothing of it was changed; start the backup again and it gets a name of its own";
     Hinted::wrap(anyhow!("{name}: there already, with other content"), hint)
 }

@@ -1,8 +1,9 @@
 //! Blocks fetched, decrypted and decompressed ahead of where they are wanted.
 //!
-//! Each lane of the plan has a thread that decompresses its blocks one after another into a short queue. Blocks are fetched ahead in
-//! the order of the plan's opens, within a budget. A block leaves the budget when its lane begins with it: all that was opened
-//! before the block that is wanted now was begun, so the budget never waits for itself.
+//! Each lane of the plan has a thread that decompresses its blocks one after another into a short
+//! queue. Blocks are fetched ahead in the order of the plan's opens, within a budget. A block
+//! leaves the budget when its lane begins with it: all that was opened before the block that is
+//! wanted now was begun, so the budget never waits for itself.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -61,7 +62,9 @@ pub(in super::super) struct Source {
 impl Source {
     /// The block's name, for messages.
     pub(in super::super) fn name(&self, block: Within) -> String {
-        let Some(band) = self.bands.get(usize::from(block.tier)) else { return format!("{:09}", block.block) };
+        let Some(band) = self.bands.get(usize::from(block.tier)) else {
+            return format!("{:09}", block.block);
+        };
         self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
     }
 
@@ -102,12 +105,14 @@ pub(in super::super) struct Blocks {
 impl Blocks {
     /// Starts threads that fetch, so many.
     pub(in super::super) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
-        let pool = ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
+        let pool =
+            ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
         let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
         Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
     }
 
-    /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end at which it will come out.
+    /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
+    /// at which it will come out.
     pub(in super::super) fn open(&mut self, open: Open) -> Option<Feed> {
         let mut feed = None;
         if self.lanes.len() <= open.lane {
@@ -117,12 +122,22 @@ impl Blocks {
             let (send, slots) = channel();
             let (give, given) = sync_channel(PIECES);
             let wanted = Arc::new(AtomicU64::new(0));
-            let (source, budget, until) = (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
+            let (source, budget, until) =
+                (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
             let (used, spare) = channel();
             let give = Give { given: give, spare, wanted: until, ticket: 0 };
             std::thread::spawn(move || decompress(&source, &budget, &slots, give));
-            feed =
-                Some(Feed { given, used, wanted, ticket: 0, bytes: Vec::new(), at: 0, gap: None, ended: true, hopeless: None });
+            feed = Some(Feed {
+                given,
+                used,
+                wanted,
+                ticket: 0,
+                bytes: Vec::new(),
+                at: 0,
+                gap: None,
+                ended: true,
+                hopeless: None,
+            });
             send
         });
         let (give, first) = sync_channel(1);
@@ -131,7 +146,8 @@ impl Blocks {
         // The message and its plain text are in memory together for a while.
         let guess = 2 * self.size.load(Ordering::Relaxed);
         self.budget.take(guess);
-        let (source, budget, size) = (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&self.size));
+        let (source, budget, size) =
+            (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&self.size));
         self.pool.spawn_fifo(move || {
             let first = source.first(open.block);
             let bytes = first.as_ref().map_or(0, |first| first.bytes.len() as u64);

@@ -70,7 +70,9 @@ impl Lane {
                 None => self.untar.next_entry(),
             };
             match next {
-                Ok(Some(entry)) if entry.path == take.under => return agrees(&entry, take).map(|()| entry),
+                Ok(Some(entry)) if entry.path == take.under => {
+                    return agrees(&entry, take).map(|()| entry);
+                }
                 Ok(Some(entry)) if entry.path > take.under => {
                     self.ahead = Some(entry);
                     break;
@@ -90,7 +92,11 @@ impl Lane {
     }
 
     /// Copies the content of the entry that was found just now.
-    pub(in super::super) fn copy<E>(&mut self, entry: &Entry, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Copied, E> {
+    pub(in super::super) fn copy<E>(
+        &mut self,
+        entry: &Entry,
+        put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Copied, E> {
         let mut came = 0;
         let copied = self.untar.copy(entry, &mut |piece| {
             came += piece.len() as u64;
@@ -108,13 +114,15 @@ impl Lane {
     }
 }
 
-/// Whether a stored header says of the entry what its index line says: a tar goes by the header, and whoever can write to the store
-/// can write there what he likes.
+/// Whether a stored header says of the entry what its index line says: a tar goes by the header,
+/// and whoever can write to the store can write there what he likes.
 fn agrees(stored: &Entry, take: &Take) -> Result<(), String> {
     let entry = &take.entry;
-    let mut names = stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
+    let mut names =
+        stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
     // The path under which it was found is that of one of them, if there are any.
-    let named = names.clone().nth(1).is_none() || names.all(|(_, name)| Path::from_typed(name).as_ref() == Ok(&take.under));
+    let named = names.clone().nth(1).is_none()
+        || names.all(|(_, name)| Path::from_typed(name).as_ref() == Ok(&take.under));
     let flag = match entry.kind {
         Kind::File => b'0',
         Kind::Dir => b'5',
@@ -128,7 +136,8 @@ fn agrees(stored: &Entry, take: &Take) -> Result<(), String> {
         Some(link) => *link == target,
         None => target.is_empty(),
     };
-    let size = stored.record(b"GNU.sparse.realsize").map_or(Some(stored.stored), entry::number::<u64>);
+    let size =
+        stored.record(b"GNU.sparse.realsize").map_or(Some(stored.stored), entry::number::<u64>);
     let sized = match entry.size {
         // A sparse file's map is in its content.
         Some(wanted) => size == Some(wanted) && (is_sparse(stored) || stored.stored == wanted),

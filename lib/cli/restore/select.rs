@@ -39,7 +39,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Reads paths and patterns. `is_there` tells whether the version has a path: a name with `*` may be just that.
+    /// Reads paths and patterns. `is_there` tells whether the version has a path: a name with `*`
+    /// may be just that.
     pub(super) fn new(
         paths: &[OsString],
         exclude: &[String],
@@ -57,7 +58,8 @@ impl Selection {
             if raw.is_empty() {
                 bail!("an empty path names nothing");
             }
-            let exact = Path::from_typed(raw).map_err(|_| anyhow!("{shown}: not a path below the source: it is written ./a/b"));
+            let exact = Path::from_typed(raw)
+                .map_err(|_| anyhow!("{shown}: not a path below the source: it is written ./a/b"));
             let globs = raw.iter().any(|byte| b"*?[".contains(byte));
             let what = match exact {
                 Ok(path) if !globs || is_there(&path)? => What::Exact(path),
@@ -95,11 +97,14 @@ impl Selection {
             self.outside = is_dir.then(|| path.clone());
             return false;
         }
-        let mut wanted = self.asked.is_empty() || self.inside.as_ref().is_some_and(|dir| dir.holds(path));
+        let mut wanted =
+            self.asked.is_empty() || self.inside.as_ref().is_some_and(|dir| dir.holds(path));
         for asked in &mut self.asked {
             let found = match &asked.what {
                 What::Exact(exact) => exact == path || exact.holds(path),
-                What::Pattern(pattern) => !path.is_root() && pattern.matched(raw, is_dir).is_ignore(),
+                What::Pattern(pattern) => {
+                    !path.is_root() && pattern.matched(raw, is_dir).is_ignore()
+                }
             };
             asked.seen |= found;
             wanted |= found;
@@ -157,7 +162,11 @@ mod tests {
         let exclude: Vec<String> = exclude.iter().map(|&pattern| pattern.to_owned()).collect();
         let mut is_there = |path: &Path| Ok(TREE.iter().any(|line| entry(line).path == *path));
         let mut selection = Selection::new(&paths, &exclude, &mut is_there).unwrap();
-        TREE.iter().map(|line| entry(line)).filter(|entry| selection.wants(entry)).map(|entry| entry.path.to_string()).collect()
+        TREE.iter()
+            .map(|line| entry(line))
+            .filter(|entry| selection.wants(entry))
+            .map(|entry| entry.path.to_string())
+            .collect()
     }
 
     #[test]

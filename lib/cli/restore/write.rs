@@ -46,7 +46,14 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A writer of what the blocks of `source` give.
     pub(super) fn new(out: Ahead, source: &Arc<Source>, report: &'a Report) -> Writer<'a> {
-        Writer { out, source: Arc::clone(source), report, lanes: Vec::new(), lost: HashSet::new(), sum: Sum::default() }
+        Writer {
+            out,
+            source: Arc::clone(source),
+            report,
+            lanes: Vec::new(),
+            lost: HashSet::new(),
+            sum: Sum::default(),
+        }
     }
 
     /// A lane begins.
@@ -93,8 +100,11 @@ impl<'a> Writer<'a> {
     }
 
     fn take(&mut self, take: &Take) -> anyhow::Result<()> {
-        let lane =
-            self.lanes.get_mut(take.from.lane).and_then(Option::as_mut).context("the plan names a lane that is not there")?;
+        let lane = self
+            .lanes
+            .get_mut(take.from.lane)
+            .and_then(Option::as_mut)
+            .context("the plan names a lane that is not there")?;
         let found = lane.find(take);
         if let Some(error) = lane.hopeless() {
             return Err(error);
@@ -113,13 +123,17 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let without = if entry.x { ", without its extended attributes" } else { "" };
-        self.report.warn(format_args!("{}: made from its index line{without}: block {block}: {why}", entry.path));
+        self.report.warn(format_args!(
+            "{}: made from its index line{without}: block {block}: {why}",
+            entry.path
+        ));
         self.make(entry)
     }
 
     /// Writes an entry from its line alone.
     fn make(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        let meta = *entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
+        let meta =
+            *entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
         let content = match (&entry.hard, entry.kind, &entry.link, entry.device) {
             (Some(first), ..) => Content::Hard(first),
             (_, Kind::File, ..) => Content::Bytes(0),
@@ -137,10 +151,12 @@ impl<'a> Writer<'a> {
 
     fn write(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let meta = entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
+        let meta =
+            entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
         match take.anew {
             true => {
-                let headers = renew(stored, &entry.path, meta).with_context(|| entry.path.to_string())?;
+                let headers =
+                    renew(stored, &entry.path, meta).with_context(|| entry.path.to_string())?;
                 self.put(&headers)?;
             }
             false => self.put(&stored.headers)?,
@@ -154,8 +170,10 @@ impl<'a> Writer<'a> {
 
     fn content(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let mut digester = entry.sha256.map(|_| Digester::new(is_sparse(stored), entry.size.unwrap_or(0)));
-        let lane = self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
+        let mut digester =
+            entry.sha256.map(|_| Digester::new(is_sparse(stored), entry.size.unwrap_or(0)));
+        let lane =
+            self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
         let out = &mut self.out;
         let copied = lane.copy(stored, &mut |piece| {
             if let Some(digester) = &mut digester {
@@ -168,8 +186,10 @@ impl<'a> Writer<'a> {
             Copied::Whole => {
                 let found = digester.map(|digester| digester.finish());
                 if found.is_some_and(|found| found != entry.sha256) {
-                    self.report
-                        .warn(format_args!("{}: its content does not have the sha256 that its index line says", entry.path));
+                    self.report.warn(format_args!(
+                        "{}: its content does not have the sha256 that its index line says",
+                        entry.path
+                    ));
                 }
             }
             Copied::Broken(came, why) => {

@@ -1,4 +1,5 @@
-//! What `--exclude` leaves out and `--only-from` lets in: gitignore patterns relative to the source.
+//! What `--exclude` leaves out and `--only-from` lets in: gitignore patterns relative to the
+//! source.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path as FsPath;
@@ -14,7 +15,8 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// Reads all patterns; those of `--exclude` come before those of files, and the last that matches decides.
+    /// Reads all patterns; those of `--exclude` come before those of files, and the last that
+    /// matches decides.
     pub(super) fn load(
         root: &FsPath,
         exclude: &[String],
@@ -45,14 +47,17 @@ impl Masks {
         self.only.is_some()
     }
 
-    /// True if the entry is left out. Its directory was not, so only the entry itself is asked about.
+    /// True if the entry is left out. Its directory was not, so only the entry itself is asked
+    /// about.
     pub(super) fn excludes(&self, raw: &FsPath, is_dir: bool) -> bool {
         self.exclude.matched(raw, is_dir).is_ignore()
     }
 
     /// True if the entry, or a directory above it, is let in.
     pub(super) fn selects(&self, raw: &FsPath, is_dir: bool) -> bool {
-        self.only.as_ref().is_none_or(|only| only.matched_path_or_any_parents(raw, is_dir).is_ignore())
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.matched_path_or_any_parents(raw, is_dir).is_ignore())
     }
 }
 
@@ -66,7 +71,8 @@ fn add_file(builder: &mut GitignoreBuilder, file: &FsPath) -> anyhow::Result<()>
         let number = number + 1;
         let mut line = line.with_context(|| shown.to_string())?;
         line.pop_if(|last| *last == b'\r');
-        let line = String::from_utf8(line).map_err(|_| anyhow!("{shown}: line {number} is not UTF-8"))?;
+        let line =
+            String::from_utf8(line).map_err(|_| anyhow!("{shown}: line {number} is not UTF-8"))?;
         builder.add_line(None, &line).with_context(|| format!("{shown}: line {number}"))?;
     }
     Ok(())

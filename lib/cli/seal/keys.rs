@@ -31,7 +31,12 @@ pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option
         for file in &args.recipient_file {
             let shown = file.display().to_string();
             let bytes = std::fs::read(file).with_context(|| shown.clone())?;
-            let none = || Hinted::wrap(anyhow!("{shown}: no public key in it"), "export one with: gpg --export KEY > FILE");
+            let none = || {
+                Hinted::wrap(
+                    anyhow!("{shown}: no public key in it"),
+                    "export one with: gpg --export KEY > FILE",
+                )
+            };
             one_key(&shown, &gpg::find_in_file(&bytes)?, Use::Encrypt, none)?;
         }
         Keys::Public(fingerprints, args.recipient_file.clone())
@@ -48,16 +53,22 @@ fn no_public(name: &OsStr) -> anyhow::Error {
     Hinted::wrap(anyhow!("{}: no such public key", name.display()), hint)
 }
 
-/// The fingerprint of the key that signs, tried once: so a passphrase is asked for now and not in the middle of the run.
+/// The fingerprint of the key that signs, tried once: so a passphrase is asked for now and not in
+/// the middle of the run.
 pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<String> {
     let shown = name.to_string_lossy();
     let found = gpg::find_secret(name)?;
     let public = if found.is_empty() { gpg::find(name)? } else { Vec::new() };
     let key = one_key(&shown, &found, Use::Sign, || match public.first() {
         Some(key) => {
-            let text =
-                anyhow!("{shown}: only the public part of the key {} is here, and signing needs the secret one", key.fingerprint);
-            Hinted::wrap(text, "import it with: gpg --import FILE, or sign with another key; see gpg --list-secret-keys")
+            let text = anyhow!(
+                "{shown}: only the public part of the key {} is here, and signing needs the secret one",
+                key.fingerprint
+            );
+            Hinted::wrap(
+                text,
+                "import it with: gpg --import FILE, or sign with another key; see gpg --list-secret-keys",
+            )
         }
         None => Hinted::wrap(anyhow!("{shown}: no such secret key"), "see gpg --list-secret-keys"),
     })?;
@@ -71,7 +82,12 @@ pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<String> {
 }
 
 /// The one key that can be used.
-fn one_key<'a>(name: &str, keys: &'a [Key], wanted: Use, none: impl FnOnce() -> anyhow::Error) -> anyhow::Result<&'a Key> {
+fn one_key<'a>(
+    name: &str,
+    keys: &'a [Key],
+    wanted: Use,
+    none: impl FnOnce() -> anyhow::Error,
+) -> anyhow::Result<&'a Key> {
     let usable: Vec<&Key> = keys.iter().filter(|key| key.fault.is_none()).collect();
     match (usable.as_slice(), keys) {
         ([key], _) => Ok(key),
@@ -97,14 +113,19 @@ fn describe(fault: &Fault, fingerprint: &str, wanted: Use) -> (String, String) {
     };
     match fault {
         Fault::Expired(at) => {
-            let at = at.and_then(Stamp::from_unix).map_or_else(String::new, |at| format!(" on {}", &at.to_rfc3339()[..10]));
+            let at = at
+                .and_then(Stamp::from_unix)
+                .map_or_else(String::new, |at| format!(" on {}", &at.to_rfc3339()[..10]));
             let hint = format!(
                 "extend it with: gpg --quick-set-expire {fingerprint} 2y (and once more with '*' behind it for its subkeys), or {other}"
             );
             (format!("the key expired{at}"), hint)
         }
         Fault::Revoked => ("the key was revoked".to_owned(), other.to_owned()),
-        Fault::Disabled => ("the key is disabled".to_owned(), format!("enable it with: gpg --edit-key {fingerprint} enable")),
+        Fault::Disabled => (
+            "the key is disabled".to_owned(),
+            format!("enable it with: gpg --edit-key {fingerprint} enable"),
+        ),
         Fault::Unable => (format!("the key has no part that {does}"), other.to_owned()),
     }
 }
@@ -121,7 +142,9 @@ fn symmetric(file: &Path, report: &Report) -> anyhow::Result<Keys> {
     }
     let mode = std::fs::metadata(file).with_context(|| shown.clone())?.permissions().mode();
     if mode & 0o077 != 0 {
-        report.note(format_args!("{shown}: others on this machine can read the passphrase: chmod 600 it"));
+        report.note(format_args!(
+            "{shown}: others on this machine can read the passphrase: chmod 600 it"
+        ));
     }
     Ok(Keys::Symmetric(file.to_owned(), first.len() >= STRONG))
 }

@@ -25,8 +25,13 @@ const BROKE_OFF: &str = "the computation of parity broke off";
 
 impl Parity {
     /// Starts the thread, which gives back to the budget what it has taken in.
-    pub(super) fn start(slots: usize, parity: usize, budget: Arc<Budget>) -> anyhow::Result<Parity> {
-        let mut encoder = Encoder::new(slots, parity).with_context(|| format!("no code has {slots} + {parity} shards"))?;
+    pub(super) fn start(
+        slots: usize,
+        parity: usize,
+        budget: Arc<Budget>,
+    ) -> anyhow::Result<Parity> {
+        let mut encoder = Encoder::new(slots, parity)
+            .with_context(|| format!("no code has {slots} + {parity} shards"))?;
         // The budget bounds what waits here, not this number.
         let (tasks, queue) = sync_channel(slots);
         let (send, shards) = sync_channel(1);

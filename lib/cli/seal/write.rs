@@ -1,4 +1,5 @@
-//! What seal writes: the objects, and behind each group its parity, its list and the list's signature.
+//! What seal writes: the objects, and behind each group its parity, its list and the list's
+//! signature.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -41,7 +42,12 @@ impl Out<'_> {
     }
 
     /// Writes an object, and its signature if there is a key for it.
-    fn signed(&mut self, name: ObjectName, bytes: Vec<u8>, signature: ObjectName) -> anyhow::Result<()> {
+    fn signed(
+        &mut self,
+        name: ObjectName,
+        bytes: Vec<u8>,
+        signature: ObjectName,
+    ) -> anyhow::Result<()> {
         let signed = self.signer.as_ref().map(|key| gpg::sign(key, &bytes)).transpose();
         let signed = signed.with_context(|| format!("{}/{name}: cannot sign it", self.band))?;
         self.put(name, bytes)?;
@@ -59,9 +65,19 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer of groups; what objects took of the budget is given back when they are through.
-    pub(super) fn new(out: Out<'a>, id: BandId, slots: usize, parity: usize, budget: Arc<Budget>) -> anyhow::Result<Writer<'a>> {
+    pub(super) fn new(
+        out: Out<'a>,
+        id: BandId,
+        slots: usize,
+        parity: usize,
+        budget: Arc<Budget>,
+    ) -> anyhow::Result<Writer<'a>> {
         let groups = Groups::new(out.band.clone(), id, slots, parity);
-        let parity = if parity > 0 { Some(Parity::start(slots, parity, Arc::clone(&budget))?) } else { None };
+        let parity = if parity > 0 {
+            Some(Parity::start(slots, parity, Arc::clone(&budget))?)
+        } else {
+            None
+        };
         Ok(Writer { out, groups, parity, budget })
     }
 
@@ -83,7 +99,10 @@ impl<'a> Writer<'a> {
     fn close(&mut self, mut list: List) -> anyhow::Result<()> {
         if let Some(parity) = &self.parity {
             let shards = parity.finish()?;
-            let members = shards.par_iter().enumerate().map(|(j, bytes)| Member::of(list.shard(j as u32), bytes));
+            let members = shards
+                .par_iter()
+                .enumerate()
+                .map(|(j, bytes)| Member::of(list.shard(j as u32), bytes));
             let members: Vec<Member> = members.collect();
             for (member, bytes) in members.into_iter().zip(shards) {
                 self.out.put(member.name, bytes)?;

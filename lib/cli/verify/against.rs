@@ -1,4 +1,5 @@
-//! `--against`: two archives are compared, or an archive and a cache, which has only HEADs, indexes and tables of contents.
+//! `--against`: two archives are compared, or an archive and a cache, which has only HEADs, indexes
+//! and tables of contents.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -41,20 +42,39 @@ pub(super) trait Tell {
 
 impl Against<'_> {
     /// Compares these bands; with `all`, the other archive should have no others.
-    pub(super) fn run(&self, bands: &[BandName], all: bool, tell: &mut dyn Tell) -> anyhow::Result<()> {
-        let listed = self.other.list("").with_context(|| format!("{}: cannot be listed", self.shown))?;
-        let others: BTreeSet<BandName> = listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+    pub(super) fn run(
+        &self,
+        bands: &[BandName],
+        all: bool,
+        tell: &mut dyn Tell,
+    ) -> anyhow::Result<()> {
+        let listed =
+            self.other.list("").with_context(|| format!("{}: cannot be listed", self.shown))?;
+        let others: BTreeSet<BandName> =
+            listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
         // A cache has what its host has seen, and no band has to be in it.
         let is_cache = !others.is_empty() && !others.iter().any(|band| self.is_whole(band));
         for band in bands {
             match others.contains(band) {
                 true => self.band(band, tell)?,
-                false if is_cache => tell.note(format!("{band} is not in {}: not compared", self.shown)),
-                false => tell.found(Finding::new(Kind::Missing, band, "", format!("this band is not in {}", self.shown)))?,
+                false if is_cache => {
+                    tell.note(format!("{band} is not in {}: not compared", self.shown))
+                }
+                false => tell.found(Finding::new(
+                    Kind::Missing,
+                    band,
+                    "",
+                    format!("this band is not in {}", self.shown),
+                ))?,
             }
         }
         for band in others.iter().filter(|band| all && !bands.contains(band)) {
-            tell.found(Finding::new(Kind::Missing, band, "", format!("this band is only in {}", self.shown)))?;
+            tell.found(Finding::new(
+                Kind::Missing,
+                band,
+                "",
+                format!("this band is only in {}", self.shown),
+            ))?;
         }
         Ok(())
     }
@@ -77,13 +97,18 @@ impl Against<'_> {
         let whole = is_whole(&top);
         let mut folders: BTreeSet<u32> = BTreeSet::new();
         for (name, _) in top.iter().chain(&self.store().list(&folder(None))?) {
-            folders.extend(name.strip_suffix('/').and_then(|name| name.parse::<u32>().ok()).filter(|number| *number < 100_000));
+            folders.extend(
+                name.strip_suffix('/')
+                    .and_then(|name| name.parse::<u32>().ok())
+                    .filter(|number| *number < 100_000),
+            );
         }
         let heads = (self.head(self.store().as_ref(), band), self.head(self.other, band));
         if let (Some(own), Some(other)) = &heads
             && own.id != other.id
         {
-            let what = format!("{} has another band of this name, with id {}", self.shown, other.id);
+            let what =
+                format!("{} has another band of this name, with id {}", self.shown, other.id);
             return tell.found(Finding::new(Kind::Damaged, band, "HEAD", what));
         }
         for at in std::iter::once(None).chain(folders.into_iter().map(Some)) {
@@ -103,18 +128,35 @@ impl Against<'_> {
     }
 
     /// Compares a folder with that of another archive.
-    fn folder(&self, band: &BandName, own: &Objects, other: &Objects, tell: &mut dyn Tell) -> anyhow::Result<()> {
+    fn folder(
+        &self,
+        band: &BandName,
+        own: &Objects,
+        other: &Objects,
+        tell: &mut dyn Tell,
+    ) -> anyhow::Result<()> {
         let mut listed: HashMap<ObjectName, Member> = HashMap::new();
-        for (name, _) in own.values().filter(|(name, _)| !self.quick && matches!(name.object, Object::List(..))) {
-            let list = self.store().get(&format!("{band}/{name}")).ok().and_then(|text| List::parse(&text).ok());
-            listed.extend(list.into_iter().flat_map(|list| list.members).map(|member| (member.name, member)));
+        for (name, _) in
+            own.values().filter(|(name, _)| !self.quick && matches!(name.object, Object::List(..)))
+        {
+            let list = self
+                .store()
+                .get(&format!("{band}/{name}"))
+                .ok()
+                .and_then(|text| List::parse(&text).ok());
+            listed.extend(
+                list.into_iter().flat_map(|list| list.members).map(|member| (member.name, member)),
+            );
         }
         for (name, size) in own.values() {
             let finding = |kind, what| Finding::new(kind, band, name, what);
             match other.get(&place(name)) {
                 None => tell.found(finding(Kind::Missing, format!("not in {}", self.shown)))?,
                 Some((_, theirs)) if theirs != size => {
-                    tell.found(finding(Kind::Damaged, format!("has {size} bytes here, and {theirs} in {}", self.shown)))?;
+                    tell.found(finding(
+                        Kind::Damaged,
+                        format!("has {size} bytes here, and {theirs} in {}", self.shown),
+                    ))?;
                 }
                 Some(_) if self.quick || !self.part.has(&format!("{band}/{name}")) => {}
                 Some(_) => {
@@ -126,17 +168,30 @@ impl Against<'_> {
         }
         for (at, (name, _)) in other {
             if !own.contains_key(at) {
-                tell.found(Finding::new(Kind::Missing, band, name, format!("only in {}", self.shown)))?;
+                tell.found(Finding::new(
+                    Kind::Missing,
+                    band,
+                    name,
+                    format!("only in {}", self.shown),
+                ))?;
             }
         }
         Ok(())
     }
 
-    /// How the other archive's object differs; none if it does not. What is listed was compared with its list here already.
-    fn object(&self, band: &BandName, name: ObjectName, size: u64, listed: Option<&Member>) -> Option<String> {
+    /// How the other archive's object differs; none if it does not. What is listed was compared
+    /// with its list here already.
+    fn object(
+        &self,
+        band: &BandName,
+        name: ObjectName,
+        size: u64,
+        listed: Option<&Member>,
+    ) -> Option<String> {
         let shown = self.shown;
         let Some(member) = listed else {
-            let digest = |store: &dyn Store| describe(store, band, name).map_err(|error| why(&error.source));
+            let digest =
+                |store: &dyn Store| describe(store, band, name).map_err(|error| why(&error.source));
             return match (digest(self.store().as_ref()), digest(self.other)) {
                 (Ok(own), Ok(other)) if own == other => None,
                 (Ok(_), Ok(_)) => Some(format!("is another in {shown}")),
@@ -152,30 +207,53 @@ impl Against<'_> {
     }
 
     /// Compares a folder with what a cache has of it.
-    fn summaries(&self, head: &Head, own: &Objects, cache: &Objects, tell: &mut dyn Tell) -> anyhow::Result<()> {
+    fn summaries(
+        &self,
+        head: &Head,
+        own: &Objects,
+        cache: &Objects,
+        tell: &mut dyn Tell,
+    ) -> anyhow::Result<()> {
         let band = &head.band;
-        for (name, size) in cache.values().filter(|(name, _)| matches!(name.object, Object::Index(_) | Object::Toc(_))) {
-            let here = [true, false].into_iter().find_map(|encrypted| own.get(&place(&ObjectName { encrypted, ..*name })));
+        for (name, size) in cache
+            .values()
+            .filter(|(name, _)| matches!(name.object, Object::Index(_) | Object::Toc(_)))
+        {
+            let here = [true, false]
+                .into_iter()
+                .find_map(|encrypted| own.get(&place(&ObjectName { encrypted, ..*name })));
             let Some((stored, bytes)) = here.filter(|(_, bytes)| *bytes > 0) else {
-                tell.found(Finding::new(Kind::Missing, band, name, format!("{} has a copy of it", self.shown)))?;
+                tell.found(Finding::new(
+                    Kind::Missing,
+                    band,
+                    name,
+                    format!("{} has a copy of it", self.shown),
+                ))?;
                 continue;
             };
             let finding = |what| Finding::new(Kind::Damaged, band, stored, what);
             if bytes < size {
-                tell.found(finding(format!("has {bytes} bytes, less than its plain copy in {}", self.shown)))?;
+                tell.found(finding(format!(
+                    "has {bytes} bytes, less than its plain copy in {}",
+                    self.shown
+                )))?;
                 continue;
             }
             if self.quick || !self.part.has(&format!("{band}/{stored}")) {
                 continue;
             }
-            let copy = self.other.get(&format!("{band}/{name}")).ok().and_then(|bytes| unzip(&bytes).ok());
+            let copy =
+                self.other.get(&format!("{band}/{name}")).ok().and_then(|bytes| unzip(&bytes).ok());
             let Some(copy) = copy else {
                 tell.note(format!("{}/{band}/{name}: cannot be read: not compared", self.shown));
                 continue;
             };
             match self.archive.text(head, name.object, Trust::Listed(*bytes)) {
                 Ok(Some(text)) if text == copy => {}
-                Ok(_) => tell.found(finding(format!("lists something else than its copy in {}", self.shown)))?,
+                Ok(_) => tell.found(finding(format!(
+                    "lists something else than its copy in {}",
+                    self.shown
+                )))?,
                 Err(error) if error.is::<super::Hinted>() => {
                     tell.note(format!("without the secret key, encrypted indexes are compared with {} by size only", self.shown));
                 }
@@ -192,7 +270,12 @@ fn is_whole(names: &[(String, u64)]) -> bool {
 }
 
 /// The objects in a folder, or directly in the band's.
-fn objects(store: &dyn Store, band: &BandName, path: &str, folder: Option<u32>) -> anyhow::Result<Objects> {
+fn objects(
+    store: &dyn Store,
+    band: &BandName,
+    path: &str,
+    folder: Option<u32>,
+) -> anyhow::Result<Objects> {
     let mut objects = Objects::new();
     for (name, size) in store.list(path).with_context(|| format!("{band}: cannot be listed"))? {
         let name = match folder {

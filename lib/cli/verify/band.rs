@@ -1,4 +1,5 @@
-//! Walking the bands of an archive, folder by folder: lists go in to the audit, and what they name goes out to be read.
+//! Walking the bands of an archive, folder by folder: lists go in to the audit, and what they name
+//! goes out to be read.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -62,7 +63,8 @@ struct Walking<'a> {
 }
 
 impl Walk {
-    /// Walks the bands, oldest first. The newest of the archive may be on its way, if it is unfinished.
+    /// Walks the bands, oldest first. The newest of the archive may be on its way, if it is
+    /// unfinished.
     pub(super) fn run(mut self, bands: &[BandName], newest: Option<&BandName>) -> Result<(), Gone> {
         for band in bands {
             self.band(band, newest == Some(band))?;
@@ -71,7 +73,11 @@ impl Walk {
     }
 
     fn found(&self, found: Vec<Finding>) -> Result<(), Gone> {
-        if found.is_empty() { Ok(()) } else { self.submit.ready(found.into_iter().map(Event::Found).collect()) }
+        if found.is_empty() {
+            Ok(())
+        } else {
+            self.submit.ready(found.into_iter().map(Event::Found).collect())
+        }
     }
 
     fn note(&self, what: String) -> Result<(), Gone> {
@@ -95,9 +101,15 @@ impl Walk {
                     }
                 }
             }
-            Err(error) => found.push(Finding::new(Kind::Damaged, band, "", format!("cannot be listed: {}", why(&error.source)))),
+            Err(error) => found.push(Finding::new(
+                Kind::Damaged,
+                band,
+                "",
+                format!("cannot be listed: {}", why(&error.source)),
+            )),
         }
-        let has = |object| top.get(&place(&ObjectName::plain(object))).is_some_and(|(_, size)| *size > 0);
+        let has =
+            |object| top.get(&place(&ObjectName::plain(object))).is_some_and(|(_, size)| *size > 0);
         if !has(Object::Head) {
             found.push(Finding::new(Kind::Missing, band, "HEAD", "every band begins with it"));
         }
@@ -127,14 +139,26 @@ impl Walk {
         }
         folders.sort_unstable();
         let mut next = self.load(band, folders[0])?;
-        next.extend(top.iter().filter(|(_, (name, _))| name.is_grouped()).map(|(at, it)| (*at, *it)));
+        next.extend(
+            top.iter().filter(|(_, (name, _))| name.is_grouped()).map(|(at, it)| (*at, *it)),
+        );
         let encrypted = next.values().any(|(name, _)| name.encrypted);
-        let signed = has(Object::TailSig) || next.values().any(|(name, _)| matches!(name.object, Object::ListSig(..)));
+        let signed = has(Object::TailSig)
+            || next.values().any(|(name, _)| matches!(name.object, Object::ListSig(..)));
         let counted = self.counted(head.as_ref(), tail.as_ref(), &folders);
         let ends = tail.as_ref().map(|tail| (tail.last, tail.toc));
         let known = Known { band: band.clone(), ends, under_way, counted, encrypted };
         let (open, slots) = (Vec::new(), DEFAULT_SLOTS);
-        let mut walking = Walking { band, id: own, by_head, under_way, signed, audit: Audit::new(known), open, slots };
+        let mut walking = Walking {
+            band,
+            id: own,
+            by_head,
+            under_way,
+            signed,
+            audit: Audit::new(known),
+            open,
+            slots,
+        };
         for (at, folder) in folders.iter().enumerate() {
             let objects = next;
             next = match folders.get(at + 1) {
@@ -149,12 +173,18 @@ impl Walk {
         let is_there = has(Object::Tail);
         let mut found = walking.audit.finish(is_there);
         if signed && is_there && !has(Object::TailSig) && !self.signer.demands() {
-            found.push(Finding::new(Kind::Missing, band, "TAIL.sig", "the lists of the band are signed"));
+            found.push(Finding::new(
+                Kind::Missing,
+                band,
+                "TAIL.sig",
+                "the lists of the band are signed",
+            ));
         }
         self.found(found)?;
         match is_there {
             true => {
-                let (tail, sig) = (ObjectName::plain(Object::Tail), ObjectName::plain(Object::TailSig));
+                let (tail, sig) =
+                    (ObjectName::plain(Object::Tail), ObjectName::plain(Object::TailSig));
                 self.signature(band, tail, sig, has(Object::TailSig), None)
             }
             false => Ok(()),
@@ -191,7 +221,11 @@ impl Walk {
             return Some(Err(format!("has {size} bytes, more than any {name} has")));
         }
         self.meter.spend(*size).then_some(())?;
-        Some(self.store.get(&format!("{band}/{name}")).map_err(|error| format!("cannot be read: {}", why(&error.source))))
+        Some(
+            self.store
+                .get(&format!("{band}/{name}"))
+                .map_err(|error| format!("cannot be read: {}", why(&error.source))),
+        )
     }
 
     /// HEAD or TAIL, if it is there and can be read, and is of this band.
@@ -222,32 +256,58 @@ impl Walk {
             Some((Some(id), _)) if *id != parent.id => {
                 found.push(finding(
                     Kind::Damaged,
-                    format!("{} is on top of a band with id {}; this has {id}", head.band, parent.id),
+                    format!(
+                        "{} is on top of a band with id {}; this has {id}",
+                        head.band, parent.id
+                    ),
                 ));
             }
             Some((_, Some(last))) if *last < parent.last => {
-                let what = format!("{} is on top of it up to index {:09}; it ends with {last:09}", head.band, parent.last);
+                let what = format!(
+                    "{} is on top of it up to index {:09}; it ends with {last:09}",
+                    head.band, parent.last
+                );
                 found.push(Finding::new(Kind::Damaged, &parent.band, "TAIL", what));
             }
             Some(_) => {}
         }
     }
 
-    /// Which indexes count, as their links say; none if they cannot be read, or leave something open.
-    fn counted(&self, head: Option<&Head>, tail: Option<&Tail>, folders: &[u32]) -> Option<Counted> {
+    /// Which indexes count, as their links say; none if they cannot be read, or leave something
+    /// open.
+    fn counted(
+        &self,
+        head: Option<&Head>,
+        tail: Option<&Tail>,
+        folders: &[u32],
+    ) -> Option<Counted> {
         if self.quick {
             return None;
         }
-        let counted = self.archive.links(head?, tail, folders, self.keys, &mut |bytes| self.meter.spend(bytes))?;
+        let counted = self
+            .archive
+            .links(head?, tail, folders, self.keys, &mut |bytes| self.meter.spend(bytes))?;
         (!counted.guessed).then_some(counted)
     }
 
-    fn folder(&self, walking: &mut Walking<'_>, folder: u32, objects: &Objects, next: &Objects, last: bool) -> Result<(), Gone> {
+    fn folder(
+        &self,
+        walking: &mut Walking<'_>,
+        folder: u32,
+        objects: &Objects,
+        next: &Objects,
+        last: bool,
+    ) -> Result<(), Gone> {
         let band = walking.band;
         let (mut lists, mut bad, mut found) = (Vec::new(), Vec::new(), Vec::new());
         let mut texts = Vec::new();
-        for (name, size) in objects.values().filter(|(name, size)| *size > 0 && matches!(name.object, Object::List(..))) {
-            let Some(text) = self.text(band, name, *size) else { return self.note(LIMITED.to_owned()) };
+        for (name, size) in objects
+            .values()
+            .filter(|(name, size)| *size > 0 && matches!(name.object, Object::List(..)))
+        {
+            let Some(text) = self.text(band, name, *size) else {
+                return self.note(LIMITED.to_owned());
+            };
             match text.as_ref().map_err(Clone::clone).and_then(|text| accept(walking, name, text)) {
                 Ok(list) => {
                     walking.id.get_or_insert(list.id);
@@ -295,9 +355,13 @@ impl Walk {
             walking.open = run;
         }
         let Some(id) = walking.id.or(walking.by_head) else { return Ok(()) };
-        let text = |name| bad.iter().find(|(_, of, _)| *of == name).map_or(&[][..], |(_, _, text)| text);
+        let text =
+            |name| bad.iter().find(|(_, of, _)| *of == name).map_or(&[][..], |(_, _, text)| text);
         let claims = |name| Claims::read(text(name), band, id, name);
-        let bad = bad.iter().map(|(name, ..)| Bad { name: *name, claims: claims(*name), parity: 0 }).collect();
+        let bad = bad
+            .iter()
+            .map(|(name, ..)| Bad { name: *name, claims: claims(*name), parity: 0 })
+            .collect();
         self.loose(walking, id, objects, &lists, runs, bad)
     }
 
@@ -334,7 +398,12 @@ impl Walk {
     }
 
     /// The bytes of a list; none once the limit is reached.
-    fn text(&self, band: &BandName, name: &ObjectName, size: u64) -> Option<Result<Vec<u8>, String>> {
+    fn text(
+        &self,
+        band: &BandName,
+        name: &ObjectName,
+        size: u64,
+    ) -> Option<Result<Vec<u8>, String>> {
         if size > MAX_LIST as u64 {
             return Some(Err(format!("has {size} bytes, more than any list has")));
         }
@@ -346,19 +415,25 @@ impl Walk {
     /// Sees to what a list names.
     fn group(&self, list: &Arc<List>, objects: &Objects, next: &Objects) -> Result<(), Gone> {
         for (at, member) in list.members.iter().enumerate() {
-            let here = objects.get(&place(&member.name)).or_else(|| next.get(&place(&member.name))).map(|(_, size)| *size);
+            let here = objects
+                .get(&place(&member.name))
+                .or_else(|| next.get(&place(&member.name)))
+                .map(|(_, size)| *size);
             let name = format!("{}/{}", list.band, member.name);
             // Of another folder than this and the next: no list of ours does that.
             let size = here.or_else(|| self.store.stat(&name).ok().flatten());
             let state = State::by_size(member.size, size);
-            let look = !self.quick && matches!(state, State::Unread | State::Sized(_)) && self.part.has(&name);
+            let look = !self.quick
+                && matches!(state, State::Unread | State::Sized(_))
+                && self.part.has(&name);
             if !look || !self.meter.spend(size.unwrap_or(0).min(member.size)) {
                 self.submit.ready(vec![Event::Member(state)])?;
                 continue;
             }
             let (store, list) = (Arc::clone(&self.store), Arc::clone(list));
             self.submit.submit(move || {
-                let state = compare(store.as_ref(), &list.band, &list.members[at], size.unwrap_or(0));
+                let state =
+                    compare(store.as_ref(), &list.band, &list.members[at], size.unwrap_or(0));
                 vec![Event::Member(state)]
             })?;
         }
@@ -366,7 +441,12 @@ impl Walk {
     }
 
     /// Looks at the signatures of a folder's lists.
-    fn signatures(&self, walking: &Walking<'_>, objects: &Objects, texts: Vec<(ObjectName, Vec<u8>)>) -> Result<(), Gone> {
+    fn signatures(
+        &self,
+        walking: &Walking<'_>,
+        objects: &Objects,
+        texts: Vec<(ObjectName, Vec<u8>)>,
+    ) -> Result<(), Gone> {
         for (name, text) in texts {
             let Object::List(n, c) = name.object else { continue };
             let sig = ObjectName::plain(Object::ListSig(n, c));
@@ -381,11 +461,19 @@ impl Walk {
     }
 
     /// Looks at the signature of a list or TAIL.
-    fn signature(&self, band: &BandName, of: ObjectName, sig: ObjectName, has: bool, text: Option<Vec<u8>>) -> Result<(), Gone> {
+    fn signature(
+        &self,
+        band: &BandName,
+        of: ObjectName,
+        sig: ObjectName,
+        has: bool,
+        text: Option<Vec<u8>>,
+    ) -> Result<(), Gone> {
         if !(self.signer.demands() || has && !self.quick) {
             return Ok(());
         }
-        let (store, signer, band) = (Arc::clone(&self.store), Arc::clone(&self.signer), band.clone());
+        let (store, signer, band) =
+            (Arc::clone(&self.store), Arc::clone(&self.signer), band.clone());
         self.submit.submit(move || signer.look(store.as_ref(), &band, of, has.then_some(sig), text))
     }
 }
@@ -408,7 +496,8 @@ fn folder_number(name: &str) -> Option<u32> {
 fn accept(walking: &Walking<'_>, name: &ObjectName, text: &[u8]) -> Result<List, String> {
     let list = List::parse(text).map_err(|error| error.to_string())?;
     let own = list.object();
-    // A list by an early build has no #end line, and nothing else that its text could be held against.
+    // A list by an early build has no #end line, and nothing else that its text could be held
+    // against.
     let ended = text.rsplit(|&b| b == b'\n').nth(1).is_some_and(|last| last.starts_with(b"#end "));
     if !ended && text != list.to_string().as_bytes() {
         return Err("not written as lists are".to_owned());

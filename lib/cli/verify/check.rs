@@ -1,4 +1,5 @@
-//! Reading objects and comparing them with their lists: what the threads of a run do, and what they hand to whoever tells of it.
+//! Reading objects and comparing them with their lists: what the threads of a run do, and what they
+//! hand to whoever tells of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +11,8 @@ use crate::format::digest;
 use crate::format::group::{List, Member, PIECE};
 use crate::store::{Kind, Store, StoreError};
 
-/// Bytes of an object that are read at once: what it is charged for a call, against the memory that each thread takes.
+/// Bytes of an object that are read at once: what it is charged for a call, against the memory that
+/// each thread takes.
 const AT_ONCE: u64 = 8 << 20;
 
 /// What a run comes upon, in the order of the archive.
@@ -27,7 +29,8 @@ pub(super) enum Event {
     Group(Arc<List>),
     /// A signature is good.
     Signed,
-    /// A signature is by a key that is not known: that is a finding if others of the band are good, or else a note.
+    /// A signature is by a key that is not known: that is a finding if others of the band are good,
+    /// or else a note.
     Unknown(Finding, String),
     /// Objects that want a list.
     Loose(Box<super::loose::Loose>),
@@ -52,7 +55,9 @@ impl Meter {
 
     /// Counts an object that is going to be read, if the limit allows.
     pub(super) fn spend(&self, bytes: u64) -> bool {
-        let add = |so_far: u64| so_far.checked_add(bytes).filter(|sum| self.limit.is_none_or(|limit| *sum <= limit));
+        let add = |so_far: u64| {
+            so_far.checked_add(bytes).filter(|sum| self.limit.is_none_or(|limit| *sum <= limit))
+        };
         let may = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
         match may {
             true => _ = self.objects.fetch_add(1, Ordering::Relaxed),
@@ -72,8 +77,14 @@ impl Meter {
     }
 }
 
-/// Reads the first `size` bytes of an object, which it may turn out not to have, in pieces of [`PIECE`].
-pub(super) fn pieces(store: &dyn Store, name: &str, size: u64, each: &mut dyn FnMut(&[u8])) -> Result<u64, StoreError> {
+/// Reads the first `size` bytes of an object, which it may turn out not to have, in pieces of
+/// [`PIECE`].
+pub(super) fn pieces(
+    store: &dyn Store,
+    name: &str,
+    size: u64,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<u64, StoreError> {
     let mut came = 0;
     while came < size {
         let wanted = AT_ONCE.min(size - came);
@@ -90,12 +101,17 @@ pub(super) fn pieces(store: &dyn Store, name: &str, size: u64, each: &mut dyn Fn
 /// Compares an object of `size` bytes with what its list says.
 pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size: u64) -> State {
     let mut good = Vec::with_capacity(member.pieces.len());
-    let mut each = |piece: &[u8]| good.push(member.pieces.get(good.len()) == Some(&digest::of(piece)));
+    let mut each =
+        |piece: &[u8]| good.push(member.pieces.get(good.len()) == Some(&digest::of(piece)));
     let wanted = size.min(member.size);
     match pieces(store, &format!("{band}/{}", member.name), wanted, &mut each) {
         Ok(came) if came == wanted => {
             good.resize(member.pieces.len(), false);
-            if size == member.size && good.iter().all(|good| *good) { State::Good } else { State::Bad(size, good) }
+            if size == member.size && good.iter().all(|good| *good) {
+                State::Good
+            } else {
+                State::Bad(size, good)
+            }
         }
         Ok(came) => {
             good.resize(member.pieces.len(), false);

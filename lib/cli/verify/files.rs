@@ -32,7 +32,8 @@ enum Order {
     Failed(anyhow::Error),
 }
 
-/// Reads out a band. Calls `found` for what is wrong; fails if nothing can be decrypted. Gives how many files were read.
+/// Reads out a band. Calls `found` for what is wrong; fails if nothing can be decrypted. Gives how
+/// many files were read.
 pub(super) fn read_out(
     archive: &Arc<Archive>,
     name: &BandName,
@@ -72,14 +73,17 @@ pub(super) fn read_out(
     let source = Arc::new(Source { archive: Arc::clone(archive), bands });
     let blocks = Blocks::new(&source, jobs)?;
     let (orders, taken) = batches(STEPS);
-    let reader = Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders };
+    let reader =
+        Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders };
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || reader.run());
     let mut files = Files { source: &source, band: name, lanes: HashMap::new(), read: 0 };
     for order in taken {
         match order {
             Order::Lane(lane, feed) => _ = files.lanes.insert(lane, Lane::new(feed)),
-            Order::Step(Step::Take(take)) => files.take(&take)?.into_iter().try_for_each(&mut *found)?,
+            Order::Step(Step::Take(take)) => {
+                files.take(&take)?.into_iter().try_for_each(&mut *found)?
+            }
             Order::Step(_) => {}
             Order::Found(finding) => found(finding)?,
             Order::Failed(error) => return Err(error),
@@ -96,8 +100,10 @@ pub(super) fn read_out(
 /// What TAIL says of the indexes, against what they have.
 fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Finding> {
     let tail = archive.tail(name).ok().flatten()?;
-    let what = format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
-    (entries != u64::MAX && tail.entries != entries).then(|| Finding::new(Kind::Damaged, name, "TAIL", what))
+    let what =
+        format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
+    (entries != u64::MAX && tail.entries != entries)
+        .then(|| Finding::new(Kind::Damaged, name, "TAIL", what))
 }
 
 /// Reads the indexes, makes the plan, and opens the blocks.
@@ -134,8 +140,10 @@ impl Reader {
             }
         };
         let mut whole = held.lost.is_empty();
-        let trust = if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-        let mut entries = Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
+        let trust =
+            if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
+        let mut entries =
+            Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
         let tiers = source.bands.len();
         let tier = (tiers - 1) as u8;
         let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&source), 0);
@@ -148,7 +156,12 @@ impl Reader {
                 whole = false;
                 let object = archive.likely_name(&name, Object::Index(number));
                 let what = format!("what it lists is not known: {}", chain(&error));
-                self.send(Order::Found(Finding { kind: Kind::Damaged, name: object, what, bad: true }))?;
+                self.send(Order::Found(Finding {
+                    kind: Kind::Damaged,
+                    name: object,
+                    what,
+                    bad: true,
+                }))?;
             }
             let Some((block, entry)) = next else { break };
             count += 1;
@@ -187,7 +200,8 @@ fn gone(_: Gone) -> anyhow::Error {
     anyhow!("the comparison broke off")
 }
 
-/// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come in order there, too.
+/// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come
+/// in order there, too.
 struct Older<'a> {
     source: &'a Source,
     open: HashMap<u8, (u32, Vec<u8>, usize)>,
@@ -198,26 +212,38 @@ impl<'a> Older<'a> {
         Older { source, open: HashMap::new() }
     }
 
-    /// Why the older band's index does not have the file that the entry says is there; none if it has.
+    /// Why the older band's index does not have the file that the entry says is there; none if it
+    /// has.
     fn differs(&mut self, entry: &Entry, within: Within) -> anyhow::Result<Option<String>> {
         let place = || format!("its content should be in {}", self.source.name(within));
         if self.open.get(&within.tier).is_none_or(|(block, ..)| *block != within.block) {
-            let Some(head) = self.source.bands.get(usize::from(within.tier)) else { return Ok(Some(place())) };
-            match self.source.archive.text(head, Object::Index(within.block), Trust::Listed(u64::MAX)) {
-                Ok(text) => _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0)),
+            let Some(head) = self.source.bands.get(usize::from(within.tier)) else {
+                return Ok(Some(place()));
+            };
+            match self.source.archive.text(
+                head,
+                Object::Index(within.block),
+                Trust::Listed(u64::MAX),
+            ) {
+                Ok(text) => {
+                    _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0))
+                }
                 Err(error) if error.is::<super::Hinted>() => return Err(error),
                 Err(error) => return Ok(Some(format!("{}: {}", place(), chain(&error)))),
             }
         }
         let Some((_, text, at)) = self.open.get_mut(&within.tier) else { return Ok(None) };
         while *at < text.len() {
-            let end = text[*at..].iter().position(|&b| b == b'\n').map_or(text.len(), |end| *at + end);
+            let end =
+                text[*at..].iter().position(|&b| b == b'\n').map_or(text.len(), |end| *at + end);
             let line = Entry::parse(&text[*at..end]).ok();
             match line {
                 Some(older) if older.path == entry.path => {
-                    let same = (older.kind, older.size, older.sha256) == (entry.kind, entry.size, entry.sha256)
+                    let same = (older.kind, older.size, older.sha256)
+                        == (entry.kind, entry.size, entry.sha256)
                         && older.within.is_none();
-                    let what = "the index of the block that holds its content says something else of it";
+                    let what =
+                        "the index of the block that holds its content says something else of it";
                     return Ok((!same).then(|| what.to_owned()));
                 }
                 Some(older) if older.path > entry.path => break,
@@ -239,7 +265,10 @@ struct Files<'a> {
 impl Files<'_> {
     fn take(&mut self, take: &Take) -> anyhow::Result<Option<Finding>> {
         let entry = &take.entry;
-        let lane = self.lanes.get_mut(&take.from.lane).ok_or_else(|| anyhow!("the plan names a lane that is not there"))?;
+        let lane = self
+            .lanes
+            .get_mut(&take.from.lane)
+            .ok_or_else(|| anyhow!("the plan names a lane that is not there"))?;
         let found = lane.find(take);
         if let Some(error) = lane.hopeless() {
             return Err(error);
@@ -260,9 +289,14 @@ impl Files<'_> {
             Ok::<(), anyhow::Error>(())
         })?;
         match copied {
-            Copied::Broken(came, why) => wrong(format!("{}: damaged from byte {came} of the stored content on: {why}", block())),
+            Copied::Broken(came, why) => wrong(format!(
+                "{}: damaged from byte {came} of the stored content on: {why}",
+                block()
+            )),
             Copied::Whole => match (digester.finish(), entry.sha256) {
-                (found, Some(wanted)) if found != Some(wanted) => wrong(format!("{}: its content has another sha256", block())),
+                (found, Some(wanted)) if found != Some(wanted) => {
+                    wrong(format!("{}: its content has another sha256", block()))
+                }
                 _ => Ok(None),
             },
         }

@@ -37,7 +37,8 @@ impl Wanted {
         self.fingerprint.is_some()
     }
 
-    /// Looks at the signature of an object. `text` is what the object holds, if that was read already.
+    /// Looks at the signature of an object. `text` is what the object holds, if that was read
+    /// already.
     pub(super) fn look(
         &self,
         store: &dyn Store,
@@ -46,13 +47,18 @@ impl Wanted {
         sig: Option<ObjectName>,
         text: Option<Vec<u8>>,
     ) -> Vec<Event> {
-        let finding = |kind, what: String| vec![Event::Found(Finding::new(kind, band, format_args!("{of}.sig"), what))];
+        let finding = |kind, what: String| {
+            vec![Event::Found(Finding::new(kind, band, format_args!("{of}.sig"), what))]
+        };
         let Some(sig) = sig else { return finding(Kind::Missing, "it is not signed".to_owned()) };
         let read = |name: ObjectName| store.get(&format!("{band}/{name}"));
         let (signature, text) = match (read(sig), text.map_or_else(|| read(of), Ok)) {
             (Ok(signature), Ok(text)) => (signature, text),
             (Err(error), _) | (_, Err(error)) => {
-                return finding(Kind::Damaged, format!("cannot be looked at: {}", why(&error.source)));
+                return finding(
+                    Kind::Damaged,
+                    format!("cannot be looked at: {}", why(&error.source)),
+                );
             }
         };
         match gpg::verify(&signature, &text) {
@@ -62,13 +68,21 @@ impl Wanted {
                 Judged::Open(what) => {
                     let object = format_args!("{of}.sig");
                     vec![Event::Unknown(
-                        Finding::new(Kind::Damaged, band, object, "by a key that the keyring does not have"),
+                        Finding::new(
+                            Kind::Damaged,
+                            band,
+                            object,
+                            "by a key that the keyring does not have",
+                        ),
                         what,
                     )]
                 }
             },
             Err(GpgError::Start(error)) => {
-                vec![Event::Note(format!("signatures were not looked at: cannot run gpg: {}", why(&error)))]
+                vec![Event::Note(format!(
+                    "signatures were not looked at: cannot run gpg: {}",
+                    why(&error)
+                ))]
             }
             Err(error) => finding(Kind::Damaged, format!("cannot be looked at: {error}")),
         }
@@ -78,23 +92,34 @@ impl Wanted {
     pub(super) fn judge(&self, verdict: &Verdict) -> Judged {
         match (verdict, &self.fingerprint) {
             (Verdict::Signed(signers), Some(wanted)) => {
-                let own = signers.iter().find(|signer| signer.primary == *wanted || signer.fingerprint == *wanted);
+                let own = signers
+                    .iter()
+                    .find(|signer| signer.primary == *wanted || signer.fingerprint == *wanted);
                 match own.map(|signer| signer.standing) {
                     Some(Standing::Good | Standing::Expired) => Judged::Good,
-                    Some(Standing::Revoked) => Judged::Bad("its key was revoked: it may be in other hands".to_owned()),
+                    Some(Standing::Revoked) => {
+                        Judged::Bad("its key was revoked: it may be in other hands".to_owned())
+                    }
                     None => {
-                        let by: Vec<&str> = signers.iter().map(|signer| signer.primary.as_str()).collect();
+                        let by: Vec<&str> =
+                            signers.iter().map(|signer| signer.primary.as_str()).collect();
                         Judged::Bad(format!("signed by {}, not by {wanted}", by.join(", ")))
                     }
                 }
             }
             (Verdict::Signed(_), None) => Judged::Good,
-            (Verdict::Bad, _) => Judged::Bad("a key has signed other bytes than there are".to_owned()),
-            (Verdict::Unknown(key), Some(_)) => Judged::Bad(format!("signed by {key}, which the keyring does not have")),
-            (Verdict::Unknown(key), None) => {
-                Judged::Open(format!("signatures by {key} were not looked at: the keyring does not have that key"))
+            (Verdict::Bad, _) => {
+                Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
-            (Verdict::NoSignature, _) => Judged::Bad("it is no signature, or a damaged one".to_owned()),
+            (Verdict::Unknown(key), Some(_)) => {
+                Judged::Bad(format!("signed by {key}, which the keyring does not have"))
+            }
+            (Verdict::Unknown(key), None) => Judged::Open(format!(
+                "signatures by {key} were not looked at: the keyring does not have that key"
+            )),
+            (Verdict::NoSignature, _) => {
+                Judged::Bad("it is no signature, or a damaged one".to_owned())
+            }
         }
     }
 }

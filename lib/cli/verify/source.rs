@@ -37,7 +37,8 @@ pub(super) fn compare(
     let source = Arc::new(Source::open_root(dir).with_context(|| dir.display().to_string())?);
     let chain = archive.chain(band)?;
     let mut version = Version::open(archive, &chain, report)?;
-    let (submit, results) = Ordered::start::<anyhow::Result<Option<(Entry, String)>>>(jobs, 64 * jobs)?;
+    let (submit, results) =
+        Ordered::start::<anyhow::Result<Option<(Entry, String)>>>(jobs, 64 * jobs)?;
     // Ends when all is submitted, or when nobody takes the results any more.
     std::thread::spawn(move || {
         loop {
@@ -45,7 +46,9 @@ pub(super) fn compare(
                 Ok(Some(placed)) => {
                     let (source, entry) = (Arc::clone(&source), placed.entry);
                     let read = part.has(&entry.path.to_string());
-                    submit.submit(move || Ok(differs(&source, &entry, read).map(|what| (entry, what))))
+                    submit.submit(move || {
+                        Ok(differs(&source, &entry, read).map(|what| (entry, what)))
+                    })
                 }
                 Ok(None) => return,
                 Err(error) => submit.ready(Err(error)),
@@ -71,7 +74,9 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
     let path = source.locate(&entry.path);
     let stat = match std::fs::symlink_metadata(&path) {
         Ok(stat) => stat,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some("not in the source".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Some("not in the source".to_owned());
+        }
         Err(error) => return Some(format!("cannot be compared with the source: {}", why(&error))),
     };
     let kind = match stat.file_type() {
@@ -96,14 +101,27 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
             Err(error) => other.push(format!("cannot be read in the source: {}", why(&error))),
         }
     }
-    if kind == Type::Link && std::fs::read_link(&path).ok().map(|link| link.as_os_str().as_bytes().to_vec()) != entry.link {
+    if kind == Type::Link
+        && std::fs::read_link(&path).ok().map(|link| link.as_os_str().as_bytes().to_vec())
+            != entry.link
+    {
         other.push("another link target in the source".to_owned());
     }
     if kind != Type::Link && stat.mode() & 0o7777 != meta.mode {
-        other.push(format!("mode {:04o} in the source, {:04o} here", stat.mode() & 0o7777, meta.mode));
+        other.push(format!(
+            "mode {:04o} in the source, {:04o} here",
+            stat.mode() & 0o7777,
+            meta.mode
+        ));
     }
     if (stat.uid(), stat.gid()) != (meta.uid, meta.gid) {
-        other.push(format!("owner {}:{} in the source, {}:{} here", stat.uid(), stat.gid(), meta.uid, meta.gid));
+        other.push(format!(
+            "owner {}:{} in the source, {}:{} here",
+            stat.uid(),
+            stat.gid(),
+            meta.uid,
+            meta.gid
+        ));
     }
     if (Time { sec: stat.mtime(), nsec: stat.mtime_nsec() as u32 }) != meta.time {
         other.push("another time in the source".to_owned());

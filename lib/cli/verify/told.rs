@@ -23,7 +23,8 @@ pub(super) struct Told<'a> {
     counts: BTreeMap<Kind, u64>,
     /// How many bands were looked at.
     pub bands: u64,
-    /// What is told of HEAD or TAIL themselves may be told by their lists as well, and notes of many objects.
+    /// What is told of HEAD or TAIL themselves may be told by their lists as well, and notes of
+    /// many objects.
     once: HashSet<String>,
 }
 
@@ -44,11 +45,14 @@ impl<'a> Told<'a> {
             self.report.flaw();
         }
         let (kind, name) = (finding.kind.word(), finding.name.as_str());
-        self.report
-            .events()
-            .emit("finding", &[("kind", kind.into()), ("name", name.into()), ("text", finding.what.as_str().into())]);
+        self.report.events().emit(
+            "finding",
+            &[("kind", kind.into()), ("name", name.into()), ("text", finding.what.as_str().into())],
+        );
         match &mut self.out {
-            Some(out) => self.report.progress().suspend(|| writeln!(out, "{finding}")).context(CANNOT_WRITE),
+            Some(out) => {
+                self.report.progress().suspend(|| writeln!(out, "{finding}")).context(CANNOT_WRITE)
+            }
             None => {
                 self.report.bare(finding);
                 Ok(())
@@ -71,8 +75,13 @@ impl<'a> Told<'a> {
         }
         let (objects, bytes) = meter.sum();
         let sum: u64 = self.counts.values().sum();
-        let kinds: Vec<String> = self.counts.iter().map(|(kind, count)| format!("{count} {}", kind.word())).collect();
-        let found = if sum == 0 { "nothing found".to_owned() } else { format!("found: {}", kinds.join(", ")) };
+        let kinds: Vec<String> =
+            self.counts.iter().map(|(kind, count)| format!("{count} {}", kind.word())).collect();
+        let found = if sum == 0 {
+            "nothing found".to_owned()
+        } else {
+            format!("found: {}", kinds.join(", "))
+        };
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         self.report.note(format_args!(
             "{} band{}, {objects} object{} read, {}: {found}",
@@ -81,7 +90,8 @@ impl<'a> Told<'a> {
             plural(objects),
             human(bytes)
         ));
-        let fields = [("objects", objects.into()), ("bytes", bytes.into()), ("findings", sum.into())];
+        let fields =
+            [("objects", objects.into()), ("bytes", bytes.into()), ("findings", sum.into())];
         self.report.events().emit("verified", &fields);
         Ok(())
     }

@@ -2,9 +2,11 @@
 
 use crate::format::path::Path;
 
-/// The directories above and at the last path so far: the number of the index that lists each, and its line there.
+/// The directories above and at the last path so far: the number of the index that lists each, and
+/// its line there.
 ///
-/// What is listed next lies below one of them, for parents come before children and their content is together.
+/// What is listed next lies below one of them, for parents come before children and their content
+/// is together.
 #[derive(Debug, Default)]
 pub(super) struct Above(Vec<(u32, Vec<u8>)>);
 
@@ -24,8 +26,11 @@ impl Above {
         for end in memchr::memchr_iter(b'\n', lines) {
             let line = &lines[std::mem::replace(&mut from, end + 1)..end];
             let path = path_of(line);
-            // A directory that is there has a mode; one that is deleted has not, and nothing below it.
-            if (leads_to(path, last) || path == last.as_bytes()) && line[path.len()..].starts_with(b" type=dir mode=") {
+            // A directory that is there has a mode; one that is deleted has not, and nothing below
+            // it.
+            if (leads_to(path, last) || path == last.as_bytes())
+                && line[path.len()..].starts_with(b" type=dir mode=")
+            {
                 self.0.push((number, line.to_vec()));
             }
         }

@@ -45,7 +45,9 @@ fn run(config: Config, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {
     let mut machine = Assembler::new(config);
     members.into_iter().for_each(|member| machine.handle_member(member).unwrap());
     machine.finish(finish()).unwrap();
-    std::iter::from_fn(|| machine.poll_object()).map(|(name, bytes)| (name.to_string(), bytes)).collect()
+    std::iter::from_fn(|| machine.poll_object())
+        .map(|(name, bytes)| (name.to_string(), bytes))
+        .collect()
 }
 
 fn names(objects: &[(String, Vec<u8>)]) -> Vec<String> {
@@ -72,15 +74,32 @@ fn text(objects: &[(String, Vec<u8>)], name: &str) -> String {
 fn blocks_close_at_the_first_border_past_their_size() {
     let objects = run(
         config(10, 100),
-        vec![member("a", 6, true), member("b", 6, true), member("c", 9, true), member("d", 1, true), member("e", 1, true)],
+        vec![
+            member("a", 6, true),
+            member("b", 6, true),
+            member("c", 9, true),
+            member("d", 1, true),
+            member("e", 1, true),
+        ],
     );
     assert_eq!(
         names(&objects),
-        ["0.tar.gz:12", "0.mtree.gz:0", "1.tar.gz:10", "1.mtree.gz:0", "2.tar.gz:1", "2.mtree.gz:0", "2.toc.gz:0", "TAIL:0"]
+        [
+            "0.tar.gz:12",
+            "0.mtree.gz:0",
+            "1.tar.gz:10",
+            "1.mtree.gz:0",
+            "2.tar.gz:1",
+            "2.mtree.gz:0",
+            "2.toc.gz:0",
+            "TAIL:0"
+        ]
     );
     assert_eq!(
         text(&objects, "00000/000000000.mtree.gz"),
-        format!("#mtree\n#dura listing 1\n#index {ID} 000000000 after -\n#source h /d\n./a line\n./b line\n")
+        format!(
+            "#mtree\n#dura listing 1\n#index {ID} 000000000 after -\n#source h /d\n./a line\n./b line\n"
+        )
     );
     assert_eq!(
         text(&objects, "00000/000000001.mtree.gz"),
@@ -88,20 +107,34 @@ fn blocks_close_at_the_first_border_past_their_size() {
     );
     assert_eq!(
         text(&objects, "00000/000000002.mtree.gz"),
-        format!("#index {ID} 000000002 after 000000001\n./e line\n#end entries=5 excluded=2 unreadable=1\n")
+        format!(
+            "#index {ID} 000000002 after 000000001\n./e line\n#end entries=5 excluded=2 unreadable=1\n"
+        )
     );
     assert_eq!(
         text(&objects, "00000/000000002.toc.gz"),
-        format!("#toc {ID} 000000002\n000000000 ./a ./b 1\n000000001 ./c ./d 1\n000000002 ./e ./e 1\n")
+        format!(
+            "#toc {ID} 000000002\n000000000 ./a ./b 1\n000000001 ./c ./d 1\n000000002 ./e ./e 1\n"
+        )
     );
     let tail = Tail::parse(&objects.last().unwrap().1).unwrap();
-    assert_eq!((tail.last, tail.toc, tail.entries, tail.files, tail.bytes, tail.skipped), (2, 2, 5, 5, 50, 4));
+    assert_eq!(
+        (tail.last, tail.toc, tail.entries, tail.files, tail.bytes, tail.skipped),
+        (2, 2, 5, 5, 50, 4)
+    );
 }
 
 #[test]
 fn an_entry_is_never_split_over_blocks_but_over_parts() {
-    let objects =
-        run(config(10, 16), vec![member("a", 15, false), member("a", 15, false), member("a", 15, true), member("b", 1, true)]);
+    let objects = run(
+        config(10, 16),
+        vec![
+            member("a", 15, false),
+            member("a", 15, false),
+            member("a", 15, true),
+            member("b", 1, true),
+        ],
+    );
     assert_eq!(
         names(&objects),
         [
@@ -117,26 +150,50 @@ fn an_entry_is_never_split_over_blocks_but_over_parts() {
     );
     let whole = [15, 16, 17, 32, 33].map(|len| {
         let names = names(&run(config(100, 16), vec![member("a", len, true)]));
-        names.iter().filter(|name| name.contains("tar")).map(|name| name.replace("0.tar.gz", "")).collect::<Vec<_>>().join(" ")
+        names
+            .iter()
+            .filter(|name| name.contains("tar"))
+            .map(|name| name.replace("0.tar.gz", ""))
+            .collect::<Vec<_>>()
+            .join(" ")
     });
-    assert_eq!(whole, [":15", ":16", ".000000:16 .000001:1", ".000000:16 .000001:16", ".000000:16 .000001:16 .000002:1"]);
+    assert_eq!(
+        whole,
+        [
+            ":15",
+            ":16",
+            ".000000:16 .000001:1",
+            ".000000:16 .000001:16",
+            ".000000:16 .000001:16 .000002:1"
+        ]
+    );
 }
 
 #[test]
 fn a_run_has_always_an_index() {
     let objects = run(config(10, 100), vec![]);
     assert_eq!(names(&objects), ["0.mtree.gz:0", "0.toc.gz:0", "TAIL:0"]);
-    assert_eq!(text(&objects, "00000/000000000.toc.gz"), format!("#toc {ID} 000000000\n000000000 - - 0\n"));
+    assert_eq!(
+        text(&objects, "00000/000000000.toc.gz"),
+        format!("#toc {ID} 000000000\n000000000 - - 0\n")
+    );
     let mut nothing_stored = member("gone", 0, true);
     nothing_stored.files = 0;
-    assert_eq!(names(&run(config(10, 100), vec![nothing_stored])), ["0.mtree.gz:0", "0.toc.gz:0", "TAIL:0"]);
+    assert_eq!(
+        names(&run(config(10, 100), vec![nothing_stored])),
+        ["0.mtree.gz:0", "0.toc.gz:0", "TAIL:0"]
+    );
 }
 
 #[test]
 fn an_index_holds_no_more_lines_than_it_may() {
     let many = |name: &str, entries| Member { entries, ..member(name, 1, true) };
-    let objects = run(config(1000, 1000), vec![many("a", MAX_LINES - 1), many("b", 1), many("c", 1), many("d", MAX_LINES)]);
-    let blocks: Vec<String> = names(&objects).into_iter().filter(|name| name.contains("tar")).collect();
+    let objects = run(
+        config(1000, 1000),
+        vec![many("a", MAX_LINES - 1), many("b", 1), many("c", 1), many("d", MAX_LINES)],
+    );
+    let blocks: Vec<String> =
+        names(&objects).into_iter().filter(|name| name.contains("tar")).collect();
     assert_eq!(blocks, ["0.tar.gz:2", "1.tar.gz:1", "2.tar.gz:1"]);
     let long = |name: &str| Member { lines: vec![b'x'; MAX_TEXT / 2 + 1], ..member(name, 1, true) };
     let objects = run(config(1000, 1000), vec![long("a"), long("b")]);
@@ -147,22 +204,30 @@ fn an_index_holds_no_more_lines_than_it_may() {
 fn tables_follow_4096_indexes_and_the_last_lists_the_others() {
     let members = (0..MAX_ROWS + 2).map(|i| member(&format!("{i:06}"), 1, true)).collect();
     let objects = run(config(1, 10), members);
-    let tocs: Vec<&String> = objects.iter().map(|(name, _)| name).filter(|name| name.contains("toc")).collect();
+    let tocs: Vec<&String> =
+        objects.iter().map(|(name, _)| name).filter(|name| name.contains("toc")).collect();
     assert_eq!(tocs, ["00000/000004095.toc.gz", "00000/000004097.toc.gz"]);
     assert_eq!(text(&objects, "00000/000004095.toc.gz").lines().count(), 1 + MAX_ROWS);
     assert_eq!(
         text(&objects, "00000/000004097.toc.gz"),
-        format!("#toc {ID} 000004097\n000004096 ./004096 ./004096 1\n000004097 ./004097 ./004097 1\ntoc 000004095 ./000000\n")
+        format!(
+            "#toc {ID} 000004097\n000004096 ./004096 ./004096 1\n000004097 ./004097 ./004097 1\ntoc 000004095 ./000000\n"
+        )
     );
 }
 
 #[test]
 fn a_continuation_counts_on() {
     let have = Have { entries: 100, files: 90, bytes: 1000 };
-    let objects = run(Config { first: 7, after: Some(4), have, ..config(10, 100) }, vec![member("x", 1, true)]);
+    let objects = run(
+        Config { first: 7, after: Some(4), have, ..config(10, 100) },
+        vec![member("x", 1, true)],
+    );
     assert_eq!(
         text(&objects, "00000/000000007.mtree.gz"),
-        format!("#index {ID} 000000007 after 000000004\n#source h /d\n./x line\n#end entries=101 excluded=2 unreadable=1\n")
+        format!(
+            "#index {ID} 000000007 after 000000004\n#source h /d\n./x line\n#end entries=101 excluded=2 unreadable=1\n"
+        )
     );
     let tail = Tail::parse(&objects.last().unwrap().1).unwrap();
     assert_eq!((tail.last, tail.entries, tail.files, tail.bytes), (7, 101, 91, 1010));

@@ -36,7 +36,8 @@ impl<'a> Link<'a> {
 /// How much of a band counts in a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// The chain of indexes from this one back: see [`Indexes::up_to`]. It must be there, or the version is not whole.
+    /// The chain of indexes from this one back: see [`Indexes::up_to`]. It must be there, or the
+    /// version is not whole.
     UpTo(u32),
     /// What an unfinished band has: see [`Indexes::of_unfinished`].
     Unfinished,
@@ -64,7 +65,9 @@ pub enum ChainError {
         found: BandId,
     },
     /// A band stands on more of its parent than there is.
-    #[error("{parent}/TAIL: ends with index {found:09}, but {band} is on top of it up to {wanted:09}")]
+    #[error(
+        "{parent}/TAIL: ends with index {found:09}, but {band} is on top of it up to {wanted:09}"
+    )]
     ShortParent {
         /// The band on top.
         band: BandName,
@@ -79,8 +82,9 @@ pub enum ChainError {
 
 /// Checks a chain, oldest band first, and says how much of each band counts, in the same order.
 ///
-/// The same check serves readers and push, which asks before it stores a band whether the archive has the ancestors that it was made
-/// on. That the index named in [`Extent::UpTo`] is there is left to the caller, because it takes a call of the store.
+/// The same check serves readers and push, which asks before it stores a band whether the archive
+/// has the ancestors that it was made on. That the index named in [`Extent::UpTo`] is there is left
+/// to the caller, because it takes a call of the store.
 pub fn extents(chain: &[Link]) -> Result<Vec<Extent>, ChainError> {
     let mut extents = Vec::with_capacity(chain.len());
     let mut above: Option<&Head> = None;
@@ -106,12 +110,20 @@ fn below(band: &Head, parent: &Head, tail: Option<&Tail>) -> Result<Extent, Chai
     };
     let (name, under) = (|| band.band.clone(), || parent.band.clone());
     if wanted.id != parent.id {
-        return Err(ChainError::OtherParent { band: name(), parent: under(), wanted: wanted.id, found: parent.id });
+        return Err(ChainError::OtherParent {
+            band: name(),
+            parent: under(),
+            wanted: wanted.id,
+            found: parent.id,
+        });
     }
     match tail {
-        Some(tail) if tail.last < wanted.last => {
-            Err(ChainError::ShortParent { band: name(), parent: under(), wanted: wanted.last, found: tail.last })
-        }
+        Some(tail) if tail.last < wanted.last => Err(ChainError::ShortParent {
+            band: name(),
+            parent: under(),
+            wanted: wanted.last,
+            found: tail.last,
+        }),
         _ => Ok(Extent::UpTo(wanted.last)),
     }
 }
@@ -132,8 +144,9 @@ pub enum Stuck {
 
 /// What the continuation of an unfinished band begins with.
 ///
-/// `unreadable` is the first index in the store that could not be read, for want of a key or because it is damaged: where it stands in
-/// the chain is not known then, so what it lists might be lost or stored twice. `have` is the count of the indexes that count.
+/// `unreadable` is the first index in the store that could not be read, for want of a key or
+/// because it is damaged: where it stands in the chain is not known then, so what it lists might be
+/// lost or stored twice. `have` is the count of the indexes that count.
 pub fn continuation(
     band: &BandName,
     head: Option<&Head>,
@@ -146,5 +159,11 @@ pub fn continuation(
         return Err(Stuck::Unreadable(band.clone(), number));
     }
     let next = indexes.next_number().ok_or_else(|| Stuck::Full(band.clone()))?;
-    Ok(Continuation { band: band.clone(), id: head.id, next, after: indexes.of_unfinished().last(), have })
+    Ok(Continuation {
+        band: band.clone(),
+        id: head.id,
+        next,
+        after: indexes.of_unfinished().last(),
+        have,
+    })
 }

@@ -12,8 +12,8 @@ pub struct Known {
     pub complete: bool,
 }
 
-/// The newest band: the one that was started last. Of two that were started in the same second, by different writers, all readers
-/// take the same.
+/// The newest band: the one that was started last. Of two that were started in the same second, by
+/// different writers, all readers take the same.
 pub fn newest(bands: &[Known]) -> Option<&Known> {
     bands.iter().max_by_key(|band| (band.name.start(), &band.name))
 }
@@ -32,12 +32,16 @@ pub struct Reading<'a> {
     pub newer: Option<&'a Known>,
 }
 
-/// The band that a reader takes who was given none: the newest complete one, or the newest if none is complete; with `at`, among those
-/// started at that time or before. None if there is none.
+/// The band that a reader takes who was given none: the newest complete one, or the newest if none
+/// is complete; with `at`, among those started at that time or before. None if there is none.
 pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Option<Reading<'_>> {
     let started = |band: &&Known| at.is_none_or(|at| band.name.start() <= at);
     let latest = |wanted: &dyn Fn(&Known) -> bool| {
-        bands.iter().filter(started).filter(|band| wanted(band)).max_by_key(|band| (band.name.start(), &band.name))
+        bands
+            .iter()
+            .filter(started)
+            .filter(|band| wanted(band))
+            .max_by_key(|band| (band.name.start(), &band.name))
     };
     let newest = latest(&|_| true)?;
     let band = latest(&|band| band.complete).unwrap_or(newest);
@@ -56,8 +60,9 @@ pub enum FindError {
     Several(String, Vec<BandName>),
 }
 
-/// The band that `--band` names: `latest` for the newest, a whole name, or a beginning of one that no other band has. A beginning may
-/// leave the band's ancestors out, but must reach its own stamp: `20261108` is the band started on that day, not one on top of it.
+/// The band that `--band` names: `latest` for the newest, a whole name, or a beginning of one that
+/// no other band has. A beginning may leave the band's ancestors out, but must reach its own stamp:
+/// `20261108` is the band started on that day, not one on top of it.
 pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> {
     if text == "latest" {
         return newest(bands).ok_or_else(|| FindError::None(text.to_owned()));
@@ -69,7 +74,10 @@ pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> 
     match found.as_slice() {
         [] => Err(FindError::None(text.to_owned())),
         [band] => Ok(band),
-        _ => Err(FindError::Several(text.to_owned(), found.iter().map(|band| band.name.clone()).collect())),
+        _ => Err(FindError::Several(
+            text.to_owned(),
+            found.iter().map(|band| band.name.clone()).collect(),
+        )),
     }
 }
 
@@ -77,7 +85,9 @@ fn is_short_for(text: &str, name: &BandName) -> bool {
     let name = name.to_string();
     let own = name.len() - Stamp::LEN;
     // Every stamp of the chain is as long, and a `-` stands between.
-    (0..=own).step_by(Stamp::LEN + 1).any(|at| at + text.len() > own && name[at..].starts_with(text))
+    (0..=own)
+        .step_by(Stamp::LEN + 1)
+        .any(|at| at + text.len() > own && name[at..].starts_with(text))
 }
 
 /// What the options say about the band to be written.
@@ -117,7 +127,8 @@ pub enum Target<'a> {
     New {
         /// The band below; none for a full band.
         parent: Option<&'a Known>,
-        /// The newest band, if it is unfinished and the options would have another one than its continuation.
+        /// The newest band, if it is unfinished and the options would have another one than its
+        /// continuation.
         left: Option<&'a Known>,
     },
     /// The newest band, which is unfinished.
@@ -126,10 +137,11 @@ pub enum Target<'a> {
 
 /// Decides which band the run writes.
 ///
-/// The newest band, if unfinished, is continued unless the options ask for another kind of band: `--full` and `--tier 0` for a full
-/// one, `--tier N` for one of tier N or less, `--parent` for one on that band. Should the parent turn out to have no counted index,
-/// leave it out of `bands` and decide again: its version is that of its own parent. The same with a newest band without HEAD, whose
-/// first object never came. [`band_after`] is still to be asked with all of them.
+/// The newest band, if unfinished, is continued unless the options ask for another kind of band:
+/// `--full` and `--tier 0` for a full one, `--tier N` for one of tier N or less, `--parent` for one
+/// on that band. Should the parent turn out to have no counted index, leave it out of `bands` and
+/// decide again: its version is that of its own parent. The same with a newest band without HEAD,
+/// whose first object never came. [`band_after`] is still to be asked with all of them.
 pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
     let unfinished = newest(bands).filter(|band| !band.complete);
     if let Some(band) = unfinished.filter(|band| !wish.no_resume && is_wished(&band.name, wish)) {
@@ -156,7 +168,10 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
     let deepest = wish.tier.unwrap_or(MAX_TIER).min(MAX_TIER);
     let parent = match wish.parent {
         Some(name) => {
-            let parent = bands.iter().find(|band| band.name == *name).ok_or_else(|| WishError::NoBand(name.clone()))?;
+            let parent = bands
+                .iter()
+                .find(|band| band.name == *name)
+                .ok_or_else(|| WishError::NoBand(name.clone()))?;
             if name.tier() >= MAX_TIER {
                 return Err(WishError::TooDeep(name.clone()));
             }
@@ -193,7 +208,8 @@ fn whole_chain(bands: &[Known], name: &BandName) -> Result<(), WishError> {
 pub struct Named {
     /// The name.
     pub name: BandName,
-    /// By how many seconds the name is later than the clock: 0 unless two bands are started in a second, or the clock went back.
+    /// By how many seconds the name is later than the clock: 0 unless two bands are started in a
+    /// second, or the clock went back.
     pub ahead: i64,
 }
 
@@ -208,10 +224,17 @@ pub enum NoName {
     TooDeep(BandName),
 }
 
-/// The name of a band on top of `parent`: the clock, or one second after the newest band of the archive, whichever is later.
-pub fn name(parent: Option<&BandName>, band_after: Option<Stamp>, clock: Stamp) -> Result<Named, NoName> {
+/// The name of a band on top of `parent`: the clock, or one second after the newest band of the
+/// archive, whichever is later.
+pub fn name(
+    parent: Option<&BandName>,
+    band_after: Option<Stamp>,
+    clock: Stamp,
+) -> Result<Named, NoName> {
     let start = match band_after.max(parent.map(BandName::start)) {
-        Some(after) if after >= clock => Stamp::from_unix(after.unix() + 1).ok_or(NoName::EndOfTime(after))?,
+        Some(after) if after >= clock => {
+            Stamp::from_unix(after.unix() + 1).ok_or(NoName::EndOfTime(after))?
+        }
         _ => clock,
     };
     let name = match parent {

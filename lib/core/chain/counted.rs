@@ -1,8 +1,9 @@
 //! Which indexes of a band count: the chain of `after` from the last one back to the first.
 //!
-//! Two processes that continue a band at once both write indexes; only the chain tells whose are part of it. For that a link must mean
-//! the index that its writer meant: see [`STRIDE`]. Memory goes with the number of interruptions, not of indexes: numbers that
-//! follow each other are kept as one run.
+//! Two processes that continue a band at once both write indexes; only the chain tells whose are
+//! part of it. For that a link must mean the index that its writer meant: see [`STRIDE`]. Memory
+//! goes with the number of interruptions, not of indexes: numbers that follow each other are kept
+//! as one run.
 
 use std::ops::RangeInclusive;
 
@@ -10,10 +11,11 @@ use crate::format::object::MAX_NUMBER;
 
 /// The numbers of a continued run begin at the next multiple of this.
 ///
-/// If two processes write one band, an index must never come to stand on another one's index of the number that its own should have
-/// had. Storing each index only when the one before it is stored would do, but costs a round trip each. As every run begins at a
-/// multiple, the numbers from one multiple to the next belong to whoever has stored the index of the first of them, which nobody else
-/// can then store: push does that one alone, and those behind it side by side.
+/// If two processes write one band, an index must never come to stand on another one's index of the
+/// number that its own should have had. Storing each index only when the one before it is stored
+/// would do, but costs a round trip each. As every run begins at a multiple, the numbers from one
+/// multiple to the next belong to whoever has stored the index of the first of them, which nobody
+/// else can then store: push does that one alone, and those behind it side by side.
 pub const STRIDE: u32 = 32;
 
 /// Indexes with consecutive numbers, each after the one before.
@@ -29,7 +31,8 @@ struct Run {
     rooted: bool,
 }
 
-/// The machine: [`Indexes::handle_index`] for each index in the order of numbers, [`Indexes::handle_number`] for all other objects; then ask.
+/// The machine: [`Indexes::handle_index`] for each index in the order of numbers,
+/// [`Indexes::handle_number`] for all other objects; then ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Indexes {
     runs: Vec<Run>,
@@ -45,7 +48,8 @@ pub struct Counted {
     pub lost: Vec<RangeInclusive<u32>>,
     /// Those that are there but do not count, as their blocks do not.
     pub superseded: Vec<RangeInclusive<u32>>,
-    /// Whether the link of a lost index had to be guessed: some that count may be listed as superseded, or the reverse.
+    /// Whether the link of a lost index had to be guessed: some that count may be listed as
+    /// superseded, or the reverse.
     pub guessed: bool,
 }
 
@@ -68,13 +72,15 @@ impl Indexes {
         Indexes::default()
     }
 
-    /// The next index of the band, as its `#index` line says: its number, higher than those before, and the one that it is after.
-    /// An index of another band's id is not one of this band: give its number to [`Indexes::handle_number`].
+    /// The next index of the band, as its `#index` line says: its number, higher than those before,
+    /// and the one that it is after. An index of another band's id is not one of this band: give
+    /// its number to [`Indexes::handle_number`].
     pub fn handle_index(&mut self, number: u32, after: Option<u32>) {
         self.handle(number, after, true);
     }
 
-    /// The next index, if it is not there but a table of contents says which one it is after: the one in the row before it.
+    /// The next index, if it is not there but a table of contents says which one it is after: the
+    /// one in the row before it.
     pub fn handle_lost(&mut self, number: u32, after: Option<u32>) {
         self.handle(number, after, false);
     }
@@ -84,15 +90,18 @@ impl Indexes {
         self.highest = self.highest.max(Some(number));
     }
 
-    /// The first number for new objects: above every one seen, and a multiple of [`STRIDE`]. None when nine digits are used up.
+    /// The first number for new objects: above every one seen, and a multiple of [`STRIDE`]. None
+    /// when nine digits are used up.
     pub fn next_number(&self) -> Option<u32> {
-        let next = self.highest.map_or(Some(0), |highest| (highest / STRIDE + 1).checked_mul(STRIDE));
+        let next =
+            self.highest.map_or(Some(0), |highest| (highest / STRIDE + 1).checked_mul(STRIDE));
         next.filter(|next| *next <= MAX_NUMBER)
     }
 
     fn handle(&mut self, number: u32, after: Option<u32>, there: bool) {
         self.handle_number(number);
-        // An index after itself or a later one is forged; like one whose predecessor is not there, it leads nowhere.
+        // An index after itself or a later one is forged; like one whose predecessor is not there,
+        // it leads nowhere.
         let rooted = there
             && match after {
                 None => true,
@@ -100,7 +109,11 @@ impl Indexes {
             };
         match self.runs.last_mut() {
             Some(run) if number <= run.last => {}
-            Some(run) if after == Some(run.last) && number == run.last + 1 && there == run.there => run.last = number,
+            Some(run)
+                if after == Some(run.last) && number == run.last + 1 && there == run.there =>
+            {
+                run.last = number
+            }
             _ => self.runs.push(Run { first: number, last: number, after, there, rooted }),
         }
     }
@@ -110,7 +123,8 @@ impl Indexes {
         self.runs.get(at).filter(|run| run.first <= number)
     }
 
-    /// What counts of an unfinished band: the highest chain that reaches back to the first index without a gap.
+    /// What counts of an unfinished band: the highest chain that reaches back to the first index
+    /// without a gap.
     pub fn of_unfinished(&self) -> Counted {
         match self.runs.iter().rfind(|run| run.rooted) {
             Some(run) => self.up_to(run.last),
@@ -118,7 +132,8 @@ impl Indexes {
         }
     }
 
-    /// What counts of a complete band, or of an unfinished one that another is on top of, given its last index that counts.
+    /// What counts of a complete band, or of an unfinished one that another is on top of, given its
+    /// last index that counts.
     pub fn up_to(&self, last: u32) -> Counted {
         let mut found = Counted::default();
         let mut next = Some(last);

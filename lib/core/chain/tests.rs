@@ -20,13 +20,17 @@ fn stamp(second: i64) -> Stamp {
 
 /// A chain by its seconds: `1-3` is started at 00:00:03 on top of the full band of 00:00:01.
 fn name(text: &str) -> BandName {
-    let stamps: Vec<String> = text.split('-').map(|second| stamp(second.parse().unwrap()).to_string()).collect();
+    let stamps: Vec<String> =
+        text.split('-').map(|second| stamp(second.parse().unwrap()).to_string()).collect();
     stamps.join("-").parse().unwrap()
 }
 
 /// Bands, each as [`name`] reads it; one that ends in `?` is unfinished.
 fn bands(text: &str) -> Vec<Known> {
-    let known = |word: &str| Known { name: name(word.trim_end_matches('?')), complete: !word.ends_with('?') };
+    let known = |word: &str| Known {
+        name: name(word.trim_end_matches('?')),
+        complete: !word.ends_with('?'),
+    };
     text.split_whitespace().map(known).collect()
 }
 
@@ -69,7 +73,11 @@ fn readers_take_the_newest_complete_band() {
     ] {
         let archive = bands(archive);
         let found = to_read(&archive, at.map(stamp)).unwrap();
-        assert_eq!((found.band, found.newer), (&one(wanted), newer.map(one).as_ref()), "{archive:?} at {at:?}");
+        assert_eq!(
+            (found.band, found.newer),
+            (&one(wanted), newer.map(one).as_ref()),
+            "{archive:?} at {at:?}"
+        );
     }
     assert_eq!(to_read(&bands("2 3"), Some(stamp(1))), None);
     assert_eq!(to_read(&[], None), None);
@@ -94,11 +102,15 @@ fn shortened_names() {
         let wanted = archive.iter().find(|band| **band == one(wanted));
         // `20261101T00011` is both 00:01:01 and 00:01:10.
         match find(&archive, text) {
-            Err(FindError::Several(_, found)) if text.len() == 14 => assert_eq!(found, [name("61"), name("70")]),
+            Err(FindError::Several(_, found)) if text.len() == 14 => {
+                assert_eq!(found, [name("61"), name("70")])
+            }
             found => assert_eq!(found.ok(), wanted, "{text}"),
         }
     }
-    assert!(matches!(find(&archive, &own(1)[..8]), Err(FindError::Several(_, found)) if found.len() == 5));
+    assert!(
+        matches!(find(&archive, &own(1)[..8]), Err(FindError::Several(_, found)) if found.len() == 5)
+    );
     for text in ["", "9", "20261108", &own(1)[1..], &full[..17], &format!("{full}-")] {
         assert!(matches!(find(&archive, text), Err(FindError::None(_))), "{text}");
     }
@@ -107,12 +119,16 @@ fn shortened_names() {
     assert_eq!(message, format!("`20261101` may be any of 5 bands: {}, {full}, …", name("1")));
 }
 
-/// What is written: `new PARENT`, with `left BAND` if the newest is left unfinished, or `continue BAND`.
+/// What is written: `new PARENT`, with `left BAND` if the newest is left unfinished, or `continue
+/// BAND`.
 fn decide(archive: &str, wish: &Wish) -> String {
     let archive = bands(archive);
     let seconds = |name: &BandName| {
-        let text: Vec<String> =
-            name.to_string().split('-').map(|s| (Stamp::parse(s).unwrap().unix() - stamp(0).unix()).to_string()).collect();
+        let text: Vec<String> = name
+            .to_string()
+            .split('-')
+            .map(|s| (Stamp::parse(s).unwrap().unix() - stamp(0).unix()).to_string())
+            .collect();
         text.join("-")
     };
     match target(&archive, wish) {
@@ -192,7 +208,10 @@ fn parents_and_continuations() {
         let parent = name(parent);
         let wish = Wish { tier, parent: Some(&parent), ..plain };
         assert_eq!(decide(archive, &wish), wanted, "{archive} {parent}");
-        assert_eq!(decide(archive, &Wish { full: true, no_resume: true, ..wish }).split(" left").next(), Some("new on nothing"));
+        assert_eq!(
+            decide(archive, &Wish { full: true, no_resume: true, ..wish }).split(" left").next(),
+            Some("new on nothing")
+        );
     }
 }
 
@@ -218,7 +237,10 @@ fn names_of_new_bands() {
     let end = Stamp::parse("99991230T220000Z").unwrap();
     assert_eq!(super::choice::name(None, Some(end), stamp(1)), Err(NoName::EndOfTime(end)));
     let deepest = name("1-2-3-4-5-6-7-8-9-10");
-    assert_eq!(super::choice::name(Some(&deepest), None, stamp(11)), Err(NoName::TooDeep(deepest.clone())));
+    assert_eq!(
+        super::choice::name(Some(&deepest), None, stamp(11)),
+        Err(NoName::TooDeep(deepest.clone()))
+    );
 }
 
 fn id(byte: u8) -> BandId {
@@ -227,13 +249,32 @@ fn id(byte: u8) -> BandId {
 
 fn head(text: &str, own: u8, parent: Option<(u8, u32)>) -> Head {
     let band = name(text);
-    let parent = parent.map(|(parent, last)| Parent { band: band.parent().unwrap(), id: id(parent), last });
-    Head { started: band.start(), band, id: id(own), parent, compression: Compression::Gzip, writer: String::new() }
+    let parent =
+        parent.map(|(parent, last)| Parent { band: band.parent().unwrap(), id: id(parent), last });
+    Head {
+        started: band.start(),
+        band,
+        id: id(own),
+        parent,
+        compression: Compression::Gzip,
+        writer: String::new(),
+    }
 }
 
 fn tail(text: &str, own: u8, last: u32) -> Tail {
     let (band, finished) = (name(text), stamp(0));
-    Tail { band, id: id(own), finished, last, toc: last, entries: 0, files: 0, bytes: 0, skipped: 0, head: None }
+    Tail {
+        band,
+        id: id(own),
+        finished,
+        last,
+        toc: last,
+        entries: 0,
+        files: 0,
+        bytes: 0,
+        skipped: 0,
+        head: None,
+    }
 }
 
 #[test]
@@ -255,7 +296,8 @@ fn chains() {
     assert_eq!(check(all, [None; 3], 3), Ok(vec![UpTo(7), UpTo(9), Unfinished]));
     assert_eq!(check(all, [None; 3], 1), Ok(vec![Unfinished]));
     assert_eq!(check(all, tails, 0), Ok(vec![]));
-    // A parent that went on after the band on top of it was begun counts as far as that band knew it.
+    // A parent that went on after the band on top of it was begun counts as far as that band knew
+    // it.
     let more = tail("1", 1, 30);
     assert_eq!(check(all, [Some(&more), None, None], 2), Ok(vec![UpTo(7), Unfinished]));
 
@@ -264,21 +306,41 @@ fn chains() {
     let other = head("1", 9, None);
     assert_eq!(
         check([Some(&other), all[1], all[2]], [None; 3], 3),
-        Err(ChainError::OtherParent { band: names[1].clone(), parent: names[0].clone(), wanted: id(1), found: id(9) })
+        Err(ChainError::OtherParent {
+            band: names[1].clone(),
+            parent: names[0].clone(),
+            wanted: id(1),
+            found: id(9)
+        })
     );
     let short = tail("1", 1, 6);
-    let wanted = format!("{}/TAIL: ends with index 000000006, but {} is on top of it up to 000000007", names[0], names[1]);
+    let wanted = format!(
+        "{}/TAIL: ends with index 000000006, but {} is on top of it up to 000000007",
+        names[0], names[1]
+    );
     assert_eq!(refused(all, [Some(&short), None, None]), wanted);
-    assert_eq!(check(all, [None, Some(&t1), None], 3), Err(ChainError::Foreign(names[1].clone(), "TAIL")));
+    assert_eq!(
+        check(all, [None, Some(&t1), None], 3),
+        Err(ChainError::Foreign(names[1].clone(), "TAIL"))
+    );
     let foreign = tail("1", 2, 7);
-    assert_eq!(check(all, [Some(&foreign), None, None], 3), Err(ChainError::Foreign(names[0].clone(), "TAIL")));
-    assert_eq!(check([all[0], all[0], all[2]], [None; 3], 3), Err(ChainError::Foreign(names[1].clone(), "HEAD")));
+    assert_eq!(
+        check(all, [Some(&foreign), None, None], 3),
+        Err(ChainError::Foreign(names[0].clone(), "TAIL"))
+    );
+    assert_eq!(
+        check([all[0], all[0], all[2]], [None; 3], 3),
+        Err(ChainError::Foreign(names[1].clone(), "HEAD"))
+    );
     // A chain is whole from its full band on.
     let upper = [Link { name: &names[1], head: all[1], tail: None }];
     assert_eq!(extents(&upper), Err(ChainError::NoHead(names[0].clone())));
     // A hostile HEAD that names no parent below a chained name.
     let torn = Head { parent: None, ..second.clone() };
-    assert_eq!(check([all[0], Some(&torn), all[2]], [None; 3], 3), Err(ChainError::Foreign(names[1].clone(), "HEAD")));
+    assert_eq!(
+        check([all[0], Some(&torn), all[2]], [None; 3], 3),
+        Err(ChainError::Foreign(names[1].clone(), "HEAD"))
+    );
 }
 
 #[test]
@@ -290,22 +352,40 @@ fn continuations_begin_where_the_chain_ends() {
     seen.handle_number(5);
     let wanted = Continuation { band: band.clone(), id: id(2), next: 32, after: Some(1), have };
     assert_eq!(continuation(&band, Some(&head), &seen, None, have), Ok(wanted.clone()));
-    let lines: Vec<String> = Opening::Continue(wanted).headers().iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        Opening::Continue(wanted).headers().iter().map(ToString::to_string).collect();
     let id = "02020202020202020202020202020202";
-    assert_eq!(lines, [&format!("#band {band} {id}"), "#next 000000032", "#after 000000001", "#have entries=5 files=3 bytes=9"]);
+    assert_eq!(
+        lines,
+        [
+            &format!("#band {band} {id}"),
+            "#next 000000032",
+            "#after 000000001",
+            "#have entries=5 files=3 bytes=9"
+        ]
+    );
     // None counts yet: it begins at the start, under numbers of its own.
     let fresh = continuation(&band, Some(&head), &indexes("1<0"), None, Have::default()).unwrap();
     assert_eq!((fresh.next, fresh.after), (32, None));
     assert_eq!(Opening::Continue(fresh).headers().len(), 3);
 
     assert_eq!(continuation(&band, None, &seen, None, have), Err(Stuck::NoHead(band.clone())));
-    assert_eq!(continuation(&band, Some(&head), &seen, Some(1), have), Err(Stuck::Unreadable(band.clone(), 1)));
+    assert_eq!(
+        continuation(&band, Some(&head), &seen, Some(1), have),
+        Err(Stuck::Unreadable(band.clone(), 1))
+    );
     seen.handle_number(MAX_NUMBER);
     assert_eq!(continuation(&band, Some(&head), &seen, None, have), Err(Stuck::Full(band.clone())));
 
     let parent = Parent { band: name("1"), id: self::id(1), last: 7 };
     let new = Opening::New { parent: Some(parent), band_after: Some(stamp(2)) };
     let lines: Vec<String> = new.headers().iter().map(ToString::to_string).collect();
-    assert_eq!(lines, [format!("#parent {} {} 000000007", name("1"), self::id(1)), format!("#band-after {}", stamp(2))]);
+    assert_eq!(
+        lines,
+        [
+            format!("#parent {} {} 000000007", name("1"), self::id(1)),
+            format!("#band-after {}", stamp(2))
+        ]
+    );
     assert_eq!(Opening::New { parent: None, band_after: None }.headers(), []);
 }

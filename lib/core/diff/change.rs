@@ -14,7 +14,8 @@ pub enum Change {
     More,
 }
 
-/// Compares a line of a scan with the version's. Link count, inode and digest say nothing of a change.
+/// Compares a line of a scan with the version's. Link count, inode and digest say nothing of a
+/// change.
 pub fn compare(scan: &Entry, version: &Entry) -> Change {
     let more = scan.kind != version.kind
         || (scan.kind == Kind::File && scan.size != version.size)
@@ -25,31 +26,37 @@ pub fn compare(scan: &Entry, version: &Entry) -> Change {
         || scan.unread != version.unread;
     if more {
         Change::More
-    } else if scan.state != version.state || scan.ctime != version.ctime || version.ctime.is_none() {
+    } else if scan.state != version.state || scan.ctime != version.ctime || version.ctime.is_none()
+    {
         Change::Touched
     } else {
         Change::Nothing
     }
 }
 
-/// Whether the version's content may be kept if pack finds the same digest. Call it for a [`Change::Touched`] entry.
+/// Whether the version's content may be kept if pack finds the same digest. Call it for a
+/// [`Change::Touched`] entry.
 pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
     // Extended attributes stand in the tar header only.
     let plain = |entry: &Entry| entry.kind == Kind::File && entry.hard.is_none() && !entry.x;
-    // Whoever lays bands over each other by hand gives the new attributes to all names of the version's inode: also to those that the
-    // scan does not see, so they must be the scan's inode's.
+    // Whoever lays bands over each other by hand gives the new attributes to all names of the
+    // version's inode: also to those that the scan does not see, so they must be the scan's
+    // inode's.
     let is_same = !is_first_name(version) || (scan.inode.is_some() && scan.inode == version.inode);
     plain(scan) && plain(version) && version.sha256.is_some() && is_same
 }
 
-/// Whether the version's line was written from the inode that the scan sees, as the scan sees it, so that a hard link to the one
-/// is a hard link to the other.
+/// Whether the version's line was written from the inode that the scan sees, as the scan sees it,
+/// so that a hard link to the one is a hard link to the other.
 pub(super) fn is_same_file(scan: &Entry, version: &Entry) -> bool {
     match compare(scan, version) {
         Change::Nothing => true,
         // A file written just before it was read has no ctime: size, time and inode number must do.
         Change::Touched => {
-            version.ctime.is_none() && scan.state == version.state && scan.inode.is_some() && scan.inode == version.inode
+            version.ctime.is_none()
+                && scan.state == version.state
+                && scan.inode.is_some()
+                && scan.inode == version.inode
         }
         Change::More => false,
     }

@@ -11,11 +11,13 @@ use crate::format::path::Path;
 enum Fate {
     /// This band records it. So many other names are still to come.
     Recorded(u64),
-    /// The new version has something else there, or nothing; this name has taken its place, if one has come.
+    /// The new version has something else there, or nothing; this name has taken its place, if one
+    /// has come.
     Lost(Option<Path>),
 }
 
-/// First names whose other names have not all come: those that this band records, and those it could not.
+/// First names whose other names have not all come: those that this band records, and those it
+/// could not.
 #[derive(Debug, Default)]
 pub(super) struct Links(BTreeMap<Path, Fate>);
 
@@ -40,8 +42,8 @@ impl Links {
         self.0.insert(first, Fate::Lost(Some(name.clone())));
     }
 
-    /// Lets a hard link name what the version will have. If the name it has is lost and nothing took its place, the entry becomes
-    /// the file itself, and the lost name is returned.
+    /// Lets a hard link name what the version will have. If the name it has is lost and nothing
+    /// took its place, the entry becomes the file itself, and the lost name is returned.
     pub(super) fn redirect(&self, entry: &mut Entry) -> Option<Path> {
         match self.0.get(entry.hard.as_ref()?)? {
             Fate::Recorded(_) => None,
@@ -58,7 +60,8 @@ impl Links {
         let Some(first) = &entry.hard else { return false };
         let Some(Fate::Recorded(others)) = self.0.get_mut(first) else { return false };
         *others = others.saturating_sub(1);
-        // A name that is linked later has a new ctime and is passed for that, so it need not be found here.
+        // A name that is linked later has a new ctime and is passed for that, so it need not be
+        // found here.
         if *others == 0 {
             self.0.remove(first);
         }

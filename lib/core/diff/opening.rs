@@ -21,7 +21,8 @@ pub struct Continuation {
     pub have: Have,
 }
 
-/// Counts a line of a band's index, as TAIL does: its lines, the files that are not deleted, and their bytes but those of hard links.
+/// Counts a line of a band's index, as TAIL does: its lines, the files that are not deleted, and
+/// their bytes but those of hard links.
 pub fn count(have: &mut Have, line: &Entry) {
     let file = line.kind == Kind::File && line.state != State::Deleted;
     have.entries += 1;

@@ -44,10 +44,24 @@ fn check(version: &[&str], scan: &[&str], wanted: &[&str]) {
 
 #[test]
 fn a_first_band_records_everything() {
-    let scan = [". dir", "./a file s1 n2 i9", "./b dir m700", "./b/c file n2 i9 h./a", "./d link >x", "./e file excluded"];
+    let scan = [
+        ". dir",
+        "./a file s1 n2 i9",
+        "./b dir m700",
+        "./b/c file n2 i9 h./a",
+        "./d link >x",
+        "./e file excluded",
+    ];
     let found = run(on(0), false, &entries(&scan), &[]);
     assert_eq!(lines(&found), scan[..5]);
-    assert_eq!(found.summary, Summary { end: End { entries: 5, excluded: 1, unreadable: 0 }, new: 5, ..Summary::default() });
+    assert_eq!(
+        found.summary,
+        Summary {
+            end: End { entries: 5, excluded: 1, unreadable: 0 },
+            new: 5,
+            ..Summary::default()
+        }
+    );
 }
 
 #[test]
@@ -67,7 +81,10 @@ fn what_is_equal_is_not_recorded() {
         Run {
             records: vec![],
             left_out: vec![],
-            summary: Summary { end: End { entries: 8, excluded: 0, unreadable: 0 }, ..Summary::default() }
+            summary: Summary {
+                end: End { entries: 8, excluded: 0, unreadable: 0 },
+                ..Summary::default()
+            }
         }
         .with_entries(0)
     );
@@ -121,11 +138,25 @@ fn each_field_alone() {
 
 #[test]
 fn directories_above_come_once_and_first() {
-    let version =
-        [". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d dir", "./a/d/e file", "./f dir", "./f/g file", "./h dir"];
+    let version = [
+        ". dir",
+        "./a dir",
+        "./a/b dir",
+        "./a/b/c file",
+        "./a/d dir",
+        "./a/d/e file",
+        "./f dir",
+        "./f/g file",
+        "./h dir",
+    ];
     let scan = |changed: &[&str]| -> Vec<String> {
-        let change =
-            |line: &str| changed.iter().find(|c| c.split(' ').next() == line.split(' ').next()).map_or(line, |c| *c).to_owned();
+        let change = |line: &str| {
+            changed
+                .iter()
+                .find(|c| c.split(' ').next() == line.split(' ').next())
+                .map_or(line, |c| *c)
+                .to_owned()
+        };
         version.iter().map(|line| change(line)).collect()
     };
     for (changed, wanted) in [
@@ -134,7 +165,10 @@ fn directories_above_come_once_and_first() {
             &["./a/b/c file s2", "./a/d/e file s2"],
             &[". dir", "./a dir", "./a/b dir", "./a/b/c file s2", "./a/d dir", "./a/d/e file s2"],
         ),
-        (&["./a/b dir t2", "./f/g file t2"], &[". dir", "./a dir", "./a/b dir t2", "./f dir", "./f/g file t2"]),
+        (
+            &["./a/b dir t2", "./f/g file t2"],
+            &[". dir", "./a dir", "./a/b dir t2", "./f dir", "./f/g file t2"],
+        ),
         (&[". dir t2", "./h dir t2"], &[". dir t2", "./h dir t2"]),
     ] {
         let scan = scan(changed);
@@ -146,18 +180,28 @@ fn directories_above_come_once_and_first() {
 
 #[test]
 fn of_what_is_gone_the_topmost_is_recorded() {
-    let version = [". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d file", "./a! file", "./e link >x"];
+    let version =
+        [". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d file", "./a! file", "./e link >x"];
     for (scan, wanted) in [
-        (&[". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d file", "./a! file"][..], &[". dir", "./e link deleted"][..]),
+        (
+            &[". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d file", "./a! file"][..],
+            &[". dir", "./e link deleted"][..],
+        ),
         (&[". dir", "./a! file", "./e link >x"], &[". dir", "./a dir deleted"]),
-        (&[". dir", "./a dir", "./a/d file", "./a! file", "./e link >x"], &[". dir", "./a dir", "./a/b dir deleted"]),
+        (
+            &[". dir", "./a dir", "./a/d file", "./a! file", "./e link >x"],
+            &[". dir", "./a dir", "./a/b dir deleted"],
+        ),
         (
             &[". dir", "./a dir t2", "./a/b dir", "./a! file", "./e link >x"],
             &[". dir", "./a dir t2", "./a/b dir", "./a/b/c file deleted", "./a/d file deleted"],
         ),
         (&[". dir"], &[". dir", "./a dir deleted", "./a! file deleted", "./e link deleted"]),
         // A directory moved: its new place comes before or after the old one.
-        (&[". dir", "./0 dir", "./0/c file", "./a! file", "./e link >x"], &[". dir", "./0 dir", "./0/c file", "./a dir deleted"]),
+        (
+            &[". dir", "./0 dir", "./0/c file", "./a! file", "./e link >x"],
+            &[". dir", "./0 dir", "./0/c file", "./a dir deleted"],
+        ),
         // Below what is no directory any more nothing is left to tell.
         (&[". dir", "./a file", "./a! file", "./e link >x"], &[". dir", "./a file over"]),
     ] {
@@ -175,9 +219,15 @@ fn what_was_not_looked_at_stays() {
         (&[". dir", "./a dir", "./a/b dir", "./a/b/c file excluded", "./d file unreadable"], &[]),
         (&[". dir", "./a dir unread", "./d file"], &[". dir", "./a dir unread"]),
         (&[". dir", "./a dir t2 unread"], &[". dir", "./a dir t2 unread", "./d file deleted"]),
-        (&[". dir", "./a dir", "./a/b dir excluded", "./a/n file", "./d file"], &[". dir", "./a dir", "./a/n file"]),
+        (
+            &[". dir", "./a dir", "./a/b dir excluded", "./a/n file", "./d file"],
+            &[". dir", "./a dir", "./a/n file"],
+        ),
         // New and excluded: the version does not get it.
-        (&[". dir", "./0 dir excluded", "./a dir excluded", "./d file", "./z file unreadable"], &[]),
+        (
+            &[". dir", "./0 dir excluded", "./a dir excluded", "./d file", "./z file unreadable"],
+            &[],
+        ),
         // It was a file, and could not be looked at when it was perhaps none any more.
         (&[". dir", "./a dir excluded", "./d dir unreadable"], &[]),
         (&[". dir", "./a file excluded", "./d file"], &[]),
@@ -192,12 +242,30 @@ fn what_was_not_looked_at_stays() {
 
 #[test]
 fn a_mask_says_nothing_of_what_it_leaves_out() {
-    let version = [". dir", "./a dir", "./a/b dir", "./a/b/c file", "./a/d file", "./e file", "./f dir", "./f/g file"];
-    let scan = [". dir", "./a dir", "./a/b dir t2", "./a/b/n file", "./e dir", "./e/n file", "./f file"];
+    let version = [
+        ". dir",
+        "./a dir",
+        "./a/b dir",
+        "./a/b/c file",
+        "./a/d file",
+        "./e file",
+        "./f dir",
+        "./f/g file",
+    ];
+    let scan =
+        [". dir", "./a dir", "./a/b dir t2", "./a/b/n file", "./e dir", "./e/n file", "./f file"];
     let found = run(on(1), true, &entries(&scan), &[tier(&version)]);
     assert_eq!(
         lines(&found),
-        [". dir", "./a dir", "./a/b dir t2", "./a/b/n file", "./e dir over", "./e/n file", "./f file over"]
+        [
+            ". dir",
+            "./a dir",
+            "./a/b dir t2",
+            "./a/b/n file",
+            "./e dir over",
+            "./e/n file",
+            "./f file over"
+        ]
     );
 }
 
@@ -210,8 +278,8 @@ fn content_that_may_be_unchanged() {
         ("7: ./a file s5 d1", "./a file s5 c2", "./a file s5 c2 d1 in0/7"),
         ("7: ./a file s5 d1 noc", "./a file s5", "./a file s5 d1 in0/7"),
         ("7: ./a file s5 d1 n2 i3", "./a file s5 c2 n2 i3", "./a file s5 c2 d1 n2 i3 in0/7"),
-        // It was the first of several names, and may be another file now; the size differs; it is or was a link; there is or was an
-        // xattr; no digest is known; it is no file.
+        // It was the first of several names, and may be another file now; the size differs; it is
+        // or was a link; there is or was an xattr; no digest is known; it is no file.
         ("7: ./a file s5 d1 n2 i3", "./a file s5 c2", "./a file s5 c2"),
         ("7: ./a file s5 d1 n2 i3", "./a file s5 c2 n2 i4", "./a file s5 c2 n2 i4"),
         ("7: ./a file s5 d1", "./a file s6 t2", "./a file s6 t2"),
@@ -229,7 +297,8 @@ fn content_that_may_be_unchanged() {
         assert_eq!(found.summary.touched, u64::from(wanted.contains(" in")));
     }
     // Where the data lies, not where the line stands.
-    let tiers = [tier(&[". dir", "3: ./a file s5 d1"]), tier(&[". dir", "7: ./a file s5 t2 d1 in0/3"])];
+    let tiers =
+        [tier(&[". dir", "3: ./a file s5 d1"]), tier(&[". dir", "7: ./a file s5 t2 d1 in0/3"])];
     let found = run(on(2), false, &entries(&[". dir", "./a file s5 t3"]), &tiers);
     assert_eq!(lines(&found), [". dir", "./a file s5 t3 d1 in0/3"]);
 }
@@ -243,7 +312,11 @@ fn hard_links() {
         (
             &pair[..],
             &["./a file s1 c2 n3 i9", "./b file s1 c2 n3 i9 h./a", "./c file s1 c2 n3 i9 h./a"][..],
-            &["./a file s1 c2 d1 n3 i9 in0/0", "./b file s1 c2 n3 i9 h./a", "./c file s1 c2 n3 i9 h./a"][..],
+            &[
+                "./a file s1 c2 d1 n3 i9 in0/0",
+                "./b file s1 c2 n3 i9 h./a",
+                "./c file s1 c2 n3 i9 h./a",
+            ][..],
         ),
         (
             &pair,
@@ -269,22 +342,50 @@ fn hard_links() {
             &["./a file s1 c2 n1", "./b file s1 c3 n2 i9", "./c file s1 c3 n2 i9 h./b"],
         ),
         // A later one does, with the same content.
-        (&pair, &["./a file s1 c2 n1", "./b file s1 c2 n1"], &["./a file s1 c2 n1", "./b file s1 c2 n1"]),
+        (
+            &pair,
+            &["./a file s1 c2 n1", "./b file s1 c2 n1"],
+            &["./a file s1 c2 n1", "./b file s1 c2 n1"],
+        ),
         // The first is another file, and nobody looks at the later one.
         (&pair, &["./a file s1 c2 n1", "./b file excluded"], &["./a file s1 c2 n1"]),
         // Their content changes.
-        (&pair, &["./a file s2 c2 n2 i9", "./b file s2 c2 n2 i9 h./a"], &["./a file s2 c2 n2 i9", "./b file s2 c2 n2 i9 h./a"]),
+        (
+            &pair,
+            &["./a file s2 c2 n2 i9", "./b file s2 c2 n2 i9 h./a"],
+            &["./a file s2 c2 n2 i9", "./b file s2 c2 n2 i9 h./a"],
+        ),
         // Two pairs swap a name.
         (
-            &["./a file d1 n2 i1", "./b file d2 n2 i2", "./c file n2 i1 h./a", "./d file n2 i2 h./b"],
+            &[
+                "./a file d1 n2 i1",
+                "./b file d2 n2 i2",
+                "./c file n2 i1 h./a",
+                "./d file n2 i2 h./b",
+            ],
             &["./a file n2 i1", "./b file n2 i2", "./c file n2 i2 h./b", "./d file n2 i1 h./a"],
             &["./c file n2 i2 h./b", "./d file n2 i1 h./a"],
         ),
         // Names swap their inodes, so that the first name of each is another one.
         (
-            &["./a file d1 n2 i1", "./b file d2 n2 i2", "./c file n2 i1 h./a", "./d file n2 i2 h./b"],
-            &["./a file c3 n2 i2", "./b file c3 n2 i1", "./c file c3 n2 i1 h./b", "./d file c3 n2 i2 h./a"],
-            &["./a file c3 n2 i2", "./b file c3 n2 i1", "./c file c3 n2 i1 h./b", "./d file c3 n2 i2 h./a"],
+            &[
+                "./a file d1 n2 i1",
+                "./b file d2 n2 i2",
+                "./c file n2 i1 h./a",
+                "./d file n2 i2 h./b",
+            ],
+            &[
+                "./a file c3 n2 i2",
+                "./b file c3 n2 i1",
+                "./c file c3 n2 i1 h./b",
+                "./d file c3 n2 i2 h./a",
+            ],
+            &[
+                "./a file c3 n2 i2",
+                "./b file c3 n2 i1",
+                "./c file c3 n2 i1 h./b",
+                "./d file c3 n2 i2 h./a",
+            ],
         ),
         // The first name is recorded, for whatever reason, and the others do not differ.
         (
@@ -303,7 +404,11 @@ fn hard_links() {
             &["./a link n2 i9 >y", "./b link n2 i9 h./a >y"],
             &["./a link n2 i9 >y", "./b link n2 i9 h./a >y"],
         ),
-        (&["./a fifo noc n2", "./b fifo n2 h./a"], &["./a fifo n2", "./b fifo n2 h./a"], &["./a fifo n2", "./b fifo n2 h./a"]),
+        (
+            &["./a fifo noc n2", "./b fifo n2 h./a"],
+            &["./a fifo n2", "./b fifo n2 h./a"],
+            &["./a fifo n2", "./b fifo n2 h./a"],
+        ),
         // A name that was not seen stays what it was, and the first one that was seen is stored.
         (
             &three,
@@ -318,14 +423,22 @@ fn hard_links() {
 
 #[test]
 fn names_that_lost_their_first_name() {
-    let full = tier(&[". dir", "4: ./a file d1 n3 i9", "./b file n3 i9 h./a", "./c file n3 i9 h./a"]);
+    let full =
+        tier(&[". dir", "4: ./a file d1 n3 i9", "./b file n3 i9 h./a", "./c file n3 i9 h./a"]);
     let second = tier(&[". dir", "./a file deleted"]);
-    // They were not seen when it went. Once seen they are stored, though their lines say the same, and the others linked to that.
+    // They were not seen when it went. Once seen they are stored, though their lines say the same,
+    // and the others linked to that.
     for (scan, wanted) in [
         (&["./b file excluded", "./c file excluded"][..], &[][..]),
-        (&["./b file n3 i9", "./c file n3 i9 h./b"], &[". dir", "./b file n3 i9", "./c file n3 i9 h./b"]),
+        (
+            &["./b file n3 i9", "./c file n3 i9 h./b"],
+            &[". dir", "./b file n3 i9", "./c file n3 i9 h./b"],
+        ),
         (&["./b file excluded", "./c file n3 i9"], &[". dir", "./c file n3 i9"]),
-        (&["./b file n3 i9", "./c file excluded", "./d file n3 i9 h./b"], &[". dir", "./b file n3 i9", "./d file n3 i9 h./b"]),
+        (
+            &["./b file n3 i9", "./c file excluded", "./d file n3 i9 h./b"],
+            &[". dir", "./b file n3 i9", "./d file n3 i9 h./b"],
+        ),
         (&["./b file t2 n1", "./c file excluded"], &[". dir", "./b file t2 n1"]),
     ] {
         let scan = entries(&[&[". dir"], scan].concat());
@@ -336,8 +449,25 @@ fn names_that_lost_their_first_name() {
 
 #[test]
 fn a_full_band_tells_what_it_drops() {
-    let version = [". dir", "./a dir", "./a/b file", "./c dir", "./c/d file", "./e file", "./f file", "./g dir", "./g/h file"];
-    let scan = [". dir", "./a dir excluded", "./c dir unread", "./e file unreadable", "./f file t2", "./new file excluded"];
+    let version = [
+        ". dir",
+        "./a dir",
+        "./a/b file",
+        "./c dir",
+        "./c/d file",
+        "./e file",
+        "./f file",
+        "./g dir",
+        "./g/h file",
+    ];
+    let scan = [
+        ". dir",
+        "./a dir excluded",
+        "./c dir unread",
+        "./e file unreadable",
+        "./f file t2",
+        "./new file excluded",
+    ];
     let found = run(Config { full: true, ..on(0) }, false, &entries(&scan), &[tier(&version)]);
     assert_eq!(lines(&found), [". dir", "./c dir unread", "./f file t2"]);
     // ./a and ./a/b, ./c/d, ./e; but ./g is gone.
@@ -348,7 +478,8 @@ fn a_full_band_tells_what_it_drops() {
 #[test]
 fn leftovers_do_not_come_back_with_their_directory() {
     // An index with ./d is lost, that with its content is not.
-    let version = [". dir", "./d/a file s1 d1", "./d/b dir", "./d/b/c file", "./d/e file", "./f file"];
+    let version =
+        [". dir", "./d/a file s1 d1", "./d/b dir", "./d/b/c file", "./d/e file", "./f file"];
     check(
         &version,
         &[". dir", "./d dir", "./d/a file s1 t2", "./d/e dir", "./f file"],
@@ -379,7 +510,15 @@ fn behind_a_mask_the_version_is_not_read() {
 #[test]
 fn what_a_band_has_is_counted_as_in_tail() {
     let mut have = Default::default();
-    for line in [". dir", "./a file s5", "./b file s5 h./a", "./c file s7 in0/1", "./d file deleted", "./e link >x", "./f fifo"] {
+    for line in [
+        ". dir",
+        "./a file s5",
+        "./b file s5 h./a",
+        "./c file s7 in0/1",
+        "./d file deleted",
+        "./e link >x",
+        "./f fifo",
+    ] {
         count(&mut have, &entry(line));
     }
     assert_eq!((have.entries, have.files, have.bytes), (7, 3, 12));

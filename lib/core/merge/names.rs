@@ -1,8 +1,9 @@
 //! Hard links of a version whose first name is no longer what they were linked to.
 //!
-//! A band that replaces or removes the first name of an inode also records the other names that it sees. A name that it does not
-//! see (excluded, unreadable, outside a mask) keeps its older line, and by hand it keeps its content, because tar puts a new inode
-//! in the place of the first name. So such a name stands for the content that the first name had in the tier of its own line; a
+//! A band that replaces or removes the first name of an inode also records the other names that it
+//! sees. A name that it does not see (excluded, unreadable, outside a mask) keeps its older line,
+//! and by hand it keeps its content, because tar puts a new inode in the place of the first name.
+//! So such a name stands for the content that the first name had in the tier of its own line; a
 //! plain overlay would give it the new content, or let it point at nothing.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use crate::format::digest::Digest;
 use crate::format::entry::Within;
 use crate::format::path::Path;
 
-/// First names that newer tiers replaced or removed: as many as inodes with several links that changed within the chain.
+/// First names that newer tiers replaced or removed: as many as inodes with several links that
+/// changed within the chain.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeMap<Path, Changed>);
 
@@ -38,14 +40,24 @@ struct Before {
 }
 
 impl Names {
-    /// Notes a first name of `path` that newer tiers hide; call it newest first. `live` is the tier of the data now there.
+    /// Notes a first name of `path` that newer tiers hide; call it newest first. `live` is the tier
+    /// of the data now there.
     pub(super) fn hide(&mut self, hidden: &Placed, live: Option<u8>) {
         if !is_first_name(&hidden.entry) {
             return;
         }
         let data = hidden.data();
-        let before = Before { tier: hidden.at.tier, data, size: hidden.entry.size, sha256: hidden.entry.sha256, stand_in: None };
-        let changed = self.0.entry(hidden.entry.path.clone()).or_insert_with(|| Changed { live, before: Vec::new() });
+        let before = Before {
+            tier: hidden.at.tier,
+            data,
+            size: hidden.entry.size,
+            sha256: hidden.entry.sha256,
+            stand_in: None,
+        };
+        let changed = self
+            .0
+            .entry(hidden.entry.path.clone())
+            .or_insert_with(|| Changed { live, before: Vec::new() });
         match changed.before.last_mut() {
             // A line that only tells of unchanged content put no new inode there.
             Some(newer) if newer.data == before.data => newer.tier = before.tier,
@@ -53,7 +65,8 @@ impl Names {
         }
     }
 
-    /// Sees to it that the entry, if it is a hard link, is one to what it was linked to when its line was written.
+    /// Sees to it that the entry, if it is a hard link, is one to what it was linked to when its
+    /// line was written.
     pub(super) fn resolve(&mut self, placed: &mut Placed) {
         let Some(first) = placed.entry.hard.as_ref() else { return };
         let Some(changed) = self.0.get_mut(first) else { return };
@@ -61,7 +74,9 @@ impl Names {
         if changed.live.is_some_and(|live| live <= tier) {
             return;
         }
-        let Some(before) = changed.before.iter_mut().find(|before| before.tier <= tier) else { return };
+        let Some(before) = changed.before.iter_mut().find(|before| before.tier <= tier) else {
+            return;
+        };
         if let Some(name) = &before.stand_in {
             placed.entry.hard = Some(name.clone());
             return;

@@ -1,9 +1,10 @@
-//! A stack of paths, each below the one before it, in one buffer: which directories lie above where a walk stands.
+//! A stack of paths, each below the one before it, in one buffer: which directories lie above where
+//! a walk stands.
 
 /// Paths of which each lies below the one before, with something marked at each.
 ///
-/// In a walk in canonical order the directories above the current path are such a stack, so none of their paths needs a copy
-/// of its own, and memory is bounded by the longest path.
+/// In a walk in canonical order the directories above the current path are such a stack, so none of
+/// their paths needs a copy of its own, and memory is bounded by the longest path.
 #[derive(Debug)]
 pub(crate) struct Nest<T> {
     /// The deepest path; the others are its beginnings.
@@ -28,7 +29,8 @@ impl<T: Copy> Nest<T> {
         }
     }
 
-    /// Puts `path`, which must lie below the deepest path, on the stack. Call [`Nest::leave`] with it first.
+    /// Puts `path`, which must lie below the deepest path, on the stack. Call [`Nest::leave`] with
+    /// it first.
     pub(crate) fn enter(&mut self, path: &[u8], mark: T) {
         let shared = self.end().unwrap_or(0);
         self.path.truncate(shared);
@@ -49,7 +51,9 @@ impl<T: Copy> Nest<T> {
     /// Whether the directory that holds `path` is on the stack.
     pub(crate) fn has_parent_of(&self, path: &[u8]) -> bool {
         let slash = path.iter().rposition(|&b| b == b'/');
-        slash.is_some_and(|slash| self.marks.iter().any(|(end, _)| *end == slash) && path[..slash] == self.path[..slash])
+        slash.is_some_and(|slash| {
+            self.marks.iter().any(|(end, _)| *end == slash) && path[..slash] == self.path[..slash]
+        })
     }
 }
 
@@ -84,9 +88,14 @@ mod tests {
         nest.enter(b".", ());
         nest.enter(b"./a", ());
         nest.enter(b"./a/b", ());
-        for (path, has) in
-            [("./x", true), ("./a/x", true), ("./a/b/x", true), ("./c/x", false), ("./a/b/c/x", false), (".", false)]
-        {
+        for (path, has) in [
+            ("./x", true),
+            ("./a/x", true),
+            ("./a/b/x", true),
+            ("./c/x", false),
+            ("./a/b/c/x", false),
+            (".", false),
+        ] {
             assert_eq!(nest.has_parent_of(path.as_bytes()), has, "{path}");
         }
     }

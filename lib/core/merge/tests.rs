@@ -13,9 +13,11 @@ fn numbered(text: &str) -> (u32, Entry) {
     }
 }
 
-/// The version, each line with ` @TIER/NUMBER` of where it stands, if that is not 0/0; and what was refused.
+/// The version, each line with ` @TIER/NUMBER` of where it stands, if that is not 0/0; and what was
+/// refused.
 fn version(tiers: &[&[&str]]) -> Vec<String> {
-    let tiers: Vec<Vec<(u32, Entry)>> = tiers.iter().map(|tier| tier.iter().map(|line| numbered(line)).collect()).collect();
+    let tiers: Vec<Vec<(u32, Entry)>> =
+        tiers.iter().map(|tier| tier.iter().map(|line| numbered(line)).collect()).collect();
     let (version, refused) = overlay(&tiers);
     let place = |placed: &Placed| {
         let at = match placed.at {
@@ -51,7 +53,11 @@ fn one_band_is_its_own_version() {
 #[test]
 fn the_newest_line_wins() {
     check(
-        &[&[". dir", "./a file s1", "./b file"], &[". dir t2", "7: ./a file s2"], &[". dir t3", "9: ./a file s3"]],
+        &[
+            &[". dir", "./a file s1", "./b file"],
+            &[". dir t2", "7: ./a file s2"],
+            &[". dir t3", "9: ./a file s3"],
+        ],
         &[". dir t3 @2/0", "./a file s3 @2/9", "./b file"],
     );
     // New paths fall into their place, whichever tier they come from.
@@ -76,9 +82,13 @@ fn the_newest_line_wins() {
 
 #[test]
 fn deleted_takes_all_below() {
-    let full: &[&str] = &[". dir", "./a dir", "./a/x dir", "./a/x/y file", "./a!z file", "./b file"];
+    let full: &[&str] =
+        &[". dir", "./a dir", "./a/x dir", "./a/x/y file", "./a!z file", "./b file"];
     check(&[full, &[". dir", "./a dir deleted"]], &[". dir @1/0", "./a!z file", "./b file"]);
-    check(&[full, &[". dir", "./a dir", "./a/x dir deleted"]], &[". dir @1/0", "./a dir @1/0", "./a!z file", "./b file"]);
+    check(
+        &[full, &[". dir", "./a dir", "./a/x dir deleted"]],
+        &[". dir @1/0", "./a dir @1/0", "./a!z file", "./b file"],
+    );
     // What comes again is not what was there.
     check(
         &[full, &[". dir", "./a dir deleted"], &[". dir", "./a dir", "./a/n file"]],
@@ -94,8 +104,20 @@ fn deleted_takes_all_below() {
     }
     // A deletion hides older tiers only.
     check(
-        &[full, &[". dir", "./a dir", "./a/x dir", "./a/x/y file s2"], &[". dir", "./a dir", "./a/x dir", "./a/x/w file"]],
-        &[". dir @2/0", "./a dir @2/0", "./a/x dir @2/0", "./a/x/w file @2/0", "./a/x/y file s2 @1/0", "./a!z file", "./b file"],
+        &[
+            full,
+            &[". dir", "./a dir", "./a/x dir", "./a/x/y file s2"],
+            &[". dir", "./a dir", "./a/x dir", "./a/x/w file"],
+        ],
+        &[
+            ". dir @2/0",
+            "./a dir @2/0",
+            "./a/x dir @2/0",
+            "./a/x/w file @2/0",
+            "./a/x/y file s2 @1/0",
+            "./a!z file",
+            "./b file",
+        ],
     );
     check(&[&[". dir"], &[". dir", "./none file deleted"]], &[". dir @1/0"]);
 }
@@ -119,7 +141,14 @@ fn types_that_change() {
     }
     check(
         &[full, &[". dir", "./b dir over", "./b/n file"]],
-        &[". dir @1/0", "./a dir", "./a/x dir", "./a/x/y file", "./b dir over @1/0", "./b/n file @1/0"],
+        &[
+            ". dir @1/0",
+            "./a dir",
+            "./a/x dir",
+            "./a/x/y file",
+            "./b dir over @1/0",
+            "./b/n file @1/0",
+        ],
     );
 }
 
@@ -135,9 +164,15 @@ fn over_counts_by_itself() {
 #[test]
 fn what_was_not_looked_at_stays() {
     let full: &[&str] = &[". dir", "./a dir", "./a/x file", "./b file"];
-    check(&[full, &[". dir", "./a dir m0 unread"]], &[". dir @1/0", "./a dir m0 unread @1/0", "./a/x file", "./b file"]);
+    check(
+        &[full, &[". dir", "./a dir m0 unread"]],
+        &[". dir @1/0", "./a dir m0 unread @1/0", "./a/x file", "./b file"],
+    );
     // No band writes these, but if one does, they say nothing.
-    check(&[full, &[". dir", "./a dir excluded", "./b file unreadable"]], &[". dir @1/0", "./a dir", "./a/x file", "./b file"]);
+    check(
+        &[full, &[". dir", "./a dir excluded", "./b file unreadable"]],
+        &[". dir @1/0", "./a dir", "./a/x file", "./b file"],
+    );
     check(&[&[". dir excluded"]], &[]);
 }
 
@@ -149,13 +184,19 @@ fn unchanged_content_is_where_it_was() {
         vec![(0, entry(". dir")), (2, entry("./a file s5 t3 d1 in0/4"))],
     ];
     let (version, _) = overlay(&tiers);
-    assert_eq!((version[1].at, version[1].data()), (Within { tier: 2, block: 2 }, Within { tier: 0, block: 4 }));
+    assert_eq!(
+        (version[1].at, version[1].data()),
+        (Within { tier: 2, block: 2 }, Within { tier: 0, block: 4 })
+    );
     let (version, _) = overlay(&tiers[..1]);
     assert_eq!(version[1].data(), Within { tier: 0, block: 4 });
     // Only older tiers can hold it.
     for forged in ["in1/0", "in2/0", "in9/0"] {
         let line = format!("3: ./a file s5 {forged}");
-        check(&[&[". dir", "4: ./a file s5"], &[". dir", &line]], &[". dir @1/0", "./a file s5 @1/3"]);
+        check(
+            &[&[". dir", "4: ./a file s5"], &[". dir", &line]],
+            &[". dir @1/0", "./a file s5 @1/3"],
+        );
     }
 }
 
@@ -169,7 +210,10 @@ fn orphans_are_told() {
     check(&[&["./a file"]], &["orphan ./a file"]);
     // Below what is no directory in the version, in the same tier or in a newer one.
     check(&[&[". dir", "./a file", "./a/x file"]], &[". dir", "./a file", "orphan ./a/x file"]);
-    check(&[&[". dir", "./a file"], &[". dir", "./a/x file"]], &[". dir @1/0", "./a file", "orphan ./a/x file @1/0"]);
+    check(
+        &[&[". dir", "./a file"], &[". dir", "./a/x file"]],
+        &[". dir @1/0", "./a file", "orphan ./a/x file @1/0"],
+    );
     check(
         &[&[". dir", "./a dir", "./a/x file"], &[". dir", "./a dir deleted", "./a/y file"]],
         &[". dir @1/0", "orphan ./a/y file @1/0"],
@@ -179,8 +223,17 @@ fn orphans_are_told() {
 #[test]
 fn lines_out_of_order_are_passed_over() {
     check(
-        &[&[". dir", "./b file", "5: ./b file s2", "5: ./a file", "6: ./c file"], &[". dir", "./b file s3"]],
-        &[". dir @1/0", "./b file s3 @1/0", "./c file @0/6", "order ./b file s2 @0/5", "order ./a file @0/5"],
+        &[
+            &[". dir", "./b file", "5: ./b file s2", "5: ./a file", "6: ./c file"],
+            &[". dir", "./b file s3"],
+        ],
+        &[
+            ". dir @1/0",
+            "./b file s3 @1/0",
+            "./c file @0/6",
+            "order ./b file s2 @0/5",
+            "order ./a file @0/5",
+        ],
     );
     // Only a tier's own order counts, and it is noticed before the version goes back.
     check(
@@ -191,35 +244,66 @@ fn lines_out_of_order_are_passed_over() {
 
 #[test]
 fn names_keep_what_they_were_linked_to() {
-    let full: &[&str] = &[". dir", "4: ./a file s1 d1 n3 i9", "./b file s1 n3 i9 h./a", "./c file s1 n3 i9 h./a"];
+    let full: &[&str] =
+        &[". dir", "4: ./a file s1 d1 n3 i9", "./b file s1 n3 i9 h./a", "./c file s1 n3 i9 h./a"];
     // As long as the first name is what it was, they are links to it, also if it was touched.
     check(
         &[full, &[". dir t2"]],
-        &[". dir t2 @1/0", "./a file s1 d1 n3 i9 @0/4", "./b file s1 n3 i9 h./a", "./c file s1 n3 i9 h./a"],
+        &[
+            ". dir t2 @1/0",
+            "./a file s1 d1 n3 i9 @0/4",
+            "./b file s1 n3 i9 h./a",
+            "./c file s1 n3 i9 h./a",
+        ],
     );
     check(
         &[full, &[". dir t2", "./a file s1 t2 d1 n3 i9 in0/4", "./c file s1 t2 n3 i9 h./a"]],
-        &[". dir t2 @1/0", "./a file s1 t2 d1 n3 i9 in0/4 @1/0", "./b file s1 n3 i9 h./a", "./c file s1 t2 n3 i9 h./a @1/0"],
+        &[
+            ". dir t2 @1/0",
+            "./a file s1 t2 d1 n3 i9 in0/4 @1/0",
+            "./b file s1 n3 i9 h./a",
+            "./c file s1 t2 n3 i9 h./a @1/0",
+        ],
     );
-    // A name that the newer band did not see keeps its content when the first name is replaced or removed, and the others with it.
-    for gone in
-        ["./a file s2 d2", "./a file s2 d2 n2 i7", "./a link >b", "./a dir over", "./a file deleted", "./a file n2 i7 h./0"]
-    {
+    // A name that the newer band did not see keeps its content when the first name is replaced or
+    // removed, and the others with it.
+    for gone in [
+        "./a file s2 d2",
+        "./a file s2 d2 n2 i7",
+        "./a link >b",
+        "./a dir over",
+        "./a file deleted",
+        "./a file n2 i7 h./0",
+    ] {
         let tier: &[&str] = &[". dir t2", "./0 file n2 i7", gone];
         let found = version(&[full, tier]);
         let names = &found[found.len() - 2..];
-        assert_eq!(names, ["./b file s1 d1 n3 i9 in0/4 as ./a", "./c file s1 n3 i9 h./b"], "{gone}");
+        assert_eq!(
+            names,
+            ["./b file s1 d1 n3 i9 in0/4 as ./a", "./c file s1 n3 i9 h./b"],
+            "{gone}"
+        );
     }
     // A name recorded with the new first name is linked to that.
     check(
         &[full, &[". dir t2", "./a file s2 d2 n3 i9", "./c file s2 n3 i9 h./a"]],
-        &[". dir t2 @1/0", "./a file s2 d2 n3 i9 @1/0", "./b file s1 d1 n3 i9 in0/4 as ./a", "./c file s2 n3 i9 h./a @1/0"],
+        &[
+            ". dir t2 @1/0",
+            "./a file s2 d2 n3 i9 @1/0",
+            "./b file s1 d1 n3 i9 in0/4 as ./a",
+            "./c file s2 n3 i9 h./a @1/0",
+        ],
     );
     // In the version of each tier, the content is that of the tier in which the name was recorded.
     let second: &[&str] = &[". dir t2", "6: ./a file s2 d2 n3 i9", "./c file s2 n3 i9 h./a"];
     check(
         &[full, second, &[". dir t3", "./a file s3 d3"]],
-        &[". dir t3 @2/0", "./a file s3 d3 @2/0", "./b file s1 d1 n3 i9 in0/4 as ./a", "./c file s2 d2 n3 i9 in1/6 @1/0 as ./a"],
+        &[
+            ". dir t3 @2/0",
+            "./a file s3 d3 @2/0",
+            "./b file s1 d1 n3 i9 in0/4 as ./a",
+            "./c file s2 d2 n3 i9 in1/6 @1/0 as ./a",
+        ],
     );
     // The content of a touched first name is where it always was.
     check(
@@ -228,7 +312,11 @@ fn names_keep_what_they_were_linked_to() {
     );
     // Names recorded before and after it was touched are still one inode.
     check(
-        &[full, &[". dir", "./a file s1 t2 d1 n3 i9 in0/4", "./b file s1 t2 n3 i9 h./a"], &[". dir t3", "./a file deleted"]],
+        &[
+            full,
+            &[". dir", "./a file s1 t2 d1 n3 i9 in0/4", "./b file s1 t2 n3 i9 h./a"],
+            &[". dir t3", "./a file deleted"],
+        ],
         &[". dir t3 @2/0", "./b file s1 t2 d1 n3 i9 in0/4 @1/0 as ./a", "./c file s1 n3 i9 h./b"],
     );
     // The same when it goes with its directory.
@@ -242,7 +330,10 @@ fn names_keep_what_they_were_linked_to() {
     );
     // A first name in a directory that is gone.
     check(
-        &[&[". dir", "./d dir", "4: ./d/a file d1 n2 i9", "./e file n2 i9 h./d/a"], &[". dir", "./d dir deleted"]],
+        &[
+            &[". dir", "./d dir", "4: ./d/a file d1 n2 i9", "./e file n2 i9 h./d/a"],
+            &[". dir", "./d dir deleted"],
+        ],
         &[". dir @1/0", "./e file d1 n2 i9 in0/4 as ./d/a"],
     );
     // Links to what never was are given as they are.
@@ -266,13 +357,23 @@ fn a_part_of_a_version_needs_a_part_of_the_lines() {
             "./f/x file",
         ],
         &[". dir", "./a dir", "./a/y file over", "./b dir deleted", "./f dir", "./f/x file s2"],
-        &[". dir", "./a dir", "./a/y dir over", "./a/y/n file", "./e dir over", "./e/m file", "./e/n file h./a/x n2"],
+        &[
+            ". dir",
+            "./a dir",
+            "./a/y dir over",
+            "./a/y/n file",
+            "./e dir over",
+            "./e/m file",
+            "./e/n file h./a/x n2",
+        ],
     ];
-    let tiers: Vec<Vec<(u32, Entry)>> = tiers.iter().map(|tier| tier.iter().map(|line| numbered(line)).collect()).collect();
+    let tiers: Vec<Vec<(u32, Entry)>> =
+        tiers.iter().map(|tier| tier.iter().map(|line| numbered(line)).collect()).collect();
     let (whole, _) = overlay(&tiers);
-    for path in
-        [".", "./a", "./a/x", "./a/y", "./a/y/n", "./a/y/z", "./b", "./b/c", "./b/c/d", "./e", "./e/n", "./f/x", "./none/x"]
-    {
+    for path in [
+        ".", "./a", "./a/x", "./a/y", "./a/y/n", "./a/y/z", "./b", "./b/c", "./b/c/d", "./e",
+        "./e/n", "./f/x", "./none/x",
+    ] {
         let path = Path::parse(path.as_bytes()).unwrap();
         let inside = |entry: &Entry| entry.path == path || path.holds(&entry.path);
         // Of each tier, only what is in the part and the line before it.
@@ -280,15 +381,24 @@ fn a_part_of_a_version_needs_a_part_of_the_lines() {
             .iter()
             .map(|tier| {
                 let from = tier.partition_point(|(_, entry)| entry.path < path).saturating_sub(1);
-                tier[from..].iter().take_while(|(_, entry)| entry.path < path || inside(entry)).cloned().collect()
+                tier[from..]
+                    .iter()
+                    .take_while(|(_, entry)| entry.path < path || inside(entry))
+                    .cloned()
+                    .collect()
             })
             .collect();
         let (part, refused) = overlay_with(Merge::below(tiers.len() as u8, &path), &some);
         assert_eq!(refused, [], "{path}");
-        let wanted: Vec<Placed> = whole.iter().filter(|placed| inside(&placed.entry)).cloned().collect();
+        let wanted: Vec<Placed> =
+            whole.iter().filter(|placed| inside(&placed.entry)).cloned().collect();
         assert_eq!(part, wanted, "{path}");
         // All lines do no harm.
-        assert_eq!(overlay_with(Merge::below(tiers.len() as u8, &path), &tiers), (wanted, vec![]), "{path}");
+        assert_eq!(
+            overlay_with(Merge::below(tiers.len() as u8, &path), &tiers),
+            (wanted, vec![]),
+            "{path}"
+        );
     }
 }
 

@@ -19,8 +19,11 @@ struct Sample {
 
 impl Sample {
     fn new(slots: usize, parity: usize, sizes: &[usize]) -> Sample {
-        let noise = |seed: usize, len: usize| (0..len).map(|i| (((seed * 7919 + i) * 2_654_435_761) >> 13) as u8).collect();
-        let mut members: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(at, size)| noise(at, *size)).collect();
+        let noise = |seed: usize, len: usize| {
+            (0..len).map(|i| (((seed * 7919 + i) * 2_654_435_761) >> 13) as u8).collect()
+        };
+        let mut members: Vec<Vec<u8>> =
+            sizes.iter().enumerate().map(|(at, size)| noise(at, *size)).collect();
         if let Some(mut encoder) = Encoder::new(slots, parity) {
             members.iter().for_each(|object| encoder.handle_object(object));
             members.extend(encoder.finish());
@@ -52,7 +55,8 @@ impl Sample {
         (0..self.members[member].len().div_ceil(SMALL as usize)).map(move |row| (member, row))
     }
 
-    /// Follows the plan; it may read what is good and nothing else. Fails unless it rebuilds all that can be.
+    /// Follows the plan; it may read what is good and nothing else. Fails unless it rebuilds all
+    /// that can be.
     #[track_caller]
     fn repair(&self, bad: &BTreeSet<(usize, usize)>) -> Plan {
         let plan = self.plan(bad);
@@ -68,18 +72,30 @@ impl Sample {
                     rebuild.handle_piece(*member, self.piece(*member, row.row));
                 }
                 for (member, piece) in wanted.iter().zip(rebuild.finish()) {
-                    assert_eq!(piece, self.piece(*member, row.row), "member {member}, row {}", row.row);
+                    assert_eq!(
+                        piece,
+                        self.piece(*member, row.row),
+                        "member {member}, row {}",
+                        row.row
+                    );
                     open.remove(&(*member, row.row));
                 }
             }
         }
         for row in plan.lost() {
-            assert!(row.bad.len() > self.parity && row.from.is_empty() && plan.rebuild(row, &row.bad).is_none());
+            assert!(
+                row.bad.len() > self.parity
+                    && row.from.is_empty()
+                    && plan.rebuild(row, &row.bad).is_none()
+            );
             row.bad.iter().for_each(|member| assert!(open.remove(&(*member, row.row))));
         }
         assert!(open.is_empty(), "neither repaired nor told: {open:?}");
         for member in 0..self.members.len() {
-            assert_eq!(plan.saves(member), !plan.lost().iter().any(|row| row.bad.contains(&member)));
+            assert_eq!(
+                plan.saves(member),
+                !plan.lost().iter().any(|row| row.bad.contains(&member))
+            );
         }
         plan
     }
@@ -102,7 +118,8 @@ fn choices(all: usize, count: usize) -> Vec<Vec<usize>> {
 
 #[test]
 fn as_few_pieces_as_will_do_are_read() {
-    // Slots 0 to 3 hold objects of 20, 8 and 0 bytes and one of 16; two are empty; then two parity shards of 20.
+    // Slots 0 to 3 hold objects of 20, 8 and 0 bytes and one of 16; two are empty; then two parity
+    // shards of 20.
     let sample = Sample::new(6, 2, &[20, 8, 0, 16]);
     let from = |bad: &[(usize, usize)]| -> Vec<(usize, Vec<usize>, Vec<usize>)> {
         let plan = sample.repair(&bad.iter().copied().collect());
@@ -114,14 +131,20 @@ fn as_few_pieces_as_will_do_are_read() {
     assert_eq!(from(&[(0, 2)]), [(2, vec![0], vec![4])]);
     assert_eq!(from(&[(0, 2), (4, 2)]), [(2, vec![0, 4], vec![5])]);
     assert_eq!(from(&[(5, 1)]), [(1, vec![5], vec![0, 3])]);
-    assert_eq!(from(&[(1, 0), (3, 1), (0, 1)]), [(0, vec![1], vec![0, 3, 4]), (1, vec![0, 3], vec![4, 5])]);
+    assert_eq!(
+        from(&[(1, 0), (3, 1), (0, 1)]),
+        [(0, vec![1], vec![0, 3, 4]), (1, vec![0, 3], vec![4, 5])]
+    );
 }
 
 #[test]
 fn what_is_too_much_is_told() {
     let sample = Sample::new(4, 2, &[24, 24, 24]);
     let plan = sample.repair(&[(0, 0), (1, 0), (2, 0), (0, 1), (4, 1)].into());
-    assert_eq!(plan.lost().iter().map(|row| (row.row, row.bad.clone())).collect::<Vec<_>>(), [(0, vec![0, 1, 2])]);
+    assert_eq!(
+        plan.lost().iter().map(|row| (row.row, row.bad.clone())).collect::<Vec<_>>(),
+        [(0, vec![0, 1, 2])]
+    );
     assert_eq!(plan.rows().iter().map(|row| row.row).collect::<Vec<_>>(), [1]);
     assert_eq!([0, 1, 2, 3, 4].map(|member| plan.saves(member)), [false, false, false, true, true]);
 
@@ -143,13 +166,16 @@ fn any_m_of_small_groups_may_be_lost() {
     ] {
         let sample = Sample::new(slots, parity, sizes);
         for lost in choices(sample.members.len(), parity.min(sample.members.len())) {
-            let plan = sample.repair(&lost.iter().flat_map(|member| sample.whole(*member)).collect());
+            let plan =
+                sample.repair(&lost.iter().flat_map(|member| sample.whole(*member)).collect());
             assert!(plan.lost().is_empty(), "{slots}+{parity}: {lost:?}");
             tried += 1;
         }
-        // One more, and it is told; unless zeros stand in for objects that do not exist, or are short.
+        // One more, and it is told; unless zeros stand in for objects that do not exist, or are
+        // short.
         for lost in choices(sample.members.len(), parity + 1) {
-            let plan = sample.repair(&lost.iter().flat_map(|member| sample.whole(*member)).collect());
+            let plan =
+                sample.repair(&lost.iter().flat_map(|member| sample.whole(*member)).collect());
             assert!(!plan.lost().is_empty(), "{slots}+{parity}: {lost:?}");
         }
     }
@@ -158,10 +184,15 @@ fn any_m_of_small_groups_may_be_lost() {
 
 #[test]
 fn the_pieces_are_those_of_the_list() {
-    let text = include_str!("../../../tests/fixtures/format-1/sealed/20261101T020000Z/00000/000000000-0.sha256");
+    let text = include_str!(
+        "../../../tests/fixtures/format-1/sealed/20261101T020000Z/00000/000000000-0.sha256"
+    );
     let list = List::parse(text.as_bytes()).unwrap();
     let plan = Plan::new(&list, |member, row| (member, row) != (0, 0));
-    assert_eq!(plan.lost().iter().map(|row| (row.row, row.bad.clone())).collect::<Vec<_>>(), [(0, vec![0])]);
+    assert_eq!(
+        plan.lost().iter().map(|row| (row.row, row.bad.clone())).collect::<Vec<_>>(),
+        [(0, vec![0])]
+    );
     assert!(Plan::new(&list, |_, _| true).lost().is_empty());
 }
 

@@ -2,9 +2,10 @@
 //!
 //! 1. HEAD is stored before anything else of its band.
 //! 2. An index is stored after its block.
-//! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is stored after all indexes before
-//!    it, and those behind it after it. See [`STRIDE`] for why.
-//! 4. A checksum list is stored after all objects before it, parity too; the signature of a list after the list.
+//! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is
+//!    stored after all indexes before it, and those behind it after it. See [`STRIDE`] for why.
+//! 4. A checksum list is stored after all objects before it, parity too; the signature of a list
+//!    after the list.
 //! 5. TAIL is stored after everything, and its signature after it.
 //!
 //! A table of contents waits for HEAD alone: nobody reads one before TAIL names it.
@@ -77,7 +78,8 @@ impl Open {
         self.head
             || match name.object {
                 Object::Index(number) => {
-                    self.blocks.contains(&number) || if self.is_gate(number) { self.index } else { self.gate }
+                    self.blocks.contains(&number)
+                        || if self.is_gate(number) { self.index } else { self.gate }
                 }
                 Object::List(..) => self.summed,
                 Object::ListSig(..) => self.list,

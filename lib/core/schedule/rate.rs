@@ -1,4 +1,5 @@
-//! A bound on bytes a second: a bucket that objects are poured into whole, and that has to be empty before the next one.
+//! A bound on bytes a second: a bucket that objects are poured into whole, and that has to be empty
+//! before the next one.
 
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A server that asks for more than this is not waited for any longer: it may be wrong, or mean harm.
+/// A server that asks for more than this is not waited for any longer: it may be wrong, or mean
+/// harm.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
 /// How long to go on trying.
@@ -22,14 +23,24 @@ impl Patience {
         Patience { retries, first: Duration::from_millis(500), most: Duration::from_secs(60) }
     }
 
-    /// The wait after so many failures, with what the server asked for; none when it is time to give up.
+    /// The wait after so many failures, with what the server asked for; none when it is time to
+    /// give up.
     ///
-    /// Half of the wait is left to chance, so that many who failed together do not come back together.
-    pub fn wait(&self, failures: u32, asked: Option<Duration>, dice: &mut Dice) -> Option<Duration> {
+    /// Half of the wait is left to chance, so that many who failed together do not come back
+    /// together.
+    pub fn wait(
+        &self,
+        failures: u32,
+        asked: Option<Duration>,
+        dice: &mut Dice,
+    ) -> Option<Duration> {
         if failures > self.retries {
             return None;
         }
-        let doubled = 1u32.checked_shl(failures.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
+        let doubled = 1u32
+            .checked_shl(failures.saturating_sub(1))
+            .filter(|factor| *factor > 0)
+            .unwrap_or(u32::MAX);
         let whole = self.first.saturating_mul(doubled).min(self.most);
         let wait = whole / 2 + (whole / 2).mul_f64(dice.roll());
         Some(asked.map_or(wait, |asked| asked.min(LONGEST_ASKED).max(wait)))
@@ -63,21 +74,30 @@ mod tests {
     fn waits_double_up_to_the_longest_and_end() {
         let patience = Patience { retries: 9, ..Patience::new(9) };
         let mut dice = Dice::new(1);
-        let waits: Vec<Option<Duration>> = (1..=10).map(|failures| patience.wait(failures, None, &mut dice)).collect();
+        let waits: Vec<Option<Duration>> =
+            (1..=10).map(|failures| patience.wait(failures, None, &mut dice)).collect();
         let most = [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
         for (wait, most) in waits.iter().zip(most.map(Duration::from_millis)) {
-            assert!(wait.is_some_and(|wait| (most / 2..=most).contains(&wait)), "{wait:?} of {most:?}");
+            assert!(
+                wait.is_some_and(|wait| (most / 2..=most).contains(&wait)),
+                "{wait:?} of {most:?}"
+            );
         }
         assert_eq!(waits[9], None);
         assert_eq!(Patience::new(0).wait(1, None, &mut dice), None);
         // No number of failures is too large to count with.
-        assert!(Patience::new(u32::MAX).wait(u32::MAX, None, &mut dice).is_some_and(|wait| wait <= patience.most));
+        assert!(
+            Patience::new(u32::MAX)
+                .wait(u32::MAX, None, &mut dice)
+                .is_some_and(|wait| wait <= patience.most)
+        );
     }
 
     #[test]
     fn what_the_server_asks_for_is_kept_within_reason() {
         let patience = Patience::new(3);
-        let wait = |asked| patience.wait(1, Some(Duration::from_secs(asked)), &mut Dice::new(7)).unwrap();
+        let wait =
+            |asked| patience.wait(1, Some(Duration::from_secs(asked)), &mut Dice::new(7)).unwrap();
         assert!(wait(0) >= Duration::from_millis(250));
         assert_eq!([wait(20), wait(1 << 40)], [Duration::from_secs(20), LONGEST_ASKED]);
     }

@@ -50,7 +50,8 @@ const NAMES: [&str; 15] = [
     "TAIL.sig",
 ];
 
-/// What each object waits for, one by one: it starts when the last of those is stored, and not before.
+/// What each object waits for, one by one: it starts when the last of those is stored, and not
+/// before.
 #[test]
 fn barriers() {
     let number = |text: &str| NAMES.iter().position(|name| name.ends_with(text)).unwrap() as u64;
@@ -58,12 +59,15 @@ fn barriers() {
     let held = |open: u64| -> BTreeSet<u64> {
         let mut before = Open::new(Some(0));
         before.handle_open(&ObjectName::parse(NAMES[open as usize]).unwrap());
-        let later = (open + 1..NAMES.len() as u64).map(|at| (at, ObjectName::parse(NAMES[at as usize]).unwrap()));
+        let later = (open + 1..NAMES.len() as u64)
+            .map(|at| (at, ObjectName::parse(NAMES[at as usize]).unwrap()));
         later.filter(|(_, name)| before.holds_back(name)).map(|(at, _)| at).collect()
     };
     let lists = [number("0-0.sha256"), number("2-0.sha256")];
     let ends = [number("TAIL"), number("TAIL.sig")];
-    let set = |more: &[&[u64]]| more.iter().flat_map(|some| some.iter().copied()).collect::<BTreeSet<u64>>();
+    let set = |more: &[&[u64]]| {
+        more.iter().flat_map(|some| some.iter().copied()).collect::<BTreeSet<u64>>()
+    };
     assert_eq!(held(number("HEAD")), (1..NAMES.len() as u64).collect());
     assert_eq!(held(number("recover.sh")), set(&[&lists, &ends]));
     for part in ["tar.gz.000000", "tar.gz.000001"] {
@@ -95,18 +99,31 @@ fn a_gate_waits_for_all_indexes_before_it() {
     }
 }
 
-/// What starts next is told while small objects are under way, once each, and never while a large one is.
+/// What starts next is told while small objects are under way, once each, and never while a large
+/// one is.
 #[test]
 fn what_comes_next_is_told_ahead() {
-    let mut schedule = schedule(&["HEAD", "recover.sh", "00000/000000000.mtree.gz", "00000/000000000-0.sha256", "TAIL"]);
-    let ahead = |schedule: &mut Schedule| std::iter::from_fn(|| schedule.poll_ahead()).collect::<Vec<u64>>();
-    for (starts, next) in [(vec![0], vec![]), (vec![1, 2], vec![3]), (vec![3], vec![4]), (vec![4], vec![])] {
+    let mut schedule = schedule(&[
+        "HEAD",
+        "recover.sh",
+        "00000/000000000.mtree.gz",
+        "00000/000000000-0.sha256",
+        "TAIL",
+    ]);
+    let ahead = |schedule: &mut Schedule| {
+        std::iter::from_fn(|| schedule.poll_ahead()).collect::<Vec<u64>>()
+    };
+    for (starts, next) in
+        [(vec![0], vec![]), (vec![1, 2], vec![3]), (vec![3], vec![4]), (vec![4], vec![])]
+    {
         assert_eq!(started(&mut schedule, Duration::ZERO), starts);
         assert_eq!(ahead(&mut schedule), next);
         assert_eq!(schedule.poll_ahead(), None);
         // Its write waits until that was made use of.
         let before = schedule.jobs.len();
-        starts.iter().for_each(|ticket| _ = schedule.handle_done(*ticket, Outcome::Stored, Duration::ZERO));
+        starts
+            .iter()
+            .for_each(|ticket| _ = schedule.handle_done(*ticket, Outcome::Stored, Duration::ZERO));
         assert_eq!(before - schedule.jobs.len(), starts.len());
         if !next.is_empty() {
             assert_eq!(schedule.poll(Duration::ZERO), Next::Idle);
@@ -148,7 +165,9 @@ fn nothing_starts_after_a_failure_or_a_stop() {
         }
         assert_eq!(schedule.pending(), 0);
         let tail = NAMES.len() as u64 - 2;
-        let reached = failing.checked_sub(NAMES.len() as u64).map_or(failing > tail, |stopped| stopped >= tail);
+        let reached = failing
+            .checked_sub(NAMES.len() as u64)
+            .map_or(failing > tail, |stopped| stopped >= tail);
         assert_eq!(stored.contains(&tail), reached, "{failing}: {stored:?}");
     }
 }
@@ -171,7 +190,10 @@ fn what_may_pass_is_tried_again_until_patience_ends() {
     // A server that asks for a minute gets a minute.
     let mut schedule = self::schedule(&["HEAD"]);
     started(&mut schedule, SECOND);
-    assert_eq!(schedule.handle_done(0, Outcome::Passing(Some(60 * SECOND)), SECOND), After::Again(60 * SECOND));
+    assert_eq!(
+        schedule.handle_done(0, Outcome::Passing(Some(60 * SECOND)), SECOND),
+        After::Again(60 * SECOND)
+    );
     assert_eq!(schedule.poll(2 * SECOND), Next::At(61 * SECOND));
     assert_eq!(started(&mut schedule, 61 * SECOND), [0]);
 }
@@ -198,26 +220,38 @@ fn an_overtaxed_store_gets_less_at_once_and_then_more() {
     assert_eq!((most, schedule.pending()), (16, 0));
 }
 
-/// On average over the whole run: whatever is tried again, however much goes side by side, and from one band to the next.
+/// On average over the whole run: whatever is tried again, however much goes side by side, and from
+/// one band to the next.
 #[test]
 fn the_rate_is_kept() {
-    let (mut now, mut sent, mut rate, mut failed) = (Duration::ZERO, 0, Some(Rate::new(1000)), false);
+    let (mut now, mut sent, mut rate, mut failed) =
+        (Duration::ZERO, 0, Some(Rate::new(1000)), false);
     for band in 0..3 {
         let mut schedule = Schedule::new(Limits { rate, ..limits(4) });
-        (0..20).for_each(|number| _ = schedule.handle_object(ObjectName::plain(Object::Block(number, Compression::Plain)), 500));
+        (0..20).for_each(|number| {
+            _ = schedule
+                .handle_object(ObjectName::plain(Object::Block(number, Compression::Plain)), 500)
+        });
         let mut running = VecDeque::new();
         loop {
             match schedule.poll(now) {
                 Next::Start(ticket) => {
                     sent += 500;
-                    assert!(sent <= 500 + (now.as_secs_f64() * 1000.0) as u64, "{sent} bytes in {now:?}");
+                    assert!(
+                        sent <= 500 + (now.as_secs_f64() * 1000.0) as u64,
+                        "{sent} bytes in {now:?}"
+                    );
                     running.push_back(ticket);
                 }
                 Next::At(then) => now = then,
                 Next::Idle => {
                     let Some(ticket) = running.pop_front() else { break };
                     let fails = band == 1 && !std::mem::replace(&mut failed, band == 1);
-                    schedule.handle_done(ticket, if fails { Outcome::Passing(None) } else { Outcome::Stored }, now);
+                    schedule.handle_done(
+                        ticket,
+                        if fails { Outcome::Passing(None) } else { Outcome::Stored },
+                        now,
+                    );
                 }
             }
         }
@@ -231,7 +265,8 @@ fn the_rate_is_kept() {
 
 /// A band of so many blocks, in stream order, with what each object weighs.
 fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
-    let mut objects: Vec<Object> = vec![Object::Head, Object::Note("RECOVER.txt"), Object::Note("recover.sh")];
+    let mut objects: Vec<Object> =
+        vec![Object::Head, Object::Note("RECOVER.txt"), Object::Note("recover.sh")];
     let mut group = (0, 0);
     let mut filled = 3;
     for number in 0..blocks {
@@ -247,13 +282,21 @@ fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
         }
     }
     let last = blocks.saturating_sub(1);
-    objects.extend([Object::Toc(last), Object::List(last, 2), Object::ListSig(last, 2), Object::Tail, Object::TailSig]);
-    let weigh = |object| if matches!(object, Object::Block(..) | Object::Parity(..)) { size } else { 2000 };
+    objects.extend([
+        Object::Toc(last),
+        Object::List(last, 2),
+        Object::ListSig(last, 2),
+        Object::Tail,
+        Object::TailSig,
+    ]);
+    let weigh =
+        |object| if matches!(object, Object::Block(..) | Object::Parity(..)) { size } else { 2000 };
     objects.into_iter().map(|object| (ObjectName::plain(object), weigh(object))).collect()
 }
 
-/// Plays a run in virtual time: each write takes `trip`, plus its bytes at `rate` on a line that they share. `fate` says how the
-/// writes end, one after the other. Returns how long it took, and what was stored, in that order.
+/// Plays a run in virtual time: each write takes `trip`, plus its bytes at `rate` on a line that
+/// they share. `fate` says how the writes end, one after the other. Returns how long it took, and
+/// what was stored, in that order.
 fn play(
     objects: &[(ObjectName, u64)],
     limits: Limits,
@@ -273,9 +316,16 @@ fn play(
                     writes += 1;
                     assert!(writes < 12 * objects.len() as u64, "livelock");
                     // Nothing that it waits for may be missing.
-                    let mut open = Open::new(objects.iter().find_map(|(name, _)| order::index(name)));
-                    (0..ticket as usize).filter(|at| !stored.contains(at)).for_each(|at| open.handle_open(&objects[at].0));
-                    assert!(!open.holds_back(&objects[ticket as usize].0), "{} starts too early", objects[ticket as usize].0);
+                    let mut open =
+                        Open::new(objects.iter().find_map(|(name, _)| order::index(name)));
+                    (0..ticket as usize)
+                        .filter(|at| !stored.contains(at))
+                        .for_each(|at| open.handle_open(&objects[at].0));
+                    assert!(
+                        !open.holds_back(&objects[ticket as usize].0),
+                        "{} starts too early",
+                        objects[ticket as usize].0
+                    );
                     ends.insert((now + trip, ticket), ());
                     assert!(ends.len() <= limits.jobs, "more at once than asked for");
                 }
@@ -302,26 +352,32 @@ fn play(
     (now, stored)
 }
 
-/// Long round trips cost next to nothing: 200 blocks at 100 ms take at most 1.3 × (bytes ÷ rate + 2 s).
+/// Long round trips cost next to nothing: 200 blocks at 100 ms take at most 1.3 × (bytes ÷ rate + 2
+/// s).
 #[test]
 fn round_trips_overlap() {
     let trip = Duration::from_millis(100);
-    for (size, rate) in [(10 << 20, 10 << 20), (10 << 20, 1 << 30), (64 << 10, 1 << 20), (64 << 10, 1 << 30)] {
+    for (size, rate) in
+        [(10 << 20, 10 << 20), (10 << 20, 1 << 30), (64 << 10, 1 << 20), (64 << 10, 1 << 30)]
+    {
         let objects = band(200, size);
         let bytes: u64 = objects.iter().map(|(_, size)| size).sum();
         let limits = Limits { rate: Some(Rate::new(rate)), ..limits(32) };
         let (took, stored) = play(&objects, limits, trip, || Outcome::Stored);
-        let allowed = (Duration::from_secs_f64(bytes as f64 / rate as f64) + 2 * SECOND).mul_f64(1.3);
+        let allowed =
+            (Duration::from_secs_f64(bytes as f64 / rate as f64) + 2 * SECOND).mul_f64(1.3);
         assert_eq!(stored.len(), objects.len());
         assert!(took <= allowed, "{took:?}, allowed {allowed:?}, for {bytes} bytes at {rate}");
     }
-    // A run in which nothing has changed: HEAD, index, list, TAIL one after the other, and two more when signed.
+    // A run in which nothing has changed: HEAD, index, list, TAIL one after the other, and two more
+    // when signed.
     let (took, _) = play(&band(1, 100), limits(32), trip, || Outcome::Stored);
     assert!(took <= 7 * trip, "{took:?}");
 }
 
 proptest! {
-    /// Whatever happens to the writes, nothing is stored before what it waits for, the run ends, and TAIL is there only with all the rest.
+    /// Whatever happens to the writes, nothing is stored before what it waits for, the run ends,
+    /// and TAIL is there only with all the rest.
     #[test]
     fn any_fate_leaves_a_whole_band(
         blocks in 0..80u32,

@@ -18,9 +18,11 @@ impl Part {
         if self.share >= 1.0 {
             return true;
         }
-        // FNV-1a over the name, mixed with the seed as splitmix64 does: names differ little, the results much.
-        let hash =
-            name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        // FNV-1a over the name, mixed with the seed as splitmix64 does: names differ little, the
+        // results much.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
         let mut mixed = hash ^ self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
             mixed = (mixed ^ (mixed >> 30)).wrapping_mul(factor);
@@ -35,9 +37,14 @@ mod tests {
 
     #[test]
     fn a_share_is_a_share_and_seeds_differ() {
-        let names: Vec<String> = (0..20_000).map(|n| format!("20261101T020000Z/00000/{n:09}.tar.gz.gpg")).collect();
-        let part = |seed, share| names.iter().filter(|name| Part::new(seed, share).has(name)).collect::<Vec<_>>();
-        for (share, least, most) in [(0.0, 0, 0), (0.05, 850, 1150), (0.5, 9700, 10_300), (1.0, 20_000, 20_000)] {
+        let names: Vec<String> =
+            (0..20_000).map(|n| format!("20261101T020000Z/00000/{n:09}.tar.gz.gpg")).collect();
+        let part = |seed, share| {
+            names.iter().filter(|name| Part::new(seed, share).has(name)).collect::<Vec<_>>()
+        };
+        for (share, least, most) in
+            [(0.0, 0, 0), (0.05, 850, 1150), (0.5, 9700, 10_300), (1.0, 20_000, 20_000)]
+        {
             let count = part(7, share).len();
             assert!((least..=most).contains(&count), "{share}: {count}");
         }
@@ -46,6 +53,8 @@ mod tests {
         let both = one.iter().filter(|name| two.contains(name)).count();
         assert!((100..300).contains(&both), "{both} of {} in both", one.len());
         // Every object has its turn.
-        assert!(names.iter().take(100).all(|name| (0..200).any(|seed| Part::new(seed, 0.1).has(name))));
+        assert!(
+            names.iter().take(100).all(|name| (0..200).any(|seed| Part::new(seed, 0.1).has(name)))
+        );
     }
 }

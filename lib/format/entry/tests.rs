@@ -33,13 +33,19 @@ fn fields_of_a_line() {
     let entry = Entry::parse(GOLDEN[2].as_bytes()).unwrap();
     assert_eq!(entry.kind, Kind::File);
     let meta = entry.meta().unwrap();
-    assert_eq!((meta.mode, meta.uid, meta.gid, meta.time), (0o4755, 4_000_000_000, 0, Time { sec: -6, nsec: 750_000_000 }));
+    assert_eq!(
+        (meta.mode, meta.uid, meta.gid, meta.time),
+        (0o4755, 4_000_000_000, 0, Time { sec: -6, nsec: 750_000_000 })
+    );
     assert_eq!((entry.nlink, entry.size), (Some(2), Some(9_663_676_416)));
     assert_eq!(entry.inode, Some(Inode { dev: 2049, ino: 131 }));
     assert_eq!(entry.hard, Some(Path::from_raw(b"first,:")));
     assert!(entry.x && !entry.over && !entry.unread);
     assert_eq!(Entry::parse(GOLDEN[3].as_bytes()).unwrap().link.unwrap(), b"target x,:");
-    assert_eq!(Entry::parse(GOLDEN[7].as_bytes()).unwrap().within, Some(Within { tier: 0, block: 12 }));
+    assert_eq!(
+        Entry::parse(GOLDEN[7].as_bytes()).unwrap().within,
+        Some(Within { tier: 0, block: 12 })
+    );
 }
 
 #[test]
@@ -63,11 +69,20 @@ fn refused_lines() {
         (format!("./a type=file {meta} size=1 tags=in:10/000000001"), EntryError::BadValue("in")),
         (format!("./a type=file {meta} size=1 tags=unread"), EntryError::BadValue("tags")),
         (format!("./a type=dir {meta} tags=hard:./b"), EntryError::BadValue("tags")),
-        (format!("./a type=file {meta} size=1 tags=hard:../b"), EntryError::Path(PathError::NotRelative)),
-        (format!("./a type=file {meta} size=1 sha256digest=00"), EntryError::BadValue("sha256digest")),
+        (
+            format!("./a type=file {meta} size=1 tags=hard:../b"),
+            EntryError::Path(PathError::NotRelative),
+        ),
+        (
+            format!("./a type=file {meta} size=1 sha256digest=00"),
+            EntryError::BadValue("sha256digest"),
+        ),
         ("./a type=file tags=deleted,excluded".into(), EntryError::BadValue("tags")),
         (format!("./a type=dir {meta} mood=1"), EntryError::Unknown("mood".into())),
-        ("./a type=dir mode=10000 uid=0 gid=0 time=0.000000000".into(), EntryError::BadValue("mode")),
+        (
+            "./a type=dir mode=10000 uid=0 gid=0 time=0.000000000".into(),
+            EntryError::BadValue("mode"),
+        ),
     ] {
         assert_eq!(Entry::parse(line.as_bytes()).map(|_| ()), Err(why), "{line}");
     }

@@ -20,7 +20,8 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
 fn golden() {
     let head = Member::of(ObjectName::parse("HEAD").unwrap(), b"abc");
     let empty = Member::of(ObjectName::parse("00000/000000000.tar").unwrap(), b"");
-    let two = Member::of(ObjectName::parse("00000/000000000.mtree.gz.gpg").unwrap(), &[0; PIECE + 1]);
+    let two =
+        Member::of(ObjectName::parse("00000/000000000.mtree.gz.gpg").unwrap(), &[0; PIECE + 1]);
     let list = List {
         band: "20261101T020000Z".parse().unwrap(),
         id: "00112233445566778899aabbccddeeff".parse().unwrap(),
@@ -49,12 +50,17 @@ fn golden_with_parity() {
     assert_eq!(list.to_string(), PARITY);
     let names: Vec<String> = list.members.iter().map(|member| member.name.to_string()).collect();
     assert_eq!(names[2..], ["00000/000000007-1.rs0", "00000/000000007-1.rs1"]);
-    assert_eq!((list.name, list.slots, list.parity, list.objects(), list.longest()), ((7, 1), 4, 2, 2, 1_048_577));
+    assert_eq!(
+        (list.name, list.slots, list.parity, list.objects(), list.longest()),
+        ((7, 1), 4, 2, 2, 1_048_577)
+    );
 }
 
 #[test]
 fn lines_of_later_releases_are_ignored() {
-    let later = PARITY.replace("#group", "#later 1 2\n#\n#\u{ff}\n#group").replace("\n2cb7", "\n#pieces none\n2cb7");
+    let later = PARITY
+        .replace("#group", "#later 1 2\n#\n#\u{ff}\n#group")
+        .replace("\n2cb7", "\n#pieces none\n2cb7");
     assert_eq!(List::parse(later.as_bytes()).unwrap().to_string(), PARITY);
     assert_eq!(List::parse(b"#dura group 2\nwhat ever\n"), Err(ListError::Newer(2)));
 }
@@ -94,7 +100,11 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
         ("#band 2026", "#brand 2026", Err(ListError::Lacks("no #band"))),
         ("#band 2026", "#band ../2026", line(2, "a bad #band")),
         ("eeff\n", "eeff x\n", line(2, "a bad #band")),
-        ("#group", "#band 20261101T020000Z 00112233445566778899aabbccddeeff\n#group", line(3, "a second #band")),
+        (
+            "#group",
+            "#band 20261101T020000Z 00112233445566778899aabbccddeeff\n#group",
+            line(3, "a second #band"),
+        ),
         ("parity=2", "parity=2\n#group 000000007-1 slots=4 parity=2", line(4, "a second #group")),
         ("#group", "#grip", line(4, "an #object before #group")),
         ("slots=4", "slots=", line(3, "a bad #group")),
@@ -125,8 +135,16 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
         ("00000/000000007.tar.gz", "/etc/passwd", line(4, name)),
         ("00000/000000007.tar.gz", "00000/../HEAD", line(4, name)),
         ("00000/000000007.tar.gz", "TAIL", line(4, "an object that belongs in no list")),
-        ("00000/000000007.tar.gz", "00000/000000000-0.sha256", line(4, "an object that belongs in no list")),
-        ("00000/000000007.mtree.gz", "00000/000000007.tar.gz", line(6, "an object that stands twice")),
+        (
+            "00000/000000007.tar.gz",
+            "00000/000000000-0.sha256",
+            line(4, "an object that belongs in no list"),
+        ),
+        (
+            "00000/000000007.mtree.gz",
+            "00000/000000007.tar.gz",
+            line(6, "an object that stands twice"),
+        ),
         ("ad  00000/000000007.tar.gz", "ad  HEAD", line(5, sum)),
         ("ad  00000", "ad *00000", line(5, sum)),
         ("tar.gz\n#object", "tar.gz\r\n#object", line(5, sum)),
@@ -134,7 +152,11 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
         ("\nba7816", "\nba7817", line(5, "a checksum that the digest of its only piece belies")),
         (" ba7816", " BA7816", line(4, "a bad digest of a piece")),
         ("\nba7816", "\n#", line(6, "an #object without a checksum before it")),
-        ("\n#object 3", "\n\n#object 3", line(4, "a checksum without an #object, or no line of a list")),
+        (
+            "\n#object 3",
+            "\n\n#object 3",
+            line(4, "a checksum without an #object, or no line of a list"),
+        ),
         ("rs1\n", "rs1\nhello\n", line(12, "a checksum without an #object, or no line of a list")),
         (first, "", Ok(())),
     ] {
@@ -144,7 +166,12 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
     }
     let behind = format!("{PARITY}{}", first.replace("00000/000000007.tar.gz", "HEAD"));
     assert_eq!(List::parse(behind.as_bytes()), Err(ListError::Line(12, "an object behind parity")));
-    let none = PARITY.lines().take(3).map(|line| format!("{line}\n")).collect::<String>().replace("parity=2", "parity=0");
+    let none = PARITY
+        .lines()
+        .take(3)
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        .replace("parity=2", "parity=0");
     assert_eq!(List::parse(none.as_bytes()), Err(ListError::Lacks("no object")));
     assert_eq!(List::parse(&vec![b'#'; MAX_LIST + 1]), Err(ListError::TooLong));
     assert_eq!(List::parse(b""), Err(ListError::NotList));
@@ -154,7 +181,10 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
 fn the_last_line_tells_whether_a_list_is_damaged() {
     let list = List::parse(PARITY.as_bytes()).unwrap();
     let text = list.text();
-    assert_eq!(text, PARITY.to_owned() + "#end " + &hex::encode(digest::of(PARITY.as_bytes())) + "\n");
+    assert_eq!(
+        text,
+        PARITY.to_owned() + "#end " + &hex::encode(digest::of(PARITY.as_bytes())) + "\n"
+    );
     assert_eq!(List::parse(text.as_bytes()), Ok(list.clone()));
     for at in 0..text.len() {
         for bit in [1, 4, 32] {
@@ -162,7 +192,8 @@ fn the_last_line_tells_whether_a_list_is_damaged() {
             bad[at] ^= bit;
             // Where the word itself is hit, a list is left that has no such line, and that says so.
             assert!(
-                List::parse(&bad).is_ok_and(|read| read == list && at >= PARITY.len()) || List::parse(&bad).is_err(),
+                List::parse(&bad).is_ok_and(|read| read == list && at >= PARITY.len())
+                    || List::parse(&bad).is_err(),
                 "byte {at}"
             );
         }

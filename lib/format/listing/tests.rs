@@ -84,22 +84,35 @@ fn misplaced_lines() {
     assert!(listing(&[".", "./a", "./a/b", "./a!"], &counts(4)).is_ok());
     assert!(matches!(listing(&["./a"], &counts(1)), Err(ListingError::Orphan(2, _))));
     assert!(matches!(listing(&[".", "./a/b"], &counts(2)), Err(ListingError::Orphan(3, _))));
-    assert!(matches!(listing(&[".", "./a", "./a!", "./a/b"], &counts(4)), Err(ListingError::Order(5, _))));
+    assert!(matches!(
+        listing(&[".", "./a", "./a!", "./a/b"], &counts(4)),
+        Err(ListingError::Order(5, _))
+    ));
     assert!(matches!(listing(&[".", "./a", "./a"], &counts(3)), Err(ListingError::Order(4, _))));
     assert!(matches!(listing(&[".", "./a"], &counts(3)), Err(ListingError::Count { seen: 2, .. })));
     assert!(matches!(listing(&["."], "entries=x"), Err(ListingError::Header(3, "#end"))));
     assert!(matches!(read(&format!("{}x\n", golden())), Err(ListingError::AfterEnd(11))));
     assert!(matches!(read("x\n"), Err(ListingError::NotListing)));
     assert!(matches!(read("#mtree\n#dura listing 2\n"), Err(ListingError::Newer(2))));
-    assert!(matches!(read(&format!("#mtree\n{}\n", "x".repeat(MAX_LINE + 1))), Err(ListingError::LongLine(2))));
-    let below_file =
-        format!("#mtree\n. type=dir {META}\n./a type=file {META} size=0\n./a/b type=dir {META}\n#end {}\n", counts(3));
+    assert!(matches!(
+        read(&format!("#mtree\n{}\n", "x".repeat(MAX_LINE + 1))),
+        Err(ListingError::LongLine(2))
+    ));
+    let below_file = format!(
+        "#mtree\n. type=dir {META}\n./a type=file {META} size=0\n./a/b type=dir {META}\n#end {}\n",
+        counts(3)
+    );
     assert!(matches!(read(&below_file), Err(ListingError::Orphan(4, _))));
 }
 
 #[test]
 fn a_continued_listing_needs_no_directories_again() {
-    let rest = format!("./a/b type=dir {META}\n./a/b/c type=dir {META}\n#end entries=2 excluded=0 unreadable=0\n");
+    let rest = format!(
+        "./a/b type=dir {META}\n./a/b/c type=dir {META}\n#end entries=2 excluded=0 unreadable=0\n"
+    );
     assert!(matches!(read(&format!("#mtree\n{rest}")), Err(ListingError::Orphan(2, _))));
-    assert!(read(&format!("#mtree\n#band 20261101T020000Z 00112233445566778899aabbccddeeff\n{rest}")).is_ok());
+    assert!(
+        read(&format!("#mtree\n#band 20261101T020000Z 00112233445566778899aabbccddeeff\n{rest}"))
+            .is_ok()
+    );
 }

@@ -1,4 +1,5 @@
-//! Headers of a stored entry made anew, for another path or with other attributes: content and extended attributes stay as they were stored.
+//! Headers of a stored entry made anew, for another path or with other attributes: content and
+//! extended attributes stay as they were stored.
 
 use std::borrow::Cow;
 
@@ -7,12 +8,13 @@ use super::super::path::Path;
 use super::super::time::Time;
 use super::super::untar;
 use super::{
-    BLOCK, MAX_OCTAL_ID, MAX_OCTAL_SIZE, MAX_RECORDS, TooLong, push_records, put_checksum, put_meta, put_name, record,
-    sparse_name, split_name, truncated,
+    BLOCK, MAX_OCTAL_ID, MAX_OCTAL_SIZE, MAX_RECORDS, TooLong, push_records, put_checksum,
+    put_meta, put_name, record, sparse_name, split_name, truncated,
 };
 use crate::format::entry::Kind;
 
-/// The headers of `stored`, which is no directory, at `path` and with `meta`. What follows them is what followed the stored ones.
+/// The headers of `stored`, which is no directory, at `path` and with `meta`. What follows them is
+/// what followed the stored ones.
 pub fn renew(stored: &untar::Entry, path: &Path, meta: &Meta) -> Result<Vec<u8>, TooLong> {
     let name = [b"./", &path.raw()[..]].concat();
     let sparse = stored.record(b"GNU.sparse.name").is_some();
@@ -24,8 +26,11 @@ pub fn renew(stored: &untar::Entry, path: &Path, meta: &Meta) -> Result<Vec<u8>,
     let shown = if sparse { Cow::Owned(sparse_name(&name)) } else { Cow::Borrowed(&name[..]) };
     let (prefix, base) = split_name(&shown).unwrap_or_else(|| (b"", truncated(&shown, Kind::File)));
     put_name(&mut header, prefix, base);
-    // A name goes before its number when a tar extracts, so it goes with the number that it belonged to.
-    for (changed, field) in [(uid != Some(meta.uid.into()), 265..297), (gid != Some(meta.gid.into()), 297..329)] {
+    // A name goes before its number when a tar extracts, so it goes with the number that it
+    // belonged to.
+    for (changed, field) in
+        [(uid != Some(meta.uid.into()), 265..297), (gid != Some(meta.gid.into()), 297..329)]
+    {
         if changed {
             header.as_mut_bytes()[field].fill(0);
         }
@@ -76,7 +81,9 @@ fn records(stored: &untar::Entry, name: &[u8], sparse: bool, meta: &Meta) -> Vec
     for (key, value) in stored.records() {
         match key {
             b"GNU.sparse.name" => record(&mut out, key, name),
-            key if key.starts_with(b"GNU.sparse.") || key.starts_with(b"SCHILY.") => record(&mut out, key, value),
+            key if key.starts_with(b"GNU.sparse.") || key.starts_with(b"SCHILY.") => {
+                record(&mut out, key, value)
+            }
             _ => {}
         }
     }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn member<'a>(path: &'a Path, kind: Kind, content: Content<'a>) -> Member<'a> {
-    let meta = Meta { mode: 0o644, uid: 1000, gid: 1000, time: Time { sec: 1_500_000_000, nsec: 0 } };
+    let meta =
+        Meta { mode: 0o644, uid: 1000, gid: 1000, time: Time { sec: 1_500_000_000, nsec: 0 } };
     Member::plain(path, kind, meta, content)
 }
 
@@ -84,19 +85,28 @@ fn types_and_names() {
         (member(&path, Kind::Fifo, Content::Nothing), "./d/\\xff", '6', ""),
     ] {
         let bytes = header(&member);
-        assert_eq!((bytes.len(), field(&bytes, 0..100).as_str(), bytes[156] as char), (512, name, flag));
+        assert_eq!(
+            (bytes.len(), field(&bytes, 0..100).as_str(), bytes[156] as char),
+            (512, name, flag)
+        );
         assert_eq!(field(&bytes, 157..257), link);
         if member.kind == Kind::Char {
-            assert_eq!((field(&bytes, 329..337), field(&bytes, 337..345)), ("0000403".into(), "0001750".into()));
+            assert_eq!(
+                (field(&bytes, 329..337), field(&bytes, 337..345)),
+                ("0000403".into(), "0001750".into())
+            );
         }
     }
 }
 
 #[test]
 fn long_names_split_then_truncate() {
-    for (len, split) in [(98, true), (99, true), (152, false), (252, true), (253, false), (2000, false)] {
+    for (len, split) in
+        [(98, true), (99, true), (152, false), (252, true), (253, false), (2000, false)]
+    {
         // One slash at 153 of `./…`: prefix up to it, name behind it.
-        let raw: Vec<u8> = (0..len).map(|i| if i == 151 && len > 152 { b'/' } else { b'n' }).collect();
+        let raw: Vec<u8> =
+            (0..len).map(|i| if i == 151 && len > 152 { b'/' } else { b'n' }).collect();
         let path = Path::from_raw(&raw);
         let (records, entry) = parts(&header(&member(&path, Kind::File, Content::Bytes(0))));
         let (prefix, name) = (field(&entry, 345..500), field(&entry, 0..100));
@@ -115,7 +125,12 @@ fn long_names_split_then_truncate() {
 fn records_where_ustar_ends() {
     let path = Path::from_raw(b"f");
     let mut file = member(&path, Kind::File, Content::Bytes(MAX_OCTAL_SIZE + 1));
-    file.meta = Meta { mode: 0o7777, uid: 4_000_000_000, gid: MAX_OCTAL_ID + 1, time: Time { sec: -6, nsec: 750_000_000 } };
+    file.meta = Meta {
+        mode: 0o7777,
+        uid: 4_000_000_000,
+        gid: MAX_OCTAL_ID + 1,
+        time: Time { sec: -6, nsec: 750_000_000 },
+    };
     let xattrs = [(b"user.a%=".to_vec(), b"\0\n=".to_vec()), (b"user.empty".to_vec(), Vec::new())];
     file.xattrs = &xattrs;
     (file.acl_access, file.acl_default) = (Some("user::rw-"), Some("user::r--"));
@@ -182,7 +197,8 @@ fn golden_sparse() {
 #[test]
 fn too_many_attributes_are_refused() {
     let path = Path::from_raw(b"f");
-    let xattrs: Vec<_> = (0..20).map(|i| (format!("user.{i}").into_bytes(), vec![0; 65536])).collect();
+    let xattrs: Vec<_> =
+        (0..20).map(|i| (format!("user.{i}").into_bytes(), vec![0; 65536])).collect();
     let mut file = member(&path, Kind::File, Content::Bytes(0));
     file.xattrs = &xattrs;
     let mut out = Vec::new();
@@ -195,6 +211,9 @@ fn record_lengths_at_digit_borders() {
         let mut out = Vec::new();
         record(&mut out, b"k", &vec![b'v'; len]);
         let blank = out.iter().position(|&b| b == b' ').unwrap();
-        assert_eq!(std::str::from_utf8(&out[..blank]).unwrap().parse::<usize>().unwrap(), out.len());
+        assert_eq!(
+            std::str::from_utf8(&out[..blank]).unwrap().parse::<usize>().unwrap(),
+            out.len()
+        );
     }
 }

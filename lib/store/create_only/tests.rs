@@ -86,7 +86,12 @@ fn one_that_keeps_the_condition_is_seen_by_the_second_write_of_head() {
     for name in ["a/HEAD", "a/0", "a/TAIL"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    let found_out: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
+    let found_out: &[&[&str]] = &[
+        &["look a/HEAD"],
+        &["new a/HEAD"],
+        &["look a/0", "read a/HEAD"],
+        &["new a/0", "new a/HEAD"],
+    ];
     assert_calls(&server, &[found_out, &[&["new a/TAIL"]]].concat());
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(told.load(Ordering::Relaxed), 0);
@@ -98,8 +103,14 @@ fn one_that_ignores_it_is_looked_at_before_each_write() {
     for name in ["a/HEAD", "a/0", "a/1", "a/TAIL"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    let found_out: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
-    let then: &[&[&str]] = &[&["look a/1"], &["new a/1"], &["look a/TAIL", "read a/HEAD"], &["new a/TAIL"]];
+    let found_out: &[&[&str]] = &[
+        &["look a/HEAD"],
+        &["new a/HEAD"],
+        &["look a/0", "read a/HEAD"],
+        &["new a/0", "new a/HEAD"],
+    ];
+    let then: &[&[&str]] =
+        &[&["look a/1"], &["new a/1"], &["look a/TAIL", "read a/HEAD"], &["new a/TAIL"]];
     assert_calls(&server, &[found_out, then].concat());
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(server.objects.lock().unwrap()["a/0"], b"x");
@@ -112,12 +123,22 @@ fn one_that_does_not_understand_it_gets_plain_writes_after_a_look() {
     for name in ["a/HEAD", "a/0"] {
         once.put_new(&server, name, b"x").unwrap();
     }
-    assert_calls(&server, &[&["look a/HEAD"], &["new a/HEAD"], &["put a/HEAD"], &["look a/0", "read a/HEAD"], &["put a/0"]]);
+    assert_calls(
+        &server,
+        &[
+            &["look a/HEAD"],
+            &["new a/HEAD"],
+            &["put a/HEAD"],
+            &["look a/0", "read a/HEAD"],
+            &["put a/0"],
+        ],
+    );
     assert_eq!(once.put_new(&server, "a/0", b"y").unwrap_err().kind, Kind::Exists);
     assert_eq!(told.load(Ordering::Relaxed), 1);
 }
 
-/// A look ahead is the one before the write, once, and not for long; where the server refuses by itself there is none.
+/// A look ahead is the one before the write, once, and not for long; where the server refuses by
+/// itself there is none.
 #[test]
 fn a_look_ahead_serves_one_write_soon_after() {
     let (server, (once, _)) = (Server { overwrites: true, ..Server::default() }, writer());
@@ -127,7 +148,12 @@ fn a_look_ahead_serves_one_write_soon_after() {
     }
     once.look_ahead(&server, "a/TAIL");
     once.put_new(&server, "a/TAIL", b"x").unwrap();
-    let before: &[&[&str]] = &[&["look a/HEAD"], &["new a/HEAD"], &["look a/0", "read a/HEAD"], &["new a/0", "new a/HEAD"]];
+    let before: &[&[&str]] = &[
+        &["look a/HEAD"],
+        &["new a/HEAD"],
+        &["look a/0", "read a/HEAD"],
+        &["new a/0", "new a/HEAD"],
+    ];
     assert_calls(&server, &[before, &[&["look a/TAIL", "read a/HEAD"], &["new a/TAIL"]]].concat());
     // What is there was not seen to be absent, and a second write looks for itself.
     once.look_ahead(&server, "a/0");
@@ -147,7 +173,8 @@ fn a_look_ahead_serves_one_write_soon_after() {
     assert_eq!(server.calls(), [""; 0]);
 }
 
-/// Two that look for HEAD before either has written it: only the one who wrote it last writes more, whoever is ahead of the other.
+/// Two that look for HEAD before either has written it: only the one who wrote it last writes more,
+/// whoever is ahead of the other.
 #[test]
 fn of_two_that_write_one_band_at_most_one_goes_on() {
     for late in ["HEAD", "0", "1"] {
@@ -156,7 +183,9 @@ fn of_two_that_write_one_band_at_most_one_goes_on() {
         second.look_ahead(&server, "a/HEAD");
         let mut ended = Vec::new();
         for name in ["HEAD", "0", "1", "TAIL"] {
-            ended.push(first.put_new(&server, &format!("a/{name}"), b"first").map_err(|error| error.kind));
+            ended.push(
+                first.put_new(&server, &format!("a/{name}"), b"first").map_err(|error| error.kind),
+            );
             if name == late {
                 second.put_new(&server, "a/HEAD", b"second").unwrap();
             }
@@ -184,7 +213,10 @@ fn a_large_object_is_not_sent_twice_to_find_out() {
     once.put_new(&server, "a/0", &[1; SMALL + 1]).unwrap();
     once.put_new(&server, "a/1", b"x").unwrap();
     once.put_new(&server, "a/2", &[1; SMALL + 1]).unwrap();
-    assert_eq!(server.calls(), ["look a/0", "new a/0", "look a/1", "new a/1", "new a/1", "new a/2"]);
+    assert_eq!(
+        server.calls(),
+        ["look a/0", "new a/0", "look a/1", "new a/1", "new a/1", "new a/2"]
+    );
 }
 
 #[test]

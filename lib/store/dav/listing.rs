@@ -5,7 +5,8 @@ use url::Url;
 
 use super::super::xml::{BadXml, elements};
 
-/// Reads the names directly in the folder, sorted, with sizes; folders end in `/`. Names elsewhere are left out, whatever the server says.
+/// Reads the names directly in the folder, sorted, with sizes; folders end in `/`. Names elsewhere
+/// are left out, whatever the server says.
 pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
     let base = Url::parse(folder).map_err(|_| BadXml)?;
     let mut found = Vec::new();
@@ -13,8 +14,12 @@ pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
     elements(xml, |path, text| match path {
         ["multistatus"] => is_list = true,
         ["multistatus", "response", "href"] => href = Some(text.trim().to_owned()),
-        ["multistatus", "response", "propstat", "prop", "getcontentlength"] => size = text.trim().parse().ok().or(size),
-        ["multistatus", "response", "propstat", "prop", "resourcetype", "collection"] => collection = true,
+        ["multistatus", "response", "propstat", "prop", "getcontentlength"] => {
+            size = text.trim().parse().ok().or(size)
+        }
+        ["multistatus", "response", "propstat", "prop", "resourcetype", "collection"] => {
+            collection = true
+        }
         ["multistatus", "response"] => {
             let name = href.take().and_then(|href| inside(&base, &href));
             match (name, size.take()) {
@@ -31,7 +36,8 @@ pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadXml> {
     if is_list { Ok(found) } else { Err(BadXml) }
 }
 
-/// The name of what an href stands for, if that lies directly in the folder. Hosts are not compared: behind a proxy they differ.
+/// The name of what an href stands for, if that lies directly in the folder. Hosts are not
+/// compared: behind a proxy they differ.
 fn inside(base: &Url, href: &str) -> Option<String> {
     let decoded = |path: &str| percent_decode_str(path).decode_utf8().ok().map(String::from);
     let (url, folder) = (base.join(href).ok()?, decoded(base.path())?);
@@ -46,11 +52,16 @@ mod tests {
     use super::*;
 
     fn response(href: &str, inside: &str) -> String {
-        format!("<D:response><D:href>{href}</D:href><D:propstat><D:prop>{inside}</D:prop></D:propstat></D:response>")
+        format!(
+            "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{inside}</D:prop></D:propstat></D:response>"
+        )
     }
 
     fn listed(responses: &[String]) -> Vec<(String, u64)> {
-        let xml = format!("<?xml version=\"1.0\"?><D:multistatus xmlns:D=\"DAV:\">{}</D:multistatus>", responses.concat());
+        let xml = format!(
+            "<?xml version=\"1.0\"?><D:multistatus xmlns:D=\"DAV:\">{}</D:multistatus>",
+            responses.concat()
+        );
         names(xml.as_bytes(), "http://host/my%20dav/band/").unwrap()
     }
 

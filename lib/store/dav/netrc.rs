@@ -26,7 +26,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut in_macro = false;
     text.lines()
         .filter(move |line| {
-            in_macro = (in_macro || line.trim_start().starts_with("macdef ")) && !line.trim().is_empty();
+            in_macro =
+                (in_macro || line.trim_start().starts_with("macdef ")) && !line.trim().is_empty();
             !in_macro
         })
         .flat_map(|line| line.split_whitespace().take_while(|word| !word.starts_with('#')))

@@ -3,8 +3,13 @@
 use super::*;
 
 fn open(name: &str, variables: &[(&str, &str)]) -> Result<Dav, BadAddress> {
-    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    let file = |path: &Path| (path == Path::new("/home/me/.netrc")).then(|| "machine host login me password hush".to_owned());
+    let variable = |name: &str| {
+        variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    };
+    let file = |path: &Path| {
+        (path == Path::new("/home/me/.netrc"))
+            .then(|| "machine host login me password hush".to_owned())
+    };
     Dav::with(name, &variable, &file, None, Box::new(|_| ()))
 }
 
@@ -32,7 +37,10 @@ fn logins() {
     assert_eq!(login(&[]), None);
     assert_eq!(login(&[("HOME", "/home/me")]), basic("me:hush"));
     assert_eq!(login(&[("NETRC", "/home/me/.netrc"), ("HOME", "/")]), basic("me:hush"));
-    assert_eq!(login(&[("HOME", "/home/me"), ("DURA_DAV_USER", "you"), ("DURA_DAV_PASSWORD", "p")]), basic("you:p"));
+    assert_eq!(
+        login(&[("HOME", "/home/me"), ("DURA_DAV_USER", "you"), ("DURA_DAV_PASSWORD", "p")]),
+        basic("you:p")
+    );
     assert!(open("https://other/a", &[("HOME", "/home/me")]).unwrap().login.is_none());
     let shown = format!("{:?}", open("https://host/a", &[("HOME", "/home/me")]).unwrap());
     assert!(!shown.contains("hush") && !shown.contains(&BASE64.encode("me:hush")), "{shown}");

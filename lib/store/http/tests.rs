@@ -44,8 +44,13 @@ fn errors_say_what_the_server_said_and_nothing_that_is_secret() {
     );
     let to = [("location", "https://user:secret@elsewhere.example:8443/path?token=secret")];
     let error = reply(307, &to, b"").error("here", None).source.to_string();
-    assert_eq!(error, "307 temporary redirect: the server sends us to https://elsewhere.example:8443");
-    assert!(reply(500, &[], b"").error("here", Some(&"x".repeat(9999))).source.to_string().len() < 300);
+    assert_eq!(
+        error,
+        "307 temporary redirect: the server sends us to https://elsewhere.example:8443"
+    );
+    assert!(
+        reply(500, &[], b"").error("here", Some(&"x".repeat(9999))).source.to_string().len() < 300
+    );
 }
 
 #[test]
@@ -63,7 +68,10 @@ fn how_long_to_wait() {
     for (text, seconds) in texts {
         assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text}");
     }
-    assert_eq!(reply(503, &[("retry-after", "3")], b"").error("here", None).retry_after, Some(Duration::from_secs(3)));
+    assert_eq!(
+        reply(503, &[("retry-after", "3")], b"").error("here", None).retry_after,
+        Some(Duration::from_secs(3))
+    );
 }
 
 #[test]

@@ -30,15 +30,20 @@ pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
         ["ListBucketResult", "CommonPrefixes", "Prefix"] => raw.push((text.to_owned(), 0)),
         ["ListBucketResult", "EncodingType"] => encoded = text == "url",
         ["ListBucketResult", "IsTruncated"] => page.truncated = text == "true",
-        ["ListBucketResult", "NextContinuationToken"] => page.next = Some(text.to_owned()).filter(|token| !token.is_empty()),
+        ["ListBucketResult", "NextContinuationToken"] => {
+            page.next = Some(text.to_owned()).filter(|token| !token.is_empty())
+        }
         _ => {}
     })?;
     if !is_list {
         return Err(BadXml);
     }
     for (name, size) in raw {
-        let name =
-            if encoded { percent_decode_str(&name.replace('+', " ")).decode_utf8().ok().map(String::from) } else { Some(name) };
+        let name = if encoded {
+            percent_decode_str(&name.replace('+', " ")).decode_utf8().ok().map(String::from)
+        } else {
+            Some(name)
+        };
         let name = name.as_deref().and_then(|name| name.strip_prefix(prefix)).unwrap_or_default();
         let bare = name.strip_suffix('/').unwrap_or(name);
         if !matches!(bare, "" | "." | "..") && !bare.contains('/') {
@@ -82,10 +87,16 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         | "XAmzContentChecksumMismatch"
         | "XAmzContentSHA256Mismatch" => Kind::Passing,
         "InvalidObjectState" => {
-            said = "it lies in cold storage, and has to be asked for before it can be read".to_owned();
+            said =
+                "it lies in cold storage, and has to be asked for before it can be read".to_owned();
             Kind::Other
         }
-        code if code.contains("Quota") || code.contains("StorageFull") || code == "InsufficientStorage" => Kind::NoSpace,
+        code if code.contains("Quota")
+            || code.contains("StorageFull")
+            || code == "InsufficientStorage" =>
+        {
+            Kind::NoSpace
+        }
         _ => return reply.error(at, Some(&said)),
     };
     reply.error_of(kind, at, Some(&said))
@@ -109,7 +120,10 @@ mod tests {
              <Contents><Size>9</Size><Key>p/a/b+c%2B</Key></Contents><CommonPrefixes><Prefix>p/a/00000/</Prefix></CommonPrefixes>",
         );
         let names = vec![("HEAD".to_owned(), 7), ("b c+".to_owned(), 9), ("00000/".to_owned(), 0)];
-        assert_eq!(page(xml.as_bytes(), "p/a/").unwrap(), Page { names, truncated: true, next: Some("t&1".to_owned()) });
+        assert_eq!(
+            page(xml.as_bytes(), "p/a/").unwrap(),
+            Page { names, truncated: true, next: Some("t&1".to_owned()) }
+        );
         assert_eq!(page(list("").as_bytes(), "").unwrap(), Page::default());
     }
 
@@ -119,7 +133,10 @@ mod tests {
         let keys = ["p/HEAD", "p/", "p/..", "p/./", "q/x", "p/a/b", "x", "", "p//", "p/ok/"];
         let sizes = "<Contents><Key>p/negative</Key><Size>-1</Size></Contents><Contents><Key>p/sizeless</Key></Contents>";
         let xml = list(&(keys.map(key).concat() + sizes));
-        assert_eq!(page(xml.as_bytes(), "p/").unwrap().names, [("HEAD".to_owned(), 1), ("ok/".to_owned(), 1)]);
+        assert_eq!(
+            page(xml.as_bytes(), "p/").unwrap().names,
+            [("HEAD".to_owned(), 1), ("ok/".to_owned(), 1)]
+        );
         for bad in ["", "<html/>", "<Error><Code>x</Code></Error>", "<ListBucketResult>"] {
             assert!(page(bad.as_bytes(), "").is_err(), "{bad}");
         }

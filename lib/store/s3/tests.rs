@@ -3,18 +3,30 @@
 use super::*;
 
 fn open(name: &str, variables: &[(&str, &str)]) -> Result<S3, BadAddress> {
-    let variables = [&[("AWS_ACCESS_KEY_ID", "K"), ("AWS_SECRET_ACCESS_KEY", "s")], variables].concat();
-    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let variables =
+        [&[("AWS_ACCESS_KEY_ID", "K"), ("AWS_SECRET_ACCESS_KEY", "s")], variables].concat();
+    let variable = |name: &str| {
+        variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    };
     S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, Box::new(|_| ()))
 }
 
 #[test]
 fn names_are_taken_apart() {
     let whole = Address::parse("s3://my.bucket/a/b/?storage-class=GLACIER_IR&profile=far").unwrap();
-    let expected = Address { bucket: "my.bucket", prefix: "a/b/".to_owned(), profile: Some("far"), class: Some("GLACIER_IR") };
+    let expected = Address {
+        bucket: "my.bucket",
+        prefix: "a/b/".to_owned(),
+        profile: Some("far"),
+        class: Some("GLACIER_IR"),
+    };
     assert_eq!(whole, expected);
     for plain in ["s3://b", "s3://b/", "s3://b?"] {
-        assert_eq!(Address::parse(plain).unwrap(), Address { bucket: "b", ..Address::default() }, "{plain}");
+        assert_eq!(
+            Address::parse(plain).unwrap(),
+            Address { bucket: "b", ..Address::default() },
+            "{plain}"
+        );
     }
     let bad = [
         "s3://",
@@ -29,19 +41,38 @@ fn names_are_taken_apart() {
     for bad in bad {
         assert!(Address::parse(bad).is_err(), "{bad}");
     }
-    assert!(!format!("{:?}", Address::parse("s3://key:secret@b/a").unwrap_err()).contains("secret"));
+    assert!(
+        !format!("{:?}", Address::parse("s3://key:secret@b/a").unwrap_err()).contains("secret")
+    );
 }
 
 #[test]
 fn requests_go_to_the_right_host() {
-    let url = |name: &str, variables: &[(&str, &str)]| open(name, variables).unwrap().bucket.object_url("x").to_string();
-    assert_eq!(url("s3://b/p", &[("AWS_REGION", "eu-west-1")]), "https://b.s3.eu-west-1.amazonaws.com/x");
-    assert_eq!(url("s3://b.c/p", &[("AWS_REGION", "eu-west-1")]), "https://s3.eu-west-1.amazonaws.com/b.c/x");
-    assert_eq!(url("s3://b", &[("AWS_REGION", "cn-north-1")]), "https://b.s3.cn-north-1.amazonaws.com.cn/x");
-    assert_eq!(url("s3://b", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")]), "http://127.0.0.1:9000/b/x");
+    let url = |name: &str, variables: &[(&str, &str)]| {
+        open(name, variables).unwrap().bucket.object_url("x").to_string()
+    };
+    assert_eq!(
+        url("s3://b/p", &[("AWS_REGION", "eu-west-1")]),
+        "https://b.s3.eu-west-1.amazonaws.com/x"
+    );
+    assert_eq!(
+        url("s3://b.c/p", &[("AWS_REGION", "eu-west-1")]),
+        "https://s3.eu-west-1.amazonaws.com/b.c/x"
+    );
+    assert_eq!(
+        url("s3://b", &[("AWS_REGION", "cn-north-1")]),
+        "https://b.s3.cn-north-1.amazonaws.com.cn/x"
+    );
+    assert_eq!(
+        url("s3://b", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")]),
+        "http://127.0.0.1:9000/b/x"
+    );
     for bad in ["ftp://h", "h", "http://user:secret@h", "", "http://"] {
         let opened = open("s3://b", &[("AWS_ENDPOINT_URL_S3", bad)]);
-        assert!(bad.is_empty() || opened.is_err_and(|error| !error.to_string().contains("secret")), "{bad}");
+        assert!(
+            bad.is_empty() || opened.is_err_and(|error| !error.to_string().contains("secret")),
+            "{bad}"
+        );
     }
 }
 
@@ -49,13 +80,23 @@ fn requests_go_to_the_right_host() {
 fn only_what_can_wait_is_stored_cold() {
     let store = open("s3://b?storage-class=DEEP_ARCHIVE", &[]).unwrap();
     let band = "20261101T020000Z";
-    for cold in ["00000/000000000.tar.gz.gpg", "00000/000000001.tar.zst.000000", "00000/000000000-0.rs0"] {
+    for cold in
+        ["00000/000000000.tar.gz.gpg", "00000/000000001.tar.zst.000000", "00000/000000000-0.rs0"]
+    {
         assert_eq!(store.class_of(&format!("{band}/{cold}")), Some("DEEP_ARCHIVE"), "{cold}");
     }
-    for warm in
-        ["HEAD", "TAIL", "00000/000000000.mtree.gz.gpg", "00000/000000000-0.sha256", "00000/000000000.toc.gz", "recover.sh"]
-    {
+    for warm in [
+        "HEAD",
+        "TAIL",
+        "00000/000000000.mtree.gz.gpg",
+        "00000/000000000-0.sha256",
+        "00000/000000000.toc.gz",
+        "recover.sh",
+    ] {
         assert_eq!(store.class_of(&format!("{band}/{warm}")), None, "{warm}");
     }
-    assert_eq!(open("s3://b", &[]).unwrap().class_of(&format!("{band}/00000/000000000.tar.gz")), None);
+    assert_eq!(
+        open("s3://b", &[]).unwrap().class_of(&format!("{band}/00000/000000000.tar.gz")),
+        None
+    );
 }

@@ -31,13 +31,21 @@ fn sizes(b: &mut Builder) {
     b.file("sizes/text-5M", "the same line again, and again, and again\n".repeat(125_000));
     b.file("sizes/zeros-3M", vec![0; 3 << 20]);
     b.file("sizes/random-25M", noise(25, 25 << 20));
-    b.sparse(SPARSE, 300 * M, &[(0, 5000), (M + 4096, 1), (100 * M - 3, 70_000), (200 * M, 4096), (300 * M - 1, 1)]);
+    b.sparse(
+        SPARSE,
+        300 * M,
+        &[(0, 5000), (M + 4096, 1), (100 * M - 3, 70_000), (200 * M, 4096), (300 * M - 1, 1)],
+    );
     b.sparse("sizes/sparse-only-hole", 7 * M + 13, &[]);
     b.sparse("sizes/sparse-ends-in-hole", 4 * M + 1, &[(0, 4096), (M, 100)]);
     b.sparse("sizes/sparse-begins-in-hole", 4 * M + 1, &[(4 * M - 100_000, 100_001)]);
     b.sparse("sizes/sparse-one-island", M, &[(512 * 1024, 512)]);
     // A map that does not fit one tar block.
-    b.sparse("sizes/sparse-archipelago", 32 * M, &(0..300).map(|n| (n * 65_536 + 8192, 700)).collect::<Vec<_>>());
+    b.sparse(
+        "sizes/sparse-archipelago",
+        32 * M,
+        &(0..300).map(|n| (n * 65_536 + 8192, 700)).collect::<Vec<_>>(),
+    );
     b.sparse(b"sizes/sp\xff\narse \x01=%", 2 * M, &[(M, 3)])
         .xattr("user.on", "sparse")
         .acl(&["-m", "u:1234:r"])
@@ -97,16 +105,20 @@ fn attributes(b: &mut Builder) {
         b.link("xattrs/trusted-link", "simple").xattr("trusted.link", "on a symlink");
         b.node("xattrs/trusted-fifo", FileType::Fifo, 0, 0).xattr("trusted.fifo", "on a fifo");
         // cap_net_raw=ep
-        b.file("xattrs/capability", "x")
-            .mode(0o755)
-            .xattr("security.capability", [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        b.file("xattrs/capability", "x").mode(0o755).xattr(
+            "security.capability",
+            [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        );
     }
 
     b.dir("acls").acl(&["-m", "u:1234:rx"]);
     b.file("acls/user", "a").acl(&["-m", "u:1234:rw"]);
     b.file("acls/group", "a").acl(&["-m", "g:4321:r", "-m", "m::rwx"]).mode(0o600);
     b.file("acls/big-ids", "a").acl(&["-m", "u:3000000:r,u:4000000000:rw,g:4000000000:-"]);
-    b.file("acls/many", "a").acl(&["-m", "u:1:r,u:2:w,u:3:x,u:4:rw,u:5:rx,u:6:wx,u:7:rwx,u:8:-,g:1:r,g:2:w,g:3:x,g:4:rw"]);
+    b.file("acls/many", "a").acl(&[
+        "-m",
+        "u:1:r,u:2:w,u:3:x,u:4:rw,u:5:rx,u:6:wx,u:7:rwx,u:8:-,g:1:r,g:2:w,g:3:x,g:4:rw",
+    ]);
     b.file("acls/mask-only", "a").acl(&["-m", "m::r"]);
     b.file("acls/and-xattr", "a").acl(&["-m", "u:1234:rwx"]).xattr("user.and", "acl").mode(0o4711);
     b.dir("acls/default").acl(&["-d", "-m", "u:1234:rwx,g:4321:rx,o::-"]);
@@ -169,7 +181,9 @@ fn order(b: &mut Builder) {
         b.file(format!("order/files/{name}"), name);
     }
     b.dir("order/dirs");
-    for name in ["a", "a-b", "a.txt", "a!", "a b", "a\n", "a\u{7f}", "a0", "a/a", "a/a-b", "a/a b", "a-b/a"] {
+    for name in
+        ["a", "a-b", "a.txt", "a!", "a b", "a\n", "a\u{7f}", "a0", "a/a", "a/a-b", "a/a b", "a-b/a"]
+    {
         let name = format!("order/dirs/{name}");
         b.dir(&name).mode(0o555);
         b.file(format!("{name}/x"), name.clone());

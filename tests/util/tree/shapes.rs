@@ -4,7 +4,8 @@ use rustix::fs::FileType;
 
 use super::{Builder, noise};
 
-/// Builds them all, and says which files and directories their owner cannot read without being root.
+/// Builds them all, and says which files and directories their owner cannot read without being
+/// root.
 pub(super) fn build(b: &mut Builder) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     names(b);
     lengths(b);
@@ -107,7 +108,10 @@ fn types(b: &mut Builder) {
     ] {
         b.link(format!("types/{name}"), target);
     }
-    b.link("types/target-4000", noise(7, 4000).iter().map(|b| if *b == 0 { 1 } else { *b }).collect::<Vec<u8>>());
+    b.link(
+        "types/target-4000",
+        noise(7, 4000).iter().map(|b| if *b == 0 { 1 } else { *b }).collect::<Vec<u8>>(),
+    );
     b.node("types/fifo", FileType::Fifo, 0, 0);
     b.node("types/fi\nfo \u{e9}", FileType::Fifo, 0, 0).mode(0o600);
     b.node("types/socket", FileType::Socket, 0, 0);
@@ -124,8 +128,8 @@ fn modes(b: &mut Builder) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut unreadable, mut unread) = (vec![], vec![]);
     b.dir("modes");
     for mode in [
-        0o000, 0o001, 0o200, 0o400, 0o444, 0o555, 0o600, 0o640, 0o666, 0o755, 0o777, 0o1644, 0o2755, 0o4000, 0o4755, 0o6755,
-        0o7777u32,
+        0o000, 0o001, 0o200, 0o400, 0o444, 0o555, 0o600, 0o640, 0o666, 0o755, 0o777, 0o1644,
+        0o2755, 0o4000, 0o4755, 0o6755, 0o7777u32,
     ] {
         if mode & 0o400 == 0 && !b.trouble {
             continue;
@@ -136,8 +140,10 @@ fn modes(b: &mut Builder) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
             unreadable.push(name.into_bytes());
         }
     }
-    for mode in [0o000, 0o111, 0o333, 0o400, 0o500, 0o555, 0o700, 0o711, 0o777, 0o1777, 0o2555, 0o2775, 0o3777, 0o4755, 0o7777u32]
-    {
+    for mode in [
+        0o000, 0o111, 0o333, 0o400, 0o500, 0o555, 0o700, 0o711, 0o777, 0o1777, 0o2555, 0o2775,
+        0o3777, 0o4755, 0o7777u32,
+    ] {
         // 0400: can be listed, but nothing in it can be looked at; a test of its own.
         if (mode == 0o400 && !b.privileged) || (mode & 0o400 == 0 && !b.trouble) {
             continue;

@@ -1,4 +1,5 @@
-//! One band of a spool on its way to the archives: what each lacks of it, in the order of a stream, read and checked once for all.
+//! One band of a spool on its way to the archives: what each lacks of it, in the order of a stream,
+//! read and checked once for all.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,7 +23,8 @@ use crate::format::stream::{Item, MAX_OBJECT};
 use crate::store::local::Local;
 use crate::store::{Kind, Remove, Store};
 
-/// What is known of a band from earlier passes, so that one that grows is not listed again and again.
+/// What is known of a band from earlier passes, so that one that grows is not listed again and
+/// again.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     /// By place: what it has of the folders that are not closed; none before the first pass.
@@ -76,7 +78,8 @@ struct Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // Whatever ends the feeding, the archive's own loop must not wait for more. Only the first end counts.
+        // Whatever ends the feeding, the archive's own loop must not wait for more. Only the first
+        // end counts.
         let _ = self.lane.send(Event::End(Ending::Broken("the reader broke off".to_owned())));
     }
 }
@@ -97,9 +100,15 @@ type Open = Mutex<HashMap<ObjectName, (usize, bool)>>;
 
 impl Pass<'_> {
     /// Sends what each of the `targets` lacks. None if the band has not begun.
-    pub(super) fn run(&self, targets: &[usize], sent: &mut Sent) -> anyhow::Result<Option<Outcome>> {
+    pub(super) fn run(
+        &self,
+        targets: &[usize],
+        sent: &mut Sent,
+    ) -> anyhow::Result<Option<Outcome>> {
         let head = match self.local.get(&format!("{}/HEAD", self.band)) {
-            Ok(bytes) => Item { band: self.band.clone(), name: ObjectName::plain(Object::Head), bytes },
+            Ok(bytes) => {
+                Item { band: self.band.clone(), name: ObjectName::plain(Object::Head), bytes }
+            }
             Err(error) if error.kind == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -120,14 +129,23 @@ impl Pass<'_> {
                 Ok(knows) => {
                     let (lane, events) = channel();
                     lanes.push((at, lane.clone(), events));
-                    feeding.push(Target { at, reads: self.reads(at), knows, whole: false, lane, broken: false });
+                    feeding.push(Target {
+                        at,
+                        reads: self.reads(at),
+                        knows,
+                        whole: false,
+                        lane,
+                        broken: false,
+                    });
                 }
                 Err(error) => outcome.failed.push((at, error)),
             }
         }
         let open = Open::default();
-        let done: HashMap<usize, Mutex<HashSet<ObjectName>>> =
-            targets.iter().map(|at| (*at, Mutex::new(sent.done.remove(at).unwrap_or_default()))).collect();
+        let done: HashMap<usize, Mutex<HashSet<ObjectName>>> = targets
+            .iter()
+            .map(|at| (*at, Mutex::new(sent.done.remove(at).unwrap_or_default())))
+            .collect();
         let results: Vec<(usize, anyhow::Result<Summary>)> = std::thread::scope(|scope| {
             let threads: Vec<_> = lanes
                 .into_iter()
@@ -137,7 +155,9 @@ impl Pass<'_> {
                         let mut confirm = |object: &Held| {
                             self.confirm(&object.item.name, open);
                             if self.follow {
-                                done.lock().unwrap_or_else(PoisonError::into_inner).insert(object.item.name);
+                                done.lock()
+                                    .unwrap_or_else(PoisonError::into_inner)
+                                    .insert(object.item.name);
                             }
                         };
                         Lane::run(self.run, &self.places[at], id, &events, &lane, &mut confirm)
@@ -148,24 +168,42 @@ impl Pass<'_> {
             // What is to be removed must be in every archive of the run.
             let remove = self.remove && feeding.len() == self.places.len();
             let closed = &mut sent.closed;
-            let mut feed = Feed { pass: self, targets: feeding, open: &open, done: &done, closed, id, remove, sent: 0 };
+            let mut feed = Feed {
+                pass: self,
+                targets: feeding,
+                open: &open,
+                done: &done,
+                closed,
+                id,
+                remove,
+                sent: 0,
+            };
             let ending = match feed.run(complete) {
                 Ok(()) => Ending::SoFar,
                 Err(error) => Ending::Broken(chain(&error)),
             };
-            feed.targets.iter().for_each(|target| drop(target.lane.send(Event::End(ending.clone()))));
+            feed.targets
+                .iter()
+                .for_each(|target| drop(target.lane.send(Event::End(ending.clone()))));
             outcome.sent = feed.sent;
             drop(feed);
             let broke_off = |_| Err(anyhow!("the run broke off"));
-            threads.into_iter().map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off))).collect()
+            threads
+                .into_iter()
+                .map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off)))
+                .collect()
         });
         if self.follow {
-            let names = |names: Mutex<_>| names.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let names =
+                |names: Mutex<_>| names.into_inner().unwrap_or_else(PoisonError::into_inner);
             sent.done = done.into_iter().map(|(at, done)| (at, names(done))).collect();
         }
         for (at, result) in results {
             match result {
-                Ok(summary) => outcome.skipped = outcome.skipped.max(summary.tail.map_or(0, |tail| tail.skipped)),
+                Ok(summary) => {
+                    outcome.skipped =
+                        outcome.skipped.max(summary.tail.map_or(0, |tail| tail.skipped))
+                }
                 Err(error) => outcome.failed.push((at, error)),
             }
         }
@@ -175,7 +213,13 @@ impl Pass<'_> {
 
     fn reads(&self, at: usize) -> Retrying {
         let Run { limits, report, stop, .. } = self.run;
-        Retrying::new(Arc::clone(&self.places[at].store), limits.patience, limits.seed, report, stop)
+        Retrying::new(
+            Arc::clone(&self.places[at].store),
+            limits.patience,
+            limits.seed,
+            report,
+            stop,
+        )
     }
 
     /// Asks all targets at once.
@@ -186,9 +230,15 @@ impl Pass<'_> {
     ) -> Vec<(usize, anyhow::Result<T>)> {
         let call = &call;
         std::thread::scope(|scope| {
-            let threads: Vec<_> = targets.iter().map(|at| (*at, scope.spawn(move || call(*at, &self.reads(*at))))).collect();
+            let threads: Vec<_> = targets
+                .iter()
+                .map(|at| (*at, scope.spawn(move || call(*at, &self.reads(*at)))))
+                .collect();
             let broke_off = |_| Err(anyhow!("a reader broke off"));
-            threads.into_iter().map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off))).collect()
+            threads
+                .into_iter()
+                .map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off)))
+                .collect()
         })
     }
 
@@ -204,7 +254,9 @@ impl Pass<'_> {
         open.remove(name);
         drop(open);
         if remove && let Err(error) = self.local.remove(&format!("{}/{name}", self.band)) {
-            self.run.report.warn(format_args!("cannot remove what is stored: {}", chain(&error.into())));
+            self.run
+                .report
+                .warn(format_args!("cannot remove what is stored: {}", chain(&error.into())));
         }
     }
 }
@@ -239,9 +291,14 @@ impl Feed<'_> {
         let rows = resend.handle_folder(&root, Vec::new());
         self.send(&rows, &have, &budget)?;
 
-        let mut folders: Vec<String> = listed.iter().filter_map(|(name, _)| Some(name.strip_suffix('/')?.to_owned())).collect();
-        folders
-            .retain(|folder| folder.len() == 5 && folder.parse::<u32>().is_ok_and(|number| complete || number >= *self.closed));
+        let mut folders: Vec<String> = listed
+            .iter()
+            .filter_map(|(name, _)| Some(name.strip_suffix('/')?.to_owned()))
+            .collect();
+        folders.retain(|folder| {
+            folder.len() == 5
+                && folder.parse::<u32>().is_ok_and(|number| complete || number >= *self.closed)
+        });
         folders.sort_unstable();
         // What lists name of folders to come.
         let mut expected: HashMap<ObjectName, u64> = HashMap::new();
@@ -249,7 +306,12 @@ impl Feed<'_> {
             let names = self.names(folder, complete)?;
             let lists = self.lists(&names)?;
             let have = self.have(folder)?;
-            expected.extend(lists.iter().flat_map(|list| &list.members).map(|member| (member.name, member.size)));
+            expected.extend(
+                lists
+                    .iter()
+                    .flat_map(|list| &list.members)
+                    .map(|member| (member.name, member.size)),
+            );
             let here = |name: &ObjectName| name.to_string().starts_with(folder.as_str());
             let there: HashSet<ObjectName> = names.iter().map(|(name, _)| *name).collect();
             let missing = expected.iter().filter(|(name, _)| here(name) && !there.contains(*name));
@@ -262,7 +324,8 @@ impl Feed<'_> {
             self.send(&rows, &have, &budget)?;
         }
         // Folders of which the spool has nothing any more.
-        while let Some(folder) = expected.keys().next().map(|name| name.to_string()[..5].to_owned()) {
+        while let Some(folder) = expected.keys().next().map(|name| name.to_string()[..5].to_owned())
+        {
             let have = self.have(&folder)?;
             let here = |name: &ObjectName| name.to_string().starts_with(&folder);
             self.missing(expected.iter().filter(|(name, _)| here(name)), &have);
@@ -271,21 +334,30 @@ impl Feed<'_> {
         let none = vec![Have::new(); self.targets.len()];
         self.send(&resend.finish(), &none, &budget)?;
         if complete {
-            let rows: Vec<Row> = tail.iter().map(|(name, size)| Row { name: *name, size: *size, listed: None }).collect();
-            let (tail, sig): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.name.object == Object::Tail);
+            let rows: Vec<Row> = tail
+                .iter()
+                .map(|(name, size)| Row { name: *name, size: *size, listed: None })
+                .collect();
+            let (tail, sig): (Vec<Row>, Vec<Row>) =
+                rows.into_iter().partition(|row| row.name.object == Object::Tail);
             self.send(&[tail, sig].concat(), &none, &budget)?;
         } else if let Some(last) = folders.last().and_then(|folder| folder.parse::<u32>().ok()) {
             // Lists of the folder before the last may still come.
             let closed = last.saturating_sub(1).max(*self.closed);
-            let open = |name: &ObjectName| name.number().is_none_or(|number| number == 0 || number / 10_000 >= closed);
-            self.done.values().for_each(|done| done.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| open(name)));
+            let open = |name: &ObjectName| {
+                name.number().is_none_or(|number| number == 0 || number / 10_000 >= closed)
+            };
+            self.done.values().for_each(|done| {
+                done.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| open(name))
+            });
             *self.closed = closed;
         }
         Ok(())
     }
 
-    /// The objects of a folder. While a band is written, what others wait for may come between two looks: so those that wait most are
-    /// looked for first, and what they wait for is there by the next look.
+    /// The objects of a folder. While a band is written, what others wait for may come between two
+    /// looks: so those that wait most are looked for first, and what they wait for is there by the
+    /// next look.
     fn names(&self, folder: &str, complete: bool) -> anyhow::Result<Vec<(ObjectName, u64)>> {
         let look = || survey::folder(self.pass.local, self.pass.band, folder);
         let level = |name: &ObjectName| match name.object {
@@ -301,14 +373,17 @@ impl Feed<'_> {
         Ok(names)
     }
 
-    /// The lists among them, as far as they can be read and are of this band. Piece digests are of no use here.
+    /// The lists among them, as far as they can be read and are of this band. Piece digests are of
+    /// no use here.
     fn lists(&self, names: &[(ObjectName, u64)]) -> anyhow::Result<Vec<List>> {
         let mut lists = Vec::new();
         for (name, _) in names.iter().filter(|(name, _)| matches!(name.object, Object::List(..))) {
             let bytes = self.pass.local.get(&format!("{}/{name}", self.pass.band))?;
             let Ok(mut list) = List::parse(&bytes) else { continue };
             list.members.iter_mut().for_each(|member| member.pieces = Vec::new());
-            lists.extend(Some(list).filter(|list| (&list.band, list.id) == (self.pass.band, self.id)));
+            lists.extend(
+                Some(list).filter(|list| (&list.band, list.id) == (self.pass.band, self.id)),
+            );
         }
         Ok(lists)
     }
@@ -326,18 +401,27 @@ impl Feed<'_> {
             }
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = self.targets.iter().map(|target| scope.spawn(|| ask(target))).collect();
+            let threads: Vec<_> =
+                self.targets.iter().map(|target| scope.spawn(|| ask(target))).collect();
             let broke_off = |_| Err(anyhow!("a reader broke off"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(broke_off)).collect()
         })
     }
 
-    /// Objects that the spool does not have any more must be in the archive: else its TAIL would be a lie.
-    fn missing<'n>(&mut self, missing: impl Iterator<Item = (&'n ObjectName, &'n u64)>, have: &[Have]) {
+    /// Objects that the spool does not have any more must be in the archive: else its TAIL would be
+    /// a lie.
+    fn missing<'n>(
+        &mut self,
+        missing: impl Iterator<Item = (&'n ObjectName, &'n u64)>,
+        have: &[Have],
+    ) {
         for (name, _) in missing {
             for (target, have) in self.targets.iter_mut().zip(have) {
                 if !target.broken && !target.whole && !have.contains_key(name) {
-                    let why = format!("{}/{name}: neither in the spool nor in the archive", self.pass.band);
+                    let why = format!(
+                        "{}/{name}: neither in the spool nor in the archive",
+                        self.pass.band
+                    );
                     target.broken = true;
                     let _ = target.lane.send(Event::End(Ending::Broken(why)));
                 }
@@ -348,12 +432,18 @@ impl Feed<'_> {
     /// Sends each object to the targets that lack it.
     fn send(&mut self, rows: &[Row], have: &[Have], budget: &Arc<Budget>) -> anyhow::Result<()> {
         for row in rows {
-            let has = |have: &Have| have.get(&row.name).is_some_and(|size| [row.size, u64::MAX].contains(size));
-            let lacking: Vec<usize> = (0..self.targets.len()).filter(|at| !has(&have[*at])).collect();
+            let has = |have: &Have| {
+                have.get(&row.name).is_some_and(|size| [row.size, u64::MAX].contains(size))
+            };
+            let lacking: Vec<usize> =
+                (0..self.targets.len()).filter(|at| !has(&have[*at])).collect();
             let remove = self.remove && is_bulk(&row.name) && row.listed.is_some();
             // One more for this loop, so that it is not gone before it is sent to all.
             let count = lacking.len() + 1;
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(row.name, (count, remove));
+            self.open
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(row.name, (count, remove));
             if self.pass.follow {
                 let has = (0..self.targets.len()).filter(|at| !lacking.contains(at));
                 has.for_each(|at| {
@@ -366,7 +456,8 @@ impl Feed<'_> {
                 let mut taken = 0;
                 for at in lacking {
                     let target = &self.targets[at];
-                    let sent = !target.broken && target.lane.send(Event::Object(Arc::clone(&object))).is_ok();
+                    let sent = !target.broken
+                        && target.lane.send(Event::Object(Arc::clone(&object))).is_ok();
                     taken += usize::from(sent);
                 }
                 if taken == 0 {

@@ -14,18 +14,23 @@ use crate::store::{Kind, Store};
 /// What an archive has of a folder, with sizes.
 pub(super) type Have = HashMap<ObjectName, u64>;
 
-/// Whether the archive has begun the band; fails if it is another one of that name, or if what it stands on is not there.
+/// Whether the archive has begun the band; fails if it is another one of that name, or if what it
+/// stands on is not there.
 pub(super) fn begun(store: &dyn Store, head: &Item, id: BandId) -> anyhow::Result<bool> {
     let name = format!("{}/HEAD", head.band);
     match store.get(&name) {
         Ok(bytes) => {
             let there = Head::parse(&bytes).with_context(|| name.clone())?.id;
             if there != id {
-                bail!("{name}: has id {there}, but that of the spool has id {id}: they are different bands");
+                bail!(
+                    "{name}: has id {there}, but that of the spool has id {id}: they are different bands"
+                );
             }
             Ok(true)
         }
-        Err(error) if error.kind == Kind::NotFound => checks::new_band(store, None, head).map(|_| false),
+        Err(error) if error.kind == Kind::NotFound => {
+            checks::new_band(store, None, head).map(|_| false)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -37,6 +42,7 @@ pub(super) fn folder(store: &dyn Store, band: &BandName, folder: &str) -> anyhow
         folder => (format!("{band}/{folder}"), format!("{folder}/")),
     };
     let listed = store.list(&at)?;
-    let object = |(name, size): (String, u64)| Some((ObjectName::parse(&format!("{prefix}{name}"))?, size));
+    let object =
+        |(name, size): (String, u64)| Some((ObjectName::parse(&format!("{prefix}{name}"))?, size));
     Ok(listed.into_iter().filter_map(object).filter(|(_, size)| *size > 0).collect())
 }

@@ -3,13 +3,18 @@
 use crate::core::chain::counted::*;
 use crate::format::object::MAX_NUMBER;
 
-/// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first; `!` in front for one that only a table of contents names.
+/// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first; `!` in front for one that only a table of
+/// contents names.
 pub(super) fn indexes(text: &str) -> Indexes {
     let mut indexes = Indexes::new();
     for word in text.split_whitespace() {
         let (number, after) = word.trim_start_matches('!').split_once('<').unwrap();
         let (number, after) = (number.parse().unwrap(), after.parse().ok());
-        if word.starts_with('!') { indexes.handle_lost(number, after) } else { indexes.handle_index(number, after) }
+        if word.starts_with('!') {
+            indexes.handle_lost(number, after)
+        } else {
+            indexes.handle_index(number, after)
+        }
     }
     indexes
 }
@@ -49,10 +54,18 @@ fn what_counts_of_an_unfinished_band() {
         ("0<- 0<5 1<0", "0-1", ""),
     ] {
         let found = indexes(text).of_unfinished();
-        let wanted = Counted { counted: ranges(counted), superseded: ranges(superseded), ..Counted::default() };
+        let wanted = Counted {
+            counted: ranges(counted),
+            superseded: ranges(superseded),
+            ..Counted::default()
+        };
         assert_eq!(found, wanted, "{text}");
         for number in 0..12 {
-            assert_eq!(found.contains(number), wanted.counted.iter().any(|range| range.contains(&number)), "{text}: {number}");
+            assert_eq!(
+                found.contains(number),
+                wanted.counted.iter().any(|range| range.contains(&number)),
+                "{text}: {number}"
+            );
         }
         assert_eq!(found.last(), wanted.counted.last().map(|range| *range.end()));
     }
@@ -79,7 +92,12 @@ fn what_counts_up_to_an_index() {
         ("0<- 1<7", 1, "1", "", "0", true),
     ] {
         let found = indexes(text).up_to(last);
-        let wanted = Counted { counted: ranges(counted), lost: ranges(lost), superseded: ranges(superseded), guessed };
+        let wanted = Counted {
+            counted: ranges(counted),
+            lost: ranges(lost),
+            superseded: ranges(superseded),
+            guessed,
+        };
         assert_eq!(found, wanted, "{text} up to {last}");
     }
 }

@@ -1,4 +1,5 @@
-//! Processes that write one band at once, interleaved at every object: what counts is always a beginning of the tree, each path once.
+//! Processes that write one band at once, interleaved at every object: what counts is always a
+//! beginning of the tree, each path once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -50,7 +51,8 @@ impl Band {
         indexes
     }
 
-    /// How far the tree is listed by what counts. Fails if a path is listed twice, or one is left out.
+    /// How far the tree is listed by what counts. Fails if a path is listed twice, or one is left
+    /// out.
     fn covered(&self, counted: &Counted) -> u32 {
         let mut end = 0;
         for number in counted.counted.iter().cloned().flatten() {
@@ -86,12 +88,18 @@ impl Writer {
         }
     }
 
-    /// Goes one step on; false if the process has ended, because it is done or because it was refused.
+    /// Goes one step on; false if the process has ended, because it is done or because it was
+    /// refused.
     fn step(&mut self, band: &mut Band, choice: u8) -> bool {
         if self.pending.len() < 6 && !self.closed {
             let end = (self.at + 1 + u32::from(choice % 3)).min(TREE);
             let paths = self.at..end;
-            self.pending.push(Pending { number: self.next, after: self.after, paths, block_is_stored: false });
+            self.pending.push(Pending {
+                number: self.next,
+                after: self.after,
+                paths,
+                block_is_stored: false,
+            });
             (self.at, self.closed, self.after) = (end, end == TREE, Some(self.next));
             self.next += 1;
             return true;
@@ -101,9 +109,10 @@ impl Writer {
             band.tail = band.tail.or(self.after);
             return false;
         }
-        // Objects are stored side by side, but an index after its block, and after that of the last gate. Without the latter, of two
-        // that begin with the same number, one could store index 5 before the other's index 4 stops it, and 5 would be after a 4
-        // that it knows nothing of. Gates come after all that is before them.
+        // Objects are stored side by side, but an index after its block, and after that of the last
+        // gate. Without the latter, of two that begin with the same number, one could store index 5
+        // before the other's index 4 stops it, and 5 would be after a 4 that it knows nothing of.
+        // Gates come after all that is before them.
         let at = usize::from(choice) % self.pending.len();
         let object = &mut self.pending[at];
         if !object.block_is_stored {
@@ -138,7 +147,8 @@ proptest! {
                 break;
             }
         }
-        // The others go on until they are refused, or done; then one more makes the band complete. Nothing can spoil it any more.
+        // The others go on until they are refused, or done; then one more makes the band complete.
+        // Nothing can spoil it any more.
         for writer in writers.iter_mut().flatten() {
             while writer.step(&mut band, 0) {
                 band.check();

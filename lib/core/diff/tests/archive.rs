@@ -1,4 +1,5 @@
-//! An archive in memory: bands as pack writes them, read as merge does and as a person does by hand.
+//! An archive in memory: bands as pack writes them, read as merge does and as a person does by
+//! hand.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +8,16 @@ use super::*;
 use crate::core::merge::tests::sample::{overlay, short};
 use crate::format::entry::Within;
 
-/// A chain of bands, each its lines with the numbers of their indexes; and the contents of the blocks.
+/// A chain of bands, each its lines with the numbers of their indexes; and the contents of the
+/// blocks.
 #[derive(Default, Clone)]
 pub(crate) struct Archive {
     pub(crate) tiers: Vec<Vec<(u32, Entry)>>,
     data: BTreeMap<(u8, u32, Path), u64>,
 }
 
-/// What is there at a path of a version: its line, what it holds, and what tells it from other inodes.
+/// What is there at a path of a version: its line, what it holds, and what tells it from other
+/// inodes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Found {
     pub(crate) line: Entry,
@@ -26,7 +29,8 @@ impl std::fmt::Debug for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (tier, band) in self.tiers.iter().enumerate() {
             writeln!(f, "tier {tier}")?;
-            band.iter().try_for_each(|(number, line)| writeln!(f, "  {number}: {}", short(line)))?;
+            band.iter()
+                .try_for_each(|(number, line)| writeln!(f, "  {number}: {}", short(line)))?;
         }
         Ok(())
     }
@@ -37,7 +41,8 @@ fn digest(content: u64) -> [u8; 32] {
 }
 
 impl Archive {
-    /// What pack does: it reads the files of the world and adds these records to the newest band, three to a block.
+    /// What pack does: it reads the files of the world and adds these records to the newest band,
+    /// three to a block.
     pub(crate) fn pack(&mut self, world: &World, records: &[Entry]) {
         let tier = self.tiers.len() as u8 - 1;
         let first = self.tiers[usize::from(tier)].last().map_or(0, |(number, _)| number + 2);
@@ -47,11 +52,15 @@ impl Archive {
             if line.meta().is_some() {
                 let node = world.node(&line.path).unwrap();
                 // What was changed just now, or since the scan, may change again unseen.
-                if line.ctime.is_some_and(|ctime| ctime.sec + 2 > world.clock || ctime.sec != node.ctime()) {
+                if line
+                    .ctime
+                    .is_some_and(|ctime| ctime.sec + 2 > world.clock || ctime.sec != node.ctime())
+                {
                     line.ctime = None;
                 }
                 if line.hard.is_none() {
-                    let unchanged = line.within.is_some() && line.sha256 == Some(digest(node.content));
+                    let unchanged =
+                        line.within.is_some() && line.sha256 == Some(digest(node.content));
                     if line.kind == Kind::File {
                         line.sha256 = Some(digest(node.content));
                     }
@@ -74,7 +83,9 @@ impl Archive {
             let line = placed.entry.clone();
             let (content, identity) = match &line.hard {
                 Some(first) => {
-                    let first = version.get(first).unwrap_or_else(|| panic!("{line:?} is linked to nothing in {version:#?}"));
+                    let first = version
+                        .get(first)
+                        .unwrap_or_else(|| panic!("{line:?} is linked to nothing in {version:#?}"));
                     assert_eq!(first.line.hard, None, "{line:?}");
                     (first.content, first.identity.clone())
                 }
@@ -94,21 +105,34 @@ impl Archive {
         version
     }
 
-    /// The version as the five steps by hand give it: for each path its kind, content, and a number for the inode.
+    /// The version as the five steps by hand give it: for each path its kind, content, and a number
+    /// for the inode.
     pub(crate) fn by_hand(&self) -> BTreeMap<Path, (Kind, u64, usize)> {
         let mut tree: BTreeMap<Path, (Kind, u64, usize)> = BTreeMap::new();
         let mut inodes = 0;
         for (tier, band) in self.tiers.iter().enumerate() {
-            for (_, line) in band.iter().filter(|(_, line)| line.over || line.state == State::Deleted) {
+            for (_, line) in
+                band.iter().filter(|(_, line)| line.over || line.state == State::Deleted)
+            {
                 tree.retain(|path, _| *path != line.path && !line.path.holds(path));
             }
-            for (block, line) in band.iter().filter(|(_, line)| line.meta().is_some() && line.within.is_none()) {
-                assert!(line.path.parent().is_none_or(|dir| tree.get(&dir).is_some_and(|(kind, ..)| *kind == Kind::Dir)));
+            for (block, line) in
+                band.iter().filter(|(_, line)| line.meta().is_some() && line.within.is_none())
+            {
+                assert!(
+                    line.path.parent().is_none_or(|dir| tree
+                        .get(&dir)
+                        .is_some_and(|(kind, ..)| *kind == Kind::Dir))
+                );
                 inodes += 1;
                 let there = match (&line.hard, tree.get(&line.path)) {
-                    (Some(first), _) => *tree.get(first).unwrap_or_else(|| panic!("{line:?}: no {first}")),
+                    (Some(first), _) => {
+                        *tree.get(first).unwrap_or_else(|| panic!("{line:?}: no {first}"))
+                    }
                     (None, Some(dir)) if line.kind == Kind::Dir => *dir,
-                    (None, _) => (line.kind, self.data[&(tier as u8, *block, line.path.clone())], inodes),
+                    (None, _) => {
+                        (line.kind, self.data[&(tier as u8, *block, line.path.clone())], inodes)
+                    }
                 };
                 tree.insert(line.path.clone(), there);
             }
@@ -116,21 +140,34 @@ impl Archive {
         tree
     }
 
-    /// Reads the version in both ways; they must agree in what is there, what it holds, and which names are links to one inode.
+    /// Reads the version in both ways; they must agree in what is there, what it holds, and which
+    /// names are links to one inode.
     pub(crate) fn read(&self) -> BTreeMap<Path, Found> {
         let version = self.version();
         let by_hand = self.by_hand();
-        assert!(version.keys().eq(by_hand.keys()), "{self:?}\n{:?}\n{:?}", version.keys(), by_hand.keys());
+        assert!(
+            version.keys().eq(by_hand.keys()),
+            "{self:?}\n{:?}\n{:?}",
+            version.keys(),
+            by_hand.keys()
+        );
         let mut same: BTreeMap<&Path, usize> = BTreeMap::new();
         for ((path, found), (kind, content, inode)) in version.iter().zip(by_hand.values()) {
             let content_matters = *kind != Kind::Dir;
             assert_eq!(found.line.kind, *kind, "{path}");
-            assert!(!content_matters || found.content == *content, "{path}: {found:?}, by hand {content}\n{self:?}");
+            assert!(
+                !content_matters || found.content == *content,
+                "{path}: {found:?}, by hand {content}\n{self:?}"
+            );
             let known = same.entry(&found.identity).or_insert(*inode);
             assert_eq!(known, inode, "{path} is another inode by hand\n{self:?}");
         }
         let inodes: std::collections::BTreeSet<usize> = same.values().copied().collect();
-        assert_eq!(inodes.len(), same.len(), "names are linked by hand that are not in the version\n{self:?}");
+        assert_eq!(
+            inodes.len(),
+            same.len(),
+            "names are linked by hand that are not in the version\n{self:?}"
+        );
         version
     }
 }

@@ -10,7 +10,8 @@ use crate::format::time::Time;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    /// What a file holds, a link points to, or a device is. The size of a file is the rest of a division by 4.
+    /// What a file holds, a link points to, or a device is. The size of a file is the rest of a
+    /// division by 4.
     pub(crate) content: u64,
     mode: u32,
     uid: u32,
@@ -41,27 +42,41 @@ pub(crate) struct World {
     pub(crate) tree: BTreeMap<Path, u64>,
     pub(crate) clock: i64,
     next: u64,
-    /// Whether a directory's times change with what is in it. Without, more is left to find out by looking.
+    /// Whether a directory's times change with what is in it. Without, more is left to find out by
+    /// looking.
     ticking: bool,
 }
 
 impl World {
     pub(crate) fn new(ticking: bool) -> World {
-        let mut world = World { nodes: BTreeMap::new(), tree: BTreeMap::new(), clock: 10, next: 1, ticking };
+        let mut world =
+            World { nodes: BTreeMap::new(), tree: BTreeMap::new(), clock: 10, next: 1, ticking };
         world.put(Path::root(), Kind::Dir, 0);
         world
     }
 
     fn put(&mut self, path: Path, kind: Kind, content: u64) {
-        let node = Node { kind, content, mode: 0o644, uid: 0, time: self.clock, ctime: self.clock, x: false };
+        let node = Node {
+            kind,
+            content,
+            mode: 0o644,
+            uid: 0,
+            time: self.clock,
+            ctime: self.clock,
+            x: false,
+        };
         self.nodes.insert(self.next, node);
         self.tree.insert(path, self.next);
         self.next += 1;
     }
 
     fn pick(&self, choice: u16, wanted: impl Fn(&Path, &Node) -> bool) -> Option<Path> {
-        let found: Vec<&Path> =
-            self.tree.iter().filter(|(path, ino)| wanted(path, &self.nodes[ino])).map(|(path, _)| path).collect();
+        let found: Vec<&Path> = self
+            .tree
+            .iter()
+            .filter(|(path, ino)| wanted(path, &self.nodes[ino]))
+            .map(|(path, _)| path)
+            .collect();
         (!found.is_empty()).then(|| found[usize::from(choice) % found.len()].clone())
     }
 
@@ -97,7 +112,8 @@ impl World {
     }
 
     fn remove(&mut self, path: &Path) {
-        let gone: Vec<Path> = self.tree.keys().filter(|p| *p == path || path.holds(p)).cloned().collect();
+        let gone: Vec<Path> =
+            self.tree.keys().filter(|p| *p == path || path.holds(p)).cloned().collect();
         for path in gone {
             self.change(&path, |_| {});
             self.tree.remove(&path);
@@ -111,7 +127,8 @@ impl World {
             return;
         }
         self.remove(to);
-        let moved: Vec<Path> = self.tree.keys().filter(|p| *p == from || from.holds(p)).cloned().collect();
+        let moved: Vec<Path> =
+            self.tree.keys().filter(|p| *p == from || from.holds(p)).cloned().collect();
         for old in moved {
             let new = [to.as_bytes(), &old.as_bytes()[from.as_bytes().len()..]].concat();
             if let Some(ino) = self.tree.remove(&old) {
@@ -134,7 +151,15 @@ impl World {
         match which % 16 {
             0..=2 => {
                 let path = self.place(a, b);
-                let kind = [Kind::File, Kind::Dir, Kind::File, Kind::Link, Kind::Fifo, Kind::Char, Kind::Dir][usize::from(c) % 7];
+                let kind = [
+                    Kind::File,
+                    Kind::Dir,
+                    Kind::File,
+                    Kind::Link,
+                    Kind::Fifo,
+                    Kind::Char,
+                    Kind::Dir,
+                ][usize::from(c) % 7];
                 if self.node(&path).is_none() {
                     self.put(path.clone(), kind, u64::from(c) % 8);
                     self.stir(&path);
@@ -153,7 +178,9 @@ impl World {
             }
             6 => {
                 if let Some(path) = self.pick(a, is_file) {
-                    self.change(&path, |node| (node.content, node.time) = (u64::from(b) % 8, clock));
+                    self.change(&path, |node| {
+                        (node.content, node.time) = (u64::from(b) % 8, clock)
+                    });
                 }
             }
             7 => {
@@ -219,11 +246,15 @@ impl World {
         entry
     }
 
-    /// A scan. With `mask`, only those paths, what is below them, and the directories above are listed.
+    /// A scan. With `mask`, only those paths, what is below them, and the directories above are
+    /// listed.
     pub(crate) fn scan(&self, veils: &[Veil], mask: Option<&[u16]>) -> Vec<Entry> {
-        let mask: Option<Vec<Path>> = mask.map(|mask| mask.iter().filter_map(|m| self.pick(*m, |_, _| true)).collect());
-        let veiled: Vec<(u8, Path)> =
-            veils.iter().filter_map(|(way, at)| Some((way % 3, self.pick(*at, |p, _| !p.is_root())?))).collect();
+        let mask: Option<Vec<Path>> =
+            mask.map(|mask| mask.iter().filter_map(|m| self.pick(*m, |_, _| true)).collect());
+        let veiled: Vec<(u8, Path)> = veils
+            .iter()
+            .filter_map(|(way, at)| Some((way % 3, self.pick(*at, |p, _| !p.is_root())?)))
+            .collect();
         let mut first: BTreeMap<u64, Path> = BTreeMap::new();
         let mut lines = Vec::new();
         let mut hidden: Option<Path> = None;
@@ -237,7 +268,9 @@ impl World {
             }
             let mut line = self.line(path, *ino);
             match veiled.iter().find(|(_, at)| at == path) {
-                Some((0, _)) if line.kind == Kind::Dir => (line.unread, hidden) = (true, Some(path.clone())),
+                Some((0, _)) if line.kind == Kind::Dir => {
+                    (line.unread, hidden) = (true, Some(path.clone()))
+                }
                 Some((way, _)) => {
                     let state = if *way == 1 { State::Excluded } else { State::Unreadable };
                     line = Entry::new(path.clone(), line.kind, state);

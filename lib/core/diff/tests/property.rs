@@ -1,4 +1,5 @@
-//! Random trees, backed up in chains of bands that are cut off anywhere: what comes back is what was there.
+//! Random trees, backed up in chains of bands that are cut off anywhere: what comes back is what
+//! was there.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use super::model::{Op, Veil, World};
 use super::run::run;
 use super::*;
 
-/// What should be at a path: the line of the scan that saw it last, what it may hold, and its inode if the newest scan saw it.
+/// What should be at a path: the line of the scan that saw it last, what it may hold, and its inode
+/// if the newest scan saw it.
 #[derive(Debug, Clone)]
 struct Wanted {
     line: Entry,
@@ -20,7 +22,8 @@ struct Wanted {
 
 type Version = BTreeMap<Path, Wanted>;
 
-/// An interruption: where the records are cut, and what happens to the tree until the band is continued.
+/// An interruption: where the records are cut, and what happens to the tree until the band is
+/// continued.
 #[derive(Debug, Clone)]
 struct Cut {
     at: u16,
@@ -51,17 +54,35 @@ fn veils() -> impl Strategy<Value = Vec<Veil>> {
 
 fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let quiet = |ops: Vec<Op>, chance: bool| if chance { ops } else { vec![] };
-    let cut = (0..200u16, ops(4), any::<bool>(), prop_oneof![3 => Just(None), 1 => veils().prop_map(Some)])
-        .prop_map(move |(at, meanwhile, stirred, veils)| Cut { at, meanwhile: quiet(meanwhile, stirred), veils });
+    let cut = (
+        0..200u16,
+        ops(4),
+        any::<bool>(),
+        prop_oneof![3 => Just(None), 1 => veils().prop_map(Some)],
+    )
+        .prop_map(move |(at, meanwhile, stirred, veils)| Cut {
+            at,
+            meanwhile: quiet(meanwhile, stirred),
+            veils,
+        });
     let mask = prop_oneof![4 => Just(None), 1 => vec(0..64u16, 0..4).prop_map(Some)];
-    let during = prop_oneof![3 => Just(vec![]), 1 => vec((Just(6u8), 0..64u16, 0..64u16, Just(0u16)), 0..3)];
+    let during =
+        prop_oneof![3 => Just(vec![]), 1 => vec((Just(6u8), 0..64u16, 0..64u16, Just(0u16)), 0..3)];
     let cuts = prop_oneof![1 => Just(vec![]), 1 => vec(cut, 0..4)];
     let round = (ops(12), veils(), mask, during, prop_oneof![2 => Just(9u16), 1 => 0..9u16], cuts)
-        .prop_map(|(ops, veils, mask, during, on, cuts)| Round { ops, veils, mask, during, on, cuts });
+        .prop_map(|(ops, veils, mask, during, on, cuts)| Round {
+            ops,
+            veils,
+            mask,
+            during,
+            on,
+            cuts,
+        });
     vec(round, 1..6)
 }
 
-/// The version that a band should give which holds all records up to `until`, behind those up to `after`.
+/// The version that a band should give which holds all records up to `until`, behind those up to
+/// `after`.
 struct Step<'a> {
     scan: &'a [Entry],
     partial: bool,
@@ -81,25 +102,37 @@ impl Step<'_> {
     /// Whether the scan says nothing of a path that it does not list.
     fn is_veiled(&self, path: &Path) -> bool {
         let above = self.scan.iter().filter(|line| line.path == *path || line.path.holds(path));
-        above.clone().any(|line| line.meta().is_none() || (line.unread && line.path != *path)) || self.partial
+        above.clone().any(|line| line.meta().is_none() || (line.unread && line.path != *path))
+            || self.partial
     }
 
     fn apply(&self, old: &Version) -> Version {
-        let lines: BTreeMap<&Path, &Entry> = self.scan.iter().map(|line| (&line.path, line)).collect();
+        let lines: BTreeMap<&Path, &Entry> =
+            self.scan.iter().map(|line| (&line.path, line)).collect();
         let mut new = Version::new();
-        let paths: std::collections::BTreeSet<&Path> = old.keys().chain(lines.keys().copied()).collect();
+        let paths: std::collections::BTreeSet<&Path> =
+            old.keys().chain(lines.keys().copied()).collect();
         for path in paths {
             let seen = lines.get(path).filter(|line| line.meta().is_some() && self.reaches(path));
             let kept = old.get(path).filter(|_| !self.reaches(path) || self.is_veiled(path));
             let wanted = match seen {
                 Some(_) if self.left_out.iter().any(|dir| dir.holds(path)) => None,
                 Some(line) => {
-                    let contents = [self.before, self.now].iter().filter_map(|world| Some(world.node(path)?.content)).collect();
-                    Some(Wanted { line: (*line).clone(), contents, inode: self.before.tree.get(path).copied() })
+                    let contents = [self.before, self.now]
+                        .iter()
+                        .filter_map(|world| Some(world.node(path)?.content))
+                        .collect();
+                    Some(Wanted {
+                        line: (*line).clone(),
+                        contents,
+                        inode: self.before.tree.get(path).copied(),
+                    })
                 }
                 None => kept.map(|wanted| Wanted { inode: None, ..wanted.clone() }),
             };
-            let parent = path.parent().map(|dir| new.get(&dir).is_some_and(|dir| dir.line.kind == Kind::Dir));
+            let parent = path
+                .parent()
+                .map(|dir| new.get(&dir).is_some_and(|dir| dir.line.kind == Kind::Dir));
             if let (Some(wanted), true) = (wanted, parent != Some(false)) {
                 new.insert(path.clone(), wanted);
             }
@@ -108,21 +141,34 @@ impl Step<'_> {
     }
 }
 
-/// The version must be as wanted: paths, lines, contents, and which names seen by the newest scan are one inode.
+/// The version must be as wanted: paths, lines, contents, and which names seen by the newest scan
+/// are one inode.
 fn check(found: &BTreeMap<Path, Found>, wanted: &Version, context: &dyn std::fmt::Debug) {
     let paths: (Vec<_>, Vec<_>) = (found.keys().collect(), wanted.keys().collect());
     assert_eq!(paths.0, paths.1, "{context:?}");
     let mut inodes: BTreeMap<u64, &Path> = BTreeMap::new();
     for ((path, found), wanted) in found.iter().zip(wanted.values()) {
-        let line = Entry { ctime: found.line.ctime.and(wanted.line.ctime), hard: None, ..wanted.line.clone() };
+        let line = Entry {
+            ctime: found.line.ctime.and(wanted.line.ctime),
+            hard: None,
+            ..wanted.line.clone()
+        };
         let there = Entry { hard: None, ..found.line.clone() };
         // Without a ctime the two differ by that alone.
         let differ = if there.ctime.is_none() { Change::Touched } else { Change::Nothing };
-        assert_eq!((compare(&line, &there), line.state), (differ, there.state), "{path}: {line:?} {there:?}\n{context:?}");
+        assert_eq!(
+            (compare(&line, &there), line.state),
+            (differ, there.state),
+            "{path}: {line:?} {there:?}\n{context:?}"
+        );
         let holds = found.line.kind == Kind::Dir || wanted.contents.contains(&found.content);
         assert!(holds, "{path}: {found:?}, wanted {:?}\n{context:?}", wanted.contents);
         if let Some(inode) = wanted.inode.filter(|_| found.line.kind != Kind::Dir) {
-            assert_eq!(inodes.entry(inode).or_insert(&found.identity), &&found.identity, "{path}\n{context:?}");
+            assert_eq!(
+                inodes.entry(inode).or_insert(&found.identity),
+                &&found.identity,
+                "{path}\n{context:?}"
+            );
         }
     }
     let apart: std::collections::BTreeSet<&&Path> = inodes.values().collect();
@@ -148,9 +194,14 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
         round.during.iter().for_each(|op| world.apply(*op));
         disturbed |= !round.during.is_empty();
         let cut = cuts.next();
-        let stored = cut.map_or(found.records.len(), |cut| usize::from(cut.at) * (found.records.len() + 1) / 200);
+        let stored = cut.map_or(found.records.len(), |cut| {
+            usize::from(cut.at) * (found.records.len() + 1) / 200
+        });
         archive.pack(world, &found.records[..stored]);
-        let until = found.records[..stored].last().map(|record| record.path.clone()).or_else(|| after.clone());
+        let until = found.records[..stored]
+            .last()
+            .map(|record| record.path.clone())
+            .or_else(|| after.clone());
         let ends = cut.map(|_| until.as_ref());
         // If nothing was stored at all, nothing came of this run.
         if ends != Some(None) {
@@ -166,21 +217,27 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
             version = step.apply(&version);
         }
         if disturbed {
-            // Names before a cut are what they were then, so which of them are one inode is asked only in a quiet run.
+            // Names before a cut are what they were then, so which of them are one inode is asked
+            // only in a quiet run.
             version.values_mut().for_each(|wanted| wanted.inode = None);
         }
         let Some(cut) = cut else { break };
         check(&archive.read(), &version, &(&round, &archive));
         after = until;
-        disturbed |= !cut.meanwhile.is_empty() || cut.veils.as_ref().is_some_and(|new| *new != veils);
+        disturbed |=
+            !cut.meanwhile.is_empty() || cut.veils.as_ref().is_some_and(|new| *new != veils);
         cut.meanwhile.iter().for_each(|op| world.apply(*op));
         veils = cut.veils.clone().unwrap_or(veils);
     }
     if !disturbed {
         // A band that was cut off lists just what it would have listed without.
         let scan = world.scan(&veils, round.mask.as_deref());
-        let clean =
-            run(Config { tier, full: false, after: None }, round.mask.is_some(), &scan, &archive.tiers[..usize::from(tier)]);
+        let clean = run(
+            Config { tier, full: false, after: None },
+            round.mask.is_some(),
+            &scan,
+            &archive.tiers[..usize::from(tier)],
+        );
         let paths = |entries: &mut dyn Iterator<Item = &Entry>| {
             entries.map(|e| (e.path.clone(), e.over, e.state, e.hard.clone())).collect::<Vec<_>>()
         };
@@ -191,7 +248,10 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
         );
         // Every inode is known again, also from before a cut.
         for (path, wanted) in &mut version {
-            wanted.inode = scan.iter().any(|line| line.path == *path && line.meta().is_some()).then(|| world.tree[path]);
+            wanted.inode = scan
+                .iter()
+                .any(|line| line.path == *path && line.meta().is_some())
+                .then(|| world.tree[path]);
         }
     }
     version
@@ -210,16 +270,23 @@ fn play(ticking: bool, rounds: &[Round]) {
         check(&archive.read(), &version, &(round, &archive));
         versions.push(version);
     }
-    // A quiet run that sees everything puts everything right, whatever the runs before it missed; and a second one has nothing to do.
+    // A quiet run that sees everything puts everything right, whatever the runs before it missed;
+    // and a second one has nothing to do.
     world.clock += 5;
-    let quiet = Round { ops: vec![], veils: vec![], mask: None, during: vec![], on: 9, cuts: vec![] };
+    let quiet =
+        Round { ops: vec![], veils: vec![], mask: None, during: vec![], on: 9, cuts: vec![] };
     let version = back_up(&mut archive, &mut world, &quiet, &versions[versions.len() - 1]);
     let found = archive.read();
     check(&found, &version, &archive);
     assert!(found.keys().eq(world.tree.keys()));
     assert_eq!(
-        run(Config { tier: archive.tiers.len() as u8, full: false, after: None }, false, &world.scan(&[], None), &archive.tiers)
-            .records,
+        run(
+            Config { tier: archive.tiers.len() as u8, full: false, after: None },
+            false,
+            &world.scan(&[], None),
+            &archive.tiers
+        )
+        .records,
         []
     );
 }

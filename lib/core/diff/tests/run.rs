@@ -11,8 +11,14 @@ pub(crate) struct Run {
     pub(crate) summary: Summary,
 }
 
-/// Lets the scan through against the version that the tiers give; each tier is its entries with the number of their index.
-pub(crate) fn run(config: Config, partial: bool, scan: &[Entry], tiers: &[Vec<(u32, Entry)>]) -> Run {
+/// Lets the scan through against the version that the tiers give; each tier is its entries with the
+/// number of their index.
+pub(crate) fn run(
+    config: Config,
+    partial: bool,
+    scan: &[Entry],
+    tiers: &[Vec<(u32, Entry)>],
+) -> Run {
     let mut diff = Diff::new(config);
     if partial {
         diff.handle_header(&Header::Partial);

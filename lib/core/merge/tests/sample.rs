@@ -9,17 +9,22 @@ fn at(sec: i64) -> Time {
     Time { sec, nsec: 0 }
 }
 
-/// Reads a short entry. A word says what differs from size 0, time and ctime 1, mode 0644 (directories 0755), owner and group 0.
+/// Reads a short entry. A word says what differs from size 0, time and ctime 1, mode 0644
+/// (directories 0755), owner and group 0.
 ///
-/// `sN` size, `tN` time, `cN` ctime, `noc` none, `mOOO` mode, `uN` owner, `gN` group, `dN` digest, `nN` links, `iN` inode, `hPATH` hard
-/// link, `>TARGET`, `DMAJ` device, `x`, `inT/N`, `over`, `unread`, `deleted`, `excluded`, `unreadable`.
+/// `sN` size, `tN` time, `cN` ctime, `noc` none, `mOOO` mode, `uN` owner, `gN` group, `dN` digest,
+/// `nN` links, `iN` inode, `hPATH` hard link, `>TARGET`, `DMAJ` device, `x`, `inT/N`, `over`,
+/// `unread`, `deleted`, `excluded`, `unreadable`.
 pub(crate) fn entry(text: &str) -> Entry {
     let mut words = text.split(' ');
-    let path = Path::parse(words.next().unwrap().as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let path =
+        Path::parse(words.next().unwrap().as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
     let kinds = [Kind::File, Kind::Dir, Kind::Link, Kind::Fifo, Kind::Char, Kind::Block];
     let kind = words.next().unwrap_or_else(|| panic!("{text}: no type"));
-    let kind = kinds.into_iter().find(|k| k.word() == kind).unwrap_or_else(|| panic!("{text}: no type"));
-    let mut meta = Meta { mode: if kind == Kind::Dir { 0o755 } else { 0o644 }, uid: 0, gid: 0, time: at(1) };
+    let kind =
+        kinds.into_iter().find(|k| k.word() == kind).unwrap_or_else(|| panic!("{text}: no type"));
+    let mut meta =
+        Meta { mode: if kind == Kind::Dir { 0o755 } else { 0o644 }, uid: 0, gid: 0, time: at(1) };
     let mut entry = Entry::new(path, kind, State::Deleted);
     entry.size = (kind == Kind::File).then_some(0);
     entry.ctime = Some(at(1));
@@ -37,7 +42,8 @@ pub(crate) fn entry(text: &str) -> Entry {
             ("unreadable", _) => state = Some(State::Unreadable),
             (_, b'i') if word.starts_with("in") => {
                 let (tier, block) = word[2..].split_once('/').unwrap();
-                entry.within = Some(Within { tier: tier.parse().unwrap(), block: block.parse().unwrap() });
+                entry.within =
+                    Some(Within { tier: tier.parse().unwrap(), block: block.parse().unwrap() });
             }
             (_, b's') => entry.size = Some(number()),
             (_, b't') => meta.time = at(number() as i64),
@@ -115,7 +121,9 @@ pub(crate) fn short(entry: &Entry) -> String {
         State::Excluded => "excluded",
         State::Unreadable => "unreadable",
     };
-    for (there, name) in [(entry.x, "x"), (entry.over, "over"), (entry.unread, "unread"), (!state.is_empty(), state)] {
+    for (there, name) in
+        [(entry.x, "x"), (entry.over, "over"), (entry.unread, "unread"), (!state.is_empty(), state)]
+    {
         if there {
             word(name.into());
         }
@@ -123,13 +131,17 @@ pub(crate) fn short(entry: &Entry) -> String {
     text
 }
 
-/// Lays tiers over each other; each is a list of entries with the number of their index. What is no part of the version comes second.
+/// Lays tiers over each other; each is a list of entries with the number of their index. What is no
+/// part of the version comes second.
 pub(crate) fn overlay(tiers: &[Vec<(u32, Entry)>]) -> (Vec<Placed>, Vec<Event>) {
     overlay_with(Merge::new(tiers.len() as u8), tiers)
 }
 
 /// The same by a machine that may be for a part of the version.
-pub(crate) fn overlay_with(mut merge: Merge, tiers: &[Vec<(u32, Entry)>]) -> (Vec<Placed>, Vec<Event>) {
+pub(crate) fn overlay_with(
+    mut merge: Merge,
+    tiers: &[Vec<(u32, Entry)>],
+) -> (Vec<Placed>, Vec<Event>) {
     let mut tiers: Vec<_> = tiers.iter().map(|tier| tier.iter()).collect();
     let (mut version, mut refused) = (Vec::new(), Vec::new());
     while let Some(event) = merge.poll() {

@@ -11,9 +11,12 @@ fn band() -> (BandName, BandId) {
 
 /// `N` for block N, `N-C.rsJ` for parity.
 fn name(short: &str) -> ObjectName {
-    let (number, rest) = short.split_once('-').map_or((short, ".tar".to_owned()), |(number, rest)| (number, format!("-{rest}")));
+    let (number, rest) = short
+        .split_once('-')
+        .map_or((short, ".tar".to_owned()), |(number, rest)| (number, format!("-{rest}")));
     let number: u32 = number.parse().unwrap();
-    ObjectName::parse(&format!("{:05}/{number:09}{rest}", number / 10_000)).unwrap_or_else(|| panic!("{short}"))
+    ObjectName::parse(&format!("{:05}/{number:09}{rest}", number / 10_000))
+        .unwrap_or_else(|| panic!("{short}"))
 }
 
 fn member(short: &str, content: &[u8]) -> Member {
@@ -49,12 +52,19 @@ fn garbled(text: &str, start: &str, end: &str) -> String {
     text.replace(line, &line.replacen(&line[1..2], "~", 1))
 }
 
-/// What a list has for an object: its size and whether the old list vouches for it; `as found` has the sizes of [`found`].
+/// What a list has for an object: its size and whether the old list vouches for it; `as found` has
+/// the sizes of [`found`].
 fn show(made: Option<Relisted>) -> String {
     let Some(Relisted { list, vouched }) = made else { return "none".to_owned() };
     let one = |(member, sure): (&Member, &bool)| {
         let file = member.name.to_string();
-        let short = file.rsplit('/').next().unwrap().trim_start_matches('0').trim_end_matches(".tar").replace("-0.", "-");
+        let short = file
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .trim_start_matches('0')
+            .trim_end_matches(".tar")
+            .replace("-0.", "-");
         format!("{short}:{}{}", member.size, if *sure { "" } else { "?" })
     };
     list.members.iter().zip(&vouched).map(one).collect::<Vec<_>>().join(" ")
@@ -90,13 +100,17 @@ fn without_a_list_it_is_what_was_found() {
     // What belongs to other groups is no part of it.
     let others = ["2-1.rs0", "2-0.rs2", "3-0.rs0"].map(|short| member(short, &long(9)));
     assert_eq!(made("", &[found(&[]), others.to_vec()].concat()), sure);
-    // No list has less parity than it says, more objects than slots, none, or parity of another length.
+    // No list has less parity than it says, more objects than slots, none, or parity of another
+    // length.
     for wrong in ["2-0.rs0", "2-0.rs1"] {
         assert_eq!(made("", &found(&[(wrong, None)])), "none");
         assert_eq!(made("", &found(&[(wrong, Some(b"short"))])), "none");
     }
     let more = [member("5", b"five"), member("6", b"six")];
-    assert_eq!(made("", &[found(&[]), more[..1].to_vec()].concat()), sure.replace("4:4?", "4:4? 5:4?"));
+    assert_eq!(
+        made("", &[found(&[]), more[..1].to_vec()].concat()),
+        sure.replace("4:4?", "4:4? 5:4?")
+    );
     assert_eq!(made("", &[found(&[]), more.to_vec()].concat()), "none");
     assert_eq!(made("", &found(&[])[3..]), "none");
     assert_eq!(made("", &[]), "none");
@@ -106,13 +120,20 @@ fn without_a_list_it_is_what_was_found() {
 #[test]
 fn what_is_legible_goes_before_what_is_found() {
     let text = group().text();
-    let (whole, of) = (format!("2:3 3:{LONG} 4:4 2-rs0:{LONG} 2-rs1:{LONG}"), |short: &str| name(short).to_string());
+    let (whole, of) = (format!("2:3 3:{LONG} 4:4 2-rs0:{LONG} 2-rs1:{LONG}"), |short: &str| {
+        name(short).to_string()
+    });
     assert_eq!(made(&text, &found(&[])), whole);
-    assert_eq!(made(&text, &[]), whole, "all of it is lost but the list, which says what is to be rebuilt");
+    assert_eq!(
+        made(&text, &[]),
+        whole,
+        "all of it is lost but the list, which says what is to be rebuilt"
+    );
     let (pieces, sum) = (
         |short: &str| garbled(&text, "#object", &of(short)),
         |short: &str| {
-            let line = text.lines().find(|line| line.ends_with(&format!("  {}", of(short)))).unwrap();
+            let line =
+                text.lines().find(|line| line.ends_with(&format!("  {}", of(short)))).unwrap();
             text.replace(line, &line.replace("  ", " ~"))
         },
     );
@@ -135,20 +156,42 @@ fn what_is_legible_goes_before_what_is_found() {
             vec![("3", long_other)],
             whole.replacen(&format!("3:{LONG}"), &format!("3:{LONG}?"), 1),
         ),
-        ("no pieces, object damaged", pieces("2"), vec![("2", other)], whole.replace("2:3", "2:7?")),
+        (
+            "no pieces, object damaged",
+            pieces("2"),
+            vec![("2", other)],
+            whole.replace("2:3", "2:7?"),
+        ),
         ("no pieces, object gone", pieces("2"), vec![("2", None)], whole.replace("2:3 ", "")),
-        ("neither line, object there", text.replace(&of("2"), "~"), vec![], whole.replace("2:3", "2:3?")),
-        ("neither line, object gone", text.replace(&of("2"), "~"), vec![("2", None)], whole.replace("2:3 ", "")),
+        (
+            "neither line, object there",
+            text.replace(&of("2"), "~"),
+            vec![],
+            whole.replace("2:3", "2:3?"),
+        ),
+        (
+            "neither line, object gone",
+            text.replace(&of("2"), "~"),
+            vec![("2", None)],
+            whole.replace("2:3 ", ""),
+        ),
     ] {
         // Without the longest object parity would be too long for the group.
         assert_eq!(made(&text, &found(&changes)), wanted, "{what}");
     }
-    // A sum that its only piece belies: neither is believed. If both agree with nothing that was found, what was found stands.
-    let twisted = text.replace(&hex::encode(member("2", b"two").sha256), &hex::encode(member("2", b"2").sha256));
+    // A sum that its only piece belies: neither is believed. If both agree with nothing that was
+    // found, what was found stands.
+    let twisted = text
+        .replace(&hex::encode(member("2", b"two").sha256), &hex::encode(member("2", b"2").sha256));
     let both: String = twisted
         .lines()
         .map(|line| match line.starts_with("#object") {
-            true => line.replace(&hex::encode(member("2", b"2").sha256), &hex::encode(member("2", b"two").sha256)) + "\n",
+            true => {
+                line.replace(
+                    &hex::encode(member("2", b"2").sha256),
+                    &hex::encode(member("2", b"two").sha256),
+                ) + "\n"
+            }
             false => line.to_owned() + "\n",
         })
         .collect();
@@ -170,13 +213,19 @@ fn lists_of_others_say_nothing() {
         assert!(other.is_empty());
     }
     // A line that no list has is a damaged one, and its neighbours still speak.
-    for (from, to) in [(BAND, "20261102T02000"), (ID, "0011"), ("#band", "#bind"), ("#group 000000002-0 ", "#group 000000002 ")] {
+    for (from, to) in [
+        (BAND, "20261102T02000"),
+        (ID, "0011"),
+        ("#band", "#bind"),
+        ("#group 000000002-0 ", "#group 000000002 "),
+    ] {
         let damaged = read(&text.replacen(from, to, 1));
         assert_eq!(damaged.names().count(), 5, "{to}");
         assert!(!damaged.is_empty());
     }
     // Parity alone is no object.
-    let of_parity: String = text.lines().filter(|line| line.contains(".rs")).map(|line| format!("{line}\n")).collect();
+    let of_parity: String =
+        text.lines().filter(|line| line.contains(".rs")).map(|line| format!("{line}\n")).collect();
     assert_eq!((read(&of_parity).names().count(), read(&of_parity).is_empty()), (2, true));
 }
 
@@ -186,15 +235,26 @@ fn shape_and_count() {
     let shape = |to: &str| read(&text.replace("slots=4 parity=2", to)).shape();
     assert_eq!(read(&text).shape(), Some((4, 2)));
     assert_eq!(shape("slots=255 parity=0"), Some((255, 0)));
-    for bad in
-        ["slots=0 parity=2", "slots=256 parity=2", "slots=4 parity=256", "slots=-4 parity=2", "slots=4", "", "parity=2 slots=4"]
-    {
+    for bad in [
+        "slots=0 parity=2",
+        "slots=256 parity=2",
+        "slots=4 parity=256",
+        "slots=-4 parity=2",
+        "slots=4",
+        "",
+        "parity=2 slots=4",
+    ] {
         assert_eq!(shape(bad), None, "{bad}");
     }
-    // Three objects; how many is known while the last line is there and nothing is overwritten on a larger scale.
+    // Three objects; how many is known while the last line is there and nothing is overwritten on a
+    // larger scale.
     assert_eq!(read(&text).count(4, 2), 3);
     assert_eq!(read(&garbled(&text, "#object", "000000003.tar")).count(4, 2), 3);
-    assert_eq!(read(&text.replacen("\n#object", "~#object", 1)).count(4, 2), 3, "two lines that became one");
+    assert_eq!(
+        read(&text.replacen("\n#object", "~#object", 1)).count(4, 2),
+        3,
+        "two lines that became one"
+    );
     assert_eq!(read(&text[..text.len() - 70]).count(4, 2), 4);
     assert_eq!(read(&text.replacen("#object", "\0\0\0\0\0\0\0", 1)).count(4, 2), 4);
     assert_eq!(read(&text).count(2, 2), 2, "never more than slots");
@@ -206,7 +266,11 @@ fn shape_and_count() {
 fn lines_that_lie() {
     let text = group().text();
     let own = name("2").to_string();
-    let line = text.lines().find(|line| line.starts_with("#object") && line.contains(&own)).unwrap().to_owned();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("#object") && line.contains(&own))
+        .unwrap()
+        .to_owned();
     for wrong in [
         line.replacen(" 3 ", " 99999999999999999999 ", 1),
         line.replacen(" 3 ", " 2097153 ", 1),
@@ -217,9 +281,16 @@ fn lines_that_lie() {
         line.replace(&own, "../../etc/passwd"),
     ] {
         let claims = read(&text.replace(&line, &wrong));
-        assert_eq!(made(&text.replace(&line, &wrong), &found(&[])), made(&text, &found(&[])), "{wrong}: its sum is left");
+        assert_eq!(
+            made(&text.replace(&line, &wrong), &found(&[])),
+            made(&text, &found(&[])),
+            "{wrong}: its sum is left"
+        );
         assert_eq!(claims.names().count(), 5, "{wrong}");
     }
     assert_eq!(made(&"\n".repeat(1000), &found(&[])), made("", &found(&[])));
-    assert_eq!(made("\u{fffd}\n#object\n#group\n#band\n#end\n  \n", &found(&[])), made("", &found(&[])));
+    assert_eq!(
+        made("\u{fffd}\n#object\n#group\n#band\n#end\n  \n", &found(&[])),
+        made("", &found(&[]))
+    );
 }
