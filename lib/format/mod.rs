@@ -10,6 +10,7 @@ pub mod group;
 pub mod head;
 pub mod inflate;
 pub mod listing;
+pub mod litter;
 pub mod object;
 pub mod path;
 pub mod sparse;

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::entry;
-use super::tarball::padding;
+use super::tarball::{Segment, padding, sparse_map};
 use super::untar::Entry;
 
 /// Whether an entry's content begins with a map of its holes, in the form that GNU tar calls 1.0.
@@ -112,7 +112,7 @@ impl Map {
         while let Some(offset) = numbers.next() {
             match (offset, numbers.next().flatten()) {
                 (Some(offset), Some(len)) if offset.checked_add(len).is_some() => {
-                    segments.push((offset, len))
+                    segments.push(Segment { offset, len })
                 }
                 _ => self.broken = true,
             }
@@ -124,9 +124,15 @@ impl Map {
         if end > self.text.len() {
             return None;
         }
-        segments.reverse();
+        // Tars read numbers in ways of their own: only what Dura writes is read alike by all.
+        self.broken |= sparse_map(&segments) != self.text[..end];
         // An empty segment holds no byte that would take it.
-        segments.retain(|(_, len)| *len > 0);
+        let mut segments: Vec<(u64, u64)> = segments
+            .into_iter()
+            .filter(|segment| segment.len > 0)
+            .map(|segment| (segment.offset, segment.len))
+            .collect();
+        segments.reverse();
         self.segments = Some(segments);
         Some(std::mem::take(&mut self.text).split_off(end))
     }
@@ -158,7 +164,15 @@ mod tests {
 
     #[test]
     fn a_map_leads_neither_back_nor_behind_the_end() {
-        for map in ["1\n4095\n2\n", "1\n18446744073709551600\n1\n", "2\n9\n4000\n0\n4\n"] {
+        // Nor is it written in another way than pack does.
+        for map in [
+            "01\n0\n1\n",
+            "1\n00\n1\n",
+            "1\n+0\n1\n",
+            "1\n4095\n2\n",
+            "1\n18446744073709551600\n1\n",
+            "2\n9\n4000\n0\n4\n",
+        ] {
             let mut stored = map.as_bytes().to_vec();
             stored.resize(512, 0);
             stored.extend([7; 4096]);

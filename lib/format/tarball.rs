@@ -8,8 +8,10 @@ use super::entry::{Kind, Meta};
 use super::path::Path;
 use super::time::Time;
 
+mod line;
 mod renew;
 
+pub use line::{Extras, LineError, header_of};
 pub use renew::renew;
 
 /// Tar's unit.
@@ -60,9 +62,9 @@ pub struct Member<'a> {
     /// Mode, owner, time.
     pub meta: Meta,
     /// The owner's name, if there is one.
-    pub uname: Option<&'a str>,
+    pub uname: Option<&'a [u8]>,
     /// The group's name, if there is one.
-    pub gname: Option<&'a str>,
+    pub gname: Option<&'a [u8]>,
     /// What it stores.
     pub content: Content<'a>,
     /// Extended attributes without ACLs, sorted by name.
@@ -102,8 +104,6 @@ impl<'a> Member<'a> {
     /// Appends the headers, and for a sparse file its map; the content and its padding come after.
     /// Returns how many bytes of content the caller has to write (without padding).
     pub fn write_header(&self, out: &mut Vec<u8>) -> Result<u64, TooLong> {
-        let mut name = b"./".to_vec();
-        name.extend(self.path.raw());
         let map = match self.content {
             Content::Sparse(segments, _) => sparse_map(segments),
             _ => Vec::new(),
@@ -113,7 +113,16 @@ impl<'a> Member<'a> {
             Content::Sparse(segments, _) => segments.iter().map(|segment| segment.len).sum(),
             _ => 0,
         };
-        let size = data + map.len() as u64;
+        self.write_head(out, data + map.len() as u64)?;
+        out.extend(map);
+        Ok(data)
+    }
+
+    /// Appends the headers alone, for `size` bytes of stored content: of a sparse file that is its
+    /// map and its data, and what the segments say does not matter.
+    pub fn write_head(&self, out: &mut Vec<u8>, size: u64) -> Result<(), TooLong> {
+        let mut name = b"./".to_vec();
+        name.extend(self.path.raw());
         let records = self.records(&name, size);
         if records.len() > MAX_RECORDS {
             return Err(TooLong(records.len()));
@@ -125,8 +134,7 @@ impl<'a> Member<'a> {
             _ => name,
         };
         out.extend(self.ustar(&shown, size).as_bytes());
-        out.extend(map);
-        Ok(data)
+        Ok(())
     }
 
     fn link_target(&self) -> Option<Vec<u8>> {
@@ -145,8 +153,8 @@ impl<'a> Member<'a> {
         if let Some(target) = self.link_target() {
             put_bytes(&mut fields[157..257], &target);
         }
-        put_bytes(&mut fields[265..296], self.uname.unwrap_or_default().as_bytes());
-        put_bytes(&mut fields[297..328], self.gname.unwrap_or_default().as_bytes());
+        put_bytes(&mut fields[265..296], self.uname.unwrap_or_default());
+        put_bytes(&mut fields[297..328], self.gname.unwrap_or_default());
         put_meta(&mut header, &self.meta);
         put_size(&mut header, size);
         header.set_entry_type(match (self.content, self.kind) {
@@ -346,7 +354,7 @@ fn sparse_name(name: &[u8]) -> Vec<u8> {
 
 /// GNU.sparse 1.0: the count of segments, offset and length of each, a line each, padded to tar's
 /// unit.
-fn sparse_map(segments: &[Segment]) -> Vec<u8> {
+pub fn sparse_map(segments: &[Segment]) -> Vec<u8> {
     let mut map = format!("{}\n", segments.len());
     for segment in segments {
         map += &format!("{}\n{}\n", segment.offset, segment.len);

@@ -45,7 +45,7 @@ fn field(header: &[u8], range: std::ops::Range<usize>) -> String {
 fn golden_plain_file() {
     let path = Path::from_raw(b"a b");
     let mut file = member(&path, Kind::File, Content::Bytes(7));
-    (file.uname, file.gname) = (Some("joe"), Some("users"));
+    (file.uname, file.gname) = (Some(&b"joe"[..]), Some(&b"users"[..]));
     let bytes = header(&file);
     assert_eq!(bytes.len(), 512);
     let mut golden = vec![0; 512];
