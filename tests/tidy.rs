@@ -370,6 +370,22 @@ fn one_file_makes_writes_durable() {
     nothing(findings);
 }
 
+/// What happens next is for an error's kind to decide: a hint that is added changes only words.
+#[test]
+fn no_one_asks_for_a_hint() {
+    let mut findings = Vec::new();
+    for file in files("lib", "rs").iter().filter(|file| *file != "lib/cli/message.rs") {
+        for (number, line) in read(file).lines().enumerate() {
+            if ["is::<", "downcast"].iter().any(|ask| line.contains(ask))
+                && line.contains("Hinted>")
+            {
+                findings.push(format!("{file}:{}: asks for a hint", number + 1));
+            }
+        }
+    }
+    nothing(findings);
+}
+
 #[test]
 fn every_file_says_its_purpose_and_is_short() {
     let mut findings = Vec::new();

@@ -25,12 +25,14 @@ use crate::store::{Kind, Store};
 
 mod bands;
 mod kept;
+pub(super) mod kind;
 mod links;
 mod part;
 mod stream;
 pub(super) mod version;
 
 use kept::{Kept, Sealed};
+use kind::{is_locked, is_unreachable};
 pub(super) use stream::Entries;
 use stream::facts_of;
 use version::IndexFacts;
@@ -231,7 +233,7 @@ impl Archive {
             Stored::File(file) => open_message(&name, Input::File(file)),
             Stored::Bytes(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
                 // It may have changed on the way.
-                Err(error) if !error.is::<Hinted>() => {
+                Err(error) if !is_locked(&error) => {
                     open_message(&name, Input::Bytes(&self.store.get(&name)?))
                 }
                 opened => opened,
@@ -420,7 +422,7 @@ impl Archive {
                     facts.found.push(IndexFacts { number, have, last });
                 }
                 Ok(_) => indexes.handle_number(number),
-                Err(error) if version::not_reached(&error) => return Err(error),
+                Err(error) if is_unreachable(&error) => return Err(error),
                 Err(error) => {
                     indexes.handle_number(number);
                     facts.unreadable.get_or_insert((number, error));
@@ -486,7 +488,7 @@ fn open_message(name: &str, message: Input<'_>) -> anyhow::Result<Vec<u8>> {
     gpg::decrypt(message).map_err(|error| match error {
         GpgError::NoSecretKey => {
             let hint = "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache";
-            Hinted::wrap(anyhow!("{name}: {error}"), hint)
+            Hinted::wrap(anyhow::Error::new(error).context(name.to_owned()), hint)
         }
         error => anyhow::Error::new(error).context(name.to_owned()),
     })

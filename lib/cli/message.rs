@@ -4,7 +4,7 @@
 //! remedy on a line of its own (`dura-pack: hint: …`). A line holds no raw control bytes: paths are
 //! shown encoded, as in listings.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -29,12 +29,19 @@ pub struct Report {
 }
 
 /// An error with a remedy for the person who reads it.
-#[derive(Debug, thiserror::Error)]
-#[error("{error:#}")]
+#[derive(Debug)]
 pub struct Hinted {
     error: anyhow::Error,
     hint: String,
 }
+
+impl Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(&self.error))
+    }
+}
+
+impl std::error::Error for Hinted {}
 
 impl Hinted {
     /// Adds a remedy to an error.
@@ -121,14 +128,11 @@ impl Report {
     /// says what, as `archive: `, or nothing.
     pub fn fail(&self, of: &str, error: anyhow::Error) {
         self.failed.store(true, Ordering::Relaxed);
-        let (error, hint) = match error.downcast::<Hinted>() {
-            Ok(hinted) => (hinted.error, Some(hinted.hint)),
-            Err(error) => {
-                let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
-                let hint = of_store.and_then(|error| remedy(error.kind)).map(str::to_owned);
-                (error, hint)
-            }
-        };
+        let hint = causes(&error).into_iter().find_map(|cause| {
+            let hinted = cause.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str());
+            let of_store = || cause.downcast_ref::<StoreError>().and_then(|at| remedy(at.kind));
+            hinted.or_else(of_store).map(str::to_owned)
+        });
         let text = format!("{of}{}", chain(&error));
         self.events.emit("error", &[("text", text.clone().into())]);
         self.line(&text);
@@ -146,6 +150,18 @@ impl Report {
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
     }
+}
+
+/// The error and its causes, also those within a hint.
+pub(super) fn causes(error: &anyhow::Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    let mut found = Vec::new();
+    for cause in error.chain() {
+        found.push(cause);
+        if let Some(hinted) = cause.downcast_ref::<Hinted>() {
+            found.extend(causes(&hinted.error));
+        }
+    }
+    found
 }
 
 /// The error and its causes in a line.

@@ -1,6 +1,6 @@
 //! The indexes that a part of a version needs, by tables of contents alone.
 
-use super::super::message::Hinted;
+use super::kind::is_locked;
 use super::stream::has_above;
 use super::version::Holds;
 use super::{Archive, Band, Trust};
@@ -45,7 +45,7 @@ impl Archive {
     fn stands_alone(&self, band: &Band, number: u32) -> anyhow::Result<bool> {
         match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
             Ok(text) => Ok(text.is_none_or(|text| has_above(&text))),
-            Err(error) if error.is::<Hinted>() => Err(error),
+            Err(error) if is_locked(&error) => Err(error),
             Err(_) => Ok(true),
         }
     }
@@ -61,7 +61,7 @@ impl Archive {
         let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail) else { return Ok(None) };
         let newest = match self.toc(&band.head, tail.toc) {
             Ok(Some(toc)) => toc,
-            Err(error) if error.is::<Hinted>() => return Err(error),
+            Err(error) if is_locked(&error) => return Err(error),
             _ => return Ok(None),
         };
         let mut firsts = newest.earlier.iter().map(|earlier| earlier.first.as_ref());

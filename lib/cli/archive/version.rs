@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use super::super::message::{Hinted, Report};
+use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
 use crate::core::chain::choice::{find, to_read};
@@ -92,13 +93,6 @@ fn lacks_listing(error: &anyhow::Error) -> bool {
         .any(|error| error.kind == Kind::NoListing)
 }
 
-/// Whether what is there could not be asked for: another run may get it, so it is not to be taken
-/// for lost.
-pub(super) fn not_reached(error: &anyhow::Error) -> bool {
-    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
-    of_store.is_some_and(|error| !matches!(error.kind, Kind::NotFound | Kind::Other))
-}
-
 /// An archive that must be there to be read.
 pub(in super::super) fn must_exist(shown: &str) -> anyhow::Result<()> {
     let path = shown.strip_prefix("file://").unwrap_or(shown);
@@ -133,7 +127,7 @@ impl Archive {
         // A band none of whose indexes can be read is not an empty one; and without a key nobody
         // knows what counts.
         if let Some((_, error)) =
-            facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || error.is::<Hinted>())
+            facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || is_locked(error))
         {
             return Err(error);
         }
@@ -246,7 +240,7 @@ impl Version {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
                     for (_, error) in entries.failed.drain(..) {
-                        if error.is::<Hinted>() || self.exact && not_reached(&error) {
+                        if is_locked(&error) || self.exact && is_unreachable(&error) {
                             return Err(error);
                         }
                         self.report.warn(format_args!("{error:#}: what it lists is not known"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
+use super::super::archive::kind::is_locked;
 use super::super::archive::version::{Holds, Version};
 use super::super::archive::{Archive, Band, side_by_side};
 use super::super::message::{Hinted, Report};
@@ -158,7 +159,7 @@ fn next_known(version: &mut Version, full: bool) -> anyhow::Result<Option<Result
 
 /// A parent that cannot be read for want of a key is no reason to have no backup.
 fn or_full(error: anyhow::Error) -> anyhow::Error {
-    if !error.is::<Hinted>() {
+    if !is_locked(&error) {
         return error;
     }
     let hint = "give the --cache that was used when it was made, or the secret key to gpg; or make a full band: --no-resume --full";

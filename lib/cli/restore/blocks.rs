@@ -14,7 +14,8 @@ use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::super::archive::Archive;
-use super::super::message::{Hinted, chain};
+use super::super::archive::kind::is_locked;
+use super::super::message::chain;
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
 use crate::format::entry::Within;
@@ -193,7 +194,7 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, mut give
         budget.adjust(counted, 0);
         give.ticket = open.ticket;
         match first {
-            Err(error) if error.is::<Hinted>() => _ = give.send(Given::Hopeless(error)),
+            Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
             Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
             Ok(First { bytes, in_parts }) => {
                 let (mut first, mut next) = (Some(bytes), 1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::super::archive::kind::is_locked;
 use super::super::archive::{Archive, Trust, unzip};
 use super::super::message::{chain, why};
 use super::check::{compare, describe};
@@ -254,7 +255,7 @@ impl Against<'_> {
                     "lists something else than its copy in {}",
                     self.shown
                 )))?,
-                Err(error) if error.is::<super::Hinted>() => {
+                Err(error) if is_locked(&error) => {
                     tell.note(format!("without the secret key, encrypted indexes are compared with {} by size only", self.shown));
                 }
                 Err(error) => tell.found(finding(chain(&error)))?,

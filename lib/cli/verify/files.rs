@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
+use super::super::archive::kind::is_locked;
 use super::super::archive::{Archive, Band, Entries, Trust};
 use super::super::message::chain;
 use super::super::restore::blocks::{Blocks, Feed, Source};
@@ -128,7 +129,7 @@ impl Reader {
         let name = self.band.head.band.clone();
         let held = match archive.holds(&self.band) {
             Ok(held) => held,
-            Err(error) if error.is::<super::Hinted>() => return Err(error),
+            Err(error) if is_locked(&error) => return Err(error),
             Err(error) => {
                 self.send(Order::Found(Finding::new(
                     Kind::Damaged,
@@ -150,7 +151,7 @@ impl Reader {
         loop {
             let next = entries.next_entry();
             for (number, error) in entries.failed.drain(..) {
-                if error.is::<super::Hinted>() {
+                if is_locked(&error) {
                     return Err(error);
                 }
                 whole = false;
@@ -228,7 +229,7 @@ impl<'a> Older<'a> {
                 Ok(text) => {
                     _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0))
                 }
-                Err(error) if error.is::<super::Hinted>() => return Err(error),
+                Err(error) if is_locked(&error) => return Err(error),
                 Err(error) => return Ok(Some(format!("{}: {}", place(), chain(&error)))),
             }
         }
