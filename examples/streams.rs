@@ -126,12 +126,8 @@ fn archive(count: u64, dir: &str) {
         );
         let (id, compression) = (BandId([tier + 1; 16]), Compression::Gzip);
         let head = Head {
-            band: band.clone(),
-            id,
-            parent,
-            started,
-            compression,
-            writer: "streams".to_owned(),
+            source_id: Some(id),
+            ..Head::new(band.clone(), id, parent, started, compression, "streams")
         };
         let mut assembler = Assembler::new(Config {
             band: band.clone(),
@@ -142,6 +138,7 @@ fn archive(count: u64, dir: &str) {
             first: 0,
             after: None,
             have: Have::default(),
+            runs: Vec::new(),
             head: Some(head.clone()),
             headers: vec![Header::Source(b"host".to_vec(), b"/tree".to_vec())],
         });
@@ -168,7 +165,7 @@ fn archive(count: u64, dir: &str) {
         }
         let end = End { entries: count, ..End::default() };
         let tail = assembler
-            .finish(Finish { end, skipped: 0, finished: started })
+            .finish(Finish { end, skipped: 0, tree: None, behind: 0, finished: started })
             .expect("numbers enough");
         put(&mut assembler);
         parent = Some(Parent { band, id, last: tail.last });

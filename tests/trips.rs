@@ -128,7 +128,7 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
     let band: BandName = "20260101T000000Z".parse().unwrap();
     let (id, stamp) = (BandId([7; 16]), Stamp::from_unix(1_767_225_600).unwrap());
     let (compression, writer) = (Compression::Gzip, "test".to_owned());
-    let head = Head { band: band.clone(), id, parent: None, started: stamp, compression, writer };
+    let head = Head::new(band.clone(), id, None, stamp, compression, &writer);
     let (entries, files, bytes, skipped, last) = (2, 1, 900, 0, blocks - 1);
     let tail = Tail {
         band: band.clone(),
@@ -139,7 +139,10 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
         entries,
         files,
         bytes,
+        tree: None,
         skipped,
+        behind: None,
+        runs: Vec::new(),
         head: Some(head.clone()),
     };
     let mut objects = vec![(Object::Head, head.to_string().into_bytes())];

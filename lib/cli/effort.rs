@@ -112,7 +112,10 @@ impl Written {
             .map_or_else(|| BandName::full(started), |parent| parent.band.child(started).unwrap());
         let id = BandId([self.bands.len() as u8 + 1; 16]);
         let (compression, writer) = (Compression::Plain, "test".to_owned());
-        let head = Head { band: band.clone(), id, parent, started, compression, writer };
+        let head = Head {
+            source_id: Some(id),
+            ..Head::new(band.clone(), id, parent, started, compression, &writer)
+        };
         let config = Config {
             band: band.clone(),
             id,
@@ -122,6 +125,7 @@ impl Written {
             first: 0,
             after: None,
             have: Have::default(),
+            runs: Vec::new(),
             head: Some(head.clone()),
             headers: vec![Header::Source(b"host".to_vec(), b"/tree".to_vec())],
         };
@@ -129,7 +133,9 @@ impl Written {
         assembler.handle_head(&head, &[]);
         entries.iter().for_each(|entry| assembler.handle_member(member(entry)).unwrap());
         let end = End { entries: entries.len() as u64, ..End::default() };
-        let tail = assembler.finish(Finish { end, skipped: 0, finished: started }).unwrap();
+        let tail = assembler
+            .finish(Finish { end, skipped: 0, tree: None, behind: 0, finished: started })
+            .unwrap();
         while let Some((name, bytes)) = assembler.poll_object() {
             if let Object::Head | Object::Index(_) | Object::Toc(_) = name.object {
                 self.cache.put(&band, id, name.object, &bytes).unwrap();

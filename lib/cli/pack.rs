@@ -19,7 +19,7 @@ use crate::edge::{clock, pipe, source::Source, users::Users};
 use crate::format::band::{BandId, BandName};
 use crate::format::codec::{self, Codec};
 use crate::format::entry::Entry;
-use crate::format::listing::{End, Line, Reader};
+use crate::format::listing::{End, Have, Header, Line, Reader};
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
 use crate::store::cache::Cache;
@@ -153,16 +153,19 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     std::thread::scope(|scope| {
         let reader_shared = Arc::clone(&shared);
-        let reading = scope.spawn(move || feed(listing, first, &reader_shared, &submit));
+        let reading =
+            scope.spawn(move || feed(listing, first, plan.ended, &reader_shared, &submit));
         collect(results, &shared, &mut writer)?;
         match reading.join() {
             Ok(outcome) => outcome,
             Err(_) => bail!("reading broke off"),
         }
     })
-    .and_then(|end| {
+    .and_then(|Ended { end, tree, behind }| {
         let skipped = shared.reading.skipped.load(Ordering::Relaxed);
-        let tail = writer.assembler.finish(Finish { end, skipped, finished: clock::stamp()? })?;
+        let finished = clock::stamp()?;
+        let finish = Finish { end, skipped, tree, behind, finished };
+        let tail = writer.assembler.finish(finish)?;
         writer.drain()?;
         writer.write(&stream::END)?;
         writer.out.finish().context(CANNOT_WRITE)?;
@@ -171,6 +174,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             ("files", tail.files),
             ("bytes", tail.bytes),
             ("skipped", tail.skipped),
+            ("behind", behind),
         ];
         report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
         Ok(())
@@ -229,13 +233,22 @@ enum Done {
     Passed(Links),
 }
 
+/// How a listing ends.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ended {
+    end: End,
+    tree: Option<Have>,
+    behind: u64,
+}
+
 /// Reads the listing and large files, and queues the work.
 fn feed(
     mut listing: Reader<impl std::io::BufRead>,
     first: Line,
+    mut ended: Ended,
     shared: &Arc<Shared>,
     submit: &Submit<Done>,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<Ended> {
     let mut planner = Planner::new();
     let mut line = Some(first);
     loop {
@@ -244,7 +257,14 @@ fn feed(
                 planner.handle_entry(entry);
                 None
             }
-            Some(Line::Header(_)) => None,
+            Some(Line::Header(header)) => {
+                match header {
+                    Header::Tree(tree) => ended.tree = Some(tree),
+                    Header::Behind(behind) => ended.behind = behind,
+                    _ => {}
+                }
+                None
+            }
             Some(Line::End(end)) => {
                 planner.finish();
                 Some(end)
@@ -254,13 +274,13 @@ fn feed(
         while let Some(job) = planner.poll_job() {
             // When nobody takes the results any more, the taker has the reason.
             if queue(job, shared, submit).is_err() {
-                return Ok(End::default());
+                return Ok(ended);
             }
         }
         if let Some(end) = end {
             // Nothing may follow the end.
             listing.next_line()?;
-            return Ok(end);
+            return Ok(Ended { end, ..ended });
         }
         line = listing.next_line()?;
     }

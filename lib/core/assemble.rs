@@ -56,6 +56,8 @@ pub struct Config {
     pub after: Option<u32>,
     /// What the band holds already.
     pub have: Have,
+    /// The first numbers of the runs before this one; what is not known is left out.
+    pub runs: Vec<u32>,
     /// The band's HEAD, for TAIL to repeat; none if it is not known.
     pub head: Option<Head>,
     /// `#source`, `#partial` and the like, which stand in the first index.
@@ -88,6 +90,10 @@ pub struct Finish {
     pub end: End,
     /// What pack could not store.
     pub skipped: u64,
+    /// What diff says that the new version holds.
+    pub tree: Option<Have>,
+    /// What diff says changed behind the point from which the band is continued.
+    pub behind: u64,
     /// The clock.
     pub finished: Stamp,
 }
@@ -197,7 +203,11 @@ impl Assembler {
             entries,
             files: self.have.files,
             bytes: self.have.bytes,
+            // A full band is its version.
+            tree: finish.tree.or((self.config.band.tier() == 0).then_some(self.have)),
             skipped: finish.skipped + finish.end.unreadable,
+            behind: Some(finish.behind),
+            runs: self.config.runs.iter().copied().chain([self.config.first]).collect(),
             head: self.config.head.clone(),
         };
         self.emit(Object::Tail, tail.to_string().into_bytes());

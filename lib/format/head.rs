@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::band::{BandId, BandName};
 use super::digest;
+use super::listing::Have;
 use super::object::Compression;
 use super::time::Stamp;
 
@@ -42,6 +43,14 @@ pub struct Head {
     pub compression: Compression,
     /// Program and version.
     pub writer: String,
+    /// Random, the same in all bands of a source; none in bands of releases before this key.
+    pub source_id: Option<BandId>,
+    /// A mask was used: what the band does not list may be there all the same.
+    pub partial: bool,
+    /// For a band that was taken from an old version: when that was current.
+    pub as_of: Option<Stamp>,
+    /// Lines with keys that this build does not know, in their order.
+    pub others: Vec<(String, String)>,
 }
 
 /// What TAIL says.
@@ -63,8 +72,15 @@ pub struct Tail {
     pub files: u64,
     /// Bytes of these files in the source.
     pub bytes: u64,
+    /// What the version holds; none where it was not counted.
+    pub tree: Option<Have>,
     /// How many entries could not be stored.
     pub skipped: u64,
+    /// How many entries changed behind the point from which the band was continued, so that it
+    /// does not have them as they are now. None in bands of releases before this key.
+    pub behind: Option<u64>,
+    /// The first number of each run that wrote the band; empty where that is not known.
+    pub runs: Vec<u32>,
     /// What HEAD says: a complete band can be read without it. None where it is not repeated.
     pub head: Option<Head>,
 }
@@ -121,14 +137,85 @@ impl<'a> Lines<'a> {
         read(value).ok_or(HeadError::Bad(key))
     }
 
+    /// The value of a key that may be absent.
+    fn optional<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, HeadError> {
+        match self.get(key, read) {
+            Err(HeadError::Missing(_)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, HeadError> {
         self.get(key, |value| {
             value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok())?
         })
     }
+
+    fn optional_number(&self, key: &'static str) -> Result<Option<u64>, HeadError> {
+        match self.number(key) {
+            Err(HeadError::Missing(_)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
 }
 
+/// The keys of HEAD and TAIL that this build knows.
+const KEYS: &[&str] = &[
+    FIRST_KEY,
+    "band",
+    "id",
+    "parent",
+    "parent-id",
+    "parent-last",
+    "started",
+    "compression",
+    "writer",
+    "source-id",
+    "partial",
+    "as-of",
+    "finished",
+    "last",
+    "toc",
+    "entries",
+    "files",
+    "bytes",
+    "tree-entries",
+    "tree-files",
+    "tree-bytes",
+    "skipped",
+    "behind",
+    "runs",
+    "sha256",
+];
+
 impl Head {
+    /// The HEAD of a band without a mask, of a source of its own.
+    pub fn new(
+        band: BandName,
+        id: BandId,
+        parent: Option<Parent>,
+        started: Stamp,
+        compression: Compression,
+        writer: &str,
+    ) -> Head {
+        Head {
+            band,
+            id,
+            parent,
+            started,
+            compression,
+            writer: writer.to_owned(),
+            source_id: None,
+            partial: false,
+            as_of: None,
+            others: Vec::new(),
+        }
+    }
+
     /// Reads a HEAD; unknown keys are ignored.
     pub fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
         Head::read(&Lines::parse(bytes)?)
@@ -158,6 +245,13 @@ impl Head {
             started: lines.get("started", Stamp::parse_rfc3339)?,
             compression: lines.get("compression", Compression::from_word)?,
             writer: lines.get("writer", |v| Some(v.to_owned()))?,
+            source_id: lines.optional("source-id", |v| v.parse().ok())?,
+            partial: lines.optional("partial", |v| Some(v == "yes"))?.unwrap_or(false),
+            as_of: lines.optional("as-of", Stamp::parse_rfc3339)?,
+            others: (lines.0.iter())
+                .filter(|(key, _)| !KEYS.contains(key))
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
         })
     }
 }
@@ -179,7 +273,17 @@ impl fmt::Display for Head {
             self.started.to_rfc3339(),
             self.compression.word(),
             self.writer
-        )
+        )?;
+        if let Some(id) = self.source_id {
+            writeln!(f, "source-id: {id}")?;
+        }
+        if self.partial {
+            writeln!(f, "partial: yes")?;
+        }
+        if let Some(as_of) = self.as_of {
+            writeln!(f, "as-of: {}", as_of.to_rfc3339())?;
+        }
+        self.others.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
     }
 }
 
@@ -206,7 +310,19 @@ impl Tail {
             entries: lines.number("entries")?,
             files: lines.number("files")?,
             bytes: lines.number("bytes")?,
+            tree: match lines.optional_number("tree-entries")? {
+                Some(entries) => Some(Have {
+                    entries,
+                    files: lines.number("tree-files")?,
+                    bytes: lines.number("tree-bytes")?,
+                }),
+                None => None,
+            },
             skipped: lines.number("skipped")?,
+            behind: lines.optional_number("behind")?,
+            runs: lines
+                .optional("runs", |v| v.split(' ').map(|n| n.parse().ok()).collect())?
+                .unwrap_or_default(),
             head: repeats.then(|| Head::read(&lines)).transpose()?,
         })
     }
@@ -215,7 +331,7 @@ impl Tail {
 impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut above = format!(
-            "band: {}\nid: {}\nfinished: {}\nlast: {:09}\ntoc: {:09}\nentries: {}\nfiles: {}\nbytes: {}\nskipped: {}\n",
+            "band: {}\nid: {}\nfinished: {}\nlast: {:09}\ntoc: {:09}\nentries: {}\nfiles: {}\nbytes: {}\n",
             self.band,
             self.id,
             self.finished.to_rfc3339(),
@@ -224,8 +340,20 @@ impl fmt::Display for Tail {
             self.entries,
             self.files,
             self.bytes,
-            self.skipped,
         );
+        if let Some(Have { entries, files, bytes }) = self.tree {
+            above +=
+                &format!("tree-entries: {entries}\ntree-files: {files}\ntree-bytes: {bytes}\n");
+        }
+        above += &format!("skipped: {}\n", self.skipped);
+        if let Some(behind) = self.behind {
+            above += &format!("behind: {behind}\n");
+        }
+        if !self.runs.is_empty() {
+            above += "runs:";
+            self.runs.iter().for_each(|first| above += &format!(" {first:09}"));
+            above.push('\n');
+        }
         // The band's name and id stand there already.
         let head = self.head.as_ref().map(Head::to_string).unwrap_or_default();
         above.extend(
@@ -313,6 +441,28 @@ mod tests {
         };
         assert_eq!(changed("dura-band: 1", "dura-band: 2"), HeadError::Newer(2));
         assert_eq!(changed("compression: gzip\n", ""), HeadError::Missing("compression"));
+    }
+
+    #[test]
+    fn later_keys_are_kept() {
+        let more = "source-id: 8899aabbccddeeff0011223344556677\npartial: yes\nas-of: 2026-10-01T02:00:00Z\nlater: thing\n";
+        let head = Head::parse(format!("{HEAD}{more}").as_bytes()).unwrap();
+        assert_eq!(head.to_string(), format!("{HEAD}{more}"));
+        assert!(head.partial && head.as_of.is_some() && head.source_id.is_some());
+        let tail = Tail {
+            band: head.band.clone(),
+            tree: Some(Have { entries: 7, files: 5, bytes: 3 }),
+            behind: Some(2),
+            runs: vec![0, 32],
+            head: Some(head.clone()),
+            ..Tail::parse(TAIL.as_bytes()).unwrap()
+        };
+        let text = tail.to_string();
+        assert!(text.contains("\ntree-entries: 7\ntree-files: 5\ntree-bytes: 3\nskipped: 0\nbehind: 2\nruns: 000000000 000000032\n"));
+        assert_eq!(Tail::parse(text.as_bytes()), Ok(tail));
+        for bad in ["partial: yes\npartial: yes\n", "as-of: now\n", "source-id: 1\n"] {
+            assert!(Head::parse(format!("{HEAD}{bad}").as_bytes()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 use super::band::{BandId, BandName};
+use super::digest;
 use super::entry::{Entry, EntryError, Kind, State, number};
 use super::object::Compression;
 use super::path::{self, Path};
@@ -50,6 +51,18 @@ pub enum Header {
     Source(Vec<u8>, Vec<u8>),
     /// `#partial`: a mask was used, absence means nothing.
     Partial,
+    /// `#mask HEX`: the sha256 of the mask's patterns.
+    Mask([u8; 32]),
+    /// `#source-id HEX`: what HEAD says of the source's bands.
+    SourceId(BandId),
+    /// `#tree entries= files= bytes=`: what the new version holds.
+    Tree(Have),
+    /// `#behind N`: entries that changed behind the point from which the band is continued.
+    Behind(u64),
+    /// `#runs N …`: the first numbers of the runs before this one.
+    Runs(Vec<u32>),
+    /// `#deletes-meant`: the band may delete more than `--max-deleted` allows.
+    DeletesMeant,
     /// `#socket PATH`
     Socket(Path),
     /// `#index ID NUMBER after NUMBER`
@@ -149,6 +162,15 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             _ => Err("#source"),
         },
         (b"#partial", _) => Ok(Header::Partial),
+        (b"#mask", [hex]) => digest::parse(hex).map(Header::Mask).ok_or("#mask"),
+        (b"#source-id", [id]) => text(id).parse().map(Header::SourceId).map_err(|_| "#source-id"),
+        (b"#tree", words) => have(words).map(Header::Tree).ok_or("#tree"),
+        (b"#behind", [count]) => number(count).map(Header::Behind).ok_or("#behind"),
+        (b"#runs", words) => {
+            let numbers: Option<Vec<u32>> = words.iter().map(|word| number(word)).collect();
+            numbers.map(Header::Runs).ok_or("#runs")
+        }
+        (b"#deletes-meant", []) => Ok(Header::DeletesMeant),
         (b"#socket", [path]) => Path::parse(path).map(Header::Socket).map_err(|_| "#socket"),
         (b"#index", words) => parse_index(words).ok_or("#index"),
         (b"#parent", [band, id, last]) => {
@@ -180,11 +202,17 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
                 .map(|(of, entry)| Header::Above(of, Box::new(entry)))
                 .ok_or("#above")
         }
-        (b"#have", words) => counts(words, ["entries=", "files=", "bytes="])
-            .map(|[entries, files, bytes]| Header::Have(Have { entries, files, bytes }))
-            .ok_or("#have"),
+        (b"#have", words) => have(words).map(Header::Have).ok_or("#have"),
         _ => Ok(Header::Comment),
     }
+}
+
+fn have(words: &[&[u8]]) -> Option<Have> {
+    counts(words, ["entries=", "files=", "bytes="]).map(|[entries, files, bytes]| Have {
+        entries,
+        files,
+        bytes,
+    })
 }
 
 fn parse_index(words: &[&[u8]]) -> Option<Header> {
@@ -227,11 +255,16 @@ impl fmt::Display for Header {
             Header::Band(band, id) => write!(f, "#band {band} {id}"),
             Header::Next(next) => write!(f, "#next {next:09}"),
             Header::After(after) => write!(f, "#after {after:09}"),
-            Header::Have(have) => write!(
-                f,
-                "#have entries={} files={} bytes={}",
-                have.entries, have.files, have.bytes
-            ),
+            Header::Have(have) => write!(f, "#have {have}"),
+            Header::Mask(sha256) => write!(f, "#mask {}", hex::encode(sha256)),
+            Header::SourceId(id) => write!(f, "#source-id {id}"),
+            Header::Tree(have) => write!(f, "#tree {have}"),
+            Header::Behind(count) => write!(f, "#behind {count}"),
+            Header::Runs(firsts) => {
+                write!(f, "#runs")?;
+                firsts.iter().try_for_each(|first| write!(f, " {first:09}"))
+            }
+            Header::DeletesMeant => write!(f, "#deletes-meant"),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Head(text) => write!(f, "#head {}", encoded(text)),
             Header::Above(of, entry) => {
@@ -241,6 +274,12 @@ impl fmt::Display for Header {
             }
             Header::Comment => write!(f, "#"),
         }
+    }
+}
+
+impl fmt::Display for Have {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entries={} files={} bytes={}", self.entries, self.files, self.bytes)
     }
 }
 

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 
 use super::super::message::{Hinted, Report};
-use super::PackArgs;
+use super::{Ended, PackArgs};
 use crate::core::assemble::Config;
 use crate::core::chain::choice;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
+use crate::format::digest::Digest;
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::Compression;
@@ -30,6 +31,11 @@ pub(in super::super) const NOTES: &[(&str, &[u8])] = &[
 pub(super) struct Start {
     source: Option<(Vec<u8>, Vec<u8>)>,
     partial: bool,
+    mask: Option<Digest>,
+    source_id: Option<BandId>,
+    runs: Vec<u32>,
+    deletes_meant: bool,
+    ended: Ended,
     parent: Option<Parent>,
     band_after: Option<Stamp>,
     continued: Option<(BandName, BandId)>,
@@ -48,6 +54,8 @@ pub(super) struct Plan {
     pub config: Config,
     /// The HEAD of a new band; none when one is continued.
     pub head: Option<Head>,
+    /// What the header lines say that stand before the listing's end.
+    pub ended: Ended,
     /// True if the band has a parent, so that content may be left in older blocks.
     pub layered: bool,
 }
@@ -89,6 +97,12 @@ impl Start {
             Header::After(after) => self.after = Some(after),
             Header::Have(have) => self.have = have,
             Header::Compression(compression) => self.compression = Some(compression),
+            Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
+            Header::SourceId(id) => self.source_id = Some(id),
+            Header::Runs(runs) => self.runs = runs,
+            Header::Tree(tree) => self.ended.tree = Some(tree),
+            Header::Behind(behind) => self.ended.behind = behind,
+            Header::DeletesMeant => self.deletes_meant = true,
             Header::Head(text) => self.continued_head = Head::parse(&text).ok(),
             Header::Above(..)
             | Header::Mtree
@@ -132,6 +146,8 @@ impl Start {
         if self.partial {
             headers.push(Header::Partial);
         }
+        headers.extend(self.mask.map(Header::Mask));
+        headers.extend(self.deletes_meant.then_some(Header::DeletesMeant));
         let (band, id, head, compression) = match &self.continued {
             Some((band, id)) => {
                 if args.band.as_ref().is_some_and(|asked| asked != band)
@@ -152,14 +168,12 @@ impl Start {
                 let band = self.name(args, started, report)?;
                 let id = args.id.map_or_else(clock::random_id, Ok)?;
                 let compression = args.compress.unwrap_or(Compression::Gzip);
-                let writer = concat!("dura ", env!("CARGO_PKG_VERSION")).to_owned();
+                let writer = concat!("dura ", env!("CARGO_PKG_VERSION"));
+                let parent = self.parent.clone();
                 let head = Head {
-                    band: band.clone(),
-                    id,
-                    parent: self.parent.clone(),
-                    started,
-                    compression,
-                    writer,
+                    source_id: Some(self.source_id.map_or_else(clock::random_id, Ok)?),
+                    partial: self.partial,
+                    ..Head::new(band.clone(), id, parent, started, compression, writer)
                 };
                 (band, id, Some(head), compression)
             }
@@ -176,11 +190,12 @@ impl Start {
             first: self.next,
             after: self.after,
             have: self.have,
+            runs: self.runs,
             head: repeated,
             headers,
         };
         let layered = config.band.tier() > 0;
-        Ok(Plan { directory, config, head, layered })
+        Ok(Plan { directory, config, head, ended: self.ended, layered })
     }
 
     fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

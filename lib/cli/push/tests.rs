@@ -30,7 +30,7 @@ fn band(name: &str, id: u8) -> Vec<Item> {
     let parent = band.parent().map(|band| Parent { band, id: BandId([1; 16]), last: 1 });
     let id = BandId([id; 16]);
     let (compression, writer) = (Compression::Gzip, "test".to_owned());
-    let head = Head { band: band.clone(), id, parent, started: stamp, compression, writer };
+    let head = Head::new(band.clone(), id, parent, stamp, compression, &writer);
     let item = |name: &str, bytes: &[u8]| Item {
         band: band.clone(),
         name: ObjectName::parse(name).unwrap(),
@@ -58,7 +58,10 @@ fn band(name: &str, id: u8) -> Vec<Item> {
         entries,
         files,
         bytes,
+        tree: None,
         skipped,
+        behind: None,
+        runs: Vec::new(),
         head: Some(head),
     };
     items.push(item("TAIL", tail.to_string().as_bytes()));

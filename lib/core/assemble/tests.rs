@@ -16,6 +16,7 @@ fn config(block_size: u64, part_size: u64) -> Config {
         first: 0,
         after: None,
         have: Have::default(),
+        runs: Vec::new(),
         head: None,
         headers: vec![Header::Source(b"h".to_vec(), b"/d".to_vec())],
     }
@@ -38,7 +39,13 @@ fn member(name: &str, len: usize, border: bool) -> Member {
 
 fn finish() -> Finish {
     let end = End { entries: 99, excluded: 2, unreadable: 1 };
-    Finish { end, skipped: 3, finished: Stamp::parse("20261101T020009Z").unwrap() }
+    Finish {
+        end,
+        skipped: 3,
+        tree: None,
+        behind: 0,
+        finished: Stamp::parse("20261101T020009Z").unwrap(),
+    }
 }
 
 fn run(config: Config, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {

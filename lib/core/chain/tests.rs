@@ -251,14 +251,7 @@ fn head(text: &str, own: u8, parent: Option<(u8, u32)>) -> Head {
     let band = name(text);
     let parent =
         parent.map(|(parent, last)| Parent { band: band.parent().unwrap(), id: id(parent), last });
-    Head {
-        started: band.start(),
-        band,
-        id: id(own),
-        parent,
-        compression: Compression::Gzip,
-        writer: String::new(),
-    }
+    Head::new(band.clone(), id(own), parent, band.start(), Compression::Gzip, "")
 }
 
 fn tail(text: &str, own: u8, last: u32) -> Tail {
@@ -272,7 +265,10 @@ fn tail(text: &str, own: u8, last: u32) -> Tail {
         entries: 0,
         files: 0,
         bytes: 0,
+        tree: None,
         skipped: 0,
+        behind: None,
+        runs: Vec::new(),
         head: None,
     }
 }
