@@ -97,3 +97,9 @@ mod push;
 
 // Every parser over its corpus of odd inputs.
 mod corpus;
+
+// Patterns in gitignore syntax, against git.
+mod patterns;
+
+// Names as people write them, in all programs that take some.
+mod names;

@@ -52,7 +52,7 @@ fn mistakes_end_in_2() {
     };
     fails(scan, &[], "DIR");
     fails(scan, &["/no/such/dir"], "dura-scan: /no/such/dir: no such file or directory");
-    fails(scan, &["--exclude", "a{b", "."], "a{b");
+    fails(scan, &["--exclude-from", "/no/list", "."], "/no/list: no such file or directory");
     fails(scan, &["--after", "../x", "."], "--after");
     fails(index, &["bands", "/no/such/dir"], "dura-index: /no/such/dir: no such file or directory");
     fails(index, &["bands", path_of_a_file()], "not a directory");

@@ -19,7 +19,7 @@ const PURE: [&str; 2] = ["format", "core"];
 
 /// Paths that a pure ring may not name, with all below them. A crate's name alone may be a
 /// variable's.
-const WORLD: [&str; 22] = [
+const WORLD: [&str; 21] = [
     "std::fs::",
     "std::net::",
     "std::process::",
@@ -36,7 +36,6 @@ const WORLD: [&str; 22] = [
     "nix::",
     "tempfile::",
     "walkdir::",
-    "ignore::",
     "rayon::",
     "rand::",
     "getrandom::",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::archive::version::{Version, choose, must_exist};
@@ -14,13 +14,13 @@ use super::common::{self, Common};
 use super::message::Report;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
-use crate::format::path::Path;
 use crate::format::time::Stamp;
 
 mod bands;
 pub(super) mod diff;
 mod find;
 mod ls;
+mod objects;
 
 /// Say what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]
@@ -73,7 +73,7 @@ enum What {
     /// Say in which versions the paths are that match a pattern
     Find(find::FindArgs),
     /// Say which objects a restore of paths needs
-    Where(find::WhereArgs),
+    Where(objects::WhereArgs),
 }
 
 /// The archive that is read.
@@ -112,7 +112,7 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         What::Ls(ls) => ls::run(&ls, &reading, report),
         What::Bands(of) => bands::run(&of.archive, &reading, report),
         What::Find(find) => find::find(&find, &reading, report),
-        What::Where(wanted) => find::locate(&wanted, &reading, report),
+        What::Where(wanted) => objects::locate(&wanted, &reading, report),
     }
 }
 
@@ -164,45 +164,4 @@ fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<
     writeln!(buffer, "{end}")?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;
     out.finish().context(CANNOT_WRITE)
-}
-
-/// Paths that a person named: each stands for itself and all below it.
-#[derive(Debug)]
-struct Wanted {
-    paths: Vec<Path>,
-    seen: Vec<bool>,
-}
-
-impl Wanted {
-    fn new(typed: &[std::ffi::OsString]) -> anyhow::Result<Wanted> {
-        use std::os::unix::ffi::OsStrExt;
-        let parse = |text: &std::ffi::OsString| {
-            Path::from_typed(text.as_bytes()).with_context(|| text.display().to_string())
-        };
-        let paths = typed.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Wanted { seen: vec![false; paths.len()], paths })
-    }
-
-    /// True if the path is wanted; without names, every path is.
-    fn has(&mut self, path: &Path) -> bool {
-        let mut found = self.paths.is_empty();
-        for (wanted, seen) in self.paths.iter().zip(&mut self.seen) {
-            if wanted == path || wanted.is_root() || wanted.holds(path) {
-                *seen = true;
-                found = true;
-            }
-        }
-        found
-    }
-
-    /// Tells of names that no path had; fails if none had any.
-    fn finish(&self, report: &Report) -> anyhow::Result<()> {
-        let missing =
-            self.paths.iter().zip(&self.seen).filter(|(_, seen)| !**seen).map(|(path, _)| path);
-        missing.for_each(|path| report.warn(format_args!("{path}: not in this version")));
-        if !self.seen.is_empty() && !self.seen.contains(&true) {
-            return Err(anyhow!("nothing was found"));
-        }
-        Ok(())
-    }
 }

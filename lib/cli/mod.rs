@@ -2,6 +2,7 @@
 //! drives its machines.
 
 mod archive;
+mod asked;
 pub mod common;
 #[cfg(test)]
 mod effort;

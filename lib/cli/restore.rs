@@ -10,11 +10,13 @@ use clap::{CommandFactory, Parser};
 
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
+use super::asked;
 use super::common::{self, Common, human};
 use super::index::time;
 use super::message::{Hinted, Report};
 use crate::core::merge::Placed;
 use crate::core::restore::{Open, Plan, Step};
+use crate::core::selection::Selection;
 use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::edge::pipe::{self, Out};
@@ -24,18 +26,17 @@ use crate::format::time::Stamp;
 
 pub(super) mod blocks;
 pub(super) mod lane;
-mod select;
 mod write;
 
 use blocks::{Blocks, Feed, Source};
-use select::Selection;
 use write::Writer;
 
 /// Write a version, or parts of it, as a tar
 ///
 /// Writes a tar on standard output, for tar to extract: with everything that the version has, or
-/// with each PATH and all below it. A PATH with * ? or [ that is no name in the version is a
-/// pattern (gitignore syntax, relative to the source).
+/// with each PATH and all below it. A PATH is a name below the source, as it is or as Dura prints
+/// it; one with * ? or [ that is no name in the version is a pattern (gitignore syntax, relative
+/// to the source).
 #[derive(Debug, Parser)]
 #[command(name = "dura-restore", version, max_term_width = 100)]
 #[command(
@@ -49,9 +50,13 @@ pub(super) struct RestoreArgs {
     /// What is wanted, with all below it [default: everything]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
+    /// Take the names in FILE as PATHs, a line each, or each with a NUL behind it (- is standard
+    /// input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
     /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
     #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
     /// Keep plain copies of indexes in DIR, and use them
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
@@ -117,7 +122,8 @@ pub(super) fn restore(
     let chain = archive.chain(&band)?;
     report.verbose(format_args!("band {band}"));
     let reader = Reader { archive, chain, report: Arc::clone(report) };
-    let selection = Selection::new(&args.paths, &args.exclude, &mut |path| reader.has(path))?;
+    let typed = asked::typed(&args.paths, &args.files_from)?;
+    let selection = asked::select(&reader.archive, &reader.chain, typed, &args.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
     let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
@@ -165,18 +171,6 @@ impl Reader {
     fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
         Version::open_part(&self.archive, &self.chain, paths, &self.report)
     }
-
-    /// Whether the version has this path.
-    fn has(&self, path: &Path) -> anyhow::Result<bool> {
-        let mut version = self.open(Some(std::slice::from_ref(path)))?;
-        while let Some(next) = version.next_placed()? {
-            let (Ok(placed) | Err(placed)) = next;
-            if placed.entry.path >= *path {
-                return Ok(placed.entry.path == *path);
-            }
-        }
-        Ok(false)
-    }
 }
 
 fn gone(_: Gone) -> anyhow::Error {
@@ -201,7 +195,8 @@ impl Planner {
         let mut bar: Option<Path> = None;
         while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = &next;
-            let wanted = self.selection.wants(&placed.entry);
+            let is_dir = placed.entry.kind == Kind::Dir;
+            let wanted = self.selection.wants(&placed.entry.path, is_dir);
             let barred = bar.as_ref().is_some_and(|bar| bar.holds(&placed.entry.path));
             if placed.entry.kind != Kind::Dir && !barred {
                 bar = Some(placed.entry.path.clone());
@@ -225,7 +220,7 @@ impl Planner {
                 }
             }
         }
-        self.selection.finish(&report)
+        asked::tell_of_missing(&self.selection, &report)
     }
 
     fn handle(&mut self, placed: Placed, wanted: bool) -> anyhow::Result<()> {

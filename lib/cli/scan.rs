@@ -1,6 +1,7 @@
 //! `dura-scan`: walks a tree and lists it.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
@@ -41,7 +42,7 @@ struct ScanArgs {
     one_file_system: bool,
     /// Leave out what matches PATTERN (gitignore syntax, relative to DIR)
     #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
     /// Leave out what matches a pattern in FILE (gitignore syntax; - is standard input)
     #[arg(long, value_name = "FILE")]
     exclude_from: Vec<PathBuf>,
@@ -109,7 +110,7 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         let hint = "name the directory that holds it, and use --only-from to list a part";
         return Err(Hinted::wrap(anyhow::anyhow!("{shown}: not a directory"), hint));
     }
-    let masks = Masks::load(&root, &args.exclude, &args.exclude_from, args.only_from.as_deref())?;
+    let masks = Masks::load(&args.exclude, &args.exclude_from, args.only_from.as_deref(), report)?;
     let after = args
         .after
         .map(|after| Path::from_typed(after.as_bytes()))

@@ -154,6 +154,15 @@ impl Path {
         Path(out)
     }
 
+    /// The path of an entry of this directory, by its raw name.
+    pub fn child(&self, name: &[u8]) -> Path {
+        let mut out = Vec::with_capacity(self.0.len() + 1 + name.len());
+        out.extend_from_slice(&self.0);
+        out.push(b'/');
+        encode(name, &mut out);
+        Path(out)
+    }
+
     /// Takes an encoded path; refuses what a canonical writer would not write, and every path that
     /// could leave the root.
     pub fn parse(text: &[u8]) -> Result<Path, PathError> {
@@ -224,6 +233,13 @@ impl Path {
         other.0.len() > self.0.len()
             && other.0.starts_with(&self.0)
             && other.0[self.0.len()] == b'/'
+    }
+
+    /// This path as seen from `dir`, which holds it or is it.
+    pub fn seen_from(&self, dir: &Path) -> Option<Path> {
+        let rest = self.0.strip_prefix(dir.as_bytes())?;
+        let inside = rest.is_empty() || rest.first() == Some(&b'/');
+        inside.then(|| Path([b".", rest].concat()))
     }
 
     /// How many directories lie above: 0 for the root.
@@ -339,6 +355,11 @@ mod tests {
                 && !path.holds(&path)
                 && !Path::from_raw(b"a/bc").holds(&path)
         );
+        assert_eq!(Path::root().child(b"a").child(b"b"), path);
+        assert_eq!(path.seen_from(&Path::from_raw(b"a")), Some(Path::from_raw(b"b")));
+        assert_eq!(path.seen_from(&path), Some(Path::root()));
+        assert_eq!(path.seen_from(&Path::root()), Some(path.clone()));
+        assert_eq!(Path::from_raw(b"ab").seen_from(&Path::from_raw(b"a")), None);
         assert_eq!(Path::from_typed(b"./a//b/"), Ok(path));
         assert_eq!(Path::from_typed(b"."), Ok(Path::root()));
         assert!(Path::from_typed(b"a/../b").is_err() && Path::from_typed(b"/a").is_err());

@@ -49,6 +49,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("expr", "coreutils"),
     ("find", "findutils"),
     ("getfacl", "acl"),
+    ("git", "git"),
     ("gpg", "gnupg"),
     ("gpgconf", "gnupg"),
     ("grep", "grep"),

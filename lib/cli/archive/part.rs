@@ -5,12 +5,13 @@ use super::stream::has_above;
 use super::version::Holds;
 use super::{Archive, Band, Trust};
 use crate::core::chain::ancestors::Extent;
+use crate::core::selection::PathSet;
 use crate::format::object::Object;
 use crate::format::path::Path;
 use crate::format::toc::Row;
 
 /// What is looked for in the spans of indexes.
-type Touches = fn(&Path, &Path, Option<&Path>) -> bool;
+type Touches = fn(&PathSet, &Path, Option<&Path>) -> bool;
 
 impl Archive {
     /// Which of a band's counted indexes are needed for `paths`, what lies below them and the
@@ -26,13 +27,16 @@ impl Archive {
         band: &Band,
         paths: &[Path],
     ) -> anyhow::Result<Option<Holds>> {
-        let Some(rows) = self.rows_for(band, paths, lies_in)? else { return Ok(None) };
+        let paths = &PathSet::new(paths);
+        let Some(rows) = self.rows_for(band, paths, PathSet::lies_in)? else { return Ok(None) };
         let mut before = None;
         for number in rows.iter().map(|row| row.number) {
             if before.is_none_or(|before| before + 1 != number)
                 && !self.stands_alone(band, number)?
             {
-                let Some(rows) = self.rows_for(band, paths, concerns)? else { return Ok(None) };
+                let Some(rows) = self.rows_for(band, paths, PathSet::concerns)? else {
+                    return Ok(None);
+                };
                 return Ok(Some(holds(&rows)));
             }
             before = Some(number);
@@ -55,7 +59,7 @@ impl Archive {
     fn rows_for(
         &self,
         band: &Band,
-        paths: &[Path],
+        paths: &PathSet,
         touches: Touches,
     ) -> anyhow::Result<Option<Vec<Row>>> {
         let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail) else { return Ok(None) };
@@ -74,11 +78,7 @@ impl Archive {
         for earlier in &newest.earlier {
             firsts.next();
             let next = firsts.clone().flatten().next().or(own);
-            if earlier
-                .first
-                .as_ref()
-                .is_some_and(|first| paths.iter().any(|path| touches(path, first, next)))
-            {
+            if earlier.first.as_ref().is_some_and(|first| touches(paths, first, next)) {
                 let Ok(Some(toc)) = self.toc(&band.head, earlier.number) else { return Ok(None) };
                 rows.extend(toc.rows);
             }
@@ -91,9 +91,7 @@ impl Archive {
             .iter()
             .zip(firsts)
             .map(|(row, next)| {
-                row.span
-                    .as_ref()
-                    .is_some_and(|(first, _)| paths.iter().any(|path| touches(path, first, next)))
+                row.span.as_ref().is_some_and(|(first, _)| touches(paths, first, next))
             })
             .collect();
         let mut wanted = wanted.into_iter();
@@ -104,51 +102,4 @@ impl Archive {
 
 fn holds(rows: &[Row]) -> Holds {
     Holds { numbers: rows.iter().map(|row| row.number..=row.number).collect(), lost: Vec::new() }
-}
-
-/// Whether a path's place among the lines, or that of something below it, is between `first` and
-/// `next`.
-fn lies_in(path: &Path, first: &Path, next: Option<&Path>) -> bool {
-    (first <= path && next.is_none_or(|next| path < next)) || path.holds(first)
-}
-
-/// The same, or that of a directory above it.
-fn concerns(path: &Path, first: &Path, next: Option<&Path>) -> bool {
-    lies_in(path, first, next)
-        || std::iter::successors(path.parent(), Path::parent)
-            .any(|dir| first <= &dir && next.is_none_or(|next| &dir < next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_lies_in_one_index_and_what_is_below_in_more() {
-        let path_of = |text: &str| Path::from_raw(text.as_bytes());
-        // First path, the next index's first path; whether `a/b` lies there, and whether it or a
-        // directory above it does.
-        for (first, next, lies, does) in [
-            ("", "a", false, true),
-            ("", "a/a", false, true),
-            ("a", "a/a", false, true),
-            ("a/0", "a/a", false, false),
-            ("a/a", "a/b", false, false),
-            ("a/a", "a/b/x", true, true),
-            ("a/a", "a/b!", true, true),
-            ("a/b", "a/b!", true, true),
-            ("a/b/x", "a/b/y", true, true),
-            ("a/b!", "a/c", false, false),
-            ("b", "c", false, false),
-            ("", "z", true, true),
-        ] {
-            let (path, first, next) = (path_of("a/b"), path_of(first), path_of(next));
-            assert_eq!(lies_in(&path, &first, Some(&next)), lies, "{first} {next}");
-            assert_eq!(concerns(&path, &first, Some(&next)), does, "{first} {next}");
-        }
-        assert!(
-            lies_in(&path_of("a/b"), &path_of("a"), None)
-                && !lies_in(&path_of("a/b"), &path_of("c"), None)
-        );
-    }
 }

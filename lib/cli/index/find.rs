@@ -1,23 +1,23 @@
-//! `dura-index find` and `where`: in which versions a path is, and in which objects.
+//! `dura-index find`: in which versions a path is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path as FsPath;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use ignore::gitignore::GitignoreBuilder;
 
 use super::super::archive::Archive;
 use super::super::archive::version::{Version, must_exist};
+use super::super::asked;
 use super::super::message::Report;
-use super::{CANNOT_WRITE, Chosen, Reading, Wanted, open};
+use super::{CANNOT_WRITE, Reading};
+use crate::core::selection::sought::{Hits, Sought};
 use crate::edge::pipe;
 use crate::format::digest::Digest;
-use crate::format::entry::{Entry, Kind, Within};
-use crate::format::object::Object;
+use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
 use crate::format::time::Time;
 
@@ -27,34 +27,30 @@ pub(super) struct FindArgs {
     /// The archive: a directory
     #[arg(value_name = "ARCHIVE")]
     archive: String,
-    /// What to look for (gitignore syntax, relative to the source)
-    #[arg(value_name = "PATTERN")]
-    pattern: String,
-}
-
-/// Arguments of `where`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct WhereArgs {
-    /// The archive: a directory
-    #[arg(value_name = "ARCHIVE")]
-    archive: String,
-    /// What would be restored, with all below it
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<OsString>,
+    /// What to look for: a name at any depth, a path below the source, or a pattern (gitignore
+    /// syntax)
+    #[arg(value_name = "PATTERN", required_unless_present = "files_from")]
+    patterns: Vec<OsString>,
+    /// Take what FILE has as PATTERNs, a line each, or each with a NUL behind it (- is standard
+    /// input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
 }
 
 /// What makes two versions of a path the same to the person who looks for it.
 type Look = (Option<u64>, Option<Time>, Option<Digest>);
+
+/// How a path has looked, each time with the bands that have it so.
+type Looks = Vec<(Look, Vec<String>)>;
 
 /// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
 /// it.
 pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
     let archive = Arc::new(Archive::open(&args.archive, reading.cache.as_deref())?);
-    let mut builder = GitignoreBuilder::new("/");
-    builder.add_line(None, &args.pattern).with_context(|| args.pattern.clone())?;
-    let pattern = builder.build().with_context(|| args.pattern.clone())?;
-    let mut found: BTreeMap<Path, Vec<(Look, Vec<String>)>> = BTreeMap::new();
+    let typed = asked::typed(&args.patterns, &args.files_from)?;
+    let mut sought: Option<Sought> = None;
+    let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();
     for name in archive.names()? {
         let chain = match archive.chain(&name) {
             Ok(chain) => chain,
@@ -63,25 +59,38 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
                 continue;
             }
         };
+        let sought = match &mut sought {
+            Some(sought) => sought,
+            none => {
+                let source = asked::source(&archive, &chain, &typed, report)?;
+                none.insert(Sought::new(&typed, source.as_deref())?)
+            }
+        };
         let mut version = Version::open(&archive, &chain, report)?;
         while let Some(placed) = version.next_entry()? {
             let Entry { path, kind, size, sha256, .. } = &placed.entry;
-            let raw = path.raw();
-            let raw: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&raw);
-            if path.is_root() || !pattern.matched(FsPath::new(raw), *kind == Kind::Dir).is_ignore()
-            {
+            let hits = sought.look_at(path, *kind == Kind::Dir);
+            if hits.is_empty() {
                 continue;
             }
             let look = (*size, placed.entry.meta().map(|meta| meta.time), *sha256);
-            let looks = found.entry(path.clone()).or_default();
+            let (_, looks) = found.entry(path.clone()).or_insert_with(|| (hits, Vec::new()));
             match looks.iter_mut().find(|(known, _)| *known == look) {
                 Some((_, bands)) => bands.push(name.to_string()),
                 None => looks.push((look, vec![name.to_string()])),
             }
         }
     }
+    let sought = match sought {
+        Some(sought) => sought,
+        None => Sought::new(&typed, None)?,
+    };
+    asked::tell_of_braces(sought.with_braces(), report);
     let mut out = pipe::stdout()?;
-    for (path, looks) in &found {
+    for (path, (hits, looks)) in &found {
+        if !sought.means(hits) {
+            continue;
+        }
         for ((size, time, sha256), bands) in looks {
             let size = size.map_or("-".to_owned(), |size| size.to_string());
             let time = time.map_or("-".to_owned(), |time| time.to_string());
@@ -91,86 +100,8 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
         }
     }
     out.finish().context(CANNOT_WRITE)?;
-    if found.is_empty() {
-        report.note(format_args!("{}: in no version", args.pattern));
+    for typed in sought.unseen() {
+        report.warn(format_args!("{}: in no version", asked::shown(typed)));
     }
     Ok(())
-}
-
-/// Writes the objects that a restore of the paths reads, in the order in which it does: size and
-/// name. Blocks that are lost have size `-`.
-pub(super) fn locate(
-    args: &WhereArgs,
-    reading: &Reading,
-    report: &Arc<Report>,
-) -> anyhow::Result<()> {
-    let Chosen { archive, chain } = open(&args.archive, reading, report)?;
-    let mut wanted = Wanted::new(&args.paths)?;
-    let mut blocks: Vec<Within> = Vec::new();
-    let mut indexes: Vec<Within> = Vec::new();
-    let mut firsts: Vec<Path> = Vec::new();
-    let mut version = Version::open_part(&archive, &chain, Some(&wanted.paths), report)?;
-    while let Some(next) = version.next_placed()? {
-        let (Ok(placed) | Err(placed)) = next;
-        let path = &placed.entry.path;
-        if wanted.has(path) {
-            blocks.push(placed.data());
-            firsts.extend(placed.entry.hard.clone());
-        } else if placed.entry.x && wanted.paths.iter().any(|wanted| path.holds(wanted)) {
-            // Of the directories above, the lines tell all but this.
-            blocks.push(placed.data());
-        }
-    }
-    indexes.extend(version.indexes());
-    wanted.finish(report)?;
-    if !firsts.is_empty() {
-        firsts.sort();
-        firsts.dedup();
-        let mut version = Version::open_part(&archive, &chain, Some(&firsts), report)?;
-        while let Some(next) = version.next_placed()? {
-            let (Ok(placed) | Err(placed)) = next;
-            if firsts.binary_search(&placed.entry.path).is_ok() {
-                blocks.push(placed.data());
-            }
-        }
-        indexes.extend(version.indexes());
-    }
-    let mut out = pipe::stdout()?;
-    for (tier, band) in chain.iter().enumerate() {
-        let name = &band.head.band;
-        let mut line = |object: Object| -> anyhow::Result<bool> {
-            let Some((object, size)) = archive.size(name, object)? else { return Ok(false) };
-            writeln!(out, "{size} {name}/{object}").context(CANNOT_WRITE)?;
-            Ok(true)
-        };
-        line(Object::Head)?;
-        line(Object::Tail)?;
-        if let Some(tail) = &band.tail {
-            line(Object::Toc(tail.toc))?;
-        }
-        for (of, object) in [(&indexes, false), (&blocks, true)] {
-            let mut numbers: Vec<u32> = of
-                .iter()
-                .filter(|within| usize::from(within.tier) == tier)
-                .map(|within| within.block)
-                .collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            for number in numbers {
-                if !object {
-                    line(Object::Index(number))?;
-                } else if !line(Object::Block(number, band.head.compression))? {
-                    let mut part = 0;
-                    while line(Object::Part(number, band.head.compression, part))? {
-                        part += 1;
-                    }
-                    if part == 0 {
-                        let block = Object::Block(number, band.head.compression);
-                        report.warn(format_args!("{}: missing", archive.likely_name(name, block)));
-                    }
-                }
-            }
-        }
-    }
-    out.finish().context(CANNOT_WRITE)
 }

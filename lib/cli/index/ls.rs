@@ -2,14 +2,16 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 
 use super::super::archive::version::Version;
+use super::super::asked;
 use super::super::message::Report;
-use super::{CANNOT_WRITE, Chosen, Reading, Wanted, open};
+use super::{CANNOT_WRITE, Chosen, Reading, open};
 use crate::edge::pipe;
 use crate::format::entry::{Entry, Kind, Meta, push_number};
 use crate::format::path;
@@ -24,6 +26,10 @@ pub(super) struct LsArgs {
     /// List these, and what lies below them [default: all]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
+    /// Take the names in FILE as PATHs, a line each, or each with a NUL behind it (- is standard
+    /// input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
     /// List only what lies directly in PATH, not below that
     #[arg(short = '1', long)]
     one_level: bool,
@@ -32,32 +38,28 @@ pub(super) struct LsArgs {
 /// Writes a line an entry: mode, owner, size, time in UTC, path; with the target of a link.
 pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     let Chosen { archive, chain } = open(&args.archive, reading, report)?;
-    let mut wanted = Wanted::new(&args.paths)?;
-    let tops = wanted_depths(&args.paths);
-    let deepest =
-        |path: &path::Path| !args.one_level || tops.iter().any(|top| path.depth() <= top + 1);
-    let mut version = Version::open(&archive, &chain, report)?;
+    let typed = asked::typed(&args.paths, &args.files_from)?;
+    let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
+    let paths = selection.paths();
+    let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
     let mut out = pipe::stdout()?;
     let mut line = Vec::new();
     while let Some(placed) = version.next_entry()? {
+        let Entry { path, kind, .. } = &placed.entry;
         let Some(meta) = placed.entry.meta() else { continue };
-        if !wanted.has(&placed.entry.path) || !deepest(&placed.entry.path) {
+        if !selection.wants(path, *kind == Kind::Dir) {
+            continue;
+        }
+        let top = selection.innermost().map_or(0, path::Path::depth);
+        if args.one_level && path.depth() > top + 1 {
             continue;
         }
         line.clear();
         write_line(&mut line, &placed.entry, meta);
         out.write_all(&line).context(CANNOT_WRITE)?;
     }
-    wanted.finish(report)?;
+    asked::tell_of_missing(&selection, report)?;
     out.finish().context(CANNOT_WRITE)
-}
-
-/// How deep the named paths lie; the root when none is named.
-fn wanted_depths(typed: &[OsString]) -> Vec<usize> {
-    use std::os::unix::ffi::OsStrExt;
-    let depth =
-        |text: &OsString| path::Path::from_typed(text.as_bytes()).map_or(0, |path| path.depth());
-    if typed.is_empty() { vec![0] } else { typed.iter().map(depth).collect() }
 }
 
 fn write_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {

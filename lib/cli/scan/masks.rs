@@ -1,45 +1,45 @@
 //! What `--exclude` leaves out and `--only-from` lets in: gitignore patterns relative to the
 //! source.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path as FsPath;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path as FsPath, PathBuf};
 
-use anyhow::{Context, anyhow};
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use super::super::asked::{self, read_file};
+use super::super::message::Report;
+use crate::core::patterns::Patterns;
 
 /// The patterns of a run.
 #[derive(Debug)]
 pub(super) struct Masks {
-    exclude: Gitignore,
-    only: Option<Gitignore>,
+    exclude: Patterns,
+    only: Option<Patterns>,
 }
 
 impl Masks {
     /// Reads all patterns; those of `--exclude` come before those of files, and the last that
     /// matches decides.
     pub(super) fn load(
-        root: &FsPath,
-        exclude: &[String],
-        exclude_from: &[std::path::PathBuf],
+        exclude: &[OsString],
+        exclude_from: &[PathBuf],
         only_from: Option<&FsPath>,
+        report: &Report,
     ) -> anyhow::Result<Masks> {
-        let mut builder = GitignoreBuilder::new(root);
-        for pattern in exclude {
-            builder.add_line(None, pattern).with_context(|| format!("--exclude {pattern}"))?;
-        }
+        let mut patterns = Patterns::default();
+        exclude.iter().for_each(|pattern| patterns.add_line(pattern.as_bytes()));
         for file in exclude_from {
-            add_file(&mut builder, file)?;
+            patterns.add_text(&read_file(file)?);
         }
-        let exclude = builder.build().context("--exclude")?;
-        let only = match only_from {
-            Some(file) => {
-                let mut builder = GitignoreBuilder::new(root);
-                add_file(&mut builder, file)?;
-                Some(builder.build().context("--only-from")?)
-            }
-            None => None,
-        };
-        Ok(Masks { exclude, only })
+        let only = only_from
+            .map(|file| {
+                let mut only = Patterns::default();
+                only.add_text(&read_file(file)?);
+                anyhow::Ok(only)
+            })
+            .transpose()?;
+        let lists = [&patterns].into_iter().chain(&only);
+        asked::tell_of_braces(lists.flat_map(Patterns::with_braces), report);
+        Ok(Masks { exclude: patterns, only })
     }
 
     /// True if there is an `--only-from`.
@@ -50,78 +50,15 @@ impl Masks {
     /// True if the entry is left out. Its directory was not, so only the entry itself is asked
     /// about.
     pub(super) fn excludes(&self, raw: &FsPath, is_dir: bool) -> bool {
-        self.exclude.matched(raw, is_dir).is_ignore()
+        self.exclude.selects(raw.as_os_str().as_bytes(), is_dir)
     }
 
     /// True if the entry, or a directory above it, is let in.
     pub(super) fn selects(&self, raw: &FsPath, is_dir: bool) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| only.matched_path_or_any_parents(raw, is_dir).is_ignore())
-    }
-}
-
-fn add_file(builder: &mut GitignoreBuilder, file: &FsPath) -> anyhow::Result<()> {
-    let shown = file.display();
-    let input: Box<dyn Read> = match file.as_os_str().as_encoded_bytes() {
-        b"-" => Box::new(std::io::stdin()),
-        _ => Box::new(std::fs::File::open(file).with_context(|| shown.to_string())?),
-    };
-    for (number, line) in BufReader::new(input).split(b'\n').enumerate() {
-        let number = number + 1;
-        let mut line = line.with_context(|| shown.to_string())?;
-        line.pop_if(|last| *last == b'\r');
-        let line =
-            String::from_utf8(line).map_err(|_| anyhow!("{shown}: line {number} is not UTF-8"))?;
-        builder.add_line(None, &line).with_context(|| format!("{shown}: line {number}"))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn masks(exclude: &[&str]) -> Masks {
-        let exclude: Vec<String> = exclude.iter().map(|pattern| (*pattern).to_owned()).collect();
-        Masks::load(FsPath::new("/src"), &exclude, &[], None).unwrap()
-    }
-
-    #[test]
-    fn gitignore_syntax() {
-        let masks = masks(&["*.o", "/top", "cache/", "!keep.o", "a/**/z", "# no", "new\\ line"]);
-        for (path, is_dir, left_out) in [
-            ("x.o", false, true),
-            ("deep/down/x.o", false, true),
-            ("keep.o", false, false),
-            ("top", true, true),
-            ("sub/top", true, false),
-            ("sub/cache", true, true),
-            ("sub/cache", false, false),
-            ("a/b/c/z", false, true),
-            ("new line", false, true),
-            ("# no", false, false),
-            ("odd\nname.o", false, true),
-        ] {
-            assert_eq!(masks.excludes(FsPath::new(path), is_dir), left_out, "{path}");
-        }
-    }
-
-    #[test]
-    fn names_need_not_be_utf8() {
-        use std::os::unix::ffi::OsStrExt;
-        let name = FsPath::new(std::ffi::OsStr::from_bytes(b"\xff\xfe.o"));
-        assert!(masks(&["*.o"]).excludes(name, false) && !masks(&["*.c"]).excludes(name, false));
-    }
-
-    #[test]
-    fn bad_patterns_are_told() {
-        assert!(Masks::load(FsPath::new("/"), &["a{b".into()], &[], None).is_err());
-        assert!(
-            Masks::load(FsPath::new("/"), &[], &["/no/such/file".into()], None)
-                .unwrap_err()
-                .to_string()
-                .contains("/no/such/file")
-        );
+        let Some(only) = &self.only else { return true };
+        let verdicts = raw.ancestors().filter(|raw| !raw.as_os_str().is_empty());
+        let mut dirs = verdicts.zip(std::iter::once(is_dir).chain(std::iter::repeat(true)));
+        dirs.find_map(|(raw, is_dir)| only.verdict(raw.as_os_str().as_bytes(), is_dir))
+            == Some(true)
     }
 }
