@@ -165,7 +165,14 @@ fn archive(count: u64, dir: &str) {
         }
         let end = End { entries: count, ..End::default() };
         let tail = assembler
-            .finish(Finish { end, skipped: 0, tree: None, behind: 0, finished: started })
+            .finish(Finish {
+                end,
+                skipped: 0,
+                unattributed: 0,
+                tree: None,
+                behind: 0,
+                finished: started,
+            })
             .expect("numbers enough");
         put(&mut assembler);
         parent = Some(Parent { band, id, last: tail.last });

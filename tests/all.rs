@@ -103,3 +103,8 @@ mod patterns;
 
 // Names as people write them, in all programs that take some.
 mod names;
+// Extended attributes that cannot be read, and those that are none.
+mod attributes;
+
+// Standard streams that are closed, full, or not ready.
+mod streams;

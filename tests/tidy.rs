@@ -472,20 +472,24 @@ fn paths_in_the_docs_exist() {
 #[test]
 fn every_dependency_is_explained() {
     let manifest = read("Cargo.toml");
-    let crates: BTreeSet<&str> =
-        ["[dependencies]", "[dev-dependencies]", "[target.'cfg(fuzzing)'.dev-dependencies]"]
-            .iter()
-            .flat_map(|table| {
-                manifest
-                    .split(table)
-                    .nth(1)
-                    .unwrap()
-                    .lines()
-                    .skip(1)
-                    .take_while(|line| !line.starts_with('['))
-            })
-            .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
-            .collect();
+    let crates: BTreeSet<&str> = [
+        "[dependencies]",
+        "[build-dependencies]",
+        "[dev-dependencies]",
+        "[target.'cfg(fuzzing)'.dev-dependencies]",
+    ]
+    .iter()
+    .flat_map(|table| {
+        manifest
+            .split(table)
+            .nth(1)
+            .unwrap()
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with('['))
+    })
+    .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+    .collect();
     let page = read("docs/dependencies.md");
     let explained: BTreeSet<&str> = page
         .lines()
@@ -498,6 +502,7 @@ fn every_dependency_is_explained() {
     let sources: String = ["lib", "tests", "examples"]
         .iter()
         .flat_map(|folder| files(folder, "rs"))
+        .chain(["build.rs".into()])
         .map(|file| read(&file))
         .collect();
     // One package's library has another name.

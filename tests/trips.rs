@@ -143,6 +143,7 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
         skipped,
         behind: None,
         runs: Vec::new(),
+        unattributed: 0,
         head: Some(head.clone()),
     };
     let mut objects = vec![(Object::Head, head.to_string().into_bytes())];

@@ -22,7 +22,7 @@ use crate::format::path::{self, Path};
 pub(super) fn read_file(file: &FsPath) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     let mut read = || match file.as_os_str().as_bytes() {
-        b"-" => std::io::stdin().read_to_end(&mut text),
+        b"-" => crate::edge::pipe::stdin()?.read_to_end(&mut text),
         _ => std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut text)),
     };
     read().with_context(|| file.display().to_string())?;

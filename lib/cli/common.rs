@@ -1,13 +1,16 @@
 //! What all programs share: their common options, sizes like `10M`, and how a run begins and ends.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use super::events::Events;
 use super::message::Report;
+use crate::edge::pipe;
 
 /// Options that every program has.
 #[derive(Debug, Clone, Args)]
@@ -37,10 +40,10 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     common: fn(&A) -> &Common,
     run: impl FnOnce(A, &Arc<Report>) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let matches = without_empty(A::command()).get_matches();
-    let args = match A::from_arg_matches(&matches) {
+    let parsed = without_empty(A::command()).try_get_matches();
+    let args = match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => args,
-        Err(error) => error.exit(),
+        Err(error) => return say(program, &error),
     };
     let Common { events, verbose, quiet } = common(&args);
     let verbosity = if *quiet { -1 } else { (*verbose).min(2) as i8 };
@@ -53,9 +56,37 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     if let Some(error) = failed {
         return report.finish(Err(error));
     }
+    if let Some(refused) = pipe::stdout_refuses() {
+        return report.finish(Err(anyhow!(refused)));
+    }
     report.events().emit("start", &[("version", env!("CARGO_PKG_VERSION").into())]);
     let result = run(args, &report);
     report.finish(result)
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn say(program: &'static str, error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        if io::IsTerminal::is_terminal(&io::stderr()) {
+            error.exit();
+        }
+        let _ = pipe::tell(&error.render().to_string());
+        return ExitCode::from(2);
+    }
+    let print = || {
+        if let Some(refused) = pipe::stdout_refuses() {
+            return Err(io::Error::other(refused));
+        }
+        // On a terminal with colours.
+        if pipe::stdout_is_terminal() {
+            return error.print();
+        }
+        let mut out = pipe::stdout()?;
+        out.write_all(error.render().to_string().as_bytes())?;
+        out.finish()
+    };
+    let printed = print().context("cannot write the help");
+    Report::new(program, 0, Events::default()).finish(printed)
 }
 
 /// A variable that is set to nothing counts as not set, as with most programs.

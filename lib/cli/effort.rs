@@ -134,7 +134,14 @@ impl Written {
         entries.iter().for_each(|entry| assembler.handle_member(member(entry)).unwrap());
         let end = End { entries: entries.len() as u64, ..End::default() };
         let tail = assembler
-            .finish(Finish { end, skipped: 0, tree: None, behind: 0, finished: started })
+            .finish(Finish {
+                end,
+                skipped: 0,
+                unattributed: 0,
+                tree: None,
+                behind: 0,
+                finished: started,
+            })
             .unwrap();
         while let Some((name, bytes)) = assembler.poll_object() {
             if let Object::Head | Object::Index(_) | Object::Toc(_) = name.object {

@@ -5,7 +5,7 @@
 //! shown encoded, as in listings.
 
 use std::fmt::{self, Display};
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use super::events::Events;
 use super::progress;
 use super::stores::remedy;
+use crate::edge::pipe;
 use crate::store::StoreError;
 
 /// Where a program's messages go, and how many there were. One per run, shared by all its threads.
@@ -117,7 +118,8 @@ impl Report {
 
     fn write(&self, what: std::fmt::Arguments<'_>) {
         // A stderr that is gone is no reason to lose a backup.
-        let write = || drop(writeln!(io::stderr(), "{what}"));
+        let line = format!("{what}\n");
+        let write = || drop(pipe::tell(&line));
         match self.progress.get() {
             Some(progress) => progress.suspend(write),
             None => write(),

@@ -26,6 +26,7 @@ use crate::store::cache::Cache;
 use read::{Gathered, Raw, Reading};
 use start::Start;
 
+mod attributes;
 mod pieces;
 mod read;
 mod start;
@@ -123,6 +124,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         users: Users::default(),
         report: Arc::clone(report),
         skipped: AtomicU64::new(0),
+        unattributed: AtomicU64::new(0),
         layered: plan.layered,
         buffers: Mutex::default(),
     };
@@ -163,8 +165,9 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     })
     .and_then(|Ended { end, tree, behind }| {
         let skipped = shared.reading.skipped.load(Ordering::Relaxed);
+        let unattributed = shared.reading.unattributed.load(Ordering::Relaxed);
         let finished = clock::stamp()?;
-        let finish = Finish { end, skipped, tree, behind, finished };
+        let finish = Finish { end, skipped, unattributed, tree, behind, finished };
         let tail = writer.assembler.finish(finish)?;
         writer.drain()?;
         writer.write(&stream::END)?;
@@ -175,6 +178,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             ("bytes", tail.bytes),
             ("skipped", tail.skipped),
             ("behind", behind),
+            ("unattributed", tail.unattributed),
         ];
         report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
         Ok(())

@@ -26,11 +26,13 @@ mod held;
 mod lane;
 mod progress;
 mod replace;
+mod shortfall;
 mod spool;
 mod write;
 
 use feed::Begin;
 use lane::{Event, Lane, Place, Run, Summary};
+use shortfall::Shortfall;
 
 /// Store a band's objects in an archive, or in several
 ///
@@ -39,7 +41,7 @@ use lane::{Event, Lane, Place, Run, Summary};
 #[derive(Debug, Parser)]
 #[command(name = "dura-push", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done; 1 done, but files were skipped when the band was made; 2 not done.\n\
+    after_help = "Exit status: 0 done; 1 done, but the band lacks something, as TAIL tells; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
 )]
 struct PushArgs {
@@ -157,16 +159,14 @@ fn conclude(
     places: &[Place],
     outcomes: Vec<anyhow::Result<Summary>>,
 ) -> anyhow::Result<()> {
-    let mut skipped = 0;
+    let mut shortfall = Shortfall::default();
     for (place, outcome) in places.iter().zip(outcomes) {
         match outcome {
-            Ok(summary) => skipped = skipped.max(summary.tail.map_or(0, |tail| tail.skipped)),
+            Ok(summary) => shortfall = shortfall.max(Shortfall::of(summary.tail.as_ref())),
             Err(error) => report.fail(&place.label, error),
         }
     }
-    if skipped > 0 {
-        report.warn(format_args!("the band lacks {skipped} entries that were skipped: see what dura-scan and dura-pack said"));
-    }
+    shortfall.report(report);
     Ok(())
 }
 

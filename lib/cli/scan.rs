@@ -14,8 +14,8 @@ use clap::{CommandFactory, Parser};
 use super::common::{self, Common};
 use super::message::{Hinted, Report, why};
 use crate::edge::ordered::{Gone, Ordered, Submit};
-use crate::edge::pipe;
-use crate::edge::walk::{self, Found};
+use crate::edge::walk::{self, Found, Seen};
+use crate::edge::{pipe, privilege};
 use crate::format::entry::{Entry, Inode, Kind, State};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
@@ -100,7 +100,7 @@ struct Visit {
     unread: Unread,
 }
 
-type Looked = (Visit, io::Result<Option<(Entry, u64)>>);
+type Looked = (Visit, io::Result<Option<Seen>>);
 
 fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let shown = args.dir.display().to_string();
@@ -109,6 +109,11 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if !stat.is_dir() {
         let hint = "name the directory that holds it, and use --only-from to list a part";
         return Err(Hinted::wrap(anyhow::anyhow!("{shown}: not a directory"), hint));
+    }
+    if privilege::root_without_trusted() {
+        report.note(
+            "without CAP_SYS_ADMIN the system shows no trusted.* attributes: they are not stored",
+        );
     }
     let masks = Masks::load(&args.exclude, &args.exclude_from, args.only_from.as_deref(), report)?;
     let after = args
@@ -284,15 +289,11 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
-    fn handle(
-        &mut self,
-        visit: Visit,
-        looked: io::Result<Option<(Entry, u64)>>,
-    ) -> anyhow::Result<()> {
+    fn handle(&mut self, visit: Visit, looked: io::Result<Option<Seen>>) -> anyhow::Result<()> {
         let Visit { found, verdict, unread } = visit;
         let kind = found.kind.unwrap_or(Kind::File);
-        let (mut entry, device) = match looked {
-            Ok(Some(looked)) => looked,
+        let Seen { mut entry, device, unlisted } = match looked {
+            Ok(Some(seen)) => seen,
             Ok(None) if verdict == Verdict::Excluded => {
                 let path = found.path();
                 self.drop_above(&path);
@@ -327,6 +328,13 @@ impl<'a> Listing<'a> {
                 return self.list(Entry::new(path, kind, State::Unreadable));
             }
         };
+        if let Some(error) = unlisted {
+            self.report.warn(format_args!(
+                "{}: cannot list its extended attributes: {}",
+                entry.path,
+                why(&error)
+            ));
+        }
         let elsewhere = entry.kind == Kind::Dir && self.device.is_some_and(|own| own != device);
         entry.unread = elsewhere || unread != Unread::No;
         match unread {

@@ -94,6 +94,8 @@ pub struct Finish {
     pub tree: Option<Have>,
     /// What diff says changed behind the point from which the band is continued.
     pub behind: u64,
+    /// What pack stored without its attributes.
+    pub unattributed: u64,
     /// The clock.
     pub finished: Stamp,
 }
@@ -208,6 +210,7 @@ impl Assembler {
             skipped: finish.skipped + finish.end.unreadable,
             behind: Some(finish.behind),
             runs: self.config.runs.iter().copied().chain([self.config.first]).collect(),
+            unattributed: finish.unattributed,
             head: self.config.head.clone(),
         };
         self.emit(Object::Tail, tail.to_string().into_bytes());

@@ -4,12 +4,11 @@
 //! writes is the reverse. With a pipe's worth of bytes between them each waits for the other again
 //! and again; with more, hardly ever.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::pipe::{self, BUFFER as PIECE};
+use super::pipe::{self, BUFFER as PIECE, Standard};
 
 /// A file that another thread writes, with so many bytes between them at most.
 pub struct Ahead {
@@ -21,10 +20,11 @@ pub struct Ahead {
 
 impl Ahead {
     /// Starts the thread that writes to `file`.
-    pub fn to(file: File, most: usize) -> Ahead {
+    pub fn to(file: impl Into<Standard>, most: usize) -> Ahead {
         let (full, taken) = sync_channel(most / PIECE);
         let (used, empty) = channel();
-        let thread = std::thread::spawn(move || write(file, &taken, &used));
+        let stream = file.into();
+        let thread = std::thread::spawn(move || write(stream, &taken, &used));
         Ahead { piece: Vec::new(), full: Some(full), empty, thread: Some(thread) }
     }
 
@@ -71,9 +71,9 @@ impl Write for Ahead {
     }
 }
 
-fn write(mut file: File, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io::Result<()> {
+fn write(mut stream: Standard, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io::Result<()> {
     for mut piece in full {
-        pipe::write_all(&mut file, &piece)?;
+        pipe::write_all(&mut stream, &piece)?;
         piece.clear();
         // Whoever made it may be at its end.
         let _ = used.send(piece);
@@ -83,6 +83,7 @@ fn write(mut file: File, full: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{Read, Seek};
 
     use super::*;

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::buffer::Buffer;
 use rustix::io::Errno;
 
-use crate::format::acl;
+use crate::format::{acl, xattr};
 
 /// Where attributes are read from.
 #[derive(Debug, Clone, Copy)]
@@ -37,48 +37,77 @@ impl Attributes {
     }
 }
 
-/// True if there are any attributes; false where the file system has none.
+/// An attribute that could not be read.
+#[derive(Debug)]
+pub struct Unread {
+    /// Its name; empty if even the names could not be listed.
+    pub name: Vec<u8>,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// True if there are any attributes that are to be stored; false where the file system has none.
 pub fn any(at: At<'_>) -> io::Result<bool> {
-    let len = match at {
-        At::File(file) => rustix::fs::flistxattr_query(file),
-        At::Path(path) => rustix::fs::llistxattr_query(path),
-    };
-    match len {
-        Ok(len) => Ok(len > 0),
-        Err(Errno::NOTSUP) => Ok(false),
-        Err(why) => Err(why.into()),
+    // Nearly all entries have no attribute, or one short name: no heap for them.
+    let mut small = [0; 256];
+    match list(at, &mut small[..]) {
+        Ok(len) => Ok(kept(&small[..len]).next().is_some()),
+        Err(_) => Ok(names(at)?.is_some_and(|names| kept(&names).next().is_some())),
     }
 }
 
-/// Reads all attributes. One that vanishes meanwhile is left out.
-pub fn read(at: At<'_>) -> io::Result<Attributes> {
-    let names = grow(|buffer| list(at, buffer));
-    let names = match names {
-        Ok(names) => names,
-        Err(Errno::NOTSUP) => return Ok(Attributes::default()),
-        Err(why) => return Err(why.into()),
-    };
+/// Reads all attributes that are to be stored, and says which of them could not be read. One that
+/// vanishes meanwhile is left out.
+pub fn read(at: At<'_>) -> (Attributes, Vec<Unread>) {
     let mut attributes = Attributes::default();
-    for name in names.split_inclusive(|&b| b == 0) {
-        let Ok(c_name) = CStr::from_bytes_with_nul(name) else { continue };
+    let names = match names(at) {
+        Ok(names) => names.unwrap_or_default(),
+        Err(why) => return (attributes, vec![Unread { name: Vec::new(), error: why.into() }]),
+    };
+    let mut unread = Vec::new();
+    for c_name in kept(&names) {
+        let name = c_name.to_bytes();
         let value = match grow(|buffer| get(at, c_name, buffer)) {
             Ok(value) => value,
             Err(Errno::NODATA) => continue,
-            Err(why) => return Err(why.into()),
+            Err(why) => {
+                unread.push(Unread { name: name.to_vec(), error: why.into() });
+                continue;
+            }
         };
-        let name = c_name.to_bytes();
-        match name {
-            acl::ACCESS => attributes.acl_access = Some(acl_text(&value)?),
-            acl::DEFAULT => attributes.acl_default = Some(acl_text(&value)?),
-            name => attributes.xattrs.push((name.to_vec(), value)),
+        let slot = match name {
+            acl::ACCESS => &mut attributes.acl_access,
+            acl::DEFAULT => &mut attributes.acl_default,
+            name => {
+                attributes.xattrs.push((name.to_vec(), value));
+                continue;
+            }
+        };
+        *slot = acl::to_text(&value);
+        if slot.is_none() {
+            let error = io::Error::other("an ACL of an unknown kind");
+            unread.push(Unread { name: name.to_vec(), error });
         }
     }
     attributes.xattrs.sort();
-    Ok(attributes)
+    (attributes, unread)
 }
 
-fn acl_text(value: &[u8]) -> io::Result<String> {
-    acl::to_text(value).ok_or_else(|| io::Error::other("its ACL is of an unknown kind"))
+/// The names of all attributes, each with a zero byte; none where the file system has none.
+fn names(at: At<'_>) -> Result<Option<Vec<u8>>, Errno> {
+    match grow(|buffer| list(at, buffer)) {
+        Ok(names) => Ok(Some(names)),
+        Err(Errno::NOTSUP | Errno::NOSYS) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// Those of the names that are stored.
+fn kept(names: &[u8]) -> impl Iterator<Item = &CStr> {
+    names
+        .split_inclusive(|&byte| byte == 0)
+        .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+        .filter(|name| xattr::is_stored(name.to_bytes()))
 }
 
 fn list<B: Buffer<u8>>(at: At<'_>, buffer: B) -> Result<B::Output, Errno> {

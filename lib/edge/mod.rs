@@ -9,6 +9,7 @@ pub mod clock;
 pub mod gpg;
 pub mod ordered;
 pub mod pipe;
+pub mod privilege;
 pub mod signals;
 pub mod source;
 pub mod users;

@@ -1,9 +1,13 @@
-//! The program's own stdin and stdout.
+//! The program's own stdin, stdout and stderr.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use super::ahead::Ahead;
 
@@ -17,10 +21,63 @@ pub(super) const BUFFER: usize = 256 << 10;
 /// What a pipe holds less than its size when pages of it are not full.
 const MARGIN: usize = BUFFER / 4;
 
-fn own(stream: impl AsFd) -> io::Result<File> {
-    let file = File::from(stream.as_fd().try_clone_to_owned()?);
-    widen(&file);
-    Ok(file)
+/// A standard stream. Where another program has set O_NONBLOCK on it (forwarders of logs, ssh and
+/// node do), it waits until the stream is ready.
+pub struct Standard(File);
+
+impl Standard {
+    fn own(stream: impl AsFd) -> io::Result<Standard> {
+        let file = File::from(stream.as_fd().try_clone_to_owned()?);
+        widen(&file);
+        Ok(Standard(file))
+    }
+}
+
+impl From<File> for Standard {
+    fn from(file: File) -> Standard {
+        Standard(file)
+    }
+}
+
+impl AsFd for Standard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for Standard {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        when_ready(self.0.as_fd(), PollFlags::IN, || (&self.0).read(bytes))
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        when_ready(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Does `attempt`; waits and does it again as long as the stream is not ready.
+fn when_ready<T>(
+    stream: BorrowedFd<'_>,
+    ready: PollFlags,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::from_borrowed_fd(stream, ready)], None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Lets a pipe hold more, if the system allows it, and if it is one.
@@ -55,21 +112,44 @@ pub(super) fn write_all(mut file: impl Write + AsFd, bytes: &[u8]) -> io::Result
 
 /// Stdin with a buffer.
 pub fn stdin() -> io::Result<BufReader<impl Read>> {
-    Ok(BufReader::with_capacity(BUFFER, own(io::stdin())?))
+    if let Some(why) = stdin_refuses() {
+        return Err(io::Error::other(why));
+    }
+    Ok(BufReader::with_capacity(BUFFER, Standard::own(io::stdin())?))
 }
 
 /// Stdout with a buffer that says so when it cannot be emptied.
-pub struct Out(BufWriter<File>);
+pub struct Out(BufWriter<Standard>);
 
 /// Stdout with a buffer.
 pub fn stdout() -> io::Result<Out> {
-    Ok(Out::to(own(io::stdout())?))
+    Ok(Out(buffered(Standard::own(io::stdout())?)))
+}
+
+/// Writes a message to stderr at once.
+pub fn tell(text: &str) -> io::Result<()> {
+    let stderr = io::stderr();
+    let mut lock = stderr.lock();
+    let mut bytes = text.as_bytes();
+    while !bytes.is_empty() {
+        match when_ready(stderr.as_fd(), PollFlags::OUT, || lock.write(bytes)) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => bytes = &bytes[n..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn buffered(stream: Standard) -> BufWriter<Standard> {
+    BufWriter::with_capacity(BUFFER, stream)
 }
 
 impl Out {
     /// Any file with a buffer, in the place of stdout.
     pub fn to(file: File) -> Out {
-        Out(BufWriter::with_capacity(BUFFER, file))
+        Out(buffered(file.into()))
     }
 
     /// The same, written by another thread, with so many bytes between them at most.
@@ -96,6 +176,41 @@ impl Write for Out {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Why nothing can be written to stdout, if that can be seen beforehand.
+///
+/// A stream that was closed when the program began is now `/dev/null`, opened the wrong way round:
+/// `bin/startup.c` does that before Rust's library would put a `/dev/null` there that takes all.
+pub fn stdout_refuses() -> Option<&'static str> {
+    match opened_as(io::stdout(), OFlags::RDONLY) {
+        Some(Wrong::Closed) => Some("standard output is closed"),
+        Some(Wrong::Way) => Some("standard output is not open for writing"),
+        None => None,
+    }
+}
+
+fn stdin_refuses() -> Option<&'static str> {
+    match opened_as(io::stdin(), OFlags::WRONLY) {
+        Some(Wrong::Closed) => Some("standard input is closed"),
+        Some(Wrong::Way) => Some("standard input is not open for reading"),
+        None => None,
+    }
+}
+
+/// How a standard stream cannot be used.
+enum Wrong {
+    Closed,
+    Way,
+}
+
+/// Whether the stream is open in this way alone, which is of no use.
+fn opened_as(stream: impl AsFd, way: OFlags) -> Option<Wrong> {
+    let flags = rustix::fs::fcntl_getfl(&stream).ok()?;
+    let stat = rustix::fs::fstat(&stream).ok()?;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == rustix::fs::makedev(1, 3);
+    (flags & OFlags::RWMODE == way).then_some(if is_null { Wrong::Closed } else { Wrong::Way })
 }
 
 /// True if stdout is a terminal.

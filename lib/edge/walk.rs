@@ -65,9 +65,20 @@ fn kind(file_type: std::fs::FileType) -> Option<Kind> {
     }
 }
 
-/// What `lstat` says; `Ok(None)` for a socket. The entry has no `hard` yet. The device number comes
-/// with it.
-pub fn look(found: &Found) -> io::Result<Option<(Entry, u64)>> {
+/// An entry as the walk has seen it.
+#[derive(Debug)]
+pub struct Seen {
+    /// What `lstat` says. It has no `hard` yet.
+    pub entry: Entry,
+    /// The device that it is on.
+    pub device: u64,
+    /// Why its attributes could not be listed. The entry then has no ctime, so that pack asks once
+    /// more, and a later scan does not take it for unchanged.
+    pub unlisted: Option<io::Error>,
+}
+
+/// What `lstat` says; `Ok(None)` for a socket.
+pub fn look(found: &Found) -> io::Result<Option<Seen>> {
     let stat = std::fs::symlink_metadata(&found.at)?;
     let Some(kind) = kind(stat.file_type()) else { return Ok(None) };
     let meta = Meta {
@@ -92,8 +103,19 @@ pub fn look(found: &Found) -> io::Result<Option<(Entry, u64)>> {
         }
         Kind::Dir | Kind::Fifo => {}
     }
-    entry.x = attributes::any(At::Path(&found.at))?;
-    Ok(Some((entry, stat.dev())))
+    let unlisted = match attributes::any(At::Path(&found.at)) {
+        Ok(any) => {
+            entry.x = any;
+            None
+        }
+        // The file itself would not be found either.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Err(error) => {
+            entry.ctime = None;
+            Some(error)
+        }
+    };
+    Ok(Some(Seen { entry, device: stat.dev(), unlisted }))
 }
 
 /// True if the directory says by a CACHEDIR.TAG that its content need not be kept.

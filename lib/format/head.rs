@@ -81,6 +81,8 @@ pub struct Tail {
     pub behind: Option<u64>,
     /// The first number of each run that wrote the band; empty where that is not known.
     pub runs: Vec<u32>,
+    /// How many entries are stored without their attributes, or without some of them.
+    pub unattributed: u64,
     /// What HEAD says: a complete band can be read without it. None where it is not repeated.
     pub head: Option<Head>,
 }
@@ -188,6 +190,7 @@ const KEYS: &[&str] = &[
     "tree-bytes",
     "skipped",
     "behind",
+    "unattributed",
     "runs",
     "sha256",
 ];
@@ -323,6 +326,7 @@ impl Tail {
             runs: lines
                 .optional("runs", |v| v.split(' ').map(|n| n.parse().ok()).collect())?
                 .unwrap_or_default(),
+            unattributed: lines.optional_number("unattributed")?.unwrap_or(0),
             head: repeats.then(|| Head::read(&lines)).transpose()?,
         })
     }
@@ -348,6 +352,9 @@ impl fmt::Display for Tail {
         above += &format!("skipped: {}\n", self.skipped);
         if let Some(behind) = self.behind {
             above += &format!("behind: {behind}\n");
+        }
+        if self.unattributed > 0 {
+            above += &format!("unattributed: {}\n", self.unattributed);
         }
         if !self.runs.is_empty() {
             above += "runs:";
@@ -415,7 +422,15 @@ mod tests {
             (tail.last, tail.entries, tail.files, tail.bytes, tail.skipped),
             (12, 20310, 18220, 730_121_811, 0)
         );
-        assert_eq!(tail.head, None);
+        assert_eq!((tail.head, tail.unattributed), (None, 0));
+    }
+
+    #[test]
+    fn a_tail_tells_of_entries_without_attributes_only_where_there_are_some() {
+        let tail = Tail { unattributed: 7, ..Tail::parse(TAIL.as_bytes()).unwrap() };
+        let text = tail.to_string();
+        assert!(text.contains("\nskipped: 0\nunattributed: 7\nsha256: "), "{text}");
+        assert_eq!(Tail::parse(text.as_bytes()), Ok(tail));
     }
 
     #[test]

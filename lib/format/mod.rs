@@ -19,3 +19,4 @@ pub mod tarball;
 pub mod time;
 pub mod toc;
 pub mod untar;
+pub mod xattr;

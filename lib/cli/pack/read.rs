@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest as _, Sha256};
 
 use super::super::message::{Report, why};
+use super::attributes::Got;
 use super::pieces::{Came, Pieces, hash};
 use crate::core::assemble::Member;
 use crate::core::links::{Links, Role};
 use crate::core::planner::{MEMBER, Seen, settled_ctime};
-use crate::edge::attributes::{self, At, Attributes};
+use crate::edge::attributes::Attributes;
 use crate::edge::clock;
 use crate::edge::source::{Facts, Opened, Source};
 use crate::edge::users::Users;
@@ -33,6 +34,8 @@ pub(super) struct Reading {
     pub report: Arc<Report>,
     /// Entries that could not be stored.
     pub skipped: AtomicU64,
+    /// Entries that were stored without their attributes, or without some of them.
+    pub unattributed: AtomicU64,
     /// Whether the band has a parent, in whose blocks content may stay.
     pub layered: bool,
     /// Buffers to be used again.
@@ -80,6 +83,8 @@ struct Outcome {
     /// The size that the tar gives it.
     stored: u64,
     came: Came,
+    /// Whether all of its attributes could be read.
+    all: bool,
 }
 
 impl Raw {
@@ -185,17 +190,12 @@ impl Reading {
     fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
         let mut entry = entry.clone();
         let State::Present(meta) = entry.state else { return raw.line(&entry) };
-        let mut attributes = Attributes::default();
-        if entry.x && entry.hard.is_none() {
-            match attributes::read(At::Path(&self.source.locate(&entry.path))) {
-                Ok(read) => attributes = read,
-                Err(error) => self.report.warn(format_args!(
-                    "{}: attributes not stored: {}",
-                    entry.path,
-                    why(&error)
-                )),
-            }
+        let Got { attributes, all } = self.of_plain(&entry);
+        if entry.hard.is_none() {
             entry.x = !attributes.is_empty();
+        }
+        if !all {
+            entry.ctime = None;
         }
         let content = match (&entry.hard, entry.kind, &entry.link, entry.device) {
             (Some(first), ..) => Content::Hard(first),
@@ -233,7 +233,8 @@ impl Reading {
         match header.write_header(out) {
             Ok(_) => true,
             Err(too_long) => {
-                self.report.warn(format_args!("{}: {too_long}: not stored", entry.path));
+                self.unattributed.fetch_add(1, Ordering::Relaxed);
+                self.report.warn(format_args!("{}: attributes not stored: {too_long}", entry.path));
                 // Without them a header is a few kilobytes at most.
                 let _ =
                     tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }
@@ -241,21 +242,6 @@ impl Reading {
                 false
             }
         }
-    }
-
-    fn file_attributes(&self, entry: &Entry, file: &Opened, facts: &Facts) -> Attributes {
-        // The scan has looked; the file is only asked again if it has changed since.
-        if !entry.x && entry.ctime == Some(facts.ctime) {
-            return Attributes::default();
-        }
-        attributes::read(At::File(file.fd())).unwrap_or_else(|error| {
-            self.report.warn(format_args!(
-                "{}: attributes not stored: {}",
-                entry.path,
-                why(&error)
-            ));
-            Attributes::default()
-        })
     }
 
     fn push_whole(
@@ -266,7 +252,7 @@ impl Reading {
         (before, opened_at): (Facts, Time),
         links: &mut Links,
     ) {
-        let attributes = self.file_attributes(&entry, file, &before);
+        let Got { attributes, all } = self.of_file(&entry, file, &before);
         let start = raw.tar.len();
         let header = |raw: &mut Raw, entry: &Entry, content| {
             self.write_header(&mut raw.tar, entry, before.meta, content, &attributes)
@@ -291,7 +277,7 @@ impl Reading {
             raw.tar.truncate(start);
             self.close(
                 &mut entry,
-                &Outcome { opened_at, before, after, stored: read, came },
+                &Outcome { opened_at, before, after, stored: read, came, all },
                 links,
             );
             return raw.line(&entry);
@@ -314,7 +300,11 @@ impl Reading {
         raw.tar.resize(raw.tar.len() + padding(raw.tar.len() as u64), 0);
         entry.x = fits && !attributes.is_empty();
         entry.sha256 = Some(sha256);
-        self.close(&mut entry, &Outcome { opened_at, before, after, stored: read, came }, links);
+        self.close(
+            &mut entry,
+            &Outcome { opened_at, before, after, stored: read, came, all },
+            links,
+        );
         raw.line(&entry);
     }
 
@@ -333,7 +323,7 @@ impl Reading {
 
     /// Fills in what the file's line says once it is read, and tells what is not as it should be.
     fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
-        let Outcome { opened_at, before, after, stored, came } = outcome;
+        let Outcome { opened_at, before, after, stored, came, all } = outcome;
         let path = &entry.path;
         match came {
             Came::Short(len) if stored == len => {
@@ -363,7 +353,7 @@ impl Reading {
             ctime: facts.ctime,
             inode: facts.inode,
         };
-        let whole = *came == Came::Whole;
+        let whole = *came == Came::Whole && *all;
         if entry.inode.is_some() {
             if entry.inode == Some(before.inode) {
                 links.handle_stored(entry);
@@ -397,7 +387,7 @@ impl Reading {
                 return Ok(());
             }
         };
-        let attributes = self.file_attributes(&entry, &file, &before);
+        let Got { attributes, all } = self.of_file(&entry, &file, &before);
         let suspect = entry.within.is_some()
             && self.layered
             && entry.size == Some(before.size)
@@ -408,7 +398,14 @@ impl Reading {
                 let mut raw = self.empty();
                 self.close(
                     &mut entry,
-                    &Outcome { opened_at, before, after, stored: before.size, came: Came::Whole },
+                    &Outcome {
+                        opened_at,
+                        before,
+                        after,
+                        stored: before.size,
+                        came: Came::Whole,
+                        all,
+                    },
                     links,
                 );
                 raw.member.border = true;
@@ -454,7 +451,7 @@ impl Reading {
         let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
         self.close(
             &mut entry,
-            &Outcome { opened_at, before, after, stored: before.size, came },
+            &Outcome { opened_at, before, after, stored: before.size, came, all },
             links,
         );
         raw.member.border = true;

@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 
 use super::super::message::Hinted;
 use super::lane::{Place, Run};
+use super::shortfall::Shortfall;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::store::local::Local;
@@ -53,14 +54,22 @@ struct Spool<'a> {
     bands: HashMap<BandName, Known>,
     /// False for archives that have failed.
     well: Vec<bool>,
-    skipped: u64,
+    shortfall: Shortfall,
 }
 
 /// Sends what is missing, once or until the program is asked to end.
 pub(super) fn run(run: &Run, places: &[Place], asked: &Asked) -> anyhow::Result<()> {
     let local = Arc::new(Local::new(&asked.dir));
     let well = vec![true; places.len()];
-    let mut spool = Spool { run, places, asked, local, bands: HashMap::new(), well, skipped: 0 };
+    let mut spool = Spool {
+        run,
+        places,
+        asked,
+        local,
+        bands: HashMap::new(),
+        well,
+        shortfall: Shortfall::default(),
+    };
     loop {
         let found = spool.look()?;
         let news = spool.pass(&found)?;
@@ -150,7 +159,7 @@ impl Spool<'_> {
         }
         known.done =
             outcome.whole && known.refused.is_empty() && self.well.iter().all(|well| *well);
-        self.skipped += outcome.skipped;
+        self.shortfall.add(outcome.shortfall);
         Ok(outcome.sent > 0)
     }
 
@@ -233,16 +242,7 @@ impl Spool<'_> {
                 "{band}: unfinished in the spool: what it has so far is stored"
             ));
         }
-        self.tell_skipped()
-    }
-
-    fn tell_skipped(&self) -> anyhow::Result<()> {
-        if self.skipped > 0 {
-            let skipped = self.skipped;
-            self.run.report.warn(format_args!(
-                "the bands lack {skipped} entries that were skipped when they were made"
-            ));
-        }
+        self.shortfall.report(report);
         Ok(())
     }
 
@@ -253,7 +253,10 @@ impl Spool<'_> {
             .into_iter()
             .find(|band| !self.bands.get(band).is_some_and(|known| known.done));
         match behind {
-            None => self.tell_skipped(),
+            None => {
+                self.shortfall.report(&self.run.report);
+                Ok(())
+            }
             Some(band) => {
                 let hint = "what is stored is whole: run the same again, and it goes on from there";
                 Err(Hinted::wrap(anyhow!("interrupted: not all of {band} is stored yet"), hint))

@@ -62,6 +62,7 @@ fn band(name: &str, id: u8) -> Vec<Item> {
         skipped,
         behind: None,
         runs: Vec::new(),
+        unattributed: 0,
         head: Some(head),
     };
     items.push(item("TAIL", tail.to_string().as_bytes()));

@@ -42,6 +42,7 @@ fn finish() -> Finish {
     Finish {
         end,
         skipped: 3,
+        unattributed: 0,
         tree: None,
         behind: 0,
         finished: Stamp::parse("20261101T020009Z").unwrap(),

@@ -269,6 +269,7 @@ fn tail(text: &str, own: u8, last: u32) -> Tail {
         skipped: 0,
         behind: None,
         runs: Vec::new(),
+        unattributed: 0,
         head: None,
     }
 }

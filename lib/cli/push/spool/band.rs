@@ -11,6 +11,7 @@ use super::super::super::message::chain;
 use super::super::super::retrying::Retrying;
 use super::super::held::{self, Held, MAX_UNDER_WAY};
 use super::super::lane::{Ending, Event, Lane, Place, Run, Summary};
+use super::super::shortfall::Shortfall;
 use super::survey::{self, Have};
 use crate::core::resend::{Resend, Row};
 use crate::edge::budget::Budget;
@@ -57,8 +58,8 @@ pub(super) struct Outcome {
     pub sent: u64,
     /// The band is complete, and all of it is in every archive that was asked.
     pub whole: bool,
-    /// What its TAIL says was skipped, if that was stored now.
-    pub skipped: u64,
+    /// What its TAIL says that it lacks, if that was stored now.
+    pub shortfall: Shortfall,
     /// The archives that failed, and why.
     pub failed: Vec<(usize, anyhow::Error)>,
 }
@@ -201,8 +202,8 @@ impl Pass<'_> {
         for (at, result) in results {
             match result {
                 Ok(summary) => {
-                    outcome.skipped =
-                        outcome.skipped.max(summary.tail.map_or(0, |tail| tail.skipped))
+                    let shortfall = Shortfall::of(summary.tail.as_ref());
+                    outcome.shortfall = outcome.shortfall.max(shortfall);
                 }
                 Err(error) => outcome.failed.push((at, error)),
             }
