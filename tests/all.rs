@@ -95,6 +95,9 @@ mod rsrepair;
 // Push to several archives, from a spool, and when it is asked to end.
 mod push;
 
+// Several archives in one run, one of them behind.
+mod behind;
+
 // Every parser over its corpus of odd inputs.
 mod corpus;
 

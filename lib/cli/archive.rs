@@ -1,6 +1,7 @@
 //! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store,
 //! cache and encryption lie below.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path as FsPath;
@@ -14,6 +15,7 @@ use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError, Input};
 use crate::format::band::BandName;
+use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, HeadError, Tail};
 use crate::format::inflate::whole;
 use crate::format::listing::Have;
@@ -406,7 +408,10 @@ impl Archive {
         for (name, size) in self.objects(&band.band)? {
             match name.object {
                 Object::Index(number) => listed.push((number, size)),
-                _ => name.number().into_iter().for_each(|number| indexes.handle_number(number)),
+                _ => {
+                    facts.handle_block(&name);
+                    name.number().into_iter().for_each(|number| indexes.handle_number(number))
+                }
             }
         }
         listed.sort_unstable();
@@ -456,9 +461,26 @@ pub(super) struct Facts {
     pub found: Vec<IndexFacts>,
     /// The first that could not, and why.
     pub unreadable: Option<(u32, anyhow::Error)>,
+    /// How many objects there are of each block.
+    parts: HashMap<u32, u32>,
 }
 
 impl Facts {
+    fn handle_block(&mut self, name: &ObjectName) {
+        if let Object::Block(number, _) | Object::Part(number, ..) = name.object {
+            *self.parts.entry(number).or_default() += 1;
+        }
+    }
+
+    /// The indexes that count, with the parts that their blocks have here.
+    pub(super) fn blocks(&self, counted: &Counted) -> CountedBlocks {
+        let mut blocks = CountedBlocks::default();
+        for number in counted.counted.iter().cloned().flatten() {
+            blocks.push(number, self.parts.get(&number).copied().unwrap_or(0));
+        }
+        blocks
+    }
+
     /// What the indexes hold that count.
     pub(super) fn have(&self, counted: &Counted) -> Have {
         let mut sum = Have::default();

@@ -149,9 +149,9 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         id: plan.config.id,
         report,
     };
-    match &plan.head {
-        Some(head) => writer.assembler.handle_head(head, start::NOTES),
-        None => writer.write(&stream::continuation(&plan.config.band, &plan.config.id))?,
+    writer.write(&plan.preface.to_bytes())?;
+    if let Some(head) = &plan.head {
+        writer.assembler.handle_head(head, start::NOTES);
     }
     std::thread::scope(|scope| {
         let reader_shared = Arc::clone(&shared);

@@ -18,6 +18,7 @@ use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::Patience;
 use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
+use crate::format::band::BandName;
 use crate::format::stream::{self, Reader};
 
 mod checks;
@@ -70,6 +71,9 @@ struct PushArgs {
     /// Go on until asked to end: send what others put into the spool, as it comes
     #[arg(long, requires = "from")]
     follow: bool,
+    /// With --from, send only bands that are newer than BAND, as prune may have removed others
+    #[arg(long, value_name = "BAND", requires = "from")]
+    newer_than: Option<BandName>,
     /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
     #[arg(long, conflicts_with = "from")]
     replace: bool,
@@ -124,7 +128,8 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
         .map(|(((archive, (store, ahead)), label), share)| {
             let rate = Arc::new(Mutex::new(args.limit_rate.map(Rate::new)));
-            Place { store, ahead, label, jobs: jobs(archive), rate, share }
+            let shown = archive.clone();
+            Place { store, ahead, shown, label, jobs: jobs(archive), rate, share }
         })
         .collect();
     if let Some(dir) = args.from {
@@ -133,6 +138,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             empty: args.empty,
             keep_indexes: args.keep_indexes,
             follow: args.follow,
+            newer_than: args.newer_than,
         };
         let outcome = spool::run(&run, &places, &asked);
         report.progress().finish_and_clear();
@@ -179,8 +185,8 @@ fn push_stream(
     let lanes: Vec<(Sender<Event>, Receiver<Event>)> = places.iter().map(|_| channel()).collect();
     let begin =
         feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
-    let Begin { first, continues } = wait_for(&begin, &run.stop)?;
-    if !stream::in_place(None, &first.item.name, continues.is_some()) {
+    let Begin { first, preface } = wait_for(&begin, &run.stop)?;
+    if !stream::in_place(None, &first.item.name, preface.continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
     }
     let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
@@ -191,10 +197,12 @@ fn push_stream(
             &run.report,
             &run.stop,
         );
-        let id = match continues {
-            Some(id) => checks::continued(&reads, &first.item.band, id)?,
-            None => checks::new_band(&reads, place.ahead.as_deref(), &first.item)?,
+        let counted = &preface.counted;
+        let id = match &preface.continues {
+            Some((band, id)) => checks::continued(&reads, band, *id, counted),
+            None => checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted),
         };
+        let id = id.map_err(|error| checks::behind(error, places, place))?;
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         Lane::run(run, place, id, &events, &done, &mut |_| ())
     };

@@ -133,9 +133,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         pipe: pipe::stdout()?,
     };
     let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
-    if let Some(id) = continues {
-        writer.begin(&id)?;
-    }
+    writer.begin(stream.preface())?;
     let tail = std::thread::scope(|scope| {
         let feeder = Feeder { keys, budget: Arc::clone(&budget), submit };
         let feeding = scope.spawn(move || feeder.run(stream, first, continues.is_some()));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 use super::band::{BandId, BandName};
+use super::counted::CountedBlocks;
 use super::digest;
 use super::entry::{Entry, EntryError, Kind, State, number};
 use super::object::Compression;
@@ -79,6 +80,9 @@ pub enum Header {
     After(u32),
     /// `#have entries= files= bytes=`
     Have(Have),
+    /// `#counted FIRST-LAST:PARTS …`: what counts of the band that is continued, or of the parent.
+    /// A long one stands in several lines.
+    Counted(CountedBlocks),
     /// `#compression WORD`: how the band that is continued is compressed.
     Compression(Compression),
     /// `#head TEXT`: the HEAD of the band that is continued, raw, for its TAIL to repeat.
@@ -202,6 +206,11 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
                 .map(|(of, entry)| Header::Above(of, Box::new(entry)))
                 .ok_or("#above")
         }
+        (b"#counted", [_, ..]) => line
+            .get(b"#counted ".len()..)
+            .and_then(CountedBlocks::parse)
+            .map(Header::Counted)
+            .ok_or("#counted"),
         (b"#have", words) => have(words).map(Header::Have).ok_or("#have"),
         _ => Ok(Header::Comment),
     }
@@ -265,6 +274,7 @@ impl fmt::Display for Header {
                 firsts.iter().try_for_each(|first| write!(f, " {first:09}"))
             }
             Header::DeletesMeant => write!(f, "#deletes-meant"),
+            Header::Counted(counted) => write!(f, "#counted {counted}"),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Head(text) => write!(f, "#head {}", encoded(text)),
             Header::Above(of, entry) => {

@@ -7,6 +7,10 @@ use super::band::{BandId, BandName};
 use super::object::{Object, ObjectName};
 use super::tarball::{BLOCK, padding, record};
 
+mod preface;
+
+pub use preface::{Preface, continuation};
+
 /// The largest object that a reader takes. Pack makes parts far below it.
 pub const MAX_OBJECT: u64 = 2 << 30;
 
@@ -113,25 +117,6 @@ fn push_header(
     out.extend(header.as_bytes());
 }
 
-/// The pax global header by which a stream without HEAD says which band it continues.
-pub fn continuation(band: &BandName, id: &BandId) -> Vec<u8> {
-    let mut records = Vec::new();
-    record(&mut records, b"comment", format!("dura {band} {id}").as_bytes());
-    let mut out = Vec::new();
-    push_header(
-        &mut out,
-        "",
-        "PaxHeaders/dura",
-        records.len() as u64,
-        0,
-        tar::EntryType::XGlobalHeader,
-    );
-    let pad = padding(records.len() as u64);
-    out.extend(records);
-    out.resize(out.len() + pad, 0);
-    out
-}
-
 /// Writes an object with header and padding.
 pub fn write(out: &mut impl Write, item: &Item, mtime: u64) -> io::Result<()> {
     let size = item.bytes.len() as u64;
@@ -145,7 +130,9 @@ pub struct Reader<R> {
     input: R,
     at: u64,
     band: Option<BandName>,
-    continues: Option<BandId>,
+    preface: Preface,
+    /// An object has come.
+    begun: bool,
     mtime: u64,
     ended: bool,
     repairs: bool,
@@ -154,7 +141,16 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// A reader of `input`.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, at: 0, band: None, continues: None, mtime: 0, ended: false, repairs: false }
+        Reader {
+            input,
+            at: 0,
+            band: None,
+            preface: Preface::default(),
+            begun: false,
+            mtime: 0,
+            ended: false,
+            repairs: false,
+        }
     }
 
     /// A reader of a stream of repaired objects: of several bands, the objects of each behind a
@@ -166,7 +162,12 @@ impl<R: Read> Reader<R> {
     /// The id of the band that the stream continues, once the first object has come; none if it
     /// begins with HEAD. In a stream of repaired objects, that of the band of the last object.
     pub fn continues(&self) -> Option<BandId> {
-        self.continues
+        self.preface.continues.as_ref().map(|(_, id)| *id)
+    }
+
+    /// What stood before the first object, once that has come.
+    pub fn preface(&self) -> &Preface {
+        &self.preface
     }
 
     /// The time in the header of the last object, in seconds since 1970.
@@ -196,22 +197,21 @@ impl<R: Read> Reader<R> {
             if header.as_bytes().iter().all(|&b| b == 0) && long.is_none() {
                 return self.finish(at).map(|()| None);
             }
-            let size = sound(&header).ok_or(StreamError::NotTar(at))?;
-            let path = long
-                .take()
-                .unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+            let (path, size) = sound(&header).ok_or(StreamError::NotTar(at))?;
+            let follows = long.is_some();
+            let path = long.take().unwrap_or(path);
             match header.entry_type() {
-                tar::EntryType::Regular => {
+                tar::EntryType::Regular if header.as_bytes()[156] == b'0' => {
                     return self.object(&path, size, header.mtime().unwrap_or(0), admit).map(Some);
                 }
-                tar::EntryType::XHeader if size <= MAX_RECORDS => {
+                tar::EntryType::XHeader if !follows && size <= MAX_RECORDS => {
                     let records = self.body(size)?;
                     long = Some(
-                        only_record(&records, " path=").ok_or(StreamError::NotTar(at))?.to_owned(),
+                        only_record(&records, "path").ok_or(StreamError::NotTar(at))?.to_owned(),
                     );
                 }
                 tar::EntryType::XGlobalHeader
-                    if (self.band.is_none() || self.repairs) && size <= MAX_RECORDS =>
+                    if (!self.begun || self.repairs) && !follows && size <= MAX_RECORDS =>
                 {
                     let records = self.body(size)?;
                     self.handle_global(&records).ok_or(StreamError::NotTar(at))?;
@@ -242,6 +242,7 @@ impl<R: Read> Reader<R> {
             return Err(StreamError::TooLarge(path.to_owned(), size));
         }
         self.mtime = mtime;
+        self.begun = true;
         if !admit(size) {
             return Err(StreamError::Stopped);
         }
@@ -249,9 +250,15 @@ impl<R: Read> Reader<R> {
     }
 
     fn handle_global(&mut self, records: &[u8]) -> Option<()> {
-        let (band, id) = only_record(records, " comment=dura ")?.split_once(' ')?;
-        self.band = Some(band.parse().ok()?);
-        self.continues = Some(id.parse().ok()?);
+        let line = only_record(records, "comment")?;
+        if self.repairs {
+            // Each header stands for itself: only the last band counts.
+            self.preface = Preface::default();
+        }
+        self.preface.handle_line(line)?;
+        if let Some((band, _)) = &self.preface.continues {
+            self.band = Some(band.clone());
+        }
         Some(())
     }
 
@@ -274,7 +281,7 @@ impl<R: Read> Reader<R> {
         if block.iter().any(|&b| b != 0) {
             return Err(StreamError::NotTar(at));
         }
-        if self.band.is_none() && !self.repairs {
+        if !self.begun && self.band.is_none() && !self.repairs {
             return Err(StreamError::Empty);
         }
         let mut rest = [0; 16 << 10];
@@ -305,21 +312,40 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// The value behind `key` in a pax header that has this one record.
+/// The value of a pax header that has one record with this key, byte for byte as [`record`] writes
+/// it.
 fn only_record<'a>(records: &'a [u8], key: &str) -> Option<&'a str> {
-    Some(std::str::from_utf8(records).ok()?.strip_suffix('\n')?.split_once(key)?.1)
+    let at = records.iter().position(|&b| b == b'=')? + 1;
+    let value = records.get(at..records.len().checked_sub(1)?)?;
+    let mut wanted = Vec::with_capacity(records.len());
+    record(&mut wanted, key.as_bytes(), value);
+    (wanted == records).then(|| std::str::from_utf8(value).ok())?
 }
 
-/// The size that a header gives, if its checksum is right.
-fn sound(header: &tar::Header) -> Option<u64> {
+/// A tar header of an object stream: its name and size. Every tar must read the same name and size
+/// out of it as this reader, so all that tars differ in is refused.
+fn sound(header: &tar::Header) -> Option<(String, u64)> {
     let bytes = header.as_bytes();
     let sum: u32 = bytes
         .iter()
         .enumerate()
         .map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u32::from(b) })
         .sum();
-    (header.cksum().ok()? == sum && &bytes[257..262] == b"ustar")
-        .then(|| header.entry_size().ok())?
+    let right = header.cksum().ok()? == sum && &bytes[257..265] == b"ustar\x0000";
+    let (digits, end) = bytes[124..136].split_at(11);
+    let octal = digits.iter().all(|b| (b'0'..=b'7').contains(b))
+        && [b"\0", b" "].contains(&end.try_into().ok()?);
+    let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
+    let (prefix, name) = (text(&bytes[345..500])?, text(&bytes[..100])?);
+    let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+    (right && octal).then_some((name, size))
+}
+
+/// A field with a name: nothing but zeros stands behind its end.
+fn text(field: &[u8]) -> Option<String> {
+    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+    let name = String::from_utf8_lossy(&field[..end]).into_owned();
+    field[end..].iter().all(|&b| b == 0).then_some(name)
 }
 
 /// True if a stream may hold `next` after `before`: HEAD first or not at all, TAIL last.
@@ -333,194 +359,4 @@ pub fn in_place(before: Option<&ObjectName>, next: &ObjectName, continues: bool)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn items() -> Vec<Item> {
-        [
-            ("HEAD", &b"head"[..]),
-            ("00000/000000000.tar.gz", &[7; 1000]),
-            ("00000/000000000.mtree.gz", b""),
-            ("TAIL", &[1; 512]),
-        ]
-        .map(|(name, bytes)| Item {
-            band: "20261101T020000Z".parse().unwrap(),
-            name: ObjectName::parse(name).unwrap(),
-            bytes: bytes.to_vec(),
-        })
-        .to_vec()
-    }
-
-    fn stream() -> Vec<u8> {
-        let mut out = Vec::new();
-        items().iter().for_each(|item| write(&mut out, item, 1_793_498_400).unwrap());
-        out.extend(END);
-        out
-    }
-
-    fn read(bytes: &[u8]) -> Result<Vec<Item>, StreamError> {
-        let mut reader = Reader::new(bytes);
-        let mut items = Vec::new();
-        while let Some(item) = reader.next_item()? {
-            items.push(item);
-        }
-        assert_eq!(reader.mtime(), 1_793_498_400);
-        Ok(items)
-    }
-
-    #[test]
-    fn reads_what_it_writes() {
-        assert_eq!(read(&stream()).unwrap(), items());
-        assert_eq!(read(&[stream(), vec![0; 9000]].concat()).unwrap(), items());
-        let header = &stream()[..512];
-        assert_eq!(&header[..24], b"20261101T020000Z/HEAD\0\0\0");
-        assert_eq!(
-            &header[100..157],
-            b"0000644\x000000000\x000000000\x0000000000004\x0015271516440\x000010243\x000"
-        );
-    }
-
-    #[test]
-    fn every_cut_is_seen() {
-        let bytes = stream();
-        for end in 0..bytes.len() {
-            assert!(matches!(read(&bytes[..end]), Err(StreamError::Cut(_))), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn every_changed_byte_of_a_header_is_seen() {
-        let bytes = stream();
-        for i in 0..512 {
-            let mut bad = bytes.clone();
-            bad[i] ^= 1;
-            assert!(
-                !read(&bad).is_ok_and(|seen| seen == items())
-                    || bad[..512] == bytes[..512]
-                    || (148..156).contains(&i),
-                "changed at {i}"
-            );
-        }
-    }
-
-    #[test]
-    fn hostile_members() {
-        let band: BandName = "20261101T020000Z".parse().unwrap();
-        let with = |path: &str, kind: tar::EntryType, size: u64| {
-            let mut header = tar::Header::new_ustar();
-            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
-            header.set_size(size);
-            header.set_mode(0o644);
-            header.set_entry_type(kind);
-            header.set_cksum();
-            read(&[stream()[..1024].to_vec(), header.as_bytes().to_vec(), END.to_vec()].concat())
-        };
-        let file = tar::EntryType::Regular;
-        for path in [
-            "../HEAD",
-            "/etc/passwd",
-            "20261101T020000Z/../../x",
-            "20261101T020000Z/x",
-            "x/HEAD",
-            "20261101T020000Z",
-            "20261101T020000Z/00000/../HEAD",
-        ] {
-            assert!(matches!(with(path, file, 0), Err(StreamError::BadName(_))), "{path}");
-        }
-        assert!(matches!(with("20261102T020000Z/TAIL", file, 0), Err(StreamError::OtherBand(_))));
-        assert!(matches!(
-            with("20261101T020000Z/TAIL", tar::EntryType::Symlink, 0),
-            Err(StreamError::NotFile(_))
-        ));
-        assert!(matches!(
-            with("20261101T020000Z/TAIL", file, MAX_OBJECT + 1),
-            Err(StreamError::TooLarge(..))
-        ));
-        assert!(matches!(
-            with("20261101T020000Z/TAIL", file, MAX_OBJECT),
-            Err(StreamError::Cut(_))
-        ));
-        assert!(matches!(read(&[stream(), b"x".to_vec()].concat()), Err(StreamError::AfterEnd)));
-        assert!(matches!(read(&END), Err(StreamError::Empty)));
-        assert!(matches!(read(&[b'x'; 2048]), Err(StreamError::NotTar(0))));
-        assert_eq!(band.tier(), 0);
-    }
-
-    #[test]
-    fn a_continuation_names_its_band() {
-        let band: BandName = "20261101T020000Z".parse().unwrap();
-        let id: BandId = "00112233445566778899aabbccddeeff".parse().unwrap();
-        let bytes = [continuation(&band, &id), stream()[1024..].to_vec()].concat();
-        let mut reader = Reader::new(&bytes[..]);
-        assert_eq!(reader.next_item().unwrap().unwrap(), items()[1]);
-        assert_eq!(reader.continues(), Some(id));
-    }
-
-    #[test]
-    fn repairs_may_be_of_several_bands() {
-        let bands: Vec<BandName> =
-            ["20261101T020000Z", "20261102T020000Z"].map(|band| band.parse().unwrap()).to_vec();
-        let ids = [BandId([1; 16]), BandId([2; 16])];
-        let mut bytes = Vec::new();
-        let mut sent = Vec::new();
-        for (band, id) in bands.iter().zip(&ids) {
-            bytes.extend(continuation(band, id));
-            for name in ["TAIL", "HEAD"] {
-                let item = Item {
-                    band: band.clone(),
-                    name: ObjectName::parse(name).unwrap(),
-                    bytes: vec![7; 3],
-                };
-                write(&mut bytes, &item, 1).unwrap();
-                sent.push((item, *id));
-            }
-        }
-        bytes.extend(END);
-        let mut reader = Reader::repairs(&bytes[..]);
-        let mut came = Vec::new();
-        while let Some(item) = reader.next_item().unwrap() {
-            came.push((item, reader.continues().unwrap()));
-        }
-        assert_eq!(came, sent);
-        // Only what replaces takes such a stream, and nothing comes before its band is named.
-        let mut strict = Reader::new(&bytes[..]);
-        let refused = std::iter::from_fn(|| strict.next_item().transpose()).find_map(Result::err);
-        assert!(matches!(refused, Some(StreamError::NotFile(_))));
-        assert!(matches!(
-            Reader::repairs(&stream()[..]).next_item(),
-            Err(StreamError::OtherBand(_))
-        ));
-        assert!(matches!(Reader::repairs(&END[..]).next_item(), Ok(None)));
-    }
-
-    #[test]
-    fn the_longest_name_fits() {
-        let ten: Vec<String> = (10..20).map(|day| format!("202611{day}T020000Z")).collect();
-        let band: BandName = ten.join("-").parse().unwrap();
-        let name = ObjectName::parse("00000/000000000.tar.zst.000000.gpg").unwrap();
-        let item = Item { band, name, bytes: vec![1] };
-        let mut out = Vec::new();
-        write(&mut out, &item, 1).unwrap();
-        let read = Reader::new(&out[..]).next_item();
-        assert!(matches!(read, Ok(Some(ref back)) if *back == item), "{read:?}");
-    }
-
-    #[test]
-    fn places() {
-        let name = |text| ObjectName::parse(text).unwrap();
-        let (head, block, tail, sig) =
-            (name("HEAD"), name("00000/000000000.tar"), name("TAIL"), name("TAIL.sig"));
-        assert!(
-            in_place(None, &head, false)
-                && in_place(Some(&head), &block, false)
-                && in_place(Some(&block), &tail, false)
-        );
-        assert!(in_place(Some(&tail), &sig, false) && in_place(None, &block, true));
-        assert!(
-            !in_place(None, &block, false)
-                && !in_place(Some(&block), &head, false)
-                && !in_place(Some(&tail), &block, false)
-        );
-        assert!(!in_place(None, &head, true) && !in_place(Some(&block), &sig, false));
-    }
-}
+mod tests;

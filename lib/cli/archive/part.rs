@@ -101,5 +101,6 @@ impl Archive {
 }
 
 fn holds(rows: &[Row]) -> Holds {
-    Holds { numbers: rows.iter().map(|row| row.number..=row.number).collect(), lost: Vec::new() }
+    let numbers = rows.iter().map(|row| row.number..=row.number).collect();
+    Holds { numbers, ..Holds::default() }
 }

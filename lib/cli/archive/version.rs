@@ -13,6 +13,7 @@ use crate::core::chain::ancestors::{ChainError, Extent};
 use crate::core::chain::choice::{find, to_read};
 use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
+use crate::format::counted::CountedBlocks;
 use crate::format::entry::Within;
 use crate::format::listing::{Have, Header};
 use crate::format::object::Object;
@@ -27,6 +28,8 @@ pub(in super::super) struct Holds {
     pub numbers: Vec<RangeInclusive<u32>>,
     /// Those that count but are lost.
     pub lost: Vec<RangeInclusive<u32>>,
+    /// Those that count, with the parts of their blocks; empty where only a part was asked for.
+    pub blocks: CountedBlocks,
 }
 
 impl Holds {
@@ -109,9 +112,9 @@ impl Archive {
     /// Which indexes of a band count in a version.
     pub(in super::super) fn holds(&self, band: &Band) -> anyhow::Result<Holds> {
         if let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail)
-            && let Some(numbers) = self.by_tables(band, tail.toc, last)?
+            && let Some(holds) = self.by_tables(band, tail.toc, last)?
         {
-            return Ok(Holds { numbers, lost: Vec::new() });
+            return Ok(holds);
         }
         // Of a TAIL that names no tables of the band, HEAD tells whether it is the band's at all.
         if let (Some(_), Some(head)) = (&band.tail, self.head(&band.head.band)?)
@@ -124,6 +127,7 @@ impl Archive {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
         };
+        let blocks = facts.blocks(&counted);
         // A band none of whose indexes can be read is not an empty one; and without a key nobody
         // knows what counts.
         if let Some((_, error)) =
@@ -131,16 +135,11 @@ impl Archive {
         {
             return Err(error);
         }
-        Ok(Holds { numbers: counted.counted, lost: counted.lost })
+        Ok(Holds { numbers: counted.counted, lost: counted.lost, blocks })
     }
 
     /// The same by tables of contents alone; none if they do not reach back to the first index.
-    fn by_tables(
-        &self,
-        band: &Band,
-        toc: u32,
-        last: u32,
-    ) -> anyhow::Result<Option<Vec<RangeInclusive<u32>>>> {
+    fn by_tables(&self, band: &Band, toc: u32, last: u32) -> anyhow::Result<Option<Holds>> {
         let Ok(Some(newest)) = self.toc(&band.head, toc) else { return Ok(None) };
         let mut rows = Vec::new();
         for earlier in &newest.earlier {
@@ -149,7 +148,12 @@ impl Archive {
         }
         rows.extend(newest.rows);
         let mut numbers: Vec<RangeInclusive<u32>> = Vec::new();
-        for number in rows.iter().map(|row| row.number).filter(|number| *number <= last) {
+        let mut blocks = CountedBlocks::default();
+        for (number, parts) in rows.iter().map(|row| (row.number, row.parts)) {
+            if number > last {
+                continue;
+            }
+            blocks.push(number, parts);
             match numbers.last_mut() {
                 Some(range) if number <= *range.end() => return Ok(None),
                 Some(range) if *range.end() + 1 == number => *range = *range.start()..=number,
@@ -158,7 +162,7 @@ impl Archive {
         }
         let whole = numbers.first().is_some_and(|range| *range.start() == 0)
             && numbers.last().is_some_and(|range| *range.end() == last);
-        Ok(whole.then_some(numbers))
+        Ok(whole.then_some(Holds { numbers, lost: Vec::new(), blocks }))
     }
 }
 

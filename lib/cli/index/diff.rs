@@ -16,6 +16,7 @@ use crate::core::chain::choice::{Known, Target, Wish, find, target};
 use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
+use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Header, Line, Reader, VERSION};
 use crate::format::path::Path;
@@ -259,7 +260,9 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
                         let tier = chain.len() as u8;
                         let parent =
                             Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
-                        let opening = Opening::New { parent, band_after: newest };
+                        let counted =
+                            holds.last().map(|holds| holds.blocks.clone()).unwrap_or_default();
+                        let opening = Opening::New { parent, band_after: newest, counted };
                         Some(Course {
                             opening,
                             config: Config { tier, full: false, after: None },
@@ -289,7 +292,8 @@ fn full(
     bands: &[Known],
     newest: Option<crate::format::time::Stamp>,
 ) -> anyhow::Result<Course> {
-    let opening = Opening::New { parent: None, band_after: newest };
+    let opening =
+        Opening::New { parent: None, band_after: newest, counted: CountedBlocks::default() };
     let config = Config { tier: 0, full: true, after: None };
     let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), head: None };
     if let Some(band) = crate::core::chain::choice::newest(bands) {
@@ -312,8 +316,9 @@ fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Co
     let (indexes, facts) = archive.indexes(&own.head)?;
     let counted = indexes.of_unfinished();
     let have = facts.have(&counted);
+    let blocks = facts.blocks(&counted);
     let unreadable = facts.unreadable.as_ref().map(|(number, _)| *number);
-    let continuation = continuation(name, Some(&own.head), &indexes, unreadable, have).map_err(|stuck| {
+    let continuation = continuation(name, Some(&own.head), &indexes, unreadable, have, blocks.clone()).map_err(|stuck| {
         let error = match facts.unreadable {
             Some((_, why)) => anyhow!("{name} cannot be continued: {why:#}"),
             None => anyhow!("{name} cannot be continued: {stuck}"),
@@ -329,7 +334,7 @@ fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Co
         after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
     ));
     let mut holds = side_by_side(below, |band| archive.holds(band)).map_err(or_full)?;
-    holds.push(Holds { numbers: counted.counted, lost: counted.lost });
+    holds.push(Holds { numbers: counted.counted, lost: counted.lost, blocks });
     let config = Config { tier: below.len() as u8, full: false, after };
     let head = Some(own.head.clone());
     Ok(Course { opening: Opening::Continue(continuation), config, chain, holds, head })

@@ -13,10 +13,12 @@ use crate::core::assemble::Config;
 use crate::core::chain::choice;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::digest::Digest;
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::Compression;
+use crate::format::stream::Preface;
 use crate::format::time::Stamp;
 
 /// The notes that stand in each band.
@@ -43,6 +45,7 @@ pub(super) struct Start {
     after: Option<u32>,
     have: Have,
     compression: Option<Compression>,
+    counted: CountedBlocks,
     continued_head: Option<Head>,
 }
 
@@ -58,6 +61,8 @@ pub(super) struct Plan {
     pub ended: Ended,
     /// True if the band has a parent, so that content may be left in older blocks.
     pub layered: bool,
+    /// What the object stream says before its first object.
+    pub preface: Preface,
 }
 
 impl Start {
@@ -69,7 +74,7 @@ impl Start {
         let mut start = Start::default();
         loop {
             match listing.next_line()? {
-                Some(Line::Header(header)) => start.handle(header),
+                Some(Line::Header(header)) => start.handle(header)?,
                 Some(line @ Line::Entry(_)) => return Ok((start, line)),
                 // Nothing has changed since the parent.
                 Some(line) if start.parent.is_some() || start.continued.is_some() => {
@@ -86,7 +91,7 @@ impl Start {
         }
     }
 
-    fn handle(&mut self, header: Header) {
+    fn handle(&mut self, header: Header) -> anyhow::Result<()> {
         match header {
             Header::Source(host, dir) => self.source = Some((host, dir)),
             Header::Partial => self.partial = true,
@@ -96,6 +101,11 @@ impl Start {
             Header::Next(next) => self.next = next,
             Header::After(after) => self.after = Some(after),
             Header::Have(have) => self.have = have,
+            Header::Counted(piece) => {
+                if !self.counted.extend(&piece) {
+                    bail!("the listing has `#counted` lines out of order");
+                }
+            }
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::SourceId(id) => self.source_id = Some(id),
@@ -111,6 +121,7 @@ impl Start {
             | Header::Index(..)
             | Header::Comment => {}
         }
+        Ok(())
     }
 
     /// Settles names, numbers and places.
@@ -195,7 +206,9 @@ impl Start {
             headers,
         };
         let layered = config.band.tier() > 0;
-        Ok(Plan { directory, config, head, ended: self.ended, layered })
+        let continues = head.is_none().then(|| (config.band.clone(), config.id));
+        let preface = Preface { continues, counted: self.counted, unlisted: Vec::new() };
+        Ok(Plan { directory, config, head, ended: self.ended, layered, preface })
     }
 
     fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

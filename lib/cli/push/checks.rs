@@ -4,11 +4,15 @@ use anyhow::{Context, anyhow, bail};
 
 use super::super::archive::side_by_side;
 use super::super::message::Hinted;
+use super::lane::Place;
+use super::spool::survey;
+use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{Compression, Object, ObjectName};
 use crate::format::stream::Item;
-use crate::store::{Kind, LookAhead, Store};
+use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id.
 ///
@@ -18,6 +22,7 @@ pub(super) fn new_band(
     store: &dyn Store,
     ahead: Option<&dyn LookAhead>,
     head: &Item,
+    counted: &CountedBlocks,
 ) -> anyhow::Result<BandId> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
@@ -27,7 +32,7 @@ pub(super) fn new_band(
     // The look before that goes beside.
     let checked = std::thread::scope(|scope| {
         let _looks = ahead.map(|ahead| scope.spawn(|| ahead.look_ahead(&name)));
-        ancestors(store, &parsed)
+        ancestors(store, &parsed, counted)
     });
     checked.map_err(|error| {
         let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
@@ -40,9 +45,11 @@ type Found = (BandName, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of
 /// them name.
-fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
+///
+/// `counted` is what diff counted of the parent: of one without TAIL, all of it must be there.
+fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow::Result<()> {
     let mut parent = head.parent.clone();
-    for (band, head, tail) in fetch(store, head)? {
+    for (depth, (band, head, tail)) in fetch(store, head)?.into_iter().enumerate() {
         let Some(wanted) = parent.filter(|parent| parent.band == band) else { break };
         let Some(head) = head else { bail!("{band}: the band's parent is not in this archive") };
         let head = Head::parse(&head).with_context(|| format!("{band}/HEAD"))?;
@@ -57,12 +64,15 @@ fn ancestors(store: &dyn Store, head: &Head) -> anyhow::Result<()> {
             .map(|tail| Tail::parse(&tail))
             .transpose()
             .with_context(|| format!("{band}/TAIL"))?;
-        let reaches = match tail {
+        let reaches = match &tail {
             Some(tail) => tail.id == head.id && tail.last >= wanted.last,
             None => has_index(store, &wanted)?,
         };
         if !reaches {
             bail!("{band}: lacks index {:09}, up to which the band was made over it", wanted.last);
+        }
+        if tail.is_none() && depth == 0 {
+            level(store, &band, head.compression, counted)?;
         }
         parent = head.parent;
     }
@@ -90,17 +100,54 @@ fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
 }
 
 fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {
+    has_either(store, &parent.band, Object::Index(parent.last))
+}
+
+/// Whether an object is there, encrypted or not.
+fn has_either(store: &dyn Store, band: &BandName, object: Object) -> anyhow::Result<bool> {
     for encrypted in [true, false] {
-        let index = ObjectName { object: Object::Index(parent.last), encrypted };
-        if store.stat(&format!("{}/{index}", parent.band))?.is_some() {
+        if store.stat(&format!("{band}/{}", ObjectName { object, encrypted }))?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// A band that is continued: its HEAD is there with that id, and it is not complete.
-pub(super) fn continued(store: &dyn Store, band: &BandName, id: BandId) -> anyhow::Result<BandId> {
+/// How many objects that a listing lacks are asked for one by one, in case the listing is late.
+const ASKED: usize = 64;
+
+/// The archive has all objects of the band that diff counted.
+fn level(
+    store: &dyn Store,
+    band: &BandName,
+    compression: Compression,
+    counted: &CountedBlocks,
+) -> anyhow::Result<()> {
+    for folder in folders(counted) {
+        let have = survey::folder(store, band, &format!("{folder:05}"))?;
+        let lacks = lacking(counted, folder, have.keys());
+        for (at, lack) in lacks.into_iter().enumerate() {
+            let object = match lack {
+                Lack::Index(number) => Object::Index(number),
+                Lack::Block(number) => Object::Block(number, compression),
+                Lack::Part(number, part) => Object::Part(number, compression, part),
+            };
+            if at >= ASKED || !has_either(store, band, object)? {
+                bail!("{band}: lacks {}, on which the backup builds", ObjectName::plain(object));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A band that is continued: its HEAD is there with that id, it is not complete, and all that diff
+/// counted of it is there.
+pub(super) fn continued(
+    store: &dyn Store,
+    band: &BandName,
+    id: BandId,
+    counted: &CountedBlocks,
+) -> anyhow::Result<BandId> {
     let name = format!("{band}/HEAD");
     let head =
         Head::parse(&store.get(&name).with_context(|| format!("{band} cannot be continued"))?)
@@ -114,5 +161,25 @@ pub(super) fn continued(store: &dyn Store, band: &BandName, id: BandId) -> anyho
     if store.stat(&format!("{band}/TAIL"))?.is_some() {
         bail!("{band}: complete already");
     }
+    level(store, band, head.compression, counted)?;
     Ok(id)
+}
+
+/// What helps an archive that lacks something which another archive of the run may have.
+pub(super) fn behind(error: anyhow::Error, places: &[Place], place: &Place) -> anyhow::Error {
+    let of_store = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<StoreError>())
+        .any(|error| error.kind != Kind::NotFound);
+    let other = places.iter().find(|other| other.shown != place.shown);
+    match other {
+        Some(other) if !of_store || error.is::<Hinted>() => {
+            let hint = format!(
+                "bring it level first: dura-push --from {} {} (with --newer-than BAND, only what is newer than BAND)",
+                other.shown, place.shown
+            );
+            Hinted::wrap(anyhow!("{error:#}"), hint)
+        }
+        _ => error,
+    }
 }

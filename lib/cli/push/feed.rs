@@ -8,15 +8,14 @@ use super::super::message::chain;
 use super::held::{self, Held, MAX_UNDER_WAY};
 use super::lane::{Ending, Event};
 use crate::edge::budget::Budget;
-use crate::format::band::BandId;
-use crate::format::stream::{self, Reader, StreamError};
+use crate::format::stream::{self, Preface, Reader, StreamError};
 
 /// How a stream begins.
 pub(super) struct Begin {
     /// The first object: HEAD, unless the stream continues a band.
     pub first: Arc<Held>,
-    /// The id of the band that it continues.
-    pub continues: Option<BandId>,
+    /// What it says before that.
+    pub preface: Preface,
 }
 
 /// Starts to read. What the stream begins with, or why it does not, comes first; the objects go to
@@ -36,9 +35,10 @@ pub(super) fn start(
             Ok(first) => Held::new(first, &budget),
             Err(error) => return drop(send.send(Err(error))),
         };
-        let continues = stream.continues();
-        if send.send(Ok(Begin { first: Arc::clone(&first), continues })).is_ok() {
-            let ending = feed(stream, first, continues.is_some(), &budget, &lanes);
+        let preface = stream.preface().clone();
+        let continues = preface.continues.is_some();
+        if send.send(Ok(Begin { first: Arc::clone(&first), preface })).is_ok() {
+            let ending = feed(stream, first, continues, &budget, &lanes);
             lanes.iter().for_each(|lane| drop(lane.send(Event::End(ending.clone()))));
         }
     });

@@ -67,6 +67,8 @@ pub(super) struct Place {
     pub store: Arc<dyn Store>,
     /// The same store, if it may have to look before it writes.
     pub ahead: Option<Arc<dyn LookAhead>>,
+    /// The archive as it was named.
+    pub shown: String,
     /// What messages begin with: the archive if there are several, or nothing.
     pub label: String,
     pub jobs: usize,

@@ -17,7 +17,7 @@ use crate::store::local::Local;
 use crate::store::{Kind, Remove, Store, StoreError};
 
 mod band;
-mod survey;
+pub(super) mod survey;
 
 use band::{Pass, Sent};
 
@@ -34,6 +34,8 @@ pub(super) struct Asked {
     /// But not what new layers are built on.
     pub keep_indexes: bool,
     pub follow: bool,
+    /// Only bands that are newer than this one.
+    pub newer_than: Option<BandName>,
 }
 
 /// A band of the spool, and how far each archive has come with it.
@@ -99,7 +101,11 @@ impl Spool<'_> {
         let listed = self.local.list("")?;
         let mut bands: Vec<BandName> =
             listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
-        bands.sort_by_key(|band| (band.start(), band.to_string()));
+        let age = |band: &BandName| (band.start(), band.to_string());
+        bands.sort_by_key(age);
+        if let Some(than) = &self.asked.newer_than {
+            bands.retain(|band| age(band) > age(than));
+        }
         Ok(bands)
     }
 

@@ -160,7 +160,15 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
     let run = Run { report, stop: Stop::default(), limits, dry_run: false, began: Instant::now() };
     (
         run,
-        vec![Place { store, ahead: None, label: String::new(), jobs, rate: Arc::default(), share }],
+        vec![Place {
+            store,
+            ahead: None,
+            shown: "a".to_owned(),
+            label: String::new(),
+            jobs,
+            rate: Arc::default(),
+            share,
+        }],
     )
 }
 
@@ -269,8 +277,13 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     };
     let empty = |dir: &std::path::Path, store: Arc<dyn Store>| {
         let (run, places) = setting(store, 4);
-        let asked =
-            spool::Asked { dir: dir.to_owned(), empty: true, keep_indexes: false, follow: false };
+        let asked = spool::Asked {
+            dir: dir.to_owned(),
+            empty: true,
+            keep_indexes: false,
+            follow: false,
+            newer_than: None,
+        };
         spool::run(&run, &places, &asked).is_ok() && !run.report.failed()
     };
     // As a run leaves it that was cut off: some is there already, so that it is listed.

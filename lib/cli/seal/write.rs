@@ -16,7 +16,7 @@ use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{self, Item};
+use crate::format::stream::{self, Item, Preface};
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
@@ -81,9 +81,9 @@ impl<'a> Writer<'a> {
         Ok(Writer { out, groups, parity, budget })
     }
 
-    /// Begins a stream that continues the band.
-    pub(super) fn begin(&mut self, id: &BandId) -> anyhow::Result<()> {
-        self.out.pipe.write_all(&stream::continuation(&self.out.band, id)).context(CANNOT_WRITE)
+    /// Begins the stream, with what that of pack says before its first object.
+    pub(super) fn begin(&mut self, preface: &Preface) -> anyhow::Result<()> {
+        self.out.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)
     }
 
     pub(super) fn object(&mut self, item: Item, member: Member) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::core::diff::Continuation;
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Tail};
 use crate::format::listing::Have;
 
@@ -146,13 +147,15 @@ pub enum Stuck {
 ///
 /// `unreadable` is the first index in the store that could not be read, for want of a key or
 /// because it is damaged: where it stands in the chain is not known then, so what it lists might be
-/// lost or stored twice. `have` is the count of the indexes that count.
+/// lost or stored twice. `have` is the count of the indexes that count, `counted` which ones they
+/// are.
 pub fn continuation(
     band: &BandName,
     head: Option<&Head>,
     indexes: &Indexes,
     unreadable: Option<u32>,
     have: Have,
+    counted: CountedBlocks,
 ) -> Result<Continuation, Stuck> {
     let head = head.ok_or_else(|| Stuck::NoHead(band.clone()))?;
     if let Some(number) = unreadable {
@@ -165,5 +168,6 @@ pub fn continuation(
         next,
         after: indexes.of_unfinished().last(),
         have,
+        counted,
     })
 }

@@ -8,10 +8,16 @@ use super::ancestors::*;
 use super::choice::*;
 use crate::core::diff::{Continuation, Opening};
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::listing::Have;
 use crate::format::object::{Compression, MAX_NUMBER};
 use crate::format::time::Stamp;
+
+/// Two indexes, each with a block.
+fn two_blocks() -> CountedBlocks {
+    CountedBlocks::parse(b"0-1:1").unwrap()
+}
 
 /// The stamp of this second of one day in November 2026: `3` is 00:00:03.
 fn stamp(second: i64) -> Stamp {
@@ -347,8 +353,18 @@ fn continuations_begin_where_the_chain_ends() {
     let have = Have { entries: 5, files: 3, bytes: 9 };
     let mut seen = indexes("0<- 1<0 3<2");
     seen.handle_number(5);
-    let wanted = Continuation { band: band.clone(), id: id(2), next: 32, after: Some(1), have };
-    assert_eq!(continuation(&band, Some(&head), &seen, None, have), Ok(wanted.clone()));
+    let wanted = Continuation {
+        band: band.clone(),
+        id: id(2),
+        next: 32,
+        after: Some(1),
+        have,
+        counted: two_blocks(),
+    };
+    assert_eq!(
+        continuation(&band, Some(&head), &seen, None, have, two_blocks()),
+        Ok(wanted.clone())
+    );
     let lines: Vec<String> =
         Opening::Continue(wanted).headers().iter().map(ToString::to_string).collect();
     let id = "02020202020202020202020202020202";
@@ -358,31 +374,52 @@ fn continuations_begin_where_the_chain_ends() {
             &format!("#band {band} {id}"),
             "#next 000000032",
             "#after 000000001",
-            "#have entries=5 files=3 bytes=9"
+            "#have entries=5 files=3 bytes=9",
+            "#counted 000000000-000000001:1"
         ]
     );
     // None counts yet: it begins at the start, under numbers of its own.
-    let fresh = continuation(&band, Some(&head), &indexes("1<0"), None, Have::default()).unwrap();
+    let fresh = continuation(
+        &band,
+        Some(&head),
+        &indexes("1<0"),
+        None,
+        Have::default(),
+        CountedBlocks::default(),
+    )
+    .unwrap();
     assert_eq!((fresh.next, fresh.after), (32, None));
     assert_eq!(Opening::Continue(fresh).headers().len(), 3);
 
-    assert_eq!(continuation(&band, None, &seen, None, have), Err(Stuck::NoHead(band.clone())));
     assert_eq!(
-        continuation(&band, Some(&head), &seen, Some(1), have),
+        continuation(&band, None, &seen, None, have, two_blocks()),
+        Err(Stuck::NoHead(band.clone()))
+    );
+    assert_eq!(
+        continuation(&band, Some(&head), &seen, Some(1), have, two_blocks()),
         Err(Stuck::Unreadable(band.clone(), 1))
     );
     seen.handle_number(MAX_NUMBER);
-    assert_eq!(continuation(&band, Some(&head), &seen, None, have), Err(Stuck::Full(band.clone())));
+    assert_eq!(
+        continuation(&band, Some(&head), &seen, None, have, two_blocks()),
+        Err(Stuck::Full(band.clone()))
+    );
 
     let parent = Parent { band: name("1"), id: self::id(1), last: 7 };
-    let new = Opening::New { parent: Some(parent), band_after: Some(stamp(2)) };
+    let new =
+        Opening::New { parent: Some(parent), band_after: Some(stamp(2)), counted: two_blocks() };
     let lines: Vec<String> = new.headers().iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
         [
             format!("#parent {} {} 000000007", name("1"), self::id(1)),
-            format!("#band-after {}", stamp(2))
+            format!("#band-after {}", stamp(2)),
+            "#counted 000000000-000000001:1".to_owned()
         ]
     );
-    assert_eq!(Opening::New { parent: None, band_after: None }.headers(), []);
+    assert_eq!(
+        Opening::New { parent: None, band_after: None, counted: CountedBlocks::default() }
+            .headers(),
+        []
+    );
 }

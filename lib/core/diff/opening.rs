@@ -1,6 +1,7 @@
 //! The header lines that tell pack which band to write.
 
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::entry::{Entry, Kind, State};
 use crate::format::head::Parent;
 use crate::format::listing::{Have, Header};
@@ -19,6 +20,8 @@ pub struct Continuation {
     pub after: Option<u32>,
     /// What its counted indexes hold.
     pub have: Have,
+    /// Which indexes count, and how many parts their blocks have.
+    pub counted: CountedBlocks,
 }
 
 /// Counts a line of a band's index, as TAIL does: its lines, the files that are not deleted, and
@@ -41,6 +44,8 @@ pub enum Opening {
         parent: Option<Parent>,
         /// The start of the newest band in the archive; none if there is no band.
         band_after: Option<Stamp>,
+        /// What counts of the band below.
+        counted: CountedBlocks,
     },
     /// The rest of one that was interrupted.
     Continue(Continuation),
@@ -50,14 +55,16 @@ impl Opening {
     /// The header lines, in the order in which they are written, behind those of the scan.
     pub fn headers(&self) -> Vec<Header> {
         match self {
-            Opening::New { parent, band_after } => {
+            Opening::New { parent, band_after, counted } => {
                 let parent = parent.as_ref().map(|p| Header::Parent(p.band.clone(), p.id, p.last));
-                parent.into_iter().chain(band_after.map(Header::BandAfter)).collect()
+                let headers = parent.into_iter().chain(band_after.map(Header::BandAfter));
+                headers.chain(counted.pieces().map(Header::Counted)).collect()
             }
-            Opening::Continue(Continuation { band, id, next, after, have }) => {
+            Opening::Continue(Continuation { band, id, next, after, have, counted }) => {
                 let mut headers = vec![Header::Band(band.clone(), *id), Header::Next(*next)];
                 headers.extend(after.map(Header::After));
                 headers.push(Header::Have(*have));
+                headers.extend(counted.pieces().map(Header::Counted));
                 headers
             }
         }

@@ -6,13 +6,14 @@ use anyhow::{Context, bail};
 
 use super::super::checks;
 use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
 use crate::format::head::Head;
 use crate::format::object::ObjectName;
 use crate::format::stream::Item;
 use crate::store::{Kind, Store};
 
 /// What an archive has of a folder, with sizes.
-pub(super) type Have = HashMap<ObjectName, u64>;
+pub(in super::super) type Have = HashMap<ObjectName, u64>;
 
 /// Whether the archive has begun the band; fails if it is another one of that name, or if what it
 /// stands on is not there.
@@ -29,14 +30,18 @@ pub(super) fn begun(store: &dyn Store, head: &Item, id: BandId) -> anyhow::Resul
             Ok(true)
         }
         Err(error) if error.kind == Kind::NotFound => {
-            checks::new_band(store, None, head).map(|_| false)
+            checks::new_band(store, None, head, &CountedBlocks::default()).map(|_| false)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The objects in one folder of a band; the folder `""` is the band itself.
-pub(super) fn folder(store: &dyn Store, band: &BandName, folder: &str) -> anyhow::Result<Have> {
+pub(in super::super) fn folder(
+    store: &dyn Store,
+    band: &BandName,
+    folder: &str,
+) -> anyhow::Result<Have> {
     let (at, prefix) = match folder {
         "" => (band.to_string(), String::new()),
         folder => (format!("{band}/{folder}"), format!("{folder}/")),

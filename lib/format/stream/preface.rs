@@ -1,0 +1,146 @@
+//! What an object stream says before its first object, in pax global headers that every tar passes
+//! over: which band it continues, and what diff found of it.
+
+use super::super::band::{BandId, BandName};
+use super::super::counted::CountedBlocks;
+use super::super::entry::number;
+use super::super::object::ObjectName;
+use super::super::tarball::{padding, record};
+use super::push_header;
+
+/// How many unlisted objects stand in one header.
+const MAX_UNLISTED: usize = 500;
+
+/// What stands before the first object of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preface {
+    /// The band that the stream continues; none if it begins with HEAD.
+    pub continues: Option<(BandName, BandId)>,
+    /// What counts of that band, or of the new band's parent, and must be in every archive.
+    pub counted: CountedBlocks,
+    /// Objects of the continued band that no list names, with their sizes as stored.
+    pub unlisted: Vec<(ObjectName, u64)>,
+}
+
+impl Preface {
+    /// The headers.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some((band, id)) = &self.continues {
+            out.extend(continuation(band, id));
+        }
+        for piece in self.counted.pieces() {
+            push_comment(&mut out, &format!("dura-counted {piece}"));
+        }
+        for piece in self.unlisted.chunks(MAX_UNLISTED) {
+            let words: Vec<String> =
+                piece.iter().map(|(name, size)| format!("{name}:{size}")).collect();
+            push_comment(&mut out, &format!("dura-unlisted {}", words.join(" ")));
+        }
+        out
+    }
+
+    /// Takes the comment of the next header; none if no program writes it.
+    pub(super) fn handle_line(&mut self, line: &str) -> Option<()> {
+        let (keyword, rest) = line.split_once(' ')?;
+        match keyword {
+            "dura" if self.continues.is_none() => {
+                let (band, id) = rest.split_once(' ')?;
+                self.continues = Some((band.parse().ok()?, id.parse().ok()?));
+                Some(())
+            }
+            "dura-counted" => {
+                self.counted.extend(&CountedBlocks::parse(rest.as_bytes())?).then_some(())
+            }
+            "dura-unlisted" => {
+                for word in rest.split(' ') {
+                    let (name, size) = word.split_once(':')?;
+                    self.unlisted.push((ObjectName::parse(name)?, number(size.as_bytes())?));
+                }
+                Some(())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The pax global header by which a stream without HEAD says which band it continues.
+pub fn continuation(band: &BandName, id: &BandId) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_comment(&mut out, &format!("dura {band} {id}"));
+    out
+}
+
+fn push_comment(out: &mut Vec<u8>, comment: &str) {
+    let mut records = Vec::new();
+    record(&mut records, b"comment", comment.as_bytes());
+    let size = records.len() as u64;
+    push_header(out, "", "PaxHeaders/dura", size, 0, tar::EntryType::XGlobalHeader);
+    out.extend(records);
+    out.resize(out.len() + padding(size), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{END, Item, Reader, StreamError, write};
+    use super::*;
+
+    fn preface() -> Preface {
+        let mut counted = CountedBlocks::default();
+        (0..2100).for_each(|number| counted.push(number, number % 3));
+        let unlisted =
+            (0..1200).map(|n| (ObjectName::parse(&format!("00000/{n:09}.tar.gz")).unwrap(), 7));
+        Preface {
+            continues: Some(("20261101T020000Z".parse().unwrap(), BandId([7; 16]))),
+            counted,
+            unlisted: unlisted.collect(),
+        }
+    }
+
+    fn read(preface: &[u8], name: &str) -> Result<Preface, StreamError> {
+        let item = Item {
+            band: "20261101T020000Z".parse().unwrap(),
+            name: ObjectName::parse(name).unwrap(),
+            bytes: vec![1],
+        };
+        let mut bytes = preface.to_vec();
+        write(&mut bytes, &item, 7).unwrap();
+        bytes.extend(END);
+        let mut reader = Reader::new(&bytes[..]);
+        reader.next_item()?;
+        Ok(reader.preface().clone())
+    }
+
+    #[test]
+    fn comes_back_whole() {
+        let all = preface();
+        assert_eq!(read(&all.to_bytes(), "TAIL").unwrap(), all);
+        let new = Preface { continues: None, unlisted: Vec::new(), ..all };
+        assert_eq!(read(&new.to_bytes(), "HEAD").unwrap(), new);
+        assert_eq!(Preface::default().to_bytes(), b"");
+    }
+
+    #[test]
+    fn what_no_program_writes() {
+        let band = "20261101T020000Z";
+        let id = BandId([7; 16]);
+        for comment in [
+            "dura",
+            "dura x",
+            "dura-counted 5-1:1",
+            "dura-unlisted HEAD",
+            "dura-unlisted ../x:1",
+            "dura-later thing",
+        ] {
+            let mut bytes = Vec::new();
+            push_comment(&mut bytes, comment);
+            assert!(read(&bytes, "HEAD").is_err(), "{comment}");
+        }
+        // Two bands, or numbers twice.
+        let twice = continuation(&band.parse().unwrap(), &id).repeat(2);
+        assert!(read(&twice, "TAIL").is_err());
+        let mut counted = Vec::new();
+        (0..2).for_each(|_| push_comment(&mut counted, "dura-counted 0-1:1"));
+        assert!(read(&counted, "HEAD").is_err());
+    }
+}
