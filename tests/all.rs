@@ -98,6 +98,15 @@ mod push;
 // Several archives in one run, one of them behind.
 mod behind;
 
+// Object streams that lose or change something on their way.
+mod damaged_streams;
+
+// Options of seal that were forgotten.
+mod forgotten;
+
+// A host's copies of indexes.
+mod caches;
+
 // Every parser over its corpus of odd inputs.
 mod corpus;
 

@@ -320,7 +320,8 @@ fn against_another() {
     let done = against();
     assert!(done.code == 0 && done.text().is_empty(), "{}", done.report());
     let name = made.name("00000/000000001.mtree.gz");
-    change(&cache, &name, &made.files[&made.name("00000/000000002.mtree.gz")]);
+    let id = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    change(&id, &name, &made.files[&made.name("00000/000000002.mtree.gz")]);
     let done = against();
     assert!(done.code == 1 && found(&done.text(), "damaged") == [name], "{}", done.report());
 }

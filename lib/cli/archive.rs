@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -77,13 +76,9 @@ pub(super) enum Trust {
 }
 
 impl Archive {
-    /// The archive that ARCHIVE names, with the cache that `--cache` or `DURA_CACHE` names.
-    pub(super) fn open(archive: &str, cache: Option<&FsPath>) -> anyhow::Result<Archive> {
-        let open = |dir: &FsPath| Cache::open(dir).with_context(|| dir.display().to_string());
-        Ok(Archive {
-            files: stores::local(archive),
-            ..Archive::over(open_store(archive)?, cache.map(open).transpose()?)
-        })
+    /// The archive that ARCHIVE names, with this host's copies.
+    pub(super) fn open(archive: &str, cache: Option<Cache>) -> anyhow::Result<Archive> {
+        Ok(Archive { files: stores::local(archive), ..Archive::over(open_store(archive)?, cache) })
     }
 
     /// The archive in a store.
@@ -345,7 +340,9 @@ impl Archive {
                 unzip(&bytes).with_context(|| plain_name(band, object))?
             }
         };
-        self.keep_copy(band, object, &bytes);
+        if stream::is_own(&text, object, band.id) {
+            self.keep_copy(band, object, &bytes);
+        }
         if keep {
             self.kept.put(plain_name(band, object), Some(Arc::new(bytes)));
         }
@@ -379,8 +376,11 @@ impl Archive {
     /// Puts into the cache what the store gave and is whole. Losing a copy costs time only.
     fn keep_copy(&self, band: &Head, object: Object, bytes: &[u8]) {
         if let Some(cache) = &self.cache {
-            let kept = cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes());
-            let _ = kept.and_then(|()| cache.put(&band.band, band.id, object, bytes));
+            let head = || match cache.has_head(&band.band, band.id) {
+                true => Ok(()),
+                false => cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes()),
+            };
+            let _ = head().and_then(|()| cache.put(&band.band, band.id, object, bytes));
         }
     }
 

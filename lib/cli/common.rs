@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use super::events::Events;
-use super::message::Report;
+use super::message::{self, Report};
 use crate::edge::pipe;
 
 /// Options that every program has.
@@ -54,7 +54,8 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     };
     let report = Arc::new(Report::new(program, verbosity, events));
     if let Some(error) = failed {
-        return report.finish(Err(error));
+        // Events are for display: no run ends for want of them.
+        report.note(format_args!("no events: {}", message::chain(&error)));
     }
     if let Some(refused) = pipe::stdout_refuses() {
         return report.finish(Err(anyhow!(refused)));

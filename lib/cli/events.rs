@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -21,11 +22,14 @@ impl Events {
     /// Opens the file for appending.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
         let open = |path: &Path| {
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .with_context(|| path.display().to_string())
+            let mut options = OpenOptions::new();
+            options.append(true).create(true).mode(0o600);
+            // A link that somebody put into a folder like /tmp is not followed; those in /dev are
+            // the system's.
+            if !path.starts_with("/dev") {
+                options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+            }
+            options.open(path).with_context(|| path.display().to_string())
         };
         Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
     }

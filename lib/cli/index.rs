@@ -10,11 +10,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
+use super::caching;
 use super::common::{self, Common};
 use super::message::Report;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::time::Stamp;
+use crate::store::cache::Cache;
 
 mod bands;
 pub(super) mod diff;
@@ -51,13 +53,23 @@ struct Reading {
         display_order = 800
     )]
     cache: Option<PathBuf>,
+    /// Neither use nor keep copies of indexes
+    #[arg(long, global = true, display_order = 801)]
+    no_cache: bool,
     /// Read the version of band NAME, which may be shortened; latest is the newest
-    #[arg(long, value_name = "NAME", global = true, display_order = 801)]
+    #[arg(long, value_name = "NAME", global = true, display_order = 802)]
     band: Option<String>,
     /// Read the newest version that was started at TIME or before: 2026-11-01, or
     /// 2026-11-01T02:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 802)]
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Stamp>,
+}
+
+impl Reading {
+    /// This host's copies.
+    fn copies(&self, report: &Report) -> Option<Cache> {
+        caching::to_read(self.cache.as_deref(), self.no_cache, report)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -125,7 +137,7 @@ struct Chosen {
 /// Opens the archive and finds the version that the options ask for.
 fn open(shown: &str, reading: &Reading, report: &Report) -> anyhow::Result<Chosen> {
     must_exist(shown)?;
-    let archive = Arc::new(Archive::open(shown, reading.cache.as_deref())?);
+    let archive = Arc::new(Archive::open(shown, reading.copies(report))?);
     let band = choose(&archive, shown, reading.band.as_deref(), reading.at, report)?;
     let chain = archive.chain(&band)?;
     Ok(Chosen { archive, chain })

@@ -3,6 +3,7 @@
 
 mod archive;
 mod asked;
+mod caching;
 pub mod common;
 #[cfg(test)]
 mod effort;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
+use super::caching;
 use super::common::{self, Common};
 use super::message::{Hinted, Report, why};
 use crate::core::assemble::{Assembler, Finish, Member};
@@ -69,6 +70,9 @@ struct PackArgs {
     /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
+    /// Keep no copies
+    #[arg(long)]
+    no_cache: bool,
     /// How many threads read and compress [default: one for each core, and one more]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -141,11 +145,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
-        cache: args
-            .cache
-            .as_deref()
-            .map(|dir| Cache::open(dir).with_context(|| dir.display().to_string()))
-            .transpose()?,
+        cache: caching::to_write(args.cache.as_deref(), args.no_cache, report)?,
         id: plan.config.id,
         report,
     };

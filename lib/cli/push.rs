@@ -13,13 +13,15 @@ use super::common::{self, Common, size};
 use super::message::Report;
 use super::retrying::Retrying;
 use super::stores::open_store_to_write;
+use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::Patience;
 use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
-use crate::format::stream::{self, Reader};
+use crate::format::head::Head;
+use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
 
 mod checks;
 mod feed;
@@ -77,6 +79,15 @@ struct PushArgs {
     /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
     #[arg(long, conflicts_with = "from")]
     replace: bool,
+    /// Store what is not encrypted on a band that is
+    #[arg(long)]
+    plain: bool,
+    /// Store what is not signed on a band that is
+    #[arg(long)]
+    unsigned: bool,
+    /// Store what has no parity on a band that has
+    #[arg(long)]
+    no_parity: bool,
     /// Say what would be stored, and store nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -110,6 +121,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         stop,
         limits,
         dry_run: args.dry_run,
+        waived: Waived { plain: args.plain, unsigned: args.unsigned, no_parity: args.no_parity },
         began: Instant::now(),
     };
     let stores = args
@@ -189,6 +201,9 @@ fn push_stream(
     if !stream::in_place(None, &first.item.name, preface.continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
     }
+    // What dura-seal did not mark is pack's own.
+    let plain = SealedAs { encrypted: false, signed: false, parity: 0 };
+    let sealed = preface.sealed.unwrap_or(plain);
     let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
         let reads = Retrying::new(
             Arc::clone(&place.store),
@@ -203,6 +218,9 @@ fn push_stream(
             None => checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted),
         };
         let id = id.map_err(|error| checks::behind(error, places, place))?;
+        if let Some((band, index)) = below(&first.item, &preface) {
+            checks::kept_up(&reads, &band, index, sealed, run.waived)?;
+        }
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         Lane::run(run, place, id, &events, &done, &mut |_| ())
     };
@@ -217,6 +235,18 @@ fn push_stream(
             .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off"))))
             .collect()
     }))
+}
+
+/// The band that the run goes on with or stands on, and an index of it that counts.
+fn below(first: &Item, preface: &Preface) -> Option<(BandName, Option<u32>)> {
+    let index = preface.counted.stretches().last().map(|stretch| stretch.last);
+    match &preface.continues {
+        Some((band, _)) => Some((band.clone(), index)),
+        None => {
+            let parent = Head::parse(&first.bytes).ok()?.parent?;
+            Some((parent.band, Some(parent.last)))
+        }
+    }
 }
 
 /// What the stream begins with, unless the program is asked to end while nothing has come.

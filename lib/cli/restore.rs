@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser};
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
 use super::asked;
+use super::caching;
 use super::common::{self, Common, human};
 use super::index::time;
 use super::message::{Hinted, Report};
@@ -60,6 +61,9 @@ pub(super) struct RestoreArgs {
     /// Keep plain copies of indexes in DIR, and use them
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
+    /// Neither use nor keep copies of indexes
+    #[arg(long)]
+    no_cache: bool,
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
@@ -106,7 +110,8 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         ));
     }
     must_exist(&args.archive)?;
-    let archive = Archive::open(&args.archive, args.cache.as_deref())?;
+    let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
+    let archive = Archive::open(&args.archive, cache)?;
     restore(&args, archive, pipe::stdout()?, report)
 }
 

@@ -16,7 +16,7 @@ use crate::edge::pipe;
 use crate::format::group::{DEFAULT_SLOTS, MAX_SHARDS, Member};
 use crate::format::head::Head;
 use crate::format::object::Object;
-use crate::format::stream::{self, Item, Reader, StreamError};
+use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
 
 mod keys;
 mod parity;
@@ -110,6 +110,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     let keys = Arc::new(keys::resolve(&args, report)?);
     let signer = args.sign.as_deref().map(|name| keys::signer(name, report)).transpose()?;
+    let signed = signer.is_some();
     let jobs = common::jobs(args.jobs);
     let (submit, results) = Ordered::start::<Sealed>(jobs, jobs + 1)?;
     let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
@@ -133,7 +134,12 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         pipe: pipe::stdout()?,
     };
     let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
-    writer.begin(stream.preface())?;
+    let sealed = SealedAs {
+        encrypted: keys.is_some(),
+        signed,
+        parity: args.parity.try_into().unwrap_or(u32::MAX),
+    };
+    writer.begin(&Preface { sealed: Some(sealed), ..stream.preface().clone() })?;
     let tail = std::thread::scope(|scope| {
         let feeder = Feeder { keys, budget: Arc::clone(&budget), submit };
         let feeding = scope.spawn(move || feeder.run(stream, first, continues.is_some()));

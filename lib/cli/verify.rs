@@ -1,7 +1,7 @@
 //! `dura-verify`: finds damage in an archive, and rebuilds what parity allows.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser};
 
 use super::archive::Archive;
 use super::archive::version::{choose, must_exist};
+use super::caching;
 use super::common::{self, Common, size};
 use super::index::time;
 use super::message::{Hinted, Report};
@@ -21,6 +22,8 @@ use crate::edge::ordered::{Ordered, Results};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::time::Stamp;
+use crate::store::Store;
+use crate::store::cache::as_archive;
 
 mod against;
 mod band;
@@ -85,6 +88,9 @@ struct VerifyArgs {
     /// Use the plain copies of indexes in DIR
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
+    /// Neither use nor keep copies of indexes
+    #[arg(long)]
+    no_cache: bool,
     /// Look only at band NAME, which may be shortened, and those below it; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
@@ -130,7 +136,8 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     must_exist(&args.archive)?;
     let wanted = Arc::new(Wanted::by(args.signed_by.as_deref())?);
-    let archive = Arc::new(Archive::open(&args.archive, args.cache.as_deref())?);
+    let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
+    let archive = Arc::new(Archive::open(&args.archive, cache)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
     let results = start(&archive, &args, &bands, &wanted, &meter)?;
@@ -309,7 +316,11 @@ impl Run<'_> {
         }
         if let Some(shown) = &args.against {
             must_exist(shown)?;
-            let other = open_store(shown)?;
+            // A cache has its bands in folders of their ids.
+            let other: Arc<dyn Store> = match as_archive(Path::new(shown)) {
+                Some(cache) => Arc::new(cache),
+                None => open_store(shown)?,
+            };
             let plain = Archive::open(&args.archive, None)?;
             let part = part(archive, args, bands)?;
             let against =

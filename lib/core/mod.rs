@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod chain;
 pub mod diff;
 pub mod groups;
+pub mod intake;
 pub mod links;
 pub mod merge;
 pub mod parity;

@@ -9,7 +9,7 @@ use super::tarball::{BLOCK, padding, record};
 
 mod preface;
 
-pub use preface::{Preface, continuation};
+pub use preface::{Preface, SealedAs, continuation};
 
 /// The largest object that a reader takes. Pack makes parts far below it.
 pub const MAX_OBJECT: u64 = 2 << 30;

@@ -307,8 +307,15 @@ impl Shell {
             ]);
         }
         command.args(&self.shell).args(["-c", &self.script]);
+        // Each command has caches and journals of its own, unless the test says otherwise.
+        let home = scratch("own");
+        if self.user {
+            give(&home);
+        }
         command
             .env_clear()
+            .env("XDG_CACHE_HOME", home.join("cache"))
+            .env("XDG_STATE_HOME", home.join("state"))
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.dir);
         command

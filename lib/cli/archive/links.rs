@@ -31,7 +31,8 @@ impl Archive {
 
     /// The text of an index or table of contents that this run or the cache has a copy of.
     pub(super) fn cached(&self, band: &Head, object: Object, trust: Trust) -> Option<Vec<u8>> {
-        unzip(&self.copy(band, object, trust)?).ok()
+        let text = unzip(&self.copy(band, object, trust)?).ok()?;
+        stream::is_own(&text, object, band.id).then_some(text)
     }
 
     /// Which indexes in these folders of the band count. With `keys`, indexes may be decrypted;

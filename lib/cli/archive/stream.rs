@@ -16,6 +16,7 @@ use crate::format::head::Head;
 use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
+use crate::format::toc::Toc;
 
 /// Indexes that are fetched and decrypted ahead of the one that is read. They are decompressed one
 /// at a time: a text may have 16 MiB.
@@ -41,6 +42,20 @@ pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32,
         }
     }
     bail!("no index: it has no #index line")
+}
+
+/// Whether a text is that of this index or table of contents of the band with this id.
+pub(super) fn is_own(text: &[u8], object: Object, id: BandId) -> bool {
+    match object {
+        Object::Index(number) => {
+            text.last() == Some(&b'\n')
+                && matches!(first_line(text, id), Ok(Some((said, _))) if said == number)
+        }
+        Object::Toc(number) => {
+            Toc::parse(text).is_some_and(|toc| toc.id == id && toc.number() == Some(number))
+        }
+        _ => true,
+    }
 }
 
 /// What an index says of itself and what it holds: its number, the one before it, counts and last
@@ -316,16 +331,15 @@ fn open(
     let object = Object::Index(number);
     let name = || format!("{}/{}", band.band, ObjectName::plain(object));
     let text = match (unzip(&zipped.0), zipped.1) {
-        (Ok(text), fresh) => {
-            if fresh {
+        (Ok(text), true) => {
+            if is_own(&text, object, band.id) {
                 archive.keep_copy(band, object, &zipped.0);
             }
             text
         }
-        // It may have been the copy, or the way.
-        (Err(_), _) => {
-            archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?
-        }
+        (Ok(text), false) if is_own(&text, object, band.id) => text,
+        // It may have been the copy, or the way: a copy that is not what it should be is none.
+        _ => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
     };
     match first_line(&text, band.id).with_context(name)? {
         Some((said, _)) if said == number => {}

@@ -17,7 +17,7 @@ use crate::format::listing::Have;
 /// for what cannot be told.
 pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
-    let archive = Archive::open(shown, reading.cache.as_deref())?;
+    let archive = Archive::open(shown, reading.copies(report))?;
     let mut out = pipe::stdout()?;
     for name in archive.names()? {
         // What is wrong with one band is no reason to keep quiet of the others.

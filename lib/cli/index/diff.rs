@@ -9,6 +9,7 @@ use clap::Args;
 use super::super::archive::kind::is_locked;
 use super::super::archive::version::{Holds, Version};
 use super::super::archive::{Archive, Band, side_by_side};
+use super::super::caching;
 use super::super::message::{Hinted, Report};
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
@@ -57,7 +58,10 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
     compare(
         args,
         scan,
-        || Archive::open(&args.archive, reading.cache.as_deref()),
+        || {
+            let cache = caching::to_write(reading.cache.as_deref(), reading.no_cache, report)?;
+            Archive::open(&args.archive, cache)
+        },
         pipe::stdout()?,
         report,
     )

@@ -47,7 +47,7 @@ type Looks = Vec<(Look, Vec<String>)>;
 /// it.
 pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
-    let archive = Arc::new(Archive::open(&args.archive, reading.cache.as_deref())?);
+    let archive = Arc::new(Archive::open(&args.archive, reading.copies(report))?);
     let typed = asked::typed(&args.patterns, &args.files_from)?;
     let mut sought: Option<Sought> = None;
     let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();

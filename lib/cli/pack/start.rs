@@ -207,7 +207,8 @@ impl Start {
         };
         let layered = config.band.tier() > 0;
         let continues = head.is_none().then(|| (config.band.clone(), config.id));
-        let preface = Preface { continues, counted: self.counted, unlisted: Vec::new() };
+        let next = continues.is_some().then_some(config.first);
+        let preface = Preface { continues, next, counted: self.counted, ..Preface::default() };
         Ok(Plan { directory, config, head, ended: self.ended, layered, preface })
     }
 

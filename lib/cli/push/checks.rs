@@ -6,12 +6,13 @@ use super::super::archive::side_by_side;
 use super::super::message::Hinted;
 use super::lane::Place;
 use super::spool::survey;
+use crate::core::chain::kept_up::{Forgotten, Waived, questions};
 use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, Object, ObjectName};
-use crate::format::stream::Item;
+use crate::format::stream::{Item, SealedAs};
 use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id.
@@ -182,4 +183,38 @@ pub(super) fn behind(error: anyhow::Error, places: &[Place], place: &Place) -> a
         }
         _ => error,
     }
+}
+
+/// The band that the run goes on with, or stands on, has nothing that the run lacks and nobody
+/// waived: encryption, signatures, parity.
+pub(super) fn kept_up(
+    store: &dyn Store,
+    below: &BandName,
+    index: Option<u32>,
+    run: SealedAs,
+    waived: Waived,
+) -> anyhow::Result<()> {
+    let asked = questions(run, waived);
+    let has = |what: &Forgotten| {
+        let (object, encrypted) = match what {
+            Forgotten::Encryption => (Object::Index(index.unwrap_or(0)), true),
+            Forgotten::Signature => (Object::ListSig(0, 0), false),
+            Forgotten::Parity => (Object::Parity(0, 0, 0), false),
+        };
+        let name = ObjectName { object, encrypted };
+        Ok(store.stat(&format!("{below}/{name}"))?.is_some())
+    };
+    let found = side_by_side(&asked, has)?;
+    let forgotten: Vec<Forgotten> =
+        asked.into_iter().zip(found).filter(|(_, has)| *has).map(|(what, _)| what).collect();
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let list = |of: &dyn Fn((&'static str, &'static str, &'static str)) -> &'static str| {
+        let words: Vec<&str> = forgotten.iter().map(|what| of(what.words())).collect();
+        words.join(", ")
+    };
+    let (is, options, waive) = (list(&|w| w.0), list(&|w| w.1), list(&|w| w.2));
+    let hint = format!("give dura-seal {options}; or, if it is meant so, dura-push {waive}");
+    Err(Hinted::wrap(anyhow!("{below} is {is}, and what comes is not"), hint))
 }

@@ -7,8 +7,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::super::message::chain;
 use super::held::{self, Held, MAX_UNDER_WAY};
 use super::lane::{Ending, Event};
+use crate::core::intake::{Flaw, Intake, Verdict};
 use crate::edge::budget::Budget;
-use crate::format::stream::{self, Preface, Reader, StreamError};
+use crate::format::band::BandId;
+use crate::format::digest;
+use crate::format::group::List;
+use crate::format::head::{Head, Tail};
+use crate::format::object::Object;
+use crate::format::stream::{self, Item, Preface, Reader, StreamError};
 
 /// How a stream begins.
 pub(super) struct Begin {
@@ -37,8 +43,9 @@ pub(super) fn start(
         };
         let preface = stream.preface().clone();
         let continues = preface.continues.is_some();
-        if send.send(Ok(Begin { first: Arc::clone(&first), preface })).is_ok() {
-            let ending = feed(stream, first, continues, &budget, &lanes);
+        if send.send(Ok(Begin { first: Arc::clone(&first), preface: preface.clone() })).is_ok() {
+            let intake = Intake::new(first.item.band.clone(), id_of(&first, &preface), &preface);
+            let ending = feed(stream, first, continues, intake, &budget, &lanes);
             lanes.iter().for_each(|lane| drop(lane.send(Event::End(ending.clone()))));
         }
     });
@@ -49,10 +56,12 @@ fn feed(
     mut stream: Reader<impl Read>,
     first: Arc<Held>,
     continues: bool,
+    mut intake: Intake,
     budget: &Arc<Budget>,
     lanes: &[Sender<Event>],
 ) -> Ending {
     let mut before = None;
+    let mut tail = None;
     let mut next = first;
     loop {
         let name = next.item.name;
@@ -60,18 +69,63 @@ fn feed(
             return broken(StreamError::BadName(next.name()));
         }
         before = Some(name);
+        let verdict = look(&mut intake, &next.item, &mut tail);
         // An archive that has failed takes nothing any more.
-        let taken =
-            lanes.iter().filter(|lane| lane.send(Event::Object(Arc::clone(&next))).is_ok()).count();
+        let taken = match verdict {
+            Verdict::Store => {
+                let give = |lane: &&Sender<Event>| lane.send(Event::Object(Arc::clone(&next)));
+                lanes.iter().filter(|lane| give(lane).is_ok()).count()
+            }
+            Verdict::Leave => lanes.len(),
+        };
         if taken == 0 {
             return broken(StreamError::Stopped);
         }
         drop(next);
         next = match stream.next_item_if(&mut |bytes| held::take(budget, bytes)) {
             Ok(Some(item)) => Held::new(item, budget),
-            Ok(None) => return Ending::Whole,
+            Ok(None) => {
+                let signed = matches!(before.map(|name| name.object), Some(Object::TailSig));
+                return whole(intake.finish(tail.as_ref(), signed));
+            }
             Err(error) => return broken(error),
         };
+    }
+}
+
+/// The id of the band that comes. One whose HEAD cannot be read is refused before anything of it is
+/// stored.
+fn id_of(first: &Held, preface: &Preface) -> BandId {
+    let continued = preface.continues.as_ref().map(|(_, id)| *id);
+    continued.or(Head::parse(&first.item.bytes).map(|head| head.id).ok()).unwrap_or(BandId([0; 16]))
+}
+
+/// Holds an object against what came before it.
+fn look(intake: &mut Intake, item: &Item, tail: &mut Option<Tail>) -> Verdict {
+    match item.name.object {
+        Object::List(..) => intake.handle_list(item.name, List::parse(&item.bytes).ok().as_ref()),
+        Object::ListSig(..) => intake.handle_signature(item.name),
+        // What is wrong with TAIL itself is told where it is stored.
+        Object::Tail => {
+            *tail = Tail::parse(&item.bytes).ok();
+            Verdict::Store
+        }
+        Object::TailSig => Verdict::Store,
+        _ => {
+            intake.handle_object(item.name, item.bytes.len() as u64, digest::of(&item.bytes));
+            Verdict::Store
+        }
+    }
+}
+
+fn whole(flaws: Vec<Flaw>) -> Ending {
+    match flaws.as_slice() {
+        [] => Ending::Whole,
+        [first] => Ending::Broken(format!("the object stream was damaged on its way: {first}")),
+        [first, rest @ ..] => Ending::Broken(format!(
+            "the object stream was damaged on its way: {first} (and {} more)",
+            rest.len()
+        )),
     }
 }
 

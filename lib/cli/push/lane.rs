@@ -13,6 +13,7 @@ use super::super::message::{Hinted, Report, why};
 use super::held::Held;
 use super::progress::Share;
 use super::write::{Stored, Task, conflict, write_tasks};
+use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
 use crate::edge::signals::Stop;
@@ -58,6 +59,8 @@ pub(super) struct Run {
     pub stop: Stop,
     pub limits: Limits,
     pub dry_run: bool,
+    /// What the band below has, and this run need not have.
+    pub waived: Waived,
     pub began: Instant,
 }
 

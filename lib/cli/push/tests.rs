@@ -157,7 +157,14 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
     let limits =
         Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
     let share = progress::shares(&report, &[String::new()]).remove(0);
-    let run = Run { report, stop: Stop::default(), limits, dry_run: false, began: Instant::now() };
+    let run = Run {
+        report,
+        stop: Stop::default(),
+        limits,
+        dry_run: false,
+        waived: Waived::default(),
+        began: Instant::now(),
+    };
     (
         run,
         vec![Place {

@@ -11,11 +11,26 @@ use super::push_header;
 /// How many unlisted objects stand in one header.
 const MAX_UNLISTED: usize = 500;
 
+/// What dura-seal does with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedAs {
+    /// It encrypts.
+    pub encrypted: bool,
+    /// It signs lists and TAIL.
+    pub signed: bool,
+    /// It adds so many shards of parity to each group.
+    pub parity: u32,
+}
+
 /// What stands before the first object of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preface {
     /// The band that the stream continues; none if it begins with HEAD.
     pub continues: Option<(BandName, BandId)>,
+    /// The number with which the run begins, if it continues a band.
+    pub next: Option<u32>,
+    /// What dura-seal did; none if it did nothing, or was an earlier one.
+    pub sealed: Option<SealedAs>,
     /// What counts of that band, or of the new band's parent, and must be in every archive.
     pub counted: CountedBlocks,
     /// Objects of the continued band that no list names, with their sizes as stored.
@@ -28,6 +43,15 @@ impl Preface {
         let mut out = Vec::new();
         if let Some((band, id)) = &self.continues {
             out.extend(continuation(band, id));
+        }
+        if let Some(next) = self.next {
+            push_comment(&mut out, &format!("dura-next {next:09}"));
+        }
+        if let Some(SealedAs { encrypted, signed, parity }) = self.sealed {
+            let yes = |is: bool| if is { "yes" } else { "no" };
+            let (encrypted, signed) = (yes(encrypted), yes(signed));
+            let line = format!("dura-sealed encrypted={encrypted} signed={signed} parity={parity}");
+            push_comment(&mut out, &line);
         }
         for piece in self.counted.pieces() {
             push_comment(&mut out, &format!("dura-counted {piece}"));
@@ -48,6 +72,24 @@ impl Preface {
                 let (band, id) = rest.split_once(' ')?;
                 self.continues = Some((band.parse().ok()?, id.parse().ok()?));
                 Some(())
+            }
+            "dura-next" if self.next.is_none() => {
+                self.next = Some(number(rest.as_bytes())?);
+                Some(())
+            }
+            "dura-sealed" if self.sealed.is_none() => {
+                let mut words = rest.split(' ');
+                let is = |word: &str| match word {
+                    "yes" => Some(true),
+                    "no" => Some(false),
+                    _ => None,
+                };
+                self.sealed = Some(SealedAs {
+                    encrypted: is(words.next()?.strip_prefix("encrypted=")?)?,
+                    signed: is(words.next()?.strip_prefix("signed=")?)?,
+                    parity: number(words.next()?.strip_prefix("parity=")?.as_bytes())?,
+                });
+                words.next().is_none().then_some(())
             }
             "dura-counted" => {
                 self.counted.extend(&CountedBlocks::parse(rest.as_bytes())?).then_some(())
@@ -92,6 +134,8 @@ mod tests {
             (0..1200).map(|n| (ObjectName::parse(&format!("00000/{n:09}.tar.gz")).unwrap(), 7));
         Preface {
             continues: Some(("20261101T020000Z".parse().unwrap(), BandId([7; 16]))),
+            next: Some(32),
+            sealed: Some(SealedAs { encrypted: true, signed: false, parity: 2 }),
             counted,
             unlisted: unlisted.collect(),
         }
@@ -131,6 +175,8 @@ mod tests {
             "dura-unlisted HEAD",
             "dura-unlisted ../x:1",
             "dura-later thing",
+            "dura-next x",
+            "dura-sealed encrypted=yes signed=maybe parity=0",
         ] {
             let mut bytes = Vec::new();
             push_comment(&mut bytes, comment);
