@@ -14,7 +14,7 @@ fn tree() -> PathBuf {
     for source in ["src", "src2"] {
         fs::create_dir(dir.join(source)).unwrap();
         for name in ["a", "b", "c", "d"] {
-            let text = format!("{source} {name}\n").repeat(20_000);
+            let text = format!("{source} {name}\n").repeat(160_000);
             fs::write(dir.join(source).join(name), text).unwrap();
         }
     }

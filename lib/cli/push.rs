@@ -213,14 +213,21 @@ fn push_stream(
             &run.stop,
         );
         let counted = &preface.counted;
-        let id = match &preface.continues {
-            Some((band, id)) => checks::continued(&reads, band, *id, counted),
-            None => checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted),
-        };
+        // What the band below has is asked for at the same time.
+        let (id, kept_up) = std::thread::scope(|scope| {
+            let kept_up = below(&first.item, &preface).map(|(band, index)| {
+                let reads = &reads;
+                scope.spawn(move || checks::kept_up(reads, &band, index, sealed, run.waived))
+            });
+            let id = match &preface.continues {
+                Some((band, id)) => checks::continued(&reads, band, *id, counted),
+                None => checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted),
+            };
+            let broke_off = |_| Err(anyhow!("a reader broke off"));
+            (id, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))
+        });
         let id = id.map_err(|error| checks::behind(error, places, place))?;
-        if let Some((band, index)) = below(&first.item, &preface) {
-            checks::kept_up(&reads, &band, index, sealed, run.waived)?;
-        }
+        kept_up?;
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         Lane::run(run, place, id, &events, &done, &mut |_| ())
     };

@@ -139,7 +139,12 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         signed,
         parity: args.parity.try_into().unwrap_or(u32::MAX),
     };
-    writer.begin(&Preface { sealed: Some(sealed), ..stream.preface().clone() })?;
+    // A stream that pack begins with HEAD begins with HEAD here, too.
+    let mut preface = stream.preface().clone();
+    if preface != Preface::default() {
+        preface.sealed = Some(sealed);
+    }
+    writer.begin(&preface)?;
     let tail = std::thread::scope(|scope| {
         let feeder = Feeder { keys, budget: Arc::clone(&budget), submit };
         let feeding = scope.spawn(move || feeder.run(stream, first, continues.is_some()));

@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow, bail};
 
 use super::super::archive::side_by_side;
-use super::super::message::Hinted;
+use super::super::message::{Hinted, causes};
 use super::lane::Place;
 use super::spool::survey;
 use crate::core::chain::kept_up::{Forgotten, Waived, questions};
@@ -168,13 +168,13 @@ pub(super) fn continued(
 
 /// What helps an archive that lacks something which another archive of the run may have.
 pub(super) fn behind(error: anyhow::Error, places: &[Place], place: &Place) -> anyhow::Error {
-    let of_store = error
-        .chain()
+    let of_store = causes(&error)
+        .into_iter()
         .filter_map(|cause| cause.downcast_ref::<StoreError>())
         .any(|error| error.kind != Kind::NotFound);
     let other = places.iter().find(|other| other.shown != place.shown);
     match other {
-        Some(other) if !of_store || error.is::<Hinted>() => {
+        Some(other) if !of_store => {
             let hint = format!(
                 "bring it level first: dura-push --from {} {} (with --newer-than BAND, only what is newer than BAND)",
                 other.shown, place.shown
