@@ -120,3 +120,9 @@ mod attributes;
 
 // Standard streams that are closed, full, or not ready.
 mod streams;
+
+// Files that are not as long as stat says, or nearly all holes; links that are none.
+mod sizes;
+
+// A backup and a restore in little memory.
+mod small_memory;

@@ -56,7 +56,7 @@ fn mistakes_end_in_2() {
     fails(scan, &["--after", "../x", "."], "--after");
     fails(index, &["bands", "/no/such/dir"], "dura-index: /no/such/dir: no such file or directory");
     fails(index, &["bands", path_of_a_file()], "not a directory");
-    fails(index, &["ls", "--at", "yesterday", "."], "2026-11-01");
+    fails(index, &["ls", "--at", "someday", "."], "2026-11-27");
     fails(pack, &["--block-size", "10Q"], "10M");
     fails(pack, &["--compress", "lzma"], "gzip, zstd or none");
     fails(pack, &["--band", "x"], "YYYYMMDDThhmmssZ");

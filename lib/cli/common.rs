@@ -3,14 +3,15 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use super::events::Events;
 use super::message::{self, Report};
-use crate::edge::pipe;
+use crate::core::fit::Room;
+use crate::edge::{memory, pipe};
 
 /// Options that every program has.
 #[derive(Debug, Clone, Args)]
@@ -130,11 +131,17 @@ pub fn human(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
-/// How many threads or children to run: `-j`, or one for each core.
-pub fn jobs(asked: Option<usize>) -> usize {
-    asked
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
-        .clamp(1, 256)
+/// What the memory allows that the system grants to this process.
+pub fn room() -> Room {
+    static ROOM: OnceLock<Room> = OnceLock::new();
+    *ROOM.get_or_init(|| Room::of_limit(memory::limit()))
+}
+
+/// How many threads or children to run: `-j`, or one for each core and `more`, as far as there is
+/// memory for what each of them takes.
+pub fn jobs(asked: Option<usize>, more: usize, each: u64) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(2, usize::from) + more;
+    asked.unwrap_or_else(|| room().jobs(cores(), each)).clamp(1, 256)
 }
 
 #[cfg(test)]

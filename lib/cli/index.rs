@@ -10,12 +10,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
+use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common};
 use super::message::Report;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
-use crate::format::time::Stamp;
+use crate::format::moment::Moment;
 use crate::store::cache::Cache;
 
 mod bands;
@@ -62,7 +63,7 @@ struct Reading {
     /// Read the newest version that was started at TIME or before: 2026-11-01, or
     /// 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
-    at: Option<Stamp>,
+    at: Option<Moment>,
 }
 
 impl Reading {
@@ -94,16 +95,6 @@ struct Of {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: String,
-}
-
-/// Reads a time: a stamp as in band names, RFC 3339 in UTC, or a day, which means its end.
-pub(super) fn time(text: &str) -> Result<Stamp, String> {
-    let stamp = Stamp::parse(text)
-        .or_else(|| Stamp::parse_rfc3339(text))
-        .or_else(|| Stamp::parse_rfc3339(&format!("{text}T23:59:59Z")));
-    stamp.ok_or_else(|| {
-        "wanted a day (2026-11-01) or a time in UTC (2026-11-01T02:00:00Z)".to_owned()
-    })
 }
 
 /// The program's arguments, for tests and tools.
@@ -138,7 +129,13 @@ struct Chosen {
 fn open(shown: &str, reading: &Reading, report: &Report) -> anyhow::Result<Chosen> {
     must_exist(shown)?;
     let archive = Arc::new(Archive::open(shown, reading.copies(report))?);
-    let band = choose(&archive, shown, reading.band.as_deref(), reading.at, report)?;
+    let band = choose(
+        &archive,
+        shown,
+        reading.band.as_deref(),
+        reading.at.as_ref().map(|at| said(at, report)),
+        report,
+    )?;
     let chain = archive.chain(&band)?;
     Ok(Chosen { archive, chain })
 }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod asked;
+mod at;
 mod caching;
 pub mod common;
 #[cfg(test)]

@@ -28,10 +28,12 @@ use read::{Gathered, Raw, Reading};
 use start::Start;
 
 mod attributes;
+mod large;
 mod pieces;
 mod read;
 mod start;
 
+pub(super) use pieces::hash_body;
 pub(super) use start::NOTES;
 
 /// Read the files of a listing and make a band of them
@@ -55,12 +57,12 @@ struct PackArgs {
     /// Level of compression: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
     #[arg(long, value_name = "N")]
     level: Option<i32>,
-    /// Close a block when it has SIZE bytes, compressed
-    #[arg(long, value_name = "SIZE", value_parser = common::size, default_value = "10M")]
-    block_size: u64,
-    /// Store a block over SIZE bytes in parts of as many
-    #[arg(long, value_name = "SIZE", value_parser = common::size, default_value = "64M")]
-    part_size: u64,
+    /// Close a block when it has SIZE bytes, compressed [default: 10M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    block_size: Option<u64>,
+    /// Store a block over SIZE bytes in parts of as many [default: 64M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    part_size: Option<u64>,
     /// Call the band NAME, not by the clock
     #[arg(long, value_name = "NAME")]
     band: Option<BandName>,
@@ -94,6 +96,17 @@ pub fn main() -> ExitCode {
     common::main("dura-pack", |args: &PackArgs| &args.common, run)
 }
 
+/// What a thread and the members that wait for it take.
+const PER_JOB: u64 = 8 << 20;
+
+/// Of what pack holds, a block or part is an eighth at most: it grows in one buffer, and then the
+/// other programs of the pipeline hold it.
+const BLOCKS: u64 = 8;
+
+/// Blocks and parts, unless others are asked for or there is too little memory.
+const BLOCK_SIZE: u64 = 10 << 20;
+const PART_SIZE: u64 = 64 << 20;
+
 /// The largest part: a reader holds a part in memory.
 const MAX_PART: u64 = 1 << 30;
 
@@ -104,7 +117,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             "pipe it into dura-push ARCHIVE, or into a file",
         ));
     }
-    if args.part_size > MAX_PART {
+    if args.part_size > Some(MAX_PART) {
         bail!("--part-size: over 1G, which a reader could not hold in memory");
     }
     let mut listing = Reader::new(pipe::stdin()?);
@@ -112,6 +125,12 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let started = clock::stamp()?;
     let plan = start.decide(&args, started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
+
+    report.verbose(format_args!(
+        "blocks of {}, parts of {}",
+        common::human(plan.config.block_size),
+        common::human(plan.config.part_size)
+    ));
 
     let (low, high, default) = codec::levels(plan.config.compression);
     let level = args.level.unwrap_or(default);
@@ -137,7 +156,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() },
     });
     // A thread that waits for a file leaves its core to one more.
-    let jobs = args.jobs.map_or_else(|| common::jobs(None) + 1, |asked| common::jobs(Some(asked)));
+    let jobs = common::jobs(args.jobs, 1, PER_JOB);
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
 
     let mut writer = Writer {

@@ -11,9 +11,9 @@ use clap::{CommandFactory, Parser};
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
 use super::asked;
+use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, human};
-use super::index::time;
 use super::message::{Hinted, Report};
 use crate::core::merge::Placed;
 use crate::core::restore::{Open, Plan, Step};
@@ -22,8 +22,8 @@ use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::edge::pipe::{self, Out};
 use crate::format::entry::Kind;
+use crate::format::moment::Moment;
 use crate::format::path::Path;
-use crate::format::time::Stamp;
 
 pub(super) mod blocks;
 pub(super) mod lane;
@@ -67,10 +67,10 @@ pub(super) struct RestoreArgs {
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-01, or
-    /// 2026-11-01T02:00:00Z
+    /// Read the newest version that was started at TIME or before: 2026-11-27T22:30
+    /// (local), with Z or +02:00, yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
-    at: Option<Stamp>,
+    at: Option<Moment>,
     /// How many blocks are fetched and decrypted at once [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -90,6 +90,9 @@ pub fn main() -> ExitCode {
 
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
 const STEPS: usize = 16 << 10;
+
+/// What a block takes that is fetched, decrypted and decompressed.
+const PER_JOB: u64 = 32 << 20;
 
 /// Bytes of tar that wait for whoever reads it.
 const AHEAD: usize = 16 << 20;
@@ -123,7 +126,13 @@ pub(super) fn restore(
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
     let archive = Arc::new(archive);
-    let band = choose(&archive, &args.archive, args.band.as_deref(), args.at, report)?;
+    let band = choose(
+        &archive,
+        &args.archive,
+        args.band.as_deref(),
+        args.at.as_ref().map(|at| said(at, report)),
+        report,
+    )?;
     let chain = archive.chain(&band)?;
     report.verbose(format_args!("band {band}"));
     let reader = Reader { archive, chain, report: Arc::clone(report) };
@@ -131,8 +140,9 @@ pub(super) fn restore(
     let selection = asked::select(&reader.archive, &reader.chain, typed, &args.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
-    let blocks = Blocks::new(&source, common::jobs(args.jobs))?;
-    let out = out.ahead(AHEAD).context(write::CANNOT_WRITE)?;
+    let blocks = Blocks::new(&source, common::jobs(args.jobs, 0, PER_JOB))?;
+    let out =
+        out.ahead(common::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;
     let mut writer = Writer::new(out, &source, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());

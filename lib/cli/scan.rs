@@ -1,6 +1,6 @@
 //! `dura-scan`: walks a tree and lists it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -13,10 +13,11 @@ use clap::{CommandFactory, Parser};
 
 use super::common::{self, Common};
 use super::message::{Hinted, Report, why};
+use crate::core::links::FirstNames;
 use crate::edge::ordered::{Gone, Ordered, Submit};
 use crate::edge::walk::{self, Found, Seen};
 use crate::edge::{pipe, privilege};
-use crate::format::entry::{Entry, Inode, Kind, State};
+use crate::format::entry::{Entry, Kind, State};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
 use masks::Masks;
@@ -121,7 +122,7 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         .map(|after| Path::from_typed(after.as_bytes()))
         .transpose()
         .context("--after")?;
-    let jobs = common::jobs(args.jobs);
+    let jobs = common::jobs(args.jobs, 0, 4 << 20);
     let (submit, results) = Ordered::start::<Vec<Looked>>(jobs, jobs * 4)?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
     let mut listing = Listing::new(args.one_file_system.then_some(device), report)?;
@@ -248,6 +249,13 @@ impl Walker<'_> {
     }
 }
 
+/// What an entry is now that was seen before.
+fn look_again(path: &Path) -> Option<Entry> {
+    let raw = path.raw();
+    let at = FsPath::new(".").join(std::ffi::OsStr::from_bytes(&raw));
+    walk::look(&Found { at, kind: None }).ok().flatten().map(|seen| seen.entry)
+}
+
 /// The listing as it is written.
 struct Listing<'a> {
     out: pipe::Out,
@@ -258,13 +266,13 @@ struct Listing<'a> {
     end: End,
     /// Directories that are listed only if something below them is.
     above: VecDeque<Entry>,
-    /// First name listed of each inode with several links, and how many names are still to come.
-    links: HashMap<Inode, (Arc<Path>, u64)>,
+    /// First name listed of each inode with several links.
+    links: FirstNames,
 }
 
 impl<'a> Listing<'a> {
     fn new(device: Option<u64>, report: &'a Report) -> io::Result<Listing<'a>> {
-        let (above, links) = (VecDeque::new(), HashMap::new());
+        let (above, links) = (VecDeque::new(), FirstNames::default());
         Ok(Listing {
             out: pipe::stdout()?,
             buffer: Vec::new(),
@@ -348,25 +356,9 @@ impl<'a> Listing<'a> {
             self.above.push_back(entry);
             return Ok(());
         }
-        self.link(&mut entry);
+        // Gives an entry with several links its `hard:`.
+        entry.hard = self.links.handle_entry(&entry, look_again);
         self.list(entry)
-    }
-
-    /// Gives an entry with several links its `hard:`.
-    fn link(&mut self, entry: &mut Entry) {
-        let (Some(inode), Some(nlink)) = (entry.inode, entry.nlink) else { return };
-        match self.links.get_mut(&inode) {
-            Some((first, left)) => {
-                entry.hard = Some(Path::clone(first));
-                *left -= 1;
-                if *left == 0 {
-                    self.links.remove(&inode);
-                }
-            }
-            None => {
-                self.links.insert(inode, (Arc::new(entry.path.clone()), nlink - 1));
-            }
-        }
     }
 
     fn drop_above(&mut self, next: &Path) {

@@ -85,6 +85,9 @@ pub fn main() -> ExitCode {
     common::main("dura-seal", |args: &SealArgs| &args.common, run)
 }
 
+/// What gpg takes, and an object that it encrypts.
+const PER_JOB: u64 = 16 << 20;
+
 /// Bytes of objects that may be under way at once; one larger object goes alone.
 const MAX_UNDER_WAY: u64 = 40 << 20;
 
@@ -111,9 +114,9 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let keys = Arc::new(keys::resolve(&args, report)?);
     let signer = args.sign.as_deref().map(|name| keys::signer(name, report)).transpose()?;
     let signed = signer.is_some();
-    let jobs = common::jobs(args.jobs);
+    let jobs = common::jobs(args.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Sealed>(jobs, jobs + 1)?;
-    let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
+    let budget = Arc::new(Budget::new(common::room().bytes(MAX_UNDER_WAY, 4)));
     let mut stream = Reader::new(pipe::stdin()?);
 
     // The first object tells which band it is: HEAD, or what the continuation says.

@@ -10,9 +10,9 @@ use clap::{CommandFactory, Parser};
 
 use super::archive::Archive;
 use super::archive::version::{choose, must_exist};
+use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, size};
-use super::index::time;
 use super::message::{Hinted, Report};
 use super::stores::open_store;
 use crate::core::chain::choice::{Known, find};
@@ -21,7 +21,7 @@ use crate::core::verify::{Finding, State, judge};
 use crate::edge::ordered::{Ordered, Results};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
-use crate::format::time::Stamp;
+use crate::format::moment::Moment;
 use crate::store::Store;
 use crate::store::cache::as_archive;
 
@@ -97,7 +97,7 @@ struct VerifyArgs {
     /// Look only at the newest band that was started at TIME or before, and those below it:
     /// 2026-11-01, or 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
-    at: Option<Stamp>,
+    at: Option<Moment>,
     /// How many objects are read at once [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -117,6 +117,9 @@ fn percent(text: &str) -> Result<f64, String> {
 pub fn command() -> clap::Command {
     VerifyArgs::command()
 }
+
+/// What reading an object takes, with gpg and what it decrypts.
+const PER_JOB: u64 = 32 << 20;
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -167,7 +170,7 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Result<Bands> {
     let names = archive.names()?;
     let newest = names.last().cloned();
-    let chosen = match (&args.band, args.at) {
+    let chosen = match (&args.band, args.at.as_ref().map(|at| said(at, report))) {
         (None, None) => None,
         (Some(text), _) => {
             let known: Vec<Known> =
@@ -220,7 +223,7 @@ fn start(
     signer: &Arc<Wanted>,
     meter: &Arc<Meter>,
 ) -> anyhow::Result<Results<Vec<Event>>> {
-    let jobs = common::jobs(args.jobs);
+    let jobs = common::jobs(args.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Vec<Event>>(jobs, 4 * jobs)?;
     let walk = Walk {
         archive: Arc::clone(archive),
@@ -305,7 +308,7 @@ impl Run<'_> {
         bands: &Bands,
         report: &Arc<Report>,
     ) -> anyhow::Result<()> {
-        let jobs = common::jobs(args.jobs);
+        let jobs = common::jobs(args.jobs, 0, PER_JOB);
         if args.files {
             for band in &bands.names {
                 let read = files::read_out(archive, band, jobs, &mut |finding| {

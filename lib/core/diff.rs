@@ -294,7 +294,7 @@ impl Diff {
         let older = version.data().tier < self.config.tier;
         if change == Change::Touched && older && may_keep_content(&scan, &version.entry) {
             self.summary.touched += 1;
-            scan.sha256 = version.entry.sha256;
+            (scan.sha256, scan.body) = (version.entry.sha256, version.entry.body);
             scan.within = Some(version.data());
         }
         self.record_present(scan);

@@ -4,6 +4,7 @@
 pub mod assemble;
 pub mod chain;
 pub mod diff;
+pub mod fit;
 pub mod groups;
 pub mod intake;
 pub mod links;

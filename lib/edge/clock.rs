@@ -32,6 +32,11 @@ pub fn stamp() -> io::Result<Stamp> {
     Stamp::from_unix(now()?.sec).ok_or_else(out_of_range)
 }
 
+/// The clock and the system's time zone, or that of `TZ`.
+pub fn here() -> jiff::Zoned {
+    jiff::Zoned::now()
+}
+
 /// The clock, whatever the environment says; for events.
 pub fn wall_rfc3339() -> String {
     let Time { sec, nsec } = wall();

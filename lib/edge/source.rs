@@ -1,11 +1,13 @@
 //! Reading files of the source: opened below its root only, never through a symbolic link.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
@@ -23,6 +25,22 @@ const MAX_SEGMENTS: usize = 20_000;
 /// Holes that are smaller together are stored as zeros: a map costs more than they do.
 const MIN_HOLES: u64 = 16 << 10;
 
+/// A file whose size says nothing is copied up to this size before it is stored: the header of
+/// its tar entry, which comes first, says how long it is.
+const MAX_SPOOL: u64 = 1 << 30;
+
+/// What the size that `stat` gives is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizes {
+    /// A file is as long as that, unless it is written to.
+    True,
+    /// A file may be longer or shorter: network file systems, and those of other programs (FUSE),
+    /// which may make files up as they are read.
+    Doubtful,
+    /// The kernel makes the file up as it is read: `/proc`, `/sys`.
+    Meaningless,
+}
+
 /// The root of the tree that is read.
 #[derive(Debug)]
 pub struct Source {
@@ -30,6 +48,8 @@ pub struct Source {
     dir: PathBuf,
     /// False once the kernel has shown that it has no `openat2`.
     openat2: AtomicBool,
+    /// By device: only a few, since each is a file system.
+    sizes: Mutex<HashMap<u64, Sizes>>,
 }
 
 /// What `fstat` says of an open file.
@@ -63,7 +83,12 @@ impl Source {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(Source { root, dir: dir.to_owned(), openat2: AtomicBool::new(true) })
+        Ok(Source {
+            root,
+            dir: dir.to_owned(),
+            openat2: AtomicBool::new(true),
+            sizes: Mutex::default(),
+        })
     }
 
     /// Where an entry is in the file system.
@@ -83,6 +108,36 @@ impl Source {
             other => other,
         };
         Ok(Opened(opened?.into()))
+    }
+
+    /// What is known of sizes on the file system of an open file.
+    pub fn sizes(&self, file: &Opened, facts: &Facts) -> Sizes {
+        // What has a disk of its own has sizes of its own, FUSE too.
+        if rustix::fs::major(facts.inode.dev) != 0 {
+            return Sizes::True;
+        }
+        let known = |known: &HashMap<u64, Sizes>| known.get(&facts.inode.dev).copied();
+        if let Some(sizes) = self.sizes.lock().ok().and_then(|sizes| known(&sizes)) {
+            return sizes;
+        }
+        let sizes = rustix::fs::fstatfs(&file.0)
+            .map_or(Sizes::Doubtful, |stat| sizes_of(stat.f_type as u64));
+        if let Ok(mut known) = self.sizes.lock() {
+            known.insert(facts.inode.dev, sizes);
+        }
+        sizes
+    }
+
+    /// Whether two paths are names of one file now: all that `stat` says of them agrees.
+    pub fn is_one_file(&self, one: &Path, other: &Path) -> bool {
+        let stat = |path: &Path| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let stat = rustix::fs::fstat(self.open_with(&path.raw(), flags).ok()?).ok()?;
+            let time = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+            let owner = (stat.st_mode, stat.st_uid, stat.st_gid);
+            Some((stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, owner, time))
+        };
+        stat(one).is_some_and(|one| Some(one) == stat(other))
     }
 
     fn open_with(&self, raw: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -110,6 +165,23 @@ impl Source {
         .is_ok();
         self.openat2.store(works, Ordering::Relaxed);
         works
+    }
+}
+
+/// What sizes are worth on a file system without a disk of its own, by its kind (Linux
+/// `include/uapi/linux/magic.h`, and `statfs(2)`).
+fn sizes_of(kind: u64) -> Sizes {
+    match kind & 0xffff_ffff {
+        // btrfs, zfs, bcachefs, tmpfs, ramfs, overlay, nfs.
+        0x9123_683e | 0x2fc1_2fc1 | 0xca45_1a4e | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630
+        | 0x6969 => Sizes::True,
+        // proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2, configfs, efivarfs, pstore,
+        // selinuxfs, bpf.
+        0x9fa0 | 0x6265_6572 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0x0027_e0eb
+        | 0x6367_7270 | 0x6265_6570 | 0xde5e_81e4 | 0x6165_676c | 0xf97c_ff8c | 0xcafe_4a11 => {
+            Sizes::Meaningless
+        }
+        _ => Sizes::Doubtful,
     }
 }
 
@@ -188,6 +260,27 @@ impl Opened {
         }
         let data: u64 = segments.iter().map(|segment| segment.len).sum();
         Ok((data + MIN_HOLES <= size).then_some(segments))
+    }
+
+    /// A copy of a file that is read to its end, whatever `stat` says of its size, and how long it
+    /// is; false if there is more than is kept, or than there is room for.
+    pub fn spool(&self) -> io::Result<(Opened, u64, bool)> {
+        let mut copy = tempfile::tempfile()?;
+        let (mut len, mut buffer) = (0, Vec::new());
+        loop {
+            buffer.clear();
+            let came = self.read_at(len, 1 << 20, &mut buffer)? as u64;
+            match copy.write_all(&buffer) {
+                Ok(()) => len += came,
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    return Ok((Opened(copy), len, false));
+                }
+                Err(error) => return Err(error),
+            }
+            if came == 0 || len > MAX_SPOOL {
+                return Ok((Opened(copy), len, came == 0));
+            }
+        }
     }
 
     /// The open file itself, for its attributes.

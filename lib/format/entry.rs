@@ -90,6 +90,9 @@ pub struct Entry {
     pub size: Option<u64>,
     /// SHA-256 of a regular file's content.
     pub sha256: Option<Digest>,
+    /// `body:` SHA-256 of what the tar entry holds of a file that is nearly all holes, map and
+    /// data; stands in the place of `sha256`.
+    pub body: Option<Digest>,
     /// Target of a symbolic link, raw bytes.
     pub link: Option<Vec<u8>>,
     /// Major and minor number of a device.
@@ -198,6 +201,7 @@ impl Entry {
             nlink: None,
             size: None,
             sha256: None,
+            body: None,
             link: None,
             device: None,
             ctime: None,
@@ -216,6 +220,12 @@ impl Entry {
             State::Present(meta) => Some(meta),
             _ => None,
         }
+    }
+
+    /// What shows that a file's content is the same: equal for equal content, map and data if it is
+    /// nearly all holes.
+    pub fn digest(&self) -> Option<Digest> {
+        self.sha256.or(self.body)
     }
 
     /// Reads a line, without its newline.
@@ -259,6 +269,9 @@ impl Entry {
             _ if self.path.is_root() && self.kind != Kind::Dir => Err(EntryError::BadValue("type")),
             Kind::Dir if self.hard.is_some() => Err(EntryError::BadValue("tags")),
             _ if self.unread && self.kind != Kind::Dir => Err(EntryError::BadValue("tags")),
+            _ if self.body.is_some() && (self.kind != Kind::File || self.sha256.is_some()) => {
+                Err(EntryError::BadValue("tags"))
+            }
             _ if self.within.is_some() && self.kind != Kind::File => {
                 Err(EntryError::BadValue("tags"))
             }
@@ -341,6 +354,7 @@ impl Entry {
                     Some(Path::parse(&encoded)?).filter(|path| !path.is_root()),
                 )
             }
+            b"body" => set(&mut self.body, "body", digest::parse(value)),
             b"in" => {
                 let within = pair(value, b'/').and_then(|(tier, block)| {
                     Some(Within { tier: number(tier)?, block: number(block)? })
@@ -412,6 +426,10 @@ impl Entry {
         if let Some(within) = self.within {
             keyed(out, b",in:", within.tier.into());
             out.extend(format!("/{:09}", within.block).into_bytes());
+        }
+        if let Some(body) = &self.body {
+            out.extend(b",body:");
+            digest::push(out, body);
         }
         let word: &[u8] = match self.state {
             State::Present(_) => b"",

@@ -12,6 +12,7 @@ pub mod head;
 pub mod inflate;
 pub mod listing;
 pub mod litter;
+pub mod moment;
 pub mod object;
 pub mod path;
 pub mod sparse;

@@ -3,13 +3,27 @@
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
-use super::entry;
+use super::entry::{self, Entry as Line};
 use super::tarball::{Segment, padding, sparse_map};
 use super::untar::Entry;
 
 /// Whether an entry's content begins with a map of its holes, in the form that GNU tar calls 1.0.
 pub fn is_sparse(stored: &Entry) -> bool {
     stored.record(b"GNU.sparse.name").is_some() && stored.record(b"GNU.sparse.major") == Some(b"1")
+}
+
+/// Holes up to this size cost a tenth of a second to digest.
+const FEW_HOLES: u64 = 128 << 20;
+
+/// Holes of so many times the data take about as long to digest as the data to compress.
+const HOLES_PER_DATA: u64 = 8;
+
+/// Whether a file of `size` bytes of which so many are data is so sparse that its line has
+/// `body:` in the place of `sha256digest=`: to digest the zeros of its holes would take longer than
+/// all else.
+pub fn is_nearly_all_holes(size: u64, data: u64) -> bool {
+    let holes = size.saturating_sub(data);
+    holes > FEW_HOLES && holes > data.saturating_mul(HOLES_PER_DATA)
 }
 
 /// The digest of a file's content as it is stored, with or without a map of holes.
@@ -38,6 +52,15 @@ struct Map {
 const MAX_MAP: usize = 64 << 20;
 
 impl Digester {
+    /// The one for what an index line says of its file, with a map if it is stored as sparse; none
+    /// if the line has no digest.
+    pub fn of_line(line: &Line, sparse: bool) -> Option<Digester> {
+        line.digest()?;
+        // `body:` is of the stored bytes as they are.
+        let sparse = sparse && line.body.is_none();
+        Some(Digester::new(sparse, line.size.unwrap_or(0)))
+    }
+
     /// Of the content of a file of this size, with a map if it is sparse.
     pub fn new(sparse: bool, size: u64) -> Digester {
         Digester { sha256: Sha256::new(), map: sparse.then(Map::default), at: 0, size }
@@ -160,6 +183,52 @@ mod tests {
         let mut digester = Digester::new(true, 4096);
         digester.update(b"1\nx\n");
         assert_eq!(digester.finish(), None);
+    }
+
+    #[test]
+    fn only_holes_that_cost_more_than_the_data_go_undigested() {
+        let (k, m, g) = (1 << 10, 1 << 20, 1 << 30);
+        for (size, data, wanted) in [
+            (54 * g, 12 * k, true),
+            (8192 * g, 0, true),
+            (100 * g, 10 * g, true),
+            (100 * g, 12 * g, false),
+            (128 * m, 0, false),
+            (129 * m, 0, true),
+            (g, g, false),
+            (0, 0, false),
+            (0, 5, false),
+        ] {
+            assert_eq!(is_nearly_all_holes(size, data), wanted, "{size} {data}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_is_digested() {
+        use super::super::entry::{Kind, Meta, State};
+        let mut line = Line::new(
+            super::super::path::Path::from_raw(b"f"),
+            Kind::File,
+            State::Present(Meta {
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                time: super::super::time::Time { sec: 0, nsec: 0 },
+            }),
+        );
+        line.size = Some(4096);
+        assert!(Digester::of_line(&line, true).is_none());
+        let stored = [&b"1\n4096\n0\n"[..], &[0; 503]].concat();
+        let digest = |line: &Line| {
+            let mut digester = Digester::of_line(line, true).unwrap();
+            digester.update(&stored);
+            digester.finish()
+        };
+        line.body = Some(Sha256::digest(&stored).into());
+        assert_eq!(digest(&line), line.body);
+        line.sha256 = Some(Sha256::digest([0; 4096]).into());
+        line.body = None;
+        assert_eq!(digest(&line), line.sha256);
     }
 
     #[test]

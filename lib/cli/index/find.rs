@@ -68,12 +68,12 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
         };
         let mut version = Version::open(&archive, &chain, report)?;
         while let Some(placed) = version.next_entry()? {
-            let Entry { path, kind, size, sha256, .. } = &placed.entry;
+            let Entry { path, kind, size, .. } = &placed.entry;
             let hits = sought.look_at(path, *kind == Kind::Dir);
             if hits.is_empty() {
                 continue;
             }
-            let look = (*size, placed.entry.meta().map(|meta| meta.time), *sha256);
+            let look = (*size, placed.entry.meta().map(|meta| meta.time), placed.entry.digest());
             let (_, looks) = found.entry(path.clone()).or_insert_with(|| (hits, Vec::new()));
             match looks.iter_mut().find(|(known, _)| *known == look) {
                 Some((_, bands)) => bands.push(name.to_string()),

@@ -8,7 +8,7 @@ use super::read::Raw;
 use crate::core::planner::MEMBER;
 use crate::edge::source::Opened;
 use crate::format::digest;
-use crate::format::tarball::Segment;
+use crate::format::tarball::{Segment, sparse_map};
 
 /// How a file's content came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) enum Came {
     Whole,
     /// It ended after so many bytes.
     Short(u64),
+    /// There is more than its size says, and more than could be kept.
+    Cut,
 }
 
 /// The digest of a file, and how many bytes came.
@@ -36,12 +38,40 @@ pub(super) fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)
     Ok((sha256.finalize().into(), at))
 }
 
+/// The digest of a sparse file's entry in the tar, its map and its data; and how many bytes of data
+/// came.
+pub(in super::super) fn hash_body(
+    file: &Opened,
+    segments: &[Segment],
+) -> io::Result<(digest::Digest, u64)> {
+    let mut sha256 = Sha256::new_with_prefix(sparse_map(segments));
+    let mut buffer = Vec::with_capacity(MEMBER as usize);
+    let mut data = 0;
+    for segment in segments {
+        let mut done = 0;
+        while done < segment.len {
+            buffer.clear();
+            let want = (segment.len - done).min(MEMBER) as usize;
+            let came = file.read_at(segment.offset + done, want, &mut buffer)?;
+            sha256.update(&buffer);
+            (done, data) = (done + came as u64, data + came as u64);
+            if came < want {
+                return Ok((sha256.finalize().into(), data));
+            }
+        }
+    }
+    Ok((sha256.finalize().into(), data))
+}
+
 /// A large file on its way into pieces.
 pub(super) struct Pieces<'a, E> {
     pub file: &'a Opened,
     pub empty: &'a dyn Fn() -> Raw,
     pub raw: Raw,
     pub sha256: Sha256,
+    /// Whether the digest is that of the file as it reads, holes and all; else that of what is
+    /// stored.
+    pub holes: bool,
     /// How far into the file the digest has come.
     pub hashed: u64,
     pub came: Came,
@@ -81,8 +111,11 @@ impl<E> Pieces<'_, E> {
         Ok(outcome)
     }
 
-    /// The digest is that of the file as it reads, holes and all.
+    /// Passes over a hole.
     pub(super) fn hash_zeros(&mut self, until: u64) {
+        if !self.holes {
+            self.hashed = self.hashed.max(until);
+        }
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while self.hashed < until {
             let len = (until - self.hashed).min(ZEROS.len() as u64);

@@ -1,20 +1,19 @@
 //! Reading entries of the source into the tar of a member.
 
+use std::cmp::Ordering as Order;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest as _, Sha256};
-
 use super::super::message::{Report, why};
 use super::attributes::Got;
-use super::pieces::{Came, Pieces, hash};
+use super::pieces::Came;
 use crate::core::assemble::Member;
 use crate::core::links::{Links, Role};
 use crate::core::planner::{MEMBER, Seen, settled_ctime};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
-use crate::edge::source::{Facts, Opened, Source};
+use crate::edge::source::{Facts, Opened, Sizes, Source};
 use crate::edge::users::Users;
 use crate::format::digest;
 use crate::format::entry::{Entry, Kind, Meta, State};
@@ -23,6 +22,9 @@ use crate::format::time::Time;
 
 /// A file that has grown over this since it was listed is not read into memory.
 const MAX_WHOLE: u64 = 2 * MEMBER;
+
+/// What is read at once of a file behind the size that it should have.
+const MORE: usize = 64 << 10;
 
 /// What all readers share.
 pub(super) struct Reading {
@@ -60,7 +62,7 @@ pub(super) struct Gathered {
 }
 
 /// Why an entry is not stored.
-enum Trouble {
+pub(super) enum Trouble {
     Vanished,
     Changed,
     Io(io::Error),
@@ -73,22 +75,22 @@ impl From<io::Error> for Trouble {
 }
 
 /// A file that was read, as far as it shows whether it was changed meanwhile.
-struct Outcome {
+pub(super) struct Outcome {
     /// When it was opened.
-    opened_at: Time,
+    pub opened_at: Time,
     /// What it was before the first byte was read.
-    before: Facts,
+    pub before: Facts,
     /// What it was after the last.
-    after: Facts,
+    pub after: Facts,
     /// The size that the tar gives it.
-    stored: u64,
-    came: Came,
+    pub stored: u64,
+    pub came: Came,
     /// Whether all of its attributes could be read.
-    all: bool,
+    pub all: bool,
 }
 
 impl Raw {
-    fn line(&mut self, entry: &Entry) {
+    pub(super) fn line(&mut self, entry: &Entry) {
         entry.write(&mut self.member.lines);
         self.member.entries += 1;
         if entry.kind == Kind::File && entry.meta().is_some() {
@@ -106,7 +108,7 @@ impl Raw {
 
 impl Reading {
     /// A member with room for most.
-    fn empty(&self) -> Raw {
+    pub(super) fn empty(&self) -> Raw {
         let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
         let tar = buffer.unwrap_or_else(|| Vec::with_capacity(MEMBER as usize * 5 / 4));
         Raw { tar, member: Member::default() }
@@ -128,7 +130,7 @@ impl Reading {
         raw.member.border = true;
         let mut entries = entries.into_iter();
         while let Some(mut entry) = entries.next() {
-            let data = self.settle_role(&mut entry, &links);
+            let data = self.settle_role(&mut entry, &mut links);
             if !data {
                 self.push_plain(&mut raw, &entry);
                 continue;
@@ -139,7 +141,12 @@ impl Reading {
                     return Gathered { raw, rest, links };
                 }
                 Ok((file, facts, opened_at)) => {
-                    self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links)
+                    let large =
+                        self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links);
+                    if let Some(entry) = large {
+                        let rest = std::iter::once(entry).chain(entries).collect();
+                        return Gathered { raw, rest, links };
+                    }
                 }
                 Err(trouble) => self.skip(&entry, trouble, &mut links),
             }
@@ -149,16 +156,25 @@ impl Reading {
 
     /// Puts the entry into the role that lost first names leave it; true if it is a file whose
     /// content is to be stored.
-    pub(super) fn settle_role(&self, entry: &mut Entry, links: &Links) -> bool {
+    pub(super) fn settle_role(&self, entry: &mut Entry, links: &mut Links) -> bool {
         match links.role(entry) {
-            Role::AsListed => {}
-            Role::File => entry.hard = None,
+            // It is a file of its own now.
+            Role::IfSame(name) | Role::LinkTo(name)
+                if !self.source.is_one_file(&entry.path, &name) =>
+            {
+                entry.hard = None;
+            }
+            Role::AsListed | Role::IfSame(_) => {}
+            Role::File => {
+                links.handle_stand_in(entry);
+                entry.hard = None;
+            }
             Role::LinkTo(first) => entry.hard = Some(first),
         }
         entry.kind == Kind::File && entry.hard.is_none() && entry.meta().is_some()
     }
 
-    fn open(&self, entry: &Entry) -> Result<(Opened, Facts, Time), Trouble> {
+    pub(super) fn open(&self, entry: &Entry) -> Result<(Opened, Facts, Time), Trouble> {
         let opened_at = clock::now()?;
         let file = self.source.open(&entry.path).map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Trouble::Changed,
@@ -168,7 +184,7 @@ impl Reading {
         if facts.is_file { Ok((file, facts, opened_at)) } else { Err(Trouble::Changed) }
     }
 
-    fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
+    pub(super) fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
         let path = &entry.path;
         match trouble {
             Trouble::Vanished => {
@@ -210,7 +226,7 @@ impl Reading {
 
     /// Writes the headers; without the attributes if they do not fit, which is told and gives
     /// false.
-    fn write_header(
+    pub(super) fn write_header(
         &self,
         out: &mut Vec<u8>,
         entry: &Entry,
@@ -244,6 +260,8 @@ impl Reading {
         }
     }
 
+    /// Stores a file that can be held in memory; gives the entry back if there turns out to be more
+    /// of it.
     fn push_whole(
         &self,
         raw: &mut Raw,
@@ -251,7 +269,8 @@ impl Reading {
         file: &Opened,
         (before, opened_at): (Facts, Time),
         links: &mut Links,
-    ) {
+    ) -> Option<Entry> {
+        let sizes = self.source.sizes(file, &before);
         let Got { attributes, all } = self.of_file(&entry, file, &before);
         let start = raw.tar.len();
         let header = |raw: &mut Raw, entry: &Entry, content| {
@@ -259,20 +278,28 @@ impl Reading {
         };
         let mut fits = header(raw, &entry, Content::Bytes(before.size));
         let data = raw.tar.len();
-        let read = file.read_at(0, before.size as usize, &mut raw.tar);
-        let (read, segments, after) =
-            match read.and_then(|read| Ok((read as u64, file.segments(&before)?, file.facts()?))) {
-                Ok(all) => all,
-                Err(error) => {
-                    raw.tar.truncate(start);
-                    return self.skip(&entry, error.into(), links);
-                }
-            };
+        let (read, segments, after) = match read_whole(file, &before, sizes, &mut raw.tar) {
+            Ok(Some(all)) => all,
+            Ok(None) => {
+                raw.tar.truncate(start);
+                return Some(entry);
+            }
+            Err(error) => {
+                raw.tar.truncate(start);
+                self.skip(&entry, error.into(), links);
+                return None;
+            }
+        };
         let sha256 = digest::of(&raw.tar[data..]);
-        let came = if read < before.size { Came::Short(read) } else { Came::Whole };
+        let came = match read.cmp(&before.size) {
+            Order::Less if sizes == Sizes::Meaningless && after == before => Came::Whole,
+            Order::Less => Came::Short(read),
+            _ => Came::Whole,
+        };
         if came == Came::Whole
+            && read == before.size
             && attributes.is_empty()
-            && self.may_stay(&mut entry, &before, sha256)
+            && self.may_stay(&mut entry, &before, Some(sha256))
         {
             raw.tar.truncate(start);
             self.close(
@@ -280,14 +307,15 @@ impl Reading {
                 &Outcome { opened_at, before, after, stored: read, came, all },
                 links,
             );
-            return raw.line(&entry);
+            raw.line(&entry);
+            return None;
         }
-        if came != Came::Whole || segments.is_some() {
+        if read != before.size || segments.is_some() {
             // Held whole, so the header can say what really came; and holes are left out.
             let bytes = raw.tar.split_off(data);
             raw.tar.truncate(start);
             let whole = [Segment { offset: 0, len: read }];
-            let segments = segments.filter(|_| came == Came::Whole);
+            let segments = segments.filter(|_| read == before.size);
             let content = segments
                 .as_deref()
                 .map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
@@ -299,22 +327,28 @@ impl Reading {
         // Headers and maps are whole blocks, so only the content can leave one open.
         raw.tar.resize(raw.tar.len() + padding(raw.tar.len() as u64), 0);
         entry.x = fits && !attributes.is_empty();
-        entry.sha256 = Some(sha256);
+        (entry.sha256, entry.body) = (Some(sha256), None);
         self.close(
             &mut entry,
             &Outcome { opened_at, before, after, stored: read, came, all },
             links,
         );
         raw.line(&entry);
+        None
     }
 
     /// Whether the content is that of the older block that diff suspects it in; if not, the entry
     /// forgets the block.
-    fn may_stay(&self, entry: &mut Entry, facts: &Facts, sha256: digest::Digest) -> bool {
+    pub(super) fn may_stay(
+        &self,
+        entry: &mut Entry,
+        facts: &Facts,
+        sha256: Option<digest::Digest>,
+    ) -> bool {
         let same = self.layered
             && facts.nlink == 1
             && entry.size == Some(facts.size)
-            && entry.sha256 == Some(sha256);
+            && entry.digest() == sha256;
         if !same {
             entry.within = None;
         }
@@ -322,18 +356,34 @@ impl Reading {
     }
 
     /// Fills in what the file's line says once it is read, and tells what is not as it should be.
-    fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
+    pub(super) fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
         let Outcome { opened_at, before, after, stored, came, all } = outcome;
         let path = &entry.path;
         match came {
+            Came::Short(len) if stored == len && after == before => {
+                self.report.warn(format_args!(
+                    "{path}: ends after {len} bytes, and not after {}: stored as it was read",
+                    before.size
+                ));
+            }
             Came::Short(len) if stored == len => {
                 self.report.warn(format_args!(
                     "{path}: shrank while it was read: stored with its {len} bytes"
                 ));
             }
+            Came::Cut => {
+                self.report.warn(format_args!(
+                    "{path}: longer than its size says, and than fits here: cut at {stored} bytes"
+                ));
+            }
             Came::Short(len) => {
                 self.report.warn(format_args!(
                     "{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
+                ));
+            }
+            Came::Whole if after.size > before.size && *stored > before.size => {
+                self.report.warn(format_args!(
+                    "{path}: grew while it was read: stored with the {stored} bytes that came"
                 ));
             }
             Came::Whole if after.size > before.size => {
@@ -353,10 +403,13 @@ impl Reading {
             ctime: facts.ctime,
             inode: facts.inode,
         };
-        let whole = *came == Came::Whole && *all;
+        let whole = *came == Came::Whole && *all && *stored == before.size;
         if entry.inode.is_some() {
             if entry.inode == Some(before.inode) {
-                links.handle_stored(entry);
+                let as_listed = entry.meta() == Some(&before.meta)
+                    && (entry.size, entry.nlink, entry.ctime)
+                        == (Some(before.size), Some(before.nlink), Some(before.ctime));
+                links.handle_stored(entry, as_listed);
             } else {
                 links.handle_lost(entry);
             }
@@ -367,95 +420,31 @@ impl Reading {
         entry.inode = (before.nlink > 1).then_some(before.inode);
         entry.ctime = settled_ctime(&seen(before), &seen(after), *opened_at).filter(|_| whole);
     }
+}
 
-    /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the
-    /// line. Stops with what `emit` fails with.
-    pub(super) fn stream<E>(
-        &self,
-        mut entry: Entry,
-        links: &mut Links,
-        emit: &mut dyn FnMut(Raw) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let prepared = self.open(&entry).and_then(|(file, facts, opened_at)| {
-            let segments = file.segments(&facts)?;
-            Ok((file, facts, opened_at, segments))
-        });
-        let (file, before, opened_at, segments) = match prepared {
-            Ok(prepared) => prepared,
-            Err(trouble) => {
-                self.skip(&entry, trouble, links);
-                return Ok(());
+/// Reads a file that can be held in memory to its end: how many bytes came, its segments, and what
+/// it is after that. None if there is more of it than is held.
+fn read_whole(
+    file: &Opened,
+    before: &Facts,
+    sizes: Sizes,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<(u64, Option<Vec<Segment>>, Facts)>> {
+    let mut read = file.read_at(0, before.size as usize, out)? as u64;
+    let segments = file.segments(before)?;
+    let mut after = file.facts()?;
+    if read == before.size && (sizes != Sizes::True || after.size > before.size) {
+        loop {
+            let came = file.read_at(read, MORE, out)? as u64;
+            read += came;
+            if came == 0 {
+                break;
             }
-        };
-        let Got { attributes, all } = self.of_file(&entry, &file, &before);
-        let suspect = entry.within.is_some()
-            && self.layered
-            && entry.size == Some(before.size)
-            && attributes.is_empty();
-        if suspect && let Ok((sha256, came)) = hash(&file, before.size) {
-            let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
-            if came == before.size && self.may_stay(&mut entry, &before, sha256) {
-                let mut raw = self.empty();
-                self.close(
-                    &mut entry,
-                    &Outcome {
-                        opened_at,
-                        before,
-                        after,
-                        stored: before.size,
-                        came: Came::Whole,
-                        all,
-                    },
-                    links,
-                );
-                raw.member.border = true;
-                raw.line(&entry);
-                return emit(raw);
+            if read > MAX_WHOLE {
+                return Ok(None);
             }
         }
-        entry.within = None;
-        let content = match &segments {
-            Some(segments) => Content::Sparse(segments, before.size),
-            None => Content::Bytes(before.size),
-        };
-        let mut raw = self.empty();
-        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes)
-            && !attributes.is_empty();
-        let whole = [Segment { offset: 0, len: before.size }];
-        let empty = || self.empty();
-        let mut pieces = Pieces {
-            file: &file,
-            empty: &empty,
-            raw,
-            sha256: Sha256::new(),
-            hashed: 0,
-            came: Came::Whole,
-            emit,
-        };
-        for segment in segments.as_deref().unwrap_or(&whole) {
-            if let Err(error) = pieces.segment(*segment)? {
-                // The header has promised so many bytes; zeros keep the tar whole.
-                self.report.warn(format_args!(
-                    "{}: {}: stored with zeros from there on",
-                    entry.path,
-                    why(&error)
-                ));
-            }
-        }
-        pieces.hash_zeros(before.size);
-        let Pieces { mut raw, sha256, came, .. } = pieces;
-        let data: u64 =
-            segments.as_deref().unwrap_or(&whole).iter().map(|segment| segment.len).sum();
-        raw.tar.resize(raw.tar.len() + padding(data), 0);
-        entry.sha256 = Some(sha256.finalize().into());
-        let after = file.facts().unwrap_or(Facts { size: u64::MAX, ..before });
-        self.close(
-            &mut entry,
-            &Outcome { opened_at, before, after, stored: before.size, came, all },
-            links,
-        );
-        raw.member.border = true;
-        raw.line(&entry);
-        emit(raw)
+        after = file.facts()?;
     }
+    Ok(Some((read, segments, after)))
 }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
 
+use super::super::common::room;
 use super::super::message::{Hinted, Report};
-use super::{Ended, PackArgs};
+use super::{BLOCK_SIZE, BLOCKS, Ended, PART_SIZE, PackArgs};
 use crate::core::assemble::Config;
 use crate::core::chain::choice;
 use crate::edge::clock;
@@ -196,8 +197,8 @@ impl Start {
             band,
             id,
             compression,
-            block_size: args.block_size,
-            part_size: args.part_size,
+            block_size: args.block_size.unwrap_or_else(|| room().bytes(BLOCK_SIZE, BLOCKS)),
+            part_size: args.part_size.unwrap_or_else(|| room().bytes(PART_SIZE, BLOCKS)),
             first: self.next,
             after: self.after,
             have: self.have,

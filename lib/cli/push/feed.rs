@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::message::chain;
-use super::held::{self, Held, MAX_UNDER_WAY};
+use super::held::{self, Held};
 use super::lane::{Ending, Event};
 use crate::core::intake::{Flaw, Intake, Verdict};
 use crate::edge::budget::Budget;
@@ -35,7 +35,7 @@ pub(super) fn start(
 ) -> Receiver<Result<Begin, StreamError>> {
     let (send, begin) = channel();
     std::thread::spawn(move || {
-        let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
+        let budget = Arc::new(Budget::new(held::most()));
         let read = stream.next_item_if(&mut |bytes| held::take(&budget, bytes));
         let first = match read.and_then(|first| first.ok_or(StreamError::Empty)) {
             Ok(first) => Held::new(first, &budget),

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use super::super::common::room;
 use crate::edge::budget::Budget;
 use crate::format::stream::Item;
 
 /// Bytes of objects that may be in memory at once; one larger object goes alone.
-pub(super) const MAX_UNDER_WAY: u64 = 80 << 20;
+const MAX_UNDER_WAY: u64 = 80 << 20;
 
 /// What an object costs of that at least, so that many small ones are few enough to be looked
 /// through.
 pub(super) const LEAST: u64 = 64 << 10;
+
+/// Bytes of objects that may be in memory at once, as far as there is memory.
+pub(super) fn most() -> u64 {
+    room().bytes(MAX_UNDER_WAY, 2)
+}
 
 /// An object that gives its room back when the last archive is done with it: so a slow archive
 /// holds the others up, and memory is bounded.

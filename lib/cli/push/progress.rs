@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::super::common::human;
 use super::super::message::Report;
+use super::super::progress::words;
 
 #[derive(Debug)]
 struct Board {
     report: Arc<Report>,
+    began: Instant,
     /// Of each archive: its label, objects and bytes.
     counts: Vec<(String, AtomicU64, AtomicU64)>,
 }
@@ -24,7 +27,7 @@ pub(super) struct Share {
 pub(super) fn shares(report: &Arc<Report>, labels: &[String]) -> Vec<Arc<Share>> {
     let counts =
         labels.iter().map(|label| (label.clone(), AtomicU64::new(0), AtomicU64::new(0))).collect();
-    let board = Arc::new(Board { report: Arc::clone(report), counts });
+    let board = Arc::new(Board { report: Arc::clone(report), began: Instant::now(), counts });
     (0..labels.len()).map(|at| Arc::new(Share { board: Arc::clone(&board), at })).collect()
 }
 
@@ -34,14 +37,13 @@ impl Share {
         let counts = &self.board.counts;
         let (_, objects, sum) = &counts[self.at];
         let objects = objects.fetch_add(1, Ordering::Relaxed) + 1;
-        sum.fetch_add(bytes, Ordering::Relaxed);
+        let sum = sum.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let progress = self.board.report.progress();
-        progress.inc(bytes);
         let each = |(label, _, bytes): &(String, AtomicU64, AtomicU64)| {
             format!("{label}{}", human(bytes.load(Ordering::Relaxed)))
         };
         progress.set_message(match counts.len() {
-            1 => format!("{objects} objects"),
+            1 => words("stored", objects, sum, self.board.began.elapsed()),
             _ => counts.iter().map(each).collect::<Vec<_>>().join(", "),
         });
     }

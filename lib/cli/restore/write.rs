@@ -170,8 +170,7 @@ impl<'a> Writer<'a> {
 
     fn content(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let mut digester =
-            entry.sha256.map(|_| Digester::new(is_sparse(stored), entry.size.unwrap_or(0)));
+        let mut digester = Digester::of_line(entry, is_sparse(stored));
         let lane =
             self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
         let out = &mut self.out;
@@ -185,7 +184,7 @@ impl<'a> Writer<'a> {
         match copied {
             Copied::Whole => {
                 let found = digester.map(|digester| digester.finish());
-                if found.is_some_and(|found| found != entry.sha256) {
+                if found.is_some_and(|found| found != entry.digest()) {
                     self.report.warn(format_args!(
                         "{}: its content does not have the sha256 that its index line says",
                         entry.path

@@ -240,8 +240,8 @@ impl<'a> Older<'a> {
             let line = Entry::parse(&text[*at..end]).ok();
             match line {
                 Some(older) if older.path == entry.path => {
-                    let same = (older.kind, older.size, older.sha256)
-                        == (entry.kind, entry.size, entry.sha256)
+                    let same = (older.kind, older.size, older.digest())
+                        == (entry.kind, entry.size, entry.digest())
                         && older.within.is_none();
                     let what =
                         "the index of the block that holds its content says something else of it";
@@ -284,9 +284,11 @@ impl Files<'_> {
             return Ok(None);
         }
         self.read += 1;
-        let mut digester = Digester::new(is_sparse(&stored), entry.size.unwrap_or(0));
+        let mut digester = Digester::of_line(entry, is_sparse(&stored));
         let copied = lane.copy(&stored, &mut |piece| {
-            digester.update(piece);
+            if let Some(digester) = &mut digester {
+                digester.update(piece);
+            }
             Ok::<(), anyhow::Error>(())
         })?;
         match copied {
@@ -294,8 +296,8 @@ impl Files<'_> {
                 "{}: damaged from byte {came} of the stored content on: {why}",
                 block()
             )),
-            Copied::Whole => match (digester.finish(), entry.sha256) {
-                (found, Some(wanted)) if found != Some(wanted) => {
+            Copied::Whole => match digester.map(Digester::finish) {
+                Some(found) if found != entry.digest() => {
                     wrong(format!("{}: its content has another sha256", block()))
                 }
                 _ => Ok(None),

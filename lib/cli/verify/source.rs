@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::archive::Archive;
 use super::super::archive::version::Version;
 use super::super::message::{Report, why};
+use super::super::pack::hash_body;
 use crate::core::verify::part::Part;
 use crate::core::verify::{Finding, Kind};
 use crate::edge::ordered::Ordered;
@@ -19,6 +20,7 @@ use crate::edge::source::Source;
 use crate::format::band::BandName;
 use crate::format::digest::Digest;
 use crate::format::entry::{Entry, Kind as Type};
+use crate::format::tarball::Segment;
 use crate::format::time::Time;
 
 /// Bytes of a file that are read at once.
@@ -96,7 +98,10 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
         other.push(format!("size {} in the source, {} here", stat.len(), entry.size.unwrap_or(0)));
     } else if kind == Type::File && read {
         match digest(source, entry) {
-            Ok(found) if entry.sha256.is_none_or(|wanted| wanted == found) => {}
+            Ok(found) if entry.digest().is_none_or(|wanted| wanted == found) => {}
+            Ok(_) if entry.body.is_some() => {
+                other.push("other content, or other holes, in the source".to_owned());
+            }
             Ok(_) => other.push("other content in the source".to_owned()),
             Err(error) => other.push(format!("cannot be read in the source: {}", why(&error))),
         }
@@ -131,6 +136,12 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
 
 fn digest(source: &Source, entry: &Entry) -> io::Result<Digest> {
     let file = source.open(&entry.path)?;
+    if entry.body.is_some() {
+        let facts = file.facts()?;
+        let segments = file.segments(&facts)?;
+        let whole = vec![Segment { offset: 0, len: facts.size }];
+        return Ok(hash_body(&file, &segments.unwrap_or(whole))?.0);
+    }
     let (mut sha256, mut at, mut buffer) = (Sha256::new(), 0, Vec::new());
     loop {
         buffer.clear();

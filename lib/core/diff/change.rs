@@ -43,7 +43,7 @@ pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
     // version's inode: also to those that the scan does not see, so they must be the scan's
     // inode's.
     let is_same = !is_first_name(version) || (scan.inode.is_some() && scan.inode == version.inode);
-    plain(scan) && plain(version) && version.sha256.is_some() && is_same
+    plain(scan) && plain(version) && version.digest().is_some() && is_same
 }
 
 /// Whether the version's line was written from the inode that the scan sees, as the scan sees it,

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 
 use super::super::super::message::chain;
 use super::super::super::retrying::Retrying;
-use super::super::held::{self, Held, MAX_UNDER_WAY};
+use super::super::held::{self, Held};
 use super::super::lane::{Ending, Event, Lane, Place, Run, Summary};
 use super::super::shortfall::Shortfall;
 use super::survey::{self, Have};
@@ -276,7 +276,7 @@ struct Feed<'a> {
 
 impl Feed<'_> {
     fn run(&mut self, complete: bool) -> anyhow::Result<()> {
-        let budget = Arc::new(Budget::new(MAX_UNDER_WAY));
+        let budget = Arc::new(Budget::new(held::most()));
         let band = self.pass.band.to_string();
         let listed = self.pass.local.list(&band)?;
         let (root, tail): (Vec<_>, Vec<_>) = listed
