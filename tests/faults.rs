@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::util::place::{Ended, Place};
+use crate::util::place::{Ended, FRESH, Place};
 use crate::util::proxy::{Fault, Proxy};
 use crate::util::servers::{self, Server};
 
@@ -60,7 +60,7 @@ impl Setting {
             noise("a/2", 100_000),
             noise("b", 40_000)
         );
-        setting.place(None, "base").ok(&format!("unset DURA_CACHE; {make}"));
+        setting.place(None, "base").ok(&format!("{FRESH}; {make}"));
         setting
     }
 
@@ -112,7 +112,7 @@ impl Backup {
         match self {
             Backup::Layer => format!("dura-push -q -j {jobs} \"$ARC\" < layer"),
             Backup::Resume => format!(
-                "unset DURA_CACHE; dura-index diff -q \"$ARC\" < listing | {PACK} | dura-seal --parity 1 | dura-push -q -j {jobs} \"$ARC\""
+                "{FRESH}; dura-index diff -q \"$ARC\" < listing | {PACK} | dura-seal --parity 1 | dura-push -q -j {jobs} \"$ARC\""
             ),
             Backup::Move => {
                 format!("dura-push -q -j {jobs} --from \"spool-$CASE\" --move \"$ARC\"")
@@ -196,7 +196,9 @@ impl Setting {
             }
             if code != 0 {
                 // HEAD itself: nothing goes into that band any more, and a new one is begun.
-                direct.ok("unset DURA_CACHE; dura-index diff -q --no-resume --full \"$ARC\" < listing > again");
+                direct.ok(&format!(
+                    "{FRESH}; dura-index diff -q --no-resume --full \"$ARC\" < listing > again"
+                ));
                 direct
                     .ok(&format!("{PACK} < again | dura-seal --parity 1 | dura-push -q \"$ARC\""));
             }

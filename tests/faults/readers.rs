@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Setting, all, each, fresh, moto, rclone_s3, rclone_webdav};
-use crate::util::place::Ended;
+use crate::util::place::{Ended, FRESH};
 use crate::util::proxy::Fault;
 
 /// What goes wrong, and whether a reader gets over it.
@@ -37,7 +37,7 @@ fn sweep(setting: &Setting, first: usize, stride: usize) {
     for (at, reader) in READERS.iter().enumerate() {
         proxy.begin();
         let out = fresh(setting.dir.path(), &format!("wanted-{at}"));
-        through.ok(&format!("unset DURA_CACHE; OUT={out}; {reader}"));
+        through.ok(&format!("{FRESH}; OUT={out}; {reader}"));
         wanted.push(std::fs::read(&out).unwrap());
         let requests = proxy.begin().len();
         assert!(requests >= 4, "{reader}: {requests}");
@@ -56,7 +56,7 @@ fn sweep(setting: &Setting, first: usize, stride: usize) {
         proxy.begin();
         proxy.fault(number, fault.clone());
         let timeout = if *fault == Fault::Hangs { "export DURA_TIMEOUT=3; " } else { "" };
-        let script = format!("{timeout}unset DURA_CACHE; OUT={out}; {}", READERS[reader]);
+        let script = format!("{timeout}{FRESH}; OUT={out}; {}", READERS[reader]);
         let Ended(code, _, err) = setting.place(Some(proxy), "read").run(&script);
         let (_, hit) = proxy.taken();
         let is = std::fs::read(&out).unwrap();

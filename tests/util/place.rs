@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::servers::SECRET;
 
+/// Makes the rest of a script one of a host that has neither cache nor journal.
+pub(crate) const FRESH: &str = "unset DURA_CACHE; export XDG_CACHE_HOME=$PWD/$RANDOM$RANDOM XDG_STATE_HOME=$PWD/$RANDOM$RANDOM";
+
 /// What a script ended with: its status, stdout, and stderr.
 pub(crate) struct Ended(pub(crate) i32, pub(crate) String, pub(crate) String);
 
