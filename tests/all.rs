@@ -107,6 +107,9 @@ mod forgotten;
 // A host's copies of indexes.
 mod caches;
 
+// What a backup builds on.
+mod attribution;
+
 // Every parser over its corpus of odd inputs.
 mod corpus;
 

@@ -79,8 +79,9 @@ fn one_cache_for_two_archives() {
 
 /// The folder of the band's copies.
 fn copies(cache: &Path) -> PathBuf {
-    let only = |dir: &Path| fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
-    only(&only(cache))
+    let list = |dir: &Path| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let is_id = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() == 32);
+    list(&list(cache).find(is_id).unwrap()).next().unwrap()
 }
 
 /// A copy that is whole, but another index's, or cut, or garbage.

@@ -78,7 +78,9 @@ fn clean(blocks: u64) -> Clean {
     let (tree, case) = (tree(blocks), scratch("clean"));
     let stream = made(&tree, &case, PACK);
     let members = split(&stream);
-    let cache = only_band(&only_band(&case.join("cache")));
+    let ids = fs::read_dir(case.join("cache")).unwrap().map(|entry| entry.unwrap().path());
+    let mut ids = ids.filter(|path| path.file_name().is_some_and(|name| name.len() == 32));
+    let cache = only_band(&ids.next().unwrap());
     let line = "for i in */*.mtree.gz; do gzip -dc $i | awk -v i=$i '!/^#/ { print i, $1 }'; done";
     let indexes = bare(line).dir(&cache).ok().text();
     let mut listed: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();

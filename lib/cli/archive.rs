@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::message::{Hinted, Report};
 use super::stores::{self, open_store};
+use super::vouching::Vouching;
 use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError, Input};
@@ -31,6 +32,7 @@ mod links;
 mod part;
 mod stream;
 pub(super) mod version;
+mod vouched;
 
 use kept::{Kept, Sealed};
 use kind::{is_locked, is_unreachable};
@@ -55,6 +57,8 @@ pub(super) struct Archive {
     /// The same store if it is a directory, for gpg to read its files by itself.
     files: Option<Local>,
     cache: Option<Cache>,
+    /// Of who builds on the archive: what vouches for its indexes.
+    vouching: Option<Arc<Vouching>>,
     sealed: Sealed,
     kept: Kept,
 }
@@ -83,7 +87,14 @@ impl Archive {
 
     /// The archive in a store.
     pub(super) fn over(store: Arc<dyn Store>, cache: Option<Cache>) -> Archive {
-        Archive { store, files: None, cache, sealed: Sealed::default(), kept: Kept::default() }
+        Archive {
+            store,
+            files: None,
+            cache,
+            vouching: None,
+            sealed: Sealed::default(),
+            kept: Kept::default(),
+        }
     }
 
     /// The store that it lies in.
@@ -373,17 +384,6 @@ impl Archive {
         self.cache.as_ref()?.get(&band.band, band.id, object).filter(enough)
     }
 
-    /// Puts into the cache what the store gave and is whole. Losing a copy costs time only.
-    fn keep_copy(&self, band: &Head, object: Object, bytes: &[u8]) {
-        if let Some(cache) = &self.cache {
-            let head = || match cache.has_head(&band.band, band.id) {
-                true => Ok(()),
-                false => cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes()),
-            };
-            let _ = head().and_then(|()| cache.put(&band.band, band.id, object, bytes));
-        }
-    }
-
     /// A table of contents of a complete band.
     pub(super) fn toc(&self, band: &Head, number: u32) -> anyhow::Result<Option<Toc>> {
         let Some(text) = self.text_kept(band, Object::Toc(number), Trust::Complete)? else {
@@ -417,11 +417,13 @@ impl Archive {
         listed.sort_unstable();
         listed.dedup_by_key(|(number, _)| *number);
         for (number, size) in listed {
-            let read = self.text_kept(band, Object::Index(number), Trust::Listed(size));
-            let facts_of = |text: Vec<u8>| {
-                facts_of(&text, band.id).with_context(|| plain_name(band, Object::Index(number)))
+            let read = self.vouched_text(band, number, size);
+            let facts_of = |(text, vouched): (Vec<u8>, bool)| {
+                let said = facts_of(&text, band.id);
+                let said = said.with_context(|| plain_name(band, Object::Index(number)))?;
+                Ok(said.filter(|_| vouched))
             };
-            match read.and_then(|text| facts_of(text.unwrap_or_default())) {
+            match read.and_then(|read| read.map_or(Ok(None), facts_of)) {
                 Ok(Some((said, after, have, last))) if said == number => {
                     indexes.handle_index(number, after);
                     facts.found.push(IndexFacts { number, have, last });

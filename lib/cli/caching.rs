@@ -10,12 +10,20 @@ use crate::store::cache::{Cache, CacheError};
 
 /// The usual place for caches: `$XDG_CACHE_HOME/dura`, else `~/.cache/dura`; none without either.
 pub(super) fn default_dir() -> Option<PathBuf> {
+    home("XDG_CACHE_HOME", ".cache")
+}
+
+/// The usual place for what must last: `$XDG_STATE_HOME/dura`, else `~/.local/state/dura`.
+pub(super) fn state_dir() -> Option<PathBuf> {
+    home("XDG_STATE_HOME", ".local/state")
+}
+
+fn home(variable: &str, below: &str) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let value = std::env::var_os(name).map(PathBuf::from);
         value.filter(|path| path.is_absolute())
     };
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    Some(base?.join("dura"))
+    Some(absolute(variable).or_else(|| Some(absolute("HOME")?.join(below)))?.join("dura"))
 }
 
 /// The cache's directory as the options say; none with `--no-cache`.

@@ -22,6 +22,7 @@ use crate::store::cache::Cache;
 mod bands;
 pub(super) mod diff;
 mod find;
+mod gate;
 mod ls;
 mod objects;
 

@@ -20,3 +20,4 @@ pub mod scan;
 pub mod seal;
 mod stores;
 pub mod verify;
+mod vouching;

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
+use super::archive::unzip;
 use super::caching;
 use super::common::{self, Common};
 use super::message::{Hinted, Report, why};
+use super::vouching;
 use crate::core::assemble::{Assembler, Finish, Member};
 use crate::core::links::Links;
 use crate::core::planner::{Job, Planner};
@@ -19,11 +21,14 @@ use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, pipe, source::Source, users::Users};
 use crate::format::band::{BandId, BandName};
 use crate::format::codec::{self, Codec};
+use crate::format::digest;
 use crate::format::entry::Entry;
+use crate::format::journal::JournalEntry;
 use crate::format::listing::{End, Have, Header, Line, Reader};
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
 use crate::store::cache::Cache;
+use crate::store::journal::Journal;
 use read::{Gathered, Raw, Reading};
 use start::Start;
 
@@ -165,6 +170,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
         cache: caching::to_write(args.cache.as_deref(), args.no_cache, report)?,
+        journal: vouching::journal(args.cache.as_deref(), args.no_cache, report)?,
         id: plan.config.id,
         report,
     };
@@ -381,6 +387,8 @@ struct Writer<'a> {
     mtime: u64,
     assembler: Assembler,
     cache: Option<Cache>,
+    /// What later runs know this one's bands by.
+    journal: Option<Journal>,
     id: BandId,
     report: &'a Report,
 }
@@ -405,8 +413,32 @@ impl Writer<'_> {
                 self.report.note(format_args!("cannot keep a copy in the cache: {}", why(&error)));
                 self.cache = None;
             }
+            self.note(name.object, &bytes)?;
             let item = stream::Item { band: self.band.clone(), name, bytes };
             stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
+        }
+        Ok(())
+    }
+
+    /// Notes HEAD or an index in the journal, before it leaves: what is stored must be known.
+    fn note(&mut self, object: Object, bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let entries = match object {
+            Object::Head => {
+                vec![JournalEntry::Band(self.band.clone()), JournalEntry::Head(digest::of(bytes))]
+            }
+            Object::Index(number) => {
+                let text = unzip(bytes)?;
+                vec![JournalEntry::Index(number, digest::of(&text), digest::of(bytes))]
+            }
+            _ => return Ok(()),
+        };
+        if let Err(error) = journal.append(self.id, &entries) {
+            self.report.note(format_args!(
+                "cannot write the journal: {}: later runs may not build on this band",
+                why(&error)
+            ));
+            self.journal = None;
         }
         Ok(())
     }

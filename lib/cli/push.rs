@@ -79,6 +79,9 @@ struct PushArgs {
     /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
     #[arg(long, conflicts_with = "from")]
     replace: bool,
+    /// Fail for an archive that holds no band yet
+    #[arg(long)]
+    must_exist: bool,
     /// Store what is not encrypted on a band that is
     #[arg(long)]
     plain: bool,
@@ -121,6 +124,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         stop,
         limits,
         dry_run: args.dry_run,
+        must_exist: args.must_exist,
         waived: Waived { plain: args.plain, unsigned: args.unsigned, no_parity: args.no_parity },
         began: Instant::now(),
     };
@@ -212,6 +216,9 @@ fn push_stream(
             &run.report,
             &run.stop,
         );
+        if run.must_exist {
+            checks::holds_a_band(&reads, &place.shown)?;
+        }
         let counted = &preface.counted;
         // What the band below has is asked for at the same time.
         let (id, kept_up) = std::thread::scope(|scope| {

@@ -7,6 +7,7 @@
 //! archive has, [`kept_up`] from what the band below is sealed with.
 
 pub mod ancestors;
+pub mod attribution;
 pub mod choice;
 pub mod counted;
 pub mod kept_up;

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod group;
 pub mod head;
 pub mod inflate;
+pub mod journal;
 pub mod listing;
 pub mod litter;
 pub mod moment;

@@ -93,10 +93,12 @@ impl Cache {
     }
 
     /// Where an earlier release has the copies of this band.
-    fn earlier(&self, band: &BandName, id: BandId) -> Option<PathBuf> {
+    pub fn earlier(&self, band: &BandName, id: BandId) -> Option<PathBuf> {
         let mut known = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
         let find = || {
             let below = names(&self.dir).filter(|name| is_id(name)).map(|name| self.dir.join(name));
+            // Its own folders are not an earlier release's.
+            let below = below.filter(|dir| !dir.ends_with(id.to_string()));
             let folders = std::iter::once(self.dir.clone()).chain(below);
             let mut folders = folders.map(|dir| dir.join(band.to_string()));
             folders.find(|folder| id_in(folder) == Some(id))

@@ -7,6 +7,7 @@ pub mod durable;
 mod error;
 pub mod faulty;
 pub mod http;
+pub mod journal;
 pub mod local;
 pub mod memory;
 pub mod recording;

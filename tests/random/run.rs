@@ -125,8 +125,10 @@ impl Case {
             .user(self.user);
         let shell =
             if words.contains(&"gpg") { shell.var("GNUPGHOME", &gpg::home().dir) } else { shell };
+        // The journal lasts; the cache is there or not.
+        let shell = shell.var("XDG_STATE_HOME", self.dir.join("state"));
         if words.contains(&"cache") {
-            shell.var("DURA_CACHE", self.dir.join("cache"))
+            shell.var("XDG_CACHE_HOME", self.dir.join("cache"))
         } else {
             shell
         }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, anyhow, bail};
 
+use super::super::message::Hinted;
+use super::super::vouching::{Unvouched, Vouching};
 use super::{Archive, Trust, unzip};
 use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
@@ -330,6 +332,11 @@ fn open(
 ) -> anyhow::Result<Vec<u8>> {
     let object = Object::Index(number);
     let name = || format!("{}/{}", band.band, ObjectName::plain(object));
+    let lost = || format!("{}: lost", name());
+    let good = |text: &[u8]| {
+        let vouched = |vouching: &Arc<Vouching>| vouching.index(band, number, &zipped.0, text);
+        is_own(text, object, band.id) && archive.vouching().is_none_or(vouched)
+    };
     let text = match (unzip(&zipped.0), zipped.1) {
         (Ok(text), true) => {
             if is_own(&text, object, band.id) {
@@ -337,9 +344,11 @@ fn open(
             }
             text
         }
-        (Ok(text), false) if is_own(&text, object, band.id) => text,
-        // It may have been the copy, or the way: a copy that is not what it should be is none.
-        _ => archive.text(band, object, trust)?.with_context(|| format!("{}: lost", name()))?,
+        (Ok(text), false) if good(&text) => return Ok(text),
+        // A copy that is not what it should be is none.
+        (Ok(_), false) => archive.fresh(band, object)?.with_context(lost)?,
+        // It may have been the copy, or the way.
+        (Err(_), _) => archive.text(band, object, trust)?.with_context(lost)?,
     };
     match first_line(&text, band.id).with_context(name)? {
         Some((said, _)) if said == number => {}
@@ -347,6 +356,13 @@ fn open(
     }
     if text.last() != Some(&b'\n') {
         bail!("{}: cut off", name());
+    }
+    if let Some(vouching) = archive.vouching()
+        && !vouching.index(band, number, &zipped.0, &text)
+    {
+        vouching.differs(band, number);
+        let hint = "from the next run on it is passed over, with all that stands on it; dura-verify may tell what happened to it";
+        return Err(Hinted::wrap(Unvouched(name()), hint));
     }
     Ok(text)
 }

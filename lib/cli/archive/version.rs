@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::super::message::{Hinted, Report};
+use super::super::message::{Hinted, Report, causes};
+use super::super::vouching::Unvouched;
 use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
@@ -244,7 +245,8 @@ impl Version {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
                     for (_, error) in entries.failed.drain(..) {
-                        if is_locked(&error) || self.exact && is_unreachable(&error) {
+                        let unvouched = causes(&error).iter().any(|cause| cause.is::<Unvouched>());
+                        if is_locked(&error) || unvouched || self.exact && is_unreachable(&error) {
                             return Err(error);
                         }
                         self.report.warn(format_args!("{error:#}: what it lists is not known"));

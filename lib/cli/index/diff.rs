@@ -10,10 +10,12 @@ use super::super::archive::kind::is_locked;
 use super::super::archive::version::{Holds, Version};
 use super::super::archive::{Archive, Band, side_by_side};
 use super::super::caching;
-use super::super::message::{Hinted, Report};
+use super::super::message::{Hinted, Report, why};
+use super::super::vouching::{self, Vouching};
+use super::gate::{Gate, address};
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
-use crate::core::chain::choice::{Known, Target, Wish, find, target};
+use crate::core::chain::choice::{Known, Target, Wish, WishError, find, target};
 use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
@@ -40,6 +42,9 @@ pub(in super::super) struct DiffArgs {
     /// Begin a new band though the newest is unfinished
     #[arg(long)]
     no_resume: bool,
+    /// Fail if the archive holds no band
+    #[arg(long)]
+    must_exist: bool,
 }
 
 /// What the run is to write, and what it compares with.
@@ -59,8 +64,14 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
         args,
         scan,
         || {
-            let cache = caching::to_write(reading.cache.as_deref(), reading.no_cache, report)?;
-            Archive::open(&args.archive, cache)
+            let (named, none) = (reading.cache.as_deref(), reading.no_cache);
+            let cache = caching::to_write(named, none, report)?;
+            let journal = vouching::journal(named, none, report)?;
+            let vouching = journal.map(|journal| Arc::new(Vouching::new(journal, cache.clone())));
+            if vouching.is_none() {
+                report.note("without a journal, whatever the archive holds is built on");
+            }
+            Ok(Archive::open(&args.archive, cache)?.vouched_by(vouching))
         },
         pipe::stdout()?,
         report,
@@ -79,6 +90,9 @@ pub(in super::super) fn compare(
     let (headers, first) = begin(&mut scan)?;
     let archive = Arc::new(archive()?);
     let course = decide(&archive, args, report)?;
+    if let Some(vouching) = archive.vouching().filter(|_| !course.config.full) {
+        vouching.tell(report);
+    }
 
     let mut version = Version::with(&archive, &course.chain, course.holds, report)?.exact();
     // The header lines of the version come with its first entry.
@@ -149,6 +163,11 @@ pub(in super::super) fn compare(
     writeln!(buffer, "{}", summary.end)?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;
     out.finish().context(CANNOT_WRITE)?;
+    if let Some(vouching) = archive.vouching()
+        && let Err(error) = vouching.finish(&address(&args.archive))
+    {
+        report.note(format_args!("cannot write the journal: {}", why(&error)));
+    }
     tell(&summary, report);
     Ok(())
 }
@@ -236,12 +255,17 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
 }
 
 fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
-    let (mut bands, newest) = archive.known(args.tier.is_none() && args.parent.is_none())?;
+    let (mut bands, _) = archive.known(args.tier.is_none() && args.parent.is_none())?;
+    if bands.is_empty() {
+        may_be_empty(archive, args)?;
+    }
     let parent = args
         .parent
         .as_deref()
         .map(|text| find(&bands, text).map(|band| band.name.clone()))
         .transpose()?;
+    let mut gate = Gate::open(archive, &args.archive, &bands, parent.clone(), report)?;
+    let newest = gate.band_after(&bands)?;
     let wish = Wish {
         tier: args.tier,
         parent: parent.as_ref(),
@@ -249,7 +273,28 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
         no_resume: args.no_resume,
     };
     loop {
-        let course = match target(&bands, &wish)? {
+        let target = match target(&bands, &wish) {
+            Err(WishError::NoAncestor(band, above)) if gate.passes_over(&band, &above) => {
+                bands.retain(|other| other.name != band);
+                continue;
+            }
+            target => target?,
+        };
+        let candidate = match target {
+            Target::Continue(band) => Some(&band.name),
+            Target::New { parent, .. } => parent.map(|parent| &parent.name),
+        };
+        if let Some(name) = candidate
+            && !gate.admits(name)?
+        {
+            let name = name.clone();
+            bands.retain(|band| band.name != name);
+            continue;
+        }
+        if candidate.is_none() && !args.full && args.tier != Some(0) {
+            gate.nothing_is_left(&args.archive)?;
+        }
+        let course = match target {
             Target::Continue(band) => Some(resume(archive, band, report)?),
             Target::New { parent: None, .. } => Some(full(archive, &bands, newest)?),
             Target::New { parent: Some(parent), left } => {
@@ -288,6 +333,22 @@ fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result
             return Ok(course);
         }
     }
+}
+
+/// Whether an archive without a band is to get its first one. One that has held bands may only be
+/// away: a disk that is not mounted, a listing that is late.
+fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
+    let shown = &args.archive;
+    if args.must_exist {
+        bail!("{shown}: holds no band, and --must-exist was given");
+    }
+    let Some(vouching) = archive.vouching() else { return Ok(()) };
+    if args.full || !vouching.journal().knows_archive(&address(shown))? {
+        return Ok(());
+    }
+    let hint =
+        "is the disk mounted, and the address right? If the archive is to begin again, give --full";
+    Err(Hinted::wrap(anyhow!("{shown}: holds no band, but this host has stored some there"), hint))
 }
 
 /// A full band; what the newest version has and it will not is counted.

@@ -218,3 +218,14 @@ pub(super) fn kept_up(
     let hint = format!("give dura-seal {options}; or, if it is meant so, dura-push {waive}");
     Err(Hinted::wrap(anyhow!("{below} is {is}, and what comes is not"), hint))
 }
+
+/// The archive holds a band.
+pub(super) fn holds_a_band(store: &dyn Store, shown: &str) -> anyhow::Result<()> {
+    let is_band =
+        |name: &str| name.strip_suffix('/').is_some_and(|name| name.parse::<BandName>().is_ok());
+    if store.list("")?.iter().any(|(name, _)| is_band(name)) {
+        return Ok(());
+    }
+    let hint = "is the disk mounted, and the address right?";
+    Err(Hinted::wrap(anyhow!("{shown}: holds no band, and --must-exist was given"), hint))
+}

@@ -59,6 +59,8 @@ pub(super) struct Run {
     pub stop: Stop,
     pub limits: Limits,
     pub dry_run: bool,
+    /// Whether each archive must hold a band already.
+    pub must_exist: bool,
     /// What the band below has, and this run need not have.
     pub waived: Waived,
     pub began: Instant,

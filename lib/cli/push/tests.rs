@@ -162,6 +162,7 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
         stop: Stop::default(),
         limits,
         dry_run: false,
+        must_exist: false,
         // What is not waived is asked of the parent: tests/trips.rs counts that.
         waived: Waived { plain: true, unsigned: true, no_parity: true },
         began: Instant::now(),

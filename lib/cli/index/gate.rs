@@ -1,0 +1,194 @@
+//! Which bands of the archive diff may build on: those that this host's journal vouches for, or
+//! that it takes in.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::super::archive::Archive;
+use super::super::archive::kind::{is_locked, is_unreachable};
+use super::super::message::{Hinted, Report};
+use super::super::vouching::Vouching;
+use crate::core::chain::attribution::{Belief, belief, takes};
+use crate::core::chain::choice::Known;
+use crate::edge::clock;
+use crate::format::band::BandName;
+use crate::format::head::Head;
+use crate::format::time::Stamp;
+
+/// How many bands are asked for their ids when nothing is known of the archive's address.
+const ASKED: usize = 100;
+
+/// By how many seconds the clocks of hosts may differ.
+const SKEW: i64 = 60;
+
+/// The archive as its journal knows it.
+pub(super) struct Gate<'a> {
+    archive: &'a Archive,
+    vouching: Option<Arc<Vouching>>,
+    belief: Belief,
+    /// The band that `--parent` names.
+    asked: Option<BandName>,
+    now: Stamp,
+    report: &'a Report,
+    passed: HashSet<BandName>,
+}
+
+impl<'a> Gate<'a> {
+    /// Looks up what is known of the archive and its bands.
+    pub(super) fn open(
+        archive: &'a Archive,
+        shown: &str,
+        bands: &[Known],
+        asked: Option<BandName>,
+        report: &'a Report,
+    ) -> anyhow::Result<Gate<'a>> {
+        let vouching = archive.vouching().cloned();
+        let belief = match &vouching {
+            None => belief(false, false, false),
+            Some(vouching) => {
+                let address = vouching.journal().knows_archive(&address(shown))?;
+                belief(true, address, address || knows_any(archive, vouching, bands)?)
+            }
+        };
+        if belief == Belief::Once && !bands.is_empty() {
+            report.note(format_args!(
+                "{shown}: nothing is known of it on this host yet: its bands are taken in as they are"
+            ));
+        }
+        if let Some(vouching) = vouching.as_ref().filter(|_| !bands.is_empty()) {
+            vouching.holds_bands();
+        }
+        let passed = HashSet::new();
+        Ok(Gate { archive, vouching, belief, asked, now: clock::stamp()?, report, passed })
+    }
+
+    fn takes(&self, band: &BandName, vouched: bool) -> bool {
+        let asked = self.asked.as_ref() == Some(band);
+        takes(self.belief, vouched, asked, band.start().unix() - self.now.unix())
+    }
+
+    /// Whether the run may stand on a band, or go on with it. One that it may not is named.
+    pub(super) fn admits(&mut self, band: &BandName) -> anyhow::Result<bool> {
+        let Some(vouching) = self.vouching.clone() else { return Ok(true) };
+        let chain = match self.archive.chain(band) {
+            Ok(chain) => chain,
+            Err(error) if self.belief != Belief::Vouched || is_unreachable(&error) => {
+                return Err(error);
+            }
+            Err(error) => {
+                self.pass(band, &format!("{error:#}"));
+                return Ok(false);
+            }
+        };
+        let mut unknown: Vec<&Head> = Vec::new();
+        for below in &chain {
+            let vouched = vouching.head(&below.head)?
+                && match &below.tail {
+                    // What counts of an unfinished band ends before what is not vouched for.
+                    None => true,
+                    Some(_) => match self.archive.holds(below) {
+                        Ok(holds) => {
+                            vouching.numbers(&below.head, holds.numbers.into_iter().flatten())?
+                        }
+                        Err(error) if is_locked(&error) || is_unreachable(&error) => {
+                            return Err(error);
+                        }
+                        Err(_) => true,
+                    },
+                };
+            if !vouched {
+                unknown.push(&below.head);
+            }
+        }
+        if !self.takes(band, unknown.is_empty()) {
+            self.pass(band, "this host's journal does not know it");
+            return Ok(false);
+        }
+        unknown.into_iter().for_each(|head| vouching.take(head));
+        Ok(true)
+    }
+
+    /// Passes over a band whose ancestors are not all there, unless it was asked for.
+    pub(super) fn passes_over(&mut self, band: &BandName, above: &BandName) -> bool {
+        let passes = self.belief == Belief::Vouched && self.asked.as_ref() != Some(band);
+        if passes {
+            self.pass(band, &format!("its ancestor {above} is not in the archive"));
+        }
+        passes
+    }
+
+    fn pass(&mut self, band: &BandName, why: &str) {
+        if self.passed.insert(band.clone()) {
+            self.report.warn(format_args!(
+                "{band}: {why}: passed over (--parent {band} would take it in)"
+            ));
+        }
+    }
+
+    /// The start after which a new band is to be named: the latest of the bands that are believed, or
+    /// that are not ahead of the clock.
+    pub(super) fn band_after(&self, bands: &[Known]) -> anyhow::Result<Option<Stamp>> {
+        let mut names: Vec<&BandName> = bands.iter().map(|band| &band.name).collect();
+        names.sort_by_key(|name| std::cmp::Reverse((name.start(), name.to_string())));
+        for name in names {
+            // What is not ahead of the clock does no harm, and its name is taken.
+            if name.start().unix() <= self.now.unix() + SKEW {
+                return Ok(Some(name.start()));
+            }
+            let vouched = match (&self.vouching, self.belief) {
+                (Some(vouching), Belief::Vouched) => match self.archive.ends(name) {
+                    Ok((Some(head), _)) => head.band == *name && vouching.head(&head)?,
+                    Ok((None, _)) => false,
+                    Err(error) if is_unreachable(&error) => return Err(error),
+                    Err(_) => false,
+                },
+                _ => false,
+            };
+            if self.takes(name, vouched) {
+                return Ok(Some(name.start()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fails if there are bands, and nothing vouches for any of them, though the archive is known.
+    pub(super) fn nothing_is_left(&self, shown: &str) -> anyhow::Result<()> {
+        if self.belief != Belief::Vouched || self.passed.is_empty() {
+            return Ok(());
+        }
+        let hint = "if all is well with the archive, take a band in with --parent BAND, or begin a new chain with --full";
+        Err(Hinted::wrap(
+            anyhow!(
+                "{shown}: this host has used this archive, but its journal knows none of the bands that are there now"
+            ),
+            hint,
+        ))
+    }
+}
+
+/// Whether the journal knows one of the newest bands.
+fn knows_any(archive: &Archive, vouching: &Vouching, bands: &[Known]) -> anyhow::Result<bool> {
+    let mut names: Vec<&BandName> = bands.iter().map(|band| &band.name).collect();
+    names.sort_by_key(|name| std::cmp::Reverse((name.start(), name.to_string())));
+    for name in names.into_iter().take(ASKED) {
+        match archive.ends(name) {
+            Ok((Some(head), _)) if vouching.knows(&head)? => return Ok(true),
+            Err(error) if is_unreachable(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// The name under which the journal knows an archive.
+pub(super) fn address(shown: &str) -> String {
+    let path = match shown.split_once("://") {
+        None => shown,
+        Some(("file", path)) => path,
+        Some(_) => return shown.trim_end_matches('/').to_owned(),
+    };
+    let whole = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    whole.map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,218 @@
+//! What vouches for the bands that a backup builds on: this host's journal, and the copies that
+//! earlier releases kept of what they had written.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::anyhow;
+
+use super::archive::unzip;
+use super::caching;
+use super::message::{Hinted, Report, why};
+use crate::format::band::BandId;
+use crate::format::digest;
+use crate::format::head::Head;
+use crate::format::journal::{BandRecord, JournalEntry};
+use crate::format::object::{Object, ObjectName};
+use crate::store::cache::{Cache, CacheError};
+use crate::store::journal::Journal;
+
+/// An index that is not the one that this host has written.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: not the index that this host's journal knows")]
+pub(super) struct Unvouched(pub(super) String);
+
+/// Opens the journal of who writes a band: in the cache that was named, else in the usual place. As
+/// with the cache, one that others can write to ends the run; one that cannot be read is told of.
+pub(super) fn journal(
+    cache: Option<&Path>,
+    no_cache: bool,
+    report: &Report,
+) -> anyhow::Result<Option<Journal>> {
+    let dir = match (cache, no_cache) {
+        (_, true) => return Ok(None),
+        (Some(cache), false) => Some(cache.join("journal")),
+        (None, false) => caching::state_dir().map(|dir| dir.join("journal")),
+    };
+    let Some(dir) = dir else { return Ok(None) };
+    match Journal::open(&dir) {
+        Ok(journal) => Ok(Some(journal)),
+        Err(CacheError::Io(error)) => {
+            let (dir, why) = (dir.display(), why(&error));
+            report.note(format_args!("{dir}: {why}: going on without a journal"));
+            Ok(None)
+        }
+        Err(error) => {
+            let hint = "the journal tells which bands are this host's own: it must be your own, and nobody else may write to it (chmod 700)";
+            Err(Hinted::wrap(anyhow!("{}: {error}", dir.display()), hint))
+        }
+    }
+}
+
+/// What is known of an archive, and what is taken in.
+pub(super) struct Vouching {
+    journal: Journal,
+    cache: Option<Cache>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// Bands whose indexes are believed as they are.
+    bands: HashSet<BandId>,
+    /// What was seen of them, for the journal.
+    seen: BTreeMap<([u8; 16], u32), (digest::Digest, digest::Digest)>,
+    heads: Vec<(BandId, Vec<JournalEntry>)>,
+    looked: HashSet<BandId>,
+    /// Indexes that nothing vouches for, by their band's name.
+    passed: BTreeMap<String, Vec<u32>>,
+    /// The archive holds bands.
+    holds_bands: bool,
+}
+
+impl Vouching {
+    /// With this journal, and the copies that this host keeps.
+    pub(super) fn new(journal: Journal, cache: Option<Cache>) -> Vouching {
+        Vouching { journal, cache, taken: Mutex::default() }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The journal.
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What is known of a band with this id.
+    fn record(&self, head: &Head) -> anyhow::Result<Option<Arc<BandRecord>>> {
+        if let Some(record) = self.journal.band(head.id)? {
+            return Ok(Some(record));
+        }
+        // What an earlier release kept counts as written by this host. Looked for once.
+        let folder = self.cache.as_ref().and_then(|cache| cache.earlier(&head.band, head.id));
+        let Some(folder) = folder.filter(|_| self.taken().looked.insert(head.id)) else {
+            return Ok(None);
+        };
+        let entries = copies(&folder, head);
+        self.journal.append(head.id, &entries)?;
+        Ok(self.journal.band(head.id)?)
+    }
+
+    /// Whether anything is known of the band with this id.
+    pub(super) fn knows(&self, head: &Head) -> anyhow::Result<bool> {
+        Ok(self.record(head)?.is_some())
+    }
+
+    /// Whether this is the band's HEAD as it was written.
+    pub(super) fn head(&self, head: &Head) -> anyhow::Result<bool> {
+        let sha256 = digest::of(head.to_string().as_bytes());
+        Ok(self.record(head)?.is_some_and(|record| record.heads.contains(&sha256)))
+    }
+
+    /// Whether all these indexes of the band are known.
+    pub(super) fn numbers(
+        &self,
+        head: &Head,
+        mut numbers: impl Iterator<Item = u32>,
+    ) -> anyhow::Result<bool> {
+        let Some(record) = self.record(head)? else { return Ok(false) };
+        Ok(numbers.all(|number| record.knows(number)))
+    }
+
+    /// Believes the indexes of this band, and remembers what they are.
+    pub(super) fn take(&self, head: &Head) {
+        let sha256 = digest::of(head.to_string().as_bytes());
+        let mut taken = self.taken();
+        if taken.bands.insert(head.id) {
+            let entries = vec![JournalEntry::Band(head.band.clone()), JournalEntry::Head(sha256)];
+            taken.heads.push((head.id, entries));
+        }
+    }
+
+    /// Whether an index of the band is what was written, or is taken in.
+    pub(super) fn index(&self, head: &Head, number: u32, gzip: &[u8], text: &[u8]) -> bool {
+        let mut taken = self.taken();
+        if taken.bands.contains(&head.id) {
+            let sums = (digest::of(text), digest::of(gzip));
+            taken.seen.insert((head.id.0, number), sums);
+            return true;
+        }
+        drop(taken);
+        let record = self.journal.band(head.id).ok().flatten();
+        record.is_some_and(|record| record.vouches(number, gzip, text))
+    }
+
+    /// Remembers that the archive has another index: it is passed over from now on.
+    pub(super) fn differs(&self, head: &Head, number: u32) {
+        if !self.numbers(head, std::iter::once(number)).unwrap_or(false) {
+            return;
+        }
+        // Without it the next run finds out again.
+        let _ = self.journal.append(head.id, &[JournalEntry::Differs(number)]);
+    }
+
+    /// Whether something may vouch for an index: else it need not be read.
+    pub(super) fn may_know(&self, head: &Head, number: u32) -> anyhow::Result<bool> {
+        let taken = self.taken().bands.contains(&head.id);
+        Ok(taken || self.numbers(head, std::iter::once(number))?)
+    }
+
+    /// An index is not built on.
+    pub(super) fn pass(&self, head: &Head, number: u32) {
+        self.taken().passed.entry(head.band.to_string()).or_default().push(number);
+    }
+
+    /// The archive holds bands: from now on it is known.
+    pub(super) fn holds_bands(&self) {
+        self.taken().holds_bands = true;
+    }
+
+    /// Tells of indexes that are not built on.
+    pub(super) fn tell(&self, report: &Report) {
+        for (band, numbers) in std::mem::take(&mut self.taken().passed) {
+            let Some(first) = numbers.iter().min() else { continue };
+            report.warn(format_args!(
+                "{band}: this host's journal does not know index {first:09}: not built on, nor what comes after it"
+            ));
+        }
+    }
+
+    /// Writes into the journal what was taken in.
+    pub(super) fn finish(&self, address: &str) -> std::io::Result<()> {
+        let taken = std::mem::take(&mut *self.taken());
+        if taken.holds_bands {
+            self.journal.note_archive(address)?;
+        }
+        for (id, mut entries) in taken.heads {
+            let of = taken.seen.range((id.0, 0)..=(id.0, u32::MAX));
+            entries
+                .extend(of.map(|((_, at), (text, gzip))| JournalEntry::Index(*at, *text, *gzip)));
+            self.journal.append(id, &entries)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an earlier release kept of a band.
+fn copies(folder: &Path, head: &Head) -> Vec<JournalEntry> {
+    let list = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<PathBuf>>()
+    };
+    let mut entries = vec![JournalEntry::Band(head.band.clone())];
+    entries.extend(
+        std::fs::read(folder.join("HEAD")).ok().map(|head| JournalEntry::Head(digest::of(&head))),
+    );
+    for path in list(folder).iter().flat_map(|below| list(below)) {
+        let name =
+            path.strip_prefix(folder).ok().and_then(Path::to_str).and_then(ObjectName::parse);
+        let Some(Object::Index(number)) = name.map(|name| name.object) else { continue };
+        let Ok(gzip) = std::fs::read(&path) else { continue };
+        let Ok(text) = unzip(&gzip) else { continue };
+        entries.push(JournalEntry::Index(number, digest::of(&text), digest::of(&gzip)));
+    }
+    entries
+}

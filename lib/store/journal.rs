@@ -1,0 +1,114 @@
+//! The journal on this host's disk: one file for each band, and one with the archives that were
+//! used. It is not the cache: nothing that is read adds to it.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::cache::{CacheError, owned};
+use super::durable;
+use crate::format::band::BandId;
+use crate::format::journal::{BandRecord, JournalEntry, lines};
+
+/// The file that names the archives.
+const ARCHIVES: &str = "archives";
+
+/// A journal.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    dir: PathBuf,
+    read: Arc<Mutex<HashMap<BandId, Option<Arc<BandRecord>>>>>,
+}
+
+impl Journal {
+    /// The journal in `dir`, which is made with mode 0700 when something is written.
+    pub fn open(dir: &Path) -> Result<Journal, CacheError> {
+        match fs::metadata(dir) {
+            Ok(stat) => owned(&stat)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Journal { dir: dir.to_owned(), read: Arc::default() })
+    }
+
+    /// What it knows of the band with this id; none if nothing.
+    pub fn band(&self, id: BandId) -> io::Result<Option<Arc<BandRecord>>> {
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = known.get(&id) {
+            return Ok(record.clone());
+        }
+        let record = self.text(&id.to_string())?.and_then(|text| BandRecord::parse(&text));
+        let record = record.map(Arc::new);
+        known.insert(id, record.clone());
+        Ok(record)
+    }
+
+    /// Adds to what it knows of a band.
+    pub fn append(&self, id: BandId, entries: &[JournalEntry]) -> io::Result<()> {
+        let path = self.dir.join(id.to_string());
+        let begins = fs::metadata(path).map_or(true, |stat| stat.len() == 0);
+        self.add(&id.to_string(), &lines(entries, begins))?;
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        Ok(())
+    }
+
+    /// Whether an archive was used from this host.
+    pub fn knows_archive(&self, address: &str) -> io::Result<bool> {
+        let text = self.text(ARCHIVES)?.unwrap_or_default();
+        Ok(text.lines().any(|line| line == address))
+    }
+
+    /// Notes that an archive is used from this host.
+    pub fn note_archive(&self, address: &str) -> io::Result<()> {
+        if address.contains('\n') || self.knows_archive(address)? {
+            return Ok(());
+        }
+        self.add(ARCHIVES, &format!("{address}\n"))
+    }
+
+    fn text(&self, name: &str) -> io::Result<Option<String>> {
+        match fs::read(self.dir.join(name)) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Appends in one write, so that two runs do not mix their lines.
+    fn add(&self, name: &str, text: &str) -> io::Result<()> {
+        durable::create_private_dirs(&self.dir)?;
+        let mut file =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(self.dir.join(name))?;
+        file.write_all(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::digest;
+
+    #[test]
+    fn it_knows_what_was_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("deep/journal")).unwrap();
+        let id = BandId([1; 16]);
+        assert_eq!(journal.band(id).unwrap(), None);
+        assert!(!journal.knows_archive("/a").unwrap());
+        let index = |number| JournalEntry::Index(number, digest::of(b"t"), digest::of(b"g"));
+        journal.append(id, &[index(0)]).unwrap();
+        journal.append(id, &[index(1)]).unwrap();
+        let record = journal.band(id).unwrap().unwrap();
+        assert!(record.knows(0) && record.knows(1) && !record.knows(2));
+        journal.note_archive("/a").unwrap();
+        journal.note_archive("/a").unwrap();
+        let again = Journal::open(&dir.path().join("deep/journal")).unwrap();
+        assert!(again.knows_archive("/a").unwrap() && !again.knows_archive("/b").unwrap());
+        assert!(again.band(id).unwrap().unwrap().knows(1));
+        let text = fs::read_to_string(dir.path().join("deep/journal/archives")).unwrap();
+        assert_eq!(text, "/a\n");
+    }
+}
