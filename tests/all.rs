@@ -17,6 +17,21 @@ mod cuts;
 // Object streams that lie.
 mod hostile;
 
+// Bands that somebody forged: only what the index lists leaves dura-restore.
+mod hostile_bands;
+
+// The same through recover.sh, which stays inside of its directory whatever it reads.
+mod hostile_scripts;
+
+// Readers that take only what a key has signed.
+mod signed;
+
+// dura-restore never brings less than recover.sh.
+mod salvage;
+
+// RECOVER.txt as it is typed.
+mod page;
+
 // Damage in a block costs no more than the gzip member, or zstd frame, it lies in.
 mod damage;
 

@@ -30,6 +30,8 @@ mod kept;
 pub(super) mod kind;
 mod links;
 mod part;
+mod salvage;
+mod signed;
 mod stream;
 pub(super) mod version;
 mod vouched;

@@ -65,6 +65,10 @@ struct Reading {
     /// 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Moment>,
+    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; may be given
+    /// several times
+    #[arg(long, value_name = "KEY", global = true, display_order = 804)]
+    signed_by: Vec<String>,
 }
 
 impl Reading {
@@ -110,6 +114,9 @@ pub fn main() -> ExitCode {
 
 fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let reading = args.reading;
+    if matches!(args.what, What::Diff(_)) && !reading.signed_by.is_empty() {
+        return Err(anyhow::anyhow!("--signed-by is for reading: diff does not take it"));
+    }
     match args.what {
         What::Diff(diff) => diff::run(&diff, &reading, report),
         What::List(of) => list(&of.archive, &reading, report),
@@ -127,9 +134,10 @@ struct Chosen {
 }
 
 /// Opens the archive and finds the version that the options ask for.
-fn open(shown: &str, reading: &Reading, report: &Report) -> anyhow::Result<Chosen> {
+fn open(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<Chosen> {
     must_exist(shown)?;
-    let archive = Arc::new(Archive::open(shown, reading.copies(report))?);
+    let archive = Archive::open(shown, reading.copies(report))?;
+    let archive = Arc::new(archive.signed_by(&reading.signed_by, report)?);
     let band = choose(
         &archive,
         shown,

@@ -71,6 +71,14 @@ pub(super) struct RestoreArgs {
     /// (local), with Z or +02:00, yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Moment>,
+    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; may be given
+    /// several times
+    #[arg(long, value_name = "KEY")]
+    signed_by: Vec<String>,
+    /// Keep an owner's name also where it has another number here: tar then gives files to that
+    /// name, not to the number
+    #[arg(long)]
+    owner_names: bool,
     /// How many blocks are fetched and decrypted at once [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -114,7 +122,7 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     must_exist(&args.archive)?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache)?;
+    let archive = Archive::open(&args.archive, cache)?.signed_by(&args.signed_by, report)?;
     restore(&args, archive, pipe::stdout()?, report)
 }
 
@@ -135,6 +143,9 @@ pub(super) fn restore(
     )?;
     let chain = archive.chain(&band)?;
     report.verbose(format_args!("band {band}"));
+    if !archive.is_complete(&band)? {
+        report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
+    }
     let reader = Reader { archive, chain, report: Arc::clone(report) };
     let typed = asked::typed(&args.paths, &args.files_from)?;
     let selection = asked::select(&reader.archive, &reader.chain, typed, &args.exclude, report)?;
@@ -143,7 +154,7 @@ pub(super) fn restore(
     let blocks = Blocks::new(&source, common::jobs(args.jobs, 0, PER_JOB))?;
     let out =
         out.ahead(common::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;
-    let mut writer = Writer::new(out, &source, report);
+    let mut writer = Writer::new(out, &source, args.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
     // Not joined: after a failure it may wait for a store that is in no hurry.
@@ -184,7 +195,7 @@ struct Reader {
 impl Reader {
     /// The version, or of it only the indexes that may concern these paths.
     fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
-        Version::open_part(&self.archive, &self.chain, paths, &self.report)
+        Version::salvage(&self.archive, &self.chain, paths, &self.report)
     }
 }
 

@@ -243,7 +243,7 @@ mod tests {
         assert!(links.is_empty());
         links.handle_stored(&a, false);
         assert_eq!(links.role(&b), Role::IfSame(path("a")));
-        assert!(links.touches(&[b.clone()]));
+        assert!(links.touches(std::slice::from_ref(&b)));
     }
 
     /// What becomes of the names, in order; `now` says what a name is when it is looked at again.

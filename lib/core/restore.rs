@@ -55,9 +55,6 @@ pub struct Take {
     pub entry: Entry,
     /// The path under which the block has it.
     pub under: Path,
-    /// True if its header is to be made from the entry, because the stored one has another path or
-    /// other attributes.
-    pub anew: bool,
     /// Where it is.
     pub from: Open,
 }
@@ -111,7 +108,11 @@ impl Plan {
             }
             return;
         }
+        // The root is where the tar is extracted: it is somebody's already, and stays as it is.
         for dir in std::mem::take(&mut self.above) {
+            if dir.entry.path.is_root() {
+                continue;
+            }
             // Its line lacks only attributes; it is not worth a block to learn the owner's name.
             if dir.entry.x {
                 self.take(dir)
@@ -170,10 +171,9 @@ impl Plan {
 
     fn take(&mut self, placed: Placed) {
         let block = placed.data();
-        let anew = placed.under.is_some() || placed.entry.within.is_some();
         let under = placed.under.unwrap_or_else(|| placed.entry.path.clone());
         let Some(from) = self.find(block, &under) else { return };
-        self.steps.push_back(Step::Take(Box::new(Take { entry: placed.entry, under, anew, from })));
+        self.steps.push_back(Step::Take(Box::new(Take { entry: placed.entry, under, from })));
     }
 
     /// The lane that can still get there; opens the block where it is not open.
@@ -236,12 +236,8 @@ mod tests {
                     Step::Open(it) => format!("open {}", open(&it)),
                     Step::Take(it) => {
                         format!(
-                            "take {} of {} at {}#{}{}",
-                            it.entry.path,
-                            it.under,
-                            it.from.lane,
-                            it.from.ticket,
-                            if it.anew { " anew" } else { "" }
+                            "take {} of {} at {}#{}",
+                            it.entry.path, it.under, it.from.lane, it.from.ticket
                         )
                     }
                     Step::Make(it) => format!(
@@ -273,7 +269,7 @@ mod tests {
                 "open 2#2 1/3",
                 "take ./b of ./b at 2#2",
                 "open 0#1 0/2",
-                "take ./c of ./c at 0#1 anew",
+                "take ./c of ./c at 0#1",
                 "open 2#3 1/4",
                 "take ./d of ./d at 2#3",
             ]
@@ -293,7 +289,6 @@ mod tests {
                 "1: ./b/c/z file"
             ]),
             [
-                "make . ",
                 "make ./b ",
                 "make ./b/c ",
                 "open 2#1 1/1",
@@ -315,9 +310,8 @@ mod tests {
                 "1: ./e file n2 i2 h./none"
             ]),
             [
-                "make . ",
                 "open 2#1 1/0",
-                "take ./b of ./a at 2#1 anew",
+                "take ./b of ./a at 2#1",
                 "open 2#2 1/1",
                 "take ./c of ./c at 2#2",
                 "make ./d ./b",
@@ -341,8 +335,8 @@ mod tests {
                 "open 2#1 1/0",
                 "take ./c of ./c at 2#1",
                 "open 3#1 1/0",
-                "take ./d of ./a at 3#1 anew",
-                "take ./e of ./b at 3#1 anew",
+                "take ./d of ./a at 3#1",
+                "take ./e of ./b at 3#1",
                 "open 2#2 1/1",
                 "take ./f of ./f at 2#2",
             ]

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+/// Numbers by name; true for groups.
+type Numbers = Mutex<HashMap<(Vec<u8>, bool), Option<u32>>>;
+
 type Names = Mutex<HashMap<u32, Option<Arc<str>>>>;
 
 /// The names that the system knows, kept so that each id is asked for once.
@@ -12,6 +15,7 @@ type Names = Mutex<HashMap<u32, Option<Arc<str>>>>;
 pub struct Users {
     users: Names,
     groups: Names,
+    numbers: Numbers,
 }
 
 impl Users {
@@ -23,6 +27,29 @@ impl Users {
     /// The name of a group.
     pub fn group(&self, gid: u32) -> Option<Arc<str>> {
         look_up(&self.groups, gid, |gid| Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name))
+    }
+
+    /// Whether the system knows a user of this name by another number.
+    pub fn user_differs(&self, name: &[u8], uid: u64) -> bool {
+        let ask = |name: &str| Some(User::from_name(name).ok()??.uid.as_raw());
+        self.number(name, false, ask).is_some_and(|known| u64::from(known) != uid)
+    }
+
+    /// Whether the system knows a group of this name by another number.
+    pub fn group_differs(&self, name: &[u8], gid: u64) -> bool {
+        let ask = |name: &str| Some(Group::from_name(name).ok()??.gid.as_raw());
+        self.number(name, true, ask).is_some_and(|known| u64::from(known) != gid)
+    }
+
+    fn number(&self, name: &[u8], group: bool, ask: fn(&str) -> Option<u32>) -> Option<u32> {
+        let mut numbers = self.numbers.lock().ok()?;
+        // Whoever can write to a store can put any number of names there.
+        if numbers.len() > 1 << 16 {
+            numbers.clear();
+        }
+        *numbers
+            .entry((name.to_vec(), group))
+            .or_insert_with(|| std::str::from_utf8(name).ok().and_then(ask))
     }
 }
 

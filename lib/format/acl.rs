@@ -36,6 +36,51 @@ pub fn to_text(attribute: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// Whether the text is as [`to_text`] writes it.
+pub fn is_text(text: &str) -> bool {
+    entries(text).is_some()
+}
+
+/// Whether the text is that of an access ACL of an entry with this mode. An ACL sets the mode when
+/// a tar extracts, so one of another mode would change it.
+pub fn is_of_mode(text: &str, mode: u32) -> bool {
+    let Some(entries) = entries(text) else { return false };
+    let perm = |who: &str| entries.iter().find(|(known, _)| *known == who).map(|(_, perm)| *perm);
+    // Where there is a mask, the mode's group bits are the mask.
+    let group = perm("mask:").or(perm("group:"));
+    [perm("user:"), group, perm("other:")] == [mode >> 6 & 7, mode >> 3 & 7, mode & 7].map(Some)
+}
+
+/// Whom each part of an ACL's text is about, as `user:` or `user:1234`, and what it allows; none
+/// if it is no such text.
+fn entries(text: &str) -> Option<Vec<(&str, u32)>> {
+    let mut found: Vec<(&str, u32)> = Vec::new();
+    for part in text.split(',') {
+        let (who, perm) = part.rsplit_once(':')?;
+        let (tag, id) = who.split_once(':')?;
+        let known = match tag {
+            "user" | "group" => {
+                id.is_empty() || id.parse::<u32>().is_ok_and(|n| n.to_string() == id)
+            }
+            "mask" | "other" => id.is_empty(),
+            _ => false,
+        };
+        let [r, w, x] = perm.as_bytes() else { return None };
+        let mut bits = 0;
+        for (byte, letter) in [(r, b'r'), (w, b'w'), (x, b'x')] {
+            bits = bits << 1 | u32::from(*byte == letter);
+            if ![letter, b'-'].contains(byte) {
+                return None;
+            }
+        }
+        if !known || found.iter().any(|(before, _)| *before == who) {
+            return None;
+        }
+        found.push((who, bits));
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +108,24 @@ mod tests {
         bytes[0] = 3;
         assert_eq!(to_text(&bytes), None);
         assert_eq!(to_text(b"\x02\0\0\0\x03\0\0\0\0\0\0\0"), None);
+    }
+    #[test]
+    fn an_access_acl_is_that_of_its_mode() {
+        let text = "user::rw-,user:1234:r--,group::r-x,mask::rwx,other::---";
+        assert!(is_of_mode(text, 0o670) && is_of_mode(text, 0o4670) && is_text(text));
+        assert!(!is_of_mode(text, 0o650) && !is_of_mode(text, 0o770) && !is_of_mode(text, 0o671));
+        assert!(is_of_mode("user::rw-,group::r-x,other::---", 0o650));
+        for bad in [
+            "",
+            "user::rw-",
+            "user::rw-,group::r-x",
+            "user::rw-,group::r-x,other::---,user::rwx",
+            "u::rw-,group::r-x,other::---",
+            "user::6,group::r-x,other::---",
+            "user::rw-,user:+1:rwx,group::r-x,other::---",
+            "user::rw-,user:joe:rwx,group::r-x,other::---",
+        ] {
+            assert!(!is_of_mode(bad, 0o650), "{bad}");
+        }
     }
 }

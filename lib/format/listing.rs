@@ -96,6 +96,8 @@ pub enum Header {
 
 /// A line of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// Most lines are entries, so a box for them would only cost.
+#[allow(clippy::large_enum_variant)]
 pub enum Line {
     /// A line about a path.
     Entry(Entry),

@@ -49,7 +49,7 @@ struct Map {
 }
 
 /// No map of a file that a machine has is longer.
-const MAX_MAP: usize = 64 << 20;
+pub(super) const MAX_MAP: usize = 64 << 20;
 
 impl Digester {
     /// The one for what an index line says of its file, with a map if it is stored as sparse; none
@@ -114,6 +114,32 @@ impl Digester {
         }
         Some(self.sha256.finalize().into())
     }
+}
+
+/// How many newlines a map has, by its first tar block: one behind the count of segments, and two
+/// for each. None if the block begins no map.
+pub(super) fn newlines(block: &[u8]) -> Option<u64> {
+    let end = memchr::memchr(b'\n', block)?;
+    entry::number::<u64>(&block[..end])?.checked_mul(2)?.checked_add(1)
+}
+
+/// Whether Dura writes this map, byte for byte, for a file of `size` bytes that stores `data` bytes.
+/// Tars differ in what they make of any other map.
+pub fn is_map(map: &[u8], data: u64, size: u64) -> bool {
+    let mut numbers = map.split(|&byte| byte == b'\n').map(entry::number::<u64>);
+    let mut next = || numbers.next().flatten();
+    let Some(count) = next() else { return false };
+    let (mut segments, mut at, mut sum) = (Vec::new(), 0, 0u64);
+    for _ in 0..count {
+        let (Some(offset), Some(len)) = (next(), next()) else { return false };
+        let Some(end) = offset.checked_add(len).filter(|end| offset >= at && *end <= size) else {
+            return false;
+        };
+        at = end;
+        sum += len;
+        segments.push(Segment { offset, len });
+    }
+    sum == data && sparse_map(&segments) == map
 }
 
 impl Map {

@@ -9,10 +9,8 @@ use super::path::Path;
 use super::time::Time;
 
 mod line;
-mod renew;
 
-pub use line::{Extras, LineError, header_of};
-pub use renew::renew;
+pub use line::{Extras, LineError, header_of, is_of_line, line_of};
 
 /// Tar's unit.
 pub const BLOCK: usize = 512;

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
 use super::path::Path;
+use super::sparse;
 use super::tarball::{BLOCK, checksum, padding};
 
 /// Content is handed on in pieces of at most this size: what was just decompressed, digested and
@@ -28,6 +29,9 @@ pub enum UntarError {
     /// Not a header of tar, or not one that Dura writes.
     #[error("no tar header at byte {0}")]
     BadHeader(u64),
+    /// A sparse file's map that is none.
+    #[error("no map of a sparse file at byte {0}")]
+    BadMap(u64),
     /// A name that could leave the place of recovery.
     #[error("an entry at byte {0} has a name that is not below the root")]
     BadName(u64),
@@ -59,6 +63,12 @@ impl Entry {
     /// The value of a pax record.
     pub fn record(&self, key: &[u8]) -> Option<&[u8]> {
         self.records().rev().find(|(known, _)| *known == key).map(|(_, value)| value)
+    }
+
+    /// The entry's own header: what is behind the records.
+    pub fn header(&self) -> &[u8; BLOCK] {
+        static NONE: [u8; BLOCK] = [0; BLOCK];
+        self.headers.last_chunk().unwrap_or(&NONE)
     }
 
     /// How many bytes of content and padding follow the headers.
@@ -130,10 +140,7 @@ impl<R: BufRead> Untar<R> {
             }
             let mut entry = Entry { path: Path::root(), headers, records, stored: size, flag };
             if let Some(long) = entry.record(b"size") {
-                entry.stored = std::str::from_utf8(long)
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .ok_or(UntarError::BadHeader(at))?;
+                entry.stored = super::entry::number(long).ok_or(UntarError::BadHeader(at))?;
             }
             if entry.stored > u64::MAX / 2 {
                 return Err(UntarError::BadHeader(at));
@@ -149,14 +156,37 @@ impl<R: BufRead> Untar<R> {
         }
     }
 
-    /// Reads the content of the last entry, without padding, in pieces. Must be called at most once
-    /// for an entry.
+    /// Reads the map of holes with which the content of the last entry begins, in whole blocks. Fails
+    /// if it does not end where a map that Dura writes can end. [`Untar::copy`] then gives what is
+    /// behind it.
+    pub fn map(&mut self, entry: &Entry) -> Result<Vec<u8>, UntarError> {
+        let at = self.at;
+        let mut map = Vec::new();
+        let mut wanted = None;
+        while wanted != Some(0) {
+            let start = map.len();
+            if entry.stored < (start + BLOCK) as u64 || start >= sparse::MAX_MAP {
+                return Err(UntarError::BadMap(at));
+            }
+            if !self.block(&mut map)? {
+                return Err(UntarError::Cut(self.at));
+            }
+            self.left -= BLOCK as u64;
+            let came = memchr::memchr_iter(b'\n', &map[start..]).count() as u64;
+            let left = wanted.or_else(|| sparse::newlines(&map)).ok_or(UntarError::BadMap(at))?;
+            wanted = Some(left.checked_sub(came).ok_or(UntarError::BadMap(at))?);
+        }
+        Ok(map)
+    }
+
+    /// Reads the content of the last entry, or what is left of it, without padding, in pieces. Must
+    /// be called at most once for an entry.
     pub fn copy<E: From<UntarError>>(
         &mut self,
         entry: &Entry,
         take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut left = entry.stored;
+        let mut left = self.left.saturating_sub(padding(entry.stored) as u64);
         while left > 0 {
             let came = self.input(left.min(PIECE as u64))?;
             take(came)?;
@@ -165,6 +195,17 @@ impl<R: BufRead> Untar<R> {
             left -= came as u64;
         }
         Ok(())
+    }
+
+    /// How many bytes of the content of the last entry were read.
+    pub fn content_read(&self, entry: &Entry) -> u64 {
+        entry.stored - self.left.saturating_sub(padding(entry.stored) as u64).min(entry.stored)
+    }
+
+    /// Goes on with the content of the last entry, of which the input now gives what is behind its
+    /// first `from` bytes.
+    pub fn go_on(&mut self, entry: &Entry, from: u64) {
+        self.left = entry.padded().saturating_sub(from);
     }
 
     fn skip(&mut self) -> Result<(), UntarError> {
@@ -213,10 +254,17 @@ impl<R: BufRead> Untar<R> {
     }
 }
 
-/// The size field, if the header is a ustar header whose checksum is right.
+/// Whether bytes begin with a tar header: an entry's, or that of its records.
+pub fn begins_entry(bytes: &[u8]) -> bool {
+    let header = bytes.first_chunk::<BLOCK>();
+    header.is_some_and(|header| sound(tar::Header::from_byte_slice(header)).is_some())
+}
+
+/// The size field, if the header is a ustar header whose checksum is right. Tars differ in what they
+/// make of other magics and versions.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
-    (header.cksum().ok()? == checksum(bytes) && &bytes[257..262] == b"ustar")
+    (header.cksum().ok()? == checksum(bytes) && &bytes[257..265] == b"ustar\x0000")
         .then(|| header.entry_size().ok())?
 }
 

@@ -1,11 +1,21 @@
 #!/bin/sh
 # recover.sh: recover one version from a Dura archive without any Dura program.
 #
-#     cd ARCHIVE/BAND && sh recover.sh [-f] DEST
+#     cd ARCHIVE/BAND && sh recover.sh [OPTION]... DEST [PATH]...
+#     cd ARCHIVE/BAND && sh recover.sh [OPTION]... -l [WORD]
 #
 # lays this band over its ancestors (the folders beside it) in the directory
-# DEST, which it makes. -f: go on although DEST is not empty, or although a
-# band of the chain is missing. RECOVER.txt tells how to do the same by hand.
+# DEST, which it makes; or of that only each PATH (./Documents, or a file), with
+# all below it. What else is in DEST stays as it is. RECOVER.txt tells how to do
+# the same by hand.
+#     -l      lists the version's paths, or those with WORD in them
+#     -f      goes on although DEST is not empty (what the version has replaces
+#             what is there), or although a band of the chain is missing
+#     -p      takes objects that are not encrypted in a band that is
+#     -c      reads every file again, for its sha256, and sets all modes and owners:
+#             for an archive that somebody may have forged
+#     --signed-by KEY  takes only objects in lists with a good signature by KEY
+#             (run a copy of this script that you trust, not the archive's)
 #
 # Needs a POSIX shell and tools, tar, gzip, sha256sum; gpg and zstd where the
 # bands used them. From the environment it takes
@@ -22,34 +32,66 @@ IFS='
 '
 : "${TAR:=tar}" "${GPG:=gpg}"
 
-say() { printf 'recover.sh: %s\n' "$*" >&2; }
+# What an archive holds never reaches the terminal as it is.
+clean() { tr -c ' -~\n' '?'; }
+say() { printf 'recover.sh: %s\n' "$*" | clean >&2; }
 die() { say "$@"; say 'nothing was done'; exit 2; }
 tell() { say "$@"; flaw; }
 flaw() { : > "$T/flaw"; }
 abort() { say "$@"; kill $$; exit 2; }          # from a subshell, too
 
-force=
-[ "${1-}" = -f ] && { force=1; shift; }
-[ "${1-}" = -- ] && shift
-[ $# -eq 1 ] && [ -n "$1" ] || die "usage: sh recover.sh [-f] DEST"
-case $1 in /*) dest=$1 ;; *) dest=./$1 ;; esac
+force= take_plain= every= signer= list= word=
+usage="usage: sh recover.sh [-fpc] [--signed-by KEY] DEST [PATH]..., or sh recover.sh -l [WORD]; --help tells more"
+while :; do
+    case ${1-} in
+    -f) force=1 ;;
+    -p) take_plain=1 ;;
+    -c) every=1 ;;
+    -l) list=1 ;;
+    --signed-by) [ $# -ge 2 ] || die "$usage"; signer=$2; shift ;;
+    --signed-by=?*) signer=${1#*=} ;;
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --) shift; break ;;
+    -?*) die "$1: unknown option; $usage" ;;
+    *) break ;;
+    esac
+    shift
+done
 has() { command -v "$1" >/dev/null; }
-for tool in ${TAR%% *} awk chmod find gzip mktemp sed sha256sum sort touch xargs; do
+if [ -n "$list" ]; then
+    [ $# -le 1 ] || die "$usage"
+    word=${1-}; set -- /
+else
+    [ $# -ge 1 ] && [ -n "$1" ] || die "$usage"
+fi
+case $1 in /*) dest=$1 ;; *) dest=./$1 ;; esac
+for tool in ${TAR%% *} awk chmod cut find gzip head ls mktemp sed sha256sum sort touch tr xargs; do
     has "$tool" || die "it needs $tool"
 done
-if [ -e "$dest" ] || [ -h "$dest" ]; then
+if [ -n "$list" ]; then :
+elif [ -e "$dest" ] || [ -h "$dest" ]; then
     [ -d "$dest" ] || die "$1 is not a directory"
-    [ -n "$force" ] || [ -z "$(ls -A "$dest")" ] || die "$1 is not empty; -f recovers over what is there"
+    [ -n "$force" ] || [ $# -gt 1 ] || [ -z "$(ls -A "$dest")" ] || die "$1 is not empty; -f recovers over what is there"
 fi
 case $(cd -P "$dest" 2>/dev/null || cd -P "$(dirname "$dest")" 2>/dev/null && pwd -P)/ in
 "$(pwd -P)"/*) die "$1 lies in the band's folder" ;;
 esac
+shown=$1; shift
 
 # mktemp -d makes it 0700, so the decrypted lists in it are nobody else's.
 T=$(mktemp -d) || exit 2
 case $T in /*) ;; *) T=$PWD/$T ;; esac
 trap 'rm -rf "$T"' EXIT
 trap 'exit 2' HUP INT TERM
+
+# What is wanted, if it is not all: paths as typed, without ./ and /.
+: > "$T/want"
+for p; do
+    case /$p/ in */../* | */./.*/* | //*) case $p in ./* | . | ./) ;; *) die "$p: not a path below the top: it is written ./a/b" ;; esac ;; esac
+    while :; do case $p in ./*) p=${p#./} ;; */) p=${p%/} ;; *) break ;; esac; done
+    case $p in '' | .) die "for all of it, give no path" ;; esac
+    printf './%s//\n' "$p" >> "$T/want"
+done
 
 if tty=$(tty); then GPG_TTY=${GPG_TTY-$tty}; export GPG_TTY; fi
 root=; [ "$(id -u)" -ne 0 ] || root=1
@@ -123,7 +165,7 @@ function under(p,   i, d, s) {
 }
 function pad(n) { sub(/^0+/, "", n); while (length(n) < 9) n = "0" n; return n }
 function number(object) { sub(/.*\//, "", object); sub(/\..*/, "", object); return pad(object) }
-function tell(s) { print "recover.sh: " s | "cat >&2"; print > flaw }
+function tell(s) { gsub(/[^ -~]/, "?", s); print "recover.sh: " s | "cat >&2"; print > flaw }
 '
 full() { abort "cannot write to $T: is it full?"; }
 run() {
@@ -168,6 +210,20 @@ key() { sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
 sound() { [ "$(sed '/^sha256:/,$d' "$1" 2>/dev/null | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
 
+# Whether a detached signature is good and by the key that was asked for.
+signed() {
+    [ -s "$1.sig" ] || return 1
+    $GPG --status-fd 1 --verify "$1.sig" "$1" 2>/dev/null </dev/null |
+        awk '$2 == "REVKEYSIG" { exit } $2 == "VALIDSIG" { print $3; print $12 }' |
+        grep -qxF -f "$T/signers"
+}
+if [ -n "$signer" ]; then
+    has "${GPG%% *}" || die "it needs gpg"
+    $GPG --with-colons --list-keys -- "$signer" 2>/dev/null </dev/null |
+        awk -F: '$1 == "pub" { n++ } $1 == "fpr" { print $10 } END { if (n != 1) exit 1 }' > "$T/signers" ||
+        die "$signer: no such public key, or several: gpg --import it, and give its fingerprint"
+fi
+
 [ -s HEAD ] || filled . || die "this is no band's folder, it has no HEAD: cd to the band first"
 dir=. name=$(basename "$(pwd -P)") id=$(key id TAIL) start= unfinished= chain=
 case $name in [0-9]*T[0-9]*Z) ;; *) name=$(key band HEAD) ;; esac   # the folder has another name
@@ -190,6 +246,9 @@ while :; do
     esac
     state=complete how=lost
     if [ ! -s "$dir/TAIL" ]; then
+        state=unfinished
+    elif [ -n "$signer" ] && ! signed "$dir/TAIL"; then
+        tell "no good signature by $signer: $name/TAIL; the band is taken as unfinished"
         state=unfinished
     elif ! sound "$dir/TAIL" || [ "$(key id "$dir/TAIL")" != "${id:=$(key id "$dir/TAIL")}" ]; then
         tell "the TAIL of $name is damaged"
@@ -217,19 +276,44 @@ bands() {       # FUNCTION, for each band
 # --- What is damaged, and what counts -----------------------------------------
 # Names of objects are letters, digits, dots, dashes and slashes; no other name
 # that a list may hold ever gets near a command.
-verify() {
-    say "checking $name (tier $tier, $state)"
+survey() {
     mkdir "$B"
     (
         cd -P "$dir" 2>/dev/null || exit
         for o in [0-9]*/[0-9]*.*; do [ ! -s "$o" ] || printf '%s\n' "$o"; done |
             grep '^[0-9]*/[0-9]*\.[0-9a-z.]*$' > "$B/objects"
-        for l in [0-9]*/*.sha256; do [ ! -s "$l" ] || cat "$l"; done |
-            awk '!/^#/ && length($1) == 64 && $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
+    )
+    : >> "$B/objects"
+    # An encrypted band holds nothing that is not: somebody has put it there.
+    if grep -q '\.gpg$' "$B/objects"; then
+        sealed=1
+        awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
+        if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
+            while read -r o; do tell "not encrypted, though $name is: $name/$o; left out (-p takes it)"; done < "$T/odd"
+            awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/' "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
+        fi
+    elif [ -n "$sealed" ] && [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
+        tell "$name is not encrypted, though a band below it is (-p if that is as it should be)"
+    fi
+}
+verify() {
+    say "checking $name (tier $tier, $state)"
+    (
+        cd -P "$dir" 2>/dev/null || exit
+        for l in [0-9]*/*.sha256; do
+            [ -s "$l" ] || continue
+            if [ -n "$signer" ] && ! signed "$l"; then
+                tell "no good signature by $signer: $name/$l; what only it lists is left out"
+            else
+                # It must be this band's, and not one of another archive.
+                [ -z "$signer" ] || [ "$(sed -n 's/^#band //p' "$l" | head -n 1)" = "$name $id" ] || continue
+                cat "$l"
+            fi
+        done | awk '!/^#/ && length($1) == 64 && $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
         while read -r sum o; do [ ! -s "$o" ] || printf '%s\n' "$o"; done < "$B/listed" |
             xargs sha256sum /dev/null > "$B/sums"
     )
-    for f in objects listed sums; do : >> "$B/$f"; done
+    for f in listed sums; do : >> "$B/$f"; done
     awk 'FILENAME ~ /sums$/ { sum[$2] = $1; next }
         !($2 in sum) { print "missing", $2; next }
         sum[$2] != $1 { print "damaged", $2 }' "$B/sums" "$B/listed" > "$B/bad"
@@ -237,28 +321,33 @@ verify() {
     if [ -s "$B/bad" ] && grep -q '\.rs[0-9]*$' "$B/listed"; then
         say "  parity may rebuild it: python3 rsrepair.py LIST.sha256, in that band's folder"
     fi
+    if [ -n "$signer" ]; then
+        awk 'FILENAME ~ /bad$/ { bad[$2]; next } FILENAME ~ /listed$/ { good[$2]; next }
+            $0 in good && !($0 in bad)' "$B/bad" "$B/listed" "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
+    fi
 }
 
 plain() { case $1 in *.gpg) $GPG -q -d "$1" </dev/null ;; *) cat "$1" ;; esac; }
 
 # With no secret key at hand, say so before anything is begun.
 unlock() {
-    awk 'FILENAME ~ /bad$/ { bad[$2]; next } /\.gpg$/ { b = $0 in bad; print b, $0 }' "$B/bad" "$B/objects" |
-        sort | sed 's/^. //;3q' > "$T/locked"
+    # Indexes are small, and some of them may be damaged.
+    awk '/\.gpg$/ { print !/\.mtree/, $0 }' "$B/objects" | sort | sed 's/^. //;5q' > "$T/locked"
     [ -s "$T/locked" ] || return 0
     has "${GPG%% *}" || die "$name is encrypted: it needs gpg"
     while read -r o; do
         $GPG --status-fd 1 -d "$dir/$o" 2> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] PLAINTEXT' && return 0
     done < "$T/locked"
-    cat "$T/gpg" >&2
+    clean < "$T/gpg" >&2
     die "gpg cannot decrypt $name: it needs the secret key (gpg --import) or the passphrase"
 }
 
 # Makes of an index the lines "PATH TYPE KIND MODE OWNER TIME SUM FLAGS N", with
 # KIND s (stored), o (stored, and over), i (content in an older band) or d
-# (deleted), and SUM the sha256 or a symlink's target. Prints what it is after.
+# (deleted), and SUM the sha256, target or device. Prints what it is after.
 READ='
 function field(s) { return s == "" ? "-" : s }
+length($0) > 1000000 { tell(name " has a line in index " n " that no index has; skipped"); next }
 NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
 /^#index / && !known {
     if ((id == "-" || $2 == id) && pad($3) == n && $4 == "after" && ($5 == "-" || $5 + 0 < n + 0)) {
@@ -280,7 +369,7 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
     if (!safe($1) || v["type"] == "" || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
-    print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"]), flags, n > lines
+    print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n > lines
 }
 END { print after }'
 
@@ -317,21 +406,33 @@ FILENAME ~ /objects$/ {
 {
     n = $1; state = n in bad ? "bad" : "good"; objects = whole[n]
     if (objects == "") for (i = 0; i < parts[n]; i++) {
-        if (!((n, i) in piece)) { tell("part " i " of block " n " of " name " is missing"); state = "bad"; break }
+        if (!((n, i) in piece) && (only == "" || n in full)) { tell("part " i " of block " n " of " name " is missing"); state = "bad"; break }
         objects = objects " " piece[n, i]
     }
     m = split(objects, o)
     for (i = 1; i <= m; i++) if (!(o[i] in listed) && state == "good") state = "unlisted"
+    if (only != "" && !(n in full)) next
     if (m) print n, state, objects
     else if (n in full) { tell("block " n " of " name " is missing"); print n, "bad" }
 }'
 
+# Keeps of the lines what is wanted, with the directories above.
+NARROW='
+FILENAME ~ /want$/ { if (found()) { want[path]; for (p = path; p ~ /\//; ) above[p = up(p)] }; next }
+function wanted(p) { for (; p ~ /\//; p = up(p)) if (p in want) return 1; return 0 }
+wanted($1) { print > seen; print; next }
+$1 in above && ($2 == "dir" || $3 == "d")'
+narrow() {
+    run -v seen="$T/seen" "$AWK$NARROW" "$T/want" "$B/lines" > "$T/part" && mv "$T/part" "$B/lines" || full
+}
 read_indexes() {
     run "$AWK"'/\.mtree\.gz(\.gpg)?$/ { print number($0), $0 }' "$B/objects" | sort -n > "$B/indexes" || full
     : > "$B/table"; : > "$B/lines"
     while read -r n o; do
         rm -f "$T/torn"
-        { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc > "$T/text" || : > "$T/torn"
+        # No index is longer, and no line: forged ones would fill $T, and keep awk busy.
+        { { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc || : > "$T/torn"; } |
+            head -c 67108864 | cut -b 1-1048576 > "$T/text" || full
         after=$(run -v id="$id" -v n="$n" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
         [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
         # A wrong line in a torn index might remove the wrong thing.
@@ -340,13 +441,15 @@ read_indexes() {
     run -v start="$start" -v how="$how" "$AWK$WALK" "$B/table" | sort -n > "$B/counts" || full
     while read -r n what; do
         [ ! -e "$B/torn.$n" ] || what=damaged
+        [ $what = counted ] || : > "$T/unindexed"
         [ $what = counted ] || tell "index $n of $name is $what: what its block holds is recovered, but cannot be checked"
         [ ! -e "$B/lines.$n" ] || cat "$B/lines.$n" >> "$B/lines" || full
     done < "$B/counts"
     rm -f "$B"/lines.*
     rest=$(awk 'FILENAME ~ /counts$/ { counts[$1]; next } !($1 in counts) { print $1 }' "$B/counts" "$B/indexes")
     [ -z "$rest" ] || say "left out of $name, as superseded or beyond a gap:" $rest
-    run "$AWK$PLAN" "$B/lines" "$B/bad" "$B/listed" "$B/objects" "$B/counts" > "$B/plan"
+    [ -z "$want" ] || narrow
+    run -v only="$want" "$AWK$PLAN" "$B/lines" "$B/bad" "$B/listed" "$B/objects" "$B/counts" > "$B/plan"
     ! grep -q '\.zst' "$B/plan" || has zstd || die "$name is compressed with zstd: it needs zstd"
 }
 
@@ -370,7 +473,10 @@ $3 == "d" { next }
 $2 == "dir" && $1 in link { skip("a symlink is there"); aside[$1]; next }
 # What it makes way for is no symlink; so no tar gets to follow it.
 $2 != "link" && $3 == "s" && $1 in link { delete link[$1]; print item("-", $1) > (out "/gone") }
-$2 == "link" && $3 == "s" { link[$1]; here[$1] }
+$2 == "link" && $3 == "s" {
+    if ($1 in link && !($1 in here)) print item("-", $1) > (out "/gone")
+    link[$1]; here[$1]
+}
 $2 == "dir" { print item("-", $1) > (out "/dirs") }
 $2 == "dir" && $1 in marked {
     if ($1 != ".") print item("-", $1) > (out "/renew")
@@ -380,19 +486,30 @@ $2 == "dir" && $8 ~ /x/ { print $1 >> had }
 $2 == "file" && $3 != "i" && $8 ~ /x/ && $4 ~ /^0*[0-7]?[0145]..$/ { print item("-", $1) > (out "/sealed") }
 { print > (out "/use") }
 END {
+    # If there are many, GNU tar is told to leave alone what lies below them; bsdtar does so by
+    # itself.
+    for (s in link) many++
+    for (s in link) if (!(s in here) && (many < 1000 || kind == "other" || index(s, "\\012"))) aside[s]
     for (s in aside) print item("-", s) > (out "/aside")
     for (n in twisted) print n > (out "/twisted")
-    for (s in link) if (!(s in here || s in aside || index(s, "\\012"))) print dec(s) > (out "/avoid")
+    for (s in link) if (!(s in here || s in aside)) print dec(s) > (out "/avoid")
 }'
 # After the extraction: what to look at, and what to set.
 SET='
 FILENAME ~ /links$/ { if (found()) link[path]; next }
 FILENAME ~ /doubt$/ { doubt[$1]; next }
+FILENAME ~ /setids$/ { if (found()) setid[path]; next }
 under($1) != "" || ($2 != "link" && $1 in link) { tell($1 ": a symlink is in the way; skipped"); next }
+# A forged block may say so of a file, though its line does not.
+$2 == "file" && $3 != "i" && $1 in setid {
+    if (substr("0000" $4, length($4) + 1, 1) ~ /[01]/) tell($1 ": it came with a setuid or setgid bit that is not listed")
+    print 0, item("0" $4, $1) > (out "/modes")
+}
 {
     # What a doubtful block held is checked, and every hard link in a damaged
     # version: the file that it was linked to may be an older one.
     sum = all || $9 in doubt || (hurt && $8 ~ /h/) ? $7 : "-"
+    if ($2 == "char" || $2 == "block") sum = $7
     if ($2 == "link") { gsub(/\\/, "\\0", sum); gsub(/:/, "\\0072", sum) }
     print item($2 ":" $4 ":" sum ":" $1, $1) > (out "/look")
     if ($8 ~ /x/ && $3 != "i") attributes++
@@ -402,6 +519,7 @@ under($1) != "" || ($2 != "link" && $1 in link) { tell($1 ": a symlink is in the
 # may get wrong. bsdtar takes -0.25 s for 0.25, and clears setuid; busybox knows
 # no ids of 10 digits, no time before 1970, and no owners of symlinks. (But not
 # what has attributes: a new owner would cost a file its capabilities.)
+(every && $2 == "file" && $8 !~ /x/) { $3 = "i" }
 ($9 in doubt && $8 !~ /x/) || (kind != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/)) { $3 = "i" }
 kind == "other" && $2 == "link" { $3 = "i" }
 ($2 == "dir" || $3 == "i") && $4 != "-" && $6 != "-" {
@@ -428,7 +546,15 @@ FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
 !($1 in new)'
 
 in_dest() { (cd "$dest" || abort "cannot enter $dest"; "$@"); }
+lists() { : > "$B/listed"; : > "$B/bad"; }
+list_version() {
+    awk '$3 != "d"' "$B/lines" > "$B/use"
+    run "$AWK$STILL" "$B/use" "$B/lines" "$T/version" > "$T/listed"
+    awk '{ print $1, $2 }' "$B/use" >> "$T/listed" && mv "$T/listed" "$T/version" || full
+}
 links() { find . -type l -exec printf '%s//\n' {} + 2>/dev/null; }
+setids() { find . -type f \( -perm -4000 -o -perm -2000 \) -exec printf '%s//\n' {} + 2>/dev/null; }
+everything() { find . -exec printf '%s//\n' {} + | run "$AWK"'found() { print path }' | sort; }
 ready() {       # for a user who is not root
     while take; do
         if [ -h "$path" ] || [ ! -d "$path" ]; then continue; fi
@@ -453,14 +579,56 @@ renew() {
     done
 }
 make() { mkdir -m 700 "$@" 2>/dev/null; }       # what is there may stay
-aside() { i=0; while take; do i=$((i + 1)); mv "$path" ".recover.$$.$i"; done; }
-back() { i=0; while take; do i=$((i + 1)); remove "$path"; mv ".recover.$$.$i" "$path"; done; }
+# Symlinks that a tar might follow stand aside while it runs; the list is in
+# hidden. Directories that the band does not list keep their times.
+aside() {
+    i=$(wc -l < "$B/hidden")
+    [ -e "$B/was.0" ] || touch -r . "$B/was.0"
+    while take; do
+        i=$((i + 1))
+        touch -r "${path%/*}" "$B/was.$i"
+        mv "$path" ".recover.$$.$i" && printf '%s\n' "$line" >> "$B/hidden"
+    done
+}
+all_aside() { links | run "$AWK"'found() && path !~ /^\.\/\.recover\./ { print item("-", path) }' | aside; }
+back() {
+    i=0
+    while take; do
+        i=$((i + 1))
+        if [ -e "$path" ] || [ -h "$path" ]; then
+            tell "$path: a block holds something below this symlink; removed"
+            remove "$path"
+        fi
+        mv ".recover.$$.$i" "$path"
+    done
+    [ $i != 0 ] || return 0
+    awk '{ line[NR] = $0 } END { while (NR) print line[NR--] }' "$B/hidden" |
+        while take; do touch -r "$B/was.$i" "${path%/*}"; i=$((i - 1)); done
+    touch -r "$B/was.0" .
+}
+
+# Files of which a name lies outside of DEST: a forged hard link would give that
+# one its owner and mode.
+q=; ! ls -q / >/dev/null 2>&1 || q=q
+inodes() {
+    find . -type f -links +1 -exec ls -din$q {} + 2>/dev/null | awk '$2 ~ /^-/ { n[$1]++; links[$1] = $3 }
+        END { for (i in n) if (n[i] < links[i]) print i }'
+}
+cut_off() {
+    inodes | while read -r inode; do
+        ! grep -qx "$inode" "$T/linked" || continue
+        find . -type f -inum "$inode" -exec printf '%s//\n' {} + -exec rm -f {} + |
+            run "$AWK"'found() { tell(path ": a hard link to what lies outside; removed") }'
+    done
+}
 
 # The blocks that the plan on stdin names, as one tar stream. Each part of a
 # block is an encrypted message of its own.
 stream() {
-    rm -f "$B/torn"
+    rm -f "$B/torn"; count=0
     while read -r n state objects; do
+        count=$((count + 1))
+        [ ! -t 2 ] || printf '\r%s: block %s of %s ' "$name" $count "$(($(wc -l < "$B/todo")))" >&2
         case $objects in *.tar.gz*) decode='gzip -dc' ;; *.tar.zst*) decode='zstd -dcq' ;; *) decode=cat ;; esac
         for o in $objects; do plain "$dir/$o" || : > "$B/torn"; done | $decode || : > "$B/torn"
         [ ! -e "$B/torn" ] || break
@@ -473,7 +641,9 @@ extract() {
     # --no-same-permissions heeds the umask.
     (case $untar in *no-same*) umask 0 ;; esac; exec $untar "$@") 2> "$T/err"
     code=$?
-    [ ! -s "$T/err" ] || { cat "$T/err" >&2; flaw; }
+    [ ! -t 2 ] || printf '\n' >&2
+    [ $code = 0 ] || [ "$(room "$dest")" -gt 1024 ] || abort "$shown is full: make room, and begin again with an empty directory"
+    [ ! -s "$T/err" ] || { clean < "$T/err" >&2; flaw; }
     return $code
 }
 
@@ -486,6 +656,9 @@ look() {
         if [ ! $is "$path" ] || { [ $is != -h ] && [ -h "$path" ]; }; then
             printf '%s is missing\n' "${sum#*:}"
         elif [ "${sum%%:*}" = - ]; then :
+        elif [ $is = -c ] || [ $is = -b ]; then
+            set -- $(ls -ldn "$path")
+            [ "native,${5%,},$6" = "${sum%%:*}" ] || { rm -f "$path"; printf '%s was another device\n' "${sum#*:}"; }
         elif [ $is = -h ]; then
             [ "$(readlink "$path"; echo .)" = "$(printf '%b\n.' "${sum%%:*}")" ] || printf '%s leads elsewhere\n' "${sum#*:}"
         else
@@ -511,7 +684,7 @@ digest() {
 
 recover() {
     say "recovering $name"
-    for f in gone dirs renew use aside twisted avoid sealed doubt look owners times modes read; do : > "$B/$f"; done
+    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look owners times modes read; do : > "$B/$f"; done
     in_dest links > "$B/links"
     run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
 
@@ -535,6 +708,7 @@ recover() {
         all=
         while read -r n state objects; do
             in_dest ready < "$B/dirs"
+            in_dest all_aside
             [ -n "$objects" ] && echo "$n $state $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
             tell "block $n of $name did not come out whole"
             echo "$n" >> "$B/doubt"
@@ -549,15 +723,21 @@ recover() {
         while take; do printf '%s\000' "$path"; done < "$B/sealed" > "$B/names"
         stream < "$B/todo" | extract --no-xattrs --null -T "$B/names" || all=1
     fi
-    in_dest back < "$B/aside"
+    [ ! -s "$B/hidden" ] || exact=
+    in_dest back < "$B/hidden"
+    in_dest cut_off
     in_dest ready < "$B/dirs"
 
     # What is missing now, or has other content than the index says?
     [ ! -s "$T/wrong" ] || hurt=1
     in_dest links > "$B/links"
-    run -v all="$all" -v hurt="$hurt" -v exact="$exact" -v bare="$bare" -v nanoseconds="$nanoseconds" \
-        -v me="$(id -u):$(id -g)" -v foreign_file="$T/foreign" "$AWK$SET" "$B/links" "$B/doubt" "$B/use"
+    in_dest setids > "$B/setids"
+    all=${every:-$all}
+    run -v all="$all" -v hurt="$hurt" -v every="$every" -v exact="$exact" -v bare="$bare" -v nanoseconds="$nanoseconds" \
+        -v me="$(id -u):$(id -g)" -v foreign_file="$T/foreign" "$AWK$SET" "$B/links" "$B/setids" "$B/doubt" "$B/use"
     run "$AWK$STILL" "$B/use" "$B/lines" "$T/wrong" > "$T/still"
+    run "$AWK$STILL" "$B/use" "$B/lines" "$T/version" > "$T/listed"
+    awk '{ print $1 }' "$B/use" >> "$T/listed" && mv "$T/listed" "$T/version" || full
     in_dest look < "$B/look" 3> "$B/read" >> "$T/still"
     if [ -s "$B/read" ]; then
         say "reading its files for their sha256"
@@ -576,13 +756,76 @@ recover() {
 }
 
 [ -n "$touch" ] || tell "this touch takes no seconds: times of directories are not recovered"
-bands verify
+want=; [ ! -s "$T/want" ] || want=1
+room() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { n = $4; found = 1 } END { print found ? n : "999999999999" }'; }
+sealed=
+bands survey
 bands unlock
+[ -n "$list" ] || bands verify
+[ -z "$list" ] || bands lists
 bands read_indexes
-mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $1"
+if [ -n "$list" ]; then
+    : > "$T/version"
+    bands list_version
+    sort "$T/version" | if [ -n "$word" ]; then grep -F -e "$word"; else cat; fi
+    exit
+fi
+if [ -n "$want" ] && [ ! -s "$T/seen" ]; then die "nothing of what was asked for is in this version (-l lists it)"; fi
+made=; [ -d "$dest" ] || made=1
+mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $shown"
 dest=${dest%??}         # the dot keeps a newline that ends the name
-: > "$T/wrong"; : > "$T/marked"; : > "$T/had"
+top=$dest
+if [ -n "$want" ]; then
+    dest=$dest/.recover.$$
+    mkdir -m 700 "$dest" || die "cannot make $dest"
+fi
+bytes=$(while read -r dir rest; do key bytes "$dir/TAIL"; done < "$T/chain" | awk '/^[0-9]+$/ { n += $1 } END { printf "%.0f", n / 1024 }')
+[ -n "$want" ] || [ "$bytes" -le "$(room "$dest")" ] ||
+    say "$shown has room for $(room "$dest") KiB; the files may have $bytes KiB"
+: > "$T/wrong"; : > "$T/marked"; : > "$T/had"; echo . > "$T/version"
+in_dest everything > "$T/before"
+in_dest inodes > "$T/linked"
 bands recover
+
+# What is in no index, and was not in DEST before?
+sort -u "$T/version" "$T/before" > "$T/known"
+in_dest everything | sort "$T/known" "$T/known" - | uniq -u > "$T/unlisted"
+if [ -n "$want" ]; then
+    run "$AWK"'{ print item("-", $1) }' "$T/unlisted" | in_dest each remove
+elif [ -s "$T/unlisted" ]; then
+    what='in no index; removed'; [ ! -e "$T/unindexed" ] || what='in no index that can be read'
+    run -v what="$what" "$AWK"'{ tell($1 ": " what); print item("-", $1) }' "$T/unlisted" > "$T/items"
+    [ -e "$T/unindexed" ] || in_dest each remove < "$T/items"
+fi
+# A part goes to its place. Directories that are there stay as they are.
+place() {
+    while take; do
+        [ -e "$path" ] || [ -h "$path" ] || continue
+        d=${path%/*} at=$top
+        while [ "$d" != . ]; do
+            d=${d#./}; at=$at/${d%%/*}
+            if [ -h "$at" ] || { [ -e "$at" ] && [ ! -d "$at" ]; }; then
+                tell "$at is in the way of $arg; it is left in $dest"; at=; break
+            fi
+            [ -d "$at" ] || mkdir "$at"
+            case $d in */*) d=./${d#*/} ;; *) d=. ;; esac
+        done
+        [ -n "$at" ] || continue
+        at=$at/${path##*/}
+        if [ -e "$at" ] || [ -h "$at" ]; then
+            [ -n "$force" ] || { tell "$at is there already (-f replaces it); the other is left in $dest"; continue; }
+            remove "$at"
+        fi
+        mv "$path" "$at" || flaw
+    done
+}
+if [ -n "$want" ]; then
+    run "$AWK"'found() { print item(path, path) }' "$T/want" > "$T/items"
+    in_dest place < "$T/items"
+    chmod u+rwx "$dest"; find "$dest" -type d ! -perm -700 -exec chmod u+rwx {} \;
+    left=$(find "$dest" ! -type d | head -n 1)
+    [ -n "$left" ] || remove "$dest"
+fi
 
 sort -u "$T/wrong" | while read -r path what; do tell "$path: $what"; done
 [ ! -e "$T/foreign" ] || say "owners are not recovered: only root can do that"

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use std::str::from_utf8;
 
 use dura::format::band::{BandId, BandName};
-use dura::format::entry::{Entry, Meta};
+use dura::format::entry::Entry;
 use dura::format::group::List;
 use dura::format::head::{Head, Tail};
 use dura::format::inflate::{self, Piece};
@@ -22,7 +22,7 @@ use dura::format::object::{Compression, ObjectName};
 use dura::format::path::{self, Path};
 use dura::format::sparse::Digester;
 use dura::format::stream;
-use dura::format::tarball::renew;
+use dura::format::tarball::{Extras, header_of};
 use dura::format::time::{Stamp, Time};
 use dura::format::toc::Toc;
 use dura::format::untar::{self, Untar, UntarError};
@@ -199,13 +199,19 @@ fn entries(bytes: &[u8]) -> bool {
     }
 }
 
-/// Headers made anew say what they were told.
-fn renewed(entry: &untar::Entry) {
-    let meta = Meta { mode: 0o640, uid: 4_000_000_000, gid: 5, time: Time { sec: -7, nsec: 8 } };
-    let path = Path::from_raw(b"there/\xff");
-    let Ok(headers) = renew(entry, &path, &meta) else { return };
-    let again = Untar::new(&headers[..]).next_entry().expect("sound headers").expect("an entry");
-    assert_eq!((again.path, again.flag, again.stored), (path, entry.flag, entry.stored));
+/// The header of a line says what the line says, whatever a block adds.
+fn renewed(stored: &untar::Entry) {
+    let line =
+        b"./there/\\377 type=file mode=0640 uid=4000000000 gid=5 time=-7.000000008 size=9 tags=x";
+    let line = Entry::parse(line).expect("a line");
+    let Ok(extras) = Extras::of(stored) else { return };
+    let mut header = Vec::new();
+    let member = extras.member(&line, false).expect("a member");
+    let Ok(()) = member.write_head(&mut header, 9) else { return };
+    let mut untar = Untar::new(&header[..]);
+    let again = untar.next_entry().expect("sound headers").expect("an entry");
+    assert_eq!((again.path.clone(), again.flag, again.stored), (line.path.clone(), b'0', 9));
+    assert_eq!(header_of(&line, &again), Ok(header));
 }
 
 /// What comes out of a block, whole and in small parts.

@@ -273,7 +273,7 @@ impl Case {
             );
             let words: &[&str] = if self.sealed { &["gpg"] } else { &[] };
             let restored = self.shell(&line, words).stages();
-            if restored.stages != [0, 0] {
+            if restored.stages != [i32::from(!complete), 0] {
                 return Err(format!("restore of {band}\n{}", restored.report()));
             }
             let shell = ["dash", "busybox sh"][self.versions.len() % 2];

@@ -3,6 +3,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod dice;
+pub(crate) mod forge;
 pub(crate) mod gpg;
 pub(crate) mod place;
 #[allow(dead_code)]

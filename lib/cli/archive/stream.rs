@@ -8,6 +8,8 @@ use anyhow::{Context, anyhow, bail};
 
 use super::super::message::Hinted;
 use super::super::vouching::{Unvouched, Vouching};
+use super::kind::{is_locked, is_unreachable};
+use super::salvage::Salvaged;
 use super::{Archive, Trust, unzip};
 use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
@@ -92,6 +94,8 @@ enum Item {
     Header(Header),
     /// An index that could not be read, and why.
     Failed(u32, anyhow::Error),
+    /// The same, but what its block holds follows, by the block's own headers.
+    Salvaged(u32, anyhow::Error),
     End,
 }
 
@@ -107,6 +111,8 @@ pub(in super::super) struct Entries {
     headers: Vec<Header>,
     /// Indexes that could not be read, and why.
     pub failed: Vec<(u32, anyhow::Error)>,
+    /// The same, where the entries of their blocks came instead.
+    pub salvaged: Vec<(u32, anyhow::Error)>,
 }
 
 impl Entries {
@@ -117,6 +123,18 @@ impl Entries {
         numbers: Vec<RangeInclusive<u32>>,
         trust: Trust,
         tiers: usize,
+    ) -> anyhow::Result<Entries> {
+        Entries::start_with(reader, band, numbers, trust, tiers, false)
+    }
+
+    /// The same. With `salvage`, the entries of a block whose index is lost come by its own headers.
+    pub(in super::super) fn start_with(
+        reader: &Arc<Archive>,
+        band: &Arc<Head>,
+        numbers: Vec<RangeInclusive<u32>>,
+        trust: Trust,
+        tiers: usize,
+        salvage: bool,
     ) -> anyhow::Result<Entries> {
         let (submit, results) = Ordered::start::<Fetched>(JOBS, AHEAD)?;
         let left = numbers.iter().map(|range| range.clone().count()).sum();
@@ -162,6 +180,7 @@ impl Entries {
             items,
             left,
             last: None,
+            salvage,
         };
         let budget = Arc::clone(&room);
         // Ends with the last index, or when nobody takes the entries any more.
@@ -174,6 +193,7 @@ impl Entries {
             ended: false,
             headers: Vec::new(),
             failed: Vec::new(),
+            salvaged: Vec::new(),
         })
     }
 
@@ -188,6 +208,7 @@ impl Entries {
                 }
                 Some(Item::Header(header)) => self.headers.push(header),
                 Some(Item::Failed(number, error)) => self.failed.push((number, error)),
+                Some(Item::Salvaged(number, error)) => self.salvaged.push((number, error)),
                 Some(Item::End) => self.ended = true,
                 None => {
                     self.ended = true;
@@ -233,6 +254,8 @@ struct Reader {
     left: usize,
     /// The last path of the index before.
     last: Option<Path>,
+    /// Whether a block whose index is lost is looked into.
+    salvage: bool,
 }
 
 impl Reader {
@@ -246,7 +269,7 @@ impl Reader {
                 .and_then(|zipped| open(&self.archive, &self.band, number, self.trust, zipped))
             {
                 Ok(text) => self.read(number, &text),
-                Err(error) => self.items.send(Item::Failed(number, error)),
+                Err(error) => self.failed(number, error),
             };
             // The next index may be long in coming.
             if read.and_then(|()| self.items.flush()).is_err() {
@@ -258,6 +281,23 @@ impl Reader {
             // Whoever takes them may have enough.
             let _ = self.items.send(Item::End);
         }
+    }
+
+    /// An index cannot be read. What keeps it from being read would keep its block, too, or may
+    /// pass; else its block may tell what it holds.
+    fn failed(&mut self, number: u32, error: anyhow::Error) -> Result<(), Gone> {
+        let may = self.salvage && !is_locked(&error) && !is_unreachable(&error);
+        let block = may.then(|| Salvaged::of(&self.archive, &self.band, number)).flatten();
+        let mut entries = block.into_iter().flatten().peekable();
+        if entries.peek().is_none() {
+            return self.items.send(Item::Failed(number, error));
+        }
+        self.items.send(Item::Salvaged(number, error))?;
+        for entry in entries {
+            self.last = Some(entry.path.clone());
+            self.items.send(Item::Entry(number, entry))?;
+        }
+        Ok(())
     }
 
     fn read(&mut self, number: u32, text: &[u8]) -> Result<(), Gone> {

@@ -112,10 +112,34 @@ pub(in super::super) fn must_exist(shown: &str) -> anyhow::Result<()> {
 impl Archive {
     /// Which indexes of a band count in a version.
     pub(in super::super) fn holds(&self, band: &Band) -> anyhow::Result<Holds> {
+        let (holds, unreadable) = self.sort_out(band)?;
+        // A band none of whose indexes can be read is not an empty one; and without a key nobody
+        // knows what counts.
+        match unreadable.filter(|error| holds.numbers.is_empty() || is_locked(error)) {
+            Some(error) => Err(error),
+            None => Ok(holds),
+        }
+    }
+
+    /// The same for whoever takes what there is: what cannot be read is told.
+    fn holds_at_least(&self, band: &Band, report: &Report) -> anyhow::Result<Holds> {
+        let (holds, unreadable) = self.sort_out(band)?;
+        match unreadable {
+            Some(error) if is_locked(&error) => return Err(error),
+            Some(error) if holds.numbers.is_empty() && holds.lost.is_empty() => {
+                report.warn(format_args!("{error:#}: nothing of this band counts"));
+            }
+            _ => {}
+        }
+        Ok(holds)
+    }
+
+    /// Which indexes count, and why one of them cannot be read, if that was seen.
+    fn sort_out(&self, band: &Band) -> anyhow::Result<(Holds, Option<anyhow::Error>)> {
         if let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail)
             && let Some(holds) = self.by_tables(band, tail.toc, last)?
         {
-            return Ok(holds);
+            return Ok((holds, None));
         }
         // Of a TAIL that names no tables of the band, HEAD tells whether it is the band's at all.
         if let (Some(_), Some(head)) = (&band.tail, self.head(&band.head.band)?)
@@ -129,14 +153,8 @@ impl Archive {
             Extent::Unfinished => indexes.of_unfinished(),
         };
         let blocks = facts.blocks(&counted);
-        // A band none of whose indexes can be read is not an empty one; and without a key nobody
-        // knows what counts.
-        if let Some((_, error)) =
-            facts.unreadable.filter(|(_, error)| counted.counted.is_empty() || is_locked(error))
-        {
-            return Err(error);
-        }
-        Ok(Holds { numbers: counted.counted, lost: counted.lost, blocks })
+        let holds = Holds { numbers: counted.counted, lost: counted.lost, blocks };
+        Ok((holds, facts.unreadable.map(|(_, error)| error)))
     }
 
     /// The same by tables of contents alone; none if they do not reach back to the first index.
@@ -192,6 +210,21 @@ impl Version {
         Version::with(archive, chain, holds, report)
     }
 
+    /// The same for whoever takes what there is: of a block whose index is lost the entries come by
+    /// its own headers, without a digest. It is told.
+    pub(in super::super) fn salvage(
+        archive: &Arc<Archive>,
+        chain: &[Band],
+        paths: Option<&[Path]>,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
+        let holds = side_by_side(chain, |band| {
+            let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
+            part.map_or_else(|| archive.holds_at_least(band, report), Ok)
+        })?;
+        Version::start(archive, chain, holds, true, report)
+    }
+
     /// The same, when it is known already what counts.
     pub(in super::super) fn with(
         archive: &Arc<Archive>,
@@ -199,9 +232,25 @@ impl Version {
         holds: Vec<Holds>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
+        Version::start(archive, chain, holds, false, report)
+    }
+
+    fn start(
+        archive: &Arc<Archive>,
+        chain: &[Band],
+        holds: Vec<Holds>,
+        salvage: bool,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
-            for number in held.lost.iter().cloned().flatten() {
+            let mut numbers = held.numbers.clone();
+            if salvage {
+                numbers.extend(held.lost.iter().cloned());
+                numbers.sort_by_key(|range| *range.start());
+            }
+            let lost = held.lost.iter().filter(|_| !salvage);
+            for number in lost.cloned().flatten() {
                 let name = archive.likely_name(&band.head.band, Object::Index(number));
                 report.warn(format_args!("{name}: lost: what it listed is not known"));
             }
@@ -210,13 +259,8 @@ impl Version {
             }
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-            tiers.push(Entries::start(
-                archive,
-                &Arc::new(band.head.clone()),
-                held.numbers.clone(),
-                trust,
-                chain.len(),
-            )?);
+            let head = Arc::new(band.head.clone());
+            tiers.push(Entries::start_with(archive, &head, numbers, trust, chain.len(), salvage)?);
         }
         Ok(Version {
             merge: Merge::new(chain.len() as u8),
@@ -250,6 +294,11 @@ impl Version {
                             return Err(error);
                         }
                         self.report.warn(format_args!("{error:#}: what it lists is not known"));
+                    }
+                    for (_, error) in entries.salvaged.drain(..) {
+                        self.report.warn(format_args!(
+                            "{error:#}: what its block holds comes unchecked, by its own headers"
+                        ));
                     }
                     match next {
                         Some((number, entry)) => self.merge.handle_entry(number, entry),

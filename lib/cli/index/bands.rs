@@ -18,6 +18,7 @@ use crate::format::listing::Have;
 pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
     let archive = Archive::open(shown, reading.copies(report))?;
+    let archive = archive.signed_by(&reading.signed_by, report)?;
     let mut out = pipe::stdout()?;
     for name in archive.names()? {
         // What is wrong with one band is no reason to keep quiet of the others.

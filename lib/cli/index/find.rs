@@ -47,7 +47,8 @@ type Looks = Vec<(Look, Vec<String>)>;
 /// it.
 pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
-    let archive = Arc::new(Archive::open(&args.archive, reading.copies(report))?);
+    let archive = Archive::open(&args.archive, reading.copies(report))?;
+    let archive = Arc::new(archive.signed_by(&reading.signed_by, report)?);
     let typed = asked::typed(&args.patterns, &args.files_from)?;
     let mut sought: Option<Sought> = None;
     let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();

@@ -424,6 +424,7 @@ impl Reading {
 
 /// Reads a file that can be held in memory to its end: how many bytes came, its segments, and what
 /// it is after that. None if there is more of it than is held.
+#[allow(clippy::type_complexity)]
 fn read_whole(
     file: &Opened,
     before: &Facts,

@@ -136,6 +136,7 @@ impl Blocks {
                 bytes: Vec::new(),
                 at: 0,
                 gap: None,
+                within: false,
                 ended: true,
                 hopeless: None,
             });
@@ -229,6 +230,8 @@ pub(in super::super) struct Feed {
     at: usize,
     /// Why the bytes do not go on, until [`Feed::resume`].
     gap: Option<String>,
+    /// True if bytes of a member came of which more was to come: what is not as usual is streamed.
+    within: bool,
     ended: bool,
     /// Why no block can be read at all.
     pub hopeless: Option<anyhow::Error>,
@@ -244,12 +247,18 @@ impl Feed {
         self.ended = false;
     }
 
+    /// Whether bytes of a damaged member came before it was found to be damaged.
+    pub(in super::super) fn came_damaged(&self) -> bool {
+        self.within
+    }
+
     /// Goes on behind damage, where the next member begins; false if there is none.
     pub(in super::super) fn resume(&mut self) -> bool {
         self.gap = None;
         loop {
             match self.next_piece() {
                 Some(Piece::Data(bytes, true)) => {
+                    self.within = false;
                     self.take(bytes);
                     return true;
                 }
@@ -307,7 +316,10 @@ impl BufRead for Feed {
                 return Err(io::Error::other(why.clone()));
             }
             match self.next_piece() {
-                Some(Piece::Data(bytes, _)) => self.take(bytes),
+                Some(Piece::Data(bytes, begins)) => {
+                    self.within = !begins;
+                    self.take(bytes);
+                }
                 Some(Piece::Gap(why)) => self.gap = Some(why),
                 None => break,
             }

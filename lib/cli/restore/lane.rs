@@ -1,12 +1,14 @@
 //! Finding entries in the blocks of a lane, past damage.
 
+use std::io::BufRead;
+
 use super::super::message::why;
 use super::blocks::Feed;
+use crate::core::planner::MEMBER;
 use crate::core::restore::Take;
-use crate::format::entry::{self, Kind};
-use crate::format::path::Path;
-use crate::format::sparse::is_sparse;
-use crate::format::untar::{Entry, Untar, UntarError};
+use crate::format::sparse::{is_map, is_sparse};
+use crate::format::tarball::is_of_line;
+use crate::format::untar::{Entry, Untar, UntarError, begins_entry};
 
 /// Where the blocks of a lane come out.
 pub(in super::super) struct Lane {
@@ -21,8 +23,8 @@ pub(in super::super) struct Lane {
 /// What came of copying an entry's content.
 pub(in super::super) enum Copied {
     Whole,
-    /// It broke off after so many bytes: why.
-    Broken(u64, String),
+    /// From one byte on until another it is lost, at least in part: why. There are zeros instead.
+    Broken(u64, u64, String),
 }
 
 /// Why copying stopped.
@@ -71,7 +73,10 @@ impl Lane {
             };
             match next {
                 Ok(Some(entry)) if entry.path == take.under => {
-                    return agrees(&entry, take).map(|()| entry);
+                    return match is_of_line(&entry, &take.entry) {
+                        true => Ok(entry),
+                        false => Err("its header there is not that of its index line".to_owned()),
+                    };
                 }
                 Ok(Some(entry)) if entry.path > take.under => {
                     self.ahead = Some(entry);
@@ -91,66 +96,99 @@ impl Lane {
         self.untar.restart();
     }
 
-    /// Copies the content of the entry that was found just now.
+    /// The map of holes of the sparse file that was found just now; none for other entries. The error says why it is not to be had.
+    pub(in super::super) fn map(
+        &mut self,
+        stored: &Entry,
+        size: u64,
+    ) -> Result<Option<Vec<u8>>, String> {
+        if !is_sparse(stored) {
+            return Ok(None);
+        }
+        let map = match self.untar.map(stored) {
+            Ok(map) => map,
+            Err(UntarError::BadMap(_)) => return Err("its map of holes is none".to_owned()),
+            Err(error) => {
+                let damage = told(&error);
+                self.step_over(damage.clone());
+                return Err(damage);
+            }
+        };
+        match is_map(&map, stored.stored - map.len() as u64, size) {
+            true => Ok(Some(map)),
+            false => Err("its map of holes is none".to_owned()),
+        }
+    }
+
+    /// Copies the content of the entry that was found just now, behind its map; zeros for what is
+    /// lost.
     pub(in super::super) fn copy<E>(
         &mut self,
         entry: &Entry,
         put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Copied, E> {
-        let mut came = 0;
-        let copied = self.untar.copy(entry, &mut |piece| {
-            came += piece.len() as u64;
-            put(piece).map_err(Stop::Output)
-        });
-        match copied {
-            Ok(()) => Ok(Copied::Whole),
-            Err(Stop::Output(error)) => Err(error),
-            Err(Stop::Input(error)) => {
-                let damage = told(&error);
-                self.step_over(damage.clone());
-                Ok(Copied::Broken(came, damage))
+        let start = self.untar.content_read(entry);
+        let mut holes: Option<(u64, u64, String)> = None;
+        loop {
+            let copied = self.untar.copy(entry, &mut |piece| put(piece).map_err(Stop::Output));
+            let error = match copied {
+                Ok(()) => break,
+                Err(Stop::Output(error)) => return Err(error),
+                Err(Stop::Input(error)) => error,
+            };
+            let damage = told(&error);
+            let came = self.untar.content_read(entry);
+            let bad = self.bad_member(entry, came);
+            let goes_on = self.goes_on(entry, bad.1, damage.clone());
+            let until = goes_on.unwrap_or(entry.stored);
+            zeros(until - came, put)?;
+            let (from, _, why) = holes.take().unwrap_or((bad.0.max(start) - start, 0, damage));
+            holes = Some((from, until - start, why));
+            if goes_on.is_none() {
+                break;
             }
         }
+        Ok(match holes {
+            None => Copied::Whole,
+            Some((from, to, why)) => Copied::Broken(from, to, why),
+        })
+    }
+
+    /// From where to where in an entry's content the member is that was damaged when `came` bytes
+    /// had come. A large file is cut into members of one size. Of the damaged one some bytes came,
+    /// or all, or none.
+    fn bad_member(&mut self, entry: &Entry, came: u64) -> (u64, u64) {
+        let headers = entry.headers.len() as u64;
+        let at = headers + came;
+        let whole = at.is_multiple_of(MEMBER) && !self.untar.input_mut().came_damaged();
+        let member = if whole { at / MEMBER } else { (at - 1) / MEMBER };
+        let place = |member: u64| (member * MEMBER).saturating_sub(headers);
+        let from = if self.untar.input_mut().came_damaged() { place(member) } else { came };
+        (from, place(member + 1))
+    }
+
+    /// Goes on with the content of a large file at its byte `next`, where the first member is that
+    /// is whole: mostly one is lost. None if the rest is lost.
+    fn goes_on(&mut self, entry: &Entry, next: u64, damage: String) -> Option<u64> {
+        self.damage = Some(damage);
+        let there = self.untar.input_mut().resume();
+        let ahead = self.untar.input_mut().fill_buf().ok()?;
+        if !there || next >= entry.stored || begins_entry(ahead) {
+            self.untar.restart();
+            return None;
+        }
+        self.untar.go_on(entry, next);
+        Some(next)
     }
 }
 
-/// Whether a stored header says of the entry what its index line says: a tar goes by the header,
-/// and whoever can write to the store can write there what he likes.
-fn agrees(stored: &Entry, take: &Take) -> Result<(), String> {
-    let entry = &take.entry;
-    let mut names =
-        stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
-    // The path under which it was found is that of one of them, if there are any.
-    let named = names.clone().nth(1).is_none()
-        || names.all(|(_, name)| Path::from_typed(name).as_ref() == Ok(&take.under));
-    let flag = match entry.kind {
-        Kind::File => b'0',
-        Kind::Dir => b'5',
-        Kind::Link => b'2',
-        Kind::Fifo => b'6',
-        Kind::Char => b'3',
-        Kind::Block => b'4',
-    };
-    let target = stored.record(b"linkpath").map_or_else(|| link_name(stored), <[u8]>::to_vec);
-    let linked = match &entry.link {
-        Some(link) => *link == target,
-        None => target.is_empty(),
-    };
-    let size =
-        stored.record(b"GNU.sparse.realsize").map_or(Some(stored.stored), entry::number::<u64>);
-    let sized = match entry.size {
-        // A sparse file's map is in its content.
-        Some(wanted) => size == Some(wanted) && (is_sparse(stored) || stored.stored == wanted),
-        None => stored.stored == 0,
-    };
-    if named && stored.flag == flag && linked && sized {
-        Ok(())
-    } else {
-        Err("its header there is not that of its index line".to_owned())
+/// Puts so many zeros, which stand for what is lost.
+fn zeros<E>(mut left: u64, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while left > 0 {
+        let now = left.min(ZEROS.len() as u64);
+        put(&ZEROS[..now as usize])?;
+        left -= now;
     }
-}
-
-fn link_name(stored: &Entry) -> Vec<u8> {
-    let field = stored.headers.last_chunk::<512>().map_or(&[][..], |header| &header[157..257]);
-    field.iter().take_while(|&&byte| byte != 0).copied().collect()
+    Ok(())
 }

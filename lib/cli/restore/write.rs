@@ -12,11 +12,12 @@ use super::lane::{Copied, Lane};
 use crate::core::merge::is_first_name;
 use crate::core::restore::{Step, Take};
 use crate::edge::ahead::Ahead;
+use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
 use crate::format::sparse::{Digester, is_sparse};
 use crate::format::stream::END;
-use crate::format::tarball::{Content, Member, padding, renew};
+use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::untar;
 
 pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
@@ -41,11 +42,22 @@ pub(super) struct Writer<'a> {
     /// First names that are lost: what is linked to them is lost, too.
     lost: HashSet<Path>,
     sum: Sum,
+    /// Where headers are made.
+    headers: Vec<u8>,
+    /// Who has which name here. A tar goes by names before numbers, so a name that has another
+    /// number here is left out; none if all names are wanted.
+    users: Option<Users>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer of what the blocks of `source` give.
-    pub(super) fn new(out: Ahead, source: &Arc<Source>, report: &'a Report) -> Writer<'a> {
+    /// A writer of what the blocks of `source` give; with names of owners that have another number
+    /// here only if these are asked for.
+    pub(super) fn new(
+        out: Ahead,
+        source: &Arc<Source>,
+        owner_names: bool,
+        report: &'a Report,
+    ) -> Writer<'a> {
         Writer {
             out,
             source: Arc::clone(source),
@@ -53,6 +65,8 @@ impl<'a> Writer<'a> {
             lanes: Vec::new(),
             lost: HashSet::new(),
             sum: Sum::default(),
+            headers: Vec::new(),
+            users: (!owner_names).then(Users::default),
         }
     }
 
@@ -132,45 +146,73 @@ impl<'a> Writer<'a> {
 
     /// Writes an entry from its line alone.
     fn make(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        let meta =
-            *entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
-        let content = match (&entry.hard, entry.kind, &entry.link, entry.device) {
-            (Some(first), ..) => Content::Hard(first),
-            (_, Kind::File, ..) => Content::Bytes(0),
-            (_, Kind::Link, Some(target), _) => Content::Link(target),
-            (_, Kind::Char | Kind::Block, _, Some((major, minor))) => Content::Device(major, minor),
-            _ => Content::Nothing,
-        };
-        let header = Member::plain(&entry.path, entry.kind, meta, content);
-        let mut bytes = Vec::new();
-        header.write_header(&mut bytes).with_context(|| entry.path.to_string())?;
-        self.put(&bytes)?;
+        self.header(entry, &Extras::default(), None)?;
         self.done(entry);
         Ok(())
+    }
+
+    /// Writes the header of an entry's line, with what its block adds to it. Of a sparse file, `map`
+    /// and data have `size` bytes; other files have as many as the line says.
+    fn header(
+        &mut self,
+        entry: &Entry,
+        extras: &Extras,
+        sparse: Option<(&[u8], u64)>,
+    ) -> anyhow::Result<()> {
+        let size = match sparse {
+            Some((_, size)) => size,
+            None if entry.kind == Kind::File && entry.hard.is_none() => entry.size.unwrap_or(0),
+            None => 0,
+        };
+        let member =
+            extras.member(entry, sparse.is_some()).with_context(|| entry.path.to_string())?;
+        self.headers.clear();
+        member.write_head(&mut self.headers, size).with_context(|| entry.path.to_string())?;
+        self.headers.extend(sparse.map_or(&[][..], |(map, _)| map));
+        self.out.write_all(&self.headers).context(CANNOT_WRITE)
     }
 
     fn write(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let meta =
-            entry.meta().with_context(|| format!("{}: not an entry of a version", entry.path))?;
-        match take.anew {
-            true => {
-                let headers =
-                    renew(stored, &entry.path, meta).with_context(|| entry.path.to_string())?;
-                self.put(&headers)?;
+        let lane = self.lanes[take.from.lane].as_mut().context("the lane is gone")?;
+        let map = match lane.map(stored, entry.size.unwrap_or(0)) {
+            Ok(map) => map,
+            Err(why) => return self.make_lost(take, &why),
+        };
+        let mut extras = match Extras::of(stored) {
+            Ok(extras) if extras.all_of(entry) => extras,
+            other => {
+                let block = self.source.name(take.from.block);
+                self.report.warn(format_args!(
+                    "{}: what block {block} has of attributes is not what its index line says: \
+                     left out",
+                    entry.path
+                ));
+                other.unwrap_or_default()
             }
-            false => self.put(&stored.headers)?,
+        };
+        if let Some(users) = &self.users {
+            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
+            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
         }
+        let sparse = map.as_ref().map(|map| (&map[..], stored.stored));
+        self.header(entry, &extras, sparse)?;
         if entry.kind == Kind::File {
-            self.content(take, stored)?;
+            let map = map.unwrap_or_default();
+            self.content(take, stored, &map)?;
         }
         self.done(entry);
         Ok(())
     }
 
-    fn content(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
+    /// Copies the content, of a sparse file what is stored behind its map.
+    fn content(&mut self, take: &Take, stored: &untar::Entry, map: &[u8]) -> anyhow::Result<()> {
         let entry = &take.entry;
         let mut digester = Digester::of_line(entry, is_sparse(stored));
+        if let Some(digester) = digester.as_mut().filter(|_| !map.is_empty()) {
+            digester.update(map);
+        }
+        let len = stored.stored - map.len() as u64;
         let lane =
             self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
         let out = &mut self.out;
@@ -180,7 +222,6 @@ impl<'a> Writer<'a> {
             }
             out.write_all(piece).context(CANNOT_WRITE)
         })?;
-        let mut left = padding(stored.stored) as u64;
         match copied {
             Copied::Whole => {
                 let found = digester.map(|digester| digester.finish());
@@ -191,24 +232,21 @@ impl<'a> Writer<'a> {
                     ));
                 }
             }
-            Copied::Broken(came, why) => {
-                // The header has promised so many bytes; zeros keep the tar whole.
+            Copied::Broken(from, to, why) => {
+                // The header has promised so many bytes: zeros stand for those that are lost.
                 let block = self.source.name(take.from.block);
+                let to = match to == len {
+                    true => "to its end".to_owned(),
+                    false => format!("to {to}"),
+                };
                 self.report.warn(format_args!(
-                    "{}: damaged: zeros from byte {came} of the stored content on: block {block}: {why}",
+                    "{}: damaged from byte {from} of the stored content {to}: block {block}: {why}",
                     entry.path
                 ));
                 self.sum.lost += 1;
-                left += stored.stored - came;
             }
         }
-        while left > 0 {
-            static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-            let now = left.min(ZEROS.len() as u64);
-            self.put(&ZEROS[..now as usize])?;
-            left -= now;
-        }
-        Ok(())
+        self.put(&[0; BLOCK][..padding(len)])
     }
 
     fn done(&mut self, entry: &Entry) {

@@ -292,7 +292,7 @@ impl Files<'_> {
             Ok::<(), anyhow::Error>(())
         })?;
         match copied {
-            Copied::Broken(came, why) => wrong(format!(
+            Copied::Broken(came, _, why) => wrong(format!(
                 "{}: damaged from byte {came} of the stored content on: {why}",
                 block()
             )),

@@ -184,6 +184,7 @@ fn places() {
     assert!(!in_place(None, &head, true) && !in_place(Some(&block), &sig, false));
 }
 
+#[allow(clippy::type_complexity)]
 #[test]
 fn what_tars_read_differently_is_refused() {
     let good = stream();

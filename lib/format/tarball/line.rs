@@ -5,8 +5,10 @@
 //! how a sparse file is laid out. These come from the stored header, each checked, and nothing else
 //! does.
 
-use super::super::entry::{Entry, Kind};
+use super::super::acl;
+use super::super::entry::{Entry, Kind, Meta, State};
 use super::super::sparse::is_sparse;
+use super::super::time::Time;
 use super::super::untar;
 use super::{Content, Member, TooLong};
 
@@ -107,7 +109,107 @@ pub fn header_of(line: &Entry, stored: &untar::Entry) -> Result<Vec<u8>, LineErr
     Ok(out)
 }
 
+/// Whether a stored header is of the entry in an index line, as far as a reader of the block needs
+/// to know: its type, link target and size. The names that records give must agree, too.
+pub fn is_of_line(stored: &untar::Entry, line: &Entry) -> bool {
+    let mut names =
+        stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
+    // The path under which it was found is that of one of them, if there are any.
+    let named = names.clone().nth(1).is_none()
+        || names.all(|(_, name)| super::Path::from_typed(name).as_ref() == Ok(&stored.path));
+    let flag = match line.kind {
+        Kind::File => b'0',
+        Kind::Dir => b'5',
+        Kind::Link => b'2',
+        Kind::Fifo => b'6',
+        Kind::Char => b'3',
+        Kind::Block => b'4',
+    };
+    let field = stored.headers.last_chunk::<512>().map_or(&[][..], |header| &header[157..257]);
+    let end = memchr::memchr(0, field).unwrap_or(field.len());
+    let target = stored.record(b"linkpath").unwrap_or(&field[..end]);
+    let linked = line.link.as_deref().unwrap_or_default() == target;
+    let sized = match line.size {
+        Some(size) if is_sparse(stored) => {
+            let whole = stored.record(b"GNU.sparse.realsize");
+            whole.and_then(super::super::entry::number::<u64>) == Some(size)
+        }
+        size => stored.stored == size.unwrap_or(0),
+    };
+    named && stored.flag == flag && linked && sized
+}
+
+/// The line that a stored header stands for, where its index is lost: without digest, inode and
+/// ctime, and as if other names might be linked to it. None for a header that Dura does not write.
+pub fn line_of(stored: &untar::Entry) -> Option<Entry> {
+    let header = tar::Header::from_byte_slice(stored.headers.last_chunk::<512>()?);
+    let number = |key: &[u8], field: std::io::Result<u64>| match stored.record(key) {
+        Some(value) => super::super::entry::number::<u64>(value),
+        None => field.ok(),
+    };
+    let id = |key: &[u8], field| u32::try_from(number(key, field)?).ok();
+    let time = match stored.record(b"mtime") {
+        Some(value) => Time::from_pax(std::str::from_utf8(value).ok()?)?,
+        None => Time { sec: i64::try_from(header.mtime().ok()?).ok()?, nsec: 0 },
+    };
+    let meta = Meta {
+        mode: header.mode().ok()? & 0o7777,
+        uid: id(b"uid", header.uid())?,
+        gid: id(b"gid", header.gid())?,
+        time,
+    };
+    let target = || -> Option<Vec<u8>> {
+        let short = || header.link_name_bytes().map(std::borrow::Cow::into_owned);
+        stored.record(b"linkpath").map(<[u8]>::to_vec).or_else(short)
+    };
+    let kind = match stored.flag {
+        b'0' | b'1' => Kind::File,
+        b'5' => Kind::Dir,
+        b'2' => Kind::Link,
+        b'6' => Kind::Fifo,
+        b'3' => Kind::Char,
+        b'4' => Kind::Block,
+        _ => return None,
+    };
+    let mut line = Entry::new(stored.path.clone(), kind, State::Present(meta));
+    line.x = stored.records().any(|(key, _)| key.starts_with(b"SCHILY."));
+    if kind == Kind::Dir {
+        return Some(line);
+    }
+    line.nlink = Some(2);
+    match stored.flag {
+        b'0' if is_sparse(stored) => {
+            line.size = Some(super::super::entry::number(stored.record(b"GNU.sparse.realsize")?)?);
+        }
+        b'0' => line.size = Some(stored.stored),
+        b'1' => {
+            line.size = Some(0);
+            line.hard = Some(super::Path::from_typed(&target()?).ok()?);
+        }
+        b'2' => line.link = Some(target()?),
+        b'3' | b'4' => {
+            line.device = Some((header.device_major().ok()??, header.device_minor().ok()??));
+        }
+        _ => {}
+    }
+    Some(line)
+}
+
 impl Extras {
+    /// Whether the line may have all of the attributes: it says that there are some, and an access
+    /// ACL is that of its mode, or a tar would change the mode with it.
+    pub fn all_of(&self, line: &Entry) -> bool {
+        let none =
+            self.xattrs.is_empty() && self.acl_access.is_none() && self.acl_default.is_none();
+        none || line.x && self.access_of(line).is_some() == self.acl_access.is_some()
+    }
+
+    /// The access ACL, if it is that of the line's mode.
+    fn access_of(&self, line: &Entry) -> Option<&str> {
+        let mode = line.meta()?.mode;
+        self.acl_access.as_deref().filter(|text| acl::is_of_mode(text, mode))
+    }
+
     /// What is stored for a line with these extras; `sparse` for a file that is stored with a map
     /// of its holes.
     ///
@@ -136,7 +238,7 @@ impl Extras {
             false => plain,
             true => Member {
                 xattrs: &self.xattrs,
-                acl_access: self.acl_access.as_deref(),
+                acl_access: self.access_of(line),
                 acl_default: self.acl_default.as_deref(),
                 ..plain
             },
@@ -144,10 +246,10 @@ impl Extras {
     }
 }
 
-/// A name in a field of a header; none if it is empty.
+/// A name in a field of a header; none if it is empty, or no name.
 fn name(field: &[u8]) -> Option<Vec<u8>> {
     let name: Vec<u8> = field.iter().take_while(|&&byte| byte != 0).copied().collect();
-    (!name.is_empty()).then_some(name)
+    (!name.is_empty() && !name.iter().any(u8::is_ascii_control)).then_some(name)
 }
 
 /// The name of an attribute as a record has it; none for one that the system does not take, or that
@@ -165,7 +267,9 @@ fn unescape(name: &[u8]) -> Option<Vec<u8>> {
         out.push(byte);
         rest = behind;
     }
-    (1..=255).contains(&out.len()).then_some(out)
+    // An ACL has a record of its own, which is held against the mode.
+    let acl = [acl::ACCESS, acl::DEFAULT].contains(&&out[..]);
+    ((1..=255).contains(&out.len()) && !acl).then_some(out)
 }
 
 /// An ACL as numeric text; none if it is something else.
@@ -195,9 +299,7 @@ fn acl_text(value: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::entry::{Meta, State};
     use super::super::super::path::Path;
-    use super::super::super::time::Time;
     use super::super::{Segment, padding, record};
     use super::*;
 
@@ -219,7 +321,7 @@ mod tests {
             uname: Some((b"joe".to_vec(), 7)),
             gname: Some((b"users".to_vec(), 5_000_000)),
             xattrs: vec![(b"user.a=%".to_vec(), b"1\n".to_vec()), (b"user.b".to_vec(), vec![])],
-            acl_access: Some("user::rw-,user:12:r--,mask::rwx,other::---".to_owned()),
+            acl_access: Some("user::rwx,user:12:r--,group::r--,mask::r-x,other::r-x".to_owned()),
             acl_default: Some(String::new()),
         }
     }
@@ -268,12 +370,40 @@ mod tests {
     }
 
     #[test]
+    fn a_header_gives_its_line_back() {
+        let file = Entry { size: Some(600), nlink: Some(2), x: true, ..line(Kind::File) };
+        let link = Entry { link: Some(b"t\xfe".to_vec()), nlink: Some(2), ..line(Kind::Link) };
+        let node = Entry { device: Some((8, 300)), nlink: Some(2), ..line(Kind::Block) };
+        let hard = Some(Path::from_raw(b"d/0"));
+        let hard = Entry { size: Some(0), nlink: Some(2), hard, ..line(Kind::File) };
+        let extras = extras();
+        for line in [&file, &link, &node, &hard, &line(Kind::Dir)] {
+            let stored = stored(&extras.member(line, false).unwrap());
+            assert_eq!(line_of(&stored).as_ref(), Some(line));
+        }
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_line_or_left_out() {
+        let file = Entry { size: Some(3), x: true, ..line(Kind::File) };
+        let extras = extras();
+        assert!(extras.all_of(&file) && Extras::default().all_of(&file));
+        assert!(!extras.all_of(&Entry { x: false, ..file.clone() }));
+        // An ACL that would change the mode.
+        let acl_access = Some("user::rwx,group::rwx,other::rwx".to_owned());
+        let other = Extras { acl_access, ..extras };
+        assert!(!other.all_of(&file));
+        assert_eq!(other.member(&file, false).unwrap().acl_access, None);
+    }
+
+    #[test]
     fn values_that_no_program_writes_are_refused() {
         let file = Entry { size: Some(0), x: true, ..line(Kind::File) };
         for (key, value, what) in [
             (&b"SCHILY.xattr."[..], &b"x"[..], "SCHILY.xattr"),
             (b"SCHILY.xattr.user.%", b"x", "SCHILY.xattr"),
             (b"SCHILY.xattr.a\0b", b"x", "SCHILY.xattr"),
+            (b"SCHILY.xattr.system.posix_acl_access", b"x", "SCHILY.xattr"),
             (b"SCHILY.acl.access", b"user:root:rwx", "SCHILY.acl.access"),
             (b"SCHILY.acl.access", b"u::rwx", "SCHILY.acl.access"),
             (b"SCHILY.acl.default", b"user::rwx:4", "SCHILY.acl.default"),

@@ -1,0 +1,361 @@
+//! `--signed-by`: an archive of which only that is seen that a key has signed.
+//!
+//! A store around the store: an object counts only if a list names it that has a good signature by
+//! the key, and its bytes are held against that list whenever they are read. A band is complete
+//! only if its TAIL is signed. So readers need no rule of their own.
+//!
+//! What it costs is one listing, a list and its signature for each group that is touched.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, anyhow, bail};
+use sha2::{Digest as _, Sha256};
+
+use super::super::message::{Hinted, Report};
+use super::Archive;
+use crate::edge::gpg::{self, Standing, Verdict};
+use crate::format::band::{BandId, BandName};
+use crate::format::digest::Digest;
+use crate::format::group::List;
+use crate::format::head::Tail;
+use crate::format::object::{Object, ObjectName};
+use crate::store::{Kind, Store, StoreError};
+
+/// Lists of a band that are kept at once; each has a hundred or so objects.
+const LISTS: usize = 256;
+
+/// Whose signatures count.
+#[derive(Debug, Clone)]
+struct Signers {
+    /// As they were typed, for messages.
+    shown: String,
+    fingerprints: Vec<String>,
+}
+
+impl Signers {
+    /// The keys that `--signed-by` names; none if it is not given.
+    fn of(keys: &[String]) -> anyhow::Result<Option<Signers>> {
+        let mut fingerprints = Vec::new();
+        for key in keys {
+            let mut found =
+                gpg::find(key.as_ref()).with_context(|| format!("--signed-by {key}"))?;
+            match found.len() {
+                1 => fingerprints.extend(found.pop().map(|key| key.fingerprint)),
+                0 => {
+                    let hint = "gpg --import the public key first; and compare its fingerprint with a copy that you trust";
+                    let error = anyhow!("--signed-by {key}: no such key in the keyring");
+                    return Err(Hinted::wrap(error, hint));
+                }
+                n => {
+                    bail!("--signed-by {key}: may be any of {n} keys: name it by its fingerprint")
+                }
+            }
+        }
+        Ok((!keys.is_empty()).then(|| Signers { shown: keys.join(" or "), fingerprints }))
+    }
+
+    /// Whether one of the keys has signed these bytes. A key that was revoked may be in other
+    /// hands.
+    fn have_signed(&self, signature: &[u8], bytes: &[u8]) -> bool {
+        let Ok(Verdict::Signed(signers)) = gpg::verify(signature, bytes) else { return false };
+        signers.iter().any(|signer| {
+            signer.standing != Standing::Revoked
+                && [&signer.primary, &signer.fingerprint]
+                    .into_iter()
+                    .any(|one| self.fingerprints.contains(one))
+        })
+    }
+}
+
+impl Archive {
+    /// The same archive, of which only that is seen that one of these keys has signed; the archive
+    /// as it is without keys. Copies in a cache are not signed, so they are not asked for.
+    pub(in super::super) fn signed_by(
+        self,
+        keys: &[String],
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Archive> {
+        let Some(signers) = Signers::of(keys)? else { return Ok(self) };
+        let store = Arc::new(SignedStore::new(Arc::clone(&self.store), signers, report));
+        Ok(Archive::over(store, None))
+    }
+}
+
+/// The objects of a list.
+type Listed = Arc<HashMap<ObjectName, (u64, Digest)>>;
+
+/// What is known of a band.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The id that lists and TAIL must agree on.
+    id: Option<BandId>,
+    /// Whether TAIL is signed, once it was looked at.
+    tail: Option<bool>,
+    /// The names of lists in each folder.
+    folders: HashMap<u32, Arc<Vec<(u32, u32)>>>,
+    /// The lists that were read; none for one that does not count.
+    lists: HashMap<(u32, u32), Option<Listed>>,
+    /// What was told.
+    told: BTreeSet<String>,
+}
+
+/// The store.
+struct SignedStore {
+    inner: Arc<dyn Store>,
+    signers: Signers,
+    report: Arc<Report>,
+    bands: Mutex<HashMap<BandName, Arc<Mutex<Seen>>>>,
+}
+
+fn refused(kind: Kind, at: &str, why: &str) -> StoreError {
+    StoreError {
+        kind,
+        at: at.to_owned(),
+        source: io::Error::other(why.to_owned()),
+        retry_after: None,
+    }
+}
+
+impl SignedStore {
+    /// Of this store, only what these keys have signed.
+    fn new(inner: Arc<dyn Store>, signers: Signers, report: &Arc<Report>) -> SignedStore {
+        SignedStore { inner, signers, report: Arc::clone(report), bands: Mutex::default() }
+    }
+
+    fn band(&self, band: &BandName) -> Arc<Mutex<Seen>> {
+        match self.bands.lock() {
+            Ok(mut bands) => Arc::clone(bands.entry(band.clone()).or_default()),
+            Err(_) => Arc::default(),
+        }
+    }
+
+    /// The object if it is there.
+    fn optional(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.inner.get(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An object that has a signature beside it, if that is good.
+    fn signed(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(bytes) = self.optional(name)? else { return Ok(None) };
+        let signature = self.optional(&format!("{name}.sig"))?;
+        Ok(signature.filter(|sig| self.signers.have_signed(sig, &bytes)).map(|_| bytes))
+    }
+
+    fn tell(&self, seen: &mut Seen, name: &str, what: &str) {
+        if seen.told.insert(name.to_owned()) {
+            self.report.warn(format_args!("{name}: {what}"));
+        }
+    }
+
+    /// Whether lists and TAIL with this id are of one band.
+    fn agrees(seen: &mut Seen, id: BandId) -> bool {
+        *seen.id.get_or_insert(id) == id
+    }
+
+    fn tail(&self, band: &BandName, seen: &mut Seen) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = format!("{band}/TAIL");
+        let bytes = self.signed(&name)?;
+        let own = bytes.filter(|bytes| {
+            let tail = Tail::parse(bytes).ok().filter(|tail| tail.band == *band);
+            tail.is_some_and(|tail| SignedStore::agrees(seen, tail.id))
+        });
+        if own.is_none() && seen.tail.is_none() && self.optional(&name)?.is_some() {
+            let what = format!(
+                "no good signature by {}: the band is read as if it were unfinished",
+                self.signers.shown
+            );
+            self.tell(seen, &name, &what);
+        }
+        seen.tail = Some(own.is_some());
+        Ok(own)
+    }
+
+    /// The names of the lists in a folder of a band, the highest first.
+    fn lists_in(
+        &self,
+        band: &BandName,
+        folder: u32,
+        seen: &mut Seen,
+    ) -> Result<Arc<Vec<(u32, u32)>>, StoreError> {
+        if let Some(known) = seen.folders.get(&folder) {
+            return Ok(Arc::clone(known));
+        }
+        let mut lists = Vec::new();
+        for (name, _) in self.inner.list(&format!("{band}/{folder:05}"))? {
+            if let Some(ObjectName { object: Object::List(number, counter), .. }) =
+                ObjectName::parse(&format!("{folder:05}/{name}"))
+            {
+                lists.push((number, counter));
+            }
+        }
+        lists.sort_unstable_by(|a, b| b.cmp(a));
+        let lists = Arc::new(lists);
+        seen.folders.insert(folder, Arc::clone(&lists));
+        Ok(lists)
+    }
+
+    /// A list, if it is signed and the band's.
+    fn list(
+        &self,
+        band: &BandName,
+        (number, counter): (u32, u32),
+        seen: &mut Seen,
+    ) -> Result<Option<Listed>, StoreError> {
+        if let Some(known) = seen.lists.get(&(number, counter)) {
+            return Ok(known.clone());
+        }
+        if seen.tail.is_none() {
+            self.tail(band, seen)?;
+        }
+        let name = format!("{band}/{}", ObjectName::plain(Object::List(number, counter)));
+        let bytes = self.signed(&name)?;
+        let list = bytes.and_then(|bytes| List::parse(&bytes).ok()).filter(|list| {
+            list.band == *band
+                && list.name == (number, counter)
+                && SignedStore::agrees(seen, list.id)
+        });
+        let listed = list.map(|list| {
+            let of =
+                |member: crate::format::group::Member| (member.name, (member.size, member.sha256));
+            Arc::new(list.members.into_iter().map(of).collect::<HashMap<_, _>>())
+        });
+        if listed.is_none() {
+            let what = format!(
+                "no good signature by {}: what only this list names is left out",
+                self.signers.shown
+            );
+            self.tell(seen, &name, &what);
+        }
+        if seen.lists.len() >= LISTS {
+            seen.lists.clear();
+        }
+        seen.lists.insert((number, counter), listed.clone());
+        Ok(listed)
+    }
+
+    /// What a signed list says of an object. A group has the number of its first object or of its
+    /// run, so the list is the nearest below that names it.
+    fn member(
+        &self,
+        band: &BandName,
+        object: ObjectName,
+        seen: &mut Seen,
+    ) -> Result<Option<(u64, Digest)>, StoreError> {
+        let number = object.number().unwrap_or(0);
+        let folder = number / 10_000;
+        for folder in (folder.saturating_sub(1)..=folder).rev() {
+            let lists = self.lists_in(band, folder, seen)?;
+            for &name in lists.iter().filter(|(first, _)| *first <= number) {
+                if let Some(listed) = self.list(band, name, seen)?
+                    && let Some(found) = listed.get(&object)
+                {
+                    return Ok(Some(*found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The band and object that a name is of, if its bytes are held against a list.
+    fn listed(name: &str) -> Option<(BandName, ObjectName)> {
+        let (band, object) = name.split_once('/')?;
+        let object = ObjectName::parse(object)?;
+        Some((band.parse().ok()?, object))
+    }
+}
+
+impl Store for SignedStore {
+    fn put_new(&self, name: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(refused(Kind::Denied, name, "the archive is only read"))
+    }
+
+    fn replace(&self, name: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(refused(Kind::Denied, name, "the archive is only read"))
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let Some((band, object)) = SignedStore::listed(name) else { return self.inner.get(name) };
+        let known = self.band(&band);
+        let wanted = {
+            let mut seen = known.lock().map_err(|_| {
+                refused(Kind::Other, name, "whoever looked at its signature broke off")
+            })?;
+            match object.object {
+                Object::Tail => {
+                    let none = || refused(Kind::NotFound, name, "it is not signed");
+                    return self.tail(&band, &mut seen)?.ok_or_else(none);
+                }
+                Object::List(..) | Object::ListSig(..) | Object::TailSig | Object::Parity(..) => {
+                    return self.inner.get(name);
+                }
+                _ => self.member(&band, object, &mut seen)?,
+            }
+        };
+        // What is not there needs no word: readers ask for several names.
+        let bytes = self.inner.get(name)?;
+        let Some((size, sha256)) = wanted else {
+            if let Ok(mut seen) = known.lock() {
+                let what = format!("in no list signed by {}: left out", self.signers.shown);
+                self.tell(&mut seen, name, &what);
+            }
+            return Err(refused(Kind::NotFound, name, "it is in no signed list"));
+        };
+        let found: Digest = Sha256::digest(&bytes).into();
+        match bytes.len() as u64 == size && found == sha256 {
+            true => Ok(bytes),
+            false => Err(refused(Kind::Other, name, "not what its signed list says")),
+        }
+    }
+
+    fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.get(name)?;
+        let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes[at(start)..at(start.saturating_add(length))].to_vec())
+    }
+
+    fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let Some((band, object)) = SignedStore::listed(name) else { return self.inner.stat(name) };
+        if object.object == Object::Tail {
+            return Ok(self.get(name).ok().map(|bytes| bytes.len() as u64));
+        }
+        let known = self.band(&band);
+        let wanted = match known.lock() {
+            Ok(mut seen) => self.member(&band, object, &mut seen)?,
+            Err(_) => None,
+        };
+        let found = self.inner.stat(name)?;
+        Ok(found.filter(|found| wanted.is_some_and(|(size, _)| size == *found)))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut names = self.inner.list(folder)?;
+        let mut failed = None;
+        names.retain(|(name, _)| {
+            let Some((band, object)) = SignedStore::listed(&format!("{folder}/{name}")) else {
+                return true;
+            };
+            let known = self.band(&band);
+            let Ok(mut seen) = known.lock() else { return false };
+            match object.object {
+                Object::Tail => self.tail(&band, &mut seen).is_ok_and(|tail| tail.is_some()),
+                Object::List(..) | Object::ListSig(..) | Object::TailSig | Object::Parity(..) => {
+                    true
+                }
+                _ => self.member(&band, object, &mut seen).map_or_else(
+                    |error| {
+                        failed.get_or_insert(error);
+                        false
+                    },
+                    |found| found.is_some(),
+                ),
+            }
+        });
+        failed.map_or(Ok(names), Err)
+    }
+}

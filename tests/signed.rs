@@ -1,0 +1,93 @@
+//! `--signed-by`: readers take only what a key has signed, and tell what they leave out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::util::forge::{band, dir, dir_line, file, file_line};
+use crate::util::gpg::{KEY, OTHER, home};
+use crate::util::run::{Done, dura, scratch};
+use crate::util::tree::noise;
+
+/// A signed archive of two files in two blocks.
+fn archive() -> PathBuf {
+    let top = scratch("signed");
+    fs::create_dir(top.join("s")).unwrap();
+    fs::write(top.join("s/one"), noise(1, 1_500_000)).unwrap();
+    fs::write(top.join("s/two"), noise(2, 1_500_000)).unwrap();
+    let run = format!(
+        "dura-scan s | dura-pack --block-size 200k --band 20200101T000000Z | dura-seal --group 4 --sign {KEY} | dura-push a"
+    );
+    home().with(dura(&run)).dir(&top).ok();
+    top
+}
+
+fn run(top: &Path, line: &str) -> Done {
+    home().with(dura(line)).dir(top).run()
+}
+
+/// What a restore brings, and how it ends.
+fn restored(top: &Path, key: &str) -> (i32, Vec<String>, String) {
+    let line = format!(
+        "rm -rf out; mkdir out; dura-restore --signed-by {key} a > t; c=$?; tar xf t -C out 2>/dev/null; exit $c"
+    );
+    let done = run(top, &line);
+    let mut names: Vec<String> = fs::read_dir(top.join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    (done.code, names, done.stderr)
+}
+
+#[test]
+fn only_what_is_signed_is_read() {
+    let top = archive();
+    let folder = top.join("a/20200101T000000Z");
+    let both = ["one", "two"];
+    let (code, names, told) = restored(&top, KEY);
+    assert_eq!((code, &names[..]), (0, &both.map(str::to_owned)[..]), "{told}");
+    for reader in ["list a", "ls a", "find a one", "where a one", "bands a"] {
+        let done = run(&top, &format!("dura-index --signed-by {KEY} {reader}"));
+        assert_eq!(done.code, 0, "{reader}\n{}", done.report());
+        let done = run(&top, &format!("dura-index --signed-by {OTHER} {reader}"));
+        assert_ne!(done.code, 0, "{reader}\n{}", done.report());
+    }
+    assert_ne!(restored(&top, OTHER).0, 0);
+
+    // A newer band that somebody has put there counts for nothing.
+    let planted = [dir_line(".", ""), file_line("./evil", b"evil", "")];
+    let tar = [dir("./"), file("./evil", b"evil")].concat();
+    let plant = band(&top.join("a"), "20260101T000000Z", &planted, &tar);
+    let (code, names, told) = restored(&top, KEY);
+    assert_eq!((code, &names[..]), (1, &both.map(str::to_owned)[..]), "{told}");
+    assert!(told.contains("20260101T000000Z"), "{told}");
+    fs::remove_dir_all(plant).unwrap();
+
+    // An object of another content, of which an unsigned list says so.
+    let block = folder.join("00000/000000001.tar.gz");
+    let kept = fs::read(&block).unwrap();
+    fs::write(&block, &kept[..kept.len() - 1]).unwrap();
+    let (code, names, told) = restored(&top, KEY);
+    assert_eq!((code, names.len()), (1, 1), "{told}");
+    assert!(told.contains("signed list"), "{told}");
+    fs::write(&block, &kept).unwrap();
+
+    // An object in no list.
+    fs::write(folder.join("00000/000000900.tar.gz"), "x").unwrap();
+    assert_eq!(restored(&top, KEY).0, 0);
+
+    // A TAIL without a signature does not make the band complete.
+    fs::remove_file(folder.join("TAIL.sig")).unwrap();
+    let (code, names, told) = restored(&top, KEY);
+    assert_eq!((code, &names[..]), (1, &both.map(str::to_owned)[..]), "{told}");
+    assert!(told.contains("TAIL"), "{told}");
+
+    // A list without a signature counts for nothing, nor does what only it names.
+    for entry in fs::read_dir(folder.join("00000")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with("-1.sha256.sig") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(restored(&top, KEY).0, 1);
+}
