@@ -144,3 +144,12 @@ mod sizes;
 
 // A backup and a restore in little memory.
 mod small_memory;
+// Hidden recipients, several secret keys, stubs of cards, subkeys old and new: all readers read.
+mod gpg_keys;
+
+// What a gpg.conf says changes nothing that is sealed, or gpg is not used.
+mod gpg_options;
+
+// gpg without a desktop: homes that are missing, closed or broken, passphrases, damaged messages,
+// messages that grow.
+mod gpg_homes;

@@ -14,15 +14,31 @@ const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
 /// The environment that each program heeds.
 const ENVIRONMENT: [(&str, &[&str]); 7] = [
     ("dura-scan", &["DURA_EVENTS"]),
-    ("dura-index", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"]),
+    (
+        "dura-index",
+        &[
+            "DURA_CACHE",
+            "DURA_EVENTS",
+            "DURA_PASSPHRASE_FILE",
+            "GNUPGHOME",
+            "XDG_CACHE_HOME",
+            "XDG_STATE_HOME",
+        ],
+    ),
     (
         "dura-pack",
         &["DURA_CACHE", "DURA_EVENTS", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_STATE_HOME"],
     ),
-    ("dura-seal", &["DURA_EVENTS", "GNUPGHOME"]),
+    ("dura-seal", &["DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME"]),
     ("dura-push", &["DURA_EVENTS"]),
-    ("dura-restore", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_CACHE_HOME"]),
-    ("dura-verify", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_CACHE_HOME"]),
+    (
+        "dura-restore",
+        &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
+    ),
+    (
+        "dura-verify",
+        &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
+    ),
 ];
 
 /// The sections of a program's page, in their order.

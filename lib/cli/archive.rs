@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::message::{Hinted, Report};
+use super::message::Report;
 use super::stores::{self, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
-use crate::edge::gpg::{self, GpgError, Input};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, HeadError, Tail};
@@ -29,6 +28,7 @@ mod bands;
 mod kept;
 pub(super) mod kind;
 mod links;
+mod opener;
 mod part;
 mod salvage;
 mod signed;
@@ -37,7 +37,8 @@ pub(super) mod version;
 mod vouched;
 
 use kept::{Kept, Sealed};
-use kind::{is_locked, is_unreachable};
+use kind::is_unreachable;
+use opener::Opener;
 pub(super) use stream::Entries;
 use stream::facts_of;
 use version::IndexFacts;
@@ -63,6 +64,7 @@ pub(super) struct Archive {
     vouching: Option<Arc<Vouching>>,
     sealed: Sealed,
     kept: Kept,
+    opener: Arc<Opener>,
 }
 
 /// An object as it is stored.
@@ -96,6 +98,7 @@ impl Archive {
             vouching: None,
             sealed: Sealed::default(),
             kept: Kept::default(),
+            opener: Arc::default(),
         }
     }
 
@@ -237,19 +240,11 @@ impl Archive {
         objects: &[Object],
     ) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
         let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
-        let name = format!("{band}/{found}");
         let opened = match stored {
-            Stored::Bytes(bytes) if !found.encrypted => return Ok(Some((found.object, bytes))),
-            Stored::File(file) => open_message(&name, Input::File(file)),
-            Stored::Bytes(bytes) => match open_message(&name, Input::Bytes(&bytes)) {
-                // It may have changed on the way.
-                Err(error) if !is_locked(&error) => {
-                    open_message(&name, Input::Bytes(&self.store.get(&name)?))
-                }
-                opened => opened,
-            },
+            Stored::Bytes(bytes) if !found.encrypted => bytes,
+            stored => self.open_sealed(band, found, stored)?,
         };
-        Ok(Some((found.object, opened?)))
+        Ok(Some((found.object, opened)))
     }
 
     fn stored_first(
@@ -507,17 +502,6 @@ fn is_damage(error: &anyhow::Error) -> bool {
 
 fn plain_name(band: &Head, object: Object) -> String {
     format!("{}/{}", band.band, ObjectName::plain(object))
-}
-
-/// Decrypts an object, and says what is needed when that cannot be.
-fn open_message(name: &str, message: Input<'_>) -> anyhow::Result<Vec<u8>> {
-    gpg::decrypt(message).map_err(|error| match error {
-        GpgError::NoSecretKey => {
-            let hint = "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache";
-            Hinted::wrap(anyhow::Error::new(error).context(name.to_owned()), hint)
-        }
-        error => anyhow::Error::new(error).context(name.to_owned()),
-    })
 }
 
 /// Decompresses an index or table of contents, with a bound against one that would fill memory.

@@ -14,6 +14,7 @@ use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common};
 use super::message::Report;
+use super::unlock::Unlocking;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::moment::Moment;
@@ -69,6 +70,8 @@ struct Reading {
     /// several times
     #[arg(long, value_name = "KEY", global = true, display_order = 804)]
     signed_by: Vec<String>,
+    #[command(flatten)]
+    unlocking: Unlocking,
 }
 
 impl Reading {
@@ -133,11 +136,21 @@ struct Chosen {
     chain: Vec<Band>,
 }
 
+/// Opens the archive.
+fn open_archive(
+    shown: &str,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<Arc<Archive>> {
+    let archive = Archive::open(shown, reading.copies(report))?;
+    let archive = archive.signed_by(&reading.signed_by, report)?;
+    Ok(Arc::new(archive.unlocked(&reading.unlocking, report)?))
+}
+
 /// Opens the archive and finds the version that the options ask for.
 fn open(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<Chosen> {
     must_exist(shown)?;
-    let archive = Archive::open(shown, reading.copies(report))?;
-    let archive = Arc::new(archive.signed_by(&reading.signed_by, report)?);
+    let archive = open_archive(shown, reading, report)?;
     let band = choose(
         &archive,
         shown,

@@ -79,6 +79,11 @@ impl Report {
         }
     }
 
+    /// Whether what is done is told.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity >= 1
+    }
+
     /// The progress line of this run, drawn if stderr is a terminal; hidden with `-q`. Messages are
     /// written above it.
     pub fn progress(&self) -> &ProgressBar {

@@ -19,5 +19,6 @@ mod retrying;
 pub mod scan;
 pub mod seal;
 mod stores;
+mod unlock;
 pub mod verify;
 mod vouching;

@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser};
 use super::common::{self, Common};
 use super::message::{Hinted, Report};
 use crate::edge::budget::Budget;
-use crate::edge::gpg::{self, GpgError, Keys};
+use crate::edge::gpg::{GpgError, Sealer};
 use crate::edge::ordered::{Ordered, Submit};
 use crate::edge::pipe;
 use crate::format::group::{DEFAULT_SLOTS, MAX_SHARDS, Member};
@@ -39,12 +39,23 @@ struct SealArgs {
     /// times
     #[arg(long, value_name = "FILE")]
     recipient_file: Vec<PathBuf>,
-    /// Encrypt with the passphrase in --passphrase-file
-    #[arg(long, requires = "passphrase_file", conflicts_with_all = ["recipient", "recipient_file"])]
+    /// Encrypt to KEY as well, without saying so in the archive; may be given several times
+    #[arg(short = 'R', long, value_name = "KEY")]
+    hidden_recipient: Vec<std::ffi::OsString>,
+    /// Encrypt with the passphrase in --passphrase-file, or that of --passphrase-command
+    #[arg(long, conflicts_with_all = ["recipient", "recipient_file", "hidden_recipient"])]
     symmetric: bool,
     /// The first line of FILE is the passphrase
     #[arg(long, value_name = "FILE", requires = "symmetric")]
     passphrase_file: Option<PathBuf>,
+    /// The first line that COMMAND writes is the passphrase; sh runs it
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "symmetric",
+        conflicts_with = "passphrase_file"
+    )]
+    passphrase_command: Option<std::ffi::OsString>,
     /// Sign each checksum list and TAIL with the secret key KEY
     #[arg(long, value_name = "KEY")]
     sign: Option<std::ffi::OsString>,
@@ -168,7 +179,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 
 /// Reads objects and queues them.
 struct Feeder {
-    keys: Arc<Option<Keys>>,
+    keys: Arc<Option<Sealer>>,
     budget: Arc<Budget>,
     submit: Submit<Sealed>,
 }
@@ -219,7 +230,7 @@ impl Feeder {
         let seal = move || {
             if let (Some(keys), true) = (&*keys, item.name.is_secret()) {
                 let plain = std::mem::take(&mut item.bytes);
-                item.bytes = gpg::encrypt(keys, &plain)?;
+                item.bytes = keys.encrypt(&plain)?;
                 item.name.encrypted = true;
                 budget.adjust(plain.len() as u64, item.bytes.len() as u64);
             }

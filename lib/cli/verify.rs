@@ -15,6 +15,7 @@ use super::caching;
 use super::common::{self, Common, size};
 use super::message::{Hinted, Report};
 use super::stores::open_store;
+use super::unlock::Unlocking;
 use crate::core::chain::choice::{Known, find};
 use crate::core::verify::part::Part;
 use crate::core::verify::{Finding, State, judge};
@@ -78,9 +79,10 @@ struct VerifyArgs {
     /// secret key, or a cache
     #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
     source: Option<PathBuf>,
-    /// Demand a good signature of KEY on each list and each TAIL
+    /// Demand a good signature of KEY on each list and each TAIL; of one of them, when given
+    /// several times
     #[arg(long, value_name = "KEY")]
-    signed_by: Option<String>,
+    signed_by: Vec<String>,
     /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to
     /// stderr
     #[arg(long)]
@@ -101,6 +103,8 @@ struct VerifyArgs {
     /// How many objects are read at once [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
+    #[command(flatten)]
+    unlocking: Unlocking,
     #[command(flatten)]
     common: Common,
 }
@@ -138,9 +142,10 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         return Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint));
     }
     must_exist(&args.archive)?;
-    let wanted = Arc::new(Wanted::by(args.signed_by.as_deref())?);
+    let wanted = Arc::new(Wanted::by(&args.signed_by)?);
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Arc::new(Archive::open(&args.archive, cache)?);
+    let archive = Archive::open(&args.archive, cache)?;
+    let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
     let results = start(&archive, &args, &bands, &wanted, &meter)?;
@@ -263,6 +268,7 @@ impl Run<'_> {
                 }
                 Event::Found(finding) => self.found(&finding)?,
                 Event::Note(what) => self.told.note(what),
+                Event::Failed(error) => return Err(error),
                 Event::Signed => self.signed.0 = true,
                 Event::Unknown(finding, what) => self.signed.1.push((finding, what)),
                 Event::Member(state) => self.states.push(state),
@@ -324,7 +330,7 @@ impl Run<'_> {
                 Some(cache) => Arc::new(cache),
                 None => open_store(shown)?,
             };
-            let plain = Archive::open(&args.archive, None)?;
+            let plain = Archive::open(&args.archive, None)?.unlocked_as(archive);
             let part = part(archive, args, bands)?;
             let against =
                 Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };

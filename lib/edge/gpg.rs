@@ -1,28 +1,51 @@
 //! gpg as a child: one process for each object, and its word on which keys can be used.
 //!
-//! Success needs exit status 0 and the status line that says so: gpg has been seen to exit with 0
-//! and write nothing.
+//! What the user's configuration says about where keys are and how they are unlocked holds; what
+//! it says that would change bytes does not (`arguments`). Success is judged by what gpg's status
+//! lines say (`status`).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use super::pipe;
+use handed::Handed;
 
+mod arguments;
+mod handed;
+mod keys;
+mod secret;
 mod signature;
+mod status;
+mod trial;
 
-pub use signature::{Signer, Standing, Verdict, sign, verdict, verify};
+pub use keys::{Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys};
+pub use secret::Passphrase;
+pub use signature::{Signatory, Signer, Standing, Verdict, verdict, verify};
+pub use status::Opened;
+pub use trial::{Trial, TrialError, trial};
 
 /// What gpg encrypts to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Keys {
-    /// Fingerprints of keys in the keyring, and files that hold a key each.
-    Public(Vec<String>, Vec<PathBuf>),
-    /// A passphrase in a file. True if it is long enough that it needs no slow derivation.
-    Symmetric(PathBuf, bool),
+    /// Public keys.
+    Public(Vec<Recipient>),
+    /// A passphrase. True if it is long enough that it needs no slow derivation.
+    Symmetric(Arc<Passphrase>, bool),
+}
+
+/// A key that gpg encrypts to.
+#[derive(Debug)]
+pub struct Recipient {
+    /// The key, and of its encrypting parts only the one that is wanted if that was said.
+    pub key: Vec<u8>,
+    /// Ids of the parts that a message may be for.
+    pub ids: Vec<crate::format::openpgp::KeyId>,
+    /// True if messages do not name it.
+    pub hidden: bool,
 }
 
 /// Why gpg did not do what was asked.
@@ -34,15 +57,45 @@ pub enum GpgError {
     /// It did not take its input or give its output.
     #[error("cannot talk to gpg")]
     Talk(#[source] io::Error),
-    /// It failed; what it said.
-    #[error("gpg failed: {0}")]
+    /// It ended before it looked at its input: for want of a home, or for an option in gpg.conf.
+    #[error("gpg cannot be used here: {0}")]
+    Unusable(String),
+    /// None of the secret keys that could decrypt is there; their ids.
+    #[error("no secret key that decrypts it{}", would_do(.0))]
+    NoSecretKey(Vec<String>),
+    /// A key may be there, and cannot be used: no pinentry, no agent, no card, nobody who answers.
+    #[error("gpg cannot use the key: {0}")]
+    Locked(String),
+    /// The passphrase that it had opens neither the message nor a key that would.
+    #[error("the passphrase does not open it")]
+    WrongPassphrase,
+    /// The message gives more than it may: so many bytes.
+    #[error("it holds over {0} bytes, more than an object of its size may")]
+    TooLarge(u64),
+    /// The message is not whole; what gpg said.
+    #[error("it is damaged{}", behind_colon(.0))]
+    Damaged(String),
+    /// Something else failed; what gpg said.
+    #[error("gpg failed{}", behind_colon(.0))]
     Failed(String),
-    /// None of the secret keys that could decrypt is there.
-    #[error("no secret key that decrypts it")]
-    NoSecretKey,
     /// It did not fail, but its status does not say that it succeeded.
     #[error("gpg gave no sign of success")]
     Unsure,
+}
+
+fn would_do(ids: &[String]) -> String {
+    let named: Vec<&str> =
+        ids.iter().map(String::as_str).filter(|id| id.contains(|c| c != '0')).collect();
+    match (named.as_slice(), ids.len()) {
+        ([], 0) => String::new(),
+        ([], _) => " (it does not name one)".to_owned(),
+        ([id], _) => format!(": wanted {id}"),
+        (ids, _) => format!(": wanted one of {}", ids.join(", ")),
+    }
+}
+
+fn behind_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 /// What gpg is to read.
@@ -50,41 +103,130 @@ pub enum GpgError {
 pub enum Input<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// All of a file, which it reads by itself: nothing is copied to it.
+    /// All of a file, which it reads by itself if nothing has to come before: nothing is copied.
     File(File),
+}
+
+impl Input<'_> {
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// When the file cannot be asked.
+    pub fn size(&self) -> io::Result<u64> {
+        match self {
+            Input::Bytes(bytes) => Ok(bytes.len() as u64),
+            Input::File(file) => Ok(file.metadata()?.len()),
+        }
+    }
+}
+
+/// What gpg wrote to stderr.
+#[derive(Debug, Default)]
+struct Said {
+    /// The `[GNUPG:]` lines, without that word.
+    status: Vec<String>,
+    /// All else.
+    other: Vec<String>,
+}
+
+impl Said {
+    fn parse(stderr: &[u8]) -> Said {
+        let mut said = Said::default();
+        for line in String::from_utf8_lossy(stderr).lines() {
+            match line.strip_prefix("[GNUPG:] ") {
+                Some(status) => said.status.push(status.to_owned()),
+                None => said.other.push(line.strip_prefix("gpg: ").unwrap_or(line).to_owned()),
+            }
+        }
+        said
+    }
+
+    /// Whether a status line with this word is there.
+    fn has(&self, word: &str) -> bool {
+        self.lines(word).next().is_some()
+    }
+
+    /// The rest of each status line with this word.
+    fn lines(&self, word: &str) -> impl Iterator<Item = Vec<&str>> {
+        self.status.iter().filter_map(move |line| {
+            let mut words = line.split(' ');
+            (words.next() == Some(word)).then(|| words.collect())
+        })
+    }
+
+    /// The codes of `ERROR` lines with this location, without who they came from.
+    fn errors(&self, at: &str) -> impl Iterator<Item = u32> {
+        self.lines("ERROR").filter_map(move |words| match words[..] {
+            [location, code, ..] if location == at => {
+                let digits = code.split('_').next().unwrap_or(code);
+                digits.parse::<u32>().ok().map(|code| code & 0xffff)
+            }
+            _ => None,
+        })
+    }
+
+    fn others(&self) -> impl Iterator<Item = &str> {
+        self.other.iter().map(String::as_str)
+    }
+
+    /// What it said for people, in a line, without what only describes the message.
+    fn text(&self) -> String {
+        let told = |line: &&str| {
+            !line.starts_with(' ')
+                && ![
+                    "encrypted with",
+                    "anonymous recipient",
+                    "Note:",
+                    "decryption failed: No secret",
+                ]
+                .iter()
+                .any(|start| line.starts_with(start))
+        };
+        let lines: Vec<&str> = self.others().filter(told).collect();
+        lines.join("; ")
+    }
 }
 
 /// What a child gave.
 struct Outcome {
     stdout: Vec<u8>,
-    /// The `[GNUPG:]` lines, without that word.
-    status: Vec<String>,
-    /// All else from stderr.
-    said: Vec<String>,
+    said: Said,
+    /// Its exit status was 0.
     success: bool,
+    /// It gave more than it may, and was stopped.
+    too_much: bool,
 }
 
-/// Runs gpg with `input`, its three streams served at once.
-fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
-    let (stdin, bytes, len) = match input {
-        Input::Bytes(bytes) => (Stdio::piped(), bytes, bytes.len() as u64),
-        Input::File(file) => {
-            let len = file.metadata().map_err(GpgError::Talk)?.len();
-            (file.into(), &b""[..], len)
-        }
+/// What a child is to do.
+struct Call<'a> {
+    args: Vec<OsString>,
+    /// Given before the input, for `--passphrase-fd 0`.
+    passphrase: Option<&'a Passphrase>,
+    input: Input<'a>,
+    /// Bytes of output that are taken.
+    limit: u64,
+}
+
+impl<'a> Call<'a> {
+    /// A call with no bound on its output but memory.
+    fn new(args: Vec<OsString>, input: Input<'a>) -> Call<'a> {
+        Call { args, passphrase: None, input, limit: u64::MAX }
+    }
+}
+
+/// Runs gpg, its three streams served at once.
+fn run(call: Call<'_>) -> Result<Outcome, GpgError> {
+    let size = call.input.size().map_err(GpgError::Talk)?;
+    let line = call.passphrase.map(Passphrase::line);
+    let (stdin, feed) = match (call.input, &line) {
+        (Input::File(file), None) => (Stdio::from(file), None),
+        (input, _) => (Stdio::piped(), Some(input)),
     };
     let mut command = Command::new("gpg");
-    command.args([
-        "--batch",
-        "--no-tty",
-        "--quiet",
-        "--status-fd",
-        "2",
-        "--no-auto-key-locate",
-        "--no-auto-key-retrieve",
-    ]);
     command
-        .args(args)
+        .args(arguments::COMMON)
+        .args(&call.args)
+        // Messages in English, to be read here. What is not ASCII in names is given as it is.
         .env("LC_ALL", "C")
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -93,55 +235,78 @@ fn run(args: &[OsString], input: Input<'_>) -> Result<Outcome, GpgError> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     stdin.iter().for_each(pipe::widen);
     stdout.iter().for_each(pipe::widen);
-    let (written, stdout, stderr) = std::thread::scope(|scope| {
+    let (written, read, stderr) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || read_all(stderr));
-        let writer = stdin.map(|stdin| scope.spawn(move || pipe::write_all(stdin, bytes)));
-        let stdout = read_much(stdout, len);
+        let line = line.as_deref().map_or(&[][..], Vec::as_slice);
+        let writer = stdin.zip(feed).map(|(stdin, feed)| scope.spawn(|| write(stdin, line, feed)));
+        let read = read_much(stdout, size.min(call.limit), call.limit, &mut child);
         let broken = || Err(io::Error::other("a thread broke off"));
         let written = writer.map_or(Ok(()), |writer| writer.join().unwrap_or_else(|_| broken()));
-        (written, stdout, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
+        (written, read, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
     });
     let success = child.wait().map_err(GpgError::Talk)?.success();
-    let stderr = String::from_utf8_lossy(&stderr.map_err(GpgError::Talk)?).into_owned();
-    let mut outcome = Outcome {
-        stdout: stdout.map_err(GpgError::Talk)?,
-        status: Vec::new(),
-        said: Vec::new(),
-        success,
-    };
-    for line in stderr.lines() {
-        match line.strip_prefix("[GNUPG:] ") {
-            Some(status) => outcome.status.push(status.to_owned()),
-            None => outcome.said.push(line.strip_prefix("gpg: ").unwrap_or(line).to_owned()),
-        }
-    }
+    let (stdout, too_much) = read.map_err(GpgError::Talk)?;
+    let said = Said::parse(&stderr.map_err(GpgError::Talk)?);
     // A child that ends early closes its stdin: then its own words matter more than the broken
     // pipe.
     if success {
         written.map_err(GpgError::Talk)?;
     }
-    Ok(outcome)
+    Ok(Outcome { stdout, said, success, too_much })
 }
 
-/// Reads what is probably as long as this. gpg writes some kilobytes at a time: where much comes, a
-/// pause lets more come.
-fn read_much(stream: Option<impl Read + AsFd>, probably: u64) -> io::Result<Vec<u8>> {
+/// Runs gpg; once more without its trust database if that is broken. Trust is not asked for.
+fn run_without_trust<'a>(call: impl Fn() -> Call<'a>) -> Result<Outcome, GpgError> {
+    let outcome = run(call())?;
+    if outcome.success || !outcome.said.others().any(|line| line.contains("trustdb")) {
+        return Ok(outcome);
+    }
+    let mut again = call();
+    again.args.splice(0..0, strings(arguments::WITHOUT_TRUST));
+    run(again)
+}
+
+fn write(mut to: impl Write + AsFd, line: &[u8], input: Input<'_>) -> io::Result<()> {
+    to.write_all(line)?;
+    match input {
+        Input::Bytes(bytes) => pipe::write_all(to, bytes),
+        Input::File(mut file) => io::copy(&mut file, &mut to).map(|_| ()),
+    }
+}
+
+/// Reads what is probably as long as this, and stops the child when more than the limit comes. gpg
+/// writes some kilobytes at a time: where much comes, a pause lets more come.
+fn read_much(
+    stream: Option<impl Read + AsFd>,
+    probably: u64,
+    limit: u64,
+    child: &mut Child,
+) -> io::Result<(Vec<u8>, bool)> {
     const LITTLE: u64 = 64 << 10;
     let mut bytes = Vec::with_capacity(usize::try_from(probably).unwrap_or(0));
-    let Some(mut stream) = stream else { return Ok(bytes) };
+    let Some(mut stream) = stream else { return Ok((bytes, false)) };
     loop {
         let there = rustix::io::ioctl_fionread(&stream).unwrap_or(0).max(LITTLE);
         let came = (&mut stream).take(there).read_to_end(&mut bytes)? as u64;
+        if bytes.len() as u64 > limit {
+            // It may have ended just now.
+            let _ = child.kill();
+            return Ok((Vec::new(), true));
+        }
         if came < there {
-            return Ok(bytes);
+            return Ok((bytes, false));
         }
         std::thread::sleep(pipe::PAUSE);
     }
 }
 
 fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
+    // What gpg says of one object is short, whatever the object is made to be.
+    const MAX: u64 = 1 << 20;
     let mut bytes = Vec::new();
-    stream.map_or(Ok(0), |mut stream| stream.read_to_end(&mut bytes))?;
+    let Some(mut stream) = stream else { return Ok(bytes) };
+    (&mut stream).take(MAX).read_to_end(&mut bytes)?;
+    io::copy(&mut stream, &mut io::sink())?;
     Ok(bytes)
 }
 
@@ -149,10 +314,13 @@ impl Outcome {
     /// The output, if gpg succeeded and says `sign`.
     fn require(self, sign: &str) -> Result<Vec<u8>, GpgError> {
         if !self.success {
-            return Err(GpgError::Failed(self.said.join("; ")));
+            return Err(GpgError::Failed(self.said.text()));
         }
-        let signed = self.status.iter().any(|line| line.split(' ').next() == Some(sign));
-        if signed && !self.stdout.is_empty() { Ok(self.stdout) } else { Err(GpgError::Unsure) }
+        if self.said.has(sign) && !self.stdout.is_empty() {
+            Ok(self.stdout)
+        } else {
+            Err(GpgError::Unsure)
+        }
     }
 }
 
@@ -160,189 +328,119 @@ fn strings(args: &[&str]) -> Vec<OsString> {
     args.iter().map(OsString::from).collect()
 }
 
-/// Encrypts `input` as one message.
-pub fn encrypt(keys: &Keys, input: &[u8]) -> Result<Vec<u8>, GpgError> {
-    // Objects are compressed already; and no file name goes into the message.
-    let mut args = strings(&[
-        "--trust-model",
-        "always",
-        "--compress-algo",
-        "none",
-        "--set-filename",
-        "",
-        "--output",
-        "-",
-    ]);
-    match keys {
-        Keys::Public(fingerprints, files) => {
-            for fingerprint in fingerprints {
-                args.extend(["--recipient".into(), OsString::from(fingerprint)]);
-            }
-            for file in files {
-                args.extend(["--recipient-file".into(), file.clone().into_os_string()]);
-            }
-            args.push("--encrypt".into());
-        }
-        Keys::Symmetric(file, strong) => {
-            args.extend(strings(&[
-                "--pinentry-mode",
-                "loopback",
-                "--cipher-algo",
-                "AES256",
-                "--passphrase-file",
-            ]));
-            args.push(file.clone().into_os_string());
-            if *strong {
-                args.extend(strings(&["--s2k-count", "65536"]));
-            }
-            args.push("--symmetric".into());
-        }
+/// Encrypts objects, one message each.
+#[derive(Debug)]
+pub struct Sealer {
+    keys: Keys,
+}
+
+impl Sealer {
+    /// A sealer for these keys.
+    pub fn new(keys: Keys) -> Sealer {
+        Sealer { keys }
     }
-    run(&args, Input::Bytes(input))?.require("END_ENCRYPTION")
-}
 
-/// Decrypts one message.
-pub fn decrypt(input: Input<'_>) -> Result<Vec<u8>, GpgError> {
-    let outcome = run(&strings(&["--decrypt", "--output", "-"]), input)?;
-    let keyless = |line: &String| line.starts_with("NO_SECKEY") || line.ends_with("No secret key");
-    if !outcome.success && outcome.status.iter().chain(&outcome.said).any(keyless) {
-        return Err(GpgError::NoSecretKey);
+    /// Encrypts `input` as one message.
+    ///
+    /// # Errors
+    /// When gpg cannot be run, or does not say that it has encrypted.
+    pub fn encrypt(&self, input: &[u8]) -> Result<Vec<u8>, GpgError> {
+        Ok(self.encrypt_as_told(input)?.0)
     }
-    // An empty message is no sign of success by itself: gpg gives that for some cut files, too.
-    outcome.require("GOODMDC")
+
+    /// The same, with the numbers of integrity method and cipher that gpg says it used.
+    fn encrypt_as_told(&self, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), GpgError> {
+        let handed = self.handed()?;
+        let outcome = run(self.call(&handed, input))?;
+        let told = outcome.said.lines("BEGIN_ENCRYPTION").next().unwrap_or_default();
+        let told = told.iter().filter_map(|number| number.parse().ok()).collect();
+        Ok((outcome.require("END_ENCRYPTION")?, told))
+    }
+
+    fn handed(&self) -> Result<Vec<(Handed, bool)>, GpgError> {
+        let Keys::Public(recipients) = &self.keys else { return Ok(Vec::new()) };
+        let handed = |to: &Recipient| Ok((Handed::new(&to.key)?, to.hidden));
+        recipients.iter().map(handed).collect::<io::Result<_>>().map_err(GpgError::Talk)
+    }
+
+    fn call<'a>(&'a self, handed: &[(Handed, bool)], input: &'a [u8]) -> Call<'a> {
+        let mut args = strings(arguments::ENCRYPTION);
+        let passphrase = match &self.keys {
+            Keys::Public(_) => {
+                for (key, hidden) in handed {
+                    let option =
+                        if *hidden { "--hidden-recipient-file" } else { "--recipient-file" };
+                    args.extend([option.into(), key.path().into()]);
+                }
+                args.push("--encrypt".into());
+                None
+            }
+            Keys::Symmetric(passphrase, strong) => {
+                args.extend(strings(arguments::WITH_PASSPHRASE));
+                args.extend(strings(arguments::derivation(*strong)));
+                args.push("--symmetric".into());
+                Some(&**passphrase)
+            }
+        };
+        Call { args, passphrase, input: Input::Bytes(input), limit: u64::MAX }
+    }
 }
 
-/// What a key is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
-    /// Encrypting to it.
-    Encrypt,
-    /// Signing with its secret part.
-    Sign,
+/// What gpg may do to open messages.
+#[derive(Debug, Clone, Default)]
+pub struct Unlock {
+    /// A passphrase, for messages under one and for secret keys.
+    pub passphrase: Option<Arc<Passphrase>>,
 }
 
-/// A key, as far as it matters for its use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Fingerprint of the primary key.
-    pub fingerprint: String,
-    /// The first user id.
-    pub user: String,
-    /// Why it cannot be used, if it cannot.
-    pub fault: Option<Fault>,
-}
-
-/// Why a key cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It expired at this second since 1970.
-    Expired(Option<i64>),
-    /// It was revoked.
-    Revoked,
-    /// Its owner disabled it in the keyring.
-    Disabled,
-    /// It has no part that does it.
-    Unable,
-}
-
-/// The keys that the keyring has for `name`: a fingerprint, key id, mail address or part of a user
-/// id. None is asked for elsewhere.
-pub fn find(name: &OsStr) -> Result<Vec<Key>, GpgError> {
-    let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-keys", "--"]);
-    args.push(name.to_owned());
-    // gpg exits with 2 when there is none.
-    Ok(parse_keys(&run(&args, Input::Bytes(b""))?.stdout, Use::Encrypt))
-}
-
-/// The keys with that name of which the secret part is there, or on a card.
-pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
-    let mut args = strings(&["--with-colons", "--fixed-list-mode", "--list-secret-keys", "--"]);
-    args.push(name.to_owned());
-    Ok(parse_keys(&run(&args, Input::Bytes(b""))?.stdout, Use::Sign))
-}
-
-/// The keys in a file, by its bytes.
-pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
-    let args = strings(&["--with-colons", "--fixed-list-mode", "--show-keys"]);
-    Ok(parse_keys(&run(&args, Input::Bytes(bytes))?.stdout, Use::Encrypt))
-}
-
-/// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.
-pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
-    // A small letter is what a part can do, a capital what the whole key can now.
-    let (part, whole) = match wanted {
-        Use::Encrypt => ('e', 'E'),
-        Use::Sign => ('s', 'S'),
+/// Decrypts one message, which gives at most `limit` bytes; says how it was opened.
+///
+/// # Errors
+/// When not all of the message came out of it unchanged.
+pub fn decrypt(
+    input: Input<'_>,
+    unlock: &Unlock,
+    limit: u64,
+) -> Result<(Vec<u8>, Opened), GpgError> {
+    let again = match &input {
+        Input::Bytes(bytes) => Some(Input::Bytes(bytes)),
+        Input::File(file) => file.try_clone().ok().map(Input::File),
     };
-    let mut keys: Vec<Key> = Vec::new();
-    for line in String::from_utf8_lossy(output).lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        let field = |at: usize| fields.get(at).copied().unwrap_or_default();
-        match (field(0), keys.last_mut()) {
-            ("pub" | "sec", _) => {
-                let abilities = field(11);
-                let fault = match field(1) {
-                    "r" => Some(Fault::Revoked),
-                    "e" => Some(Fault::Expired(field(6).parse().ok())),
-                    _ if abilities.contains('D') => Some(Fault::Disabled),
-                    _ if !abilities.contains(whole) => Some(Fault::Unable),
-                    _ => None,
-                };
-                keys.push(Key { fingerprint: String::new(), user: String::new(), fault });
+    match decrypt_with(strings(arguments::DECRYPTION), input, unlock, limit) {
+        // A home is needed for keys only.
+        Err(GpgError::Unusable(said)) if unlock.passphrase.is_some() => {
+            let mut args = strings(arguments::ALONE);
+            args.extend(strings(arguments::DECRYPTION));
+            let input = again.ok_or_else(|| GpgError::Unusable(said.clone()))?;
+            if let Input::File(file) = &input {
+                io::Seek::rewind(&mut &*file).map_err(GpgError::Talk)?;
             }
-            ("fpr", Some(key)) if key.fingerprint.is_empty() => {
-                key.fingerprint = field(9).to_owned()
-            }
-            ("uid", Some(key)) if key.user.is_empty() => key.user = field(9).replace("\\x3a", ":"),
-            // A key of which only the part that matters has expired: say when.
-            ("sub" | "ssb", Some(key))
-                if field(1) == "e"
-                    && field(11).contains(part)
-                    && key.fault == Some(Fault::Unable) =>
-            {
-                key.fault = Some(Fault::Expired(field(6).parse().ok()));
-            }
-            _ => {}
+            decrypt_with(args, input, unlock, limit).map_err(|error| match error {
+                GpgError::WrongPassphrase => error,
+                _ => GpgError::Unusable(said),
+            })
         }
+        result => result,
     }
-    keys
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_and_their_faults() {
-        let listing = b"tru::1:1:0:3:1:5
-pub:u:255:22:AAAA:1700000000:::u:::scESC:::::ed25519:::0:
-fpr:::::::::0123AA:
-uid:u::::1700000000::HASH::Me \\x3a <me@example.org>::::::::::0:
-sub:u:255:18:BBBB:1700000000::::::e:::::cv25519::
-fpr:::::::::9999:
-pub:e:255:22:CCCC:1500000000:1600000000::u:::sc:::::ed25519:::0:
-fpr:::::::::4567BB:
-pub:u:255:22:DDDD:1500000000:::u:::scSC:::::ed25519:::0:
-fpr:::::::::89ABCC:
-sub:e:255:18:EEEE:1500000000:1650000000:::::e:::::cv25519::
-pub:r:255:22:FFFF:1500000000:::u:::sc:::::ed25519:::0:
-pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
-";
-        let keys = parse_keys(listing, Use::Encrypt);
-        assert_eq!(
-            keys[0],
-            Key { fingerprint: "0123AA".into(), user: "Me : <me@example.org>".into(), fault: None }
-        );
-        let faults: Vec<_> = keys[1..].iter().map(|key| key.fault).collect();
-        let expired = |at| Some(Fault::Expired(Some(at)));
-        assert_eq!(
-            faults,
-            [
-                expired(1_600_000_000),
-                expired(1_650_000_000),
-                Some(Fault::Revoked),
-                Some(Fault::Disabled)
-            ]
-        );
+fn decrypt_with(
+    mut args: Vec<OsString>,
+    input: Input<'_>,
+    unlock: &Unlock,
+    limit: u64,
+) -> Result<(Vec<u8>, Opened), GpgError> {
+    if unlock.passphrase.is_some() {
+        args.extend(strings(arguments::WITH_PASSPHRASE));
     }
+    args.push("--decrypt".into());
+    let outcome = run(Call { args, passphrase: unlock.passphrase.as_deref(), input, limit })?;
+    if outcome.too_much {
+        return Err(GpgError::TooLarge(limit));
+    }
+    if outcome.stdout.starts_with(b"gpg: ") {
+        return Err(GpgError::Unusable("its words are mixed with its output".to_owned()));
+    }
+    let opened = status::judge(&outcome.said, outcome.stdout.len())?;
+    Ok((outcome.stdout, opened))
 }

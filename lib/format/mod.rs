@@ -15,6 +15,7 @@ pub mod listing;
 pub mod litter;
 pub mod moment;
 pub mod object;
+pub mod openpgp;
 pub mod path;
 pub mod sparse;
 pub mod stream;

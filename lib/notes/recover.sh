@@ -22,6 +22,7 @@
 #     TAR     the tar to use, such as bsdtar or 'busybox tar' (default: tar)
 #     GPG     the gpg to use, with options (default: gpg)
 #     TMPDIR  where a plain copy of the indexes is kept meanwhile
+#     DURA_PASSPHRASE_FILE  a file whose first line is the passphrase
 # Exit status: 0 all is exact, 1 something was told, 2 nothing was done, or it
 # had to stop.
 
@@ -93,6 +94,11 @@ for p; do
     printf './%s//\n' "$p" >> "$T/want"
 done
 
+loopback='--pinentry-mode loopback'
+if [ -n "${DURA_PASSPHRASE_FILE-}" ]; then
+    IFS= read -r phrase < "$DURA_PASSPHRASE_FILE" || [ -n "${phrase-}" ] || die "no passphrase in $DURA_PASSPHRASE_FILE"
+    $GPG $loopback --version >/dev/null 2>&1 || loopback=
+fi
 if tty=$(tty); then GPG_TTY=${GPG_TTY-$tty}; export GPG_TTY; fi
 root=; [ "$(id -u)" -ne 0 ] || root=1
 : > "$T/probe"
@@ -327,7 +333,26 @@ verify() {
     fi
 }
 
-plain() { case $1 in *.gpg) $GPG -q -d "$1" </dev/null ;; *) cat "$1" ;; esac; }
+# gpg may end with 2 though every byte came, when it tried other keys first: its
+# status lines are what counts.
+GOOD='
+$1 != "[GNUPG:]" { next }
+{ seen[$2]++ }
+$2 == "DECRYPTION_INFO" && $5 + 0 > 0 { seen["GOODMDC"]++ }
+END {
+    bad = seen["DECRYPTION_FAILED"] + seen["BADMDC"] + seen["NODATA"] + seen["UNEXPECTED"]
+    exit !(seen["DECRYPTION_OKAY"] && seen["GOODMDC"] && seen["END_DECRYPTION"] && !bad)
+}'
+# The passphrase goes through a pipe, never in an argument or the environment.
+open() {
+    if [ -n "${phrase-}" ]; then
+        printf '%s\n' "$phrase" | $GPG --batch $loopback --passphrase-fd 0 "$@"
+    else
+        $GPG "$@" </dev/null
+    fi
+}
+unseal() { open --status-fd 5 -q -o - -d "$1" 5> "$T/status"; awk "$GOOD" "$T/status"; }
+plain() { case $1 in *.gpg) unseal "$1" ;; *) cat "$1" ;; esac; }
 
 # With no secret key at hand, say so before anything is begun.
 unlock() {
@@ -336,10 +361,10 @@ unlock() {
     [ -s "$T/locked" ] || return 0
     has "${GPG%% *}" || die "$name is encrypted: it needs gpg"
     while read -r o; do
-        $GPG --status-fd 1 -d "$dir/$o" 2> "$T/gpg" </dev/null | grep -q '^\[GNUPG:\] PLAINTEXT' && return 0
+        open --status-fd 1 -d "$dir/$o" 2> "$T/gpg" | grep -q '^\[GNUPG:\] PLAINTEXT' && return 0
     done < "$T/locked"
     clean < "$T/gpg" >&2
-    die "gpg cannot decrypt $name: it needs the secret key (gpg --import) or the passphrase"
+    die "gpg cannot decrypt $name; what it said is above: it needs the secret key, or the passphrase"
 }
 
 # Makes of an index the lines "PATH TYPE KIND MODE OWNER TIME SUM FLAGS N", with

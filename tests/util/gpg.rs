@@ -54,7 +54,7 @@ impl Home {
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
         let passphrase = dir.join("passphrase");
-        fs::write(&passphrase, "a phrase that nobody guesses\n").unwrap();
+        fs::write(&passphrase, "a phrase that nobody guesses, as long as a random one\n").unwrap();
         fs::write(
             dir.join("gpg.conf"),
             format!("pinentry-mode loopback\npassphrase-file {}\n", passphrase.display()),

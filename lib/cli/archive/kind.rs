@@ -40,8 +40,16 @@ impl ReadErrorKind {
 
     fn of_gpg(error: &GpgError) -> ReadErrorKind {
         match error {
-            GpgError::Start(_) | GpgError::NoSecretKey => ReadErrorKind::NoKey,
-            GpgError::Talk(_) | GpgError::Failed(_) | GpgError::Unsure => ReadErrorKind::Damaged,
+            GpgError::Start(_)
+            | GpgError::Unusable(_)
+            | GpgError::NoSecretKey(_)
+            | GpgError::Locked(_)
+            | GpgError::WrongPassphrase => ReadErrorKind::NoKey,
+            GpgError::Talk(_)
+            | GpgError::TooLarge(_)
+            | GpgError::Damaged(_)
+            | GpgError::Failed(_)
+            | GpgError::Unsure => ReadErrorKind::Damaged,
         }
     }
 }
@@ -69,7 +77,7 @@ mod tests {
     #[test]
     #[allow(clippy::type_complexity)]
     fn words_and_hints_change_no_kind() {
-        let gpg = || anyhow::Error::new(GpgError::NoSecretKey);
+        let gpg = || anyhow::Error::new(GpgError::NoSecretKey(Vec::new()));
         let store = |kind| {
             let source = io::Error::other("why");
             anyhow::Error::new(StoreError { kind, at: "x".into(), source, retry_after: None })

@@ -39,8 +39,8 @@ impl Signers {
     fn of(keys: &[String]) -> anyhow::Result<Option<Signers>> {
         let mut fingerprints = Vec::new();
         for key in keys {
-            let mut found =
-                gpg::find(key.as_ref()).with_context(|| format!("--signed-by {key}"))?;
+            let mut found = gpg::find(key.as_ref(), gpg::Use::Sign)
+                .with_context(|| format!("--signed-by {key}"))?;
             match found.len() {
                 1 => fingerprints.extend(found.pop().map(|key| key.fingerprint)),
                 0 => {

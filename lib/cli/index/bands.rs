@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::super::archive::version::must_exist;
 use super::super::archive::{Archive, Band};
 use super::super::message::Report;
-use super::{CANNOT_WRITE, Reading};
+use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::ancestors::{Extent, Link};
 use crate::edge::pipe;
 use crate::format::listing::Have;
@@ -17,8 +17,7 @@ use crate::format::listing::Have;
 /// for what cannot be told.
 pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
-    let archive = Archive::open(shown, reading.copies(report))?;
-    let archive = archive.signed_by(&reading.signed_by, report)?;
+    let archive = open_archive(shown, reading, report)?;
     let mut out = pipe::stdout()?;
     for name in archive.names()? {
         // What is wrong with one band is no reason to keep quiet of the others.

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
-use super::super::archive::Archive;
 use super::super::archive::version::{Version, must_exist};
 use super::super::asked;
 use super::super::message::Report;
-use super::{CANNOT_WRITE, Reading};
+use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::selection::sought::{Hits, Sought};
 use crate::edge::pipe;
 use crate::format::digest::Digest;
@@ -47,8 +46,7 @@ type Looks = Vec<(Look, Vec<String>)>;
 /// it.
 pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
-    let archive = Archive::open(&args.archive, reading.copies(report))?;
-    let archive = Arc::new(archive.signed_by(&reading.signed_by, report)?);
+    let archive = open_archive(&args.archive, reading, report)?;
     let typed = asked::typed(&args.patterns, &args.files_from)?;
     let mut sought: Option<Sought> = None;
     let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();

@@ -1,48 +1,100 @@
 //! Which keys a run encrypts to and signs with, settled before the first object.
 
-use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
 use super::super::message::{Hinted, Report};
+use super::super::unlock;
 use super::SealArgs;
-use crate::edge::gpg::{self, Fault, Key, Keys, Use};
+use crate::edge::gpg::{
+    self, Fault, GpgError, Key, Keys, Recipient, Sealer, Signatory, TrialError, Use,
+};
 use crate::format::time::Stamp;
 
 /// A passphrase of so many bytes is taken for a random key, which needs no slow derivation.
 const STRONG: usize = 32;
 
-/// Finds the keys and tries them; none when nothing is to be encrypted.
-pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option<Keys>> {
-    let keys = if let Some(file) = &args.passphrase_file {
-        symmetric(file, report)?
-    } else if args.recipient.is_empty() && args.recipient_file.is_empty() {
-        return Ok(None);
+/// Finds the keys, and looks at what gpg makes for them; none when nothing is to be encrypted.
+pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option<Sealer>> {
+    let keys = if args.symmetric {
+        symmetric(args, report)?
     } else {
-        let mut fingerprints = Vec::new();
-        for name in &args.recipient {
-            let found = gpg::find(name)?;
-            let key = one_key(&name.to_string_lossy(), &found, Use::Encrypt, || no_public(name))?;
-            report.verbose(format_args!("encrypting to {} {}", key.fingerprint, key.user));
-            fingerprints.push(key.fingerprint.clone());
+        let mut recipients = Vec::new();
+        let named = [(&args.recipient, false), (&args.hidden_recipient, true)];
+        for (name, hidden) in named
+            .into_iter()
+            .flat_map(|(names, hidden)| names.iter().map(move |name| (name, hidden)))
+        {
+            recipients.push(in_keyring(name, hidden, report)?);
         }
         for file in &args.recipient_file {
-            let shown = file.display().to_string();
-            let bytes = std::fs::read(file).with_context(|| shown.clone())?;
-            let none = || {
-                Hinted::wrap(
-                    anyhow!("{shown}: no public key in it"),
-                    "export one with: gpg --export KEY > FILE",
-                )
-            };
-            one_key(&shown, &gpg::find_in_file(&bytes)?, Use::Encrypt, none)?;
+            recipients.push(in_file(file, report)?);
         }
-        Keys::Public(fingerprints, args.recipient_file.clone())
+        if recipients.is_empty() {
+            return Ok(None);
+        }
+        Keys::Public(recipients)
     };
-    gpg::encrypt(&keys, b"trial").context("a trial encryption failed")?;
-    Ok(Some(keys))
+    let sealer = Sealer::new(keys);
+    let seen = gpg::trial(&sealer).map_err(not_to_be_used)?;
+    report.verbose(format_args!("a trial message is as it should be: {seen}"));
+    Ok(Some(sealer))
+}
+
+/// Why gpg is not used: it failed, or it made something else than was asked for.
+fn not_to_be_used(error: TrialError) -> anyhow::Error {
+    let failed = "a trial encryption failed";
+    match error {
+        TrialError::Gpg(error) => anyhow::Error::new(error).context(failed),
+        error => Hinted::wrap(
+            anyhow::Error::new(error).context("gpg must not be used as it is set up here"),
+            "nothing was encrypted; see which gpg runs (type gpg), and its gpg --version",
+        ),
+    }
+}
+
+fn in_keyring(name: &OsString, hidden: bool, report: &Report) -> anyhow::Result<Recipient> {
+    let shown = name.to_string_lossy();
+    let found = gpg::find(name, Use::Encrypt).map_err(|error| cannot_look(&shown, error))?;
+    let key = one_key(&shown, &found, Use::Encrypt, || no_public(name))?;
+    let how = if hidden { " (hidden)" } else { "" };
+    report.verbose(format_args!("encrypting to {} {}{how}", key.name(), key.user));
+    let bytes = gpg::export(key).map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("{shown}: cannot be exported"));
+        let hint =
+            format!("see what gpg --export {} gives, and what stands in gpg.conf", key.name());
+        Hinted::wrap(error, hint)
+    })?;
+    Ok(Recipient { key: bytes, ids: key.ids(), hidden })
+}
+
+fn in_file(file: &Path, report: &Report) -> anyhow::Result<Recipient> {
+    let shown = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| shown.clone())?;
+    let none = || {
+        Hinted::wrap(
+            anyhow!("{shown}: no public key in it"),
+            "export one with: gpg --export KEY > FILE",
+        )
+    };
+    let found = gpg::find_in_file(&bytes)?;
+    let key = one_key(&shown, &found, Use::Encrypt, none)?;
+    report.verbose(format_args!("encrypting to {} {}", key.fingerprint, key.user));
+    Ok(Recipient { ids: key.ids(), key: bytes, hidden: false })
+}
+
+/// gpg could not say which keys there are.
+fn cannot_look(shown: &str, error: GpgError) -> anyhow::Error {
+    let hint = match error {
+        GpgError::Unusable(_) => {
+            "see what gpg --list-keys says; with --recipient-file FILE no keyring is needed"
+        }
+        _ => return anyhow::Error::new(error).context(shown.to_owned()),
+    };
+    Hinted::wrap(anyhow::Error::new(error).context(shown.to_owned()), hint)
 }
 
 fn no_public(name: &OsStr) -> anyhow::Error {
@@ -53,12 +105,16 @@ fn no_public(name: &OsStr) -> anyhow::Error {
     Hinted::wrap(anyhow!("{}: no such public key", name.display()), hint)
 }
 
-/// The fingerprint of the key that signs, tried once: so a passphrase is asked for now and not in
-/// the middle of the run.
-pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<String> {
+/// The key that signs, tried once: so a passphrase is asked for now and not in the middle of the
+/// run.
+pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<Signatory> {
     let shown = name.to_string_lossy();
-    let found = gpg::find_secret(name)?;
-    let public = if found.is_empty() { gpg::find(name)? } else { Vec::new() };
+    let found = gpg::find_secret(name).map_err(|error| cannot_look(&shown, error))?;
+    let public = if found.is_empty() {
+        gpg::find(name, Use::Sign).map_err(|error| cannot_look(&shown, error))?
+    } else {
+        Vec::new()
+    };
     let key = one_key(&shown, &found, Use::Sign, || match public.first() {
         Some(key) => {
             let text = anyhow!(
@@ -72,13 +128,18 @@ pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<String> {
         }
         None => Hinted::wrap(anyhow!("{shown}: no such secret key"), "see gpg --list-secret-keys"),
     })?;
-    report.verbose(format_args!("signing with {} {}", key.fingerprint, key.user));
-    gpg::sign(&key.fingerprint, b"trial").map_err(|error| {
-        let hint =
-            format!("gpg needs the key's secret part and its passphrase; try: echo | gpg -u {} -b > /dev/null", key.fingerprint);
-        Hinted::wrap(anyhow::Error::new(error).context(format!("{shown}: a trial signature failed")), hint)
-    })?;
-    Ok(key.fingerprint.clone())
+    report.verbose(format_args!("signing with {} {}", key.name(), key.user));
+    Signatory::new(key).map_err(|error| {
+        let hint = match error {
+            GpgError::Unusable(_) => "see what stands in gpg.conf".to_owned(),
+            _ => format!(
+                "gpg needs the key's secret part and its passphrase; try: echo | gpg -u {} -b > /dev/null",
+                key.name()
+            ),
+        };
+        let text = format!("{shown}: a trial signature failed");
+        Hinted::wrap(anyhow::Error::new(error).context(text), hint)
+    })
 }
 
 /// The one key that can be used.
@@ -130,21 +191,18 @@ fn describe(fault: &Fault, fingerprint: &str, wanted: Use) -> (String, String) {
     }
 }
 
-fn symmetric(file: &Path, report: &Report) -> anyhow::Result<Keys> {
-    let shown = file.display().to_string();
-    let text = std::fs::read(file).with_context(|| shown.clone())?;
-    let first = text.split(|&b| b == b'\n').next().unwrap_or_default();
-    if first.is_empty() {
-        return Err(Hinted::wrap(
-            anyhow!("{shown}: the passphrase is empty"),
-            "make one with: head -c 32 /dev/urandom | base64 > FILE",
-        ));
-    }
-    let mode = std::fs::metadata(file).with_context(|| shown.clone())?.permissions().mode();
-    if mode & 0o077 != 0 {
-        report.note(format_args!(
-            "{shown}: others on this machine can read the passphrase: chmod 600 it"
-        ));
-    }
-    Ok(Keys::Symmetric(file.to_owned(), first.len() >= STRONG))
+/// The passphrase, and whether it is long enough to need no slow derivation.
+fn symmetric(args: &SealArgs, report: &Report) -> anyhow::Result<Keys> {
+    let unlock = unlock::Source {
+        file: args.passphrase_file.clone(),
+        command: args.passphrase_command.clone(),
+    };
+    let passphrase = unlock.read(report)?.ok_or_else(|| {
+        Hinted::wrap(
+            anyhow!("--symmetric needs a passphrase"),
+            "give --passphrase-file FILE or --passphrase-command COMMAND, or set DURA_PASSPHRASE_FILE",
+        )
+    })?;
+    let strong = passphrase.len() >= STRONG;
+    Ok(Keys::Symmetric(Arc::new(passphrase), strong))
 }

@@ -11,7 +11,7 @@ use super::super::message::Report;
 use super::parity::Parity;
 use crate::core::groups::Groups;
 use crate::edge::budget::Budget;
-use crate::edge::gpg;
+use crate::edge::gpg::Signatory;
 use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
@@ -25,8 +25,8 @@ pub(super) struct Out<'a> {
     pub(super) report: &'a Report,
     pub(super) band: BandName,
     pub(super) mtime: u64,
-    /// Fingerprint of the key that signs.
-    pub(super) signer: Option<String>,
+    /// The key that signs.
+    pub(super) signer: Option<Signatory>,
     pub(super) pipe: pipe::Out,
 }
 
@@ -48,7 +48,7 @@ impl Out<'_> {
         bytes: Vec<u8>,
         signature: ObjectName,
     ) -> anyhow::Result<()> {
-        let signed = self.signer.as_ref().map(|key| gpg::sign(key, &bytes)).transpose();
+        let signed = self.signer.as_ref().map(|key| key.sign(&bytes)).transpose();
         let signed = signed.with_context(|| format!("{}/{name}: cannot sign it", self.band))?;
         self.put(name, bytes)?;
         signed.map_or(Ok(()), |signed| self.put(signature, signed))

@@ -23,6 +23,8 @@ pub(super) enum Event {
     Found(Finding),
     /// Worth knowing, and not wrong.
     Note(String),
+    /// What was asked for cannot be done.
+    Failed(anyhow::Error),
     /// What came of the next object of a group.
     Member(State),
     /// All members of the group have come.

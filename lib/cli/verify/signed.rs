@@ -2,10 +2,10 @@
 
 use anyhow::{Context, anyhow, bail};
 
-use super::super::message::{Hinted, why};
+use super::super::message::{Hinted, chain, why};
 use super::check::Event;
 use crate::core::verify::{Finding, Kind};
-use crate::edge::gpg::{self, GpgError, Standing, Verdict};
+use crate::edge::gpg::{self, Signer, Standing, Use, Verdict};
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::store::Store;
@@ -13,17 +13,24 @@ use crate::store::Store;
 /// Whose signatures are wanted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
-    /// Fingerprint of the key; without one, a signature need only be good.
-    fingerprint: Option<String>,
+    /// Fingerprints of keys, of which one is enough, with `!` for that part of a key alone; without
+    /// any, a signature need only be good.
+    fingerprints: Vec<String>,
 }
 
 impl Wanted {
-    /// `--signed-by`: a key of the keyring.
-    pub(super) fn by(key: Option<&str>) -> anyhow::Result<Wanted> {
-        let Some(key) = key else { return Ok(Wanted::default()) };
-        let mut found = gpg::find(key.as_ref()).with_context(|| format!("--signed-by {key}"))?;
+    /// `--signed-by`: keys of the keyring.
+    pub(super) fn by(keys: &[String]) -> anyhow::Result<Wanted> {
+        let fingerprints =
+            keys.iter().map(|key| Wanted::one(key)).collect::<anyhow::Result<_>>()?;
+        Ok(Wanted { fingerprints })
+    }
+
+    fn one(key: &str) -> anyhow::Result<String> {
+        let found = gpg::find(key.as_ref(), Use::Sign);
+        let found = found.with_context(|| format!("--signed-by {key}"))?;
         match found.len() {
-            1 => Ok(Wanted { fingerprint: found.pop().map(|key| key.fingerprint) }),
+            1 => Ok(found[0].name()),
             0 => {
                 let hint = "gpg --import the public key first; and compare its fingerprint with a copy that you trust";
                 Err(Hinted::wrap(anyhow!("--signed-by {key}: no such key in the keyring"), hint))
@@ -34,7 +41,7 @@ impl Wanted {
 
     /// Whether signatures must be there.
     pub(super) fn demands(&self) -> bool {
-        self.fingerprint.is_some()
+        !self.fingerprints.is_empty()
     }
 
     /// Looks at the signature of an object. `text` is what the object holds, if that was read
@@ -64,6 +71,12 @@ impl Wanted {
         match gpg::verify(&signature, &text) {
             Ok(verdict) => match self.judge(&verdict) {
                 Judged::Good => vec![Event::Signed],
+                Judged::Revoked(key) => {
+                    let what = format!(
+                        "signatures by {key}: the key was revoked: it may be in other hands"
+                    );
+                    vec![Event::Signed, Event::Note(what)]
+                }
                 Judged::Bad(what) => finding(Kind::Damaged, what),
                 Judged::Open(what) => {
                     let object = format_args!("{of}.sig");
@@ -78,43 +91,55 @@ impl Wanted {
                     )]
                 }
             },
-            Err(GpgError::Start(error)) => {
-                vec![Event::Note(format!(
-                    "signatures were not looked at: cannot run gpg: {}",
-                    why(&error)
-                ))]
+            // That is no fault of the signature.
+            Err(error) => {
+                let error = anyhow::Error::new(error).context("signatures were not looked at");
+                vec![match self.demands() {
+                    true => Event::Failed(error),
+                    false => Event::Note(chain(&error)),
+                }]
             }
-            Err(error) => finding(Kind::Damaged, format!("cannot be looked at: {error}")),
         }
+    }
+
+    fn wants(&self, signer: &Signer) -> bool {
+        self.fingerprints.iter().any(|wanted| match wanted.strip_suffix('!') {
+            Some(part) => signer.fingerprint == part,
+            None => signer.primary == *wanted || signer.fingerprint == *wanted,
+        })
     }
 
     /// Whether these bytes are signed as they should be.
     pub(super) fn judge(&self, verdict: &Verdict) -> Judged {
-        match (verdict, &self.fingerprint) {
-            (Verdict::Signed(signers), Some(wanted)) => {
-                let own = signers
-                    .iter()
-                    .find(|signer| signer.primary == *wanted || signer.fingerprint == *wanted);
-                match own.map(|signer| signer.standing) {
-                    Some(Standing::Good | Standing::Expired) => Judged::Good,
-                    Some(Standing::Revoked) => {
-                        Judged::Bad("its key was revoked: it may be in other hands".to_owned())
-                    }
-                    None => {
-                        let by: Vec<&str> =
-                            signers.iter().map(|signer| signer.primary.as_str()).collect();
-                        Judged::Bad(format!("signed by {}, not by {wanted}", by.join(", ")))
-                    }
+        match (verdict, self.demands()) {
+            (Verdict::Signed(signers), true) => {
+                let own: Vec<&Signer> = signers.iter().filter(|by| self.wants(by)).collect();
+                if own.iter().any(|signer| signer.standing != Standing::Revoked) {
+                    Judged::Good
+                } else if own.is_empty() {
+                    let by: Vec<&str> =
+                        signers.iter().map(|signer| signer.primary.as_str()).collect();
+                    let wanted = self.fingerprints.join(" or ");
+                    Judged::Bad(format!("signed by {}, not by {wanted}", by.join(", ")))
+                } else {
+                    Judged::Bad("its key was revoked: it may be in other hands".to_owned())
                 }
             }
-            (Verdict::Signed(_), None) => Judged::Good,
+            (Verdict::Signed(signers), false) => {
+                match signers.iter().find(|signer| signer.standing != Standing::Revoked) {
+                    Some(_) => Judged::Good,
+                    None => Judged::Revoked(
+                        signers.first().map_or_else(String::new, |signer| signer.primary.clone()),
+                    ),
+                }
+            }
             (Verdict::Bad, _) => {
                 Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
-            (Verdict::Unknown(key), Some(_)) => {
+            (Verdict::Unknown(key), true) => {
                 Judged::Bad(format!("signed by {key}, which the keyring does not have"))
             }
-            (Verdict::Unknown(key), None) => Judged::Open(format!(
+            (Verdict::Unknown(key), false) => Judged::Open(format!(
                 "signatures by {key} were not looked at: the keyring does not have that key"
             )),
             (Verdict::NoSignature, _) => {
@@ -129,6 +154,8 @@ impl Wanted {
 pub(super) enum Judged {
     /// It is as it should be.
     Good,
+    /// It is, by a key that was revoked since.
+    Revoked(String),
     /// It is not: why.
     Bad(String),
     /// That cannot be known.

@@ -1,17 +1,62 @@
 //! Detached signatures: making one, and what gpg says of one.
 
-use std::io::{self, Write};
+use std::io;
 
-use super::{GpgError, Input, run, strings};
+use super::handed::Handed;
+use super::keys::Key;
+use super::trial::sample;
+use super::{Call, GpgError, Input, Said, arguments, run_without_trust, strings};
+use crate::format::openpgp::{self, KeyId};
 
-/// Signs `input` with the secret key of this fingerprint. The signature is for a file of its own,
-/// as `gpg --verify` takes it.
-pub fn sign(fingerprint: &str, input: &[u8]) -> Result<Vec<u8>, GpgError> {
-    run(
-        &strings(&["--local-user", fingerprint, "--detach-sign", "--output", "-"]),
-        Input::Bytes(input),
-    )?
-    .require("SIG_CREATED")
+/// Signs with one key.
+#[derive(Debug, Clone)]
+pub struct Signatory {
+    /// What gpg is told: a fingerprint, with `!` for that part alone.
+    name: String,
+}
+
+impl Signatory {
+    /// One for a key, tried before it is needed: so that a passphrase is asked for at once, and
+    /// that the named key signs, and no other.
+    ///
+    /// # Errors
+    /// When gpg cannot sign with the key, or signs with others too.
+    pub fn new(key: &Key) -> Result<Signatory, GpgError> {
+        let signatory = Signatory { name: key.name() };
+        let (signature, signed_by) = signatory.sign_as_told(&sample())?;
+        let ids = key.ids();
+        let stranger =
+            signed_by.iter().find(|by| KeyId::of(by).is_none_or(|by| !ids.contains(&by)));
+        if let Some(stranger) = stranger {
+            let what = format!("it signs with {stranger}, which was not asked for");
+            return Err(GpgError::Unusable(what));
+        }
+        match verify(&signature, &sample())? {
+            Verdict::Signed(signers) if signers.len() == 1 => Ok(signatory),
+            _ => Err(GpgError::Unusable("what it signs is not what it was given".to_owned())),
+        }
+    }
+
+    /// Signs `input`. The signature is for a file of its own, as `gpg --verify` takes it.
+    ///
+    /// # Errors
+    /// When gpg does not say that it has signed.
+    pub fn sign(&self, input: &[u8]) -> Result<Vec<u8>, GpgError> {
+        Ok(self.sign_as_told(input)?.0)
+    }
+
+    /// The same, with the fingerprints of the keys that gpg says it signed with.
+    fn sign_as_told(&self, input: &[u8]) -> Result<(Vec<u8>, Vec<String>), GpgError> {
+        let call = || {
+            let mut args = strings(arguments::SIGNING);
+            args.extend(strings(&["--local-user", &self.name, "--detach-sign"]));
+            Call::new(args, Input::Bytes(input))
+        };
+        let outcome = run_without_trust(call)?;
+        let by = outcome.said.lines("SIG_CREATED").filter_map(|words| words.last().copied());
+        let by = by.map(str::to_owned).collect();
+        Ok((outcome.require("SIG_CREATED")?, by))
+    }
 }
 
 /// What a detached signature says of some bytes.
@@ -50,52 +95,103 @@ pub enum Standing {
     Revoked,
 }
 
-/// Checks a detached signature of `bytes`. Whose signature is wanted is for the caller to say:
-/// trust in keys is not asked for.
+/// Checks a detached signature of `bytes`, or several in one file. Whose signature is wanted is for
+/// the caller to say: trust in keys is not asked for.
+///
+/// # Errors
+/// When gpg cannot be run, or does not look at signatures.
 pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
+    // Nothing but signatures may be in it; one that was made with --armor is for gpg to read.
+    let single = if signature.starts_with(b"-----BEGIN PGP SIGNATURE") {
+        vec![signature]
+    } else {
+        match openpgp::signatures(signature) {
+            Some(single) => single,
+            None => return Ok(Verdict::NoSignature),
+        }
+    };
+    let whole = look(signature, bytes)?;
+    if single.len() < 2 {
+        return Ok(whole);
+    }
+    // gpg gives up on some mixtures. Any good one counts.
+    let mut signers = Vec::new();
+    for signature in single {
+        if let Verdict::Signed(more) = look(signature, bytes)? {
+            signers.extend(more);
+        }
+    }
+    Ok(if signers.is_empty() { whole } else { Verdict::Signed(signers) })
+}
+
+fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
     // gpg takes only one of the two from a pipe.
-    let mut file = tempfile::NamedTempFile::new().map_err(GpgError::Talk)?;
-    file.write_all(signature).and_then(|()| file.flush()).map_err(GpgError::Talk)?;
-    let mut args = strings(&["--trust-model", "always", "--verify", "--"]);
-    args.extend([file.path().into(), "-".into()]);
-    let outcome = match run(&args, Input::Bytes(bytes)) {
+    let file = Handed::new(signature).map_err(GpgError::Talk)?;
+    let call = || {
+        let mut args = strings(arguments::NOTHING_TO_UNLOCK);
+        // Which digests are too weak is said below, not in a gpg.conf.
+        args.extend(strings(&["--allow-weak-digest-algos", "--verify", "--"]));
+        args.extend([file.path().into(), "-".into()]);
+        Call::new(args, Input::Bytes(bytes))
+    };
+    let outcome = match run_without_trust(call) {
         // It may be through before it has read all.
         Err(GpgError::Talk(why)) if why.kind() == io::ErrorKind::BrokenPipe => {
             return Ok(Verdict::NoSignature);
         }
         outcome => outcome?,
     };
-    Ok(verdict(&outcome.status, outcome.success))
+    judge(&outcome.said)
+}
+
+/// The verdict, if gpg has looked at all.
+fn judge(said: &Said) -> Result<Verdict, GpgError> {
+    const LOOKED: [&str; 6] = ["NEWSIG", "GOODSIG", "BADSIG", "ERRSIG", "NODATA", "UNEXPECTED"];
+    let looked = LOOKED.iter().any(|word| said.has(word)) || said.has("VALIDSIG");
+    // With `multifile` it takes data for names of files.
+    if !looked || said.has("FILE_START") {
+        let text = said.text();
+        return Err(match text.is_empty() {
+            true => GpgError::Unsure,
+            false => GpgError::Unusable(text),
+        });
+    }
+    Ok(verdict(&said.status))
 }
 
 /// Reads the status lines; they are described in GnuPG's doc/DETAILS.
-pub fn verdict(status: &[String], success: bool) -> Verdict {
+pub fn verdict(status: &[String]) -> Verdict {
+    /// The number of MD5, of which nobody can say that it is of these bytes alone.
+    const MD5: &str = "1";
     let mut standing = Standing::Revoked;
     let mut signers = Vec::new();
-    let mut unknown = None;
+    let (mut bad, mut unknown) = (false, None);
     for line in status {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["BADSIG", ..] => return Verdict::Bad,
+            ["BADSIG", ..] => bad = true,
             ["NO_PUBKEY", key, ..] => unknown = Some(key.to_owned()),
             ["GOODSIG", ..] => standing = Standing::Good,
             ["EXPSIG" | "EXPKEYSIG", ..] => standing = Standing::Expired,
             ["REVKEYSIG", ..] => standing = Standing::Revoked,
-            ["VALIDSIG", fingerprint, _, _, _, _, _, _, _, _, primary, ..] => {
-                signers.push(Signer {
-                    fingerprint: fingerprint.to_owned(),
-                    primary: primary.to_owned(),
-                    standing,
-                });
+            ["VALIDSIG", fingerprint, _, _, _, _, _, _, digest, _, primary, ..] => {
+                if digest != MD5 {
+                    signers.push(Signer {
+                        fingerprint: fingerprint.to_owned(),
+                        primary: primary.to_owned(),
+                        standing,
+                    });
+                }
                 standing = Standing::Revoked;
             }
             _ => {}
         }
     }
-    match (signers.is_empty(), unknown) {
-        (false, _) if success => Verdict::Signed(signers),
-        (_, Some(key)) => Verdict::Unknown(key),
-        _ => Verdict::NoSignature,
+    match (signers.is_empty(), bad, unknown) {
+        (false, ..) => Verdict::Signed(signers),
+        (true, true, _) => Verdict::Bad,
+        (true, false, Some(key)) => Verdict::Unknown(key),
+        (true, false, None) => Verdict::NoSignature,
     }
 }
 
@@ -103,8 +199,8 @@ pub fn verdict(status: &[String], success: bool) -> Verdict {
 mod tests {
     use super::*;
 
-    fn of(status: &str, success: bool) -> Verdict {
-        verdict(&status.lines().map(str::to_owned).collect::<Vec<_>>(), success)
+    fn of(status: &str) -> Verdict {
+        verdict(&status.lines().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
@@ -118,18 +214,32 @@ mod tests {
             }])
         };
         assert_eq!(
-            of(&format!("NEWSIG\nGOODSIG 99 Me\n{valid}\nTRUST_ULTIMATE"), true),
+            of(&format!("NEWSIG\nGOODSIG 99 Me\n{valid}\nTRUST_ULTIMATE")),
             signed(Standing::Good)
         );
-        assert_eq!(of(&format!("EXPKEYSIG 99 Me\n{valid}"), true), signed(Standing::Expired));
-        assert_eq!(of(&format!("REVKEYSIG 99 Me\n{valid}"), true), signed(Standing::Revoked));
-        assert_eq!(of(&format!("GOODSIG 99 Me\n{valid}"), false), Verdict::NoSignature);
-        assert_eq!(of(&format!("GOODSIG 99 Me\n{valid}\nBADSIG 98 You"), false), Verdict::Bad);
+        assert_eq!(of(&format!("EXPKEYSIG 99 Me\n{valid}")), signed(Standing::Expired));
+        assert_eq!(of(&format!("REVKEYSIG 99 Me\n{valid}")), signed(Standing::Revoked));
+        // Any good one counts.
+        assert_eq!(of(&format!("GOODSIG 99 Me\n{valid}\nBADSIG 98 You")), signed(Standing::Good));
+        assert_eq!(of("BADSIG 98 You"), Verdict::Bad);
+        let md5 = valid.replace(" 8 00 ", " 1 00 ");
+        assert_eq!(of(&format!("GOODSIG 99 Me\n{md5}")), Verdict::NoSignature);
         assert_eq!(
-            of("ERRSIG 99 22 8 00 1795501908 9 99AA\nNO_PUBKEY 99", false),
+            of("ERRSIG 99 22 8 00 1795501908 9 99AA\nNO_PUBKEY 99"),
             Verdict::Unknown("99".into())
         );
-        assert_eq!(of("NODATA 3", false), Verdict::NoSignature);
-        assert_eq!(of("", true), Verdict::NoSignature);
+        assert_eq!(of("NODATA 3"), Verdict::NoSignature);
+        assert_eq!(of(""), Verdict::NoSignature);
+    }
+
+    #[test]
+    fn gpg_that_does_not_look_gives_no_verdict() {
+        let of = |stderr: &str| judge(&Said::parse(stderr.as_bytes()));
+        assert!(matches!(of("[GNUPG:] NODATA 4"), Ok(Verdict::NoSignature)));
+        assert!(matches!(of(""), Err(GpgError::Unsure)));
+        let skipped = of("gpg: signature verification suppressed");
+        assert!(matches!(skipped, Err(GpgError::Unusable(_))));
+        let fatal = of("gpg: Fatal: can't create directory '/x/.gnupg': Permission denied");
+        assert!(matches!(fatal, Err(GpgError::Unusable(_))));
     }
 }

@@ -1,0 +1,194 @@
+//! Sealed objects: opened by gpg, and a missing key told from damage.
+//!
+//! gpg says "no secret key" also of a message whose first bytes are damaged. When other objects of
+//! the band open, the key is there, and the one that does not is damaged.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex};
+
+use super::super::message::{Hinted, Report};
+use super::super::unlock::{MAX_OBJECT, Unlocking};
+use super::{Archive, Stored};
+use crate::edge::gpg::{self, GpgError, Input, Unlock, Use};
+use crate::format::band::BandName;
+use crate::format::object::ObjectName;
+
+/// Objects of a band that are tried before it is said that no key opens it.
+const TRIED: usize = 4;
+
+/// What opens objects, and what was seen of that.
+pub(super) struct Opener {
+    unlock: Unlock,
+    /// Bytes that any object may give.
+    limit: u64,
+    report: Option<Arc<Report>>,
+    /// Bands of which an object was opened, or none could be. Held while others are tried.
+    bands: Mutex<HashMap<BandName, bool>>,
+    /// Keys that have opened something.
+    keys: Mutex<BTreeSet<String>>,
+}
+
+impl Default for Opener {
+    fn default() -> Opener {
+        Opener {
+            unlock: Unlock::default(),
+            limit: MAX_OBJECT,
+            report: None,
+            bands: Mutex::default(),
+            keys: Mutex::default(),
+        }
+    }
+}
+
+impl Opener {
+    /// Gives the bytes of a message, and says with `-v` which key has opened it.
+    fn open(&self, band: &BandName, message: Input<'_>) -> Result<Vec<u8>, GpgError> {
+        // Objects are compressed before they are sealed, so a message does not grow; one that was
+        // sealed by hand may.
+        let size = message.size().map_err(GpgError::Talk)?;
+        let (plain, opened) = gpg::decrypt(message, &self.unlock, self.limit.max(size))?;
+        if let Ok(mut bands) = self.bands.lock() {
+            match bands.get_mut(band) {
+                Some(open) => *open = true,
+                None => _ = bands.insert(band.clone(), true),
+            }
+        }
+        if let (Some(report), Some((key, primary))) = (&self.report, opened.key) {
+            self.tell(report, &key, &primary);
+        }
+        Ok(plain)
+    }
+
+    fn tell(&self, report: &Report, key: &str, primary: &str) {
+        let is_new =
+            |mut keys: std::sync::MutexGuard<'_, BTreeSet<String>>| keys.insert(key.into());
+        if !report.is_verbose() || !self.keys.lock().is_ok_and(is_new) {
+            return;
+        }
+        let found = gpg::find(OsStr::new(primary), Use::Encrypt).unwrap_or_default();
+        let user = found.first().map_or("", |key| key.user.as_str());
+        report.verbose(format_args!("opened with the key {key} of {primary} {user}"));
+    }
+}
+
+impl Archive {
+    /// The same archive, with what the options say of opening its objects.
+    pub(in super::super) fn unlocked(
+        mut self,
+        options: &Unlocking,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Archive> {
+        let (unlock, limit) = options.open(report)?;
+        let report = Some(Arc::clone(report));
+        self.opener = Arc::new(Opener { unlock, limit, report, ..Opener::default() });
+        Ok(self)
+    }
+
+    /// The same archive, its objects opened as those of the other.
+    pub(in super::super) fn unlocked_as(mut self, other: &Archive) -> Archive {
+        self.opener = Arc::clone(&other.opener);
+        self
+    }
+
+    /// The plain bytes of a sealed object.
+    pub(super) fn open_sealed(
+        &self,
+        band: &BandName,
+        name: ObjectName,
+        stored: Stored,
+    ) -> anyhow::Result<Vec<u8>> {
+        let opened = match stored {
+            Stored::File(file) => self.opener.open(band, Input::File(file)),
+            Stored::Bytes(bytes) => match self.opener.open(band, Input::Bytes(&bytes)) {
+                Err(error) if is_of_the_message(&error) => {
+                    // It may have changed on the way.
+                    let again = self.store.get(&format!("{band}/{name}"))?;
+                    if again == bytes {
+                        Err(error)
+                    } else {
+                        self.opener.open(band, Input::Bytes(&again))
+                    }
+                }
+                opened => opened,
+            },
+        };
+        opened.map_err(|error| self.locked_or_damaged(band, name, error))
+    }
+
+    fn locked_or_damaged(
+        &self,
+        band: &BandName,
+        name: ObjectName,
+        error: GpgError,
+    ) -> anyhow::Error {
+        let shown = format!("{band}/{name}");
+        let is_key = matches!(error, GpgError::NoSecretKey(_) | GpgError::WrongPassphrase);
+        if is_key && self.others_open(band, name) {
+            let what = "no key opens it, though other objects of the band are opened".to_owned();
+            return anyhow::Error::new(GpgError::Damaged(what)).context(shown);
+        }
+        let hint = remedy(&error);
+        let error = anyhow::Error::new(error).context(shown);
+        match hint {
+            Some(hint) => Hinted::wrap(error, hint),
+            None => error,
+        }
+    }
+
+    /// Whether other objects of the band can be opened.
+    fn others_open(&self, band: &BandName, name: ObjectName) -> bool {
+        let known = |bands: &HashMap<BandName, bool>| bands.get(band).copied();
+        let Ok(mut bands) = self.opener.bands.lock() else { return false };
+        if let Some(open) = known(&bands) {
+            return open;
+        }
+        let mut objects = self.objects(band).unwrap_or_default();
+        objects.retain(|(other, _)| other.encrypted && *other != name);
+        objects.sort_by_key(|(_, size)| *size);
+        let opens = |other: &ObjectName| {
+            let message = match self.stored(&format!("{band}/{other}"), true) {
+                Ok(Some(stored)) => stored,
+                _ => return false,
+            };
+            let input = match &message {
+                Stored::Bytes(bytes) => Input::Bytes(bytes),
+                Stored::File(file) => match file.try_clone() {
+                    Ok(file) => Input::File(file),
+                    Err(_) => return false,
+                },
+            };
+            let limit = input.size().unwrap_or(0).max(self.opener.limit);
+            gpg::decrypt(input, &self.opener.unlock, limit).is_ok()
+        };
+        let open = objects.iter().take(TRIED).any(|(other, _)| opens(other));
+        bands.insert(band.clone(), open);
+        open
+    }
+}
+
+/// Whether the bytes of the message may be why it was not opened.
+fn is_of_the_message(error: &GpgError) -> bool {
+    !matches!(error, GpgError::Start(_) | GpgError::Unusable(_) | GpgError::Locked(_))
+}
+
+fn remedy(error: &GpgError) -> Option<&'static str> {
+    Some(match error {
+        GpgError::NoSecretKey(_) => {
+            "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache"
+        }
+        GpgError::WrongPassphrase => {
+            "see that the passphrase is the one that the band was sealed with, or that of the secret key"
+        }
+        GpgError::Locked(said) if said.contains("agent") => {
+            "see what gpg-connect-agent /bye says: it needs a GNUPGHOME, or a /run/user/UID, in which it may make its socket"
+        }
+        GpgError::Locked(_) => {
+            "unlock the key before, or give its passphrase with --passphrase-file FILE or --passphrase-command COMMAND; on a terminal gpg wants a pinentry and GPG_TTY"
+        }
+        GpgError::Unusable(_) => "see what gpg --list-keys says, and what stands in gpg.conf",
+        GpgError::Start(_) => "install gpg (GnuPG), or see that it is in the PATH",
+        GpgError::TooLarge(_) => "if it is meant to be so large: --max-object SIZE",
+        _ => return None,
+    })
+}

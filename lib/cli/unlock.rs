@@ -1,0 +1,86 @@
+//! The options of all readers that say how sealed objects are opened, and how much one may hold.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use super::common::size;
+use super::message::{Hinted, Report};
+use crate::edge::gpg::{Passphrase, Unlock};
+
+/// What gpg's output may hold in any case: the part size that pack has by default, and some.
+pub(super) const MAX_OBJECT: u64 = 80 << 20;
+
+/// How sealed objects are opened.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Unlocking {
+    /// The first line of FILE is the passphrase, of sealed objects or of the secret key
+    #[arg(long, value_name = "FILE", global = true, display_order = 890)]
+    passphrase_file: Option<PathBuf>,
+    /// The first line that COMMAND writes is the passphrase; sh runs it
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        conflicts_with = "passphrase_file",
+        global = true,
+        display_order = 891
+    )]
+    passphrase_command: Option<OsString>,
+    /// Take up to SIZE of plain text from a sealed object, where that is more than it has bytes
+    /// [default: 80M]
+    #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
+    max_object: Option<u64>,
+}
+
+impl Unlocking {
+    /// What gpg is given, and how much it may give.
+    pub(super) fn open(&self, report: &Report) -> anyhow::Result<(Unlock, u64)> {
+        let source =
+            Source { file: self.passphrase_file.clone(), command: self.passphrase_command.clone() };
+        let passphrase = source.read(report)?.map(Arc::new);
+        Ok((Unlock { passphrase }, self.max_object.unwrap_or(MAX_OBJECT)))
+    }
+}
+
+/// Where a passphrase comes from; from the file that the environment names if from nowhere else.
+pub(super) struct Source {
+    /// A file.
+    pub(super) file: Option<PathBuf>,
+    /// A shell command.
+    pub(super) command: Option<OsString>,
+}
+
+impl Source {
+    /// Reads it, once for the whole run.
+    pub(super) fn read(self, report: &Report) -> anyhow::Result<Option<Passphrase>> {
+        if let Some(command) = &self.command {
+            let passphrase = Passphrase::from_command(command).context("--passphrase-command")?;
+            return not_empty("--passphrase-command", passphrase).map(Some);
+        }
+        let named = || std::env::var_os("DURA_PASSPHRASE_FILE").filter(|name| !name.is_empty());
+        let Some(file) = self.file.or_else(|| named().map(PathBuf::from)) else { return Ok(None) };
+        let shown = file.display().to_string();
+        let passphrase = Passphrase::from_file(&file).with_context(|| shown.clone())?;
+        let meta = std::fs::metadata(&file).with_context(|| shown.clone())?;
+        if meta.is_file() && meta.permissions().mode() & 0o077 != 0 {
+            report.note(format_args!(
+                "{shown}: others on this machine can read the passphrase: chmod 600 it"
+            ));
+        }
+        not_empty(&shown, passphrase).map(Some)
+    }
+}
+
+fn not_empty(shown: &str, passphrase: Passphrase) -> anyhow::Result<Passphrase> {
+    if !passphrase.is_empty() {
+        return Ok(passphrase);
+    }
+    Err(Hinted::wrap(
+        anyhow!("{shown}: the passphrase is empty"),
+        "make one with: head -c 32 /dev/urandom | base64 > FILE",
+    ))
+}

@@ -1,0 +1,43 @@
+//! Bytes that gpg reads as a file, beside its standard input.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+/// Bytes under a path that gpg can open. In memory where the system allows it, since a full disk
+/// must not look like a bad signature; else in a private file.
+pub(super) struct Handed {
+    path: PathBuf,
+    _kept: Kept,
+}
+
+/// What has to live as long as the path.
+enum Kept {
+    Memory { _file: File },
+    Disk { _file: tempfile::NamedTempFile },
+}
+
+impl Handed {
+    pub(super) fn new(bytes: &[u8]) -> io::Result<Handed> {
+        #[cfg(target_os = "linux")]
+        if Path::new("/proc/self/fd").is_dir() {
+            // Children take it over, under the same number.
+            let flags = rustix::fs::MemfdFlags::empty();
+            if let Ok(memory) = rustix::fs::memfd_create("dura", flags) {
+                let mut file = File::from(memory);
+                file.write_all(bytes)?;
+                let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                return Ok(Handed { path, _kept: Kept::Memory { _file: file } });
+            }
+        }
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        file.flush()?;
+        Ok(Handed { path: file.path().to_owned(), _kept: Kept::Disk { _file: file } })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
