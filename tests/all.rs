@@ -153,3 +153,15 @@ mod gpg_options;
 // gpg without a desktop: homes that are missing, closed or broken, passphrases, damaged messages,
 // messages that grow.
 mod gpg_homes;
+
+// What cut runs, removals, other programs and stores leave.
+mod verify_cuts;
+
+// Signatures that are demanded, and the newest band.
+mod verify_signed;
+
+// What somebody hid in a block.
+mod hidden;
+
+// Objects that are too large, or expand to that.
+mod bounds;

@@ -187,7 +187,7 @@ fn a_chain_on_a_band_that_was_cut_off() {
     assert!(done.code == 1 && tells(&done.text(), "unlisted "), "continued\n{}", done.report());
     let done = repair(&archive);
     assert_eq!(done.code, 1, "{}", done.report());
-    done.tells("not signed: gpg --detach-sign it");
+    done.tells("not signed: give --sign KEY");
     let sign = format!(
         "for l in archive/*/*/*.sha256; do [ -e $l.sig ] || {{ gpg -q -u {OTHER} --detach-sign $l; echo $l; }}; done"
     );

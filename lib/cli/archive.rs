@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -15,10 +14,9 @@ use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
-use crate::format::head::{Head, HeadError, Tail};
-use crate::format::inflate::whole;
+use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
 use crate::format::listing::Have;
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{MAX_BLOCK, Object, ObjectName};
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
 use crate::store::local::Local;
@@ -28,6 +26,7 @@ mod bands;
 mod kept;
 pub(super) mod kind;
 mod links;
+mod open;
 mod opener;
 mod part;
 mod salvage;
@@ -38,6 +37,8 @@ mod vouched;
 
 use kept::{Kept, Sealed};
 use kind::is_unreachable;
+use open::too_large;
+pub(super) use open::unzip;
 use opener::Opener;
 pub(super) use stream::Entries;
 use stream::facts_of;
@@ -65,6 +66,8 @@ pub(super) struct Archive {
     sealed: Sealed,
     kept: Kept,
     opener: Arc<Opener>,
+    /// What blocks and parts may have, if `--max-object` says so.
+    max_object: Option<u64>,
 }
 
 /// An object as it is stored.
@@ -99,6 +102,15 @@ impl Archive {
             sealed: Sealed::default(),
             kept: Kept::default(),
             opener: Arc::default(),
+            max_object: None,
+        }
+    }
+
+    /// The most bytes of an object that are read.
+    fn most(&self, name: ObjectName) -> u64 {
+        match self.max_object {
+            Some(size) if name.most() == MAX_BLOCK => size,
+            _ => name.most(),
         }
     }
 
@@ -156,24 +168,36 @@ impl Archive {
         if let Some(known) = self.kept.get(&name) {
             return Ok(known);
         }
-        let bytes = self.get(&name)?.map(Arc::new);
+        // One byte more shows that it is too long, which is for whoever parses it to say.
+        let bytes = match self.store.get_range(&name, 0, MAX_LEN as u64 + 1) {
+            Ok(bytes) => Some(Arc::new(bytes)),
+            Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
         self.kept.put(name, bytes.clone());
         Ok(bytes)
     }
 
-    fn get(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        match self.store.get(name) {
+    /// An object; none if it is not there. One of over so many bytes is an error.
+    fn get(&self, name: &str, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
+        match self.store.get_range(name, 0, most.saturating_add(1)) {
+            Ok(bytes) if bytes.len() as u64 > most => Err(too_large(name, most)),
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn stored(&self, name: &str, encrypted: bool) -> anyhow::Result<Option<Stored>> {
+    fn stored(&self, band: &BandName, object: ObjectName) -> anyhow::Result<Option<Stored>> {
+        let (name, most) = (format!("{band}/{object}"), self.most(object));
         // Why there is no file is for the store to say.
-        match self.files.as_ref().filter(|_| encrypted).and_then(|files| files.open(name).ok()) {
-            Some(file) => Ok(Some(Stored::File(file))),
-            None => Ok(self.get(name)?.map(Stored::Bytes)),
+        let files = self.files.as_ref().filter(|_| object.encrypted);
+        match files.and_then(|files| files.open(&name).ok()) {
+            Some(file) => match file.metadata() {
+                Ok(stat) if stat.len() > most => Err(too_large(&name, most)),
+                _ => Ok(Some(Stored::File(file))),
+            },
+            None => Ok(self.get(&name, most)?.map(Stored::Bytes)),
         }
     }
 
@@ -266,7 +290,7 @@ impl Archive {
             names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
         }
         for name in names {
-            if let Some(stored) = self.stored(&format!("{band}/{name}"), name.encrypted)? {
+            if let Some(stored) = self.stored(band, name)? {
                 self.sealed.saw(band, name.encrypted);
                 return Ok(Some((name, stored)));
             }
@@ -286,12 +310,12 @@ impl Archive {
         object: Object,
     ) -> anyhow::Result<Option<(ObjectName, u64)>> {
         // HEAD and TAIL never are.
-        let likely = self.sealed.likely(band).unwrap_or(true)
-            && !matches!(object, Object::Head | Object::Tail);
+        let is_end = matches!(object, Object::Head | Object::Tail);
+        let likely = self.sealed.likely(band).unwrap_or(true) && !is_end;
         for encrypted in [likely, !likely] {
             let name = ObjectName { object, encrypted };
             if let Some(size) = self.store.stat(&format!("{band}/{name}"))? {
-                if !matches!(object, Object::Head | Object::Tail) {
+                if !is_end {
                     self.sealed.saw(band, encrypted);
                 }
                 return Ok(Some((name, size)));
@@ -302,10 +326,12 @@ impl Archive {
 
     /// The name that an object probably has, for messages about one that is not there.
     pub(super) fn likely_name(&self, band: &BandName, object: Object) -> String {
-        format!(
-            "{band}/{}",
-            ObjectName { object, encrypted: self.sealed.likely(band).unwrap_or(true) }
-        )
+        format!("{band}/{}", self.likely(band, object))
+    }
+
+    /// The same, without the band's.
+    pub(super) fn likely(&self, band: &BandName, object: Object) -> ObjectName {
+        ObjectName { object, encrypted: self.sealed.likely(band).unwrap_or(true) }
     }
 
     /// The text of an index or table of contents; none if it is not there.
@@ -339,13 +365,13 @@ impl Archive {
             return Ok(Some(text));
         }
         let Some(mut bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
-        let text = match unzip(&bytes) {
+        let text = match unzip(&bytes, object) {
             Ok(text) => text,
             // It may have changed on the way.
             Err(_) => {
                 let Some(again) = self.fetch(&band.band, object)? else { return Ok(None) };
                 bytes = again;
-                unzip(&bytes).with_context(|| plain_name(band, object))?
+                unzip(&bytes, object).with_context(|| plain_name(band, object))?
             }
         };
         if stream::is_own(&text, object, band.id) {
@@ -502,21 +528,4 @@ fn is_damage(error: &anyhow::Error) -> bool {
 
 fn plain_name(band: &Head, object: Object) -> String {
     format!("{}/{}", band.band, ObjectName::plain(object))
-}
-
-/// Decompresses an index or table of contents, with a bound against one that would fill memory.
-pub(super) fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    const MAX: u64 = 256 << 20;
-    if let Some(text) = whole(bytes, MAX as usize) {
-        return Ok(text);
-    }
-    let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(MAX + 1)
-        .read_to_end(&mut text)
-        .context("damaged")?;
-    if text.len() as u64 > MAX {
-        bail!("expands to over 256 MiB, which no index does");
-    }
-    Ok(text)
 }

@@ -238,18 +238,20 @@ fn nothing_changed() {
         assert!(out.ends_with("#end entries=0 excluded=0 unreadable=0\n"), "{out}");
     };
     // With a warm cache: the names of the bands, and a TAIL of each tier.
-    let warm = ["get 0/TAIL", "get 1/TAIL", "get 2/TAIL", "list "];
+    let warm = ["list ", "range 0/TAIL", "range 1/TAIL", "range 2/TAIL"];
     assert_eq!(written.calls(true, unchanged), warm);
     // Without: every index and table of contents as well, once; and a call that finds out that
     // nothing is encrypted.
     let cold = written.calls(false, unchanged);
     let mut wanted: Vec<String> = warm.map(String::from).into();
-    wanted.extend((0..TREE.len()).map(|number| format!("get 0/{number:02}.mtree.gz")));
+    wanted.extend((0..TREE.len()).map(|number| format!("range 0/{number:02}.mtree.gz")));
     wanted.extend(
-        ["get 0/08.toc.gz", "get 1/00.mtree.gz", "get 1/01.mtree.gz", "get 1/01.toc.gz"]
+        ["range 0/08.toc.gz", "range 1/00.mtree.gz", "range 1/01.mtree.gz", "range 1/01.toc.gz"]
             .map(String::from),
     );
-    wanted.extend(["get 2/00.mtree.gz", "get 2/01.mtree.gz", "get 2/01.toc.gz"].map(String::from));
+    wanted.extend(
+        ["range 2/00.mtree.gz", "range 2/01.mtree.gz", "range 2/01.toc.gz"].map(String::from),
+    );
     let (probes, reads): (Vec<String>, Vec<String>) =
         cold.into_iter().partition(|call| call.ends_with(".gpg"));
     wanted.sort();
@@ -271,13 +273,13 @@ fn one_file() {
                 ["./a/", "./a/b/", "./a/b/c/", "./a/b/c/file"]
             );
         });
-        let mut wanted = vec!["list ".to_owned(), "get 0/04.tar".to_owned()];
+        let mut wanted = vec!["list ".to_owned(), "range 0/04.tar".to_owned()];
         for tier in 0..=above {
             let (index, toc) = if tier == 0 { ("04", "08") } else { ("00", "01") };
             wanted.extend([
-                format!("get {tier}/TAIL"),
-                format!("get {tier}/{toc}.toc.gz"),
-                format!("get {tier}/{index}.mtree.gz"),
+                format!("range {tier}/TAIL"),
+                format!("range {tier}/{toc}.toc.gz"),
+                format!("range {tier}/{index}.mtree.gz"),
             ]);
         }
         wanted.sort();
@@ -298,13 +300,13 @@ fn one_file_with_a_warm_cache() {
     assert_eq!(
         calls,
         [
-            "get 0/TAIL",
-            "get 1/TAIL",
-            "get 2/TAIL",
-            "get 3/01.tar",
-            "get 3/01.tar.gpg",
-            "get 3/TAIL",
-            "list "
+            "list ",
+            "range 0/TAIL",
+            "range 1/TAIL",
+            "range 2/TAIL",
+            "range 3/01.tar",
+            "range 3/01.tar.gpg",
+            "range 3/TAIL"
         ]
     );
 }
@@ -356,8 +358,8 @@ fn listing_reads_each_index_once() {
     assert_eq!(once(written.calls(false, goes_on)), TREE.len() + 6);
     let warm = written.calls(true, goes_on);
     let reads: Vec<&String> =
-        warm.iter().filter(|call| call.starts_with("get") && !call.ends_with("TAIL")).collect();
-    assert_eq!(reads, ["get 3/HEAD"]);
+        warm.iter().filter(|call| call.starts_with("range") && !call.ends_with("TAIL")).collect();
+    assert_eq!(reads, ["range 3/HEAD"]);
 }
 
 /// A store that answers a call for an object of a kind only when so many are asked for at once.

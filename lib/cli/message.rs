@@ -4,6 +4,7 @@
 //! remedy on a line of its own (`dura-pack: hint: …`). A line holds no raw control bytes: paths are
 //! shown encoded, as in listings.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ pub struct Report {
     progress: OnceLock<ProgressBar>,
 }
 
+/// The verbosity with `-q`.
+const QUIET: i8 = -1;
+
 /// An error with a remedy for the person who reads it.
 #[derive(Debug)]
 pub struct Hinted {
@@ -52,7 +56,8 @@ impl Hinted {
 }
 
 impl Report {
-    /// A report for `program`; verbosity is -1 with `-q`, and one more for each `-v`.
+    /// A report for `program`; verbosity is -1 with `-q`, and one more for each `-v`. Below that
+    /// nothing is written, and warnings are only counted.
     pub fn new(program: &'static str, verbosity: i8, events: Events) -> Report {
         let (warnings, failed) = (AtomicU64::new(0), AtomicBool::new(false));
         Report { program, verbosity, warnings, failed, events, progress: OnceLock::new() }
@@ -122,8 +127,11 @@ impl Report {
     }
 
     fn write(&self, what: std::fmt::Arguments<'_>) {
+        if self.verbosity < QUIET {
+            return;
+        }
         // A stderr that is gone is no reason to lose a backup.
-        let line = format!("{what}\n");
+        let line = format!("{}\n", printable(&what.to_string()));
         let write = || drop(pipe::tell(&line));
         match self.progress.get() {
             Some(progress) => progress.suspend(write),
@@ -171,6 +179,32 @@ pub(super) fn causes(error: &anyhow::Error) -> Vec<&(dyn std::error::Error + 'st
     found
 }
 
+/// A line as a terminal may get it: control characters, and those that turn the direction of what
+/// follows, are written as `\\` and three octal digits for each byte. What a store, a band or a
+/// name says can reach any line.
+pub fn printable(line: &str) -> Cow<'_, str> {
+    let is_odd = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !line.chars().any(is_odd) {
+        return Cow::Borrowed(line);
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for letter in line.chars() {
+        match is_odd(letter) {
+            true => {
+                let mut bytes = [0; 4];
+                for byte in letter.encode_utf8(&mut bytes).bytes() {
+                    shown += &format!("\\{byte:03o}");
+                }
+            }
+            false => shown.push(letter),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// The error and its causes in a line.
 pub(super) fn chain(error: &anyhow::Error) -> String {
     let parts: Vec<String> = error
@@ -204,6 +238,13 @@ pub fn why(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_hold_nothing_that_a_terminal_obeys() {
+        assert_eq!(printable("./a\\033b: \u{e9}"), "./a\\033b: \u{e9}");
+        assert_eq!(printable("a\u{1b}[2Jb\n\u{7f}"), "a\\033[2Jb\\012\\177");
+        assert_eq!(printable("\u{9b}\u{202e}x"), "\\302\\233\\342\\200\\256x");
+    }
 
     #[test]
     fn errors_are_worded_for_people() {

@@ -428,7 +428,7 @@ impl Writer<'_> {
                 vec![JournalEntry::Band(self.band.clone()), JournalEntry::Head(digest::of(bytes))]
             }
             Object::Index(number) => {
-                let text = unzip(bytes)?;
+                let text = unzip(bytes, crate::format::object::Object::Index(0))?;
                 vec![JournalEntry::Index(number, digest::of(&text), digest::of(bytes))]
             }
             _ => return Ok(()),

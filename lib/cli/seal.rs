@@ -19,6 +19,7 @@ use crate::format::object::Object;
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
 
 mod keys;
+pub(super) use keys::signer;
 mod parity;
 mod write;
 

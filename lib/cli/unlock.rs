@@ -30,8 +30,8 @@ pub(super) struct Unlocking {
         display_order = 891
     )]
     passphrase_command: Option<OsString>,
-    /// Take up to SIZE of plain text from a sealed object, where that is more than it has bytes
-    /// [default: 80M]
+    /// Take blocks, parts and parity of up to SIZE bytes [default: 128M], and up to SIZE of plain
+    /// text from a sealed object that gives more than it has [default: 80M]
     #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
     max_object: Option<u64>,
 }
@@ -43,6 +43,11 @@ impl Unlocking {
             Source { file: self.passphrase_file.clone(), command: self.passphrase_command.clone() };
         let passphrase = source.read(report)?.map(Arc::new);
         Ok((Unlock { passphrase }, self.max_object.unwrap_or(MAX_OBJECT)))
+    }
+
+    /// The most bytes of a block, a part or a parity shard, if another number than usual.
+    pub(super) fn max_object(&self) -> Option<u64> {
+        self.max_object
     }
 }
 

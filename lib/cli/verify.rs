@@ -18,11 +18,12 @@ use super::stores::open_store;
 use super::unlock::Unlocking;
 use crate::core::chain::choice::{Known, find};
 use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, State, judge};
+use crate::core::verify::{Finding, Kind, State, Subject, judge};
 use crate::edge::ordered::{Ordered, Results};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::moment::Moment;
+use crate::format::object::Object;
 use crate::store::Store;
 use crate::store::cache::as_archive;
 
@@ -30,12 +31,15 @@ mod against;
 mod band;
 mod check;
 mod files;
+mod lists;
 mod loose;
+mod members;
 mod repair;
 mod signed;
 mod source;
 mod told;
 
+use super::seal::signer;
 use against::Against;
 use band::Walk;
 use check::{Event, Meter};
@@ -79,14 +83,20 @@ struct VerifyArgs {
     /// secret key, or a cache
     #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
     source: Option<PathBuf>,
-    /// Demand a good signature of KEY on each list and each TAIL; of one of them, when given
-    /// several times
+    /// Demand a good signature of KEY on each list and each TAIL; may be given several times, and
+    /// any of the keys will do
     #[arg(long, value_name = "KEY")]
     signed_by: Vec<String>,
+    /// Demand that band NAME is there, and complete: the newest that you know of
+    #[arg(long, value_name = "NAME")]
+    expect: Option<String>,
     /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to
     /// stderr
     #[arg(long)]
     repair: bool,
+    /// With --repair: sign lists that are made again with KEY
+    #[arg(long, value_name = "KEY", requires = "repair")]
+    sign: Option<std::ffi::OsString>,
     /// Use the plain copies of indexes in DIR
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
@@ -130,10 +140,10 @@ pub fn main() -> ExitCode {
     common::main("dura-verify", |args: &VerifyArgs| &args.common, run)
 }
 
-/// The bands that are looked at, and the newest of all if it is among them.
+/// The bands that are looked at, and all that there are.
 struct Bands {
     names: Vec<BandName>,
-    newest: Option<BandName>,
+    all: Vec<BandName>,
 }
 
 fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
@@ -143,17 +153,20 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     must_exist(&args.archive)?;
     let wanted = Arc::new(Wanted::by(&args.signed_by)?);
+    let signer = args.sign.as_deref().map(|key| signer(key, report)).transpose()?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
     let archive = Archive::open(&args.archive, cache)?;
     let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
-    let results = start(&archive, &args, &bands, &wanted, &meter)?;
+    let (part, sizes) = part(&archive, &args, &bands)?;
+    let results = start(&archive, &args, &bands, &wanted, &meter, part)?;
     let (out, repairer) = match args.repair {
         false => (Some(pipe::stdout()?), None),
         true => {
             let mtime = clock::now()?.sec.try_into().unwrap_or(0);
-            (None, Some(Repairer::new(archive.store(), pipe::stdout()?, mtime, archive.names()?)))
+            let (out, names) = (pipe::stdout()?, archive.names()?);
+            (None, Some(Repairer::new(archive.store(), out, mtime, names, signer)))
         }
     };
     let mut run = Run {
@@ -163,9 +176,15 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         signed: (false, Vec::new()),
     };
     run.follow(results)?;
-    run.more(&archive, &args, &bands, report)?;
+    if let Some(expected) = &args.expect {
+        run.expect(&archive, expected)?;
+    }
+    run.more(&archive, &args, &bands, part, report)?;
     if meter.reached() {
         run.told.note("the limit is reached: the rest was not read".to_owned());
+    }
+    if let Some(sizes) = sizes {
+        sizes.tell(&meter, report);
     }
     run.told.finish(&meter)?;
     run.repairer.map_or(Ok(()), |repairer| repairer.finish(report))
@@ -174,7 +193,7 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 /// Finds the bands that the options ask for.
 fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Result<Bands> {
     let names = archive.names()?;
-    let newest = names.last().cloned();
+    let all = names.clone();
     let chosen = match (&args.band, args.at.as_ref().map(|at| said(at, report))) {
         (None, None) => None,
         (Some(text), _) => {
@@ -187,37 +206,88 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
     if names.is_empty() {
         bail!("{}: no band there", args.archive);
     }
-    let Some(chosen) = chosen else { return Ok(Bands { names, newest }) };
+    let Some(chosen) = chosen else { return Ok(Bands { names, all }) };
     // An ancestor that is not there is told like one that is damaged.
     let mut chain = chosen.chain();
     chain.retain(|name| names.contains(name));
-    Ok(Bands { names: chain, newest })
+    Ok(Bands { names: chain, all })
+}
+
+/// What `--limit` has to do with the sizes of objects.
+struct Sizes {
+    limit: u64,
+    /// What is left for objects when the lists were read.
+    room: u64,
+    smallest: Option<u64>,
+    /// How many objects are larger than that, and the largest.
+    over: (u64, u64),
+}
+
+impl Sizes {
+    /// Says what was not looked at and never can be.
+    fn tell(&self, meter: &Meter, report: &Report) {
+        let human = common::human;
+        let Some(smallest) = self.smallest else { return };
+        if meter.members() == 0 && smallest > self.room {
+            report.warn(format_args!(
+                "--limit {}: no object was read, nor ever can be: the lists leave {}, and the smallest object has {}",
+                human(self.limit),
+                human(self.room),
+                human(smallest)
+            ));
+        } else if self.over.0 > 0 {
+            report.note(format_args!(
+                "--limit {}: {} of the objects have more than the {} that it leaves, up to {}: they are never read",
+                human(self.limit),
+                self.over.0,
+                human(self.room),
+                human(self.over.1)
+            ));
+        }
+    }
 }
 
 /// What part of the objects is read.
-fn part(archive: &Archive, args: &VerifyArgs, bands: &Bands) -> anyhow::Result<Part> {
+fn part(
+    archive: &Archive,
+    args: &VerifyArgs,
+    bands: &Bands,
+) -> anyhow::Result<(Part, Option<Sizes>)> {
     let seed = match args.seed {
         Some(seed) => seed,
-        None => clock::random_id()?.0.iter().fold(0, |seed, byte| (seed << 8) | u64::from(*byte)),
+        None => clock::random_id()?.0.iter().fold(0_u64, |seed, byte| {
+            // All of the id tells: what it begins with alone may be the same for many.
+            seed.rotate_left(8) ^ u64::from(*byte)
+        }),
     };
     let mut share = args.sample.map_or(1.0, |percent| percent / 100.0);
-    if let Some(limit) = args.limit {
-        // Lists are read in any case. A little less than the limit allows, or chance would keep it
-        // from the last bands.
-        let (mut all, mut lists) = (0_u64, 0_u64);
-        for band in &bands.names {
-            archive.sizes(band, &mut |name, size| {
-                all = all.saturating_add(size);
-                if !name.is_grouped() && !name.is_parity() {
-                    lists = lists.saturating_add(size);
-                }
-            })?;
-        }
-        share = share.min(
-            0.95 * limit.saturating_sub(lists) as f64 / all.saturating_sub(lists).max(1) as f64,
-        );
+    let Some(limit) = args.limit else { return Ok((Part::new(seed, share), None)) };
+    // Lists are read in any case. A little less than the limit allows, or chance would keep it from
+    // the last bands.
+    let (mut all, mut lists) = (0_u64, 0_u64);
+    for band in &bands.names {
+        archive.sizes(band, &mut |name, size| {
+            all = all.saturating_add(size);
+            if !(name.is_grouped() || name.is_parity()) {
+                lists = lists.saturating_add(size);
+            }
+        })?;
     }
-    Ok(Part::new(seed, share))
+    let room = limit.saturating_sub(lists);
+    share = share.min(0.95 * room as f64 / all.saturating_sub(lists).max(1) as f64);
+    let mut sizes = Sizes { limit, room, smallest: None, over: (0, 0) };
+    for band in &bands.names {
+        archive.sizes(band, &mut |name, size| {
+            if size == 0 || !(name.is_grouped() || name.is_parity()) {
+                return;
+            }
+            sizes.smallest = Some(sizes.smallest.map_or(size, |least| least.min(size)));
+            if size > room {
+                sizes.over = (sizes.over.0 + 1, sizes.over.1.max(size));
+            }
+        })?;
+    }
+    Ok((Part::new(seed, share), Some(sizes)))
 }
 
 /// Starts to walk the bands.
@@ -227,6 +297,7 @@ fn start(
     bands: &Bands,
     signer: &Arc<Wanted>,
     meter: &Arc<Meter>,
+    part: Part,
 ) -> anyhow::Result<Results<Vec<Event>>> {
     let jobs = common::jobs(args.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Vec<Event>>(jobs, 4 * jobs)?;
@@ -237,14 +308,16 @@ fn start(
         quick: args.quick,
         keys: args.files,
         repair: args.repair,
-        part: part(archive, args, bands)?,
+        part,
         meter: Arc::clone(meter),
         signer: Arc::clone(signer),
         seen: HashMap::new(),
+        all: bands.all.clone(),
+        source: None,
     };
-    let (names, newest) = (bands.names.clone(), bands.newest.clone());
+    let names = bands.names.clone();
     // Ends when all is submitted, or when nobody takes the results any more.
-    std::thread::spawn(move || walk.run(&names, newest.as_ref()));
+    std::thread::spawn(move || walk.run(&names));
     Ok(results)
 }
 
@@ -266,6 +339,11 @@ impl Run<'_> {
                     self.signatures()?;
                     self.told.bands += 1;
                 }
+                Event::NoBand(band) => {
+                    let what = "no band: neither HEAD nor TAIL, nor a list or index";
+                    self.told.report.verbose(format_args!("{band}: {what}"));
+                }
+                Event::Unfinished(band) => self.told.unfinished.push(band),
                 Event::Found(finding) => self.found(&finding)?,
                 Event::Note(what) => self.told.note(what),
                 Event::Failed(error) => return Err(error),
@@ -281,6 +359,11 @@ impl Run<'_> {
                         repairer.handle_group(&list, &states)?;
                     }
                 }
+                Event::Dropped(band, list) => {
+                    if let Some(repairer) = &mut self.repairer {
+                        repairer.handle_dropped(&band, list);
+                    }
+                }
                 Event::Loose(loose) => {
                     let Some(repairer) = &mut self.repairer else { continue };
                     for finding in repairer.handle_loose(&loose, self.told.report)? {
@@ -291,6 +374,28 @@ impl Run<'_> {
             }
         }
         bail!("the walk through the archive broke off")
+    }
+
+    /// `--expect`: the newest band that its owner knows of must be there.
+    fn expect(&mut self, archive: &Archive, expected: &str) -> anyhow::Result<()> {
+        let names = archive.names()?;
+        let known: Vec<Known> =
+            names.into_iter().map(|name| Known { name, complete: true }).collect();
+        let found = match (find(&known, expected), expected.parse::<BandName>()) {
+            (Ok(known), _) if archive.is_complete(&known.name).unwrap_or(true) => return Ok(()),
+            (Ok(known), _) => {
+                let what = "expected, and it is not complete";
+                Finding::top(Kind::Missing, &known.name, Object::Tail, what)
+            }
+            (Err(_), Ok(name)) => {
+                Finding::new(Kind::Missing, Subject::Band(name), "expected, and not there")
+            }
+            (Err(error), Err(_)) => {
+                self.told.report.warn(format_args!("--expect {expected}: {error}"));
+                return Ok(());
+            }
+        };
+        self.found(&found)
     }
 
     /// A signature that is damaged can look like one by an unknown key: among good ones it is taken
@@ -312,6 +417,7 @@ impl Run<'_> {
         archive: &Arc<Archive>,
         args: &VerifyArgs,
         bands: &Bands,
+        part: Part,
         report: &Arc<Report>,
     ) -> anyhow::Result<()> {
         let jobs = common::jobs(args.jobs, 0, PER_JOB);
@@ -331,7 +437,6 @@ impl Run<'_> {
                 None => open_store(shown)?,
             };
             let plain = Archive::open(&args.archive, None)?.unlocked_as(archive);
-            let part = part(archive, args, bands)?;
             let against =
                 Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };
             against.run(&bands.names, args.band.is_none() && args.at.is_none(), &mut self.told)?;
@@ -341,7 +446,6 @@ impl Run<'_> {
                 true => bands.names.last().cloned().context("no band is there")?,
                 false => choose(archive, &args.archive, None, None, report)?,
             };
-            let part = part(archive, args, bands)?;
             let count = source::compare(archive, &band, dir, part, jobs, report, &mut |finding| {
                 self.told.finding(&finding)
             })?;
@@ -357,3 +461,6 @@ impl Run<'_> {
         self.told.finding(finding)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,7 +211,7 @@ fn copies(folder: &Path, head: &Head) -> Vec<JournalEntry> {
             path.strip_prefix(folder).ok().and_then(Path::to_str).and_then(ObjectName::parse);
         let Some(Object::Index(number)) = name.map(|name| name.object) else { continue };
         let Ok(gzip) = std::fs::read(&path) else { continue };
-        let Ok(text) = unzip(&gzip) else { continue };
+        let Ok(text) = unzip(&gzip, crate::format::object::Object::Index(0)) else { continue };
         entries.push(JournalEntry::Index(number, digest::of(&text), digest::of(&gzip)));
     }
     entries

@@ -42,6 +42,27 @@ impl Groups {
         if self.members.len() == self.slots { self.finish() } else { None }
     }
 
+    /// The lists of what an earlier run of the band sealed, stored, and left without a list. They
+    /// have no parity, and are named as groups of this run, by its first number: so whoever reads
+    /// them sees that they say nothing of what lies between their objects. Must be called before the
+    /// first object of the run.
+    pub fn handle_left(&mut self, run: u32, left: Vec<Member>) -> Vec<List> {
+        let mut lists = Vec::new();
+        for members in left.chunks(self.slots) {
+            let counter = self.counters.entry(run).or_default();
+            lists.push(List {
+                band: self.band.clone(),
+                id: self.id,
+                name: (run, *counter),
+                slots: self.slots,
+                parity: 0,
+                members: members.to_vec(),
+            });
+            *counter += 1;
+        }
+        lists
+    }
+
     /// Closes the last group.
     pub fn finish(&mut self) -> Option<List> {
         let number = self.members.first()?.name.number()?;
@@ -75,6 +96,20 @@ mod tests {
         }
         lists.extend(groups.finish());
         lists.into_iter().map(|list| (list.object().to_string(), list.members.len())).collect()
+    }
+
+    #[test]
+    fn what_a_run_left_is_listed_as_groups_of_the_next() {
+        let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), 2, 1);
+        let member = |name: &str| Member::of(ObjectName::parse(name).unwrap(), b"x");
+        let left = ["HEAD", "00000/000000000.tar", "00000/000000000.mtree.gz"].map(member);
+        let lists = groups.handle_left(32, left.to_vec());
+        let names: Vec<_> =
+            lists.iter().map(|list| (list.name, list.members.len(), list.parity)).collect();
+        assert_eq!(names, [((32, 0), 2, 0), ((32, 1), 1, 0)]);
+        assert!(lists.iter().all(|list| List::parse(list.text().as_bytes()).is_ok()));
+        groups.handle_object(member("00000/000000032.tar"));
+        assert_eq!(groups.finish().unwrap().name, (32, 2));
     }
 
     #[test]

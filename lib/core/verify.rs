@@ -6,10 +6,13 @@ use std::fmt;
 use crate::format::band::BandName;
 use crate::format::group::{List, PIECE};
 use crate::format::object::{Object, ObjectName};
+use crate::format::path::Path;
 
 pub mod audit;
+pub mod borders;
 pub mod loose;
 pub mod part;
+pub mod presence;
 pub mod relist;
 
 /// What kind of finding it is.
@@ -19,9 +22,11 @@ pub enum Kind {
     Missing,
     /// It is there, and not as it should be.
     Damaged,
+    /// It is there and the store does not give it out now: nothing is known of its content.
+    Unavailable,
     /// In no checksum list.
     Unlisted,
-    /// No part of the version: an interrupted run left it, and the run after it began anew there.
+    /// No part of the version: an interrupted run left it, and the next run began again there.
     Superseded,
     /// No program of this format writes it there.
     Unexpected,
@@ -35,10 +40,48 @@ impl Kind {
         match self {
             Kind::Missing => "missing",
             Kind::Damaged => "damaged",
+            Kind::Unavailable => "unavailable",
             Kind::Unlisted => "unlisted",
             Kind::Superseded => "superseded",
             Kind::Unexpected => "unexpected",
             Kind::File => "file",
+        }
+    }
+}
+
+/// What a finding is about. Its text is how the line names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A band as a whole: `BAND/`.
+    Band(BandName),
+    /// An object: `BAND/OBJECT`.
+    Object(BandName, ObjectName),
+    /// A folder of numbers: `BAND/00012/`.
+    Folder(BandName, u32),
+    /// Something that has no object's name, shown encoded as paths are.
+    Stray(BandName, String),
+    /// A path of the band's version: `BAND/./PATH`.
+    File(BandName, Path),
+}
+
+impl Subject {
+    /// The object, if it is one.
+    pub fn object(&self) -> Option<(&BandName, ObjectName)> {
+        match self {
+            Subject::Object(band, name) => Some((band, *name)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Band(band) => write!(f, "{band}/"),
+            Subject::Object(band, name) => write!(f, "{band}/{name}"),
+            Subject::Folder(band, number) => write!(f, "{band}/{number:05}/"),
+            Subject::Stray(band, name) => write!(f, "{band}/{name}"),
+            Subject::File(band, path) => write!(f, "{band}/{path}"),
         }
     }
 }
@@ -48,30 +91,40 @@ impl Kind {
 pub struct Finding {
     /// What kind.
     pub kind: Kind,
-    /// Where: the band and the object, or the path.
-    pub name: String,
+    /// What it is about.
+    pub subject: Subject,
     /// What is wrong.
     pub what: String,
-    /// Whether it should not be so. An interruption leaves behind what is told and is nobody's
-    /// fault.
+    /// False for what is as it may be, such as what an interruption leaves behind. It is no
+    /// finding, and shown only on request.
     pub bad: bool,
 }
 
 impl Finding {
-    /// A finding about an object, that should not be so.
-    pub fn new(
-        kind: Kind,
-        band: &BandName,
-        object: impl fmt::Display,
-        what: impl Into<String>,
-    ) -> Finding {
-        Finding { kind, name: format!("{band}/{object}"), what: what.into(), bad: true }
+    /// Something that should not be so.
+    pub fn new(kind: Kind, subject: Subject, what: impl Into<String>) -> Finding {
+        Finding { kind, subject, what: what.into(), bad: true }
+    }
+
+    /// An object that is not as it should be.
+    pub fn of(kind: Kind, band: &BandName, name: ObjectName, what: impl Into<String>) -> Finding {
+        Finding::new(kind, Subject::Object(band.clone(), name), what)
+    }
+
+    /// HEAD, TAIL or the signature of TAIL that is not as it should be.
+    pub fn top(kind: Kind, band: &BandName, object: Object, what: impl Into<String>) -> Finding {
+        Finding::of(kind, band, ObjectName::plain(object), what)
+    }
+
+    /// The same, if `bad`; else no more than something to know.
+    pub fn bad_if(self, bad: bool) -> Finding {
+        Finding { bad, ..self }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.kind.word(), self.name, self.what)
+        write!(f, "{} {}: {}", self.kind.word(), self.subject, self.what)
     }
 }
 
@@ -90,6 +143,8 @@ pub enum State {
     Bad(u64, Vec<bool>),
     /// It could not be read: why.
     Failed(String),
+    /// The store does not give it out now: why. It may be as it should be.
+    Unavailable(String),
 }
 
 impl State {
@@ -109,12 +164,17 @@ impl State {
         matches!(self, State::Unread | State::Good)
     }
 
+    /// True if it is to be rebuilt: it is known to be lost or damaged.
+    pub fn wants_repair(&self) -> bool {
+        !self.is_sound() && !matches!(self, State::Unavailable(_))
+    }
+
     /// Whether this piece can be had.
     pub fn has_piece(&self, at: usize) -> bool {
         match self {
             State::Unread | State::Good => true,
             State::Bad(_, pieces) => pieces.get(at).copied().unwrap_or(false),
-            State::Absent | State::Sized(_) | State::Failed(_) => false,
+            State::Absent | State::Sized(_) | State::Failed(_) | State::Unavailable(_) => false,
         }
     }
 }
@@ -145,8 +205,9 @@ pub fn judge(list: &List, states: &[State]) -> Vec<Finding> {
                 )
             }
             State::Failed(why) => (Kind::Damaged, format!("cannot be read: {why}")),
+            State::Unavailable(why) => (Kind::Unavailable, format!("cannot be read now: {why}")),
         };
-        found.push(Finding::new(kind, &list.band, member.name, what));
+        found.push(Finding::of(kind, &list.band, member.name, what));
     }
     found
 }

@@ -96,6 +96,9 @@ pub enum HeadError {
     /// Not `key: value` lines in UTF-8, each with a newline.
     #[error("not lines of `key: value`")]
     NotLines,
+    /// Longer than any.
+    #[error("over {MAX_LEN} bytes, more than it ever has")]
+    TooLong,
     /// A key is not there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -114,6 +117,9 @@ struct Lines<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Lines<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Lines<'a>, HeadError> {
+        if bytes.len() > MAX_LEN {
+            return Err(HeadError::TooLong);
+        }
         let text = std::str::from_utf8(bytes)
             .ok()
             .and_then(|text| text.strip_suffix('\n'))
@@ -330,6 +336,19 @@ impl Tail {
             head: repeats.then(|| Head::read(&lines)).transpose()?,
         })
     }
+
+    /// HEAD byte for byte, out of the text of a TAIL that repeats it; keys that are not known are
+    /// kept. None if it does not, or is no TAIL.
+    pub fn head_text(bytes: &[u8]) -> Option<String> {
+        let tail = Tail::parse(bytes).ok()?;
+        let head = tail.head?;
+        let text = std::str::from_utf8(bytes).ok()?;
+        let repeated =
+            &text[text.find(&format!("\n{FIRST_KEY}: "))? + 1..text.rfind("sha256: ")?];
+        let (first, rest) = repeated.split_once('\n')?;
+        let text = format!("{first}\nband: {}\nid: {}\n{rest}", tail.band, tail.id);
+        (Head::parse(text.as_bytes()) == Ok(head)).then_some(text)
+    }
 }
 
 impl fmt::Display for Tail {
@@ -445,6 +464,10 @@ mod tests {
         let text = format!("{text}sha256: {}\n", hex::encode(digest::of(text.as_bytes())));
         assert_eq!(tail.to_string(), text);
         assert_eq!(Tail::parse(text.as_bytes()), Ok(tail));
+        assert_eq!(Tail::head_text(text.as_bytes()).as_deref(), Some(HEAD));
+        let later = text[..text.find("sha256").unwrap()].to_owned() + "later: thing\n";
+        let later = format!("{later}sha256: {}\n", hex::encode(digest::of(later.as_bytes())));
+        assert_eq!(Tail::head_text(later.as_bytes()), Some(format!("{HEAD}later: thing\n")));
         // A later format is refused, and so is a HEAD that is repeated in part.
         let changed = |from: &str, to: &str| {
             let above = text[..text.find("sha256").unwrap()].replace(from, to);

@@ -71,6 +71,18 @@ pub enum Object {
     TailSig,
 }
 
+/// The most bytes of an index's text: 16 MiB close one, and one entry may come after; the lines of
+/// the directories above its first path come on top.
+pub const MAX_INDEX: usize = 48 << 20;
+
+/// The most bytes of a table of contents' text: 4096 lines with two paths, and a line for each
+/// earlier table.
+pub const MAX_TOC: usize = 96 << 20;
+
+/// The most bytes of a block, a part or a parity shard that a reader takes unless `--max-object`
+/// says another number: twice what `--part-size` is by default.
+pub const MAX_BLOCK: u64 = 128 << 20;
+
 /// The highest number that nine digits can write.
 pub const MAX_NUMBER: u32 = 999_999_999;
 
@@ -107,6 +119,21 @@ impl ObjectName {
             self.object,
             Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_)
         )
+    }
+
+    /// The most bytes that such an object has, as stored: what a reader takes at most. Blocks, parts
+    /// and parity have what `--part-size` lets them have: for those it is the default with room to
+    /// spare, and `--max-object` says another.
+    pub fn most(&self) -> u64 {
+        match self.object {
+            Object::Head | Object::Tail => super::head::MAX_LEN as u64,
+            Object::Note(_) => 1 << 20,
+            Object::List(..) => super::group::MAX_LIST as u64,
+            Object::ListSig(..) | Object::TailSig => 64 << 10,
+            Object::Index(_) => MAX_INDEX as u64,
+            Object::Toc(_) => MAX_TOC as u64,
+            Object::Block(..) | Object::Part(..) | Object::Parity(..) => MAX_BLOCK,
+        }
     }
 
     /// True for a parity shard.

@@ -19,6 +19,12 @@ pub enum PacketError {
     Nothing,
 }
 
+/// The tag of a signature packet.
+const SIGNATURE: u8 = 2;
+
+/// How an armored signature begins and ends.
+const ARMOR: (&[u8], &[u8]) = (b"-----BEGIN PGP SIGNATURE-----", b"-----END PGP SIGNATURE-----");
+
 /// The key id that a message names a recipient by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub u64);
@@ -146,6 +152,57 @@ pub fn signatures(bytes: &[u8]) -> Option<Vec<&[u8]>> {
             None => return Some(found).filter(|found| !found.is_empty()),
         }
     }
+}
+
+/// True for one or more whole signatures and nothing else. gpg looks no further than the signature
+/// that it finds: what stands behind it may be damage, or what somebody hides there.
+pub fn is_signatures(bytes: &[u8]) -> bool {
+    if bytes.starts_with(ARMOR.0) {
+        let end = bytes.trim_ascii_end();
+        let one = |what: &[u8]| memchr::memmem::find_iter(end, what).count() == 1;
+        return end.ends_with(ARMOR.1) && one(ARMOR.0) && one(ARMOR.1) && end.is_ascii();
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Some((tag, body, behind)) = packet(rest) else { return false };
+        // Versions of signatures are 3 to 6; the shortest has more bytes than this.
+        let whole = body.len() > 16 && (3..=6).contains(&body[0]);
+        if tag != SIGNATURE || !whole {
+            return false;
+        }
+        rest = behind;
+    }
+    !bytes.is_empty()
+}
+
+/// The first packet's tag and body, and what is behind it; none if it is not whole, or its length
+/// is not said at its begin.
+fn packet(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let (tag, len, rest) = match first {
+        0xc0.. => {
+            let (&one, rest) = rest.split_first()?;
+            let (len, rest) = match one {
+                0..=191 => (usize::from(one), rest),
+                192..=223 => {
+                    let (&two, rest) = rest.split_first()?;
+                    ((usize::from(one) - 192) << 8 | usize::from(two), rest)
+                }
+                224..=254 => return None,
+                255 => (number(rest.get(..4)?), &rest[4..]),
+            };
+            // Two octets begin where one ends.
+            (first & 0x3f, if (192..=223).contains(&one) { len + 192 } else { len }, rest)
+        }
+        0x80.. => {
+            let octets = [1, 2, 4].get(usize::from(first & 3)).copied()?;
+            (first >> 2 & 0xf, number(rest.get(..octets)?), &rest[octets..])
+        }
+        _ => return None,
+    };
+    let (body, behind) = rest.split_at_checked(len)?;
+    Some((tag, body, behind))
 }
 
 fn recipient(body: &[u8]) -> Option<KeyId> {
@@ -326,5 +383,32 @@ mod tests {
             assert!(literal(&packet[..len]).is_err(), "{len}");
         }
         assert_eq!(literal(&[0xc8, 1, 1]), Err(PacketError::Unexpected(8)));
+    }
+
+    #[test]
+    fn whole_signatures_and_nothing_else() {
+        let body = [&[4, 0][..], &[7; 200]].concat();
+        let old = [&[0x88, 202][..], &body].concat();
+        let older = [&[0x89, 0, 202][..], &body].concat();
+        let new = [&[0xc2, 192, 10][..], &body].concat();
+        let longest = [&[0xc2, 255, 0, 0, 0, 202][..], &body].concat();
+        for good in [&old, &older, &new, &longest, &[&old[..], &new].concat()] {
+            assert!(is_signatures(good));
+            for garbage in
+                [&b"x"[..], b"\n", b"\0", &[0x88, 0], &[0x88, 1, 4], &old[..9], &[7; 300]]
+            {
+                assert!(!is_signatures(&[&good[..], garbage].concat()), "{garbage:?}");
+            }
+            assert!((0..body.len()).all(|end| !is_signatures(&good[..end])));
+        }
+        // A literal packet, and lengths that are not said.
+        assert!(!is_signatures(&[&[0xac, 202][..], &body].concat()));
+        assert!(!is_signatures(&[&[0x8b][..], &body].concat()));
+        assert!(!is_signatures(&[&[0xc2, 230][..], &body].concat()));
+        let armored = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n";
+        assert!(is_signatures(armored.as_bytes()));
+        assert!(!is_signatures(format!("{armored}x\n").as_bytes()));
+        assert!(!is_signatures(armored.repeat(2).as_bytes()));
+        assert!(!is_signatures(b""));
     }
 }

@@ -36,6 +36,8 @@ pub struct Digester {
     /// The file's size. No hole that a map names goes further, nor back: it would cost who reads it
     /// years.
     size: u64,
+    /// Zeros of holes that may still be digested.
+    holes: u64,
 }
 
 /// The map at the begin of a sparse file's content.
@@ -47,6 +49,10 @@ struct Map {
     segments: Option<Vec<(u64, u64)>>,
     broken: bool,
 }
+
+/// Zeros of holes that are digested for one file: more takes hours, and who writes a line costs
+/// whoever reads it nothing but them.
+const MAX_HOLES: u64 = 1 << 40;
 
 /// No map of a file that a machine has is longer.
 pub(super) const MAX_MAP: usize = 64 << 20;
@@ -63,7 +69,13 @@ impl Digester {
 
     /// Of the content of a file of this size, with a map if it is sparse.
     pub fn new(sparse: bool, size: u64) -> Digester {
-        Digester { sha256: Sha256::new(), map: sparse.then(Map::default), at: 0, size }
+        Digester {
+            sha256: Sha256::new(),
+            map: sparse.then(Map::default),
+            at: 0,
+            size,
+            holes: MAX_HOLES,
+        }
     }
 
     /// The next bytes of the content.
@@ -85,7 +97,10 @@ impl Digester {
                 map.broken = true;
                 return;
             };
-            self.zeros(offset);
+            if !self.zeros(offset) {
+                map.broken = true;
+                return;
+            }
             let now = piece.len().min(usize::try_from(len).unwrap_or(usize::MAX));
             self.sha256.update(&piece[..now]);
             self.at = offset + now as u64;
@@ -96,21 +111,28 @@ impl Digester {
         }
     }
 
-    fn zeros(&mut self, until: u64) {
+    /// Digests zeros up to there; false if they are too many.
+    fn zeros(&mut self, until: u64) -> bool {
+        let Some(left) = self.holes.checked_sub(until.saturating_sub(self.at)) else {
+            return false;
+        };
+        self.holes = left;
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while self.at < until {
             let len = (until - self.at).min(ZEROS.len() as u64);
             self.sha256.update(&ZEROS[..len as usize]);
             self.at += len;
         }
+        true
     }
 
-    /// The digest; none if the map is broken.
+    /// The digest; none if the map is broken, or its holes are larger than any that are digested.
     pub fn finish(mut self) -> Option<Digest> {
-        match &self.map {
-            None => {}
-            Some(map) if map.broken || map.segments.is_none() => return None,
-            Some(_) => self.zeros(self.size),
+        if let Some(map) = &self.map {
+            let whole = !map.broken && map.segments.is_some();
+            if !whole || !self.zeros(self.size) {
+                return None;
+            }
         }
         Some(self.sha256.finalize().into())
     }

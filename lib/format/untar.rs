@@ -85,12 +85,14 @@ pub struct Untar<R> {
     at: u64,
     /// Content and padding of the last entry that are still to come.
     left: u64,
+    /// Blocks of zeros that were passed over.
+    zeros: u64,
 }
 
 impl<R: BufRead> Untar<R> {
     /// A reader of the concatenated tars of blocks.
     pub fn new(input: R) -> Untar<R> {
-        Untar { input, at: 0, left: 0 }
+        Untar { input, at: 0, left: 0, zeros: 0 }
     }
 
     /// What it reads from.
@@ -101,6 +103,11 @@ impl<R: BufRead> Untar<R> {
     /// Begins anew where the input stands now: behind damage, at the begin of an entry.
     pub fn restart(&mut self) {
         self.left = 0;
+    }
+
+    /// How many blocks of zeros stood where a header could be. Dura writes none.
+    pub fn zero_blocks(&self) -> u64 {
+        self.zeros
     }
 
     /// How many bytes were read.
@@ -124,6 +131,7 @@ impl<R: BufRead> Untar<R> {
             if headers[start..].iter().all(|&b| b == 0) && start == 0 {
                 // A closing zero block: not written, but harmless.
                 headers.clear();
+                self.zeros += 1;
                 continue;
             }
             let size = sound(header).ok_or(UntarError::BadHeader(at))?;

@@ -87,9 +87,10 @@ impl Store for Local {
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let read = || {
-            let (mut file, _) = self.file(name)?;
+            let (mut file, len) = self.file(name)?;
             file.seek(SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
+            let most = len.saturating_sub(start).min(length);
+            let mut bytes = Vec::with_capacity(usize::try_from(most).unwrap_or(0));
             file.take(length).read_to_end(&mut bytes)?;
             Ok(bytes)
         };

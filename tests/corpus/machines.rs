@@ -10,7 +10,8 @@ use dura::core::merge::{Event, Merge, Placed};
 use dura::core::repair;
 use dura::core::restore::{self, Step};
 use dura::core::verify::audit::{self, Audit, Free, Objects};
-use dura::core::verify::loose::{self, Bad};
+use dura::core::verify::borders::{self, Begin};
+use dura::core::verify::loose::{self, Bad, Shape};
 use dura::core::verify::relist::{Claims, relist};
 use dura::format::band::{BandId, BandName};
 use dura::format::entry::Entry;
@@ -126,10 +127,19 @@ pub(super) fn claims(bytes: &[u8]) -> bool {
     let run: Vec<Free> = names
         .into_iter()
         .filter(ObjectName::is_grouped)
-        .map(|name| Free { name, counts: true })
+        .map(|name| Free { name, counts: true, cut: true })
         .collect();
-    let bad = Bad { name: (0, 0), claims: claims.clone(), parity: 1 };
-    for group in loose::groups(vec![run.clone(), run], vec![bad], &HashSet::new(), 32, false) {
+    let bad = Bad { name: (0, 0), claims: claims.clone(), shards: vec![0] };
+    let taken = HashSet::new();
+    let shape = Shape { taken: &taken, slots: 32, parity: 2 };
+    let begin = |bytes: &[u8]| Begin { bytes: bytes[..bytes.len().min(9)].to_vec(), size: 9 };
+    let mut search = |_: &Bad, run: &[Free]| {
+        let objects: Vec<Begin> = run.iter().map(|_| begin(bytes)).collect();
+        let found = borders::find(&objects, &[(0, begin(bytes))], 4, 1)?;
+        assert!(!found.is_empty() && found.end <= run.len());
+        Some((found, (4, 1)))
+    };
+    for group in loose::groups(vec![run.clone(), run], vec![bad], shape, &mut search).0 {
         assert!(group.shape.0 > 0, "a group without slots");
     }
     let (slots, parity) = claims.shape().unwrap_or((32, 0));
@@ -162,19 +172,22 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
         let known = audit::Known {
             band: own().0,
             ends,
+            complete: ends.is_some(),
+            covered: false,
             under_way: ends.is_none(),
             counted: None,
+            lost: Vec::from([last..=last]),
             encrypted: false,
         };
         let mut audit = Audit::new(known);
         for folder in [0, 1, 99_999] {
-            let (_, free) = audit.folder(folder, &objects, &lists);
-            let listed = |free: &Free| {
-                lists.iter().any(|list| list.members.iter().any(|member| member.name == free.name))
-            };
-            assert!(!free.iter().flatten().any(listed), "what a list names is free");
+            audit.folder(folder, &objects, &lists);
         }
-        audit.finish(ends.is_some());
+        let (_, unlisted) = audit.finish();
+        let listed = |free: &Free| {
+            lists.iter().any(|list| list.members.iter().any(|member| member.name == free.name))
+        };
+        assert!(!unlisted.runs.iter().flatten().any(listed), "what a list names is free");
     }
     !lists.is_empty()
 }

@@ -5,7 +5,7 @@ use super::{Archive, Trust, stream, unzip};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{MAX_INDEX, Object, ObjectName};
 
 impl Archive {
     /// Calls `each` with name and size of each object of a band, folder by folder.
@@ -31,7 +31,7 @@ impl Archive {
 
     /// The text of an index or table of contents that this run or the cache has a copy of.
     pub(super) fn cached(&self, band: &Head, object: Object, trust: Trust) -> Option<Vec<u8>> {
-        let text = unzip(&self.copy(band, object, trust)?).ok()?;
+        let text = unzip(&self.copy(band, object, trust)?, object).ok()?;
         stream::is_own(&text, object, band.id).then_some(text)
     }
 
@@ -69,8 +69,13 @@ impl Archive {
                     None if keys => self.text(band, Object::Index(number), Trust::Listed(size)),
                     None if encrypted || !spend(size) => return None,
                     None => self
-                        .get(&format!("{}/{}", band.band, ObjectName::plain(Object::Index(number))))
-                        .and_then(|bytes| bytes.map(|bytes| unzip(&bytes)).transpose()),
+                        .get(
+                            &format!("{}/{}", band.band, ObjectName::plain(Object::Index(number))),
+                            MAX_INDEX as u64,
+                        )
+                        .and_then(|bytes| {
+                            bytes.map(|bytes| unzip(&bytes, Object::Index(number))).transpose()
+                        }),
                 };
                 let first =
                     text.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id));

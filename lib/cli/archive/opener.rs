@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
+
 use super::super::message::{Hinted, Report};
 use super::super::unlock::{MAX_OBJECT, Unlocking};
 use super::{Archive, Stored};
@@ -82,12 +84,14 @@ impl Archive {
         let (unlock, limit) = options.open(report)?;
         let report = Some(Arc::clone(report));
         self.opener = Arc::new(Opener { unlock, limit, report, ..Opener::default() });
+        self.max_object = options.max_object();
         Ok(self)
     }
 
     /// The same archive, its objects opened as those of the other.
     pub(in super::super) fn unlocked_as(mut self, other: &Archive) -> Archive {
         self.opener = Arc::clone(&other.opener);
+        self.max_object = other.max_object;
         self
     }
 
@@ -103,7 +107,8 @@ impl Archive {
             Stored::Bytes(bytes) => match self.opener.open(band, Input::Bytes(&bytes)) {
                 Err(error) if is_of_the_message(&error) => {
                     // It may have changed on the way.
-                    let again = self.store.get(&format!("{band}/{name}"))?;
+                    let again =
+                        self.get(&format!("{band}/{name}"), self.most(name))?.context("gone")?;
                     if again == bytes {
                         Err(error)
                     } else {
@@ -147,7 +152,7 @@ impl Archive {
         objects.retain(|(other, _)| other.encrypted && *other != name);
         objects.sort_by_key(|(_, size)| *size);
         let opens = |other: &ObjectName| {
-            let message = match self.stored(&format!("{band}/{other}"), true) {
+            let message = match self.stored(band, *other) {
                 Ok(Some(stored)) => stored,
                 _ => return false,
             };

@@ -32,6 +32,9 @@ const JOBS: usize = 4;
 /// Bytes of what waits in all tiers, but never less than one index in each.
 const MOST: u64 = 16 << 20;
 
+/// A band's runs all have the same source: more lines that say it are not kept.
+const MAX_SOURCES: usize = 8;
+
 /// Entries that may be read ahead of where they are wanted.
 const READ_AHEAD: usize = 512;
 
@@ -181,6 +184,7 @@ impl Entries {
             left,
             last: None,
             salvage,
+            sources: 0,
         };
         let budget = Arc::clone(&room);
         // Ends with the last index, or when nobody takes the entries any more.
@@ -256,6 +260,8 @@ struct Reader {
     last: Option<Path>,
     /// Whether a block whose index is lost is looked into.
     salvage: bool,
+    /// How many `#source` lines came.
+    sources: usize,
 }
 
 impl Reader {
@@ -314,8 +320,13 @@ impl Reader {
                     Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
                         Item::Entry(number, *entry)
                     }
-                    Ok(Header::Above(..)) | Err(_) => continue,
-                    Ok(header) => Item::Header(header),
+                    // Of what an index says beside its lines only where it is from is asked for, and
+                    // nothing keeps others from writing any number of them.
+                    Ok(header @ Header::Source(..)) if self.sources < MAX_SOURCES => {
+                        self.sources += 1;
+                        Item::Header(header)
+                    }
+                    _ => continue,
                 }
             } else {
                 match Entry::parse(line) {
@@ -377,7 +388,7 @@ fn open(
         let vouched = |vouching: &Arc<Vouching>| vouching.index(band, number, &zipped.0, text);
         is_own(text, object, band.id) && archive.vouching().is_none_or(vouched)
     };
-    let text = match (unzip(&zipped.0), zipped.1) {
+    let text = match (unzip(&zipped.0, object), zipped.1) {
         (Ok(text), true) => {
             if is_own(&text, object, band.id) {
                 archive.keep_copy(band, object, &zipped.0);

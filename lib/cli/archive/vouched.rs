@@ -34,7 +34,7 @@ impl Archive {
     /// The text of an index or table of contents as the store has it, kept instead of any copy.
     pub(super) fn fresh(&self, band: &Head, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
-        let text = unzip(&bytes).with_context(|| plain_name(band, object))?;
+        let text = unzip(&bytes, object).with_context(|| plain_name(band, object))?;
         if stream::is_own(&text, object, band.id) {
             self.keep_copy(band, object, &bytes);
         }

@@ -422,6 +422,9 @@ impl Reading {
     }
 }
 
+/// How many bytes came, where they lie if the file has holes, and what it was afterwards.
+type WasRead = (u64, Option<Vec<Segment>>, Facts);
+
 /// Reads a file that can be held in memory to its end: how many bytes came, its segments, and what
 /// it is after that. None if there is more of it than is held.
 #[allow(clippy::type_complexity)]
@@ -430,7 +433,7 @@ fn read_whole(
     before: &Facts,
     sizes: Sizes,
     out: &mut Vec<u8>,
-) -> io::Result<Option<(u64, Option<Vec<Segment>>, Facts)>> {
+) -> io::Result<Option<WasRead>> {
     let mut read = file.read_at(0, before.size as usize, out)? as u64;
     let segments = file.segments(before)?;
     let mut after = file.facts()?;

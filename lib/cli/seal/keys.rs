@@ -107,7 +107,7 @@ fn no_public(name: &OsStr) -> anyhow::Error {
 
 /// The key that signs, tried once: so a passphrase is asked for now and not in the middle of the
 /// run.
-pub(super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<Signatory> {
+pub(in super::super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<Signatory> {
     let shown = name.to_string_lossy();
     let found = gpg::find_secret(name).map_err(|error| cannot_look(&shown, error))?;
     let public = if found.is_empty() {

@@ -12,10 +12,10 @@ use super::super::message::{chain, why};
 use super::check::{compare, describe};
 use crate::core::verify::audit::{Objects, place};
 use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, Kind, State};
+use crate::core::verify::{Finding, Kind, State, Subject};
 use crate::format::band::BandName;
 use crate::format::group::{List, Member};
-use crate::format::head::Head;
+use crate::format::head::{Head, MAX_LEN};
 use crate::format::object::{Object, ObjectName};
 use crate::store::Store;
 
@@ -63,8 +63,7 @@ impl Against<'_> {
                 }
                 false => tell.found(Finding::new(
                     Kind::Missing,
-                    band,
-                    "",
+                    Subject::Band(band.clone()),
                     format!("this band is not in {}", self.shown),
                 ))?,
             }
@@ -72,8 +71,7 @@ impl Against<'_> {
         for band in others.iter().filter(|band| all && !bands.contains(band)) {
             tell.found(Finding::new(
                 Kind::Missing,
-                band,
-                "",
+                Subject::Band(band.clone()),
                 format!("this band is only in {}", self.shown),
             ))?;
         }
@@ -110,7 +108,7 @@ impl Against<'_> {
         {
             let what =
                 format!("{} has another band of this name, with id {}", self.shown, other.id);
-            return tell.found(Finding::new(Kind::Damaged, band, "HEAD", what));
+            return tell.found(Finding::top(Kind::Damaged, band, Object::Head, what));
         }
         for at in std::iter::once(None).chain(folders.into_iter().map(Some)) {
             let own = objects(self.store().as_ref(), band, &folder(at), at)?;
@@ -125,7 +123,7 @@ impl Against<'_> {
     }
 
     fn head(&self, store: &dyn Store, band: &BandName) -> Option<Head> {
-        Head::parse(&store.get(&format!("{band}/HEAD")).ok()?).ok()
+        Head::parse(&store.get_range(&format!("{band}/HEAD"), 0, MAX_LEN as u64).ok()?).ok()
     }
 
     /// Compares a folder with that of another archive.
@@ -142,7 +140,7 @@ impl Against<'_> {
         {
             let list = self
                 .store()
-                .get(&format!("{band}/{name}"))
+                .get_range(&format!("{band}/{name}"), 0, name.most())
                 .ok()
                 .and_then(|text| List::parse(&text).ok());
             listed.extend(
@@ -150,7 +148,7 @@ impl Against<'_> {
             );
         }
         for (name, size) in own.values() {
-            let finding = |kind, what| Finding::new(kind, band, name, what);
+            let finding = |kind, what| Finding::of(kind, band, *name, what);
             match other.get(&place(name)) {
                 None => tell.found(finding(Kind::Missing, format!("not in {}", self.shown)))?,
                 Some((_, theirs)) if theirs != size => {
@@ -169,10 +167,10 @@ impl Against<'_> {
         }
         for (at, (name, _)) in other {
             if !own.contains_key(at) {
-                tell.found(Finding::new(
+                tell.found(Finding::of(
                     Kind::Missing,
                     band,
-                    name,
+                    *name,
                     format!("only in {}", self.shown),
                 ))?;
             }
@@ -202,7 +200,9 @@ impl Against<'_> {
         };
         match compare(self.other, band, member, size) {
             State::Good => None,
-            State::Failed(what) => Some(format!("cannot be read in {shown}: {what}")),
+            State::Failed(what) | State::Unavailable(what) => {
+                Some(format!("cannot be read in {shown}: {what}"))
+            }
             _ => Some(format!("in {shown} it is not as the list here says")),
         }
     }
@@ -224,15 +224,15 @@ impl Against<'_> {
                 .into_iter()
                 .find_map(|encrypted| own.get(&place(&ObjectName { encrypted, ..*name })));
             let Some((stored, bytes)) = here.filter(|(_, bytes)| *bytes > 0) else {
-                tell.found(Finding::new(
+                tell.found(Finding::of(
                     Kind::Missing,
                     band,
-                    name,
+                    *name,
                     format!("{} has a copy of it", self.shown),
                 ))?;
                 continue;
             };
-            let finding = |what| Finding::new(Kind::Damaged, band, stored, what);
+            let finding = |what| Finding::of(Kind::Damaged, band, *stored, what);
             if bytes < size {
                 tell.found(finding(format!(
                     "has {bytes} bytes, less than its plain copy in {}",
@@ -243,8 +243,11 @@ impl Against<'_> {
             if self.quick || !self.part.has(&format!("{band}/{stored}")) {
                 continue;
             }
-            let copy =
-                self.other.get(&format!("{band}/{name}")).ok().and_then(|bytes| unzip(&bytes).ok());
+            let copy = self
+                .other
+                .get_range(&format!("{band}/{name}"), 0, name.most())
+                .ok()
+                .and_then(|bytes| unzip(&bytes, name.object).ok());
             let Some(copy) = copy else {
                 tell.note(format!("{}/{band}/{name}: cannot be read: not compared", self.shown));
                 continue;

@@ -5,22 +5,24 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::archive::Archive;
-use super::super::message::why;
-use super::check::{Event, Meter, compare};
-use super::loose::Loose;
+use super::check::{Event, Meter, compare, unreadable};
+use super::lists::accept;
 use super::signed::Wanted;
 use crate::core::chain::counted::Counted;
-use crate::core::verify::audit::{Audit, Free, Known, Objects, place};
-use crate::core::verify::loose::{Bad, groups};
+use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
 use crate::core::verify::part::Part;
-use crate::core::verify::relist::Claims;
-use crate::core::verify::{Finding, Kind, State};
+use crate::core::verify::presence::{Presence, presence, shows_a_band};
+use crate::core::verify::{Finding, Kind, State, Subject};
 use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::{BandId, BandName};
-use crate::format::group::{DEFAULT_SLOTS, List, MAX_LIST};
+use crate::format::group::List;
 use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
+use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
 use crate::store::Store;
+
+/// Number and counter of a group.
+type GroupName = (u32, u32);
 
 /// What is done with each band.
 pub(super) struct Walk {
@@ -42,37 +44,85 @@ pub(super) struct Walk {
     pub meter: Arc<Meter>,
     /// Whose signatures are wanted.
     pub signer: Arc<Wanted>,
-    /// The bands that were seen, with their ids and last indexes.
-    pub seen: HashMap<BandName, (Option<BandId>, Option<u32>)>,
+    /// The bands that were seen.
+    pub seen: HashMap<BandName, Seen>,
+    /// All bands of the archive, by their start.
+    pub all: Vec<BandName>,
+    /// The source that the bands so far are of, and the first of them.
+    pub source: Option<(BandId, BandName)>,
+}
+
+/// What a band on top of another one must find there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    id: Option<BandId>,
+    /// The last index that TAIL names, or the highest that is there or in a list.
+    last: Option<u32>,
+    complete: bool,
+    encrypted: bool,
 }
 
 /// A band while it is walked.
-struct Walking<'a> {
-    band: &'a BandName,
-    id: Option<BandId>,
+pub(super) struct Walking<'a> {
+    pub band: &'a BandName,
+    pub id: Option<BandId>,
     /// The id that HEAD says.
-    by_head: Option<BandId>,
-    under_way: bool,
+    pub by_head: Option<BandId>,
+    pub under_way: bool,
     /// True if the band's lists are signed, or should be.
-    signed: bool,
-    audit: Audit,
-    /// Objects without a list at the end of the last folder: their group may go on in the next one.
-    open: Vec<Free>,
-    /// How many slots the last list had.
-    slots: usize,
+    pub signed: bool,
+    /// How many slots and parity shards its groups have, as far as lists say; the last comes last.
+    pub shapes: Vec<(usize, usize)>,
+    /// The names of the lists that are in order.
+    pub lists: HashSet<GroupName>,
+    /// Lists that are damaged: their names, those that they say they have, and their text.
+    pub bad: Vec<(GroupName, GroupName, Vec<u8>)>,
+    /// Whether a list cannot be read now.
+    pub unavailable: bool,
+    /// Whether a list that is signed names HEAD.
+    head_is_signed: bool,
+    /// Lists without a signature, of a band that a run may still continue.
+    pub unsigned: Vec<ObjectName>,
 }
 
 impl Walk {
-    /// Walks the bands, oldest first. The newest of the archive may be on its way, if it is
-    /// unfinished.
-    pub(super) fn run(mut self, bands: &[BandName], newest: Option<&BandName>) -> Result<(), Gone> {
+    /// Walks the bands, oldest first.
+    pub(super) fn run(mut self, bands: &[BandName]) -> Result<(), Gone> {
         for band in bands {
-            self.band(band, newest == Some(band))?;
+            self.band(band)?;
         }
         self.submit.ready(vec![Event::End])
     }
 
-    fn found(&self, found: Vec<Finding>) -> Result<(), Gone> {
+    /// Whether a run may still continue a band that has no TAIL: it is the newest of those with a
+    /// mask, or of those without.
+    fn may_go_on(&self, band: &BandName, head: &Head) -> bool {
+        let later = self.all.iter().skip_while(|other| *other != band).skip(1);
+        let kind = |head: &Head| (head.partial, head.as_of.is_some());
+        later.into_iter().all(|later| match self.archive.ends(later) {
+            Ok((Some(other), _)) => other.band != *later || kind(&other) != kind(head),
+            Ok((None, _)) => true,
+            Err(_) => false,
+        })
+    }
+
+    /// Bands of several sources in one archive: the newest of all is what a restore gives.
+    fn source(&mut self, head: &Head) -> Result<(), Gone> {
+        let Some(own) = head.source_id else { return Ok(()) };
+        match &self.source {
+            Some((source, first)) if *source != own => self.note(format!(
+                "{}: of another source than {first}: look whether it belongs here",
+                head.band
+            )),
+            Some(_) => Ok(()),
+            None => {
+                self.source = Some((own, head.band.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn found(&self, found: Vec<Finding>) -> Result<(), Gone> {
         if found.is_empty() {
             Ok(())
         } else {
@@ -80,11 +130,11 @@ impl Walk {
         }
     }
 
-    fn note(&self, what: String) -> Result<(), Gone> {
+    pub(super) fn note(&self, what: String) -> Result<(), Gone> {
         self.submit.ready(vec![Event::Note(what)])
     }
 
-    fn band(&mut self, band: &BandName, newest: bool) -> Result<(), Gone> {
+    fn band(&mut self, band: &BandName) -> Result<(), Gone> {
         let mut found = Vec::new();
         let mut top = Objects::new();
         let mut folders = Vec::new();
@@ -94,50 +144,57 @@ impl Walk {
                     match (name.strip_suffix('/'), ObjectName::parse(&name)) {
                         (Some(folder), _) => match folder_number(folder) {
                             Some(number) => folders.push(number),
-                            None => found.push(unexpected(band, &name)),
+                            None => found.push(unexpected(band, "", &name)),
                         },
                         (None, Some(object)) => _ = top.insert(place(&object), (object, size)),
-                        (None, None) => found.push(unexpected(band, &name)),
+                        (None, None) => found.push(unexpected(band, "", &name)),
                     }
                 }
             }
-            Err(error) => found.push(Finding::new(
-                Kind::Damaged,
-                band,
-                "",
-                format!("cannot be listed: {}", why(&error.source)),
-            )),
+            Err(error) => found.push(unlisted_folder(Subject::Band(band.clone()), &error)),
         }
+        folders.sort_unstable();
         let has =
             |object| top.get(&place(&ObjectName::plain(object))).is_some_and(|(_, size)| *size > 0);
+        let there = top.values().filter(|(_, size)| *size > 0).map(|(name, _)| name);
+        let is = presence(there, || folders.iter().any(|folder| self.shows_a_band(band, *folder)));
+        if is == Presence::NoBand && found.iter().all(|finding| finding.kind == Kind::Unexpected) {
+            return self.submit.ready(vec![Event::NoBand(band.clone())]);
+        }
         if !has(Object::Head) {
-            found.push(Finding::new(Kind::Missing, band, "HEAD", "every band begins with it"));
+            let what = "every band begins with it";
+            found.push(Finding::top(Kind::Missing, band, Object::Head, what));
         }
         let head = |bytes: &[u8]| Head::parse(bytes).map(|head| (head.band.clone(), head));
         let tail = |bytes: &[u8]| Tail::parse(bytes).map(|tail| (tail.band.clone(), tail));
-        let head = self.own(band, "HEAD", &top, &mut found, head);
-        let tail = self.own(band, "TAIL", &top, &mut found, tail);
-        let under_way = newest && !has(Object::Tail) && !has(Object::TailSig);
+        let head = self.own(band, Object::Head, &top, &mut found, head);
+        let tail = self.own(band, Object::Tail, &top, &mut found, tail);
+        let head = head.or_else(|| tail.as_ref()?.head.clone().filter(|head| head.band == *band));
+        let under_way = !has(Object::Tail)
+            && !has(Object::TailSig)
+            && head.as_ref().is_some_and(|head| self.may_go_on(band, head));
         // HEAD has no checksum of its own: the first list says what it should be.
         let own = tail.as_ref().map(|tail| tail.id);
         let by_head = head.as_ref().map(|head| head.id);
-        if has(Object::TailSig) && !has(Object::Tail) {
-            found.push(Finding::new(Kind::Missing, band, "TAIL", "its signature is there"));
-        }
-        if folders.is_empty() && !top.values().any(|(_, size)| *size > 0) {
-            self.found(found)?;
-            return self.note(format!("{band}: nothing is in it: a run ended before it began"));
+        if is == Presence::LostBoth || has(Object::TailSig) && !has(Object::Tail) {
+            let what = match is {
+                Presence::LostBoth => {
+                    "neither it nor HEAD is there, though lists or indexes are: \
+                                       both were lost, or the band is being removed"
+                }
+                _ => "its signature is there",
+            };
+            found.push(Finding::top(Kind::Missing, band, Object::Tail, what));
         }
         if let Some(head) = &head {
             self.below(head, &mut found);
         }
-        self.seen.insert(band.clone(), (own.or(by_head), tail.as_ref().map(|tail| tail.last)));
         self.submit.ready(vec![Event::Band])?;
         self.found(found)?;
+        head.as_ref().map_or(Ok(()), |head| self.source(head))?;
         if !folders.contains(&0) {
             folders.insert(0, 0);
         }
-        folders.sort_unstable();
         let mut next = self.load(band, folders[0])?;
         next.extend(
             top.iter().filter(|(_, (name, _))| name.is_grouped()).map(|(at, it)| (*at, *it)),
@@ -146,18 +203,31 @@ impl Walk {
         let signed = has(Object::TailSig)
             || next.values().any(|(name, _)| matches!(name.object, Object::ListSig(..)));
         let counted = self.counted(head.as_ref(), tail.as_ref(), &folders);
-        let ends = tail.as_ref().map(|tail| (tail.last, tail.toc));
-        let known = Known { band: band.clone(), ends, under_way, counted, encrypted };
-        let (open, slots) = (Vec::new(), DEFAULT_SLOTS);
+        let complete = has(Object::Tail);
+        let known = Known {
+            band: band.clone(),
+            ends: tail.as_ref().map(|tail| (tail.last, tail.toc)),
+            complete,
+            under_way,
+            covered: self.signer.demands(),
+            lost: counted.as_ref().map_or(Vec::new(), |counted| counted.lost.clone()),
+            // Where a link had to be guessed, names tell better what counts.
+            counted: counted.filter(|counted| !counted.guessed),
+            encrypted,
+        };
+        let mut audit = Audit::new(known);
         let mut walking = Walking {
             band,
             id: own,
             by_head,
             under_way,
             signed,
-            audit: Audit::new(known),
-            open,
-            slots,
+            shapes: Vec::new(),
+            lists: HashSet::new(),
+            bad: Vec::new(),
+            unavailable: false,
+            head_is_signed: false,
+            unsigned: Vec::new(),
         };
         for (at, folder) in folders.iter().enumerate() {
             let objects = next;
@@ -165,23 +235,38 @@ impl Walk {
                 Some(folder) => self.load(band, *folder)?,
                 None => Objects::new(),
             };
-            self.folder(&mut walking, *folder, &objects, &next, at + 1 == folders.len())?;
+            self.folder(&mut walking, &mut audit, *folder, &objects, &next)?;
             if self.meter.reached() {
                 return Ok(());
             }
         }
-        let is_there = has(Object::Tail);
-        let mut found = walking.audit.finish(is_there);
-        if signed && is_there && !has(Object::TailSig) && !self.signer.demands() {
-            found.push(Finding::new(
-                Kind::Missing,
-                band,
-                "TAIL.sig",
-                "the lists of the band are signed",
-            ));
+        let last = tail.as_ref().map(|tail| tail.last).or(audit.last_index());
+        let seen = Seen { id: own.or(by_head).or(walking.id), last, complete, encrypted };
+        self.seen.insert(band.clone(), seen);
+        let (mut found, unlisted) = audit.finish();
+        if signed && complete && !has(Object::TailSig) && !self.signer.demands() {
+            let what = "the lists of the band are signed";
+            found.push(Finding::top(Kind::Missing, band, Object::TailSig, what));
+        }
+        if under_way && self.signer.demands() {
+            let covered = walking.head_is_signed;
+            if !covered {
+                let what = "no signed list has it: whoever can write here may have put it there";
+                found.push(Finding::top(Kind::Unlisted, band, Object::Head, what));
+            }
+            found.extend(walking.unsigned.iter().map(|name| {
+                Finding::of(Kind::Missing, band, *name, "the list is not signed yet")
+                    .bad_if(!covered)
+            }));
         }
         self.found(found)?;
-        match is_there {
+        if !complete {
+            self.submit.ready(vec![Event::Unfinished(band.clone())])?;
+        }
+        if self.repair && !under_way {
+            self.loose(walking, unlisted)?;
+        }
+        match complete {
             true => {
                 let (tail, sig) =
                     (ObjectName::plain(Object::Tail), ObjectName::plain(Object::TailSig));
@@ -191,90 +276,112 @@ impl Walk {
         }
     }
 
+    fn shows_a_band(&self, band: &BandName, folder: u32) -> bool {
+        let names = self.store.list(&format!("{band}/{folder:05}")).unwrap_or_default();
+        names.into_iter().filter(|(_, size)| *size > 0).any(|(name, _)| {
+            ObjectName::parse(&format!("{folder:05}/{name}"))
+                .is_some_and(|name| shows_a_band(&name))
+        })
+    }
+
     /// The names in a folder.
     fn load(&self, band: &BandName, folder: u32) -> Result<Objects, Gone> {
         let mut objects = Objects::new();
         let mut found = Vec::new();
         match self.store.list(&format!("{band}/{folder:05}")) {
             Ok(names) => {
-                for (name, size) in names {
-                    let name = format!("{folder:05}/{name}");
+                for (inside, size) in names {
+                    let name = format!("{folder:05}/{inside}");
                     match ObjectName::parse(&name) {
                         Some(object) => _ = objects.insert(place(&object), (object, size)),
-                        None => found.push(unexpected(band, &name)),
+                        None => found.push(unexpected(band, &format!("{folder:05}/"), &inside)),
                     }
                 }
             }
             Err(error) => {
-                let what = format!("cannot be listed: {}", why(&error.source));
-                found.push(Finding::new(Kind::Damaged, band, format_args!("{folder:05}/"), what));
+                found.push(unlisted_folder(Subject::Folder(band.clone(), folder), &error));
             }
         }
         self.found(found)?;
         Ok(objects)
     }
 
-    fn small(&self, band: &BandName, name: &str, top: &Objects) -> Option<Result<Vec<u8>, String>> {
-        let object = ObjectName::parse(name)?;
-        let (_, size) = top.get(&place(&object)).filter(|(_, size)| *size > 0)?;
+    fn small(
+        &self,
+        band: &BandName,
+        object: Object,
+        top: &Objects,
+    ) -> Option<Result<Vec<u8>, (Kind, String)>> {
+        let name = ObjectName::plain(object);
+        let (_, size) = top.get(&place(&name)).filter(|(_, size)| *size > 0)?;
         if *size > MAX_LEN as u64 {
-            return Some(Err(format!("has {size} bytes, more than any {name} has")));
+            let what = format!("has {size} bytes, more than any {name} has");
+            return Some(Err((Kind::Damaged, what)));
         }
         self.meter.spend(*size).then_some(())?;
-        Some(
-            self.store
-                .get(&format!("{band}/{name}"))
-                .map_err(|error| format!("cannot be read: {}", why(&error.source))),
-        )
+        let bytes = self.store.get_range(&format!("{band}/{name}"), 0, MAX_LEN as u64 + 1);
+        Some(bytes.map_err(|error| unreadable(&error)))
     }
 
     /// HEAD or TAIL, if it is there and can be read, and is of this band.
     fn own<T>(
         &self,
         band: &BandName,
-        name: &str,
+        object: Object,
         top: &Objects,
         found: &mut Vec<Finding>,
         parse: impl Fn(&[u8]) -> Result<(BandName, T), HeadError>,
     ) -> Option<T> {
-        let bytes = self.small(band, name, top)?;
-        let what = match bytes.and_then(|bytes| parse(&bytes).map_err(|error| error.to_string())) {
+        let bytes = self.small(band, object, top)?;
+        let parse =
+            |bytes: Vec<u8>| parse(&bytes).map_err(|error| (Kind::Damaged, error.to_string()));
+        let (kind, what) = match bytes.and_then(parse) {
             Ok((of, it)) if of == *band => return Some(it),
-            Ok((of, _)) => format!("it is the {name} of {of}"),
+            Ok((of, _)) => {
+                (Kind::Damaged, format!("it is the {} of {of}", ObjectName::plain(object)))
+            }
             Err(what) => what,
         };
-        found.push(Finding::new(Kind::Damaged, band, name, what));
+        found.push(Finding::top(kind, band, object, what));
         None
     }
 
-    /// Whether the band that this one stands on is there, and the same.
+    /// Whether the band that this one stands on is there, and the same, and reaches as far as it
+    /// did then, with TAIL or without.
     fn below(&self, head: &Head, found: &mut Vec<Finding>) {
         let Some(parent) = &head.parent else { return };
-        let finding = |kind, what: String| Finding::new(kind, &parent.band, "HEAD", what);
-        match self.seen.get(&parent.band) {
-            None => found.push(finding(Kind::Missing, format!("{} is on top of it", head.band))),
-            Some((Some(id), _)) if *id != parent.id => {
-                found.push(finding(
-                    Kind::Damaged,
-                    format!(
-                        "{} is on top of a band with id {}; this has {id}",
-                        head.band, parent.id
-                    ),
-                ));
+        let finding = |kind, object, what: String| Finding::top(kind, &parent.band, object, what);
+        let Some(seen) = self.seen.get(&parent.band) else {
+            let what = format!("{} is on top of it", head.band);
+            return found.push(finding(Kind::Missing, Object::Head, what));
+        };
+        if let Some(id) = seen.id.filter(|id| *id != parent.id) {
+            let what =
+                format!("{} is on top of a band with id {}; this has {id}", head.band, parent.id);
+            return found.push(finding(Kind::Damaged, Object::Head, what));
+        }
+        if seen.last >= Some(parent.last) {
+            return;
+        }
+        let upto = format!("{} is on top of it up to index {:09}", head.band, parent.last);
+        match seen.last.filter(|_| seen.complete) {
+            Some(last) => {
+                let what = format!("{upto}; it ends with {last:09}");
+                found.push(finding(Kind::Damaged, Object::Tail, what));
             }
-            Some((_, Some(last))) if *last < parent.last => {
-                let what = format!(
-                    "{} is on top of it up to index {:09}; it ends with {last:09}",
-                    head.band, parent.last
-                );
-                found.push(Finding::new(Kind::Damaged, &parent.band, "TAIL", what));
+            None => {
+                let index =
+                    ObjectName { object: Object::Index(parent.last), encrypted: seen.encrypted };
+                let what = match seen.last {
+                    Some(last) => format!("{upto}; the last that is there is {last:09}"),
+                    None => format!("{upto}; none is there"),
+                };
+                found.push(Finding::of(Kind::Missing, &parent.band, index, what));
             }
-            Some(_) => {}
         }
     }
 
-    /// Which indexes count, as their links say; none if they cannot be read, or leave something
-    /// open.
+    /// Which indexes count, as their links say; none if they cannot be read.
     fn counted(
         &self,
         head: Option<&Head>,
@@ -284,22 +391,19 @@ impl Walk {
         if self.quick {
             return None;
         }
-        let counted = self
-            .archive
-            .links(head?, tail, folders, self.keys, &mut |bytes| self.meter.spend(bytes))?;
-        (!counted.guessed).then_some(counted)
+        self.archive.links(head?, tail, folders, self.keys, &mut |bytes| self.meter.spend(bytes))
     }
 
     fn folder(
         &self,
         walking: &mut Walking<'_>,
+        audit: &mut Audit,
         folder: u32,
         objects: &Objects,
         next: &Objects,
-        last: bool,
     ) -> Result<(), Gone> {
         let band = walking.band;
-        let (mut lists, mut bad, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lists, mut found) = (Vec::new(), Vec::new());
         let mut texts = Vec::new();
         for (name, size) in objects
             .values()
@@ -308,108 +412,50 @@ impl Walk {
             let Some(text) = self.text(band, name, *size) else {
                 return self.note(LIMITED.to_owned());
             };
-            match text.as_ref().map_err(Clone::clone).and_then(|text| accept(walking, name, text)) {
+            let list = text
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|text| accept(walking, name, text).map_err(|what| (Kind::Damaged, what)));
+            match list {
                 Ok(list) => {
                     walking.id.get_or_insert(list.id);
-                    walking.slots = list.slots;
+                    // Lists of what an earlier run left are of another shape.
+                    if !is_late(&list) {
+                        let shape = (list.slots, list.parity);
+                        walking.shapes.retain(|known| *known != shape);
+                        walking.shapes.push(shape);
+                    }
+                    walking.lists.insert(list.name);
                     lists.push(Arc::new(list));
                     texts.push((*name, text.unwrap_or_default()));
                 }
-                Err(what) => {
-                    found.push(Finding::new(Kind::Damaged, band, name, what));
+                Err((kind, what)) => {
+                    found.push(Finding::of(kind, band, *name, what));
                     let text = text.unwrap_or_default();
                     // Lists may have come to lie under each other's names.
                     let of = List::parse(&text).map(|list| list.name).ok();
                     if let Object::List(n, c) = name.object {
-                        bad.push(((n, c), of.unwrap_or((n, c)), text));
+                        // Of one that cannot be read now nothing is known, so nothing is done.
+                        match kind {
+                            Kind::Unavailable => walking.unavailable = true,
+                            _ => walking.bad.push(((n, c), of.unwrap_or((n, c)), text)),
+                        }
                     }
                 }
             }
         }
-        let (told, mut runs) = walking.audit.folder(folder, objects, &lists);
-        found.extend(told);
+        found.extend(audit.folder(folder, objects, &lists));
         self.found(found)?;
         for list in &lists {
             self.group(list, objects, next)?;
         }
-        self.signatures(walking, objects, texts)?;
-        if !self.repair {
-            return Ok(());
+        let head = ObjectName::plain(Object::Head);
+        let of_head = lists.iter().find(|list| list.members.iter().any(|it| it.name == head));
+        if let Some(list) = of_head {
+            let sig = objects.get(&place(&list.signature()));
+            walking.head_is_signed |= sig.is_some_and(|(_, size)| *size > 0);
         }
-        if !walking.open.is_empty() {
-            let open = std::mem::take(&mut walking.open);
-            let goes_on = runs.first().and_then(|run| run.first()).is_some_and(|free| {
-                let first = objects.values().find(|(name, size)| *size > 0 && name.is_grouped());
-                first.is_some_and(|(name, _)| *name == free.name)
-            });
-            match runs.first_mut().filter(|_| goes_on) {
-                Some(run) => _ = run.splice(0..0, open),
-                None => runs.insert(0, open),
-            }
-        }
-        let ends = |run: &Vec<Free>| {
-            let end = objects.values().rfind(|(name, size)| *size > 0 && name.is_grouped());
-            end.zip(run.last()).is_some_and(|((name, _), free)| *name == free.name)
-        };
-        if let Some(run) = runs.pop_if(|run| !last && ends(run)) {
-            walking.open = run;
-        }
-        let Some(id) = walking.id.or(walking.by_head) else { return Ok(()) };
-        let text =
-            |name| bad.iter().find(|(_, of, _)| *of == name).map_or(&[][..], |(_, _, text)| text);
-        let claims = |name| Claims::read(text(name), band, id, name);
-        let bad = bad
-            .iter()
-            .map(|(name, ..)| Bad { name: *name, claims: claims(*name), parity: 0 })
-            .collect();
-        self.loose(walking, id, objects, &lists, runs, bad)
-    }
-
-    /// Makes groups of what is in no list.
-    fn loose(
-        &self,
-        walking: &Walking<'_>,
-        id: BandId,
-        objects: &Objects,
-        lists: &[Arc<List>],
-        runs: Vec<Vec<Free>>,
-        mut bad: Vec<Bad>,
-    ) -> Result<(), Gone> {
-        let taken: HashSet<(u32, u32)> = lists.iter().map(|list| list.name).collect();
-        for (name, _) in objects.values().filter(|(_, size)| *size > 0) {
-            let (own, shards) = match name.object {
-                Object::ListSig(n, c) => ((n, c), 0),
-                Object::Parity(n, c, j) => ((n, c), j as usize + 1),
-                _ => continue,
-            };
-            if taken.contains(&own) {
-                continue;
-            }
-            match bad.iter_mut().find(|bad| bad.name == own) {
-                Some(bad) => bad.parity = bad.parity.max(shards),
-                None => bad.push(Bad { name: own, claims: Claims::default(), parity: shards }),
-            }
-        }
-        for group in groups(runs, bad, &taken, walking.slots, walking.under_way) {
-            let (band, signed) = (walking.band.clone(), walking.signed);
-            self.submit.ready(vec![Event::Loose(Box::new(Loose { band, id, group, signed }))])?;
-        }
-        Ok(())
-    }
-
-    /// The bytes of a list; none once the limit is reached.
-    fn text(
-        &self,
-        band: &BandName,
-        name: &ObjectName,
-        size: u64,
-    ) -> Option<Result<Vec<u8>, String>> {
-        if size > MAX_LIST as u64 {
-            return Some(Err(format!("has {size} bytes, more than any list has")));
-        }
-        self.meter.spend(size).then_some(())?;
-        let text = self.store.get(&format!("{band}/{name}"));
-        Some(text.map_err(|error| format!("cannot be read: {}", why(&error.source))))
+        self.signatures(walking, objects, texts)
     }
 
     /// Sees to what a list names.
@@ -430,6 +476,7 @@ impl Walk {
                 self.submit.ready(vec![Event::Member(state)])?;
                 continue;
             }
+            self.meter.member();
             let (store, list) = (Arc::clone(&self.store), Arc::clone(list));
             self.submit.submit(move || {
                 let state =
@@ -439,77 +486,29 @@ impl Walk {
         }
         self.submit.ready(vec![Event::Group(Arc::clone(list))])
     }
-
-    /// Looks at the signatures of a folder's lists.
-    fn signatures(
-        &self,
-        walking: &Walking<'_>,
-        objects: &Objects,
-        texts: Vec<(ObjectName, Vec<u8>)>,
-    ) -> Result<(), Gone> {
-        for (name, text) in texts {
-            let Object::List(n, c) = name.object else { continue };
-            let sig = ObjectName::plain(Object::ListSig(n, c));
-            let has = objects.get(&place(&sig)).is_some_and(|(_, size)| *size > 0);
-            if !has && walking.signed && !walking.under_way && !self.signer.demands() {
-                let what = "other signatures of the band are there";
-                self.found(vec![Finding::new(Kind::Missing, walking.band, sig, what)])?;
-            }
-            self.signature(walking.band, name, sig, has, Some(text))?;
-        }
-        Ok(())
-    }
-
-    /// Looks at the signature of a list or TAIL.
-    fn signature(
-        &self,
-        band: &BandName,
-        of: ObjectName,
-        sig: ObjectName,
-        has: bool,
-        text: Option<Vec<u8>>,
-    ) -> Result<(), Gone> {
-        if !(self.signer.demands() || has && !self.quick) {
-            return Ok(());
-        }
-        let (store, signer, band) =
-            (Arc::clone(&self.store), Arc::clone(&self.signer), band.clone());
-        self.submit.submit(move || signer.look(store.as_ref(), &band, of, has.then_some(sig), text))
-    }
 }
 
 const LIMITED: &str = "the limit is reached: the rest was not looked at";
 
-fn unexpected(band: &BandName, name: &str) -> Finding {
+/// A name that no object has, in a folder of the band.
+fn unexpected(band: &BandName, folder: &str, name: &str) -> Finding {
     let shown = crate::format::path::Path::from_raw(name.as_bytes()).to_string();
     let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
-    Finding::new(Kind::Unexpected, band, shown, "no program of Dura writes it there")
+    let subject = Subject::Stray(band.clone(), format!("{folder}{shown}"));
+    match is_litter(name.trim_end_matches('/')) {
+        true => Finding::new(Kind::Unexpected, subject, "other programs leave it").bad_if(false),
+        false => Finding::new(Kind::Unexpected, subject, "no program of Dura writes it there"),
+    }
+}
+
+/// A folder that cannot be listed.
+fn unlisted_folder(subject: Subject, error: &crate::store::StoreError) -> Finding {
+    let (kind, what) = unreadable(error);
+    Finding::new(kind, subject, what.replacen("be read", "be listed", 1))
 }
 
 /// The number of a folder, if it is spelled as one.
 fn folder_number(name: &str) -> Option<u32> {
     let number = crate::format::entry::number::<u32>(name.as_bytes())?;
     (format!("{number:05}") == name && number < 100_000).then_some(number)
-}
-
-/// A list, if it is one of this band under its own name.
-fn accept(walking: &Walking<'_>, name: &ObjectName, text: &[u8]) -> Result<List, String> {
-    let list = List::parse(text).map_err(|error| error.to_string())?;
-    let own = list.object();
-    // A list by an early build has no #end line, and nothing else that its text could be held
-    // against.
-    let ended = text.rsplit(|&b| b == b'\n').nth(1).is_some_and(|last| last.starts_with(b"#end "));
-    if !ended && text != list.to_string().as_bytes() {
-        return Err("not written as lists are".to_owned());
-    }
-    if list.band != *walking.band {
-        return Err(format!("it is a list of {}", list.band));
-    }
-    if walking.id.is_some_and(|id| id != list.id) {
-        return Err(format!("it is a list of another band of this name, with id {}", list.id));
-    }
-    if own != *name {
-        return Err(format!("it is the list {own}"));
-    }
-    Ok(list)
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::super::message::why;
-use crate::core::verify::{Finding, State};
+use crate::core::verify::borders::{Begin, TELLING};
+use crate::core::verify::{self, Finding, State};
 use crate::format::band::BandName;
 use crate::format::digest;
 use crate::format::group::{List, Member, PIECE};
+use crate::format::object::ObjectName;
 use crate::store::{Kind, Store, StoreError};
 
 /// Bytes of an object that are read at once: what it is charged for a call, against the memory that
@@ -19,6 +21,10 @@ const AT_ONCE: u64 = 8 << 20;
 pub(super) enum Event {
     /// A band begins.
     Band,
+    /// A folder with a band's name that is none.
+    NoBand(BandName),
+    /// The band has no TAIL.
+    Unfinished(BandName),
     /// Something is wrong.
     Found(Finding),
     /// Worth knowing, and not wrong.
@@ -34,6 +40,8 @@ pub(super) enum Event {
     /// A signature is by a key that is not known: that is a finding if others of the band are good,
     /// or else a note.
     Unknown(Finding, String),
+    /// A list that is gone and not needed any more: what it was of is in other lists now.
+    Dropped(BandName, ObjectName),
     /// Objects that want a list.
     Loose(Box<super::loose::Loose>),
     /// All bands were walked.
@@ -46,6 +54,7 @@ pub(super) struct Meter {
     limit: Option<u64>,
     bytes: AtomicU64,
     objects: AtomicU64,
+    members: AtomicU64,
     reached: AtomicBool,
 }
 
@@ -66,6 +75,16 @@ impl Meter {
             false => self.reached.store(true, Ordering::Relaxed),
         }
         may
+    }
+
+    /// Counts an object of a group that is read.
+    pub(super) fn member(&self) {
+        self.members.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many objects of groups were read.
+    pub(super) fn members(&self) -> u64 {
+        self.members.load(Ordering::Relaxed)
     }
 
     /// Objects and bytes that were read.
@@ -120,15 +139,37 @@ pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size:
             State::Bad(came, good)
         }
         Err(error) if error.kind == Kind::NotFound => State::Absent,
+        Err(error) if is_unavailable(error.kind) => State::Unavailable(why(&error.source)),
         Err(error) => State::Failed(why(&error.source)),
     }
+}
+
+/// True if the store did not give the object out, and it may be as it should be: that is no damage.
+pub(super) fn is_unavailable(kind: Kind) -> bool {
+    !matches!(kind, Kind::NotFound | Kind::Exists | Kind::Other)
+}
+
+/// What to say of an object that could not be read.
+pub(super) fn unreadable(error: &StoreError) -> (verify::Kind, String) {
+    let why = why(&error.source);
+    match is_unavailable(error.kind) {
+        true => (verify::Kind::Unavailable, format!("cannot be read now: {why}")),
+        false => (verify::Kind::Damaged, format!("cannot be read: {why}")),
+    }
+}
+
+/// The begin of an object, by which a group is found; none if it cannot be read.
+pub(super) fn begin(store: &dyn Store, band: &BandName, name: ObjectName) -> Option<Begin> {
+    let path = format!("{band}/{name}");
+    let size = store.stat(&path).ok()??;
+    Some(Begin { bytes: store.get_range(&path, 0, TELLING as u64).ok()?, size })
 }
 
 /// What is found of an object, as a list would describe it.
 pub(super) fn describe(
     store: &dyn Store,
     band: &BandName,
-    name: crate::format::object::ObjectName,
+    name: ObjectName,
 ) -> Result<Member, StoreError> {
     use sha2::Digest as _;
     let path = format!("{band}/{name}");

@@ -1,4 +1,6 @@
-//! `--files`: every file of a band is read out of its block, and compared with its index line.
+//! `--files`: every block of a band is read from its begin to its end, and each member of it compared
+//! with the next line of its index: the header byte for byte, the content by its sha256. A block
+//! must hold nothing else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,25 +11,26 @@ use super::super::archive::kind::is_locked;
 use super::super::archive::{Archive, Band, Entries, Trust};
 use super::super::message::chain;
 use super::super::restore::blocks::{Blocks, Feed, Source};
-use super::super::restore::lane::{Copied, Lane};
+use super::members::Members;
 use crate::core::chain::ancestors::Extent;
-use crate::core::merge::Placed;
-use crate::core::restore::{Plan, Step, Take};
-use crate::core::verify::{Finding, Kind};
+use crate::core::restore::Open;
+use crate::core::verify::{Finding, Kind, Subject};
 use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
-use crate::format::entry::{Entry, Kind as Type, Within};
+use crate::format::entry::{Entry, Within};
 use crate::format::object::Object;
-use crate::format::sparse::{Digester, is_sparse};
 
-/// Steps that the plan may be ahead.
+/// Lines that the reader may be ahead.
 const STEPS: usize = 16 << 10;
 
 /// From the thread that reads the indexes to the one that compares.
 enum Order {
-    Lane(usize, Feed),
-    Step(Step),
+    Lane(Feed),
+    /// The next block, under its ticket.
+    Block(Open),
+    /// The next line of the block's index that has a member.
+    Line(Box<Entry>),
     Found(Finding),
     End(u64),
     Failed(anyhow::Error),
@@ -46,8 +49,7 @@ pub(super) fn read_out(
         _ => {
             found(Finding::new(
                 Kind::Damaged,
-                name,
-                "",
+                Subject::Band(name.clone()),
                 "no file of it can be read out: it has neither HEAD nor TAIL that tells of it",
             ))?;
             return Ok(0);
@@ -60,10 +62,10 @@ pub(super) fn read_out(
         match archive.ends(&below.band) {
             Ok((Some(head), _)) if head.id == below.id => bands.push(head),
             _ => {
-                found(Finding::new(
+                found(Finding::top(
                     Kind::Damaged,
                     name,
-                    "HEAD",
+                    Object::Head,
                     format!("what it says is in {} cannot be looked at", below.band),
                 ))?;
                 return Ok(0);
@@ -74,24 +76,34 @@ pub(super) fn read_out(
     let source = Arc::new(Source { archive: Arc::clone(archive), bands });
     let blocks = Blocks::new(&source, jobs)?;
     let (orders, taken) = batches(STEPS);
-    let reader =
-        Reader { source: Arc::clone(&source), band: Band { head, tail, extent }, blocks, orders };
+    let reader = Reader {
+        source: Arc::clone(&source),
+        band: Band { head, tail, extent },
+        blocks,
+        ticket: 0,
+        orders,
+    };
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || reader.run());
-    let mut files = Files { source: &source, band: name, lanes: HashMap::new(), read: 0 };
+    let mut members: Option<Members<'_>> = None;
     for order in taken {
         match order {
-            Order::Lane(lane, feed) => _ = files.lanes.insert(lane, Lane::new(feed)),
-            Order::Step(Step::Take(take)) => {
-                files.take(&take)?.into_iter().try_for_each(&mut *found)?
+            Order::Lane(feed) => members = Some(Members::new(feed, &source, name)),
+            Order::Block(open) => {
+                let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
+                members.turn_to(open, found)?;
             }
-            Order::Step(_) => {}
+            Order::Line(line) => {
+                let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
+                members.handle_line(&line, found)?;
+            }
             Order::Found(finding) => found(finding)?,
             Order::Failed(error) => return Err(error),
             Order::End(entries) => {
+                let read = members.map_or(Ok(0), |members| members.finish(found))?;
                 let wrong = counts_differ(archive, name, entries);
                 wrong.into_iter().try_for_each(found)?;
-                return Ok(files.read);
+                return Ok(read);
             }
         }
     }
@@ -104,7 +116,7 @@ fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Fin
     let what =
         format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
     (entries != u64::MAX && tail.entries != entries)
-        .then(|| Finding::new(Kind::Damaged, name, "TAIL", what))
+        .then(|| Finding::top(Kind::Damaged, name, Object::Tail, what))
 }
 
 /// Reads the indexes, makes the plan, and opens the blocks.
@@ -112,6 +124,7 @@ struct Reader {
     source: Arc<Source>,
     band: Band,
     blocks: Blocks,
+    ticket: u64,
     orders: Batches<Order>,
 }
 
@@ -133,8 +146,7 @@ impl Reader {
             Err(error) => {
                 self.send(Order::Found(Finding::new(
                     Kind::Damaged,
-                    &name,
-                    "",
+                    Subject::Band(name.clone()),
                     format!("no index can be read: {}", chain(&error)),
                 )))?;
                 return Ok(u64::MAX);
@@ -147,7 +159,9 @@ impl Reader {
             Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
         let tiers = source.bands.len();
         let tier = (tiers - 1) as u8;
-        let (mut plan, mut older, mut count) = (Plan::new(tiers), Older::new(&source), 0);
+        let (mut older, mut count) = (Older::new(&source), 0);
+        // The index that is read, and whether a member of its block was asked for.
+        let (mut at, mut asked) = (None, true);
         loop {
             let next = entries.next_entry();
             for (number, error) in entries.failed.drain(..) {
@@ -155,41 +169,60 @@ impl Reader {
                     return Err(error);
                 }
                 whole = false;
-                let object = archive.likely_name(&name, Object::Index(number));
+                let object = archive.likely(&name, Object::Index(number));
                 let what = format!("what it lists is not known: {}", chain(&error));
-                self.send(Order::Found(Finding {
-                    kind: Kind::Damaged,
-                    name: object,
-                    what,
-                    bad: true,
-                }))?;
+                self.send(Order::Found(Finding::of(Kind::Damaged, &name, object, what)))?;
             }
             let Some((block, entry)) = next else { break };
             count += 1;
+            if at != Some(block) {
+                self.bare(at.filter(|_| !asked))?;
+                (at, asked) = (Some(block), false);
+            }
             if entry.meta().is_none() {
                 continue;
             }
             if let Some(within) = entry.within {
                 if let Some(what) = older.differs(&entry, within)? {
-                    self.send(Order::Found(Finding::new(Kind::File, &name, &entry.path, what)))?;
+                    let subject = Subject::File(name.clone(), entry.path);
+                    self.send(Order::Found(Finding::new(Kind::File, subject, what)))?;
                 }
                 continue;
             }
-            plan.handle_entry(Placed { entry, at: Within { tier, block }, under: None }, true);
-            while let Some(step) = plan.poll() {
-                match step {
-                    Step::Open(open) => {
-                        // To open waits for room, which comes when blocks before it are compared.
-                        self.orders.flush().map_err(gone)?;
-                        if let Some(feed) = self.blocks.open(open) {
-                            self.send(Order::Lane(open.lane, feed))?;
-                        }
-                    }
-                    step => self.send(Order::Step(step))?,
-                }
+            if !asked {
+                asked = true;
+                self.open(Within { tier, block })?;
+            }
+            self.send(Order::Line(Box::new(entry)))?;
+        }
+        self.bare(at.filter(|_| !asked))?;
+        Ok(if whole { count } else { u64::MAX })
+    }
+
+    /// Goes on to the next block.
+    fn open(&mut self, block: Within) -> anyhow::Result<()> {
+        self.ticket += 1;
+        let open = Open { lane: 0, ticket: self.ticket, block };
+        // To open waits for room, which comes when blocks before it are compared.
+        self.orders.flush().map_err(gone)?;
+        if let Some(feed) = self.blocks.open(open) {
+            self.send(Order::Lane(feed))?;
+        }
+        self.send(Order::Block(open))
+    }
+
+    /// An index none of whose lines has a member: it has no block.
+    fn bare(&mut self, number: Option<u32>) -> anyhow::Result<()> {
+        let Some(number) = number else { return Ok(()) };
+        let (band, compression) = (self.band.head.band.clone(), self.band.head.compression);
+        for object in [Object::Block(number, compression), Object::Part(number, compression, 0)] {
+            if let Some((name, _)) = self.source.archive.size(&band, object)? {
+                let what = "its index lists nothing that is in it";
+                let finding = Finding::of(Kind::Damaged, &band, name, what);
+                self.send(Order::Found(finding))?;
             }
         }
-        Ok(if whole { count } else { u64::MAX })
+        Ok(())
     }
 
     fn send(&mut self, order: Order) -> anyhow::Result<()> {
@@ -252,56 +285,5 @@ impl<'a> Older<'a> {
             }
         }
         Ok(Some(format!("{}, whose index does not list it", place())))
-    }
-}
-
-/// Compares what the blocks hold.
-struct Files<'a> {
-    source: &'a Source,
-    band: &'a BandName,
-    lanes: HashMap<usize, Lane>,
-    read: u64,
-}
-
-impl Files<'_> {
-    fn take(&mut self, take: &Take) -> anyhow::Result<Option<Finding>> {
-        let entry = &take.entry;
-        let lane = self
-            .lanes
-            .get_mut(&take.from.lane)
-            .ok_or_else(|| anyhow!("the plan names a lane that is not there"))?;
-        let found = lane.find(take);
-        if let Some(error) = lane.hopeless() {
-            return Err(error);
-        }
-        let block = || format!("block {}", self.source.name(take.from.block));
-        let wrong = |what: String| Ok(Some(Finding::new(Kind::File, self.band, &entry.path, what)));
-        let stored = match found {
-            Ok(stored) => stored,
-            Err(why) => return wrong(format!("{}: {why}", block())),
-        };
-        if entry.kind != Type::File {
-            return Ok(None);
-        }
-        self.read += 1;
-        let mut digester = Digester::of_line(entry, is_sparse(&stored));
-        let copied = lane.copy(&stored, &mut |piece| {
-            if let Some(digester) = &mut digester {
-                digester.update(piece);
-            }
-            Ok::<(), anyhow::Error>(())
-        })?;
-        match copied {
-            Copied::Broken(came, _, why) => wrong(format!(
-                "{}: damaged from byte {came} of the stored content on: {why}",
-                block()
-            )),
-            Copied::Whole => match digester.map(Digester::finish) {
-                Some(found) if found != entry.digest() => {
-                    wrong(format!("{}: its content has another sha256", block()))
-                }
-                _ => Ok(None),
-            },
-        }
     }
 }

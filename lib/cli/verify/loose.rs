@@ -14,4 +14,6 @@ pub(super) struct Loose {
     pub group: loose::Loose,
     /// True if lists of the band are signed.
     pub signed: bool,
+    /// How many parity shards other groups of the band have.
+    pub parity: usize,
 }

@@ -1,25 +1,26 @@
 //! Rebuilding what a group lacks, and writing it as an object stream.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::super::message::Report;
-use super::check::describe;
+use super::check::{describe, is_unavailable};
 use super::loose::Loose;
 use crate::core::parity::Encoder;
 use crate::core::repair::{Plan, Row};
 use crate::core::verify::relist::{Claims, relist};
-use crate::core::verify::{Finding, Kind, State, judge};
-use crate::edge::gpg::{self, Verdict};
+use crate::core::verify::{Finding, Kind, State, Subject, judge};
+use crate::edge::gpg::{self, Signatory, Verdict};
 use crate::edge::pipe::Out;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
 use crate::format::group::{List, MAX_LIST, Member, OPENING, PIECE};
-use crate::format::head::Tail;
+use crate::format::head::{MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{self, Item};
 use crate::store::Store;
@@ -38,8 +39,10 @@ pub(super) struct Repairer {
     band: Option<BandName>,
     /// The bands of the archive: notes are the same in many.
     bands: Vec<BandName>,
-    /// What was found missing or damaged and is not rebuilt.
-    left: BTreeSet<String>,
+    /// What was found missing or damaged and is not rebuilt, by how it is shown.
+    left: BTreeMap<String, Subject>,
+    /// The key that signs lists which are made again.
+    signer: Option<Signatory>,
     /// Lists and TAILs that were rebuilt, by name: signatures that seemed bad may fit them.
     texts: HashMap<String, Vec<u8>>,
     /// How many objects were written, and their bytes.
@@ -53,6 +56,7 @@ impl Repairer {
         out: Out,
         mtime: u64,
         bands: Vec<BandName>,
+        signer: Option<Signatory>,
     ) -> Repairer {
         Repairer {
             store: Arc::clone(store),
@@ -60,7 +64,8 @@ impl Repairer {
             mtime,
             band: None,
             bands,
-            left: BTreeSet::new(),
+            left: BTreeMap::new(),
+            signer,
             texts: HashMap::new(),
             written: (0, 0),
         }
@@ -68,24 +73,32 @@ impl Repairer {
 
     /// Takes note of what is to be repaired.
     pub(super) fn handle_finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        if matches!(finding.kind, Kind::Missing | Kind::Damaged) {
-            self.left.insert(finding.name.clone());
+        if finding.bad && matches!(finding.kind, Kind::Missing | Kind::Damaged) {
+            self.left.insert(finding.subject.to_string(), finding.subject.clone());
         }
-        match finding.name.strip_suffix("/TAIL").map(str::parse) {
-            Some(Ok(band)) if finding.kind == Kind::Damaged => self.tail(&band),
+        match finding.subject.object() {
+            Some((band, name)) if finding.kind == Kind::Damaged && name.object == Object::Tail => {
+                let band = band.clone();
+                self.tail(&band)
+            }
             _ => Ok(()),
         }
     }
 
+    /// Takes note that a list is not needed any more.
+    pub(super) fn handle_dropped(&mut self, band: &BandName, list: ObjectName) {
+        self.left.remove(&format!("{band}/{list}"));
+    }
+
     /// Rebuilds what a group lacks.
     pub(super) fn handle_group(&mut self, list: &List, states: &[State]) -> anyhow::Result<()> {
-        if states.iter().all(State::is_sound) {
+        if !states.iter().any(State::wants_repair) {
             return Ok(());
         }
         let is_good =
             |member: usize, row| states.get(member).is_some_and(|state| state.has_piece(row));
         let unsound: Vec<usize> = (0..list.members.len())
-            .filter(|at| !states.get(*at).is_some_and(State::is_sound))
+            .filter(|at| states.get(*at).is_none_or(State::wants_repair))
             .collect();
         let mut plan = Plan::new(list, is_good);
         let mut pieces = Pieces::new();
@@ -110,15 +123,14 @@ impl Repairer {
         Ok(())
     }
 
-    /// Makes a list anew, and rebuilds what its group lacks. Gives what is to be told.
+    /// Makes a list again, and rebuilds what its group lacks. Gives what else was found.
     pub(super) fn handle_loose(
         &mut self,
         loose: &Loose,
         report: &Report,
     ) -> anyhow::Result<Vec<Finding>> {
-        let Loose { band, id, group, signed } = loose;
+        let Loose { band, id, group, .. } = loose;
         let (n, c) = group.name;
-        let own = ObjectName::plain(Object::List(n, c));
         let (slots, parity) = group.shape;
         let shards = (0..parity as u32).map(|shard| ObjectName::plain(Object::Parity(n, c, shard)));
         let mut found = Vec::new();
@@ -131,23 +143,21 @@ impl Repairer {
         );
         for name in group.objects.iter().copied().chain(shards) {
             // What is not there, or cannot be read, is for the old list to name.
-            found.extend(describe(self.store.as_ref(), band, name));
+            match describe(self.store.as_ref(), band, name) {
+                Ok(member) => found.push(member),
+                Err(error) if is_unavailable(error.kind) => {
+                    report.note(format_args!("{band}/{name}: cannot be read now: no list is made"));
+                    return Ok(Vec::new());
+                }
+                Err(_) => {}
+            }
         }
-        let frame = List {
-            band: band.clone(),
-            id: *id,
-            name: group.name,
-            slots,
-            parity,
-            members: Vec::new(),
-        };
-        let hopeless = |what: &str| vec![Finding::new(Kind::Damaged, band, own, what)];
-        let Some(made) = relist(frame, &found, &claims) else {
-            return Ok(if group.had_list {
-                hopeless("cannot be made anew: too little of its group is left")
-            } else {
-                Vec::new()
-            });
+        let members = Vec::new();
+        let frame = List { band: band.clone(), id: *id, name: group.name, slots, parity, members };
+        let made = relist(frame.clone(), &found, &claims)
+            .or_else(|| relist(frame.clone(), &self.with_shards(&frame, &found)?, &claims));
+        let Some(made) = made else {
+            return self.without_parity(loose, &found, report, "too little of its group is left");
         };
         let list = made.list;
         let states: Vec<State> = list
@@ -167,50 +177,112 @@ impl Repairer {
                 ),
             })
             .collect();
+        let vouched = made.vouched.iter().all(|sure| *sure);
+        if !vouched && list.parity > 0 && states.iter().all(State::is_sound) {
+            let objects = list.members[..list.objects()].to_vec();
+            if self.shards_of(&list, &objects).as_deref() != Some(&list.members[objects.len()..]) {
+                let what = "something else of its group is lost or damaged, for its parity is not \
+                            that of what is there";
+                return self.without_parity(loose, &found, report, what);
+            }
+        }
         let told = judge(&list, &states);
         told.iter().try_for_each(|finding| self.handle_finding(finding))?;
-        if !made.vouched.iter().all(|sure| *sure)
-            && list.parity > 0
-            && states.iter().all(State::is_sound)
-            && !self.agrees(&list)
-        {
-            return Ok(hopeless(
-                "cannot be made anew: something else of its group is lost or damaged, for its parity is not that of what is there",
-            ));
-        }
-        let text = list.text().into_bytes();
-        let sure = if made.vouched.iter().all(|sure| *sure) || list.parity > 0 {
-            ""
-        } else {
-            ", by what its objects are now"
-        };
-        let signature = self.store.get(&format!("{band}/{}", list.signature()));
-        if *signed
-            && !signature
-                .is_ok_and(|sig| matches!(gpg::verify(&sig, &text), Ok(Verdict::Signed(_))))
-        {
-            report.note(format_args!("{band}/{own}: made anew{sure}, and not signed: gpg --detach-sign it, if you trust it"));
-        } else {
-            report.note(format_args!("{band}/{own}: made anew{sure}"));
-        }
-        self.write(band, *id, own, text)?;
+        self.write_list(loose, &list, vouched || list.parity > 0, report)?;
         self.handle_group(&list, &states)?;
         Ok(told)
     }
 
+    /// What can be done for a group that its parity does not fit: if its run was cut, its parity may
+    /// be of objects that never came, and what is there gets a list without.
+    fn without_parity(
+        &mut self,
+        loose: &Loose,
+        found: &[Member],
+        report: &Report,
+        why: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let Loose { band, id, group, .. } = loose;
+        let own = ObjectName::plain(Object::List(group.name.0, group.name.1));
+        let objects: Vec<Member> =
+            found.iter().filter(|member| member.name.is_grouped()).cloned().collect();
+        let whole = objects.len() == group.objects.len();
+        if let Some(name) = group.spare.filter(|_| whole && group.claims.is_empty()) {
+            let (band, members) = (band.clone(), objects);
+            let list = List { band, id: *id, name, slots: group.shape.0, parity: 0, members };
+            self.left.remove(&format!("{}/{own}", list.band));
+            self.write_list(loose, &list, false, report)?;
+            return Ok(Vec::new());
+        }
+        let what = format!("cannot be made again: {why}");
+        Ok(match group.had_list {
+            true => vec![Finding::of(Kind::Damaged, band, own, what)],
+            false => Vec::new(),
+        })
+    }
+
+    /// Writes a list that was made again, and its signature.
+    fn write_list(
+        &mut self,
+        loose: &Loose,
+        list: &List,
+        vouched: bool,
+        report: &Report,
+    ) -> anyhow::Result<()> {
+        let (band, id, own) = (&list.band, list.id, list.object());
+        let text = list.text().into_bytes();
+        let sure = if vouched { "" } else { ", by what its objects are now" };
+        let less = match list.parity < loose.parity {
+            true => {
+                format!(", with {} parity shards, where others have {}", list.parity, loose.parity)
+            }
+            false => String::new(),
+        };
+        let name = format!("{band}/{}", list.signature());
+        let signature = self.store.get_range(&name, 0, list.signature().most());
+        let fits =
+            signature.is_ok_and(|sig| matches!(gpg::verify(&sig, &text), Ok(Verdict::Signed(_))));
+        let unsigned = match (loose.signed && !fits, &self.signer) {
+            (true, None) => ", and not signed: give --sign KEY, if you trust it",
+            _ => "",
+        };
+        report.note(format_args!("{band}/{own}: made again{sure}{less}{unsigned}"));
+        let sign = self.signer.clone().filter(|_| !fits);
+        let signature = sign.map(|key| key.sign(&text).with_context(|| own.to_string()));
+        self.write(band, id, own, text)?;
+        match signature {
+            Some(signature) => self.write(band, id, list.signature(), signature?),
+            None => Ok(()),
+        }
+    }
+
+    /// What was found of a group, with the parity shards that its objects make in the place of
+    /// those that are there, if these are the same. None if they are not, or there is none to tell.
+    fn with_shards(&self, frame: &List, found: &[Member]) -> Option<Vec<Member>> {
+        let (mut all, shards): (Vec<Member>, Vec<Member>) =
+            found.iter().cloned().partition(|member| member.name.is_grouped());
+        let made = self.shards_of(frame, &all).filter(|_| !shards.is_empty())?;
+        all.extend(made);
+        shards.iter().all(|shard| all.contains(shard)).then_some(all)
+    }
+
     /// Ends the stream; fails if not all was rebuilt.
     pub(super) fn finish(mut self, report: &Report) -> anyhow::Result<()> {
+        self.heads()?;
         self.out.write_all(&stream::END).context(CANNOT_WRITE)?;
         self.out.finish().context(CANNOT_WRITE)?;
         let fits = |name: &String| {
             let text = name.strip_suffix(".sig").and_then(|of| self.texts.get(of));
-            let signature = text.and_then(|_| self.store.get(name).ok()).unwrap_or_default();
+            let signature =
+                text.and_then(|_| self.store.get_range(name, 0, 64 << 10).ok()).unwrap_or_default();
             text.is_some_and(|text| matches!(gpg::verify(&signature, text), Ok(Verdict::Signed(_))))
         };
-        self.left.retain(|name| !fits(name));
+        let fitting: Vec<String> = self.left.keys().filter(|name| fits(name)).cloned().collect();
+        fitting.iter().for_each(|name| _ = self.left.remove(name));
         let (objects, bytes) = self.written;
         report.note(format_args!(
-            "{objects} objects rebuilt, {}",
+            "{objects} object{} rebuilt, {}",
+            if objects == 1 { "" } else { "s" },
             super::super::common::human(bytes)
         ));
         report.events().emit(
@@ -221,14 +293,15 @@ impl Repairer {
                 ("left", self.left.len().into()),
             ],
         );
-        for name in &self.left {
+        for name in self.left.keys() {
             report.warn(format_args!("{name}: cannot be rebuilt"));
         }
         match self.left.len() {
             0 => Ok(()),
             left => Err(super::Hinted::wrap(
                 anyhow!(
-                    "{left} objects cannot be rebuilt: more is damaged than parity makes up for, or there is none"
+                    "{left} object{} cannot be rebuilt: more is damaged than parity makes up for, or there is none",
+                    if left == 1 { "" } else { "s" }
                 ),
                 "take them from another copy of the archive, if there is one; dura(7) says what can be had without them",
             )),
@@ -270,11 +343,13 @@ impl Repairer {
     }
 
     fn piece(&self, list: &List, member: usize, row: usize) -> Option<Vec<u8>> {
-        let member = &list.members[member];
+        self.piece_of(&list.band, &list.members[member], row)
+    }
+
+    fn piece_of(&self, band: &BandName, member: &Member, row: usize) -> Option<Vec<u8>> {
         let start = (row * PIECE) as u64;
         let len = (PIECE as u64).min(member.size.saturating_sub(start));
-        let bytes =
-            self.store.get_range(&format!("{}/{}", list.band, member.name), start, len).ok()?;
+        let bytes = self.store.get_range(&format!("{band}/{}", member.name), start, len).ok()?;
         (Some(&digest::of(&bytes)) == member.pieces.get(row)).then_some(bytes)
     }
 
@@ -337,16 +412,15 @@ impl Repairer {
                 .iter()
                 .find(|(name, _)| *name == note)
                 .map(|(_, text)| text.to_vec());
-            let others =
-                self.bands.iter().filter_map(|band| self.store.get(&format!("{band}/{note}")).ok());
+            let others = self.bands.iter().filter_map(|band| {
+                self.store.get_range(&format!("{band}/{note}"), 0, 1 << 20).ok()
+            });
             return own.into_iter().chain(others).find(|bytes| is_it(bytes));
         }
         if member.name.object == Object::Head {
             // TAIL repeats it.
             let tail = self.store.get_range(&format!("{band}/TAIL"), 0, MAX_FLIPPED).ok();
-            let head = tail
-                .and_then(|tail| Tail::parse(&tail).ok()?.head)
-                .map(|head| head.to_string().into_bytes());
+            let head = tail.and_then(|tail| Some(head_in(&tail, band)?.1));
             if let Some(head) = head.filter(|head| is_it(head)) {
                 return Some(head);
             }
@@ -388,26 +462,62 @@ impl Repairer {
         }
     }
 
-    /// Whether the parity of a group is that of its objects.
-    fn agrees(&self, list: &List) -> bool {
-        let Some(mut encoder) = Encoder::new(list.slots, list.parity) else { return false };
-        let objects = list.objects();
-        let rows = list.members.iter().map(|member| member.pieces.len()).max().unwrap_or(0);
-        (0..rows).all(|row| {
-            for member in 0..objects {
-                let piece = match row < list.members[member].pieces.len() {
-                    true => self.piece(list, member, row),
-                    false => Some(Vec::new()),
-                };
-                let Some(piece) = piece else { return false };
-                encoder.handle_object(&piece);
+    /// HEADs that are lost or damaged and that nothing has given back so far: TAIL repeats them.
+    fn heads(&mut self) -> anyhow::Result<()> {
+        let bands: Vec<BandName> = self
+            .left
+            .values()
+            .filter_map(Subject::object)
+            .filter(|(_, name)| name.object == Object::Head)
+            .map(|(band, _)| band.clone())
+            .collect();
+        for band in bands {
+            let name = format!("{band}/TAIL");
+            let tail = match self.texts.get(&name) {
+                Some(rebuilt) => Some(rebuilt.clone()),
+                None => self.store.get_range(&name, 0, MAX_LEN as u64).ok(),
+            };
+            if let Some((id, head)) = tail.as_deref().and_then(|tail| head_in(tail, &band)) {
+                self.write(&band, id, ObjectName::plain(Object::Head), head)?;
             }
-            let sums = encoder.finish();
-            (objects..list.members.len()).zip(sums).all(|(member, sum)| {
-                list.members[member].pieces.get(row) == Some(&digest::of(&sum))
-            })
-        })
+        }
+        Ok(())
     }
+
+    /// The parity shards of these objects in a group as the list has; none if one cannot be read, or
+    /// is not as it was.
+    fn shards_of(&self, list: &List, objects: &[Member]) -> Option<Vec<Member>> {
+        let mut encoder = Encoder::new(list.slots, list.parity)?;
+        let rows = objects.iter().map(|member| member.pieces.len()).max()?;
+        let mut made: Vec<(Sha256, Member)> = (0..list.parity as u32)
+            .map(|shard| {
+                let (name, pieces) = (list.shard(shard), Vec::with_capacity(rows));
+                (Sha256::new(), Member { name, size: 0, sha256: [0; 32], pieces })
+            })
+            .collect();
+        for row in 0..rows {
+            for member in objects {
+                encoder.handle_object(&match row < member.pieces.len() {
+                    true => self.piece_of(&list.band, member, row)?,
+                    false => Vec::new(),
+                });
+            }
+            for ((sum, member), piece) in made.iter_mut().zip(encoder.finish()) {
+                sum.update(&piece);
+                member.size += piece.len() as u64;
+                member.pieces.push(digest::of(&piece));
+            }
+        }
+        let member =
+            |(sum, member): (Sha256, Member)| Member { sha256: sum.finalize().into(), ..member };
+        Some(made.into_iter().map(member).collect())
+    }
+}
+
+/// HEAD as a TAIL repeats it, and the band's id.
+fn head_in(tail: &[u8], band: &BandName) -> Option<(BandId, Vec<u8>)> {
+    let read = Tail::parse(tail).ok().filter(|tail| tail.band == *band)?;
+    Some((read.id, Tail::head_text(tail)?.into_bytes()))
 }
 
 /// An object of more bytes than this is not tried bit by bit.

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, anyhow, bail};
 
-use super::super::message::{Hinted, chain, why};
-use super::check::Event;
+use super::super::message::{Hinted, chain};
+use super::check::{Event, unreadable};
 use crate::core::verify::{Finding, Kind};
 use crate::edge::gpg::{self, Signer, Standing, Use, Verdict};
 use crate::format::band::BandName;
-use crate::format::object::ObjectName;
+use crate::format::object::{Object, ObjectName};
 use crate::store::Store;
 
 /// Whose signatures are wanted.
@@ -55,17 +55,17 @@ impl Wanted {
         text: Option<Vec<u8>>,
     ) -> Vec<Event> {
         let finding = |kind, what: String| {
-            vec![Event::Found(Finding::new(kind, band, format_args!("{of}.sig"), what))]
+            vec![Event::Found(Finding::of(kind, band, signature_of(of), what))]
         };
         let Some(sig) = sig else { return finding(Kind::Missing, "it is not signed".to_owned()) };
-        let read = |name: ObjectName| store.get(&format!("{band}/{name}"));
+        let read = |name: ObjectName| {
+            store.get_range(&format!("{band}/{name}"), 0, name.most().saturating_add(1))
+        };
         let (signature, text) = match (read(sig), text.map_or_else(|| read(of), Ok)) {
             (Ok(signature), Ok(text)) => (signature, text),
             (Err(error), _) | (_, Err(error)) => {
-                return finding(
-                    Kind::Damaged,
-                    format!("cannot be looked at: {}", why(&error.source)),
-                );
+                let (kind, what) = unreadable(&error);
+                return finding(kind, what);
             }
         };
         match gpg::verify(&signature, &text) {
@@ -79,16 +79,9 @@ impl Wanted {
                 }
                 Judged::Bad(what) => finding(Kind::Damaged, what),
                 Judged::Open(what) => {
-                    let object = format_args!("{of}.sig");
-                    vec![Event::Unknown(
-                        Finding::new(
-                            Kind::Damaged,
-                            band,
-                            object,
-                            "by a key that the keyring does not have",
-                        ),
-                        what,
-                    )]
+                    let unknown = "by a key that the keyring does not have";
+                    let finding = Finding::of(Kind::Damaged, band, signature_of(of), unknown);
+                    vec![Event::Unknown(finding, what)]
                 }
             },
             // That is no fault of the signature.
@@ -136,17 +129,25 @@ impl Wanted {
             (Verdict::Bad, _) => {
                 Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
-            (Verdict::Unknown(key), true) => {
-                Judged::Bad(format!("signed by {key}, which the keyring does not have"))
-            }
             (Verdict::Unknown(key), false) => Judged::Open(format!(
                 "signatures by {key} were not looked at: the keyring does not have that key"
             )),
+            (Verdict::Unknown(key), _) => {
+                Judged::Bad(format!("signed by {key}, which the keyring does not have"))
+            }
             (Verdict::NoSignature, _) => {
                 Judged::Bad("it is no signature, or a damaged one".to_owned())
             }
         }
     }
+}
+
+/// The name of the signature of a list or TAIL.
+fn signature_of(of: ObjectName) -> ObjectName {
+    ObjectName::plain(match of.object {
+        Object::List(n, c) => Object::ListSig(n, c),
+        _ => Object::TailSig,
+    })
 }
 
 /// What is to be said of a signature.

@@ -14,7 +14,7 @@ use super::super::archive::version::Version;
 use super::super::message::{Report, why};
 use super::super::pack::hash_body;
 use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, Kind};
+use crate::core::verify::{Finding, Kind, Subject};
 use crate::edge::ordered::Ordered;
 use crate::edge::source::Source;
 use crate::format::band::BandName;
@@ -64,7 +64,7 @@ pub(super) fn compare(
     for result in results {
         count += 1;
         if let Some((entry, what)) = result? {
-            found(Finding::new(Kind::File, band, &entry.path, what))?;
+            found(Finding::new(Kind::File, Subject::File(band.clone(), entry.path), what))?;
         }
     }
     Ok(count)

@@ -6,11 +6,12 @@ use std::io::Write;
 use anyhow::Context;
 
 use super::super::common::human;
-use super::super::message::Report;
+use super::super::message::{Report, printable};
 use super::against::Tell;
 use super::check::Meter;
 use crate::core::verify::{Finding, Kind};
 use crate::edge::pipe::Out;
+use crate::format::band::BandName;
 
 const CANNOT_WRITE: &str = "cannot write the findings";
 
@@ -23,6 +24,8 @@ pub(super) struct Told<'a> {
     counts: BTreeMap<Kind, u64>,
     /// How many bands were looked at.
     pub bands: u64,
+    /// Those of them that have no TAIL.
+    pub unfinished: Vec<BandName>,
     /// What is told of HEAD or TAIL themselves may be told by their lists as well, and notes of
     /// many objects.
     once: HashSet<String>,
@@ -31,27 +34,41 @@ pub(super) struct Told<'a> {
 impl<'a> Told<'a> {
     /// Findings go to `out`, or to stderr.
     pub(super) fn new(report: &'a Report, out: Option<Out>) -> Told<'a> {
-        Told { report, out, counts: BTreeMap::new(), bands: 0, once: HashSet::new() }
+        Told {
+            report,
+            out,
+            counts: BTreeMap::new(),
+            bands: 0,
+            unfinished: Vec::new(),
+            once: HashSet::new(),
+        }
     }
 
     /// The next finding.
     pub(super) fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        let in_folder = finding.name.split('/').count() > 2;
-        if !in_folder && !self.once.insert(finding.name.clone()) {
+        let name = finding.subject.to_string();
+        let in_folder = name.split('/').count() > 2;
+        if !in_folder && finding.bad && !self.once.insert(name.clone()) {
+            return Ok(());
+        }
+        if !finding.bad {
+            self.report.verbose(finding);
             return Ok(());
         }
         *self.counts.entry(finding.kind).or_default() += 1;
-        if finding.bad {
-            self.report.flaw();
-        }
-        let (kind, name) = (finding.kind.word(), finding.name.as_str());
+        self.report.flaw();
+        let (kind, name) = (finding.kind.word(), name.as_str());
         self.report.events().emit(
             "finding",
             &[("kind", kind.into()), ("name", name.into()), ("text", finding.what.as_str().into())],
         );
         match &mut self.out {
             Some(out) => {
-                self.report.progress().suspend(|| writeln!(out, "{finding}")).context(CANNOT_WRITE)
+                let line = finding.to_string();
+                self.report
+                    .progress()
+                    .suspend(|| writeln!(out, "{}", printable(&line)))
+                    .context(CANNOT_WRITE)
             }
             None => {
                 self.report.bare(finding);
@@ -83,8 +100,13 @@ impl<'a> Told<'a> {
             format!("found: {}", kinds.join(", "))
         };
         let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let open: Vec<String> = self.unfinished.iter().map(BandName::to_string).collect();
+        let unfinished = match open.is_empty() {
+            true => String::new(),
+            false => format!("; without TAIL, so unfinished: {}", open.join(", ")),
+        };
         self.report.note(format_args!(
-            "{} band{}, {objects} object{} read, {}: {found}",
+            "{} band{}, {objects} object{} read, {}: {found}{unfinished}",
             self.bands,
             plural(self.bands),
             plural(objects),

@@ -3,21 +3,24 @@
 //! Nothing here needs a secret key, so the links between indexes are known only if the caller could
 //! read them. Without them three facts help. A run numbers its blocks one by one, and one that
 //! continues a band begins at the next multiple of [`STRIDE`]. A list is stored when all before it
-//! is: so before what is listed there is no gap, but at such a beginning. And a block without an
-//! index does not count.
+//! is: so before what is listed there is no gap, but at such a beginning, and no block lacks its
+//! index. And a block without an index does not count.
 //!
-//! Memory: the names of a folder of 10,000 numbers, and what lists of the folder before name in
-//! this one.
+//! A list that a later run wrote for what an earlier one left is called by the number of its own
+//! run, which is higher than that of its first object. It says nothing of what lies between.
+//!
+//! Memory: the names of a folder of 10,000 numbers, what lists of the folder before name in this
+//! one, and the names of all objects that no list names.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Finding, Kind};
+use super::{Finding, Kind, Subject};
 use crate::core::chain::counted::{Counted, STRIDE};
 use crate::format::band::BandName;
-use crate::format::group::List;
-use crate::format::object::{Object, ObjectName};
+use crate::format::group::{List, MAX_SHARDS};
+use crate::format::object::{Compression, Object, ObjectName};
 
 /// How many numbers a folder has.
 const FOLDER: u32 = 10_000;
@@ -60,10 +63,17 @@ pub struct Known {
     pub band: BandName,
     /// The last index and the last table of contents, if it is complete.
     pub ends: Option<(u32, u32)>,
-    /// True for the newest band, if it is unfinished: it may be on its way.
+    /// Whether it has a TAIL, in whatever state.
+    pub complete: bool,
+    /// True for a band that a run may still continue.
     pub under_way: bool,
-    /// Which of its indexes count, if that could be read.
+    /// True if all that counts must be in a list, also in an unfinished band: signatures are
+    /// demanded.
+    pub covered: bool,
+    /// Which of its indexes count, if that could be read and leaves nothing open.
     pub counted: Option<Counted>,
+    /// Indexes that are not there though TAIL or another index names them, in any case.
+    pub lost: Vec<RangeInclusive<u32>>,
     /// Whether its objects are encrypted.
     pub encrypted: bool,
 }
@@ -75,6 +85,30 @@ pub struct Free {
     pub name: ObjectName,
     /// False if it is no part of the version.
     pub counts: bool,
+    /// True if a later run began behind it: its own run was cut, and may have stored less of its
+    /// group than it had made.
+    pub cut: bool,
+}
+
+/// Parity or signatures of a group without its list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Orphan {
+    /// The shards that are there.
+    pub shards: Vec<u32>,
+    /// Whether the signature of the list is there.
+    pub signature: bool,
+    /// Whether the list itself is there, though it cannot be relied on.
+    pub has_list: bool,
+}
+
+/// What there is in no list.
+#[derive(Debug, Default)]
+pub struct Unlisted {
+    /// Objects, in runs with no listed object between.
+    pub runs: Vec<Vec<Free>>,
+    /// Lists that are gone though something of their group is there and may need them, by number
+    /// and counter.
+    pub orphans: BTreeMap<(u32, u32), Orphan>,
 }
 
 /// The machine: [`Audit::folder`] for each folder of the band in order, then [`Audit::finish`].
@@ -85,136 +119,117 @@ pub struct Audit {
     ahead: HashSet<ObjectName>,
     /// Above every number seen.
     next: u32,
+    /// The last number that has a block and no index, if it is the last of all.
+    open_block: Option<u32>,
     /// Above the last index.
     after_index: u32,
     /// The last table of contents, if a list names it.
     toc: Option<u32>,
+    /// What no list has named so far, with how many objects of groups stand before it in the band;
+    /// whether it counts, and whether it has any bytes.
+    open: BTreeMap<Place, Open>,
+    /// Objects of groups so far.
+    seen: u64,
+    /// Where runs began that continue the band.
+    begins: Vec<u32>,
+    orphans: BTreeMap<(u32, u32), Orphan>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    name: ObjectName,
+    at: u64,
+    counts: bool,
+    empty: bool,
 }
 
 /// What numbers have.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Number {
     block: bool,
     index: bool,
+    /// Named by a list of its own run.
     listed: bool,
+    parts: BTreeSet<u32>,
+    compression: Option<Compression>,
 }
 
 impl Audit {
     /// The audit of a band.
     pub fn new(known: Known) -> Audit {
-        Audit { known, ahead: HashSet::new(), next: 0, after_index: 0, toc: None }
+        Audit {
+            known,
+            ahead: HashSet::new(),
+            next: 0,
+            open_block: None,
+            after_index: 0,
+            toc: None,
+            open: BTreeMap::new(),
+            seen: 0,
+            begins: Vec::new(),
+            orphans: BTreeMap::new(),
+        }
     }
 
     /// Looks at a folder: its objects (HEAD and the notes are taken to be in the first), and the
-    /// lists in it that can be relied on. Gives what is wrong, and the objects that are in no list,
-    /// in runs with no listed object between.
-    pub fn folder(
-        &mut self,
-        folder: u32,
-        objects: &Objects,
-        lists: &[Arc<List>],
-    ) -> (Vec<Finding>, Vec<Vec<Free>>) {
+    /// lists in it that can be relied on. Gives what is wrong as far as that is known now.
+    pub fn folder(&mut self, folder: u32, objects: &Objects, lists: &[Arc<List>]) -> Vec<Finding> {
         let of = |name: &ObjectName| name.number().map_or(u32::MAX, |number| number / FOLDER);
         let mut named: HashSet<ObjectName> = HashSet::new();
+        let mut late: HashSet<ObjectName> = HashSet::new();
         self.ahead.retain(|name| of(name) > folder || !named.insert(*name));
-        for member in lists.iter().flat_map(|list| &list.members) {
-            match of(&member.name) > folder {
-                true => self.ahead.insert(member.name),
-                false => named.insert(member.name),
-            };
+        named.iter().for_each(|name| _ = self.open.remove(&place(name)));
+        for list in lists {
+            let is_late = is_late(list);
+            for member in &list.members {
+                if of(&member.name) > folder {
+                    self.ahead.insert(member.name);
+                } else {
+                    self.open.remove(&place(&member.name));
+                    named.insert(member.name);
+                    if is_late {
+                        late.insert(member.name);
+                    }
+                }
+            }
         }
-        let there = objects.values().filter(|(_, size)| *size > 0).map(|(name, _)| name);
-        let mut numbers: BTreeMap<u32, Number> = BTreeMap::new();
-        for name in there.chain(&named) {
-            let Some(number) = name.number().filter(|_| name.is_secret()) else { continue };
-            let has = numbers.entry(number).or_default();
-            has.block |= matches!(name.object, Object::Block(..) | Object::Part(..));
-            has.index |= matches!(name.object, Object::Index(_));
-            has.listed |= named.contains(name);
-        }
+        let numbers = numbers(objects, &named, &late);
         let tocs = named
             .iter()
             .filter(|name| matches!(name.object, Object::Toc(_)))
             .filter_map(ObjectName::number);
         self.toc = self.toc.max(tocs.max());
         let mut found = Vec::new();
-        for (&number, has) in &numbers {
-            let begins = self.next.checked_next_multiple_of(STRIDE) == Some(number);
-            if number > self.next && has.listed && !begins && self.known.counted.is_none() {
-                self.gap(self.next..=number - 1, &mut found);
-            }
-            self.next = self.next.max(number.saturating_add(1));
-            if has.index {
-                self.after_index = self.after_index.max(number.saturating_add(1));
-            }
-            let last = self.known.ends.is_some_and(|(last, _)| last == number);
-            if last && !has.index {
-                found.push(
-                    self.missing(Object::Index(number), "TAIL says that it is the last index"),
-                );
-            }
-        }
+        let lost_indexes = self.runs(&numbers, &mut found);
         self.lost(folder, &named, &mut found);
-        let mut free: Vec<Vec<Free>> = Vec::new();
-        let mut between = true;
-        let mut told = HashSet::new();
         for (name, size) in objects.values() {
-            let band = &self.known.band;
-            if *size == 0 {
-                if !named.contains(name) {
-                    let what = "it has 0 bytes, which counts as not there";
-                    found.push(Finding {
-                        bad: !self.known.under_way,
-                        ..Finding::new(Kind::Missing, band, name, what)
-                    });
+            let empty = *size == 0;
+            match name.object {
+                Object::List(n, c) if !empty => {
+                    self.orphans.entry((n, c)).or_default().has_list = true;
                 }
-                continue;
-            }
-            if let Object::ListSig(n, c) | Object::Parity(n, c, _) = name.object {
-                let list = ObjectName::plain(Object::List(n, c));
-                let absent = objects.get(&place(&list)).is_none();
-                if absent && told.insert((n, c)) {
-                    found.push(Finding::new(
-                        Kind::Missing,
-                        band,
-                        list,
-                        format!("{name} is there, and belongs to it"),
-                    ));
+                Object::ListSig(n, c) if !empty => {
+                    self.orphans.entry((n, c)).or_default().signature = true;
                 }
+                Object::Parity(n, c, shard) if !empty => {
+                    self.orphans.entry((n, c)).or_default().shards.push(shard);
+                }
+                _ => {}
             }
             if !name.is_grouped() {
                 continue;
             }
-            let counts = self.counts(name, &numbers) != Some(false);
-            if !counts {
-                let what = "left by a run that was interrupted; no part of the version";
-                found.push(Finding {
-                    bad: false,
-                    ..Finding::new(Kind::Superseded, band, name, what)
-                });
+            self.seen += 1;
+            let counts = self.counts(name, &numbers, &lost_indexes) != Some(false);
+            if !counts && !empty {
+                found.push(self.superseded(*name));
             }
-            if named.contains(name) {
-                between = true;
-                continue;
+            if !named.contains(name) {
+                let open = Open { name: *name, at: self.seen, counts, empty };
+                self.open.insert(place(name), open);
             }
-            if counts {
-                let what = if self.known.under_way {
-                    "in no checksum list yet"
-                } else {
-                    "in no checksum list"
-                };
-                found.push(Finding {
-                    bad: !self.known.under_way,
-                    ..Finding::new(Kind::Unlisted, band, name, what)
-                });
-            }
-            let it = Free { name: *name, counts };
-            match free.last_mut().filter(|_| !between) {
-                Some(run) => run.push(it),
-                None => free.push(vec![it]),
-            }
-            between = false;
         }
+        lists.iter().for_each(|list| _ = self.orphans.remove(&list.name));
         if let Some((_, toc)) = self.known.ends.filter(|(_, toc)| toc / FOLDER == folder) {
             let has = |name: &ObjectName| {
                 named.contains(name) || objects.get(&place(name)).is_some_and(|(_, size)| *size > 0)
@@ -223,26 +238,23 @@ impl Audit {
                 .map(|encrypted| has(&ObjectName { object: Object::Toc(toc), encrypted }))
                 .contains(&true)
             {
-                found.push(
-                    self.missing(
-                        Object::Toc(toc),
-                        "TAIL says that it is the last table of contents",
-                    ),
-                );
+                let what = "TAIL says that it is the last table of contents";
+                found.push(self.missing(Object::Toc(toc), what));
             }
         }
-        (found, free)
+        found
     }
 
-    /// All folders were looked at. Whether TAIL is there, in whatever state, is told by the caller.
-    pub fn finish(self, tail: bool) -> Vec<Finding> {
+    /// All folders were looked at. Gives what else is wrong, and what is in no list. Whether TAIL
+    /// is there, in whatever state, is reported by the caller.
+    pub fn finish(mut self) -> (Vec<Finding>, Unlisted) {
         let mut found = Vec::new();
         // A run writes its last table of contents, then the list that names it, then TAIL.
         let ended = self.toc.is_some_and(|toc| toc + 1 == self.after_index && toc + 1 == self.next);
-        if ended && !tail {
+        if ended && !self.known.complete {
             let what =
                 "all else of the band is there: it was lost, or the run was cut off just before it";
-            found.push(Finding::new(Kind::Missing, &self.known.band, "TAIL", what));
+            found.push(Finding::top(Kind::Missing, &self.known.band, Object::Tail, what));
         }
         if let Some((last, _)) = self.known.ends.filter(|(last, _)| *last >= self.next) {
             self.gap(self.next..=last, &mut found);
@@ -250,19 +262,133 @@ impl Audit {
         let ahead: BTreeSet<Place> = self.ahead.iter().map(place).collect();
         if let Some((number, ..)) = ahead.first() {
             let what = format!("lists name objects in it, from {number:09} on");
-            found.push(Finding::new(
-                Kind::Missing,
-                &self.known.band,
-                format_args!("{:05}/", number / FOLDER),
-                what,
-            ));
+            let folder = Subject::Folder(self.known.band.clone(), number / FOLDER);
+            found.push(Finding::new(Kind::Missing, folder, what));
         }
-        found
+        let unlisted = self.unlisted(&mut found);
+        (found, unlisted)
+    }
+
+    /// The highest index that is there, or that a list names.
+    pub fn last_index(&self) -> Option<u32> {
+        self.after_index.checked_sub(1)
+    }
+
+    /// Goes through the numbers of a folder; gives those whose index is lost.
+    fn runs(&mut self, numbers: &BTreeMap<u32, Number>, found: &mut Vec<Finding>) -> BTreeSet<u32> {
+        let mut lost = BTreeSet::new();
+        let by_names = self.known.counted.is_none();
+        for (&number, has) in numbers {
+            // HEAD has number 0, so a run after one that stored nothing else begins at the first
+            // multiple.
+            let begins = self.next.max(1).checked_next_multiple_of(STRIDE) == Some(number);
+            if number > self.next && begins {
+                self.begins.push(number);
+            }
+            if has.listed && !(begins && number > self.next) && by_names {
+                if let Some(open) = self.open_block.take() {
+                    lost.insert(open);
+                    let what = format!("what is listed from {number:09} on was stored after it");
+                    found.push(self.missing(Object::Index(open), what));
+                }
+                if number > self.next {
+                    self.gap(self.next..=number - 1, found);
+                }
+            }
+            self.open_block = (has.block && !has.index).then_some(number);
+            self.next = self.next.max(number.saturating_add(1));
+            if has.index {
+                self.after_index = self.after_index.max(number.saturating_add(1));
+                self.parts(number, has, found);
+            }
+            let last = self.known.ends.is_some_and(|(last, _)| last == number);
+            if last && !has.index {
+                let what = "TAIL says that it is the last index";
+                found.push(self.missing(Object::Index(number), what));
+            }
+        }
+        lost
+    }
+
+    /// Parts of a block that has its index: all before one that is there must be.
+    fn parts(&self, number: u32, has: &Number, found: &mut Vec<Finding>) {
+        let Some((last, compression)) = has.parts.last().zip(has.compression) else { return };
+        for part in (0..*last).filter(|part| !has.parts.contains(part)) {
+            let what = "later parts of its block are there";
+            found.push(self.missing(Object::Part(number, compression, part), what));
+        }
+    }
+
+    /// Findings about what no list names, and the objects in runs.
+    fn unlisted(&mut self, found: &mut Vec<Finding>) -> Unlisted {
+        let (band, complete) = (self.known.band.clone(), self.known.complete);
+        let must = complete || (self.known.covered && !self.known.under_way);
+        let mut unlisted = Unlisted::default();
+        let mut before = None;
+        for open in self.open.values() {
+            if open.empty {
+                // HEAD is reported by the caller, indexes where the numbers are looked at.
+                let told = matches!(open.name.object, Object::Head | Object::Index(_));
+                let what = "it has 0 bytes, which counts as not there";
+                let finding = Finding::of(Kind::Missing, &band, open.name, what);
+                found.push(finding.bad_if(complete && open.counts && !told));
+                continue;
+            }
+            if open.counts {
+                let what = if complete { "in no checksum list" } else { "in no checksum list yet" };
+                found.push(Finding::of(Kind::Unlisted, &band, open.name, what).bad_if(must));
+            }
+            let number = open.name.number();
+            let cut = self.begins.iter().any(|begin| number < Some(*begin));
+            let free = Free { name: open.name, counts: open.counts, cut };
+            // No group goes on into the next run.
+            let new_run = |(_, last): &(u64, Option<u32>)| {
+                self.begins.iter().any(|begin| (*last..number).contains(&Some(*begin - 1)))
+            };
+            let goes_on = before.filter(|it| !new_run(it)).map(|(at, _)| at) == Some(open.at - 1);
+            match unlisted.runs.last_mut().filter(|_| goes_on) {
+                Some(run) => run.push(free),
+                None => unlisted.runs.push(vec![free]),
+            }
+            before = Some((open.at, number));
+        }
+        for ((n, c), orphan) in std::mem::take(&mut self.orphans) {
+            if orphan.has_list {
+                unlisted.orphans.insert((n, c), orphan);
+                continue;
+            }
+            let next_run = self.begins.iter().copied().filter(|begin| *begin > n).min();
+            let near = n..n.saturating_add(MAX_SHARDS as u32).min(next_run.unwrap_or(u32::MAX));
+            let needed = self.open.values().any(|open| {
+                open.counts && open.name.number().is_some_and(|number| near.contains(&number))
+            });
+            let list = ObjectName::plain(Object::List(n, c));
+            if needed {
+                let first = orphan
+                    .shards
+                    .first()
+                    .map_or(Object::ListSig(n, c), |shard| Object::Parity(n, c, *shard));
+                let what = format!("{} is there, and belongs to it", ObjectName::plain(first));
+                found.push(Finding::of(Kind::Missing, &band, list, what).bad_if(must));
+                unlisted.orphans.insert((n, c), orphan);
+                continue;
+            }
+            let shards = orphan.shards.iter().map(|shard| Object::Parity(n, c, *shard));
+            for object in shards.chain(orphan.signature.then_some(Object::ListSig(n, c))) {
+                found.push(self.superseded(ObjectName::plain(object)));
+            }
+        }
+        unlisted
+    }
+
+    fn superseded(&self, name: ObjectName) -> Finding {
+        let what = "left by a run that was interrupted; no part of the version";
+        Finding::of(Kind::Superseded, &self.known.band, name, what).bad_if(false)
     }
 
     fn missing(&self, object: Object, what: impl Into<String>) -> Finding {
         let name = ObjectName { object, encrypted: self.known.encrypted };
-        Finding::new(Kind::Missing, &self.known.band, name, what)
+        Finding::of(Kind::Missing, &self.known.band, name, what)
     }
 
     /// Numbers of which nothing is there.
@@ -277,25 +403,29 @@ impl Audit {
         found.push(self.missing(Object::Index(first), what));
     }
 
-    /// Indexes that count and are not there; those that a list names are told with its group.
+    /// Indexes that count and are not there; those that a list names are reported with its group.
     fn lost(&self, folder: u32, named: &HashSet<ObjectName>, found: &mut Vec<Finding>) {
-        let Some(counted) = &self.known.counted else { return };
         let (low, high) = (folder * FOLDER, folder * FOLDER + (FOLDER - 1));
-        for range in &counted.lost {
+        for range in &self.known.lost {
             for number in (*range.start()).max(low)..=(*range.end()).min(high) {
                 let index = |encrypted| ObjectName { object: Object::Index(number), encrypted };
-                if !named.contains(&index(true)) && !named.contains(&index(false)) {
-                    found.push(self.missing(
-                        Object::Index(number),
-                        "an index that counts stands on it, or TAIL names it",
-                    ));
+                let what = "an index that counts stands on it, or TAIL names it";
+                let finding = self.missing(Object::Index(number), what);
+                let told = found.iter().any(|known| known.subject == finding.subject);
+                if !told && !named.contains(&index(true)) && !named.contains(&index(false)) {
+                    found.push(finding);
                 }
             }
         }
     }
 
     /// Whether the object is part of the version; none if that is not known, or not decided yet.
-    fn counts(&self, name: &ObjectName, numbers: &BTreeMap<u32, Number>) -> Option<bool> {
+    fn counts(
+        &self,
+        name: &ObjectName,
+        numbers: &BTreeMap<u32, Number>,
+        lost_indexes: &BTreeSet<u32>,
+    ) -> Option<bool> {
         let number = name.number().filter(|_| name.is_secret())?;
         let undecided = self.known.under_way
             && self
@@ -306,205 +436,43 @@ impl Audit {
         if undecided {
             return None;
         }
+        let lost = self.known.lost.iter().any(|range| range.contains(&number));
         if let Some(counted) = &self.known.counted {
-            return Some(
-                counted.contains(number)
-                    || counted.lost.iter().any(|range| range.contains(&number)),
-            );
+            return Some(lost || counted.contains(number));
         }
-        let has = numbers.get(&number).copied().unwrap_or_default();
+        let has = numbers.get(&number)?;
         let is_last = self.known.ends.is_some_and(|(last, _)| last == number);
-        (has.block && !has.index && !is_last).then_some(false)
+        let lost = lost || is_last || lost_indexes.contains(&number);
+        (has.block && !has.index && !lost).then_some(false)
     }
+}
+
+/// True for a list that a later run wrote for what an earlier one had left.
+pub fn is_late(list: &List) -> bool {
+    list.members.first().and_then(|member| member.name.number()).is_some_and(|n| n < list.name.0)
+}
+
+/// What the numbers of a folder have.
+fn numbers(
+    objects: &Objects,
+    named: &HashSet<ObjectName>,
+    late: &HashSet<ObjectName>,
+) -> BTreeMap<u32, Number> {
+    let there = objects.values().filter(|(_, size)| *size > 0).map(|(name, _)| name);
+    let mut numbers: BTreeMap<u32, Number> = BTreeMap::new();
+    for name in there.chain(named) {
+        let Some(number) = name.number().filter(|_| name.is_secret()) else { continue };
+        let has = numbers.entry(number).or_default();
+        has.block |= matches!(name.object, Object::Block(..) | Object::Part(..));
+        has.index |= matches!(name.object, Object::Index(_));
+        has.listed |= named.contains(name) && !late.contains(name);
+        if let Object::Part(_, compression, part) = name.object {
+            has.parts.insert(part);
+            has.compression = Some(compression);
+        }
+    }
+    numbers
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::group::Member;
-
-    fn name(text: &str) -> ObjectName {
-        ObjectName::parse(text).unwrap_or_else(|| panic!("{text}"))
-    }
-
-    /// `N.tar`, `N.mtree`, `N.toc`, `N-C.rs0` with numbers of any length, or a name as it is; `!`
-    /// before it if it has 0 bytes.
-    fn objects(names: &str) -> Objects {
-        let object = |word: &str| {
-            let (size, word) = word.strip_prefix('!').map_or((9, word), |word| (0, word));
-            let Some((number, rest)) =
-                word.split_once(['.', '-']).filter(|(number, _)| number.parse::<u32>().is_ok())
-            else {
-                return (name(word), size);
-            };
-            let end = if rest.starts_with("mtree") || rest.starts_with("toc") { ".gz" } else { "" };
-            let between = &word[number.len()..][..1];
-            let number: u32 = number.parse().unwrap();
-            (name(&format!("{:05}/{number:09}{between}{rest}{end}", number / FOLDER)), size)
-        };
-        names
-            .split_whitespace()
-            .map(object)
-            .map(|(name, size)| (place(&name), (name, size)))
-            .collect()
-    }
-
-    fn list(names: &str) -> Arc<List> {
-        let members: Vec<Member> =
-            objects(names).values().map(|(name, _)| Member::of(*name, b"x")).collect();
-        let (band, id) = (
-            "20261101T020000Z".parse().unwrap(),
-            "00112233445566778899aabbccddeeff".parse().unwrap(),
-        );
-        Arc::new(List {
-            band,
-            id,
-            name: (members[0].name.number().unwrap(), 0),
-            slots: 32,
-            parity: 0,
-            members,
-        })
-    }
-
-    struct Case {
-        known: Known,
-    }
-
-    impl Case {
-        fn new() -> Case {
-            let band = "20261101T020000Z".parse().unwrap();
-            Case {
-                known: Known {
-                    band,
-                    ends: None,
-                    under_way: false,
-                    counted: None,
-                    encrypted: false,
-                },
-            }
-        }
-
-        fn complete(mut self, last: u32, toc: u32) -> Case {
-            self.known.ends = Some((last, toc));
-            self
-        }
-
-        /// What is told of one folder, or of folders 0 and 1: `kind object`, with `(…)` if it is no
-        /// fault.
-        fn told(&self, folders: &[(&str, &[&str])]) -> Vec<String> {
-            let mut audit = Audit::new(self.known.clone());
-            let mut found = Vec::new();
-            for (folder, (names, lists)) in folders.iter().enumerate() {
-                let lists: Vec<Arc<List>> = lists.iter().map(|names| list(names)).collect();
-                found.extend(audit.folder(folder as u32, &objects(names), &lists).0);
-            }
-            found.extend(audit.finish(self.known.ends.is_some()));
-            let line = |finding: &Finding| {
-                let name = finding.name.split_once('/').unwrap().1;
-                let line =
-                    format!("{} {}", finding.kind.word(), name.trim_start_matches("00000/00000"));
-                if finding.bad { line } else { format!("({line})") }
-            };
-            found.iter().map(line).collect()
-        }
-    }
-
-    const WHOLE: &str = "HEAD 0.tar 0.mtree 1.tar 1.mtree 1.toc";
-
-    #[test]
-    fn a_whole_band_has_nothing_to_tell() {
-        let whole = Case::new().complete(1, 1);
-        assert_eq!(whole.told(&[(WHOLE, &[WHOLE])]), [""; 0]);
-        let far = "9999.tar 9999.mtree";
-        let near = "10000.tar 10000.mtree 10000.toc";
-        let whole = Case::new().complete(10_000, 10_000);
-        let start = "HEAD 0.tar 0.mtree";
-        let lists = [start, &format!("{far} {near}")];
-        let gap = "missing 0001.mtree.gz";
-        assert_eq!(whole.told(&[(&format!("{start} {far}"), &lists), (near, &[])]), [gap]);
-        assert_eq!(whole.told(&[(&format!("{start} {far}"), &lists[..1]), (near, &[])]).len(), 5);
-    }
-
-    #[test]
-    fn what_no_list_names() {
-        let whole = Case::new().complete(1, 1);
-        assert_eq!(
-            whole.told(&[(WHOLE, &["HEAD 0.tar 0.mtree", "1.mtree 1.toc"])]),
-            ["unlisted 0001.tar"]
-        );
-        let mut under_way = Case::new();
-        under_way.known.under_way = true;
-        assert_eq!(
-            under_way.told(&[("HEAD 0.tar 0.mtree 1.tar", &["HEAD 0.tar 0.mtree"])]),
-            ["(unlisted 0001.tar)"]
-        );
-        // A list that is gone leaves its parity, or its signature.
-        let names = format!("{WHOLE} 0-0.rs0 0-0.rs1");
-        assert_eq!(whole.told(&[(&names, &[WHOLE])]), ["missing 0000-0.sha256"]);
-    }
-
-    #[test]
-    fn what_should_be_there() {
-        let whole = Case::new().complete(1, 1);
-        assert_eq!(
-            whole.told(&[("HEAD 0.tar 0.mtree", &["HEAD 0.tar 0.mtree"])]),
-            ["missing 0001.toc.gz", "missing 0001.mtree.gz"]
-        );
-        assert_eq!(
-            whole.told(&[("HEAD !0.tar 0.mtree 1.mtree 1.toc", &[WHOLE])]),
-            [""; 0],
-            "told with the group"
-        );
-        let started = Case::new();
-        assert_eq!(started.told(&[(WHOLE, &[WHOLE])]), ["missing TAIL"]);
-        assert_eq!(started.told(&[("HEAD 0.tar 0.mtree", &["HEAD 0.tar 0.mtree"])]), [""; 0]);
-        assert_eq!(
-            started.told(&[("HEAD 0.tar 0.mtree !1.tar", &["HEAD 0.tar 0.mtree"])]),
-            ["missing 0001.tar"]
-        );
-    }
-
-    #[test]
-    fn gaps_before_what_is_listed() {
-        let band =
-            |names: &str, lists: &[&str]| Case::new().complete(32, 32).told(&[(names, lists)]);
-        let start = "HEAD 0.tar 0.mtree";
-        let end = "32.tar 32.mtree 32.toc";
-        // A run that continues the band begins at a multiple of 32; what was on its way before it
-        // does not count.
-        assert_eq!(band(&format!("{start} {end}"), &[start, end]), [""; 0]);
-        assert_eq!(band(&format!("{start} 2.tar {end}"), &[start, end]), ["(superseded 0002.tar)"]);
-        // But a list is stored only when all before it is.
-        let three = "3.tar 3.mtree";
-        assert_eq!(
-            band(&format!("{start} {three} {end}"), &[start, three, end]),
-            ["missing 0001.mtree.gz"]
-        );
-    }
-
-    #[test]
-    fn links_tell_exactly() {
-        let mut case = Case::new().complete(2, 2);
-        let names = "HEAD 0.tar 0.mtree 1.tar 1.mtree 2.tar 2.mtree 2.toc";
-        case.known.counted = Some(Counted {
-            counted: vec![0..=0, 2..=2],
-            superseded: vec![1..=1],
-            ..Counted::default()
-        });
-        assert_eq!(
-            case.told(&[(names, &[names])]),
-            ["(superseded 0001.tar)", "(superseded 0001.mtree.gz)"]
-        );
-        case.known.counted =
-            Some(Counted { counted: vec![0..=0, 2..=2], lost: vec![1..=1], ..Counted::default() });
-        assert_eq!(
-            case.told(&[(&names.replace(" 1.mtree", ""), &[names])]),
-            [""; 0],
-            "told with the group"
-        );
-        assert_eq!(
-            case.told(&[(&names.replace(" 1.mtree", ""), &[&names.replace(" 1.mtree", "")])]),
-            ["missing 0001.mtree.gz"]
-        );
-    }
-}
+mod tests;

@@ -1,19 +1,16 @@
 //! Which objects without a list make a group, and what its list is called.
 //!
-//! If the list is only damaged, its lines say. If it is gone, objects in no list that follow each
-//! other make a group, of as many as the band's groups have; that is what the lost list named,
-//! unless an object is lost as well. Where parity is left of the group, whoever makes the list can
-//! prove it by that.
+//! If the list is only damaged, its lines say. If it is gone and some of its parity is left, that
+//! tells where the group begins and ends. Else objects in no list that follow each other make a
+//! group, of as many as the band's groups have; that is what the lost list named, unless an object
+//! is lost as well.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::audit::Free;
 use super::relist::Claims;
 use crate::format::object::ObjectName;
-
-/// Counters from here on are given to lists of a band that may be on its way: its own run never
-/// comes so far.
-const OUT_OF_THE_WAY: u32 = 1_000_000;
 
 /// A list that cannot be relied on, or is not there although something of its group is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +19,8 @@ pub struct Bad {
     pub name: (u32, u32),
     /// What is legible of it.
     pub claims: Claims,
-    /// How many parity shards of the group there are.
-    pub parity: usize,
+    /// The parity shards of the group that are there.
+    pub shards: Vec<u32>,
 }
 
 /// A group that is to get a list.
@@ -39,53 +36,104 @@ pub struct Loose {
     pub claims: Claims,
     /// True if there was a list of this name.
     pub had_list: bool,
+    /// Another name, for a list without parity, if the run that made the group was cut: then its
+    /// parity may be of objects that never came.
+    pub spare: Option<(u32, u32)>,
 }
 
-/// Makes groups. `taken` are the names of the lists that are in order, `slots` is how many objects
-/// their groups have.
+/// What the groups of a band are like, and what is known of its lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// The names of lists that are in order.
+    pub taken: &'a HashSet<(u32, u32)>,
+    /// How many objects a group has.
+    pub slots: usize,
+    /// How many parity shards.
+    pub parity: usize,
+}
+
+/// Looks by its parity for a group among objects that follow each other: gives where it is, and how
+/// many slots and parity shards it has.
+pub type Search<'a> = &'a mut dyn FnMut(&Bad, &[Free]) -> Option<(Range<usize>, (usize, usize))>;
+
+/// Makes groups. Gives as well the names of lists that no group is to get: they are of runs that
+/// were cut, and all that these left is in other groups.
 pub fn groups(
-    runs: Vec<Vec<Free>>,
+    mut runs: Vec<Vec<Free>>,
     bad: Vec<Bad>,
-    taken: &HashSet<(u32, u32)>,
-    slots: usize,
-    under_way: bool,
-) -> Vec<Loose> {
+    shape: Shape<'_>,
+    search: Search<'_>,
+) -> (Vec<Loose>, Vec<(u32, u32)>) {
+    let all = runs.clone();
     let mut groups = Vec::new();
-    let (legible, mut lost): (Vec<Bad>, Vec<Bad>) =
+    let (legible, lost): (Vec<Bad>, Vec<Bad>) =
         bad.into_iter().partition(|bad| !bad.claims.is_empty());
-    let mut runs = runs;
-    for Bad { name, claims, parity } in legible {
-        let shape = claims.shape().unwrap_or((slots, parity));
-        let objects = take(&mut runs, name.0, &claims, claims.count(shape.0, shape.1));
-        groups.push(Loose { name, shape, objects, claims, had_list: true });
+    let shards = |bad: &Bad| bad.shards.iter().max().map_or(0, |shard| *shard as usize + 1);
+    for bad in legible {
+        let Bad { name, claims, .. } = &bad;
+        let shape = claims.shape().unwrap_or((shape.slots, shards(&bad)));
+        let objects = take(&mut runs, name.0, claims, claims.count(shape.0, shape.1));
+        let (name, claims) = (*name, claims.clone());
+        groups.push(Loose { name, shape, objects, claims, had_list: true, spare: None });
     }
-    let mut taken = taken.clone();
+    let mut taken = shape.taken.clone();
     taken.extend(groups.iter().map(|group| group.name).chain(lost.iter().map(|bad| bad.name)));
-    for chunk in runs.iter().flat_map(|run| run.chunks(slots.max(1))) {
+    let mut left: Vec<Bad> = Vec::new();
+    for bad in lost {
+        let found = runs.iter().enumerate().find_map(|(at, run)| Some((at, search(&bad, run)?)));
+        let Some((at, (range, shape))) = found else {
+            left.push(bad);
+            continue;
+        };
+        let run = runs.remove(at);
+        let (behind, before) = (run[range.end..].to_vec(), run[..range.start].to_vec());
+        let parts = [before, behind].into_iter().filter(|part| !part.is_empty());
+        runs.splice(at..at, parts);
+        groups.push(Loose {
+            name: bad.name,
+            shape,
+            objects: run[range].iter().map(|free| free.name).collect(),
+            claims: bad.claims,
+            had_list: true,
+            spare: None,
+        });
+    }
+    for chunk in runs.iter().flat_map(|run| run.chunks(shape.slots.max(1))) {
         let Some(number) = chunk.first().and_then(|free| free.name.number()) else { continue };
-        let known = lost
+        let known = left
             .iter()
             .enumerate()
             .filter(|(_, bad)| bad.name.0 == number)
             .min_by_key(|(_, bad)| bad.name.1);
-        let known = known.map(|(at, _)| at).map(|at| lost.swap_remove(at));
+        let known = known.map(|(at, _)| at).map(|at| left.remove(at));
         if known.is_none() && !chunk.iter().any(|free| free.counts) {
             continue;
         }
-        let first = if under_way && known.is_none() { OUT_OF_THE_WAY } else { 0 };
-        let fresh =
-            || (first..).map(|counter| (number, counter)).find(|name| !taken.contains(name));
-        let Some(name) = known.as_ref().map(|bad| bad.name).or_else(fresh) else { continue };
+        let fresh = (0..).map(|counter| (number, counter)).find(|name| !taken.contains(name));
+        let Some(name) = known.as_ref().map(|bad| bad.name).or(fresh) else { continue };
+        let cut = known.is_some() && chunk.iter().all(|free| free.cut);
         taken.insert(name);
+        taken.extend(fresh.filter(|_| cut));
+        let parity = known.as_ref().map_or(0, |bad| match bad.shards.is_empty() {
+            true => 0,
+            false => shape.parity.max(shards(bad)),
+        });
         groups.push(Loose {
             name,
-            shape: (slots, known.as_ref().map_or(0, |bad| bad.parity)),
+            shape: (shape.slots, parity),
             objects: chunk.iter().map(|free| free.name).collect(),
             had_list: known.is_some(),
             claims: known.map(|bad| bad.claims).unwrap_or_default(),
+            spare: fresh.filter(|_| cut),
         });
     }
-    groups
+    let behind = |bad: &&Bad| {
+        let own = |free: &Free| free.name.number() >= Some(bad.name.0);
+        let run = all.iter().find(|run| run.iter().any(own));
+        run.is_some_and(|run| run.iter().all(|free| free.cut))
+    };
+    let dropped = left.iter().filter(behind).map(|bad| bad.name).collect();
+    (groups, dropped)
 }
 
 /// Takes out of the runs what a damaged list names, and what stands before and behind until the
@@ -130,6 +178,7 @@ mod tests {
             .map(|n| Free {
                 name: ObjectName::parse(&format!("00000/{n:09}.tar")).unwrap(),
                 counts: true,
+                cut: false,
             })
             .collect()
     }
@@ -145,12 +194,7 @@ mod tests {
         List { band, id, name: (first, 0), slots: 4, parity: 0, members }.text()
     }
 
-    fn made(
-        runs: Vec<Vec<Free>>,
-        bad: &[(u32, &str)],
-        taken: &[(u32, u32)],
-        under_way: bool,
-    ) -> Vec<String> {
+    fn made(runs: Vec<Vec<Free>>, bad: &[(u32, &str)], taken: &[(u32, u32)]) -> Vec<String> {
         let (band, id) = (
             "20261101T020000Z".parse().unwrap(),
             "00112233445566778899aabbccddeeff".parse().unwrap(),
@@ -158,9 +202,11 @@ mod tests {
         let claims = |n, text: &str| Claims::read(text.as_bytes(), &band, id, (n, 0));
         let bad = bad
             .iter()
-            .map(|(n, text)| Bad { name: (*n, 0), claims: claims(*n, text), parity: 0 })
+            .map(|(n, text)| Bad { name: (*n, 0), claims: claims(*n, text), shards: Vec::new() })
             .collect();
-        let groups = groups(runs, bad, &taken.iter().copied().collect(), 4, under_way);
+        let taken = taken.iter().copied().collect();
+        let shape = Shape { taken: &taken, slots: 4, parity: 0 };
+        let (groups, _) = groups(runs, bad, shape, &mut |_, _| None);
         let numbers = |group: &Loose| {
             group
                 .objects
@@ -178,12 +224,11 @@ mod tests {
     #[test]
     fn objects_that_follow_each_other_make_groups() {
         assert_eq!(
-            made(vec![frees(0..6), frees(9..10)], &[], &[(9, 0)], false),
+            made(vec![frees(0..6), frees(9..10)], &[], &[(9, 0)]),
             ["0-0: 0 1 2 3", "4-0: 4 5", "9-1: 9"]
         );
-        assert_eq!(made(vec![frees(0..2)], &[], &[], true), ["0-1000000: 0 1"]);
         let left = vec![Free { counts: false, ..frees(3..4)[0] }];
-        assert_eq!(made(vec![left], &[], &[], false), [""; 0]);
+        assert_eq!(made(vec![left], &[], &[]), [""; 0]);
     }
 
     #[test]
@@ -193,11 +238,11 @@ mod tests {
         // has room for four.
         let digit = whole.replacen("2d711", "2d710", 1);
         assert_ne!(digit, whole);
-        assert_eq!(made(vec![frees(0..8)], &[(2, &digit)], &[], false)[0], "2-0: 2 3 4");
+        assert_eq!(made(vec![frees(0..8)], &[(2, &digit)], &[])[0], "2-0: 2 3 4");
         // A name in its midst is gone, and one at its end.
         for (from, to) in [("000000003.tar", "000000003.xar"), ("000000004.tar", "000000004.xar")] {
             assert_eq!(
-                made(vec![frees(0..8)], &[(2, &whole.replace(from, to))], &[], false)[0],
+                made(vec![frees(0..8)], &[(2, &whole.replace(from, to))], &[])[0],
                 "2-0: 2 3 4",
                 "{to}"
             );
@@ -205,10 +250,37 @@ mod tests {
         // Cut off: as many as a group has.
         let cut = &whole[..whole.len() - 200];
         assert_eq!(
-            made(vec![frees(0..8)], &[(2, cut)], &[], false),
+            made(vec![frees(0..8)], &[(2, cut)], &[]),
             ["2-0: 2 3 4 5", "0-0: 0 1", "6-0: 6 7"]
         );
         // Gone, but something of its group is left, so its name is known.
-        assert_eq!(made(vec![frees(2..4)], &[(2, "")], &[], true), ["2-0: 2 3"]);
+        assert_eq!(made(vec![frees(2..4)], &[(2, "")], &[]), ["2-0: 2 3"]);
+    }
+
+    #[test]
+    fn parity_tells_where_a_lost_group_is() {
+        let bad = |number, shards: &[u32]| Bad {
+            name: (number, 0),
+            claims: Claims::default(),
+            shards: shards.to_vec(),
+        };
+        let taken = HashSet::new();
+        let shape = Shape { taken: &taken, slots: 4, parity: 2 };
+        let mut search = |bad: &Bad, run: &[Free]| {
+            let at = run.iter().position(|free| free.name.number() == Some(bad.name.0))?;
+            Some((at..at + 3, (5, 2)))
+        };
+        let bads = vec![bad(3, &[1]), bad(9, &[0])];
+        let (made, dropped) = groups(vec![frees(0..8)], bads, shape, &mut search);
+        assert_eq!(dropped, []);
+        let show = |group: &Loose| (group.name, group.shape, group.objects.len());
+        let all: Vec<_> = made.iter().map(show).collect();
+        assert_eq!(all, [((3, 0), (5, 2), 3), ((0, 0), (4, 0), 3), ((6, 0), (4, 0), 2)]);
+        // A group that its parity does not fit, of a run that was cut, may get another list.
+        let cut: Vec<Free> = frees(9..11).iter().map(|free| Free { cut: true, ..*free }).collect();
+        let bads = vec![bad(8, &[0]), bad(9, &[0])];
+        let (made, dropped) = groups(vec![cut], bads, shape, &mut |_, _| None);
+        assert_eq!(dropped, [(8, 0)]);
+        assert_eq!((show(&made[0]), made[0].spare), (((9, 0), (4, 2), 2), Some((9, 1))));
     }
 }

@@ -101,15 +101,11 @@ pub enum Standing {
 /// # Errors
 /// When gpg cannot be run, or does not look at signatures.
 pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
-    // Nothing but signatures may be in it; one that was made with --armor is for gpg to read.
-    let single = if signature.starts_with(b"-----BEGIN PGP SIGNATURE") {
-        vec![signature]
-    } else {
-        match openpgp::signatures(signature) {
-            Some(single) => single,
-            None => return Ok(Verdict::NoSignature),
-        }
-    };
+    if !openpgp::is_signatures(signature) {
+        return Ok(Verdict::NoSignature);
+    }
+    // One that was made with --armor is for gpg to take apart.
+    let single = openpgp::signatures(signature).unwrap_or_else(|| vec![signature]);
     let whole = look(signature, bytes)?;
     if single.len() < 2 {
         return Ok(whole);
@@ -227,6 +223,10 @@ mod tests {
         assert_eq!(
             of("ERRSIG 99 22 8 00 1795501908 9 99AA\nNO_PUBKEY 99"),
             Verdict::Unknown("99".into())
+        );
+        assert_eq!(
+            of(&format!("NEWSIG\nERRSIG 98\nNO_PUBKEY 98\nNEWSIG\nGOODSIG 99 Me\n{valid}")),
+            signed(Standing::Good)
         );
         assert_eq!(of("NODATA 3"), Verdict::NoSignature);
         assert_eq!(of(""), Verdict::NoSignature);

@@ -198,7 +198,8 @@ fn what_tars_read_differently_is_refused() {
     assert_eq!(with(&|_| ()).unwrap(), items());
     // A version that has no prefix for some tars, GNU's magic, a name behind the name, numbers in
     // base 256, a size that is not all digits, a file by an older type.
-    let odd: [(&str, &dyn Fn(&mut [u8])); 8] = [
+    type Change<'a> = &'a dyn Fn(&mut [u8]);
+    let odd: [(&str, Change<'_>); 8] = [
         ("version", &|h| h[263..265].copy_from_slice(b"99")),
         ("version and prefix", &|h| {
             h[263..265].copy_from_slice(b"99");
