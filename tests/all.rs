@@ -165,3 +165,8 @@ mod hidden;
 
 // Objects that are too large, or expand to that.
 mod bounds;
+// The walk where entries go wrong.
+mod walk;
+
+// What scan lists and leaves out.
+mod scan;

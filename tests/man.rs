@@ -13,7 +13,7 @@ const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
 
 /// The environment that each program heeds.
 const ENVIRONMENT: [(&str, &[&str]); 7] = [
-    ("dura-scan", &["DURA_EVENTS"]),
+    ("dura-scan", &["DURA_CACHE", "DURA_EVENTS"]),
     (
         "dura-index",
         &[

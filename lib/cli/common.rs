@@ -1,7 +1,7 @@
 //! What all programs share: their common options, sizes like `10M`, and how a run begins and ends.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -129,6 +129,15 @@ pub fn human(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
+}
+
+/// The path without symbolic links; of one that is not there, as far as it is.
+pub(super) fn resolve(dir: &Path) -> Option<PathBuf> {
+    let dir = std::path::absolute(dir).ok()?;
+    dir.ancestors().find_map(|there| {
+        let rest = dir.strip_prefix(there).ok()?;
+        Some(there.canonicalize().ok()?.join(rest))
+    })
 }
 
 /// What the memory allows that the system grants to this process.

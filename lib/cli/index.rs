@@ -26,6 +26,7 @@ mod find;
 mod gate;
 mod ls;
 mod objects;
+mod own;
 
 /// Say what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]

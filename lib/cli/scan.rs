@@ -1,10 +1,8 @@
 //! `dura-scan`: walks a tree and lists it.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,17 +10,23 @@ use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser};
 
 use super::common::{self, Common};
-use super::message::{Hinted, Report, why};
-use crate::core::links::FirstNames;
-use crate::edge::ordered::{Gone, Ordered, Submit};
-use crate::edge::walk::{self, Found, Seen};
-use crate::edge::{pipe, privilege};
-use crate::format::entry::{Entry, Kind, State};
-use crate::format::listing::{End, Header, VERSION};
+use super::message::{Hinted, Report};
+use crate::edge::ordered::Ordered;
+use crate::edge::privilege;
+use crate::edge::source::Source;
+use crate::edge::walk::{self, Walk};
 use crate::format::path::Path;
+use listing::{Heading, Listing};
 use masks::Masks;
+use own::OwnCache;
+use seen::Seen;
+use walker::{WalkPlan, Walker};
 
+mod listing;
 mod masks;
+mod own;
+mod seen;
+mod walker;
 
 /// List a directory tree, for dura-pack or dura-index diff
 ///
@@ -56,6 +60,12 @@ struct ScanArgs {
     /// List only what comes after PATH in canonical order, and the directories above it
     #[arg(long, value_name = "PATH")]
     after: Option<std::ffi::OsString>,
+    /// Say in the listing that the tree is of host NAME [default: the system's name]
+    #[arg(long, value_name = "NAME", value_parser = not_empty)]
+    host: Option<OsString>,
+    /// Leave out DIR, the cache of indexes, if it lies in the tree
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
     /// How many threads look at files [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -73,35 +83,10 @@ pub fn main() -> ExitCode {
     common::main("dura-scan", |args: &ScanArgs| &args.common, run)
 }
 
-/// Entries that are looked at in a piece.
-const BATCH: usize = 512;
-
-/// What the walk decided about an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// To be listed.
-    List,
-    /// A directory to be listed if anything below it is.
-    IfBelow,
-    /// Listed as left out.
-    Excluded,
+/// A host has a name.
+fn not_empty(text: &str) -> Result<OsString, String> {
+    if text.is_empty() { Err("wanted a name".to_owned()) } else { Ok(text.into()) }
 }
-
-/// Why the content of a directory is not listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unread {
-    No,
-    ByWish,
-    Failed,
-}
-
-struct Visit {
-    found: Found,
-    verdict: Verdict,
-    unread: Unread,
-}
-
-type Looked = (Visit, io::Result<Option<Seen>>);
 
 fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let shown = args.dir.display().to_string();
@@ -116,301 +101,49 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             "without CAP_SYS_ADMIN the system shows no trusted.* attributes: they are not stored",
         );
     }
-    let masks = Masks::load(&args.exclude, &args.exclude_from, args.only_from.as_deref(), report)?;
+    let only_from = args.only_from.as_deref();
+    let masks = Masks::load(&root, &args.exclude, &args.exclude_from, only_from, report)?;
     let after = args
         .after
         .map(|after| Path::from_typed(after.as_bytes()))
         .transpose()
         .context("--after")?;
-    let jobs = common::jobs(args.jobs, 0, 4 << 20);
-    let (submit, results) = Ordered::start::<Vec<Looked>>(jobs, jobs * 4)?;
+    let place = Walk::open_root(&root, masks.select_all()).with_context(|| shown.clone())?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
-    let mut listing = Listing::new(args.one_file_system.then_some(device), report)?;
-    listing.begin(&root, masks.has_only() || after.is_some())?;
+    let whole = after.is_none();
+    let masks = Arc::new(masks);
+    let wanted = WalkPlan {
+        masks: Arc::clone(&masks),
+        caches: args.exclude_caches,
+        device: args.one_file_system.then_some(device),
+        own: OwnCache::all(args.cache.as_deref(), &root),
+        after,
+    };
+    let jobs = common::jobs(args.jobs, 0, 4 << 20);
+    let ahead = jobs * 4;
+    let (submit, results) = Ordered::start::<Vec<Seen>>(jobs, ahead)?;
+    let mut listing = Listing::new(Source::open_root(&root)?, report)?;
+    let system = || rustix::system::uname().nodename().to_bytes().to_vec();
+    listing.begin(Heading {
+        host: args.host.map_or_else(system, |host| host.as_bytes().to_vec()),
+        root: &root,
+        partial: masks.has_only() || !whole,
+        mask: masks.digest(),
+    })?;
+    // Batches that wait keep their directories open: half of the files is theirs.
+    let most_visits = (walk::open_files() / 2 / (ahead + jobs + 2)).clamp(1, 64);
     std::thread::scope(|scope| {
-        let walker = Walker {
-            root: &root,
-            masks: &masks,
-            caches: args.exclude_caches,
-            after,
-            submit,
-            batch: Vec::new(),
-        };
-        let walking = scope.spawn(move || walker.run(args.one_file_system, report));
-        for (visit, looked) in results.flatten() {
-            listing.handle(visit, looked)?;
+        let walker = Walker::new(wanted, submit, most_visits, report);
+        let (place, shown) = (&place, &shown);
+        let walking = scope.spawn(move || walker.run(place, shown));
+        for seen in results.flatten() {
+            listing.handle(seen)?;
         }
         match walking.join() {
             Ok(result) => result,
             Err(_) => bail!("the walk broke off"),
         }
     })?;
+    masks.tell(whole, report)?;
     listing.end()
-}
-
-struct Walker<'a> {
-    root: &'a FsPath,
-    masks: &'a Masks,
-    caches: bool,
-    after: Option<Path>,
-    submit: Submit<Vec<Looked>>,
-    batch: Vec<Visit>,
-}
-
-impl Walker<'_> {
-    fn run(mut self, one_file_system: bool, report: &Report) -> anyhow::Result<()> {
-        let mut walk = walk::walk(self.root, one_file_system)
-            .with_context(|| self.root.display().to_string())?;
-        while let Some(step) = walk.next() {
-            let found = match step {
-                Ok(entry) => Found::new(entry),
-                Err(error) => {
-                    // The walk reads and sorts a directory before it enters it, so the one that
-                    // fails is the last visited.
-                    let text = error.io_error().map_or_else(|| error.to_string(), why);
-                    match self.batch.last_mut().filter(|last| {
-                        last.found.kind == Some(Kind::Dir)
-                            && !last.found.raw().as_os_str().is_empty()
-                    }) {
-                        Some(dir) => {
-                            report.warn(format_args!("{}: {text}", dir.found.path()));
-                            dir.unread = Unread::Failed;
-                            walk.skip_current_dir();
-                        }
-                        None => bail!("{}: {text}", self.root.display()),
-                    }
-                    continue;
-                }
-            };
-            let is_dir = found.kind == Some(Kind::Dir);
-            let (verdict, enter) = self.judge(&found, is_dir);
-            if is_dir && !enter {
-                walk.skip_current_dir();
-            }
-            let Some(verdict) = verdict else { continue };
-            let mut unread = Unread::No;
-            if is_dir && enter && self.caches && walk::is_tagged_cache(&found.at) {
-                unread = Unread::ByWish;
-                walk.skip_current_dir();
-            }
-            // The last visit stays here until the next step has shown that its directory could be
-            // read.
-            if self.batch.len() >= BATCH {
-                let last = self.batch.split_off(BATCH - 1);
-                if self.flush().is_err() {
-                    return Ok(());
-                }
-                self.batch = last;
-            }
-            self.batch.push(Visit { found, verdict, unread });
-        }
-        let _ = self.flush();
-        Ok(())
-    }
-
-    /// What becomes of an entry (none: not mentioned), and whether a directory is entered.
-    fn judge(&self, found: &Found, is_dir: bool) -> (Option<Verdict>, bool) {
-        let raw = found.raw();
-        if let Some(after) = &self.after {
-            let path = &found.path();
-            if path <= after {
-                let above = path == after || path.holds(after);
-                return (above.then_some(Verdict::IfBelow).filter(|_| is_dir), above);
-            }
-        }
-        if raw.as_os_str().is_empty() {
-            return (Some(Verdict::List), true);
-        }
-        if self.masks.excludes(raw, is_dir) {
-            return (Some(Verdict::Excluded), false);
-        }
-        match (self.masks.selects(raw, is_dir), is_dir) {
-            (true, _) => (Some(Verdict::List), true),
-            (false, true) => (Some(Verdict::IfBelow), true),
-            (false, false) => (None, false),
-        }
-    }
-
-    /// Hands the batch on; fails when nobody takes the results any more, who then has the reason.
-    fn flush(&mut self) -> Result<(), Gone> {
-        let batch = std::mem::take(&mut self.batch);
-        let look = move || {
-            let look = |visit: Visit| {
-                let looked = if visit.verdict == Verdict::Excluded {
-                    Ok(None)
-                } else {
-                    walk::look(&visit.found)
-                };
-                (visit, looked)
-            };
-            batch.into_iter().map(look).collect()
-        };
-        self.submit.submit(look)
-    }
-}
-
-/// What an entry is now that was seen before.
-fn look_again(path: &Path) -> Option<Entry> {
-    let raw = path.raw();
-    let at = FsPath::new(".").join(std::ffi::OsStr::from_bytes(&raw));
-    walk::look(&Found { at, kind: None }).ok().flatten().map(|seen| seen.entry)
-}
-
-/// The listing as it is written.
-struct Listing<'a> {
-    out: pipe::Out,
-    buffer: Vec<u8>,
-    report: &'a Report,
-    /// The device to stay on.
-    device: Option<u64>,
-    end: End,
-    /// Directories that are listed only if something below them is.
-    above: VecDeque<Entry>,
-    /// First name listed of each inode with several links.
-    links: FirstNames,
-}
-
-impl<'a> Listing<'a> {
-    fn new(device: Option<u64>, report: &'a Report) -> io::Result<Listing<'a>> {
-        let (above, links) = (VecDeque::new(), FirstNames::default());
-        Ok(Listing {
-            out: pipe::stdout()?,
-            buffer: Vec::new(),
-            report,
-            device,
-            end: End::default(),
-            above,
-            links,
-        })
-    }
-
-    fn begin(&mut self, root: &FsPath, partial: bool) -> anyhow::Result<()> {
-        let host = rustix::system::uname().nodename().to_bytes().to_vec();
-        let headers = [
-            Header::Mtree,
-            Header::Version(VERSION),
-            Header::Source(host, root.as_os_str().as_bytes().to_vec()),
-        ];
-        for header in headers.into_iter().chain(partial.then_some(Header::Partial)) {
-            writeln!(self.buffer, "{header}")?;
-        }
-        Ok(())
-    }
-
-    fn handle(&mut self, visit: Visit, looked: io::Result<Option<Seen>>) -> anyhow::Result<()> {
-        let Visit { found, verdict, unread } = visit;
-        let kind = found.kind.unwrap_or(Kind::File);
-        let Seen { mut entry, device, unlisted } = match looked {
-            Ok(Some(seen)) => seen,
-            Ok(None) if verdict == Verdict::Excluded => {
-                let path = found.path();
-                self.drop_above(&path);
-                // Below a directory that is not listed itself there is nothing to tell.
-                if self.above.is_empty() {
-                    self.end.excluded += 1;
-                    self.list(Entry::new(path, kind, State::Excluded))?;
-                }
-                return Ok(());
-            }
-            Ok(None) => {
-                let path = found.path();
-                self.flush_above(&path)?;
-                writeln!(self.buffer, "{}", Header::Socket(path))?;
-                return Ok(());
-            }
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && verdict == Verdict::IfBelow =>
-            {
-                return Ok(());
-            }
-            Err(error) => {
-                let vanished = error.kind() == io::ErrorKind::NotFound;
-                let text =
-                    if vanished { "vanished during the scan".to_owned() } else { why(&error) };
-                let path = found.path();
-                self.report.warn(format_args!("{path}: {text}"));
-                if path.is_root() {
-                    return Err(error.into());
-                }
-                self.end.unreadable += 1;
-                return self.list(Entry::new(path, kind, State::Unreadable));
-            }
-        };
-        if let Some(error) = unlisted {
-            self.report.warn(format_args!(
-                "{}: cannot list its extended attributes: {}",
-                entry.path,
-                why(&error)
-            ));
-        }
-        let elsewhere = entry.kind == Kind::Dir && self.device.is_some_and(|own| own != device);
-        entry.unread = elsewhere || unread != Unread::No;
-        match unread {
-            Unread::Failed => self.end.unreadable += 1,
-            _ => self.end.excluded += u64::from(entry.unread),
-        }
-        self.end.entries += 1;
-        if verdict == Verdict::IfBelow && unread != Unread::Failed {
-            self.end.entries -= 1;
-            self.drop_above(&entry.path);
-            self.above.push_back(entry);
-            return Ok(());
-        }
-        // Gives an entry with several links its `hard:`.
-        entry.hard = self.links.handle_entry(&entry, look_again);
-        self.list(entry)
-    }
-
-    fn drop_above(&mut self, next: &Path) {
-        while self.above.back().is_some_and(|dir| !dir.path.holds(next)) {
-            self.above.pop_back();
-        }
-    }
-
-    fn flush_above(&mut self, next: &Path) -> anyhow::Result<()> {
-        self.drop_above(next);
-        while let Some(dir) = self.above.pop_front() {
-            self.end.entries += 1;
-            self.write(&dir)?;
-        }
-        Ok(())
-    }
-
-    fn list(&mut self, entry: Entry) -> anyhow::Result<()> {
-        self.flush_above(&entry.path)?;
-        self.report.verbose(&entry.path);
-        self.write(&entry)
-    }
-
-    fn write(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        entry.write(&mut self.buffer);
-        if self.buffer.len() >= 64 << 10 {
-            self.out.write_all(&self.buffer).context("cannot write the listing")?;
-            self.buffer.clear();
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> anyhow::Result<()> {
-        // A mask that selects nothing still gives a listing, of the root.
-        if self.end.entries == 0
-            && let Some(root) = self.above.pop_front()
-        {
-            self.end.entries = 1;
-            self.write(&root)?;
-        }
-        writeln!(self.buffer, "{}", self.end)?;
-        self.out.write_all(&self.buffer).context("cannot write the listing")?;
-        self.out.finish().context("cannot write the listing")?;
-        self.report.verbose(self.end);
-        self.report.events().emit(
-            "listed",
-            &[
-                ("entries", self.end.entries.into()),
-                ("excluded", self.end.excluded.into()),
-                ("unreadable", self.end.unreadable.into()),
-            ],
-        );
-        Ok(())
-    }
 }

@@ -124,6 +124,9 @@ pub struct Diff {
     /// A path of the scan with nothing below it there, and what this means for what the version has
     /// below it.
     below: Option<(Path, Below)>,
+    /// A directory that the scan has not read, or not to its end: what the version has below it
+    /// stays, but for what the scan says.
+    unread: Option<Path>,
     /// A directory of the scan that the version so far does not have as one; and whether that was
     /// told.
     left_out: Option<(Path, bool)>,
@@ -148,6 +151,7 @@ impl Diff {
             version: None,
             version_ended: false,
             below: None,
+            unread: None,
             left_out: None,
             held: Vec::new(),
             dirs: Nest::new(),
@@ -263,9 +267,7 @@ impl Diff {
         if scan.kind == Kind::Dir {
             self.dirs.leave(scan.path.as_bytes());
             self.dirs.enter(scan.path.as_bytes(), ());
-            if scan.unread {
-                self.below = Some((scan.path.clone(), Below::Kept));
-            }
+            self.note_unread(&scan);
         }
         let Some(known) = known.filter(|_| !self.config.full) else {
             self.summary.new += 1;
@@ -281,7 +283,7 @@ impl Diff {
             change => change,
         };
         if change == Change::Nothing && !follows {
-            if scan.kind == Kind::Dir && !scan.unread {
+            if scan.kind == Kind::Dir {
                 self.hold(scan);
             }
             return;
@@ -310,6 +312,10 @@ impl Diff {
             }
             self.below = None;
         }
+        if self.unread.as_ref().is_some_and(|dir| dir.holds(&entry.path)) {
+            self.summary.dropped += u64::from(self.config.full);
+            return;
+        }
         // An orphan can be told as deleted only where its directory is there again.
         let reachable = !known.orphan || self.dirs.has_parent_of(entry.path.as_bytes());
         if self.partial || self.config.full || !reachable {
@@ -324,11 +330,12 @@ impl Diff {
     /// what follows may depend on it.
     fn pass_by(&mut self, mut scan: Entry, known: Option<Known>) {
         let version = known.filter(|known| !known.orphan).map(|known| known.placed);
-        if scan.meta().is_none() || scan.unread {
+        if scan.meta().is_none() {
             self.below = Some((scan.path, Below::Kept));
             return;
         }
         if scan.kind == Kind::Dir {
+            self.note_unread(&scan);
             if version.is_some_and(|version| version.entry.kind == Kind::Dir) {
                 self.dirs.leave(scan.path.as_bytes());
                 self.dirs.enter(scan.path.as_bytes(), ());
@@ -350,6 +357,13 @@ impl Diff {
             }
             _ if first.is_none() => self.links.lost(&scan),
             _ => {}
+        }
+    }
+
+    /// Notes a directory of the scan that was not read.
+    fn note_unread(&mut self, dir: &Entry) {
+        if dir.unread && !self.unread.as_ref().is_some_and(|known| known.holds(&dir.path)) {
+            self.unread = Some(dir.path.clone());
         }
     }
 

@@ -1,18 +1,20 @@
 //! Reading files of the source: opened below its root only, never through a symbolic link.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
+use super::attributes::{self, At, Attributes, Unread};
+use super::look::near;
 use crate::format::entry::{Inode, Meta};
 use crate::format::path::Path;
 use crate::format::tarball::Segment;
@@ -41,11 +43,17 @@ pub enum Sizes {
     Meaningless,
 }
 
+/// Bytes of a path that are looked up at once: the system's limit is 4096, with the NUL.
+const MAX_PATH: usize = 4000;
+
+/// Opens a directory only to get to what is in it.
+const PASS: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// The root of the tree that is read.
 #[derive(Debug)]
 pub struct Source {
     root: OwnedFd,
-    dir: PathBuf,
     /// False once the kernel has shown that it has no `openat2`.
     openat2: AtomicBool,
     /// By device: only a few, since each is a file system.
@@ -83,17 +91,7 @@ impl Source {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(Source {
-            root,
-            dir: dir.to_owned(),
-            openat2: AtomicBool::new(true),
-            sizes: Mutex::default(),
-        })
-    }
-
-    /// Where an entry is in the file system.
-    pub fn locate(&self, path: &Path) -> PathBuf {
-        self.dir.join(std::ffi::OsStr::from_bytes(&path.raw()))
+        Ok(Source { root, openat2: AtomicBool::new(true), sizes: Mutex::default() })
     }
 
     /// Opens a file for reading, without waiting on a fifo, and without marking it as read where
@@ -131,8 +129,7 @@ impl Source {
     /// Whether two paths are names of one file now: all that `stat` says of them agrees.
     pub fn is_one_file(&self, one: &Path, other: &Path) -> bool {
         let stat = |path: &Path| {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let stat = rustix::fs::fstat(self.open_with(&path.raw(), flags).ok()?).ok()?;
+            let stat = self.stat(path).ok()?;
             let time = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
             let owner = (stat.st_mode, stat.st_uid, stat.st_gid);
             Some((stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, owner, time))
@@ -140,17 +137,68 @@ impl Source {
         stat(one).is_some_and(|one| Some(one) == stat(other))
     }
 
+    /// What `lstat` says of an entry.
+    pub fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let (dir, name) = self.above(path)?;
+        Ok(rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// The target of a symbolic link, raw.
+    pub fn read_link(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let (dir, name) = self.above(path)?;
+        Ok(rustix::fs::readlinkat(&dir, &name, Vec::new())?.into_bytes())
+    }
+
+    /// The attributes of an entry, which need not be a file, and those that could not be read.
+    pub fn attributes(&self, path: &Path) -> io::Result<(Attributes, Vec<Unread>)> {
+        let (dir, name) = self.above(path)?;
+        Ok(near(&dir, &name, |path| attributes::read(At::Path(path))))
+    }
+
+    /// The directory that holds an entry, and its name there; the root is `.` in itself.
+    fn above(&self, path: &Path) -> io::Result<(OwnedFd, CString)> {
+        let raw = path.raw();
+        let (dir, name) = match raw.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&raw[..slash], &raw[slash + 1..]),
+            None if raw.is_empty() => (&b"."[..], &b"."[..]),
+            None => (&b"."[..], &raw[..]),
+        };
+        Ok((self.open_with(dir, PASS)?, CString::new(name)?))
+    }
+
     fn open_with(&self, raw: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let mut dir: Option<OwnedFd> = None;
+        let mut rest = raw;
+        // The system takes paths of so many bytes, and trees have longer ones.
+        while rest.len() > MAX_PATH {
+            let slash = rest[..MAX_PATH].iter().rposition(|byte| *byte == b'/');
+            let Some(slash) = slash else { return Err(Errno::NAMETOOLONG) };
+            let near = dir.as_ref().unwrap_or(&self.root);
+            dir = Some(self.open_at(near, &rest[..slash], PASS)?);
+            rest = &rest[slash + 1..];
+        }
+        self.open_at(dir.as_ref().unwrap_or(&self.root), rest, flags)
+    }
+
+    /// Opens what lies below a directory. A directory that was exchanged for a symbolic link since
+    /// the scan must not lead elsewhere.
+    fn open_at(&self, dir: &OwnedFd, raw: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         if self.openat2.load(Ordering::Relaxed) {
-            // A directory that was swapped for a symbolic link since the scan must not lead
-            // elsewhere.
             let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            match rustix::fs::openat2(&self.root, raw, flags, Mode::empty(), inside) {
+            match rustix::fs::openat2(dir, raw, flags, Mode::empty(), inside) {
                 Err(Errno::NOSYS | Errno::PERM) if !self.probe() => {}
                 other => return other,
             }
         }
-        rustix::fs::openat(&self.root, raw, flags, Mode::empty())
+        // Name by name, which is slower.
+        let mut names = raw.split(|byte| *byte == b'/').peekable();
+        let mut found: Option<OwnedFd> = None;
+        while let Some(name) = names.next() {
+            let flags = if names.peek().is_some() { PASS } else { flags };
+            let near = found.as_ref().unwrap_or(dir);
+            found = Some(rustix::fs::openat(near, name, flags, Mode::empty())?);
+        }
+        found.ok_or(Errno::NOENT)
     }
 
     /// Asks whether `openat2` works at all: Linux before 5.6 and some sandboxes refuse it.

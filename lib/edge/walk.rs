@@ -1,132 +1,305 @@
-//! Looking at a tree: the walk in canonical order, and what `lstat` says of each entry.
+//! The descent through a tree: one directory at a time, each opened below the one that holds it.
+//!
+//! No path is ever looked up, so paths may have any length, and what is exchanged for a symbolic
+//! link during the walk leads nowhere. The walk enters a directory only when its caller says so:
+//! an error never moves it.
 
-use std::ffi::OsStr;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path as FsPath, PathBuf};
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path as FsPath;
+use std::sync::Arc;
 
-use walkdir::WalkDir;
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 
-use super::attributes::{self, At};
-use crate::format::entry::{Entry, Inode, Kind, Meta, State};
 use crate::format::path::{Path, compare_names};
-use crate::format::time::Time;
 
-/// Each directory's entries in canonical order, parents first. Symbolic links are not followed, but
-/// for `root` itself.
-///
-/// The walk is from the working directory, which becomes `root`: a path is looked up at each entry,
-/// and twice, so a short one saves a good part of the work.
-pub fn walk(root: &FsPath, one_file_system: bool) -> io::Result<walkdir::IntoIter> {
-    std::env::set_current_dir(root)?;
-    let walk = WalkDir::new(".")
-        .same_file_system(one_file_system)
-        .sort_by(|a, b| compare_names(a.file_name().as_bytes(), b.file_name().as_bytes()));
-    Ok(walk.into_iter())
-}
+/// Levels above the current one whose directories stay open. Those further up are opened again on
+/// the way back.
+const OPEN_LEVELS: usize = 32;
 
-/// An entry that the walk came upon.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// Where it is, from the root: `.` or `./a/b`.
-    pub at: PathBuf,
-    /// What the directory says it is; `None` for a socket.
-    pub kind: Option<Kind>,
-}
+/// Bytes of names that are asked for at once.
+const BUFFER: usize = 64 << 10;
 
-impl Found {
-    /// An entry of a walk.
-    pub fn new(entry: walkdir::DirEntry) -> Found {
-        Found { kind: kind(entry.file_type()), at: entry.into_path() }
-    }
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const ONLY_PASS: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-    /// Its raw bytes below the root, without `./`; empty for the root.
-    pub fn raw(&self) -> &FsPath {
-        FsPath::new(OsStr::from_bytes(self.at.as_os_str().as_bytes().get(2..).unwrap_or_default()))
-    }
-
-    /// Where it is below the root.
-    pub fn path(&self) -> Path {
-        Path::from_raw(self.raw().as_os_str().as_bytes())
-    }
-}
-
-/// The kind of a file; none for a socket.
-fn kind(file_type: std::fs::FileType) -> Option<Kind> {
-    match file_type {
-        t if t.is_file() => Some(Kind::File),
-        t if t.is_dir() => Some(Kind::Dir),
-        t if t.is_symlink() => Some(Kind::Link),
-        t if t.is_fifo() => Some(Kind::Fifo),
-        t if t.is_char_device() => Some(Kind::Char),
-        t if t.is_block_device() => Some(Kind::Block),
-        _ => None,
-    }
-}
-
-/// An entry as the walk has seen it.
+/// An open directory, shared with those who look at its entries.
 #[derive(Debug)]
-pub struct Seen {
-    /// What `lstat` says. It has no `hard` yet.
-    pub entry: Entry,
-    /// The device that it is on.
-    pub device: u64,
-    /// Why its attributes could not be listed. The entry then has no ctime, so that pack asks once
-    /// more, and a later scan does not take it for unchanged.
-    pub unlisted: Option<io::Error>,
+pub struct Place {
+    fd: OwnedFd,
+    /// Where it is.
+    pub path: Path,
+    /// True if a mask selects what is in it.
+    pub selected: bool,
 }
 
-/// What `lstat` says; `Ok(None)` for a socket.
-pub fn look(found: &Found) -> io::Result<Option<Seen>> {
-    let stat = std::fs::symlink_metadata(&found.at)?;
-    let Some(kind) = kind(stat.file_type()) else { return Ok(None) };
-    let meta = Meta {
-        mode: stat.mode() & 0o7777,
-        uid: stat.uid(),
-        gid: stat.gid(),
-        time: Time { sec: stat.mtime(), nsec: stat.mtime_nsec() as u32 },
-    };
-    let mut entry = Entry::new(found.path(), kind, State::Present(meta));
-    entry.ctime = Some(Time { sec: stat.ctime(), nsec: stat.ctime_nsec() as u32 });
-    let several = kind != Kind::Dir && stat.nlink() > 1;
-    entry.nlink = (kind == Kind::File || several).then(|| stat.nlink());
-    entry.inode = several.then(|| Inode { dev: stat.dev(), ino: stat.ino() });
-    match kind {
-        Kind::File => entry.size = Some(stat.size()),
-        Kind::Link => {
-            entry.link = Some(std::fs::read_link(&found.at)?.into_os_string().as_bytes().to_vec())
-        }
-        Kind::Char | Kind::Block => {
-            let rdev = stat.rdev();
-            entry.device = Some((rustix::fs::major(rdev), rustix::fs::minor(rdev)));
-        }
-        Kind::Dir | Kind::Fifo => {}
+impl Place {
+    /// Opens what this directory has under a name, if that is a directory and no link to one.
+    pub fn open(&self, name: &CStr, selected: bool) -> io::Result<Arc<Place>> {
+        let fd = rustix::fs::openat(&self.fd, name, READ, Mode::empty())?;
+        Ok(Arc::new(Place { fd, path: self.path.child(name.to_bytes()), selected }))
     }
-    let unlisted = match attributes::any(At::Path(&found.at)) {
-        Ok(any) => {
-            entry.x = any;
-            None
-        }
-        // The file itself would not be found either.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-        Err(error) => {
-            entry.ctime = None;
-            Some(error)
-        }
-    };
-    Ok(Some(Seen { entry, device: stat.dev(), unlisted }))
 }
 
-/// True if the directory says by a CACHEDIR.TAG that its content need not be kept.
-///
-/// Source: the Cache Directory Tagging Specification, <https://bford.info/cachedir/>.
-pub fn is_tagged_cache(dir: &FsPath) -> bool {
-    const SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
-    let path = dir.join("CACHEDIR.TAG");
-    let is_file = std::fs::symlink_metadata(&path).is_ok_and(|stat| stat.is_file());
-    let mut start = [0; SIGNATURE.len()];
-    is_file
-        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start == *SIGNATURE
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
+
+/// The names in a directory, in canonical order.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Each with a NUL behind it.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    start: usize,
+    len: u32,
+    kind: FileType,
+    ino: u64,
+}
+
+impl Names {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The raw bytes of a name.
+    pub fn raw(&self, at: usize) -> &[u8] {
+        self.text(&self.items[at])
+    }
+
+    /// The same for the system.
+    pub fn name(&self, at: usize) -> &CStr {
+        let Item { start, len, .. } = self.items[at];
+        let with_nul = &self.bytes[start..=start + len as usize];
+        CStr::from_bytes_with_nul(with_nul).unwrap_or_default()
+    }
+
+    /// What the directory says that it is; [`FileType::Unknown`] where it does not say.
+    pub fn kind(&self, at: usize) -> FileType {
+        self.items[at].kind
+    }
+
+    /// The inode that the directory says it has: of a mount point, what lies under it.
+    pub fn ino(&self, at: usize) -> u64 {
+        self.items[at].ino
+    }
+
+    fn text(&self, item: &Item) -> &[u8] {
+        &self.bytes[item.start..item.start + item.len as usize]
+    }
+
+    fn push(&mut self, name: &CStr, kind: FileType, ino: u64) {
+        let raw = name.to_bytes_with_nul();
+        let (start, len) = (self.bytes.len(), raw.len() as u32 - 1);
+        self.bytes.extend_from_slice(raw);
+        self.items.push(Item { start, len, kind, ino });
+    }
+
+    fn sort(&mut self) {
+        let mut items = std::mem::take(&mut self.items);
+        items.sort_unstable_by(|a, b| compare_names(self.text(a), self.text(b)));
+        // No tree has a name twice, but a file system in trouble may say so.
+        items.dedup_by(|a, b| self.text(a) == self.text(b));
+        self.items = items;
+    }
+
+    /// Where a name stands, if it is there.
+    pub fn find(&self, name: &[u8]) -> Option<usize> {
+        self.items.binary_search_by(|item| compare_names(self.text(item), name)).ok()
+    }
+
+    /// Leaves only this name, if it is there.
+    pub fn keep(&mut self, name: &[u8]) {
+        let mut items = std::mem::take(&mut self.items);
+        items.retain(|item| self.text(item) == name);
+        self.items = items;
+    }
+}
+
+/// A directory that the walk is in, or above.
+#[derive(Debug)]
+struct Level {
+    /// None while it is far above the current one.
+    place: Option<Arc<Place>>,
+    names: Arc<Names>,
+    next: usize,
+    selected: bool,
+    /// Device and inode, once it is closed.
+    identity: Option<(u64, u64)>,
+    /// Where it was, if it could not be opened again.
+    lost: Option<Path>,
+}
+
+/// Where the walk stands.
+#[derive(Debug, Default)]
+pub struct Walk {
+    levels: Vec<Level>,
+    buffer: Vec<u8>,
+}
+
+/// A step of the walk.
+#[derive(Debug)]
+pub enum Next {
+    /// The entry with this number of the current directory.
+    Entry(usize),
+    /// The directory with this path could not be opened again after a deep descent: its names from
+    /// this number on cannot be looked at.
+    Lost(Path, Arc<Names>, usize),
+    /// There is nothing more.
+    End,
+}
+
+impl Walk {
+    /// Opens the root; a symbolic link to it is followed.
+    pub fn open_root(dir: &FsPath, selected: bool) -> io::Result<Arc<Place>> {
+        let flags = READ.difference(OFlags::NOFOLLOW);
+        let fd = rustix::fs::open(dir, flags, Mode::empty())?;
+        Ok(Arc::new(Place { fd, path: Path::root(), selected }))
+    }
+
+    /// Reads the names in a directory. With an error come those that were read before it.
+    pub fn read(&mut self, place: &Place) -> (Names, Option<io::Error>) {
+        let mut names = Names::default();
+        self.buffer.clear();
+        self.buffer.reserve(BUFFER);
+        let mut entries = RawDir::new(&place.fd, self.buffer.spare_capacity_mut());
+        let mut failed = None;
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.file_name();
+                    if !matches!(name.to_bytes(), b"." | b"..") {
+                        names.push(name, entry.file_type(), entry.ino());
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    failed = Some(error.into());
+                    break;
+                }
+            }
+        }
+        names.sort();
+        (names, failed)
+    }
+
+    /// Goes down: the next entries are those of this directory, which [`Walk::read`] read.
+    pub fn enter(&mut self, place: Arc<Place>, names: Arc<Names>) {
+        let selected = place.selected;
+        self.levels.push(Level {
+            place: Some(place),
+            names,
+            next: 0,
+            selected,
+            identity: None,
+            lost: None,
+        });
+        // The root stays open: from there, any other is found again.
+        if let Some(far) = self.levels.len().checked_sub(OPEN_LEVELS + 1).filter(|far| *far > 0) {
+            let level = &mut self.levels[far];
+            if let Some(stat) = level.place.as_ref().and_then(|it| rustix::fs::fstat(&it.fd).ok()) {
+                level.identity = Some((stat.st_dev, stat.st_ino));
+                level.place = None;
+            }
+        }
+    }
+
+    /// The next entry of the current directory, or, behind its last, of the one above it.
+    pub fn step(&mut self) -> Next {
+        while let Some(level) = self.levels.last_mut() {
+            let (at, end) = (level.next, level.names.len());
+            if at < end {
+                if let Some(path) = &level.lost {
+                    level.next = end;
+                    return Next::Lost(path.clone(), Arc::clone(&level.names), at);
+                }
+                level.next += 1;
+                return Next::Entry(at);
+            }
+            self.climb();
+        }
+        Next::End
+    }
+
+    /// The current directory, behind [`Next::Entry`], and the names in it.
+    pub fn here(&self) -> Option<(&Arc<Place>, &Arc<Names>)> {
+        let level = self.levels.last()?;
+        Some((level.place.as_ref()?, &level.names))
+    }
+
+    /// Leaves the current directory, and sees to it that the one above it is open.
+    fn climb(&mut self) {
+        let Some(left) = self.levels.pop() else { return };
+        let Some(above) = self.levels.last() else { return };
+        let known = left.place.as_ref().map(|place| &place.path).or(left.lost.as_ref());
+        let (None, Some(known)) = (&above.place, known) else { return };
+        let path = known.parent().unwrap_or_else(Path::root);
+        let fd = left
+            .place
+            .as_ref()
+            .and_then(|place| above.recognise(pass(&place.fd, c"..")?))
+            .or_else(|| above.recognise(self.find(&path)?));
+        let selected = above.selected;
+        if let Some(level) = self.levels.last_mut() {
+            match fd {
+                Some(fd) => level.place = Some(Arc::new(Place { fd, path, selected })),
+                None => level.lost = Some(path),
+            }
+        }
+    }
+
+    /// Opens a directory from the root, name by name.
+    fn find(&self, path: &Path) -> Option<OwnedFd> {
+        let root = self.levels.first()?.place.as_ref()?;
+        let mut found: Option<OwnedFd> = None;
+        for name in path.raw().split(|byte| *byte == b'/') {
+            let name = CString::new(name).ok()?;
+            found = Some(pass(found.as_ref().unwrap_or(&root.fd), &name)?);
+        }
+        found
+    }
+}
+
+impl Level {
+    /// The directory, if it is the one that was closed.
+    fn recognise(&self, fd: OwnedFd) -> Option<OwnedFd> {
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        (self.identity == Some((stat.st_dev, stat.st_ino))).then_some(fd)
+    }
+}
+
+/// Opens a directory only to get to what is in it.
+fn pass(dir: &OwnedFd, name: &CStr) -> Option<OwnedFd> {
+    rustix::fs::openat(dir, name, ONLY_PASS, Mode::empty()).ok()
+}
+
+/// Lets the process have as many open files as it may, and says how many those are.
+pub fn open_files() -> usize {
+    const ENOUGH: u64 = 16 << 10;
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    let now = limit.current.unwrap_or(ENOUGH);
+    let more = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let raised = now < wanted && rustix::process::setrlimit(Resource::Nofile, more).is_ok();
+    (if raised { wanted } else { now }) as usize
+}
+
+#[cfg(test)]
+mod tests;

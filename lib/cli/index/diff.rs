@@ -13,6 +13,7 @@ use super::super::caching;
 use super::super::message::{Hinted, Report, why};
 use super::super::vouching::{self, Vouching};
 use super::gate::{Gate, address};
+use super::own::OwnArchive;
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{Known, Target, Wish, WishError, find, target};
@@ -120,23 +121,28 @@ pub(in super::super) fn compare(
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
+    let mut own = OwnArchive::find(&args.archive, &headers)?;
     let mut next = first;
     let mut started = false;
     while let Some(effect) = diff.poll() {
         match effect {
-            Effect::WantScan => match next.take() {
-                Some(Line::Entry(entry)) => diff.handle_scan(entry),
-                Some(Line::End(end)) => diff.handle_scan_end(end),
-                _ => match next_line(&mut scan)? {
+            Effect::WantScan => {
+                let line = match next.take() {
+                    Some(line) => line,
+                    None => next_line(&mut scan)?,
+                };
+                match line {
                     Line::End(end) => {
                         // Nothing may follow it.
                         scan.next_line()?;
-                        diff.handle_scan_end(end);
+                        diff.handle_scan_end(own.count(end));
                     }
-                    Line::Entry(entry) => diff.handle_scan(entry),
+                    Line::Entry(entry) => {
+                        own.leave_out(entry, report).into_iter().for_each(|it| diff.handle_scan(it))
+                    }
                     Line::Header(_) => {}
-                },
-            },
+                }
+            }
             Effect::WantVersion => {
                 let placed = if started { next_known(&mut version, full)? } else { known.take() };
                 started = true;
@@ -219,7 +225,9 @@ fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option
             Line::Header(
                 Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_),
             ) => {}
-            Line::Header(header @ (Header::Source(..) | Header::Partial)) => headers.push(header),
+            Line::Header(header @ (Header::Source(..) | Header::Partial | Header::Mask(_))) => {
+                headers.push(header)
+            }
             Line::Header(header) => bail!(
                 "the listing has a `{header}` line already: use dura-index diff once in a pipe"
             ),

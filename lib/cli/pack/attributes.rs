@@ -31,7 +31,7 @@ impl Reading {
         if !entry.x && entry.ctime == Some(facts.ctime) {
             return Got::none();
         }
-        self.read_attributes(entry, At::File(file.fd()))
+        self.tell_of_attributes(entry, attributes::read(At::File(file.fd())))
     }
 
     /// Those of an entry without content.
@@ -41,11 +41,14 @@ impl Reading {
         if !asked || entry.hard.is_some() {
             return Got::none();
         }
-        self.read_attributes(entry, At::Path(&self.source.locate(&entry.path)))
+        let read = self.source.attributes(&entry.path).unwrap_or_else(|error| {
+            (Attributes::default(), vec![Unread { name: Vec::new(), error }])
+        });
+        self.tell_of_attributes(entry, read)
     }
 
-    fn read_attributes(&self, entry: &Entry, at: At<'_>) -> Got {
-        let (attributes, unread) = attributes::read(at);
+    fn tell_of_attributes(&self, entry: &Entry, read: (Attributes, Vec<Unread>)) -> Got {
+        let (attributes, unread) = read;
         for Unread { name, error } in &unread {
             let name = name.escape_ascii().to_string();
             let (what, colon) = if name.is_empty() { ("", "") } else { (name.as_str(), ": ") };

@@ -5,39 +5,71 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
 
-use super::super::asked::{self, read_file};
+use anyhow::bail;
+use bstr::ByteSlice;
+use sha2::{Digest as _, Sha256};
+
+use super::super::asked::{self, read_file, shown};
 use super::super::message::Report;
+use super::seen::Verdict;
 use crate::core::patterns::Patterns;
+use crate::core::selection::anchored;
+use crate::format::digest::Digest;
 
 /// The patterns of a run.
 #[derive(Debug)]
 pub(super) struct Masks {
     exclude: Patterns,
-    only: Option<Patterns>,
+    only: Option<Only>,
+}
+
+/// What `--only-from` has.
+#[derive(Debug, Default)]
+struct Only {
+    patterns: Patterns,
+    /// True if a line names the source itself.
+    all: bool,
+}
+
+impl Only {
+    fn add_line(&mut self, line: &[u8], root: &[u8]) {
+        if is_source(line, root) {
+            self.all = true;
+        } else {
+            self.patterns.add_line(&plain(line, root));
+        }
+    }
 }
 
 impl Masks {
     /// Reads all patterns; those of `--exclude` come before those of files, and the last that
-    /// matches decides.
+    /// matches decides. `root` is the path of the source: a pattern may begin with it.
     pub(super) fn load(
+        root: &FsPath,
         exclude: &[OsString],
         exclude_from: &[PathBuf],
         only_from: Option<&FsPath>,
         report: &Report,
     ) -> anyhow::Result<Masks> {
+        let root = root.as_os_str().as_bytes();
         let mut patterns = Patterns::default();
-        exclude.iter().for_each(|pattern| patterns.add_line(pattern.as_bytes()));
-        for file in exclude_from {
-            patterns.add_text(&read_file(file)?);
+        for pattern in exclude {
+            patterns.add_line(&plain(pattern.as_bytes(), root));
         }
-        let only = only_from
-            .map(|file| {
-                let mut only = Patterns::default();
-                only.add_text(&read_file(file)?);
-                anyhow::Ok(only)
-            })
-            .transpose()?;
-        let lists = [&patterns].into_iter().chain(&only);
+        for file in exclude_from {
+            let text = read_file(file)?;
+            lines(&text).for_each(|line| patterns.add_line(&plain(line, root)));
+        }
+        let mut only = None;
+        if let Some(file) = only_from {
+            let text = read_file(file)?;
+            let mut mask = Only::default();
+            for line in lines(&text) {
+                mask.add_line(line, root);
+            }
+            only = Some(mask);
+        }
+        let lists = [&patterns].into_iter().chain(only.as_ref().map(|only| &only.patterns));
         asked::tell_of_braces(lists.flat_map(Patterns::with_braces), report);
         Ok(Masks { exclude: patterns, only })
     }
@@ -47,18 +79,149 @@ impl Masks {
         self.only.is_some()
     }
 
-    /// True if the entry is left out. Its directory was not, so only the entry itself is asked
-    /// about.
-    pub(super) fn excludes(&self, raw: &FsPath, is_dir: bool) -> bool {
-        self.exclude.selects(raw.as_os_str().as_bytes(), is_dir)
+    /// True if an answer depends on the path.
+    pub(super) fn are_some(&self) -> bool {
+        self.has_only() || !self.exclude.is_empty()
     }
 
-    /// True if the entry, or a directory above it, is let in.
-    pub(super) fn selects(&self, raw: &FsPath, is_dir: bool) -> bool {
-        let Some(only) = &self.only else { return true };
-        let verdicts = raw.ancestors().filter(|raw| !raw.as_os_str().is_empty());
-        let mut dirs = verdicts.zip(std::iter::once(is_dir).chain(std::iter::repeat(true)));
-        dirs.find_map(|(raw, is_dir)| only.verdict(raw.as_os_str().as_bytes(), is_dir))
-            == Some(true)
+    /// True if the source itself is let in, with all that is in it.
+    pub(super) fn select_all(&self) -> bool {
+        self.only.as_ref().is_none_or(|only| only.all)
+    }
+
+    /// True if the entry is left out. Its directory was not, so only the entry itself is asked
+    /// about.
+    pub(super) fn excludes(&self, raw: &[u8], is_dir: bool) -> bool {
+        self.exclude.selects(raw, is_dir)
+    }
+
+    /// How an entry is listed, and whether it is let in; none if it is left out. `above` says
+    /// whether its directory is let in.
+    pub(super) fn judge(&self, raw: &[u8], is_dir: bool, above: bool) -> Option<(Verdict, bool)> {
+        if self.excludes(raw, is_dir) {
+            return None;
+        }
+        let Some(only) = &self.only else { return Some((Verdict::List, true)) };
+        let selected = only.patterns.verdict(raw, is_dir).unwrap_or(above);
+        Some((if selected { Verdict::List } else { Verdict::IfBelow }, selected))
+    }
+
+    /// What tells this mask from others: the SHA-256 of its patterns, one a line. Their order
+    /// counts only where one takes another back.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let only = self.only.as_ref()?;
+        let mut text = only.patterns.normal_text();
+        if only.all {
+            text.extend(b"/\n");
+        }
+        let mut lines: Vec<&[u8]> = text.lines_with_terminator().collect();
+        if !lines.iter().any(|line| line.starts_with(b"!")) {
+            lines.sort_unstable();
+            lines.dedup();
+        }
+        Some(Sha256::digest(lines.concat()).into())
+    }
+
+    /// Says which patterns matched nothing in the whole source; fails if that is all of a mask. Of
+    /// a part of the source, nobody knows.
+    pub(super) fn tell(&self, whole: bool, report: &Report) -> anyhow::Result<()> {
+        let only = self.only.as_ref();
+        for list in [&self.exclude].into_iter().chain(only.map(|only| &only.patterns)) {
+            for pattern in list.unmatched() {
+                report.verbose(format_args!("pattern {}: matched nothing", shown(pattern)));
+            }
+        }
+        match only {
+            Some(only) if only.patterns.is_empty() && !only.all => {
+                report.note("--only-from: no pattern is in it: only the source itself is listed");
+            }
+            Some(only) if whole && !only.patterns.any_matched() && !only.all => {
+                bail!("--only-from: none of its patterns matches anything in the source")
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The lines of a file of patterns; a byte order mark is none of them.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).lines()
+}
+
+/// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an absolute
+/// path below the source.
+fn plain(line: &[u8], root: &[u8]) -> Vec<u8> {
+    match line.first() {
+        Some(b'#') => Vec::new(),
+        Some(b'!') => [b"!", anchored(&line[1..], Some(root)).as_slice()].concat(),
+        _ => anchored(line, Some(root)),
+    }
+}
+
+/// True for a line that stands for the source itself.
+fn is_source(line: &[u8], root: &[u8]) -> bool {
+    let name = line.trim_end().trim_end_with(|end| end == '/');
+    line.starts_with(b"/") && name == root.trim_end_with(|end| end == '/')
+        || line.starts_with(b".")
+            && name.split(|byte| *byte == b'/').all(|part| part == b"." || part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(lines: &str) -> Masks {
+        let mut mask = Only::default();
+        for line in self::lines(lines.as_bytes()) {
+            mask.add_line(line, b"/src");
+        }
+        Masks { exclude: Patterns::default(), only: Some(mask) }
+    }
+
+    #[test]
+    fn spellings_mean_what_they_plainly_mean() {
+        for (line, path, is_dir, selected) in [
+            ("./x", "x", false, true),
+            ("./x", "d/x", false, false),
+            ("\u{feff}./x\r", "x", false, true),
+            ("/src/d/x", "d/x", false, true),
+            ("/src/d//", "d", true, true),
+            ("d//x", "d/x", false, true),
+            ("x//", "x", true, true),
+            ("x//", "x", false, false),
+            ("!./x", "x", false, false),
+            ("# ./x", "x", false, false),
+            ("/srcx", "x", false, false),
+        ] {
+            let judged = only(line).judge(path.as_bytes(), is_dir, false);
+            assert_eq!(judged.map(|(_, selected)| selected), Some(selected), "{line} {path}");
+        }
+        for line in [".", "./", ".//", "/src", "/src/", "./.", ".\r"] {
+            assert!(only(line).select_all(), "{line}");
+        }
+        for line in ["..", ".x", "./x", "/srcx", "", "#.", "x/."] {
+            assert!(!only(line).select_all(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_goes_with_its_directory() {
+        let masks = only("/a\n!/a/b\n");
+        let judge = |path: &str, above| masks.judge(path.as_bytes(), true, above);
+        assert_eq!(judge("a", false), Some((Verdict::List, true)));
+        assert_eq!(judge("a/x", true), Some((Verdict::List, true)));
+        assert_eq!(judge("a/b", true), Some((Verdict::IfBelow, false)));
+        assert_eq!(judge("c", false), Some((Verdict::IfBelow, false)));
+    }
+
+    #[test]
+    fn one_mask_has_one_digest() {
+        let same =
+            ["/a\nb/\n", "b/\n./a\n", "# x\n/src/a\n\nb//\n/a\n"].map(|text| only(text).digest());
+        assert!(same.iter().all(|digest| *digest == same[0] && digest.is_some()));
+        assert_ne!(only("/a\n").digest(), same[0]);
+        assert_ne!(only("/a\n!/b\n").digest(), only("!/b\n/a\n").digest());
+        assert_ne!(only(".\n").digest(), only("").digest());
     }
 }

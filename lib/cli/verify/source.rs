@@ -1,12 +1,11 @@
 //! `--source`: the files of a directory are compared with a version.
 
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use anyhow::Context;
+use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 
 use super::super::archive::Archive;
@@ -15,6 +14,7 @@ use super::super::message::{Report, why};
 use super::super::pack::hash_body;
 use crate::core::verify::part::Part;
 use crate::core::verify::{Finding, Kind, Subject};
+use crate::edge::look;
 use crate::edge::ordered::Ordered;
 use crate::edge::source::Source;
 use crate::format::band::BandName;
@@ -73,29 +73,20 @@ pub(super) fn compare(
 /// How an entry differs from what is in the directory; none if it does not.
 fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
     let meta = entry.meta()?;
-    let path = source.locate(&entry.path);
-    let stat = match std::fs::symlink_metadata(&path) {
+    let stat = match source.stat(&entry.path) {
         Ok(stat) => stat,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Some("not in the source".to_owned());
         }
         Err(error) => return Some(format!("cannot be compared with the source: {}", why(&error))),
     };
-    let kind = match stat.file_type() {
-        it if it.is_file() => Type::File,
-        it if it.is_dir() => Type::Dir,
-        it if it.is_symlink() => Type::Link,
-        it if it.is_fifo() => Type::Fifo,
-        it if it.is_char_device() => Type::Char,
-        it if it.is_block_device() => Type::Block,
-        _ => return Some("of another type in the source".to_owned()),
-    };
-    if kind != entry.kind {
+    if look::kind(FileType::from_raw_mode(stat.st_mode)) != Some(entry.kind) {
         return Some("of another type in the source".to_owned());
     }
+    let (kind, size) = (entry.kind, stat.st_size as u64);
     let mut other = Vec::new();
-    if kind == Type::File && entry.size != Some(stat.len()) {
-        other.push(format!("size {} in the source, {} here", stat.len(), entry.size.unwrap_or(0)));
+    if kind == Type::File && entry.size != Some(size) {
+        other.push(format!("size {size} in the source, {} here", entry.size.unwrap_or(0)));
     } else if kind == Type::File && read {
         match digest(source, entry) {
             Ok(found) if entry.digest().is_none_or(|wanted| wanted == found) => {}
@@ -106,29 +97,23 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
             Err(error) => other.push(format!("cannot be read in the source: {}", why(&error))),
         }
     }
-    if kind == Type::Link
-        && std::fs::read_link(&path).ok().map(|link| link.as_os_str().as_bytes().to_vec())
-            != entry.link
-    {
+    if kind == Type::Link && source.read_link(&entry.path).ok() != entry.link {
         other.push("another link target in the source".to_owned());
     }
-    if kind != Type::Link && stat.mode() & 0o7777 != meta.mode {
+    if kind != Type::Link && stat.st_mode & 0o7777 != meta.mode {
         other.push(format!(
             "mode {:04o} in the source, {:04o} here",
-            stat.mode() & 0o7777,
+            stat.st_mode & 0o7777,
             meta.mode
         ));
     }
-    if (stat.uid(), stat.gid()) != (meta.uid, meta.gid) {
+    if (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid) {
         other.push(format!(
             "owner {}:{} in the source, {}:{} here",
-            stat.uid(),
-            stat.gid(),
-            meta.uid,
-            meta.gid
+            stat.st_uid, stat.st_gid, meta.uid, meta.gid
         ));
     }
-    if (Time { sec: stat.mtime(), nsec: stat.mtime_nsec() as u32 }) != meta.time {
+    if (Time { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as u32 }) != meta.time {
         other.push("another time in the source".to_owned());
     }
     (!other.is_empty()).then(|| other.join("; "))

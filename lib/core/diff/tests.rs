@@ -5,6 +5,7 @@ mod model;
 mod property;
 mod resume;
 pub(crate) mod run;
+mod unread;
 
 use self::run::{Run, run};
 use super::*;
