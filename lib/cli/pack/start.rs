@@ -15,7 +15,7 @@ use crate::core::chain::choice;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
-use crate::format::digest::Digest;
+use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::Compression;
@@ -183,7 +183,7 @@ impl Start {
                 let writer = concat!("dura ", env!("CARGO_PKG_VERSION"));
                 let parent = self.parent.clone();
                 let head = Head {
-                    source_id: Some(self.source_id.map_or_else(clock::random_id, Ok)?),
+                    source_id: Some(self.source_id.map_or_else(|| new_source_id(args.id), Ok)?),
                     partial: self.partial,
                     ..Head::new(band.clone(), id, parent, started, compression, writer)
                 };
@@ -240,4 +240,14 @@ impl Start {
         }
         Ok(named.name)
     }
+}
+
+/// The id of a source of which there is no band yet: random, but the same each time where the
+/// band's id was given, so that the same tree and options give the same bytes.
+fn new_source_id(band: Option<BandId>) -> anyhow::Result<BandId> {
+    let Some(BandId(band)) = band else { return Ok(clock::random_id()?) };
+    let digest = digest::of(&[&b"dura source "[..], &band].concat());
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    Ok(BandId(id))
 }
