@@ -127,7 +127,12 @@ fn options_that_change_nothing() {
 #[test]
 fn options_with_which_gpg_is_not_used() {
     in_parallel(&REFUSED, |conf| {
-        let said = tried(conf).expect_err(conf);
+        // gpg leaves out a further signer whose secret key its agent cannot reach at once. Then
+        // nothing is wrong, as `tried` has seen.
+        let said = match tried(conf) {
+            Ok(()) if conf.starts_with("local-user") => return,
+            tried => tried.expect_err(conf),
+        };
         assert!(said.contains("dura-seal: hint: "), "{conf}: {said}");
         assert!(!said.contains("no such secret key"), "{conf}: {said}");
     });
