@@ -153,3 +153,5 @@ mod gpg_options;
 // gpg without a desktop: homes that are missing, closed or broken, passphrases, damaged messages,
 // messages that grow.
 mod gpg_homes;
+// Directories that fail in part, can do less than others, or are none.
+mod bad_stores;

@@ -3,20 +3,18 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
-use super::message::Report;
-use super::stores::{self, open_store};
+use super::message::{Report, why};
+use super::stores::{self, Reach, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, HeadError, Tail};
-use crate::format::inflate::whole;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 use crate::format::toc::Toc;
@@ -33,6 +31,7 @@ mod part;
 mod salvage;
 mod signed;
 mod stream;
+mod tools;
 pub(super) mod version;
 mod vouched;
 
@@ -41,6 +40,7 @@ use kind::is_unreachable;
 use opener::Opener;
 pub(super) use stream::Entries;
 use stream::facts_of;
+pub(super) use tools::{side_by_side, unzip};
 use version::IndexFacts;
 
 /// A band of a chain that is read.
@@ -65,6 +65,8 @@ pub(super) struct Archive {
     sealed: Sealed,
     kept: Kept,
     opener: Arc<Opener>,
+    /// Who is told of a HEAD or TAIL that cannot be read.
+    report: Option<Arc<Report>>,
 }
 
 /// An object as it is stored.
@@ -85,8 +87,20 @@ pub(super) enum Trust {
 
 impl Archive {
     /// The archive that ARCHIVE names, with this host's copies.
-    pub(super) fn open(archive: &str, cache: Option<Cache>) -> anyhow::Result<Archive> {
-        Ok(Archive { files: stores::local(archive), ..Archive::over(open_store(archive)?, cache) })
+    pub(super) fn open(
+        archive: &str,
+        cache: Option<Cache>,
+        reach: &Reach,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Archive> {
+        let store = open_store(archive, reach, report)?;
+        // What gpg reads by itself, nothing could slow down.
+        let files = stores::local(archive)?.filter(|_| reach.limit_rate.is_none());
+        Ok(Archive {
+            files: files.map(Local::new),
+            report: Some(Arc::clone(report)),
+            ..Archive::over(store, cache)
+        })
     }
 
     /// The archive in a store.
@@ -99,6 +113,7 @@ impl Archive {
             sealed: Sealed::default(),
             kept: Kept::default(),
             opener: Arc::default(),
+            report: None,
         }
     }
 
@@ -150,13 +165,24 @@ impl Archive {
         Ok((head, tail))
     }
 
-    /// An object that is never encrypted, read once.
+    /// An object that is never encrypted, read once. One that cannot be read where others can
+    /// counts as absent, and is told.
     fn once(&self, band: &BandName, object: &str) -> anyhow::Result<Option<Arc<Vec<u8>>>> {
         let name = format!("{band}/{object}");
         if let Some(known) = self.kept.get(&name) {
             return Ok(known);
         }
-        let bytes = self.get(&name)?.map(Arc::new);
+        let bytes = match self.store.get(&name) {
+            Ok(bytes) => Some(Arc::new(bytes)),
+            Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) if error.kind == Kind::Damaged => {
+                if let Some(report) = &self.report {
+                    report.warn(format_args!("{name}: cannot be read: {}", why(&error.source)));
+                }
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.kept.put(name, bytes.clone());
         Ok(bytes)
     }
@@ -437,22 +463,6 @@ impl Archive {
     }
 }
 
-/// Asks for several things at once, each on a thread of its own: the bands of a chain are few. The
-/// first failure is that of all.
-pub(super) fn side_by_side<T: Sync, R: Send>(
-    items: &[T],
-    ask: impl Fn(&T) -> anyhow::Result<R> + Sync,
-) -> anyhow::Result<Vec<R>> {
-    let ask = &ask;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || ask(item))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off"))))
-            .collect()
-    })
-}
-
 /// What was seen while the indexes of a band were sorted out.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -502,21 +512,4 @@ fn is_damage(error: &anyhow::Error) -> bool {
 
 fn plain_name(band: &Head, object: Object) -> String {
     format!("{}/{}", band.band, ObjectName::plain(object))
-}
-
-/// Decompresses an index or table of contents, with a bound against one that would fill memory.
-pub(super) fn unzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    const MAX: u64 = 256 << 20;
-    if let Some(text) = whole(bytes, MAX as usize) {
-        return Ok(text);
-    }
-    let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(MAX + 1)
-        .read_to_end(&mut text)
-        .context("damaged")?;
-    if text.len() as u64 > MAX {
-        bail!("expands to over 256 MiB, which no index does");
-    }
-    Ok(text)
 }

@@ -14,7 +14,7 @@ use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, size};
 use super::message::{Hinted, Report};
-use super::stores::open_store;
+use super::stores::{Reach, open_store};
 use super::unlock::Unlocking;
 use crate::core::chain::choice::{Known, find};
 use crate::core::verify::part::Part;
@@ -106,6 +106,8 @@ struct VerifyArgs {
     #[command(flatten)]
     unlocking: Unlocking,
     #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -144,7 +146,7 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(&args.archive)?;
     let wanted = Arc::new(Wanted::by(&args.signed_by)?);
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache)?;
+    let archive = Archive::open(&args.archive, cache, &args.reach, report)?;
     let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
@@ -269,6 +271,7 @@ impl Run<'_> {
                 Event::Found(finding) => self.found(&finding)?,
                 Event::Note(what) => self.told.note(what),
                 Event::Failed(error) => return Err(error),
+                Event::Litter(what) => self.told.report.verbose(what),
                 Event::Signed => self.signed.0 = true,
                 Event::Unknown(finding, what) => self.signed.1.push((finding, what)),
                 Event::Member(state) => self.states.push(state),
@@ -328,9 +331,10 @@ impl Run<'_> {
             // A cache has its bands in folders of their ids.
             let other: Arc<dyn Store> = match as_archive(Path::new(shown)) {
                 Some(cache) => Arc::new(cache),
-                None => open_store(shown)?,
+                None => open_store(shown, &args.reach, report)?,
             };
-            let plain = Archive::open(&args.archive, None)?.unlocked_as(archive);
+            let plain = Archive::open(&args.archive, None, &args.reach, report)?;
+            let plain = plain.unlocked_as(archive);
             let part = part(archive, args, bands)?;
             let against =
                 Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };

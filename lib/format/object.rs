@@ -3,6 +3,9 @@
 use std::fmt;
 
 use super::entry::number;
+use super::group::MAX_LIST;
+use super::head::MAX_LEN;
+use super::stream::MAX_OBJECT;
 
 /// How blocks are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +72,28 @@ pub enum Object {
     Tail,
     /// The detached signature of TAIL.
     TailSig,
+}
+
+/// The size of a listed entry that cannot be looked at: more than any object has. It is there, may
+/// be an object or a folder, and cannot be read as far as the store knows.
+pub const UNSEEN: u64 = 1 << 50;
+
+impl Object {
+    /// The most bytes that such an object has as it is stored. What holds more was not written by
+    /// pack or seal, and nobody makes room for it.
+    pub fn most(self) -> u64 {
+        match self {
+            Object::Head | Object::Tail => MAX_LEN as u64,
+            // Of many keys, each with a certificate's worth of subpackets.
+            Object::TailSig | Object::ListSig(..) => 1 << 20,
+            Object::Note(_) => 4 << 20,
+            Object::List(..) => MAX_LIST as u64,
+            // 16 MiB of lines, the last of them of any length, and those of the directories above.
+            Object::Index(_) => 64 << 20,
+            Object::Toc(_) => 256 << 20,
+            Object::Block(..) | Object::Part(..) | Object::Parity(..) => MAX_OBJECT,
+        }
+    }
 }
 
 /// The highest number that nine digits can write.

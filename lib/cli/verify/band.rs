@@ -19,8 +19,9 @@ use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{DEFAULT_SLOTS, List, MAX_LIST};
 use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
+use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
-use crate::store::Store;
+use crate::store::{Store, UNSEEN};
 
 /// What is done with each band.
 pub(super) struct Walk {
@@ -80,6 +81,20 @@ impl Walk {
         }
     }
 
+    /// What no program of Dura writes: a finding, unless it is known what else does.
+    fn stray(&self, band: &BandName, name: &str, found: &mut Vec<Finding>) -> Result<(), Gone> {
+        let shown = crate::format::path::Path::from_raw(name.as_bytes()).to_string();
+        let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
+        let own = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+        if is_litter(own) {
+            let what = format!("{band}/{shown}: left by another program");
+            return self.submit.ready(vec![Event::Litter(what)]);
+        }
+        let what = "no program of Dura writes it there";
+        found.push(Finding::new(Kind::Unexpected, band, shown, what));
+        Ok(())
+    }
+
     fn note(&self, what: String) -> Result<(), Gone> {
         self.submit.ready(vec![Event::Note(what)])
     }
@@ -94,10 +109,10 @@ impl Walk {
                     match (name.strip_suffix('/'), ObjectName::parse(&name)) {
                         (Some(folder), _) => match folder_number(folder) {
                             Some(number) => folders.push(number),
-                            None => found.push(unexpected(band, &name)),
+                            None => self.stray(band, &name, &mut found)?,
                         },
                         (None, Some(object)) => _ = top.insert(place(&object), (object, size)),
-                        (None, None) => found.push(unexpected(band, &name)),
+                        (None, None) => self.stray(band, &name, &mut found)?,
                     }
                 }
             }
@@ -201,7 +216,7 @@ impl Walk {
                     let name = format!("{folder:05}/{name}");
                     match ObjectName::parse(&name) {
                         Some(object) => _ = objects.insert(place(&object), (object, size)),
-                        None => found.push(unexpected(band, &name)),
+                        None => self.stray(band, &name, &mut found)?,
                     }
                 }
             }
@@ -217,10 +232,10 @@ impl Walk {
     fn small(&self, band: &BandName, name: &str, top: &Objects) -> Option<Result<Vec<u8>, String>> {
         let object = ObjectName::parse(name)?;
         let (_, size) = top.get(&place(&object)).filter(|(_, size)| *size > 0)?;
-        if *size > MAX_LEN as u64 {
+        if *size > MAX_LEN as u64 && *size != UNSEEN {
             return Some(Err(format!("has {size} bytes, more than any {name} has")));
         }
-        self.meter.spend(*size).then_some(())?;
+        self.meter.spend((*size).min(MAX_LEN as u64)).then_some(())?;
         Some(
             self.store
                 .get(&format!("{band}/{name}"))
@@ -479,12 +494,6 @@ impl Walk {
 }
 
 const LIMITED: &str = "the limit is reached: the rest was not looked at";
-
-fn unexpected(band: &BandName, name: &str) -> Finding {
-    let shown = crate::format::path::Path::from_raw(name.as_bytes()).to_string();
-    let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
-    Finding::new(Kind::Unexpected, band, shown, "no program of Dura writes it there")
-}
 
 /// The number of a folder, if it is spelled as one.
 fn folder_number(name: &str) -> Option<u32> {

@@ -9,7 +9,7 @@ use crate::core::verify::{Finding, State};
 use crate::format::band::BandName;
 use crate::format::digest;
 use crate::format::group::{List, Member, PIECE};
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Kind, Store, StoreError, UNSEEN};
 
 /// Bytes of an object that are read at once: what it is charged for a call, against the memory that
 /// each thread takes.
@@ -25,6 +25,8 @@ pub(super) enum Event {
     Note(String),
     /// What was asked for cannot be done.
     Failed(anyhow::Error),
+    /// What another program left; worth no word unless asked for.
+    Litter(String),
     /// What came of the next object of a group.
     Member(State),
     /// All members of the group have come.
@@ -105,8 +107,14 @@ pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size:
     let mut good = Vec::with_capacity(member.pieces.len());
     let mut each =
         |piece: &[u8]| good.push(member.pieces.get(good.len()) == Some(&digest::of(piece)));
+    let name = format!("{band}/{}", member.name);
+    // What a listing could not look at may be read all the same.
+    let size = match size {
+        UNSEEN => store.stat(&name).ok().flatten().unwrap_or(member.size),
+        size => size,
+    };
     let wanted = size.min(member.size);
-    match pieces(store, &format!("{band}/{}", member.name), wanted, &mut each) {
+    match pieces(store, &name, wanted, &mut each) {
         Ok(came) if came == wanted => {
             good.resize(member.pieces.len(), false);
             if size == member.size && good.iter().all(|good| *good) {
