@@ -1,20 +1,21 @@
 //! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store,
 //! cache and encryption lie below.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path as FsPath;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, anyhow, bail};
 
-use super::message::{Hinted, Report};
+use super::message::Hinted;
 use super::stores::{self, open_store};
-use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
+use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::edge::gpg::{self, GpgError, Input};
 use crate::format::band::BandName;
-use crate::format::head::{Head, HeadError, Tail};
+use crate::format::head::{Head, Tail};
 use crate::format::inflate::whole;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
@@ -24,6 +25,7 @@ use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
 mod bands;
+mod ends;
 mod kept;
 pub(super) mod kind;
 mod links;
@@ -31,6 +33,7 @@ mod part;
 mod stream;
 pub(super) mod version;
 
+pub(super) use ends::piece;
 use kept::{Kept, Sealed};
 use kind::{is_locked, is_unreachable};
 pub(super) use stream::Entries;
@@ -56,6 +59,8 @@ pub(super) struct Archive {
     cache: Option<Cache>,
     sealed: Sealed,
     kept: Kept,
+    /// What was reported as damaged.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// An object as it is stored.
@@ -86,55 +91,19 @@ impl Archive {
 
     /// The archive in a store.
     pub(super) fn over(store: Arc<dyn Store>, cache: Option<Cache>) -> Archive {
-        Archive { store, files: None, cache, sealed: Sealed::default(), kept: Kept::default() }
+        Archive {
+            store,
+            files: None,
+            cache,
+            sealed: Sealed::default(),
+            kept: Kept::default(),
+            told: Mutex::default(),
+        }
     }
 
     /// The store that it lies in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// True if the band has a TAIL.
-    pub(super) fn is_complete(&self, band: &BandName) -> anyhow::Result<bool> {
-        Ok(self.once(band, "TAIL")?.is_some())
-    }
-
-    /// The band's HEAD; none if it is not there.
-    pub(super) fn head(&self, band: &BandName) -> anyhow::Result<Option<Head>> {
-        let bytes = self.once(band, "HEAD")?;
-        bytes.map(|bytes| Head::parse(&bytes).with_context(|| format!("{band}/HEAD"))).transpose()
-    }
-
-    /// The band's TAIL; none if it is not there. One of another band is damage.
-    pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
-        let own =
-            |tail: Tail| if tail.band == *band { Ok(tail) } else { Err(HeadError::Bad("band")) };
-        let bytes = self.once(band, "TAIL")?;
-        bytes
-            .map(|bytes| Tail::parse(&bytes).and_then(own).with_context(|| format!("{band}/TAIL")))
-            .transpose()
-    }
-
-    /// Tells of a TAIL that is damaged, for it is read as if there were none.
-    pub(super) fn tell_of_damaged_tail(&self, band: &BandName, report: &Report) {
-        if self.tail(band).is_err_and(|error| is_damage(&error)) {
-            report.warn(format_args!(
-                "{band}/TAIL: damaged: the band is read as if it were unfinished"
-            ));
-        }
-    }
-
-    /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading
-    /// that.
-    pub(super) fn ends(&self, band: &BandName) -> anyhow::Result<(Option<Head>, Option<Tail>)> {
-        let tail = match self.tail(band) {
-            Err(error) if is_damage(&error) => None,
-            tail => tail?,
-        };
-        let repeated =
-            tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
-        let head = repeated.map_or_else(|| self.head(band), |head| Ok(Some(head)))?;
-        Ok((head, tail))
     }
 
     /// An object that is never encrypted, read once.
@@ -162,31 +131,6 @@ impl Archive {
             Some(file) => Ok(Some(Stored::File(file))),
             None => Ok(self.get(name)?.map(Stored::Bytes)),
         }
-    }
-
-    /// The chain that ends in `band`, oldest first, its bands asked for side by side.
-    pub(super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
-        let names = band.chain();
-        let found = side_by_side(&names, |name| self.ends(name))?;
-        let links: Vec<Link<'_>> = names
-            .iter()
-            .zip(&found)
-            .map(|(name, (head, tail))| Link { name, head: head.as_ref(), tail: tail.as_ref() })
-            .collect();
-        let extents = extents(&links).map_err(|error| match &error {
-            // A HEAD that TAIL repeats was not read: it tells whether the TAIL is the band's at
-            // all.
-            ChainError::OtherParent { parent, wanted, .. } => match self.head(parent) {
-                Ok(Some(head)) if head.id == *wanted => ChainError::Foreign(parent.clone(), "TAIL"),
-                _ => error,
-            },
-            _ => error,
-        })?;
-        Ok(found
-            .into_iter()
-            .zip(extents)
-            .filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent }))
-            .collect())
     }
 
     /// The names of all objects of a band with their sizes; needed only for an unfinished one.
@@ -417,9 +361,9 @@ impl Archive {
                 facts_of(&text, band.id).with_context(|| plain_name(band, Object::Index(number)))
             };
             match read.and_then(|text| facts_of(text.unwrap_or_default())) {
-                Ok(Some((said, after, have, last))) if said == number => {
+                Ok(Some((after, said))) if said.number == number => {
                     indexes.handle_index(number, after);
-                    facts.found.push(IndexFacts { number, have, last });
+                    facts.found.push(said);
                 }
                 Ok(_) => indexes.handle_number(number),
                 Err(error) if is_unreachable(&error) => return Err(error),
@@ -469,14 +413,6 @@ impl Facts {
         }
         sum
     }
-}
-
-/// True if what was read is damaged, not only of a later format.
-fn is_damage(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref())
-        .any(|error| !matches!(error, HeadError::Newer(_)))
 }
 
 fn plain_name(band: &Head, object: Object) -> String {

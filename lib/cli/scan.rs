@@ -125,7 +125,10 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let (submit, results) = Ordered::start::<Vec<Looked>>(jobs, jobs * 4)?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
     let mut listing = Listing::new(args.one_file_system.then_some(device), report)?;
-    listing.begin(&root, masks.has_only() || after.is_some())?;
+    // What --after leaves out is a mask too, of which nobody knows whether the next is the same.
+    let mask = masks.only_sha256().filter(|_| after.is_none()).map(Header::Mask);
+    let partial = masks.only_sha256().is_some() || after.is_some();
+    listing.begin(&root, partial.then_some(Header::Partial).into_iter().chain(mask))?;
     std::thread::scope(|scope| {
         let walker = Walker {
             root: &root,
@@ -276,14 +279,14 @@ impl<'a> Listing<'a> {
         })
     }
 
-    fn begin(&mut self, root: &FsPath, partial: bool) -> anyhow::Result<()> {
+    fn begin(&mut self, root: &FsPath, mask: impl Iterator<Item = Header>) -> anyhow::Result<()> {
         let host = rustix::system::uname().nodename().to_bytes().to_vec();
         let headers = [
             Header::Mtree,
             Header::Version(VERSION),
             Header::Source(host, root.as_os_str().as_bytes().to_vec()),
         ];
-        for header in headers.into_iter().chain(partial.then_some(Header::Partial)) {
+        for header in headers.into_iter().chain(mask) {
             writeln!(self.buffer, "{header}")?;
         }
         Ok(())

@@ -163,8 +163,7 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
     let chosen = match (&args.band, args.at) {
         (None, None) => None,
         (Some(text), _) => {
-            let known: Vec<Known> =
-                names.iter().map(|name| Known { name: name.clone(), complete: true }).collect();
+            let known: Vec<Known> = names.iter().cloned().map(Known::new).collect();
             Some(find(&known, text)?.name.clone())
         }
         (None, at) => Some(choose(archive, &args.archive, None, at, report)?),

@@ -3,11 +3,12 @@
 //!
 //! All of it is decided from names and small facts, so that nothing needs to be read that is not
 //! used: [`choice`] from the names of the bands, [`counted`] from the numbers and links of a band's
-//! indexes, [`ancestors`] from HEAD and TAIL of each band of a chain.
+//! indexes, [`ends`] from HEAD and TAIL of a band, [`ancestors`] from those of each band of a chain.
 
 pub mod ancestors;
 pub mod choice;
 pub mod counted;
+pub mod ends;
 
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,15 @@ use std::path::{Path as FsPath, PathBuf};
 use super::super::asked::{self, read_file};
 use super::super::message::Report;
 use crate::core::patterns::Patterns;
+use crate::format::digest::{self, Digest};
 
 /// The patterns of a run.
 #[derive(Debug)]
 pub(super) struct Masks {
     exclude: Patterns,
     only: Option<Patterns>,
+    /// The sha256 of the text of `--only-from`.
+    only_sha256: Option<Digest>,
 }
 
 impl Masks {
@@ -33,18 +36,20 @@ impl Masks {
         let only = only_from
             .map(|file| {
                 let mut only = Patterns::default();
-                only.add_text(&read_file(file)?);
-                anyhow::Ok(only)
+                let text = read_file(file)?;
+                only.add_text(&text);
+                anyhow::Ok((only, digest::of(&text)))
             })
             .transpose()?;
+        let (only, only_sha256) = only.unzip();
         let lists = [&patterns].into_iter().chain(&only);
         asked::tell_of_braces(lists.flat_map(Patterns::with_braces), report);
-        Ok(Masks { exclude: patterns, only })
+        Ok(Masks { exclude: patterns, only, only_sha256 })
     }
 
-    /// True if there is an `--only-from`.
-    pub(super) fn has_only(&self) -> bool {
-        self.only.is_some()
+    /// The sha256 of the text of `--only-from`, if there is one.
+    pub(super) fn only_sha256(&self) -> Option<Digest> {
+        self.only_sha256
     }
 
     /// True if the entry is left out. Its directory was not, so only the entry itself is asked
