@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow, bail};
 
 use super::super::common::human;
 use super::super::message::{Hinted, Report, why};
+use super::super::retrying::Retrying;
+use super::checks;
 use super::held::Held;
 use super::progress::Share;
 use super::write::{Stored, Task, conflict, write_tasks};
@@ -193,6 +195,7 @@ impl Lane<'_> {
                         bail!("the object stream has no TAIL: what came before failed");
                     }
                     let last = std::mem::take(&mut self.last);
+                    self.look_below(&last)?;
                     if !matches!(ending, Ending::Broken(_)) {
                         last.into_iter().for_each(|object| self.schedule(object));
                     }
@@ -217,6 +220,17 @@ impl Lane<'_> {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Before TAIL is stored: what the band stands on is still there.
+    fn look_below(&self, last: &[Arc<Held>]) -> anyhow::Result<()> {
+        let Some(tail) = last.iter().find(|object| object.item.name.object == Object::Tail) else {
+            return Ok(());
+        };
+        let Run { report, stop, limits, .. } = self.run;
+        let store = Arc::clone(&self.place.store);
+        let store = Retrying::new(store, limits.patience, limits.seed, report, stop);
+        checks::still_there(&store, &tail.item.band)
     }
 
     fn handle_object(&mut self, object: Arc<Held>) -> anyhow::Result<()> {
