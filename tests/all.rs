@@ -170,3 +170,6 @@ mod walk;
 
 // What scan lists and leaves out.
 mod scan;
+
+// Directories that fail in part, can do less than others, or are none.
+mod bad_stores;

@@ -29,6 +29,23 @@ fn help_teaches() {
     }
 }
 
+/// Events go into no file that a link leads to, and are for their owner alone; a run does without.
+#[test]
+fn events_follow_no_link() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (own, link, other) =
+        (dir.path().join("own"), dir.path().join("link"), dir.path().join("other"));
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    let run = |events: &std::path::Path| {
+        Command::new(PROGRAMS[0].1).arg(dir.path()).arg("--events").arg(events).assert().code(0)
+    };
+    run(&own);
+    assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o600);
+    run(&link).stderr(predicates::str::contains("no events: "));
+    assert!(!other.exists());
+}
+
 /// A mistake in the arguments ends in status 2, says so on stderr, and writes nothing to stdout.
 #[test]
 fn mistakes_end_in_2() {

@@ -98,18 +98,18 @@ fn few_round_trips(server: &Server, list: &str, trips: usize, gets: usize, other
     far.takes(PUT, trips, |more| format!("{} GET, {others}", gets + 3 * more));
 }
 
-/// In both, TAIL of three tiers for diff, HEAD and TAIL of them for push, and HEAD read back; looks
+/// Before TAIL, the band and its folder are listed, side by side. In both, TAIL of three tiers for diff, HEAD and TAIL of them for push, and HEAD read back; looks
 /// whether the parent is encrypted, signed and has parity, and for HEAD, the notes, index, table and list; and those seven, TAIL, and HEAD once more are
 /// written.
 #[test]
 fn a_bucket_that_refuses_to_overwrite() {
-    few_round_trips(&servers::moto(), "GET", 7, 11, "10 HEAD, 9 PUT");
+    few_round_trips(&servers::moto(), "GET", 8, 13, "10 HEAD, 9 PUT");
 }
 
 /// A look for TAIL more, and HEAD is read back again before it.
 #[test]
 fn a_bucket_that_overwrites() {
-    few_round_trips(&servers::rclone_s3(), "GET", 7, 12, "11 HEAD, 9 PUT");
+    few_round_trips(&servers::rclone_s3(), "GET", 8, 14, "11 HEAD, 9 PUT");
 }
 
 /// The same, and the band's two folders are made.
@@ -118,9 +118,9 @@ fn a_collection_that_overwrites() {
     few_round_trips(
         &servers::rclone_webdav(),
         "PROPFIND",
-        8,
+        9,
         11,
-        "11 HEAD, 2 MKCOL, 1 PROPFIND, 9 PUT",
+        "11 HEAD, 2 MKCOL, 3 PROPFIND, 9 PUT",
     );
 }
 

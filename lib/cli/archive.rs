@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
-use super::message::Report;
-use super::stores::{self, open_store};
+use super::message::{Report, why};
+use super::stores::{self, Reach, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
 use crate::core::chain::counted::{Counted, Indexes};
@@ -30,6 +30,7 @@ mod open;
 mod opener;
 mod part;
 mod salvage;
+mod side_by_side;
 mod signed;
 mod stream;
 pub(super) mod version;
@@ -40,6 +41,7 @@ use kind::is_unreachable;
 use open::too_large;
 pub(super) use open::unzip;
 use opener::Opener;
+pub(super) use side_by_side::side_by_side;
 pub(super) use stream::Entries;
 use stream::facts_of;
 use version::IndexFacts;
@@ -68,6 +70,8 @@ pub(super) struct Archive {
     opener: Arc<Opener>,
     /// What blocks and parts may have, if `--max-object` says so.
     max_object: Option<u64>,
+    /// Who is told of a HEAD or TAIL that cannot be read.
+    report: Option<Arc<Report>>,
 }
 
 /// An object as it is stored.
@@ -88,8 +92,20 @@ pub(super) enum Trust {
 
 impl Archive {
     /// The archive that ARCHIVE names, with this host's copies.
-    pub(super) fn open(archive: &str, cache: Option<Cache>) -> anyhow::Result<Archive> {
-        Ok(Archive { files: stores::local(archive), ..Archive::over(open_store(archive)?, cache) })
+    pub(super) fn open(
+        archive: &str,
+        cache: Option<Cache>,
+        reach: &Reach,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Archive> {
+        let store = open_store(archive, reach, report)?;
+        // What gpg reads by itself, nothing could slow down.
+        let files = stores::local(archive)?.filter(|_| reach.limit_rate.is_none());
+        Ok(Archive {
+            files: files.map(Local::new),
+            report: Some(Arc::clone(report)),
+            ..Archive::over(store, cache)
+        })
     }
 
     /// The archive in a store.
@@ -103,6 +119,7 @@ impl Archive {
             kept: Kept::default(),
             opener: Arc::default(),
             max_object: None,
+            report: None,
         }
     }
 
@@ -162,7 +179,8 @@ impl Archive {
         Ok((head, tail))
     }
 
-    /// An object that is never encrypted, read once.
+    /// An object that is never encrypted, read once. One that cannot be read where others can
+    /// counts as absent, and is told.
     fn once(&self, band: &BandName, object: &str) -> anyhow::Result<Option<Arc<Vec<u8>>>> {
         let name = format!("{band}/{object}");
         if let Some(known) = self.kept.get(&name) {
@@ -172,6 +190,12 @@ impl Archive {
         let bytes = match self.store.get_range(&name, 0, MAX_LEN as u64 + 1) {
             Ok(bytes) => Some(Arc::new(bytes)),
             Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) if error.kind == Kind::Damaged => {
+                if let Some(report) = &self.report {
+                    report.warn(format_args!("{name}: cannot be read: {}", why(&error.source)));
+                }
+                None
+            }
             Err(error) => return Err(error.into()),
         };
         self.kept.put(name, bytes.clone());
@@ -461,22 +485,6 @@ impl Archive {
         }
         Ok((indexes, facts))
     }
-}
-
-/// Asks for several things at once, each on a thread of its own: the bands of a chain are few. The
-/// first failure is that of all.
-pub(super) fn side_by_side<T: Sync, R: Send>(
-    items: &[T],
-    ask: impl Fn(&T) -> anyhow::Result<R> + Sync,
-) -> anyhow::Result<Vec<R>> {
-    let ask = &ask;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || ask(item))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off"))))
-            .collect()
-    })
 }
 
 /// What was seen while the indexes of a band were sorted out.

@@ -19,7 +19,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens the file for appending.
+    /// Opens the file for appending, and makes it for its owner alone. A link is not followed: in a
+    /// folder where others may write it could lead anywhere. What a process has open already is no
+    /// such link.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
         let open = |path: &Path| {
             let mut options = OpenOptions::new();

@@ -14,6 +14,7 @@ use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common};
 use super::message::Report;
+use super::stores::Reach;
 use super::unlock::Unlocking;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
@@ -73,6 +74,8 @@ struct Reading {
     signed_by: Vec<String>,
     #[command(flatten)]
     unlocking: Unlocking,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Reading {
@@ -143,7 +146,7 @@ fn open_archive(
     reading: &Reading,
     report: &Arc<Report>,
 ) -> anyhow::Result<Arc<Archive>> {
-    let archive = Archive::open(shown, reading.copies(report))?;
+    let archive = Archive::open(shown, reading.copies(report), &reading.reach, report)?;
     let archive = archive.signed_by(&reading.signed_by, report)?;
     Ok(Arc::new(archive.unlocked(&reading.unlocking, report)?))
 }

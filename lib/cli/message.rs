@@ -145,7 +145,7 @@ impl Report {
         self.failed.store(true, Ordering::Relaxed);
         let hint = causes(&error).into_iter().find_map(|cause| {
             let hinted = cause.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str());
-            let of_store = || cause.downcast_ref::<StoreError>().and_then(|at| remedy(at.kind));
+            let of_store = || cause.downcast_ref::<StoreError>().and_then(remedy);
             hinted.or_else(of_store).map(str::to_owned)
         });
         let text = format!("{of}{}", chain(&error));

@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser};
 use super::common::{self, Common, size};
 use super::message::Report;
 use super::retrying::Retrying;
-use super::stores::open_store_to_write;
+use super::stores::{RETRIES, local, open_store_to_write};
 use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
@@ -24,6 +24,7 @@ use crate::format::head::Head;
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
 
 mod checks;
+mod confirm;
 mod feed;
 mod held;
 mod lane;
@@ -33,6 +34,7 @@ mod shortfall;
 mod spool;
 mod write;
 
+pub(super) use checks::strangers;
 use feed::Begin;
 use lane::{Event, Lane, Place, Run, Summary};
 use shortfall::Shortfall;
@@ -59,7 +61,7 @@ struct PushArgs {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     limit_rate: Option<u64>,
     /// How often something is tried again that failed for a reason that may pass
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
     retries: u32,
     /// Send what the archives lack of the local archive DIR, a spool, instead of reading a stream
     #[arg(long, value_name = "DIR")]
@@ -91,6 +93,9 @@ struct PushArgs {
     /// Store what has no parity on a band that has
     #[arg(long)]
     no_parity: bool,
+    /// Make an archive though other things lie where it is to be
+    #[arg(long, conflicts_with = "replace")]
+    beside_others: bool,
     /// Say what would be stored, and store nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -126,6 +131,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         dry_run: args.dry_run,
         must_exist: args.must_exist,
         waived: Waived { plain: args.plain, unsigned: args.unsigned, no_parity: args.no_parity },
+        beside_others: args.beside_others,
         began: Instant::now(),
     };
     let stores = args
@@ -171,8 +177,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 }
 
 fn default_jobs(archive: &str) -> usize {
-    let local = !archive.contains("://") || archive.starts_with("file://");
-    if local { LOCAL_JOBS } else { NETWORK_JOBS }
+    if matches!(local(archive), Ok(Some(_))) { LOCAL_JOBS } else { NETWORK_JOBS }
 }
 
 /// Tells how each archive fared. Each that is not done is named, and makes the status 2.
@@ -228,7 +233,9 @@ fn push_stream(
             });
             let id = match &preface.continues {
                 Some((band, id)) => checks::continued(&reads, band, *id, counted),
-                None => checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted),
+                None => checks::settles(&reads, &first.item, run.beside_others).and_then(|()| {
+                    checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
+                }),
             };
             let broke_off = |_| Err(anyhow!("a reader broke off"));
             (id, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))

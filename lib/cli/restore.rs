@@ -15,6 +15,7 @@ use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, human};
 use super::message::{Hinted, Report};
+use super::stores::Reach;
 use super::unlock::Unlocking;
 use crate::core::merge::Placed;
 use crate::core::restore::{Open, Plan, Step};
@@ -86,6 +87,8 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     unlocking: Unlocking,
     #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -125,7 +128,8 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     must_exist(&args.archive)?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache)?.signed_by(&args.signed_by, report)?;
+    let archive = Archive::open(&args.archive, cache, &args.reach, report)?;
+    let archive = archive.signed_by(&args.signed_by, report)?;
     let archive = archive.unlocked(&args.unlocking, report)?;
     restore(&args, archive, pipe::stdout()?, report)
 }

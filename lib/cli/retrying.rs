@@ -1,9 +1,12 @@
 //! A store whose reads are tried again when what went wrong may pass.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::message::{Report, why};
+use super::stores::Reach;
+use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::{Dice, Patience};
 use crate::edge::signals::Stop;
 use crate::store::{Store, StoreError};
@@ -17,18 +20,28 @@ pub(super) struct Retrying {
     store: Arc<dyn Store>,
     patience: Patience,
     dice: Mutex<Dice>,
-    report: Option<Arc<Report>>,
+    report: Arc<Report>,
     stop: Stop,
+    /// Whether the wait that lasts was told.
+    waits: AtomicBool,
+    rate: Option<Mutex<Rate>>,
+    began: Instant,
 }
 
-/// How often a reader asks again.
-const READER_RETRIES: u32 = 6;
+/// A wait is told with the failure after which it has lasted for more than a moment.
+pub(super) const TOLD_AFTER: u32 = 3;
 
 impl Retrying {
-    /// For programs that only read: silent, and ended by signals as any program is.
-    pub(super) fn reader(store: Arc<dyn Store>, seed: u64) -> Retrying {
-        let (patience, dice) = (Patience::new(READER_RETRIES), Mutex::new(Dice::new(seed)));
-        Retrying { store, patience, dice, report: None, stop: Stop::default() }
+    /// For programs that only read: ended by signals as any program is.
+    pub(super) fn reader(
+        store: Arc<dyn Store>,
+        reach: &Reach,
+        seed: u64,
+        report: &Arc<Report>,
+    ) -> Retrying {
+        let reader =
+            Retrying::new(store, Patience::new(reach.retries), seed, report, &Stop::default());
+        Retrying { rate: reach.limit_rate.map(Rate::new).map(Mutex::new), ..reader }
     }
 
     /// The store, to be asked again as `patience` says. Waits end early when `stop` is set.
@@ -43,9 +56,27 @@ impl Retrying {
             store,
             patience,
             dice: Mutex::new(Dice::new(seed)),
-            report: Some(Arc::clone(report)),
+            report: Arc::clone(report),
             stop: stop.clone(),
+            waits: AtomicBool::new(false),
+            rate: None,
+            began: Instant::now(),
         }
+    }
+
+    /// Waits until more may be read.
+    fn pace(&self) {
+        let Some(rate) = &self.rate else { return };
+        let free = rate.lock().unwrap_or_else(PoisonError::into_inner).free();
+        std::thread::sleep(free.saturating_sub(self.began.elapsed()));
+    }
+
+    fn came(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if let Some(rate) = &self.rate {
+            let mut rate = rate.lock().unwrap_or_else(PoisonError::into_inner);
+            rate.handle_start(bytes.len() as u64, self.began.elapsed());
+        }
+        bytes
     }
 
     fn ask<T>(&self, call: impl Fn(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -53,7 +84,10 @@ impl Retrying {
         loop {
             let error = match call(self.store.as_ref()) {
                 Err(error) if error.kind.may_pass() => error,
-                other => return other,
+                other => {
+                    self.waits.store(false, Ordering::Relaxed);
+                    return other;
+                }
             };
             failures += 1;
             let wait = {
@@ -61,13 +95,14 @@ impl Retrying {
                 self.patience.wait(failures, error.retry_after, &mut dice)
             };
             let Some(wait) = wait else { return Err(error) };
-            if let Some(report) = &self.report {
-                report.verbose(format_args!(
-                    "{}: {}: trying again in {:.1} s",
-                    error.at,
-                    why(&error.source),
-                    wait.as_secs_f64()
-                ));
+            self.report.verbose(format_args!(
+                "{}: {}: trying again in {:.1} s",
+                error.at,
+                why(&error.source),
+                wait.as_secs_f64()
+            ));
+            if failures == TOLD_AFTER && !self.waits.swap(true, Ordering::Relaxed) {
+                self.report.note(waiting(&error));
             }
             let until = Instant::now() + wait;
             while let Some(left) =
@@ -82,6 +117,11 @@ impl Retrying {
     }
 }
 
+/// What is said once while a store is waited for.
+pub(super) fn waiting(error: &StoreError) -> String {
+    format!("waiting for {}: {}", error.at, why(&error.source))
+}
+
 impl Store for Retrying {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.store.put_new(name, bytes)
@@ -93,11 +133,13 @@ impl Store for Retrying {
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.ask(|store| store.get(name))
+        self.pace();
+        self.ask(|store| store.get(name)).map(|bytes| self.came(bytes))
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.ask(|store| store.get_range(name, start, length))
+        self.pace();
+        self.ask(|store| store.get_range(name, start, length)).map(|bytes| self.came(bytes))
     }
 
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -122,7 +164,8 @@ mod tests {
         let store =
             Arc::new(faults.iter().fold(store, |store, (at, fault)| store.with(*at, *fault)));
         let (first, most) = (Duration::from_micros(1), Duration::from_micros(9));
-        let reader = Retrying::reader(store.clone(), 1);
+        let report = Arc::new(Report::new("test", -1, Default::default()));
+        let reader = Retrying::reader(store.clone(), &Reach::default(), 1, &report);
         (store, Retrying { patience: Patience { retries, first, most }, ..reader })
     }
 
@@ -137,6 +180,18 @@ mod tests {
         assert_eq!(retrying.get_range("a", 1, 2).unwrap(), b"12");
         assert_eq!(retrying.put_new("b", b"x").unwrap_err().kind, Kind::Passing);
         assert_eq!(store.calls().len(), 11);
+    }
+
+    #[test]
+    fn a_reader_keeps_to_its_rate() {
+        let store = Arc::new(Memory::default());
+        store.put_new("a", &[0; 3000]).unwrap();
+        let report = Arc::new(Report::new("test", -1, Default::default()));
+        let reach = Reach { limit_rate: Some(100_000), ..Reach::default() };
+        let reader = Retrying::reader(store, &reach, 1, &report);
+        let began = Instant::now();
+        (0..3).for_each(|_| drop(reader.get("a").unwrap()));
+        assert!(began.elapsed() >= Duration::from_millis(60));
     }
 
     #[test]

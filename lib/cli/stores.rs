@@ -1,23 +1,65 @@
 //! Which store an ARCHIVE on a command line stands for, and what to do when a store fails.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use clap::Args;
 
-use super::message::{Hinted, Report};
+use super::common::size;
+use super::message::{Hinted, Report, why};
 use super::retrying::Retrying;
+use crate::core::place::{Place, place};
 use crate::edge::clock;
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
-use crate::store::{Kind, LookAhead, Notice, Store};
+use crate::store::{Kind, LookAhead, Notice, Store, StoreError, Word};
+
+/// How patient a reader is, and how fast it may read.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Reach {
+    /// How often something is tried again that failed for a reason that may pass
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = RETRIES,
+        hide_default_value = true,
+        global = true,
+        display_order = 895
+    )]
+    pub(super) retries: u32,
+    /// Read at most SIZE bytes a second, on average
+    #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 896)]
+    pub(super) limit_rate: Option<u64>,
+}
+
+/// Four minutes of waits: a laptop that wakes up has no network yet, and a server starts again.
+pub(super) const RETRIES: u32 = 10;
+
+impl Default for Reach {
+    fn default() -> Reach {
+        Reach { retries: RETRIES, limit_rate: None }
+    }
+}
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
-/// again.
-pub(super) fn open_store(archive: &str) -> anyhow::Result<Arc<dyn Store>> {
+/// again, which is told when it lasts. An entry that cannot be looked at ends the run with 1.
+pub(super) fn open_store(
+    archive: &str,
+    reach: &Reach,
+    report: &Arc<Report>,
+) -> anyhow::Result<Arc<dyn Store>> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
-    Ok(Arc::new(Retrying::reader(open(archive, Box::new(|_| ()))?.0, seed)))
+    let hears = Arc::clone(report);
+    let heard = move |word: Word<'_>| {
+        if let Word::Flaw(error) = word {
+            hears.warn(flaw(error));
+        }
+    };
+    let store = open(archive, Arc::new(heard))?.0;
+    Ok(Arc::new(Retrying::reader(store, reach, seed, report)))
 }
 
 /// A store, and the same if it may have to look before it writes.
@@ -26,37 +68,46 @@ pub(super) type Opened = (Arc<dyn Store>, Option<Arc<dyn LookAhead>>);
 /// The same to write to. What the one who trusts the store should know of it is told once.
 pub(super) fn open_store_to_write(archive: &str, report: &Arc<Report>) -> anyhow::Result<Opened> {
     let (report, shown) = (Arc::clone(report), archive.to_owned());
-    open(archive, Box::new(move |text| report.note(format_args!("{shown}: {text}"))))
+    let heard = move |word: Word<'_>| match word {
+        Word::Note(text) => report.note(format_args!("{shown}: {text}")),
+        Word::Flaw(error) => report.warn(flaw(error)),
+    };
+    open(archive, Arc::new(heard))
 }
 
-/// The store that ARCHIVE names, if that is a directory.
-pub(super) fn local(archive: &str) -> Option<Local> {
-    match archive.split_once("://") {
-        None => Some(Local::new(archive)),
-        Some(("file", path)) if path.starts_with('/') => Some(Local::new(path)),
-        Some(_) => None,
-    }
+/// An entry of a listing that cannot be looked at.
+fn flaw(error: &StoreError) -> String {
+    format!("{}: cannot be looked at: {}", error.at, why(&error.source))
+}
+
+/// The directory that ARCHIVE names, if it names one.
+pub(super) fn local(archive: &str) -> anyhow::Result<Option<&Path>> {
+    Ok(match spelled(archive)? {
+        Place::Directory(dir) => Some(Path::new(dir)),
+        Place::Bucket(_) | Place::Web(_) => None,
+    })
+}
+
+fn spelled(archive: &str) -> anyhow::Result<Place<'_>> {
+    place(archive).map_err(|error| {
+        let hint = error.instead.clone();
+        Hinted::wrap(error, hint)
+    })
 }
 
 fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
-    if let Some(local) = local(archive) {
-        return Ok((Arc::new(local), None));
-    }
-    let (scheme, rest) = archive.split_once("://").unwrap_or_default();
-    match scheme {
-        "s3" => {
-            let opened = S3::open(archive, idle()?, notice);
+    let rest = archive.split_once("://").map_or(archive, |(_, rest)| rest);
+    match spelled(archive)? {
+        Place::Directory(dir) => Ok((Arc::new(Local::with(dir, notice)), None)),
+        Place::Bucket(name) => {
+            let opened = S3::open(name, idle()?, notice);
             let bucket = Arc::new(opened.map_err(|error| bad_bucket(rest, error))?);
             Ok((bucket.clone(), Some(bucket)))
         }
-        "http" | "https" => {
-            let opened = Dav::open(archive, idle()?, notice);
+        Place::Web(address) => {
+            let opened = Dav::open(address, idle()?, notice);
             let collection = Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?);
             Ok((collection.clone(), Some(collection)))
-        }
-        _ => {
-            let hint = "archives are directories, file://, s3:// or http(s)://; for what else rclone reaches, see dura-stores(7)";
-            Err(Hinted::wrap(anyhow!("{archive}: no store for {scheme}://"), hint))
         }
     }
 }
@@ -105,8 +156,12 @@ fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Err
 }
 
 /// What helps against an error of a store.
-pub(super) fn remedy(kind: Kind) -> Option<&'static str> {
-    match kind {
+pub(super) fn remedy(error: &StoreError) -> Option<&'static str> {
+    match error.kind {
+        // The system's own number: a file's owner and mode, and no key, decide.
+        Kind::Denied if error.source.raw_os_error().is_some() => Some(
+            "check the owner and mode of what is named, and whether its file system can be written to",
+        ),
         Kind::Denied => Some(
             "check the keys or the password, and what they are allowed: dura-stores(7) tells where they come from",
         ),
@@ -126,7 +181,14 @@ pub(super) fn remedy(kind: Kind) -> Option<&'static str> {
             Some("name a complete band in full with --band: what is in it needs no listing")
         }
         Kind::Overtaken => Some("start the backup again, and it gets a band of its own"),
-        Kind::NotFound | Kind::Exists | Kind::Passing | Kind::Other => None,
+        Kind::Clock => Some("set the clock: requests are signed with the time"),
+        Kind::Session => Some(
+            "the session has ended: sign in again, or renew the keys of the profile; dura-stores(7) tells where they come from",
+        ),
+        Kind::Cold => Some(
+            "ask the service to bring it back first: dura-index where lists what a restore needs",
+        ),
+        Kind::NotFound | Kind::Exists | Kind::Passing | Kind::Damaged | Kind::Other => None,
     }
 }
 
@@ -142,7 +204,9 @@ mod tests {
             "http://hush@/",
             "https://me:hu@sh@host/",
         ] {
-            let error = format!("{:#}", open_store(archive).err().unwrap());
+            let report = Arc::new(Report::new("test", 0, Default::default()));
+            let error = open_store(archive, &Reach::default(), &report).err().unwrap();
+            let error = format!("{error:#}");
             assert!(!error.contains("hush") && !error.contains("sh@"), "{error}");
         }
     }

@@ -14,7 +14,7 @@ use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, size};
 use super::message::{Hinted, Report};
-use super::stores::open_store;
+use super::stores::{Reach, open_store};
 use super::unlock::Unlocking;
 use crate::core::chain::choice::{Known, find};
 use crate::core::verify::part::Part;
@@ -116,6 +116,8 @@ struct VerifyArgs {
     #[command(flatten)]
     unlocking: Unlocking,
     #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -155,7 +157,7 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let wanted = Arc::new(Wanted::by(&args.signed_by)?);
     let signer = args.sign.as_deref().map(|key| signer(key, report)).transpose()?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache)?;
+    let archive = Archive::open(&args.archive, cache, &args.reach, report)?;
     let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
@@ -434,9 +436,10 @@ impl Run<'_> {
             // A cache has its bands in folders of their ids.
             let other: Arc<dyn Store> = match as_archive(Path::new(shown)) {
                 Some(cache) => Arc::new(cache),
-                None => open_store(shown)?,
+                None => open_store(shown, &args.reach, report)?,
             };
-            let plain = Archive::open(&args.archive, None)?.unlocked_as(archive);
+            let plain = Archive::open(&args.archive, None, &args.reach, report)?;
+            let plain = plain.unlocked_as(archive);
             let against =
                 Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };
             against.run(&bands.names, args.band.is_none() && args.at.is_none(), &mut self.told)?;

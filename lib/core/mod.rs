@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub mod chain;
+pub mod confirm;
 pub mod diff;
 pub mod fit;
 pub mod groups;
@@ -11,6 +12,7 @@ pub mod links;
 pub mod merge;
 pub mod parity;
 pub mod patterns;
+pub mod place;
 pub mod planner;
 pub mod repair;
 pub mod resend;

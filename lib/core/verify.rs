@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::format::band::BandName;
 use crate::format::group::{List, PIECE};
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{Object, ObjectName, UNSEEN};
 use crate::format::path::Path;
 
 pub mod audit;
@@ -187,6 +187,7 @@ pub fn judge(list: &List, states: &[State]) -> Vec<Finding> {
         let (kind, what) = match state {
             State::Unread | State::Good => continue,
             State::Absent => (Kind::Missing, format!("{own} lists it, and it is not there")),
+            State::Sized(UNSEEN) => (Kind::Damaged, "cannot be looked at".to_owned()),
             State::Sized(size) => {
                 (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
             }

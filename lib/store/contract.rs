@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::dav::Dav;
+use super::durable::Way;
 use super::faulty::Faulty;
 use super::local::Local;
 use super::memory::Memory;
 use super::s3::{S3, Sources};
-use super::{Kind, Notice, Remove, Store};
+use super::{Kind, Notice, Remove, Store, UNSEEN, Word};
 
 // Real servers on loopback; the black-box tests start the same.
 #[path = "../../tests/util/servers.rs"]
@@ -152,12 +153,64 @@ fn local() {
 #[test]
 fn local_without_unnamed_files() {
     let dir = tempfile::tempdir().unwrap();
-    hold_all(&Local::with_named_temporaries(dir.path().join("a")));
-    race(&Local::with_named_temporaries(dir.path().join("b")));
+    hold_all(&Local::knowing(dir.path().join("a"), Way::Renamed));
+    race(&Local::knowing(dir.path().join("b"), Way::Renamed));
     let left = walkdir::WalkDir::new(dir.path())
         .into_iter()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".dura"));
     assert_eq!(left.count(), 0);
+}
+
+/// Whoever may write into the directory may put anything in the place of an object.
+#[test]
+fn local_opens_nothing_but_regular_files() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join("20261101T020000Z").join(name);
+    std::fs::create_dir_all(at("00000/000000003.tar")).unwrap();
+    std::fs::write(dir.path().join("secret"), b"of another").unwrap();
+    std::os::unix::fs::symlink("../../secret", at("HEAD")).unwrap();
+    std::os::unix::fs::symlink("000000000.tar", at("00000/000000000.tar")).unwrap();
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    mknodat(CWD, at("TAIL"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(at("00000/000000001.tar")).unwrap();
+    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    let notice: Notice = Arc::new(move |word: Word<'_>| {
+        let Word::Flaw(error) = word else { return };
+        hearing.lock().unwrap().push(error.at.rsplit('/').next().unwrap().to_owned());
+    });
+    let store = Local::with(dir.path(), notice);
+    for name in
+        ["HEAD", "TAIL", "00000/000000000.tar", "00000/000000001.tar", "00000/000000003.tar"]
+    {
+        let name = format!("20261101T020000Z/{name}");
+        assert_eq!(store.get(&name).unwrap_err().kind, Kind::Damaged, "{name}");
+        assert_eq!(store.get_range(&name, 0, 9).unwrap_err().kind, Kind::Damaged, "{name}");
+        assert_eq!(store.stat(&name).unwrap(), None, "{name}");
+        assert_eq!(store.put_new(&name, b"x").unwrap_err().kind, Kind::Exists, "{name}");
+    }
+    drop(socket);
+    // What cannot be looked at costs nothing else of the listing.
+    let top = store.list("").unwrap();
+    let names: Vec<&str> = top.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["20261101T020000Z/", "loop", "secret"]);
+    assert_eq!(top[1].1, UNSEEN);
+    assert_eq!(store.list("20261101T020000Z/00000").unwrap()[0].1, UNSEEN);
+    assert_eq!(*heard.lock().unwrap(), ["loop", "000000000.tar"]);
+    // No object is as large: none of it is read, and no room is made for it.
+    for (name, size) in [("TAIL.sig", 2 << 20), ("00000/000000005.tar", 3u64 << 30)] {
+        std::fs::File::create(at(name)).unwrap().set_len(size).unwrap();
+        let error = store.get(&format!("20261101T020000Z/{name}")).unwrap_err();
+        assert_eq!(error.kind, Kind::Damaged, "{name}");
+    }
+}
+
+#[test]
+fn local_written_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    hold_all(&Local::knowing(dir.path().join("a"), Way::InPlace));
+    race(&Local::knowing(dir.path().join("b"), Way::InPlace));
 }
 
 /// The server is one for all, and each suite has an archive of its own in it.
@@ -169,10 +222,10 @@ fn on_server(
     let told = Arc::new(AtomicUsize::new(0));
     let opened = |archive: &str| {
         let told = Arc::clone(&told);
-        let notice = move |_: &str| {
+        let notice = move |_: Word<'_>| {
             told.fetch_add(1, Ordering::Relaxed);
         };
-        open(&server.archive(archive), Box::new(notice))
+        open(&server.archive(archive), Arc::new(notice))
     };
     let store = opened("one");
     hold_all(store.as_ref());

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Kind, StoreError};
+use super::{Kind, Notice, StoreError, Word};
 
 /// An object that is not larger is written twice to see what the server does.
 const SMALL: usize = 64 << 10;
@@ -29,9 +29,6 @@ const LOOK_HOLDS: Duration = Duration::from_secs(1);
 /// Told once, when the server turns out to overwrite.
 pub(super) const WARNING: &str = "the server does not refuse to overwrite: dura-push looks before each write, \
     which costs a request for each object and is no guard against two runs that write the same band in the same moment";
-
-/// Who is told that.
-pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A store that may have to look before it writes.
 pub trait LookAhead: Send + Sync {
@@ -126,6 +123,11 @@ impl CreateOnly {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Says something to whoever opened the store.
+    pub(super) fn tell(&self, word: Word<'_>) {
+        (self.notice)(word);
     }
 
     /// Writes an object that must not be there yet, as well as this server can.
@@ -296,7 +298,7 @@ impl CreateOnly {
         let before = std::mem::replace(&mut self.state().condition, condition);
         let bad = |condition| matches!(condition, Condition::Ignored | Condition::NotUnderstood);
         if bad(condition) && !bad(before) {
-            (self.notice)(WARNING);
+            (self.notice)(Word::Note(WARNING));
         }
     }
 }
@@ -331,8 +333,11 @@ fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), Sto
     };
     match there {
         Some(there) if there == head.bytes => *seen = Seen::Ours,
-        // Not to be seen yet.
-        None if *seen != Seen::Doubtful => {}
+        // Not to be seen yet; or a store that confirms what it does not keep.
+        None if *seen != Seen::Doubtful => {
+            let text = "it was confirmed, and is not there when it is read back";
+            return Err(StoreError::of(Kind::Passing, server.shown(&head.name), text));
+        }
         // Our own second write was cut off.
         None => server.put(&head.name, &head.bytes, false).map(drop)?,
         Some(there) if head.bytes.starts_with(&there) => {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,8 +13,8 @@ use ureq::http::Request;
 use url::Url;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, Server};
-use super::{Kind, Notice, Remove, StoreError};
+use super::http::{Http, IDLE, MAX_PAGE, Reply, Server};
+use super::{Kind, Notice, Remove, StoreError, most};
 
 pub mod listing;
 mod netrc;
@@ -104,7 +104,7 @@ impl Dav {
         let login = login.map(|(user, password)| {
             format!("Basic {}", BASE64.encode(format!("{user}:{password}")))
         });
-        let http = Http::new(idle.unwrap_or(IDLE));
+        let http = Http::new(idle.unwrap_or(IDLE), Arc::clone(&notice));
         Ok(Dav {
             http,
             base,
@@ -230,7 +230,7 @@ impl Conditional for Dav {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let reply = self.send("GET", name, &[], None, MAX_OBJECT)?;
+        let reply = self.send("GET", name, &[], None, most(name))?;
         if reply.status.is_success() {
             Ok(reply.body)
         } else {
@@ -265,7 +265,7 @@ impl Server for Dav {
     }
 
     fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError> {
-        self.send("GET", name, &[("range", range)], None, MAX_OBJECT)
+        self.send("GET", name, &[("range", range)], None, most(name))
     }
 
     fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {

@@ -13,8 +13,20 @@ pub enum Kind {
     /// Something that may pass: a connection cut, a time-out, a server that is busy. The same call
     /// may succeed later.
     Passing,
-    /// The store knows us not, or does not allow this.
+    /// The store does not know us, or does not allow this. Of an object that is read: it may be
+    /// whole, and can be read once its owner allows it.
     Denied,
+    /// The clock here is too far from the server's.
+    Clock,
+    /// The session whose keys are used has ended.
+    Session,
+    /// The object is there, but lies in cold storage: it has to be asked for, and can be read hours
+    /// later.
+    Cold,
+    /// This one object, or folder, cannot be read, and asking again does not help: the disk fails
+    /// at it, or something else (a device, a FIFO, a link, a file larger than any such object) is
+    /// in its place. It counts as damaged; all others may be whole.
+    Damaged,
     /// The bucket or collection in which the archive should lie is not there.
     NoArchive,
     /// The store is full.
@@ -36,7 +48,18 @@ impl Kind {
     pub fn may_pass(self) -> bool {
         self == Kind::Passing
     }
+
+    /// Whether an object that fails so may be whole all the same, and only cannot be read now: it
+    /// lies cold, the store does not allow it, or cannot be reached. To be told as `unavailable`,
+    /// never as damaged, and never rebuilt.
+    pub fn is_unavailable(self) -> bool {
+        !matches!(self, Kind::NotFound | Kind::Exists | Kind::Damaged | Kind::Other)
+    }
 }
+
+/// What the system says of a file that it cannot read, while others can be read: EIO, ENXIO (of a
+/// FIFO or device), ELOOP, EBADMSG, EUCLEAN, EREMOTEIO.
+const FAILING: [i32; 6] = [5, 6, 40, 74, 117, 121];
 
 /// A call of a store that failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +77,11 @@ pub struct StoreError {
 }
 
 impl StoreError {
+    /// Something that may pass, said in words.
+    pub fn passing(at: impl ToString, text: &'static str) -> StoreError {
+        StoreError::of(Kind::Passing, at, text)
+    }
+
     /// An error of the system.
     pub(super) fn new(at: impl ToString, source: io::Error) -> StoreError {
         let kind = match source.kind() {
@@ -67,6 +95,10 @@ impl StoreError {
             | io::ErrorKind::Interrupted
             | io::ErrorKind::WouldBlock
             | io::ErrorKind::StaleNetworkFileHandle => Kind::Passing,
+            io::ErrorKind::IsADirectory => Kind::Damaged,
+            _ if source.raw_os_error().is_some_and(|number| FAILING.contains(&number)) => {
+                Kind::Damaged
+            }
             _ => Kind::Other,
         };
         StoreError::of(kind, at, source)
@@ -93,11 +125,15 @@ mod tests {
         let kinds = [
             (2, Kind::NotFound),
             (4, Kind::Passing),
-            (5, Kind::Other),
+            (5, Kind::Damaged),
             (13, Kind::Denied),
             (17, Kind::Exists),
+            (21, Kind::Damaged),
+            (22, Kind::Other),
             (28, Kind::NoSpace),
             (30, Kind::Denied),
+            (40, Kind::Damaged),
+            (74, Kind::Damaged),
             (110, Kind::Passing),
             (116, Kind::Passing),
             (122, Kind::NoSpace),

@@ -9,10 +9,8 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody};
 
 use super::create_only::{Conditional, CreateOnly};
-use super::{Kind, LookAhead, Store, StoreError};
+use super::{Kind, LookAhead, Notice, Store, StoreError, UNSEEN, Word};
 
-/// More than any object has: a part is at most 1 GiB, and encryption adds little.
-pub(super) const MAX_OBJECT: u64 = (1 << 30) + (64 << 20);
 /// More than any page of a listing that comes in pages.
 pub(super) const MAX_PAGE: u64 = 16 << 20;
 /// What is read of a reply that tells of an error.
@@ -26,10 +24,16 @@ const MIN_RATE: u64 = 4 << 10;
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 /// A client: its connections are kept and used again.
-#[derive(Debug)]
 pub(super) struct Http {
     agent: Agent,
     idle: Duration,
+    notice: Notice,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("idle", &self.idle).finish_non_exhaustive()
+    }
 }
 
 /// A whole reply. Of one that tells of an error, the body may be cut.
@@ -44,8 +48,9 @@ pub struct Reply {
 }
 
 impl Http {
-    /// A client that gives up when nothing moves for as long as `idle`.
-    pub(super) fn new(idle: Duration) -> Http {
+    /// A client that gives up when nothing moves for as long as `idle`, and says when something
+    /// takes longer.
+    pub(super) fn new(idle: Duration, notice: Notice) -> Http {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -61,7 +66,7 @@ impl Http {
             .max_idle_connections(64)
             .max_idle_connections_per_host(64)
             .build();
-        Http { agent: config.new_agent(), idle }
+        Http { agent: config.new_agent(), idle, notice }
     }
 
     /// Sends a request and reads the reply, whatever it says, up to `max` bytes if it is what was
@@ -87,10 +92,17 @@ impl Http {
             // One that was cut off could not be told from a whole one.
             return Err(StoreError::of(Kind::Other, at, "the server's reply has no length"));
         }
+        let announced: Option<u64> = headers
+            .get("content-length")
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .filter(|_| status.is_success() && !is_head);
+        if announced.is_some_and(|announced| announced > max) {
+            return Err(self.failed(at, ureq::Error::BodyExceedsLimit(max)));
+        }
         let max = if status.is_success() { max } else { MAX_ERROR };
         let mut bytes = Vec::new();
         if !is_head {
-            let read = self.read(&mut body.as_reader(), max, &mut bytes);
+            let read = self.read(at, &mut body.as_reader(), max, &mut bytes);
             match read {
                 // What the status says is enough.
                 _ if !status.is_success() => {}
@@ -103,8 +115,15 @@ impl Http {
 
     /// Reads a body: never more than `max`, not slower than is worth waiting for, and no room is
     /// made for what has not come.
-    fn read(&self, body: &mut impl Read, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    fn read(
+        &self,
+        at: &str,
+        body: &mut impl Read,
+        max: u64,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let begun = Instant::now();
+        let mut told = false;
         let mut buffer = vec![0; 64 << 10];
         loop {
             let read = match body.read(&mut buffer) {
@@ -117,6 +136,13 @@ impl Http {
                 return Err(ureq::Error::BodyExceedsLimit(max).into_io());
             }
             bytes.extend_from_slice(&buffer[..read]);
+            if !told && begun.elapsed() > self.idle {
+                told = true;
+                let rate = bytes.len() as u64 / begun.elapsed().as_secs().max(1);
+                (self.notice)(Word::Note(&format!(
+                    "waiting for {at}: it comes at {rate} bytes a second"
+                )));
+            }
             if begun.elapsed() > self.idle + Duration::from_secs(bytes.len() as u64 / MIN_RATE) {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the reply trickles"));
             }
@@ -141,9 +167,11 @@ impl Http {
             E::Rustls(error) => StoreError::of(Kind::Certificate, at, error.to_string()),
             E::Tls(text) => StoreError::of(Kind::Certificate, at, text),
             E::HostNotFound => StoreError::of(Kind::Passing, at, "host not found"),
-            E::BodyExceedsLimit(_) => {
-                StoreError::of(Kind::Other, at, "the server's reply is larger than any object")
-            }
+            E::BodyExceedsLimit(max) => StoreError::of(
+                Kind::Damaged,
+                at,
+                format!("the server's reply is larger than {max} bytes, and no such object is"),
+            ),
             error @ (E::Protocol(_)
             | E::ConnectionFailed
             | E::ConnectProxyFailed(_)
@@ -295,7 +323,17 @@ impl<S: Server> Store for S {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        self.names(folder)
+        let found = self.names(folder)?;
+        for (name, _) in found.iter().filter(|(_, size)| *size == UNSEEN) {
+            let at = self.shown(&if folder.is_empty() {
+                name.clone()
+            } else {
+                format!("{folder}/{name}")
+            });
+            let text = "the server lists it, and does not say how large it is";
+            self.once().tell(Word::Flaw(&StoreError::of(Kind::Damaged, at, text)));
+        }
+        Ok(found)
     }
 }
 

@@ -1,45 +1,70 @@
 //! An archive in a local directory.
+//!
+//! Whoever may write into the directory may put anything in the place of an object: what is opened
+//! is never followed as a link, never waited for, and has to be a regular file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Remove, Store, StoreError, durable};
+use rustix::fs::OFlags;
 
-/// The largest object that is read as a whole. `dura-pack` writes none over a gibibyte, and a file
-/// that names its size and holds nothing would fill memory.
-const MOST: u64 = 4 << 30;
+use super::durable::{FileSystem, Way};
+use super::{Kind, Notice, Remove, Store, StoreError, UNSEEN, Word, most, unheard};
 
 /// A directory. It need not be there before the first write.
-#[derive(Debug)]
 pub struct Local {
     root: PathBuf,
-    unnamed: bool,
+    system: FileSystem,
+    notice: Notice,
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 impl Local {
     /// The archive in `root`.
     pub fn new(root: impl Into<PathBuf>) -> Local {
-        Local { root: root.into(), unnamed: true }
+        Local::with(root, unheard())
     }
 
-    /// The same, on a file system whose files must have names from the start.
+    /// The same, with somebody who is told what has to be said of it.
+    pub fn with(root: impl Into<PathBuf>, notice: Notice) -> Local {
+        Local { root: root.into(), system: FileSystem::knows(Way::Unnamed), notice }
+    }
+
+    /// The same, on a file system where new files can do no better than this.
     #[cfg(test)]
-    pub(super) fn with_named_temporaries(root: impl Into<PathBuf>) -> Local {
-        Local { root: root.into(), unnamed: false }
+    pub(super) fn knowing(root: impl Into<PathBuf>, way: Way) -> Local {
+        Local { root: root.into(), system: FileSystem::knows(way), notice: unheard() }
     }
 
     /// The file that holds an object, to be read as a whole.
     pub fn open(&self, name: &str) -> io::Result<File> {
-        let (file, len) = self.file(name)?;
-        let too_much =
-            || io::Error::new(io::ErrorKind::InvalidData, "over 4 GiB, which no object has");
-        if len > MOST { Err(too_much()) } else { Ok(file) }
+        let (file, size) = self.file(name)?;
+        if size > most(name) {
+            let text = format!("{size} bytes, more than any such object has");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        Ok(file)
     }
 
+    /// An object's file, and its size, which is not 0.
     fn file(&self, name: &str) -> io::Result<(File, u64)> {
-        let file = File::open(self.path(name))?;
-        match file.metadata()?.len() {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let open = || {
+            OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(self.path(name))
+        };
+        let file = open()?;
+        let stat = file.metadata()?;
+        if !stat.is_file() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "not a regular file"));
+        }
+        match stat.len() {
             0 => Err(io::ErrorKind::NotFound.into()),
             len => Ok((file, len)),
         }
@@ -53,11 +78,39 @@ impl Local {
     fn write(&self, path: &Path, write: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
         let written = match write() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::create_dirs(path.parent().unwrap_or(&self.root)).and_then(|()| write())
+                let folder = path.parent().unwrap_or(&self.root);
+                self.system.create_dirs(folder).and_then(|()| write())
             }
             other => other,
         };
+        for news in self.system.news() {
+            (self.notice)(Word::Note(news));
+        }
         written.map_err(failed(path))
+    }
+
+    /// An entry of a folder, with its size; none if no program of ours named it, or if it is gone.
+    fn entry(&self, entry: &std::fs::DirEntry) -> Option<(String, u64)> {
+        let name = entry.file_name().into_string().ok()?;
+        let seen = entry.file_type().and_then(|kind| match kind {
+            kind if kind.is_dir() => Ok(None),
+            kind if kind.is_symlink() => {
+                // A folder may lie elsewhere, an object is a file.
+                let is_dir = std::fs::metadata(entry.path())?.is_dir();
+                Ok(if is_dir { None } else { Some(UNSEEN) })
+            }
+            kind if kind.is_file() => entry.metadata().map(|stat| Some(stat.len())),
+            _ => Ok(Some(UNSEEN)),
+        });
+        match seen {
+            Ok(None) => Some((name + "/", 0)),
+            Ok(Some(size)) => Some((name, size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                (self.notice)(Word::Flaw(&StoreError::new(entry.path().display(), error)));
+                Some((name, UNSEEN))
+            }
+        }
     }
 }
 
@@ -65,24 +118,33 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |error| StoreError::new(path.display(), error)
 }
 
+/// The same for reads: what is too large to be an object is none.
+fn unread(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| match error.kind() {
+        io::ErrorKind::FileTooLarge => StoreError::of(Kind::Damaged, path.display(), error),
+        _ => StoreError::new(path.display(), error),
+    }
+}
+
 impl Store for Local {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(name);
-        self.write(&path, || durable::create_new(&path, bytes, self.unnamed))
+        self.write(&path, || self.system.create_new(&path, bytes))
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(name);
-        self.write(&path, || durable::replace(&path, bytes))
+        self.write(&path, || self.system.replace(&path, bytes))
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let read = || {
             let mut bytes = Vec::new();
-            self.open(name)?.read_to_end(&mut bytes)?;
+            // It may grow while it is read.
+            self.open(name)?.take(most(name)).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        read().map_err(failed(&self.path(name)))
+        read().map_err(unread(&self.path(name)))
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
@@ -94,12 +156,12 @@ impl Store for Local {
             file.take(length).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        read().map_err(failed(&self.path(name)))
+        read().map_err(unread(&self.path(name)))
     }
 
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let path = self.path(name);
-        match std::fs::metadata(&path) {
+        match std::fs::symlink_metadata(&path) {
             Ok(stat) if stat.is_file() && stat.len() > 0 => Ok(Some(stat.len())),
             Ok(_) => Ok(None),
             Err(error)
@@ -119,18 +181,10 @@ impl Store for Local {
         let read = || {
             let mut found = Vec::new();
             for entry in std::fs::read_dir(&path)? {
-                let entry = entry?;
-                // What no program of ours names is none of ours.
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                let stat = match std::fs::metadata(entry.path()) {
-                    Ok(stat) => stat,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                };
-                found.push(if stat.is_dir() { (name + "/", 0) } else { (name, stat.len()) });
+                found.extend(self.entry(&entry?));
             }
             found.sort();
-            Ok(found)
+            io::Result::Ok(found)
         };
         match read() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -142,7 +196,7 @@ impl Store for Local {
 impl Remove for Local {
     fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name);
-        durable::remove(&path).map_err(failed(&path))?;
+        self.system.remove(&path).map_err(failed(&path))?;
         // Up to the archive itself, and no further; a folder that is not empty stays.
         for dir in path.ancestors().skip(1).take_while(|dir| *dir != self.root) {
             if std::fs::remove_dir(dir).is_err() {

@@ -14,8 +14,15 @@ pub mod recording;
 pub mod s3;
 mod xml;
 
-pub use create_only::{LookAhead, Notice};
+pub use create_only::LookAhead;
 pub use error::{Kind, StoreError};
+
+pub use crate::format::object::UNSEEN;
+
+use std::sync::Arc;
+
+use crate::format::object::{MAX_BLOCK, ObjectName};
+use crate::format::stream::MAX_OBJECT;
 
 /// What a store does. Names are paths inside the archive, such as `20261101T020000Z/HEAD`.
 ///
@@ -32,7 +39,8 @@ pub trait Store: Send + Sync {
     /// or this, whole. Only for objects that were found damaged, and rebuilt.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// The whole object.
+    /// The whole object. One that is larger than [any of its kind](most) is not read, and
+    /// [damaged](Kind::Damaged).
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
     /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends,
@@ -44,7 +52,41 @@ pub trait Store: Send + Sync {
 
     /// The names directly in a folder (`""` is the archive itself), sorted, with sizes; folders end
     /// in `/`. Empty if there is no such folder.
+    ///
+    /// An entry that cannot be looked at is listed with the size [`UNSEEN`], and told to whoever
+    /// opened the store as [`Word::Flaw`]: it costs nothing else of the listing.
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
+}
+
+/// The folder that a listed entry is: one that cannot be looked at may be one.
+pub fn as_folder((name, size): &(String, u64)) -> Option<&str> {
+    name.strip_suffix('/').or_else(|| (*size == UNSEEN).then_some(name))
+}
+
+/// The most bytes that an object of this name has, `BAND/OBJECT`, as stored: what a reader makes
+/// room for.
+pub fn most(name: &str) -> u64 {
+    let object = name.split_once('/').and_then(|(_, object)| ObjectName::parse(object));
+    // How large blocks may be is for the reader to say, who knows `--max-object`.
+    object.map(|object| object.most()).filter(|most| *most != MAX_BLOCK).unwrap_or(MAX_OBJECT)
+}
+
+/// What a store has to say besides the outcome of its calls.
+#[derive(Debug, Clone, Copy)]
+pub enum Word<'a> {
+    /// Worth knowing for the person who relies on the store; said once.
+    Note(&'a str),
+    /// Something is not as it should be, though the call goes on without it: the run is to end with
+    /// status 1.
+    Flaw(&'a StoreError),
+}
+
+/// Who is told.
+pub type Notice = Arc<dyn Fn(Word<'_>) + Send + Sync>;
+
+/// A notice for those who need none.
+pub fn unheard() -> Notice {
+    Arc::new(|_| ())
 }
 
 /// What can take objects away again. Nothing that only stores backups may have one.
@@ -56,3 +98,5 @@ pub trait Remove: Store {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod hostile;

@@ -2,44 +2,72 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::Md5;
-use rusty_s3::{Bucket, Method, UrlStyle, signing};
+use rusty_s3::{Bucket, Method, UrlStyle};
 use sha2::{Digest, Sha256};
 use ureq::SendBody;
 use ureq::http::Request;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_OBJECT, MAX_PAGE, Reply, Server, range};
-use super::{Kind, Notice, Remove, StoreError};
+use super::http::{Http, IDLE, MAX_PAGE, Reply, Server, range};
+use super::{Kind, Notice, Remove, StoreError, Word, most};
 use crate::format::object::{Object, ObjectName};
 
 pub mod answers;
 mod profile;
+mod sign;
 
 use profile::Settings;
 pub use profile::{NoKeys, Sources};
 
-/// How long a signed request may lie before it is sent.
-const EXPIRES: Duration = Duration::from_secs(3600);
 /// More names than any folder of a band has.
 const MAX_NAMES: usize = 4_000_000;
+/// Pages in a row without a name behind all that came before: more than a service needs to step
+/// over what was removed.
+const MAX_EMPTY: u32 = 300;
 
 /// A bucket, or what lies below a prefix in one.
-#[derive(Debug)]
 pub struct S3 {
     http: Http,
     bucket: Bucket,
-    settings: Settings,
+    settings: Mutex<Arc<Settings>>,
+    /// Reads the settings again.
+    reload: Option<Reload>,
+    /// What the server's clock is ahead of ours, once it has told.
+    ahead: Mutex<jiff::SignedDuration>,
+    /// Whether the service takes checksums of its own kind.
+    sums: Mutex<Sums>,
     /// Empty, or ends in `/`.
     prefix: String,
     /// The storage class of blocks and their parity, if not the bucket's own.
     class: Option<String>,
     shown: String,
     once: CreateOnly,
+}
+
+type Reload = Box<dyn Fn() -> Option<Settings> + Send + Sync>;
+
+/// What a service does with `x-amz-checksum-…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sums {
+    Unknown,
+    Taken,
+    Refused,
+}
+
+/// Said once, of a service that takes none.
+const NO_SUMS: &str = "the service does not take x-amz-checksum-sha256: objects go with their \
+    Content-MD5 alone";
+
+impl std::fmt::Debug for S3 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3").field("shown", &self.shown).finish_non_exhaustive()
+    }
 }
 
 /// What an archive's name asks for, taken apart:
@@ -72,7 +100,14 @@ impl S3 {
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
-        S3::with(name, &Sources { variable: &variable, file: &file }, idle, notice)
+        let mut opened =
+            S3::with(name, &Sources { variable: &variable, file: &file }, idle, notice)?;
+        let profile = Address::parse(name)?.profile.map(str::to_owned);
+        opened.reload = Some(Box::new(move || {
+            let sources = Sources { variable: &variable, file: &file };
+            sources.settings(profile.as_deref()).ok()
+        }));
+        Ok(opened)
     }
 
     /// The same, with environment and files from elsewhere.
@@ -108,9 +143,12 @@ impl S3 {
         let bucket = Bucket::new(url, style, address.bucket.to_owned(), settings.region.clone())
             .map_err(|_| bad())?;
         Ok(S3 {
-            http: Http::new(idle.unwrap_or(IDLE)),
+            http: Http::new(idle.unwrap_or(IDLE), Arc::clone(&notice)),
             bucket,
-            settings,
+            settings: Mutex::new(Arc::new(settings)),
+            reload: None,
+            ahead: Mutex::default(),
+            sums: Mutex::new(Sums::Unknown),
             shown: format!("s3://{}/{}", address.bucket, address.prefix),
             prefix: address.prefix,
             class: address.class.map(str::to_owned),
@@ -118,9 +156,47 @@ impl S3 {
         })
     }
 
-    /// Signs and sends a request. Query and headers are sorted by name, as the signature wants
-    /// them.
+    /// Signs and sends a request. Headers have names in lower case. Where the clocks differ, or
+    /// the keys' time is over, it is signed once more: by the server's clock, or with the keys that
+    /// the profile has by now.
     fn send(
+        &self,
+        method: Method,
+        name: Option<&str>,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+        max: u64,
+    ) -> Result<Reply, StoreError> {
+        let reply = self.send_once(method, name, query, headers, body, max)?;
+        if !matches!(reply.status.as_u16(), 400 | 401 | 403) || !self.mends(&reply) {
+            return Ok(reply);
+        }
+        self.send_once(method, name, query, headers, body, max)
+    }
+
+    /// Whether what was refused would be taken if it were signed once more.
+    fn mends(&self, reply: &Reply) -> bool {
+        let code = answers::code(reply);
+        if answers::is_skew(&code) {
+            let Some(theirs) = reply.header("date").and_then(http_date) else { return false };
+            let ahead = theirs.duration_since(jiff::Timestamp::now());
+            let mut known = lock(&self.ahead);
+            let changed = (*known - ahead).abs() > jiff::SignedDuration::from_secs(60);
+            *known = ahead;
+            return changed;
+        }
+        if !answers::is_ended(&code) {
+            return false;
+        }
+        let Some(fresh) = self.reload.as_ref().and_then(|reload| reload()) else { return false };
+        let mut known = lock(&self.settings);
+        let changed = known.keys != fresh.keys;
+        *known = Arc::new(fresh);
+        changed
+    }
+
+    fn send_once(
         &self,
         method: Method,
         name: Option<&str>,
@@ -131,28 +207,77 @@ impl S3 {
     ) -> Result<Reply, StoreError> {
         let at = self.shown(name.unwrap_or(""));
         let key = name.map_or_else(String::new, |name| format!("{}{name}", self.prefix));
-        let keys = &self.settings.keys;
-        let url = signing::sign(
-            &jiff::Timestamp::now(),
-            method,
-            self.bucket.object_url(&key),
-            keys.key(),
-            keys.secret(),
-            keys.token(),
-            self.bucket.region(),
-            EXPIRES.as_secs(),
-            query.iter().copied(),
-            headers.iter().copied(),
+        let mut url = self.bucket.object_url(&key);
+        let settings = Arc::clone(&lock(&self.settings));
+        let digest = hex::encode(Sha256::digest(body.unwrap_or_default()));
+        let unsigned =
+            sign::Unsigned { method: method.to_str(), url: &url, query, headers, body: &digest };
+        let now = jiff::Timestamp::now() + *lock(&self.ahead);
+        let own = sign::headers(unsigned, &settings.keys, self.bucket.region(), now);
+        url.set_query(
+            Some(&sign::query(query)).filter(|query| !query.is_empty()).map(|q| q.as_str()),
         );
         let mut request = Request::builder().method(method.to_str()).uri(url.as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        for (name, value) in own {
+            request = request.header(name, value);
         }
         let bad = |error: ureq::http::Error| StoreError::of(Kind::Other, &at, error.to_string());
         match body {
             Some(body) => self.http.send(&at, request.body(body).map_err(bad)?, max),
             None => self.http.send(&at, request.body(SendBody::none()).map_err(bad)?, max),
         }
+    }
+
+    /// Sends a request with headers about checksums, and without them where the service does not
+    /// take them.
+    fn send_summed(
+        &self,
+        method: Method,
+        name: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+        max: u64,
+    ) -> Result<Reply, StoreError> {
+        let bare = || {
+            let kept: Vec<(&str, &str)> = headers
+                .iter()
+                .copied()
+                .filter(|(name, _)| !name.starts_with("x-amz-checksum-"))
+                .collect();
+            self.send(method, Some(name), &[], &kept, body, max)
+        };
+        let known = *lock(&self.sums);
+        if known == Sums::Refused {
+            return bare();
+        }
+        let reply = self.send(method, Some(name), &[], headers, body, max)?;
+        let status = reply.status.as_u16();
+        if status < 300 || known == Sums::Taken {
+            if body.is_some() && status < 300 {
+                *lock(&self.sums) = Sums::Taken;
+            }
+            return Ok(reply);
+        }
+        // Services that know no such header have no common word for that.
+        let code = answers::code(&reply);
+        let refused = matches!(status, 400 | 411 | 415 | 501)
+            || (status == 403 && matches!(code.as_str(), "SignatureDoesNotMatch" | "AccessDenied"));
+        let other = ["BadDigest", "IncompleteBody", "InvalidObjectState", "RequestTimeout"];
+        let signing = answers::is_skew(&code) || answers::is_ended(&code);
+        if !refused || signing || other.contains(&code.as_str()) {
+            return Ok(reply);
+        }
+        let again = bare()?;
+        if again.status.is_success() || matches!(again.status.as_u16(), 404 | 412) {
+            let before = std::mem::replace(&mut *lock(&self.sums), Sums::Refused);
+            if before != Sums::Refused {
+                self.once.tell(Word::Note(NO_SUMS));
+            }
+        }
+        Ok(again)
     }
 
     fn failed(&self, name: &str, reply: &Reply) -> StoreError {
@@ -221,7 +346,8 @@ impl Conditional for S3 {
         if let Some(class) = self.class_of(name) {
             headers.push(("x-amz-storage-class", class));
         }
-        let reply = self.send(Method::Put, Some(name), &[], &headers, Some(bytes), MAX_PAGE)?;
+        headers.sort_unstable();
+        let reply = self.send_summed(Method::Put, name, &headers, Some(bytes), MAX_PAGE)?;
         match reply.status.as_u16() {
             200..=299 => Ok(Put::Done),
             412 if only_new => Ok(Put::Exists),
@@ -246,26 +372,26 @@ impl Conditional for S3 {
                     &[],
                     &[("range", &range(0, 1))],
                     None,
-                    MAX_OBJECT,
+                    most(name),
                 )?;
-                Err(self.failed(
-                    name,
-                    if matches!(told.status.as_u16(), 400 | 403) { &told } else { &reply },
-                ))
+                if matches!(told.status.as_u16(), 400 | 403) {
+                    return Err(self.failed(name, &told));
+                }
+                // Signed once more it was taken, and so is the look.
+                let reply = self.send(Method::Head, Some(name), &[], &[], None, 0)?;
+                match reply.status.as_u16() {
+                    200..=299 => reply.size(&self.shown(name)).map(Some),
+                    404 => Ok(None),
+                    _ => Err(self.failed(name, &reply)),
+                }
             }
             _ => Err(self.failed(name, &reply)),
         }
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let reply = self.send(
-            Method::Get,
-            Some(name),
-            &[],
-            &[("x-amz-checksum-mode", "ENABLED")],
-            None,
-            MAX_OBJECT,
-        )?;
+        let mode = [("x-amz-checksum-mode", "ENABLED")];
+        let reply = self.send_summed(Method::Get, name, &mode, None, most(name))?;
         if !reply.status.is_success() {
             return Err(self.failed(name, &reply));
         }
@@ -298,14 +424,8 @@ impl Server for S3 {
         if self.class_of(name).is_none() {
             return Ok(false);
         }
-        let reply = self.send(
-            Method::Head,
-            Some(name),
-            &[],
-            &[("x-amz-checksum-mode", "ENABLED")],
-            None,
-            0,
-        )?;
+        let mode = [("x-amz-checksum-mode", "ENABLED")];
+        let reply = self.send_summed(Method::Head, name, &mode, None, 0)?;
         let is = |header: &str, wanted: String| reply.header(header).map(|found| found == wanted);
         let tag =
             || Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -318,7 +438,7 @@ impl Server for S3 {
 
     fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError> {
         let reply =
-            self.send(Method::Get, Some(name), &[], &[("range", range)], None, MAX_OBJECT)?;
+            self.send(Method::Get, Some(name), &[], &[("range", range)], None, most(name))?;
         if matches!(reply.status.as_u16(), 200 | 206 | 416) {
             Ok(reply)
         } else {
@@ -334,6 +454,7 @@ impl Server for S3 {
         };
         let mut found = Vec::new();
         let mut token: Option<String> = None;
+        let (mut furthest, mut empty) = (String::new(), 0);
         loop {
             let mut query = Vec::new();
             if let Some(token) = &token {
@@ -357,9 +478,20 @@ impl Server for S3 {
             let bad = |text: &'static str| StoreError::of(Kind::Other, self.shown(folder), text);
             let page = answers::page(&reply.body, &prefix)
                 .map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
+            // Names come in order: what is not behind the others is not new.
+            let last = page.names.iter().map(|(name, _)| name).max();
+            if last.is_some_and(|last| *last > furthest) {
+                furthest = last.cloned().unwrap_or_default();
+                empty = 0;
+            } else {
+                empty += 1;
+            }
             found.extend(page.names);
             if found.len() > MAX_NAMES {
                 return Err(bad("the server lists more names than any archive has"));
+            }
+            if empty > MAX_EMPTY {
+                return Err(bad("the server lists page after page without a new name"));
             }
             match (page.truncated, page.next) {
                 (false, _) => break,
@@ -382,6 +514,15 @@ impl Remove for S3 {
         let reply = self.send(Method::Delete, Some(name), &[], &[], None, MAX_PAGE)?;
         if reply.status.is_success() { Ok(()) } else { Err(self.failed(name, &reply)) }
     }
+}
+
+/// The server's clock, as the head of each of its replies tells.
+fn http_date(text: &str) -> Option<jiff::Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

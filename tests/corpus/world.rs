@@ -16,8 +16,13 @@ pub(super) fn address(bytes: &[u8]) -> bool {
     let (name, file) = text.split_once('\n').unwrap_or((text, ""));
     let variable = |name: &str| (name == "HOME").then(|| "/home".to_owned());
     let file = |_: &Path| Some(file.to_owned());
-    let s3 = S3::with(name, &Sources { variable: &variable, file: &file }, None, Box::new(|_| ()));
-    let dav = Dav::with(name, &variable, &file, None, Box::new(|_| ()));
+    let s3 = S3::with(
+        name,
+        &Sources { variable: &variable, file: &file },
+        None,
+        std::sync::Arc::new(|_| ()),
+    );
+    let dav = Dav::with(name, &variable, &file, None, std::sync::Arc::new(|_| ()));
     assert!(s3.is_err() || dav.is_err());
     s3.is_ok() || dav.is_ok()
 }

@@ -6,6 +6,7 @@ use super::{Archive, side_by_side};
 use crate::core::chain::choice::{Known, band_after};
 use crate::format::band::BandName;
 use crate::format::time::Stamp;
+use crate::store::as_folder;
 use crate::store::cache::Cache;
 
 impl Archive {
@@ -13,7 +14,7 @@ impl Archive {
     pub(in super::super) fn names(&self) -> anyhow::Result<Vec<BandName>> {
         let listed = self.store.list("").context("cannot list the archive")?;
         let mut names: Vec<BandName> =
-            listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+            listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok()).collect();
         names.sort_by_key(|name| (name.start(), name.to_string()));
         Ok(names)
     }

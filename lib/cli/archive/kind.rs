@@ -30,7 +30,7 @@ impl ReadErrorKind {
             if let Some(error) = cause.downcast_ref::<StoreError>() {
                 return match error.kind {
                     Kind::NotFound => ReadErrorKind::NotFound,
-                    Kind::Other => ReadErrorKind::Damaged,
+                    Kind::Damaged | Kind::Other => ReadErrorKind::Damaged,
                     _ => ReadErrorKind::Unreachable,
                 };
             }

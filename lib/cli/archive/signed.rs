@@ -79,7 +79,7 @@ impl Archive {
     ) -> anyhow::Result<Archive> {
         let Some(signers) = Signers::of(keys)? else { return Ok(self) };
         let store = Arc::new(SignedStore::new(Arc::clone(&self.store), signers, report));
-        Ok(Archive::over(store, None))
+        Ok(Archive { report: self.report, ..Archive::over(store, None) })
     }
 }
 

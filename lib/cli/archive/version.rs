@@ -1,12 +1,12 @@
 //! A version: the counted indexes of a chain, laid over each other.
 
 use std::ops::RangeInclusive;
-use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
 use super::super::message::{Hinted, Report, causes};
+use super::super::stores::local;
 use super::super::vouching::Unvouched;
 use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
@@ -99,9 +99,8 @@ fn lacks_listing(error: &anyhow::Error) -> bool {
 
 /// An archive that must be there to be read.
 pub(in super::super) fn must_exist(shown: &str) -> anyhow::Result<()> {
-    let path = shown.strip_prefix("file://").unwrap_or(shown);
-    if !shown.contains("://") || shown.starts_with("file://") {
-        let stat = std::fs::metadata(FsPath::new(path)).with_context(|| shown.to_owned())?;
+    if let Some(path) = local(shown)? {
+        let stat = std::fs::metadata(path).with_context(|| shown.to_owned())?;
         if !stat.is_dir() {
             bail!("{shown}: not a directory");
         }

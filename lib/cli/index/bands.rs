@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::super::archive::version::must_exist;
 use super::super::archive::{Archive, Band};
-use super::super::message::Report;
+use super::super::message::{Hinted, Report};
+use super::super::push::strangers;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::ancestors::{Extent, Link};
 use crate::edge::pipe;
@@ -19,7 +20,15 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     must_exist(shown)?;
     let archive = open_archive(shown, reading, report)?;
     let mut out = pipe::stdout()?;
-    for name in archive.names()? {
+    let names = archive.names()?;
+    if names.is_empty() {
+        // Nothing there is an archive without bands; other things are another place.
+        if let Some(others) = strangers(&archive.store().list("")?) {
+            let hint = "name the folder that holds the bands";
+            return Err(Hinted::wrap(anyhow!("{shown}: no band is there, but {others}"), hint));
+        }
+    }
+    for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let ends = archive.ends(&name).and_then(|(head, tail)| {
             let head =

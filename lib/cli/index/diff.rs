@@ -72,7 +72,8 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
             if vouching.is_none() {
                 report.note("without a journal, whatever the archive holds is built on");
             }
-            let archive = Archive::open(&args.archive, cache)?.vouched_by(vouching);
+            let archive =
+                Archive::open(&args.archive, cache, &reading.reach, report)?.vouched_by(vouching);
             archive.unlocked(&reading.unlocking, report)
         },
         pipe::stdout()?,

@@ -11,9 +11,11 @@ use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
+use crate::format::litter::is_litter;
 use crate::format::object::{Compression, Object, ObjectName};
+use crate::format::path::Path;
 use crate::format::stream::{Item, SealedAs};
-use crate::store::{Kind, LookAhead, Store, StoreError};
+use crate::store::{Kind, LookAhead, Store, StoreError, as_folder};
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id.
 ///
@@ -40,6 +42,45 @@ pub(super) fn new_band(
         Hinted::wrap(error, hint)
     })?;
     Ok(parsed.id)
+}
+
+/// A full band makes an archive where there is none: where nothing else lies, or other bands do.
+/// What stands on a band was made for this archive, and needs no look.
+pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> anyhow::Result<()> {
+    if beside_others || head.band.parent().is_some() {
+        return Ok(());
+    }
+    let listed = match store.list("") {
+        // Some keys may write and read, and not list.
+        Err(error) if matches!(error.kind, Kind::Denied | Kind::NoListing) => return Ok(()),
+        listed => listed.context("cannot list the archive")?,
+    };
+    match strangers(&listed) {
+        None => Ok(()),
+        Some(names) => {
+            let hint =
+                "is it the place that was meant? name a folder of its own, or say --beside-others";
+            Err(Hinted::wrap(anyhow!("the archive would be made beside {names}"), hint))
+        }
+    }
+}
+
+/// What lies in a place that holds no band, but for what other programs leave everywhere; none if
+/// it holds one, or nothing.
+pub(in super::super) fn strangers(listed: &[(String, u64)]) -> Option<String> {
+    if listed.iter().filter_map(as_folder).any(|name| name.parse::<BandName>().is_ok()) {
+        return None;
+    }
+    let mut others = listed.iter().map(|(name, _)| name).filter(|name| !is_litter(name));
+    let shown: Vec<String> = others.by_ref().take(3).map(|name| shown(name)).collect();
+    let more = if others.next().is_some() { ", …" } else { "" };
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
+}
+
+/// A name as a line can hold it.
+fn shown(name: &str) -> String {
+    let path = Path::from_raw(name.trim_end_matches('/').as_bytes()).to_string();
+    path.strip_prefix("./").unwrap_or(&path).to_owned()
 }
 
 type Found = (BandName, Option<Vec<u8>>, Option<Vec<u8>>);

@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
+use super::super::archive::side_by_side;
 use super::super::common::human;
 use super::super::message::{Hinted, Report, why};
+use super::super::retrying::{Retrying, TOLD_AFTER, waiting};
+use super::confirm::confirm;
 use super::held::Held;
 use super::progress::Share;
 use super::write::{Stored, Task, conflict, write_tasks};
 use crate::core::chain::kept_up::Waived;
+use crate::core::confirm::Ledger;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
 use crate::edge::signals::Stop;
-use crate::format::band::BandId;
+use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::Object;
 use crate::store::{LookAhead, Store, StoreError};
@@ -63,6 +67,8 @@ pub(super) struct Run {
     pub must_exist: bool,
     /// What the band below has, and this run need not have.
     pub waived: Waived,
+    /// An archive may be made where other things lie.
+    pub beside_others: bool,
     pub began: Instant,
 }
 
@@ -120,6 +126,12 @@ pub(super) struct Lane<'a> {
     /// TAIL and its signature, kept until the stream has ended.
     last: Vec<Arc<Held>>,
     summary: Summary,
+    /// What is to be found again before TAIL.
+    ledger: Ledger,
+    band: Option<BandName>,
+    reads: Retrying,
+    /// Whether the wait that lasts was told.
+    waits: bool,
     /// Called with each object that the archive has for sure.
     confirm: &'a mut dyn FnMut(&Held),
 }
@@ -139,11 +151,17 @@ impl Lane<'_> {
         for _ in 0..place.jobs {
             let (store, queue, done, dry_run) =
                 (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
-            std::thread::spawn(move || write_tasks(store.as_ref(), &queue, &done, dry_run));
+            // Where the store looks ahead, it reads HEAD back by itself.
+            let reads_back = place.ahead.is_none();
+            std::thread::spawn(move || {
+                write_tasks(store.as_ref(), &queue, &done, dry_run, reads_back);
+            });
         }
         let rate = || place.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let schedule = Schedule::new(Limits { jobs: place.jobs, rate: *rate(), ..run.limits });
         let summary = Summary::default();
+        let (patience, seed) = (run.limits.patience, run.limits.seed);
+        let reads = Retrying::new(Arc::clone(&place.store), patience, seed, &run.report, &run.stop);
         let mut lane = Lane {
             run,
             place,
@@ -153,6 +171,10 @@ impl Lane<'_> {
             tasks,
             last: Vec::new(),
             summary,
+            ledger: Ledger::default(),
+            band: None,
+            reads,
+            waits: false,
             confirm,
         };
         let outcome = lane.events(events);
@@ -172,11 +194,17 @@ impl Lane<'_> {
         let mut ended = None;
         loop {
             let wake = self.start()?;
-            if self.schedule.pending() == 0
-                && let Some(ended) = ended
-            {
-                return Ok(ended);
+            if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
+                if self.last.is_empty() || matches!(ending, Ending::Broken(_)) {
+                    return Ok(ending);
+                }
+                self.confirm_all()?;
+                let last = std::mem::take(&mut self.last);
+                last.into_iter().for_each(|object| self.schedule(object));
+                ended = Some(ending);
+                continue;
             }
+            self.confirm_stored(false)?;
             if self.run.stop.is_set() {
                 let hint = "what is stored is whole: run the same again, and it goes on from there";
                 return Err(Hinted::wrap(anyhow!("interrupted"), hint));
@@ -191,10 +219,6 @@ impl Lane<'_> {
                 Event::End(ending) if ended.is_none() => {
                     if matches!(ending, Ending::Whole) && self.last.is_empty() {
                         bail!("the object stream has no TAIL: what came before failed");
-                    }
-                    let last = std::mem::take(&mut self.last);
-                    if !matches!(ending, Ending::Broken(_)) {
-                        last.into_iter().for_each(|object| self.schedule(object));
                     }
                     ended = Some(ending);
                 }
@@ -235,7 +259,31 @@ impl Lane<'_> {
         Ok(())
     }
 
+    /// Looks for all that is stored, and beside that for TAIL, if the store may have to.
+    fn confirm_all(&mut self) -> anyhow::Result<()> {
+        let ahead = self.place.ahead.clone().filter(|_| !self.run.dry_run);
+        let looks = ahead.zip(self.last.first().map(|tail| tail.name()));
+        std::thread::scope(|scope| {
+            if let Some((ahead, name)) = looks {
+                scope.spawn(move || ahead.look_ahead(&name));
+            }
+            self.confirm_stored(true)
+        })
+    }
+
+    /// Looks for what is stored: in folders that are done with, or, before TAIL, in all.
+    fn confirm_stored(&mut self, all: bool) -> anyhow::Result<()> {
+        let checks =
+            if all { self.ledger.finish() } else { self.ledger.poll().into_iter().collect() };
+        let Some(band) = self.band.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
+        side_by_side(&checks, |check| confirm(self.run, &self.reads, band, check)).map(drop)
+    }
+
     fn schedule(&mut self, object: Arc<Held>) {
+        self.band.get_or_insert_with(|| object.item.band.clone());
+        if !matches!(object.item.name.object, Object::Tail | Object::TailSig) {
+            self.ledger.handle_begun(&object.item.name);
+        }
         let ticket = self.schedule.handle_object(object.item.name, object.size());
         self.waiting.insert(ticket, (object, 0));
     }
@@ -294,6 +342,9 @@ impl Lane<'_> {
             self.tell_again(error, wait);
             if let Some((_, failures)) = self.waiting.get_mut(&ticket) {
                 *failures += 1;
+                if *failures == TOLD_AFTER && !std::mem::replace(&mut self.waits, true) {
+                    self.run.report.note(waiting(error));
+                }
             }
             return Ok(());
         }
@@ -317,6 +368,10 @@ impl Lane<'_> {
         }
         if object.item.name.object == Object::Tail {
             self.summary.tail = Tail::parse(&object.item.bytes).ok();
+        }
+        self.waits = false;
+        if !matches!(object.item.name.object, Object::Tail | Object::TailSig) {
+            self.ledger.handle_stored(&object.item.name, bytes);
         }
         self.place.share.handle_object(bytes);
         (self.confirm)(&object);

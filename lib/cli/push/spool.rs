@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::super::message::Hinted;
+use super::super::stores::local as local_dir;
 use super::lane::{Place, Run};
 use super::shortfall::Shortfall;
 use crate::format::band::BandName;
@@ -61,7 +62,13 @@ struct Spool<'a> {
 
 /// Sends what is missing, once or until the program is asked to end.
 pub(super) fn run(run: &Run, places: &[Place], asked: &Asked) -> anyhow::Result<()> {
-    let local = Arc::new(Local::new(&asked.dir));
+    // Of a name that is no text, nothing looks like another kind.
+    let dir = match asked.dir.to_str() {
+        Some(text) => local_dir(text)?
+            .with_context(|| format!("{text}: --from takes a local archive, a directory"))?,
+        None => &asked.dir,
+    };
+    let local = Arc::new(Local::new(dir));
     let well = vec![true; places.len()];
     let mut spool = Spool {
         run,

@@ -12,7 +12,7 @@ use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::{END, Item, write};
 use crate::format::time::Stamp;
-use crate::store::faulty::{Fault, Faulty};
+use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::local::Local;
 use crate::store::memory::Memory;
 use crate::store::recording::Recording;
@@ -165,6 +165,7 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
         must_exist: false,
         // What is not waived is asked of the parent: tests/trips.rs counts that.
         waived: Waived { plain: true, unsigned: true, no_parity: true },
+        beside_others: false,
         began: Instant::now(),
     };
     (
@@ -188,7 +189,8 @@ fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
         .is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
 }
 
-/// What a push costs: HEAD and TAIL of what the band stands on, and one write for each object.
+/// What a push costs: HEAD and TAIL of what the band stands on, one write for each object, and a
+/// look whether what was confirmed is there.
 #[test]
 fn a_push_costs_a_write_an_object() {
     for name in [PARENT, BAND] {
@@ -203,8 +205,13 @@ fn a_push_costs_a_write_an_object() {
         assert!(push(recording.clone(), &items, 4));
         let mut wanted: Vec<String> =
             objects(&items).keys().map(|name| format!("put {name}")).collect();
-        if name == BAND {
-            wanted.extend([format!("get {PARENT}/HEAD"), format!("get {PARENT}/TAIL")]);
+        // HEAD is read back, and before TAIL each folder is listed once.
+        let looks = ["get NAME/HEAD", "list NAME", "list NAME/00000"];
+        wanted.extend(looks.map(|look| look.replace("NAME", name)));
+        match name == BAND {
+            true => wanted.extend([format!("get {PARENT}/HEAD"), format!("get {PARENT}/TAIL")]),
+            // Whether something else lies there.
+            false => wanted.push("list ".to_owned()),
         }
         wanted.sort();
         assert_eq!(recording.take(), wanted);
@@ -237,14 +244,17 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
         let clean = Arc::new(Faulty::new(Watched::new(&items)));
         assert!(push(clean.clone(), &items, jobs));
         let calls = clean.calls().len();
-        assert_eq!(calls, 2 + items.len());
+        assert_eq!(calls, 2 + items.len() + 3);
         for number in 0..calls {
             for (fault, done) in FAULTS {
                 let what = format!("{fault:?} at call {number} of {calls}, {jobs} jobs");
                 let watched = Watched::new(&items);
                 let store = Arc::new(Faulty::new(watched.clone()).with(number, fault));
                 let first = push(store.clone(), &items, jobs);
-                assert!(done.is_none_or(|done| done == first), "{what}: {first}");
+                // Who may not list asks for each object.
+                let unlisted =
+                    clean.calls()[number].0 == Call::List && fault == Fault::Error(Kind::Denied);
+                assert!(done.is_none_or(|done| done == first) || unlisted, "{what}: {first}");
                 let tail = store.stat(&format!("{BAND}/TAIL")).unwrap().is_some();
                 assert!(!first || tail, "{what}: no TAIL");
                 assert!(push(store.clone(), &items, jobs), "{what}: not even then");
@@ -253,7 +263,68 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
             }
         }
     }
-    assert_eq!(seen, 2 * 11 * FAULTS.len());
+    assert_eq!(seen, 2 * 14 * FAULTS.len());
+}
+
+/// A store that confirms what it does not keep, or keeps nothing of: with HEAD, or with any other
+/// object.
+#[test]
+fn what_is_confirmed_and_not_kept_is_told() {
+    struct Liar(Memory, &'static str, usize);
+    impl Store for Liar {
+        fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+            let kept = if name.contains(self.1) { self.2.min(bytes.len()) } else { bytes.len() };
+            self.0.replace(name, &bytes[..kept])
+        }
+        fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+            self.put_new(name, bytes)
+        }
+        fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+            self.0.get(name)
+        }
+        fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+            self.0.get_range(name, start, length)
+        }
+        fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
+            self.0.stat(name)
+        }
+        fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
+            self.0.list(folder)
+        }
+    }
+    let items = band(PARENT, 1);
+    for item in &items {
+        let name: &'static str = item.name.to_string().leak();
+        for kept in [0, 3] {
+            let store = Arc::new(Liar(Memory::default(), name, kept));
+            let done = push(store.clone(), &items, 4);
+            // TAIL comes last: whoever reads it sees what it is.
+            assert_eq!(done, name == "TAIL", "{name} {kept}");
+            assert!(done || store.get(&format!("{PARENT}/TAIL")).is_err(), "{name} {kept}");
+            if name == "HEAD" {
+                assert_eq!(store.list(PARENT).unwrap().len(), 1, "{kept}");
+            }
+        }
+    }
+}
+
+/// A full band makes an archive where nothing else lies, but for what other programs leave.
+#[test]
+fn an_archive_is_made_in_an_empty_place_or_where_bands_are() {
+    let items = band(PARENT, 1);
+    let others = ["photos/a.jpg", "notes.txt"];
+    let litter = ["lost+found/x", ".DS_Store", "@eaDir/x"];
+    for (there, welcome) in [
+        (&others[..], false),
+        (&litter[..], true),
+        (&["photos/a.jpg", "20200101T000000Z/HEAD"][..], true),
+        (&[][..], true),
+    ] {
+        let store = Arc::new(Memory::default());
+        there.iter().for_each(|name| store.put_new(name, b"x").unwrap());
+        assert_eq!(push(store.clone(), &items, 4), welcome, "{there:?}");
+        assert_eq!(store.stat(&format!("{PARENT}/HEAD")).unwrap().is_some(), welcome);
+    }
 }
 
 /// What is read wrong is never the reason to write over something, or to take another's object for
@@ -307,8 +378,8 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     let clean = Arc::new(Faulty::new(begun()));
     assert!(empty(dir.path(), clean.clone()));
     let calls = clean.calls().len();
-    // HEAD, two listings, and what was missing.
-    assert_eq!(calls, 3 + items.len() - 4);
+    // HEAD, two listings, what was missing, and a look for it.
+    assert_eq!(calls, 3 + items.len() - 4 + 1);
     for number in 0..calls {
         for (fault, _) in FAULTS {
             let what = format!("{fault:?} at call {number} of {calls}");

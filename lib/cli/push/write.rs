@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use super::super::message::Hinted;
 use super::held::Held;
 use super::lane::Event;
+use crate::format::object::Object;
 use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// How an object came to be in the archive.
@@ -40,13 +41,19 @@ pub(super) fn write_tasks(
     queue: &Mutex<Receiver<Task>>,
     done: &Sender<Event>,
     dry_run: bool,
+    reads_back: bool,
 ) {
     loop {
         let task = queue.lock().map(|queue| queue.recv());
         let event = match task {
             Ok(Ok(Task::Write { ticket, object, again })) => Event::Done(
                 ticket,
-                if dry_run { Ok(Stored::Written) } else { put(store, &object, again) },
+                match dry_run {
+                    true => Ok(Stored::Written),
+                    false => put(store, &object, again).and_then(|stored| {
+                        head_is_there(store, &object, reads_back).map(|()| stored)
+                    }),
+                },
             ),
             Ok(Ok(Task::Look { ticket, ahead, name })) => {
                 ahead.look_ahead(&name);
@@ -56,6 +63,23 @@ pub(super) fn write_tasks(
         };
         if done.send(event).is_err() {
             return;
+        }
+    }
+}
+
+/// Reads HEAD back, before anything else is stored: a store that confirms what it does not keep is
+/// not given more.
+fn head_is_there(store: &dyn Store, object: &Held, reads_back: bool) -> Result<(), StoreError> {
+    if !reads_back || object.item.name.object != Object::Head {
+        return Ok(());
+    }
+    let name = object.name();
+    match store.get(&name) {
+        Ok(there) if there == object.item.bytes => Ok(()),
+        Err(error) if error.kind != Kind::NotFound => Err(error),
+        _ => {
+            let text = "it was confirmed, and is not there when it is read back";
+            Err(StoreError::passing(name, text))
         }
     }
 }

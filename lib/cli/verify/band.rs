@@ -19,7 +19,7 @@ use crate::format::group::List;
 use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
 use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
-use crate::store::Store;
+use crate::store::{Store, UNSEEN};
 
 /// Number and counter of a group.
 type GroupName = (u32, u32);
@@ -314,11 +314,11 @@ impl Walk {
     ) -> Option<Result<Vec<u8>, (Kind, String)>> {
         let name = ObjectName::plain(object);
         let (_, size) = top.get(&place(&name)).filter(|(_, size)| *size > 0)?;
-        if *size > MAX_LEN as u64 {
+        if *size > MAX_LEN as u64 && *size != UNSEEN {
             let what = format!("has {size} bytes, more than any {name} has");
             return Some(Err((Kind::Damaged, what)));
         }
-        self.meter.spend(*size).then_some(())?;
+        self.meter.spend((*size).min(MAX_LEN as u64)).then_some(())?;
         let bytes = self.store.get_range(&format!("{band}/{name}"), 0, MAX_LEN as u64 + 1);
         Some(bytes.map_err(|error| unreadable(&error)))
     }

@@ -11,7 +11,7 @@ use crate::format::band::BandName;
 use crate::format::digest;
 use crate::format::group::{List, Member, PIECE};
 use crate::format::object::ObjectName;
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Kind, Store, StoreError, UNSEEN};
 
 /// Bytes of an object that are read at once: what it is charged for a call, against the memory that
 /// each thread takes.
@@ -124,8 +124,14 @@ pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size:
     let mut good = Vec::with_capacity(member.pieces.len());
     let mut each =
         |piece: &[u8]| good.push(member.pieces.get(good.len()) == Some(&digest::of(piece)));
+    let name = format!("{band}/{}", member.name);
+    // What a listing could not look at may be read all the same.
+    let size = match size {
+        UNSEEN => store.stat(&name).ok().flatten().unwrap_or(member.size),
+        size => size,
+    };
     let wanted = size.min(member.size);
-    match pieces(store, &format!("{band}/{}", member.name), wanted, &mut each) {
+    match pieces(store, &name, wanted, &mut each) {
         Ok(came) if came == wanted => {
             good.resize(member.pieces.len(), false);
             if size == member.size && good.iter().all(|good| *good) {
@@ -139,20 +145,15 @@ pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size:
             State::Bad(came, good)
         }
         Err(error) if error.kind == Kind::NotFound => State::Absent,
-        Err(error) if is_unavailable(error.kind) => State::Unavailable(why(&error.source)),
+        Err(error) if error.kind.is_unavailable() => State::Unavailable(why(&error.source)),
         Err(error) => State::Failed(why(&error.source)),
     }
-}
-
-/// True if the store did not give the object out, and it may be as it should be: that is no damage.
-pub(super) fn is_unavailable(kind: Kind) -> bool {
-    !matches!(kind, Kind::NotFound | Kind::Exists | Kind::Other)
 }
 
 /// What to say of an object that could not be read.
 pub(super) fn unreadable(error: &StoreError) -> (verify::Kind, String) {
     let why = why(&error.source);
-    match is_unavailable(error.kind) {
+    match error.kind.is_unavailable() {
         true => (verify::Kind::Unavailable, format!("cannot be read now: {why}")),
         false => (verify::Kind::Damaged, format!("cannot be read: {why}")),
     }

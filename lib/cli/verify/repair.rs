@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::super::message::Report;
-use super::check::{describe, is_unavailable};
+use super::check::describe;
 use super::loose::Loose;
 use crate::core::parity::Encoder;
 use crate::core::repair::{Plan, Row};
@@ -145,7 +145,7 @@ impl Repairer {
             // What is not there, or cannot be read, is for the old list to name.
             match describe(self.store.as_ref(), band, name) {
                 Ok(member) => found.push(member),
-                Err(error) if is_unavailable(error.kind) => {
+                Err(error) if error.kind.is_unavailable() => {
                     report.note(format_args!("{band}/{name}: cannot be read now: no list is made"));
                     return Ok(Vec::new());
                 }

@@ -60,10 +60,10 @@ impl Conditional for Server {
 fn writer() -> (CreateOnly, Arc<AtomicUsize>) {
     let told = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&told);
-    let notice = move |_: &str| {
+    let notice = move |_: Word<'_>| {
         count.fetch_add(1, Ordering::Relaxed);
     };
-    (CreateOnly::new(Box::new(notice)), told)
+    (CreateOnly::new(Arc::new(notice)), told)
 }
 
 /// Calls in stages: what is asked side by side comes in any order.

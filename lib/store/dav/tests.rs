@@ -1,5 +1,7 @@
 //! Addresses, and where logins come from.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn open(name: &str, variables: &[(&str, &str)]) -> Result<Dav, BadAddress> {
@@ -10,7 +12,7 @@ fn open(name: &str, variables: &[(&str, &str)]) -> Result<Dav, BadAddress> {
         (path == Path::new("/home/me/.netrc"))
             .then(|| "machine host login me password hush".to_owned())
     };
-    Dav::with(name, &variable, &file, None, Box::new(|_| ()))
+    Dav::with(name, &variable, &file, None, Arc::new(|_| ()))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::http::Reply;
 use super::super::xml::{BadXml, elements};
-use super::super::{Kind, StoreError};
+use super::super::{Kind, StoreError, UNSEEN};
 
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,17 +18,22 @@ pub struct Page {
 }
 
 /// Reads a page. What does not lie directly below the prefix is left out, whatever the server says.
-pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
+pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListing> {
     let mut page = Page::default();
     let mut raw: Vec<(String, u64)> = Vec::new();
     let (mut key, mut size, mut encoded, mut is_list) = (None, None, false, false);
+    let mut asked: Option<String> = None;
     elements(xml, |path, text| match path {
         ["ListBucketResult"] => is_list = true,
         ["ListBucketResult", "Contents", "Key"] => key = Some(text.to_owned()),
         ["ListBucketResult", "Contents", "Size"] => size = text.parse().ok(),
-        ["ListBucketResult", "Contents"] => raw.extend(key.take().zip(size.take())),
+        ["ListBucketResult", "Contents"] => {
+            let size = size.take().unwrap_or(UNSEEN);
+            raw.extend(key.take().map(|key| (key, size)));
+        }
         ["ListBucketResult", "CommonPrefixes", "Prefix"] => raw.push((text.to_owned(), 0)),
         ["ListBucketResult", "EncodingType"] => encoded = text == "url",
+        ["ListBucketResult", "Prefix"] => asked = Some(text.to_owned()),
         ["ListBucketResult", "IsTruncated"] => page.truncated = text == "true",
         ["ListBucketResult", "NextContinuationToken"] => {
             page.next = Some(text.to_owned()).filter(|token| !token.is_empty())
@@ -36,21 +41,53 @@ pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadXml> {
         _ => {}
     })?;
     if !is_list {
-        return Err(BadXml);
+        return Err(BadXml.into());
     }
+    let decoded = |text: String| match encoded {
+        true => percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(String::from),
+        false => Some(text),
+    };
+    let mut understood = raw.is_empty();
     for (name, size) in raw {
-        let name = if encoded {
-            percent_decode_str(&name.replace('+', " ")).decode_utf8().ok().map(String::from)
-        } else {
-            Some(name)
-        };
-        let name = name.as_deref().and_then(|name| name.strip_prefix(prefix)).unwrap_or_default();
+        let name = decoded(name);
+        let name = name.as_deref().and_then(|name| name.strip_prefix(prefix));
+        understood |= name.is_some();
+        let name = name.unwrap_or_default();
         let bare = name.strip_suffix('/').unwrap_or(name);
         if !matches!(bare, "" | "." | "..") && !bare.contains('/') {
             page.names.push((name.to_owned(), size));
         }
     }
+    // Some servers leave the prefix out, or cut its end.
+    let other = asked.and_then(decoded).is_some_and(|asked| {
+        !asked.is_empty() && asked.trim_end_matches('/') != prefix.trim_end_matches('/')
+    });
+    if !understood || (page.names.is_empty() && other) {
+        return Err(BadListing::Elsewhere);
+    }
     Ok(page)
+}
+
+/// Why an answer is no page of a listing.
+#[derive(Debug, thiserror::Error)]
+pub enum BadListing {
+    /// It cannot be read.
+    #[error(transparent)]
+    Xml(#[from] BadXml),
+    /// It is of something else than was asked for. An empty folder looks otherwise.
+    #[error("the server lists nothing that lies there, as a proxy does that changes paths")]
+    Elsewhere,
+}
+
+/// What the service calls the error that a reply tells of; empty if it does not say.
+pub fn code(reply: &Reply) -> String {
+    let mut code = String::new();
+    let _ = elements(&reply.body, |path, text| {
+        if let ["Error", "Code"] = path {
+            text.clone_into(&mut code);
+        }
+    });
+    code
 }
 
 /// The error that a reply tells of, sorted by its code where it has one.
@@ -69,12 +106,11 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         "NoSuchBucket" | "NoSuchBucketPolicy" => Kind::NoArchive,
         "NoSuchKey" => Kind::NotFound,
         "PermanentRedirect" | "TemporaryRedirect" => Kind::Redirect,
+        code if is_skew(code) => Kind::Clock,
+        code if is_ended(code) => Kind::Session,
         "AccessDenied"
         | "AuthorizationHeaderMalformed"
-        | "ExpiredToken"
         | "InvalidAccessKeyId"
-        | "InvalidToken"
-        | "RequestTimeTooSkewed"
         | "SignatureDoesNotMatch" => Kind::Denied,
         "BadDigest"
         | "ConditionalRequestConflict"
@@ -89,7 +125,7 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         "InvalidObjectState" => {
             said =
                 "it lies in cold storage, and has to be asked for before it can be read".to_owned();
-            Kind::Other
+            Kind::Cold
         }
         code if code.contains("Quota")
             || code.contains("StorageFull")
@@ -100,6 +136,17 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         _ => return reply.error(at, Some(&said)),
     };
     reply.error_of(kind, at, Some(&said))
+}
+
+/// Whether the service says that the clocks are too far apart.
+pub fn is_skew(code: &str) -> bool {
+    matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
+}
+
+/// Whether the service says that the keys were for a time that is over.
+pub fn is_ended(code: &str) -> bool {
+    let ends = ["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
+    ends.contains(&code)
 }
 
 #[cfg(test)]
@@ -134,9 +181,23 @@ mod tests {
         let sizes = "<Contents><Key>p/negative</Key><Size>-1</Size></Contents><Contents><Key>p/sizeless</Key></Contents>";
         let xml = list(&(keys.map(key).concat() + sizes));
         assert_eq!(
-            page(xml.as_bytes(), "p/").unwrap().names,
-            [("HEAD".to_owned(), 1), ("ok/".to_owned(), 1)]
+            page(xml.as_bytes(), "p/")
+                .unwrap()
+                .names
+                .iter()
+                .map(|(name, size)| format!("{name} {size}"))
+                .collect::<Vec<_>>(),
+            ["HEAD 1", "ok/ 1", &format!("negative {UNSEEN}"), &format!("sizeless {UNSEEN}")]
         );
+        for elsewhere in [key("HEAD"), key("q/HEAD") + "<Prefix>q/</Prefix>"] {
+            let read = page(list(&elsewhere).as_bytes(), "p/");
+            assert!(matches!(read, Err(BadListing::Elsewhere)), "{read:?}");
+        }
+        let read = page(list("<Prefix>other/</Prefix>").as_bytes(), "p/");
+        assert!(matches!(read, Err(BadListing::Elsewhere)), "{read:?}");
+        for empty in ["<Prefix>p/</Prefix>", "<Prefix/>", "", &key("p/")] {
+            assert_eq!(page(list(empty).as_bytes(), "p/").unwrap().names, [], "{empty}");
+        }
         for bad in ["", "<html/>", "<Error><Code>x</Code></Error>", "<ListBucketResult>"] {
             assert!(page(bad.as_bytes(), "").is_err(), "{bad}");
         }

@@ -1,5 +1,7 @@
 //! How archives in buckets are named, and where requests go.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn open(name: &str, variables: &[(&str, &str)]) -> Result<S3, BadAddress> {
@@ -8,7 +10,7 @@ fn open(name: &str, variables: &[(&str, &str)]) -> Result<S3, BadAddress> {
     let variable = |name: &str| {
         variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     };
-    S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, Box::new(|_| ()))
+    S3::with(name, &Sources { variable: &variable, file: &|_| None }, None, Arc::new(|_| ()))
 }
 
 #[test]
@@ -99,4 +101,24 @@ fn only_what_can_wait_is_stored_cold() {
         open("s3://b", &[]).unwrap().class_of(&format!("{band}/00000/000000000.tar.gz")),
         None
     );
+}
+
+/// A session that has ended goes on with the keys that the profile has by now.
+#[test]
+fn a_session_that_has_ended() {
+    use super::super::hostile::{bucket, refused, said, serve};
+    let (address, log) = serve(|asked| match asked.header("x-amz-security-token") {
+        Some("fresh") => said("200 OK", "", "object"),
+        _ => refused("400 Bad Request", "", "ExpiredToken"),
+    });
+    let mut store = bucket(&address, Arc::new(|_| ()));
+    let read = |store: &S3| super::super::Store::get(store, "20261101T020000Z/HEAD");
+    assert_eq!(read(&store).unwrap_err().kind, Kind::Session);
+    assert_eq!(log.lock().unwrap().len(), 1);
+    let mut settings = Settings::clone(&lock(&store.settings));
+    settings.keys = rusty_s3::Credentials::new_with_token("key", "hush", "fresh");
+    store.reload = Some(Box::new(move || Some(settings.clone())));
+    assert_eq!(read(&store).unwrap(), b"object");
+    assert_eq!(read(&store).unwrap(), b"object");
+    assert_eq!(log.lock().unwrap().len(), 4);
 }

@@ -22,7 +22,7 @@ use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{Item, MAX_OBJECT};
 use crate::store::local::Local;
-use crate::store::{Kind, Remove, Store};
+use crate::store::{Kind, Remove, Store, UNSEEN};
 
 /// What is known of a band from earlier passes, so that one that grows is not listed again and
 /// again.
@@ -123,7 +123,11 @@ impl Pass<'_> {
         let knows = self.ask(targets, |at, reads| match sent.done.contains_key(&at) {
             // The last pass asks once more, and trusts nothing that was remembered.
             true => Ok(if complete { Knows::Ask } else { Knows::Remember }),
-            false => Ok(if survey::begun(reads, &head, id)? { Knows::Ask } else { Knows::Nothing }),
+            false => Ok(if survey::begun(reads, &head, id, self.run.beside_others)? {
+                Knows::Ask
+            } else {
+                Knows::Nothing
+            }),
         });
         for (at, knows) in knows {
             match knows {
@@ -474,12 +478,14 @@ impl Feed<'_> {
 
     fn read(&self, row: &Row, budget: &Arc<Budget>) -> anyhow::Result<Arc<Held>> {
         let name = format!("{}/{}", self.pass.band, row.name);
-        if row.size > MAX_OBJECT {
+        // What a listing could not look at is for the read to name.
+        if row.size > MAX_OBJECT && row.size != UNSEEN {
             return Err(anyhow!("{name}: {} bytes, more than any object has", row.size));
         }
-        held::take(budget, row.size);
+        let room = row.size.min(MAX_OBJECT);
+        held::take(budget, room);
         let bytes = self.pass.local.get(&name);
-        let before = row.size.max(held::LEAST);
+        let before = room.max(held::LEAST);
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => {

@@ -17,7 +17,12 @@ pub(in super::super) type Have = HashMap<ObjectName, u64>;
 
 /// Whether the archive has begun the band; fails if it is another one of that name, or if what it
 /// stands on is not there.
-pub(super) fn begun(store: &dyn Store, head: &Item, id: BandId) -> anyhow::Result<bool> {
+pub(super) fn begun(
+    store: &dyn Store,
+    head: &Item,
+    id: BandId,
+    beside_others: bool,
+) -> anyhow::Result<bool> {
     let name = format!("{}/HEAD", head.band);
     match store.get(&name) {
         Ok(bytes) => {
@@ -30,6 +35,7 @@ pub(super) fn begun(store: &dyn Store, head: &Item, id: BandId) -> anyhow::Resul
             Ok(true)
         }
         Err(error) if error.kind == Kind::NotFound => {
+            checks::settles(store, head, beside_others)?;
             checks::new_band(store, None, head, &CountedBlocks::default()).map(|_| false)
         }
         Err(error) => Err(error.into()),

@@ -1,0 +1,75 @@
+//! Looks whether what a store confirmed is there.
+
+use anyhow::anyhow;
+
+use super::super::message::Hinted;
+use super::super::retrying::{Retrying, TOLD_AFTER};
+use super::lane::Run;
+use crate::core::confirm::Check;
+use crate::core::schedule::retry::Dice;
+use crate::format::band::BandName;
+use crate::store::{Kind, Store, StoreError};
+
+/// So many objects that a listing lacks are asked for one by one; more of them wait for the
+/// listing.
+const FEW: usize = 100;
+
+/// What helps where a store keeps nothing.
+const HINT: &str = "something else may answer in the store's place (a captive portal, a proxy, another server of that name), or the store loses what it confirms";
+
+/// Fails unless all objects of the check are in the band's folder, as large as they were stored. A
+/// listing may lag: it is asked for again with the run's patience, and what it lacks is looked for
+/// by itself.
+pub(super) fn confirm(
+    run: &Run,
+    store: &Retrying,
+    band: &BandName,
+    check: &Check,
+) -> anyhow::Result<()> {
+    let folder = match check.folder.as_str() {
+        "" => band.to_string(),
+        folder => format!("{band}/{folder}"),
+    };
+    let mut dice = Dice::new(run.limits.seed);
+    for failures in 1.. {
+        let listed = match store.list(&folder) {
+            // Some keys may write and read, and not list.
+            Err(error) if matches!(error.kind, Kind::Denied | Kind::NoListing) => Vec::new(),
+            listed => listed?,
+        };
+        let mut lacking = check.lacking(&listed);
+        let wait = run.limits.patience.wait(failures, None, &mut dice);
+        if lacking.len() <= FEW || wait.is_none() {
+            lacking = absent(store, &folder, lacking)?;
+        }
+        let Some((first, _)) = lacking.first() else { return Ok(()) };
+        let (count, first) = (lacking.len(), format!("{folder}/{first}"));
+        let Some(wait) = wait.filter(|_| !run.stop.is_set()) else {
+            let what = match count {
+                1 => format!("{first}: it was confirmed"),
+                _ => format!("{first} and {} more: they were confirmed", count - 1),
+            };
+            return Err(Hinted::wrap(anyhow!("{what}, and not there when read back"), HINT));
+        };
+        if failures == TOLD_AFTER {
+            run.report.note(format_args!("waiting for {first}: confirmed, and not there yet"));
+        }
+        std::thread::sleep(wait);
+    }
+    Ok(())
+}
+
+/// Those that are not there, or not as large, when each is asked for.
+fn absent(
+    store: &Retrying,
+    folder: &str,
+    lacking: Vec<(String, u64)>,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut left = Vec::new();
+    for (name, size) in lacking {
+        if store.stat(&format!("{folder}/{name}"))? != Some(size) {
+            left.push((name, size));
+        }
+    }
+    Ok(left)
+}

@@ -1,0 +1,206 @@
+//! What an ARCHIVE on a command line stands for, by its spelling alone.
+//!
+//! A name that looks like what another program takes is refused: a backup that lands in a new
+//! directory called `nas:` is none.
+
+/// Where an archive lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A directory.
+    Directory(&'a str),
+    /// A bucket: the whole name, which begins with `s3://`.
+    Bucket(&'a str),
+    /// A collection, or what a web server serves: the whole name.
+    Web(&'a str),
+}
+
+/// A name that is none, and how it should be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Misspelled {
+    /// What it looks like.
+    pub what: String,
+    /// What to write instead.
+    pub instead: String,
+}
+
+const RCLONE: &str = "for what rclone reaches: rclone serve s3, or rclone serve webdav, and its \
+    address; dura-stores(7) has the recipe";
+const SSH: &str = "there is no store over SSH yet: mount the directory with sshfs and name it, or \
+    rclone serve webdav it; dura-stores(7) has the recipe";
+const MOUNT: &str = "mount it, and name the directory";
+
+/// Reads the name of an archive.
+pub fn place(text: &str) -> Result<Place<'_>, Misspelled> {
+    if text.is_empty() {
+        return Err(misspelled("no name of an archive", "name a directory, s3:// or https://"));
+    }
+    let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
+    if is_path || matches!(text, "." | "..") {
+        return Ok(Place::Directory(text));
+    }
+    let scheme =
+        |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if let Some((scheme, rest)) = text.split_once("://").filter(|(word, _)| scheme(word)) {
+        return address(text, scheme, rest);
+    }
+    if text == "~" || text.starts_with("~/") {
+        let instead = "the shell did not expand the ~: write $HOME; or put ./ before it";
+        return Err(misspelled(&format!("{text}: no directory is called ~"), instead));
+    }
+    match text.split('/').next().and_then(|first| first.split_once(':')) {
+        None => Ok(Place::Directory(text)),
+        Some((kind, _)) => Err(colon(text, kind)),
+    }
+}
+
+fn misspelled(what: &str, instead: &str) -> Misspelled {
+    Misspelled { what: what.to_owned(), instead: instead.to_owned() }
+}
+
+/// `SCHEME://…`
+fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, Misspelled> {
+    // The rest may hold a password.
+    let no_store = |instead: &str| {
+        let what = format!("no store for {scheme}://");
+        let meant = "; for a directory of that name put ./ before it";
+        Err(Misspelled { what, instead: format!("{instead}{meant}") })
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        known @ ("s3" | "http" | "https" | "file") if known != scheme => {
+            no_store(&format!("write {known}:// in lower case"))
+        }
+        "s3" => Ok(Place::Bucket(text)),
+        "http" | "https" => Ok(Place::Web(text)),
+        "file" => match rest.strip_prefix("localhost").unwrap_or(rest) {
+            path if path.starts_with('/') => Ok(Place::Directory(path)),
+            _ => Err(misspelled(
+                "file:// names a directory from the root on",
+                "write file:///DIR, or the directory alone",
+            )),
+        },
+        "ssh" | "sftp" | "scp" | "rsync" | "git+ssh" => no_store(SSH),
+        "webdav" | "dav" => no_store("write http://HOST/PATH"),
+        "webdavs" | "davs" => no_store("write https://HOST/PATH"),
+        "gs" | "gcs" => no_store(
+            "write s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL=https://storage.googleapis.com and HMAC keys",
+        ),
+        "s3a" | "s3n" | "minio" | "r2" | "wasabi" => {
+            no_store("write s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL for a service of one's own")
+        }
+        "smb" | "cifs" | "nfs" | "afp" => no_store(MOUNT),
+        _ => no_store(RCLONE),
+    }
+}
+
+/// `WORD:…`, which is a host or a remote to other programs.
+fn colon(text: &str, kind: &str) -> Misspelled {
+    let after = &text[kind.len() + 1..];
+    let path = after.split_once("://").map_or(after, |(_, rest)| rest).trim_start_matches('/');
+    let instead = match kind.to_ascii_lowercase().as_str() {
+        "s3" => {
+            // `s3:host/bucket` of other programs names the service first.
+            let (host, bucket) = path.split_once('/').unwrap_or((path, ""));
+            let bucket = if bucket.is_empty() { "BUCKET/PREFIX" } else { bucket };
+            match host.contains(['.', ':']) || host == "localhost" {
+                true => format!("write s3://{bucket}, with AWS_ENDPOINT_URL=https://{host}"),
+                false if path.is_empty() => "write s3://BUCKET/PREFIX".to_owned(),
+                false => format!("write s3://{path}"),
+            }
+        }
+        "http" | "https" => format!("write {}://HOST/PATH", kind.to_ascii_lowercase()),
+        "file" => "write file:///DIR, or the directory alone".to_owned(),
+        "sftp" | "ssh" | "scp" | "rsync" => SSH.to_owned(),
+        "gs" | "gcs" | "b2" | "azure" | "swift" | "rclone" | "rest" | "ftp" | "dropbox"
+        | "onedrive" | "drive" | "mega" | "pcloud" | "webdav" | "dav" | "opendal" => {
+            RCLONE.to_owned()
+        }
+        "nfs" | "smb" | "cifs" => MOUNT.to_owned(),
+        _ if kind.contains('@') => SSH.to_owned(),
+        _ => format!("if {kind} is a host: {SSH}; if it is a remote of rclone: {RCLONE}"),
+    };
+    Misspelled {
+        what: format!("{kind}: before a path is a host or another kind of store, and no directory"),
+        instead: format!("{instead}; for a directory of that name put ./ before it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_buckets_and_addresses() {
+        for dir in [
+            "/mnt/b",
+            "./b2:x",
+            "../me@nas:/b",
+            ".",
+            "..",
+            "backup",
+            "a/b:c",
+            "./~",
+            "/x:y",
+            "a@b",
+            ".hidden",
+            "./s3:x",
+            "...",
+            "-x",
+        ] {
+            assert_eq!(place(dir), Ok(Place::Directory(dir)), "{dir}");
+        }
+        assert_eq!(place("file:///mnt/b"), Ok(Place::Directory("/mnt/b")));
+        assert_eq!(place("file://localhost/x"), Ok(Place::Directory("/x")));
+        assert_eq!(place("s3://b/p"), Ok(Place::Bucket("s3://b/p")));
+        assert_eq!(place("https://h/p"), Ok(Place::Web("https://h/p")));
+        assert_eq!(place("http://h/p"), Ok(Place::Web("http://h/p")));
+    }
+
+    #[test]
+    fn what_looks_like_another_kind_is_refused_with_the_right_spelling() {
+        for (text, wanted) in [
+            ("me@nas:/b", "SSH"),
+            ("nas:backup", "SSH"),
+            ("nas:backup", "rclone"),
+            ("nas:", "SSH"),
+            ("[::1]:/b", "SSH"),
+            ("sftp:me@nas:/b", "SSH"),
+            ("sftp://me@nas/b", "SSH"),
+            ("ssh://nas/b", "SSH"),
+            ("s3:host.example/b", "s3://b, with AWS_ENDPOINT_URL=https://host.example"),
+            ("s3:https://h.example/b", "AWS_ENDPOINT_URL"),
+            ("s3:bucket/p", "write s3://bucket/p"),
+            ("s3:/bucket", "write s3://bucket"),
+            ("s3:", "s3://BUCKET/PREFIX"),
+            ("S3://bucket", "lower case"),
+            ("b2:bucket:p", "rclone serve s3"),
+            ("b2://bucket", "rclone serve s3"),
+            ("rclone:r:p", "rclone serve s3"),
+            ("rest:https://h/", "rclone serve s3"),
+            ("azure:c:/p", "rclone serve s3"),
+            ("gs://b", "s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL"),
+            ("gs:b:/", "rclone"),
+            ("webdav://h/p", "http://HOST/PATH"),
+            ("davs://h/p", "https://HOST/PATH"),
+            ("ftp://h/p", "rclone serve s3"),
+            ("smb://h/p", "mount it"),
+            ("file://nas/p", "file:///DIR"),
+            ("file:x", "file:///DIR"),
+            ("file:///", ""),
+            ("http:/h", "http://HOST/PATH"),
+            ("~/backup", "$HOME"),
+            ("C:\\backup", "./"),
+            ("", "directory"),
+        ] {
+            match place(text) {
+                Err(error) => assert!(error.instead.contains(wanted), "{text}: {}", error.instead),
+                Ok(place) => assert!(wanted.is_empty(), "{text}: {place:?}"),
+            }
+        }
+        // No password is repeated.
+        for secret in ["ftp://me:hush@h/p", "sftp://me:hush@h", "webdav://me:hush@h/"] {
+            let error = place(secret).unwrap_err();
+            assert!(!format!("{error} {}", error.instead).contains("hush"), "{secret}");
+        }
+    }
+}

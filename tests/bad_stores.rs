@@ -1,0 +1,167 @@
+//! Directories of which something cannot be read, is something else, or can not do what others can;
+//! and names that are no directory's.
+
+use crate::util::place::{Ended, Place};
+
+/// Two full bands with parity.
+const TWO: &str = "mkdir -p src; seq 9999 > src/seq; head -c 300000 /dev/urandom > src/big; \
+    for band in 20260101T000000Z 20260102T000000Z; do dura-scan -q src | dura-pack -q --band $band --block-size 100k | \
+    dura-seal -q --parity 2 | dura-push -q arc; done";
+const NEWER: &str = "arc/20260102T000000Z";
+
+fn there(script: &str, test: impl FnOnce(&Place<'_>)) {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place { dir: dir.path(), variables: Vec::new() };
+    place.ok(script);
+    test(&place);
+}
+
+/// Runs a command for which every look at these paths, and every read of them, fails.
+fn failing(paths: &[String], command: &str) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| format!("-P {path}")).collect();
+    let calls = "openat,statx,newfstatat";
+    format!(
+        "strace -f -qqq -o /dev/null {} -e trace={calls} -e inject={calls}:error=EIO {command}",
+        paths.join(" ")
+    )
+}
+
+/// A band that the disk fails at costs itself alone.
+#[test]
+fn one_band_cannot_be_read() {
+    there(TWO, |place| {
+        let paths = ["", "/HEAD", "/TAIL", "/00000"].map(|part| format!("{NEWER}{part}"));
+        let Ended(code, out, err) = place.run(&failing(&paths, "dura-index bands arc"));
+        assert_eq!((code, out.lines().count()), (1, 1), "{out}{err}");
+        assert!(out.starts_with("20260101T000000Z complete") && err.contains("input/output error"));
+        let Ended(code, out, err) = place.run(&failing(&paths, "dura-verify arc"));
+        assert!(code == 1 && out.contains("damaged 20260102T000000Z"), "{out}{err}");
+        assert!(!out.contains("20260101T000000Z"), "{out}");
+        let restore = failing(&paths, "dura-restore arc > tar");
+        let Ended(code, _, err) = place.run(&restore);
+        assert_eq!(code, 1, "{err}");
+        place.ok("mkdir out; tar xpf tar -C out; diff -r src out");
+    });
+}
+
+/// An object that the disk fails at, at a look or at a read, is damaged, named, and given back.
+#[test]
+fn one_object_cannot_be_read() {
+    there(TWO, |place| {
+        let object = "000000000.tar.gz";
+        let paths = [object.to_owned(), format!("{NEWER}/00000/{object}")];
+        for options in ["", "--quick"] {
+            let verify = failing(&paths, &format!("dura-verify {options} arc"));
+            let Ended(code, out, err) = place.run(&verify);
+            assert_eq!(code, 1, "{out}{err}");
+            assert!(out.contains(&format!("damaged 20260102T000000Z/00000/{object}")), "{out}");
+        }
+        let repair = failing(&paths, "dura-verify --repair arc > stream");
+        let Ended(code, _, err) = place.run(&repair);
+        assert_eq!(code, 1, "{err}");
+        place.ok(&format!(
+            "tar xOf stream 20260102T000000Z/00000/{object} | cmp - {NEWER}/00000/{object}"
+        ));
+    });
+}
+
+/// What lies beside bands and cannot be looked at is told; what is in an object's place is damage.
+#[test]
+fn loops_and_pipes_in_the_place_of_objects() {
+    there(TWO, |place| {
+        place.ok("ln -s loop arc/loop");
+        for command in ["dura-index bands arc", "dura-restore arc", "dura-index diff arc < list"] {
+            place.ok("dura-scan -q src > list");
+            let Ended(code, _, err) = place.run(&format!("timeout 60 {command} > out"));
+            assert_eq!(code, 1, "{command}: {err}");
+            assert!(err.contains("arc/loop: cannot be looked at"), "{command}: {err}");
+        }
+        place.ok(&format!("rm arc/loop; rm {NEWER}/TAIL; mkfifo {NEWER}/TAIL"));
+        let Ended(code, out, err) = place.run("timeout 60 dura-index bands arc");
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains("20260101T000000Z complete"), "{out}");
+        // Root sends nothing that only looks like an object.
+        place.ok("echo secret > secret; rm arc/20260101T000000Z/recover.sh");
+        place.ok("ln -s ../../secret arc/20260101T000000Z/recover.sh");
+        let Ended(code, _, err) = place.run("timeout 60 dura-push --from arc sent");
+        assert_ne!(code, 0, "{err}");
+        place.ok("! grep -rx secret sent");
+    });
+}
+
+/// File systems without hard links, without a rename that never replaces, without a flush of
+/// folders.
+#[test]
+fn file_systems_that_can_do_less() {
+    there(
+        "mkdir src; seq 99 > src/a; dura-scan -q src | dura-pack -q | dura-seal -q > stream",
+        |place| {
+            let push = |calls: &str, error: &str| {
+                let inject = format!("-e trace={calls} -e inject={calls}:error={error}");
+                place.run(&format!(
+                "rm -rf arc; strace -f -qqq -o /dev/null {inject} dura-push arc < stream; code=$?; \
+                 [ $code = 0 ] && dura-verify -q arc && ! find arc -name '.dura*' | grep . ; exit $code"
+            ))
+            };
+            for error in ["EPERM", "ENOSYS", "EOPNOTSUPP", "EMLINK", "EACCES"] {
+                // A rename is there.
+                let Ended(code, out, err) = push("linkat", error);
+                assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""), "{error}");
+                // Neither is.
+                let Ended(code, out, err) = push("linkat,renameat2", error);
+                assert_eq!((code, out.as_str()), (0, ""), "{error}: {err}");
+                assert_eq!(err.matches("neither hard links").count(), 1, "{error}: {err}");
+            }
+            place.ok("mkdir -p arc");
+            for error in ["EBADF", "EACCES", "EPERM", "EINVAL"] {
+                let paths: String =
+                    ["", "/20*", "/20*/00000"].map(|p| format!("-P arc{p} ")).concat();
+                let Ended(code, _, err) = place.run(&format!(
+                "rm -rf arc; dura-push -q arc < stream; rm arc/*/*AIL; strace -f -qqq -o /dev/null {paths} \
+                 -e trace=fsync -e inject=fsync:error={error} dura-push arc < stream"
+            ));
+                assert_eq!(code, 0, "{error}: {err}");
+                assert_eq!(err.matches("cannot be asked to keep").count(), 1, "{error}: {err}");
+            }
+            // What nobody may write is no matter of keys.
+            let Ended(code, _, err) = place.run("dura-push /proc/arc < stream");
+            assert!(code == 2 && !err.contains("key") && !err.contains("password"), "{err}");
+        },
+    );
+}
+
+/// Names that other programs take for a host or a service are refused by all, and nothing is made.
+#[test]
+fn names_that_look_like_other_kinds() {
+    there(
+        "mkdir src empty; echo x > src/x; dura-scan -q src > list; dura-pack -q < list | dura-seal -q > stream",
+        |place| {
+            for name in ["me@nas:/b", "nas:b", "sftp:nas/b", "b2:b:p", "s3:host/b", "rclone:r:p"] {
+                for command in [
+                    "dura-push NAME < stream",
+                    "dura-push --from NAME sent",
+                    "dura-index bands NAME",
+                    "dura-index diff NAME < list",
+                    "dura-index ls NAME",
+                    "dura-restore NAME | cat; exit ${PIPESTATUS[0]}",
+                    "dura-verify NAME",
+                ] {
+                    let Ended(code, _, err) = place.run(&command.replace("NAME", name));
+                    assert_eq!(code, 2, "{command} {name}: {err}");
+                    assert!(
+                        err.contains("hint: ") && err.contains("./"),
+                        "{command} {name}: {err}"
+                    );
+                }
+            }
+            place.ok("[ \"$(ls | grep -v cache | tr '\\n' ' ')\" = 'empty list src stream ' ]");
+            place.ok("dura-push -q ./nas:b < stream; dura-verify -q ./nas:b");
+            let Ended(code, _, err) = place.run("dura-push src < stream");
+            assert!(code == 2 && err.contains("--beside-others"), "{err}");
+            let Ended(code, _, err) = place.run("dura-index bands src");
+            assert!(code == 2 && err.contains("no band is there"), "{err}");
+            assert_eq!(place.ok("dura-index bands empty"), "");
+            place.ok("dura-push -q --beside-others src < stream");
+        },
+    );
+}
