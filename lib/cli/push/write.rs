@@ -50,8 +50,10 @@ pub(super) fn write_tasks(
                 ticket,
                 match dry_run {
                     true => Ok(Stored::Written),
-                    false => put(store, &object, again).and_then(|stored| {
-                        head_is_there(store, &object, reads_back).map(|()| stored)
+                    false => put(store, &object, again).and_then(|stored| match stored {
+                        Stored::Conflict => Ok(stored),
+                        stored => head_is_there(store, &object, reads_back)
+                            .map(|other| other.unwrap_or(stored)),
                     }),
                 },
             ),
@@ -68,14 +70,19 @@ pub(super) fn write_tasks(
 }
 
 /// Reads HEAD back, before anything else is stored: a store that confirms what it does not keep is
-/// not given more.
-fn head_is_there(store: &dyn Store, object: &Held, reads_back: bool) -> Result<(), StoreError> {
+/// not given more. A HEAD with other content is that of another run.
+fn head_is_there(
+    store: &dyn Store,
+    object: &Held,
+    reads_back: bool,
+) -> Result<Option<Stored>, StoreError> {
     if !reads_back || object.item.name.object != Object::Head {
-        return Ok(());
+        return Ok(None);
     }
     let name = object.name();
     match store.get(&name) {
-        Ok(there) if there == object.item.bytes => Ok(()),
+        Ok(there) if there == object.item.bytes => Ok(None),
+        Ok(there) if !object.item.bytes.starts_with(&there) => Ok(Some(Stored::Conflict)),
         Err(error) if error.kind != Kind::NotFound => Err(error),
         _ => {
             let text = "it was confirmed, and is not there when it is read back";
