@@ -84,7 +84,7 @@ fn merge(count: u64) -> u64 {
 /// A scan of `count` entries against a version of as many. Gives how many are recorded.
 fn diff(count: u64, changed: u64) -> u64 {
     let mut merge = Merge::new(1);
-    let mut diff = Diff::new(diff::Config { tier: 1, full: false, after: None });
+    let mut diff = Diff::new(diff::Config { tier: 1, full: false, pass_over: None, after: None });
     let (mut scanned, mut merged, mut recorded) = (0, 0, 0);
     while let Some(effect) = diff.poll() {
         match effect {
@@ -106,7 +106,7 @@ fn diff(count: u64, changed: u64) -> u64 {
                 }
             },
             Effect::Record(_) => recorded += 1,
-            Effect::LeftOut(path) => panic!("{path}"),
+            Effect::LeftOut(path) | Effect::PassedOver(path) => panic!("{path}"),
         }
     }
     recorded

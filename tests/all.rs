@@ -92,8 +92,12 @@ mod recipes;
 // How many requests a run makes, and how many of them one after the other.
 mod trips;
 
+// What a run records and continues: changes behind the resume point, masks, a missing source.
+mod continued;
 // Bands on bands, interruptions, restore.
 mod layers;
+// Runs that are cut every night, until their band is complete all the same.
+mod nights;
 
 // Parity and signatures: what seal adds.
 mod protect;

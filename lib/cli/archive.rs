@@ -1,20 +1,20 @@
 //! An archive as its readers see it: bands, chains, and the plain text of indexes, whatever store,
 //! cache and encryption lie below.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 
 use super::message::{Report, why};
 use super::stores::{self, Reach, open_store};
 use super::vouching::Vouching;
-use crate::core::chain::ancestors::{ChainError, Extent, Link, extents};
+use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
-use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
+use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::listing::Have;
 use crate::format::object::{MAX_BLOCK, Object, ObjectName};
 use crate::format::toc::Toc;
@@ -23,6 +23,7 @@ use crate::store::local::Local;
 use crate::store::{Kind, Store};
 
 mod bands;
+mod ends;
 mod kept;
 pub(super) mod kind;
 mod links;
@@ -36,6 +37,7 @@ mod stream;
 pub(super) mod version;
 mod vouched;
 
+pub(super) use ends::piece;
 use kept::{Kept, Sealed};
 use kind::is_unreachable;
 use open::too_large;
@@ -72,6 +74,8 @@ pub(super) struct Archive {
     max_object: Option<u64>,
     /// Who is told of a HEAD or TAIL that cannot be read.
     report: Option<Arc<Report>>,
+    /// What was reported as damaged.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// An object as it is stored.
@@ -120,6 +124,7 @@ impl Archive {
             opener: Arc::default(),
             max_object: None,
             report: None,
+            told: Mutex::default(),
         }
     }
 
@@ -134,49 +139,6 @@ impl Archive {
     /// The store that it lies in.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// True if the band has a TAIL.
-    pub(super) fn is_complete(&self, band: &BandName) -> anyhow::Result<bool> {
-        Ok(self.once(band, "TAIL")?.is_some())
-    }
-
-    /// The band's HEAD; none if it is not there.
-    pub(super) fn head(&self, band: &BandName) -> anyhow::Result<Option<Head>> {
-        let bytes = self.once(band, "HEAD")?;
-        bytes.map(|bytes| Head::parse(&bytes).with_context(|| format!("{band}/HEAD"))).transpose()
-    }
-
-    /// The band's TAIL; none if it is not there. One of another band is damage.
-    pub(super) fn tail(&self, band: &BandName) -> anyhow::Result<Option<Tail>> {
-        let own =
-            |tail: Tail| if tail.band == *band { Ok(tail) } else { Err(HeadError::Bad("band")) };
-        let bytes = self.once(band, "TAIL")?;
-        bytes
-            .map(|bytes| Tail::parse(&bytes).and_then(own).with_context(|| format!("{band}/TAIL")))
-            .transpose()
-    }
-
-    /// Tells of a TAIL that is damaged, for it is read as if there were none.
-    pub(super) fn tell_of_damaged_tail(&self, band: &BandName, report: &Report) {
-        if self.tail(band).is_err_and(|error| is_damage(&error)) {
-            report.warn(format_args!(
-                "{band}/TAIL: damaged: the band is read as if it were unfinished"
-            ));
-        }
-    }
-
-    /// The band's HEAD and TAIL, as far as they are there. A TAIL that repeats HEAD saves reading
-    /// that.
-    pub(super) fn ends(&self, band: &BandName) -> anyhow::Result<(Option<Head>, Option<Tail>)> {
-        let tail = match self.tail(band) {
-            Err(error) if is_damage(&error) => None,
-            tail => tail?,
-        };
-        let repeated =
-            tail.as_ref().and_then(|tail| tail.head.clone()).filter(|head| head.band == *band);
-        let head = repeated.map_or_else(|| self.head(band), |head| Ok(Some(head)))?;
-        Ok((head, tail))
     }
 
     /// An object that is never encrypted, read once. One that cannot be read where others can
@@ -223,31 +185,6 @@ impl Archive {
             },
             None => Ok(self.get(&name, most)?.map(Stored::Bytes)),
         }
-    }
-
-    /// The chain that ends in `band`, oldest first, its bands asked for side by side.
-    pub(super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
-        let names = band.chain();
-        let found = side_by_side(&names, |name| self.ends(name))?;
-        let links: Vec<Link<'_>> = names
-            .iter()
-            .zip(&found)
-            .map(|(name, (head, tail))| Link { name, head: head.as_ref(), tail: tail.as_ref() })
-            .collect();
-        let extents = extents(&links).map_err(|error| match &error {
-            // A HEAD that TAIL repeats was not read: it tells whether the TAIL is the band's at
-            // all.
-            ChainError::OtherParent { parent, wanted, .. } => match self.head(parent) {
-                Ok(Some(head)) if head.id == *wanted => ChainError::Foreign(parent.clone(), "TAIL"),
-                _ => error,
-            },
-            _ => error,
-        })?;
-        Ok(found
-            .into_iter()
-            .zip(extents)
-            .filter_map(|((head, tail), extent)| Some(Band { head: head?, tail, extent }))
-            .collect())
     }
 
     /// The names of all objects of a band with their sizes; needed only for an unfinished one.
@@ -471,9 +408,9 @@ impl Archive {
                 Ok(said.filter(|_| vouched))
             };
             match read.and_then(|read| read.map_or(Ok(None), facts_of)) {
-                Ok(Some((said, after, have, last))) if said == number => {
+                Ok(Some((after, said))) if said.number == number => {
                     indexes.handle_index(number, after);
-                    facts.found.push(IndexFacts { number, have, last });
+                    facts.found.push(said);
                 }
                 Ok(_) => indexes.handle_number(number),
                 Err(error) if is_unreachable(&error) => return Err(error),
@@ -524,14 +461,6 @@ impl Facts {
         }
         sum
     }
-}
-
-/// True if what was read is damaged, not only of a later format.
-fn is_damage(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref())
-        .any(|error| !matches!(error, HeadError::Newer(_)))
 }
 
 fn plain_name(band: &Head, object: Object) -> String {

@@ -128,6 +128,12 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let mut listing = Reader::new(pipe::stdin()?);
     let (start, first) = Start::read(&mut listing, &args)?;
     let started = clock::stamp()?;
+    if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
+        let epoch = epoch.to_string_lossy();
+        report.note(format_args!(
+            "SOURCE_DATE_EPOCH is set: taking the time from it ({epoch}), not from the clock"
+        ));
+    }
     let plan = start.decide(&args, started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
 

@@ -151,7 +151,7 @@ pub(super) fn restore(
     )?;
     let chain = archive.chain(&band)?;
     report.verbose(format_args!("band {band}"));
-    if !archive.is_complete(&band)? {
+    if archive.ends(&band)?.1.is_none() {
         report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
     }
     let reader = Reader { archive, chain, report: Arc::clone(report) };

@@ -128,7 +128,8 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         host: args.host.map_or_else(system, |host| host.as_bytes().to_vec()),
         root: &root,
         partial: masks.has_only() || !whole,
-        mask: masks.digest(),
+        // What --after leaves out is a mask too, of which nobody knows whether the next is the same.
+        mask: masks.digest().filter(|_| whole),
     })?;
     // Batches that wait keep their directories open: half of the files is theirs.
     let most_visits = (walk::open_files() / 2 / (ahead + jobs + 2)).clamp(1, 64);

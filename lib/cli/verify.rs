@@ -199,8 +199,7 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
     let chosen = match (&args.band, args.at.as_ref().map(|at| said(at, report))) {
         (None, None) => None,
         (Some(text), _) => {
-            let known: Vec<Known> =
-                names.iter().map(|name| Known { name: name.clone(), complete: true }).collect();
+            let known: Vec<Known> = names.iter().cloned().map(Known::new).collect();
             Some(find(&known, text)?.name.clone())
         }
         (None, at) => Some(choose(archive, &args.archive, None, at, report)?),
@@ -381,10 +380,14 @@ impl Run<'_> {
     /// `--expect`: the newest band that its owner knows of must be there.
     fn expect(&mut self, archive: &Archive, expected: &str) -> anyhow::Result<()> {
         let names = archive.names()?;
-        let known: Vec<Known> =
-            names.into_iter().map(|name| Known { name, complete: true }).collect();
+        let known: Vec<Known> = names.into_iter().map(Known::new).collect();
+        // One that is damaged is told as that.
+        let is_complete = |name: &BandName| {
+            let state = archive.state(name, false);
+            state.map_or(true, |ends| ends.tail.is_some() || ends.tail_damaged)
+        };
         let found = match (find(&known, expected), expected.parse::<BandName>()) {
-            (Ok(known), _) if archive.is_complete(&known.name).unwrap_or(true) => return Ok(()),
+            (Ok(known), _) if is_complete(&known.name) => return Ok(()),
             (Ok(known), _) => {
                 let what = "expected, and it is not complete";
                 Finding::top(Kind::Missing, &known.name, Object::Tail, what)

@@ -3,13 +3,14 @@
 //!
 //! All of it is decided from names and small facts, so that nothing needs to be read that is not
 //! used: [`choice`] from the names of the bands, [`counted`] from the numbers and links of a band's
-//! indexes, [`ancestors`] from HEAD and TAIL of each band of a chain, [`level`] from what another
-//! archive has, [`kept_up`] from what the band below is sealed with.
+//! indexes, [`ends`] from HEAD and TAIL of a band, [`ancestors`] from those of each band of a chain,
+//! [`level`] from what another archive has, [`kept_up`] from what the band below is sealed with.
 
 pub mod ancestors;
 pub mod attribution;
 pub mod choice;
 pub mod counted;
+pub mod ends;
 pub mod kept_up;
 pub mod level;
 

@@ -16,23 +16,28 @@
 //!    records.
 //! 5. A continuation records nothing at or before the path that it continues from, and nothing
 //!    below what the version so far does not have as a directory. A hard link to what could not be
-//!    recorded so becomes a file of its own.
+//!    recorded so becomes a file of its own. What it does not record though it differs is counted:
+//!    the band does not have it as it is now.
 
 mod change;
+mod limit;
 mod links;
 mod opening;
+mod unended;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 pub use self::change::{Change, compare};
-use self::change::{is_same_file, may_keep_content};
+use self::change::{is_as_recorded, is_same_file, may_keep_content};
+pub use self::limit::{Deletions, MaxDeleted};
 use self::links::Links;
 pub use self::opening::{Continuation, Opening, count};
+use self::unended::is_unchanged;
 use super::merge::Placed;
 use super::merge::nest::Nest;
 use crate::format::entry::{Entry, Kind, State};
-use crate::format::listing::{End, Header};
+use crate::format::listing::{End, Have, Header};
 use crate::format::path::Path;
 
 /// What the machine needs to know before it begins.
@@ -43,6 +48,9 @@ pub struct Config {
     /// The band records everything, and the version (of the band that would else be the parent)
     /// only shows what it drops.
     pub full: bool,
+    /// The first file to be recorded of so many bytes or more is passed over: two runs began to
+    /// store it and did not come to its end. It must not hold up the rest.
+    pub pass_over: Option<u64>,
     /// The last path of the last counted index of the band that is continued. The version's newest
     /// tier is then this band itself.
     pub after: Option<Path>,
@@ -63,6 +71,8 @@ pub enum Effect {
     /// The version so far does not have this path as a directory, so nothing below it is recorded;
     /// the next band does that.
     LeftOut(Path),
+    /// This file is passed over: see [`Config::pass_over`].
+    PassedOver(Path),
 }
 
 /// What came of it.
@@ -82,6 +92,18 @@ pub struct Summary {
     pub above: u64,
     /// Entries that a continuation left out.
     pub left_out: u64,
+    /// Names of the file that was passed over.
+    pub passed_over: u64,
+    /// Entries that the band has not as they are now, because they stand before the path that it is
+    /// continued from, or below what was left out.
+    pub behind: u64,
+    /// Entries of the version that the scan no longer has, before the path that the band is
+    /// continued from.
+    pub gone_before: u64,
+    /// What of the version goes, for `--max-deleted`.
+    pub deletions: Deletions,
+    /// What the new version holds; none if a mask kept the old one from being read.
+    pub tree: Option<Have>,
     /// Entries of the version that a full band drops though they may still be there: excluded,
     /// unreadable, or below what is unread.
     pub dropped: u64,
@@ -130,6 +152,12 @@ pub struct Diff {
     /// A directory of the scan that the version so far does not have as one; and whether that was
     /// told.
     left_out: Option<(Path, bool)>,
+    /// A path of the version that the scan no longer has, before the point that the band is
+    /// continued from.
+    gone_before: Option<Path>,
+    /// The file that was passed over.
+    passed_over: Option<Path>,
+    tree: Have,
     /// Unchanged directories above the current path, not recorded unless something below them is.
     held: Vec<Entry>,
     /// The scan's directories above the current path that the version has or gets.
@@ -153,6 +181,9 @@ impl Diff {
             below: None,
             unread: None,
             left_out: None,
+            gone_before: None,
+            passed_over: None,
+            tree: Have::default(),
             held: Vec::new(),
             dirs: Nest::new(),
             links: Links::default(),
@@ -220,7 +251,14 @@ impl Diff {
     /// The counts, once [`Diff::poll`] gave none.
     pub fn finish(self) -> Result<Summary, Unfinished> {
         let scan = self.scan_end.ok_or(Unfinished)?;
-        Ok(Summary { end: End { entries: self.summary.end.entries, ..scan }, ..self.summary })
+        let end = End {
+            entries: self.summary.end.entries,
+            unreadable: scan.unreadable + self.summary.passed_over,
+            ..scan
+        };
+        let is_read = self.version_ended || self.config.full;
+        let behind = self.summary.behind + self.summary.left_out;
+        Ok(Summary { end, behind, tree: is_read.then_some(self.tree), ..self.summary })
     }
 
     /// Takes what stands first in order, from one stream or from both; none at the end of both.
@@ -240,11 +278,14 @@ impl Diff {
                 .or(known.as_ref().map(|known| &known.placed.entry.path));
             self.past = path <= self.config.after.as_ref();
         }
+        let is_known = known.as_ref().is_some_and(|known| !known.orphan);
+        self.summary.deletions.of += u64::from(is_known);
         match (scan, known) {
             (Some(scan), known) if self.past => self.pass_by(scan, known),
             (Some(scan), known) => self.look_at(scan, known),
             (None, Some(known)) if !self.past => self.miss(known),
-            (None, _) => {}
+            (None, Some(known)) => self.miss_before(known),
+            (None, None) => {}
         }
         Some(())
     }
@@ -252,9 +293,10 @@ impl Diff {
     /// A path of the scan behind the point that the band is continued from.
     fn look_at(&mut self, mut scan: Entry, known: Option<Known>) {
         if self.is_left_out(&scan) {
-            return;
+            return self.keep(known.as_ref());
         }
         if scan.meta().is_none() {
+            self.keep(known.as_ref());
             self.summary.dropped += u64::from(self.config.full && known.is_some());
             self.below = Some((scan.path, Below::Kept));
             return;
@@ -269,6 +311,12 @@ impl Diff {
             self.dirs.enter(scan.path.as_bytes(), ());
             self.note_unread(&scan);
         }
+        if self.is_passed_over(&scan)
+            && !known.as_ref().is_some_and(|known| is_unchanged(&scan, known))
+        {
+            return self.pass_over(scan, known.as_ref());
+        }
+        self.summary.deletions.new += u64::from(known.is_none());
         let Some(known) = known.filter(|_| !self.config.full) else {
             self.summary.new += 1;
             return self.record_present(scan);
@@ -283,6 +331,7 @@ impl Diff {
             change => change,
         };
         if change == Change::Nothing && !follows {
+            count(&mut self.tree, &scan);
             if scan.kind == Kind::Dir {
                 self.hold(scan);
             }
@@ -307,18 +356,35 @@ impl Diff {
         let entry = known.placed.entry;
         if let Some((path, below)) = &self.below {
             if path.holds(&entry.path) {
+                match below {
+                    Below::Kept if !self.config.full && !known.orphan => {
+                        count(&mut self.tree, &entry)
+                    }
+                    Below::Gone => self.summary.deletions.gone += u64::from(!known.orphan),
+                    Below::Kept => {}
+                }
                 self.summary.dropped += u64::from(self.config.full && *below == Below::Kept);
                 return;
             }
             self.below = None;
         }
         if self.unread.as_ref().is_some_and(|dir| dir.holds(&entry.path)) {
+            if !self.config.full && !known.orphan {
+                count(&mut self.tree, &entry);
+            }
             self.summary.dropped += u64::from(self.config.full);
             return;
         }
         // An orphan can be told as deleted only where its directory is there again.
         let reachable = !known.orphan || self.dirs.has_parent_of(entry.path.as_bytes());
-        if self.partial || self.config.full || !reachable {
+        if self.partial || !reachable {
+            if !known.orphan && !self.config.full {
+                count(&mut self.tree, &entry);
+            }
+            return;
+        }
+        self.summary.deletions.gone += u64::from(!known.orphan);
+        if self.config.full {
             return;
         }
         self.summary.deleted += 1;
@@ -326,10 +392,43 @@ impl Diff {
         self.record(Entry::new(entry.path, entry.kind, State::Deleted));
     }
 
+    /// What the version has at the path stays in the new one.
+    fn keep(&mut self, known: Option<&Known>) {
+        if let Some(known) = known.filter(|known| !known.orphan && !self.config.full) {
+            count(&mut self.tree, &known.placed.entry);
+        }
+    }
+
+    /// A path that only the version has, before the point that the band is continued from.
+    fn miss_before(&mut self, known: Known) {
+        self.keep(Some(&known));
+        let path = &known.placed.entry.path;
+        let is_below = |above: &Path| above.holds(path);
+        let is_kept = self.below.as_ref().is_some_and(|(above, _)| is_below(above))
+            || self.unread.as_ref().is_some_and(is_below);
+        if self.partial || known.orphan || is_kept {
+            return;
+        }
+        // It stays, but a run that misses half of the source must not complete the band.
+        self.summary.deletions.gone += 1;
+        self.summary.gone_before += 1;
+        if !self.gone_before.as_ref().is_some_and(is_below) {
+            self.summary.behind += 1;
+            self.gone_before = Some(path.clone());
+        }
+    }
+
     /// A path of the scan that the band which is continued has behind it: nothing is recorded, but
     /// what follows may depend on it.
     fn pass_by(&mut self, mut scan: Entry, known: Option<Known>) {
+        self.keep(known.as_ref());
         let version = known.filter(|known| !known.orphan).map(|known| known.placed);
+        if scan.meta().is_some() {
+            let is_recorded =
+                version.as_ref().is_some_and(|version| is_as_recorded(&scan, &version.entry));
+            self.summary.behind += u64::from(!is_recorded);
+            self.summary.deletions.new += u64::from(version.is_none());
+        }
         if scan.meta().is_none() {
             self.below = Some((scan.path, Below::Kept));
             return;
@@ -401,6 +500,7 @@ impl Diff {
     }
 
     fn record_present(&mut self, entry: Entry) {
+        count(&mut self.tree, &entry);
         // Without a version to come, all other names are recorded anyway.
         let all_is_new = self.config.full || (self.version_ended && self.version.is_none());
         if !all_is_new {

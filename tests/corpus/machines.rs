@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use dura::core::chain::choice::{self, Known, Wish};
+use dura::core::chain::choice::{self, Facts, Found, Known, Wish};
 use dura::core::chain::counted::{Counted, Indexes};
 use dura::core::diff::{Config, Diff, Effect};
 use dura::core::merge::{Event, Merge, Placed};
@@ -44,10 +44,9 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
     let mut lines = lines(bytes).take(40);
     let text = lines.next().unwrap_or_default();
     let known = |line: &str| {
-        Some(Known {
-            name: line.trim_start_matches('+').parse().ok()?,
-            complete: line.starts_with('+'),
-        })
+        let name: BandName = line.trim_start_matches('+').parse().ok()?;
+        let facts = Facts::new(name.start(), line.starts_with('+'));
+        Some(Known { name, found: Found::Band(facts) })
     };
     let bands: Vec<Known> = lines.filter_map(known).collect();
     let found = choice::find(&bands, text);
@@ -56,8 +55,8 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
         let wish = Wish { tier, parent, ..Wish::default() };
         if let Ok(choice::Target::New { parent, .. }) = choice::target(&bands, &wish) {
             let clock = bands.first().map_or_else(|| own().0.start(), |band| band.name.start());
-            let named =
-                choice::name(parent.map(|band| &band.name), choice::band_after(&bands), clock);
+            let after = bands.iter().map(|band| band.name.start()).max();
+            let named = choice::name(parent.map(|band| &band.name), after, clock);
             assert!(
                 named.is_err()
                     || bands.iter().all(|band| band.name != named.as_ref().expect("a name").name)
@@ -65,7 +64,7 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
         }
     }
     let reading = choice::to_read(&bands, None);
-    assert_eq!(reading.is_some(), !bands.is_empty());
+    assert_eq!(reading.map(|found| found.is_some()), Ok(!bands.is_empty()));
     found.is_ok()
 }
 
@@ -283,7 +282,7 @@ pub(super) fn diff(bytes: &[u8]) -> bool {
     known.sort_by(|a, b| a.0.entry.path.cmp(&b.0.entry.path));
     let mut known = known.into_iter();
     let mut scan = Reader::new(scan);
-    let mut diff = Diff::new(Config { tier: 1, full: false, after: None });
+    let mut diff = Diff::new(Config { tier: 1, full: false, pass_over: None, after: None });
     let mut last: Option<Path> = None;
     while let Some(effect) = diff.poll() {
         match effect {
@@ -308,7 +307,7 @@ pub(super) fn diff(bytes: &[u8]) -> bool {
                 );
                 last = Some(entry.path);
             }
-            Effect::LeftOut(_) => {}
+            Effect::LeftOut(_) | Effect::PassedOver(_) => {}
         }
     }
     assert!(diff.finish().is_ok_and(|summary| summary.end != End::default() || last.is_none()));

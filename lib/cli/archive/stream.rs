@@ -10,14 +10,16 @@ use super::super::message::Hinted;
 use super::super::vouching::{Unvouched, Vouching};
 use super::kind::{is_locked, is_unreachable};
 use super::salvage::Salvaged;
+use super::version::IndexFacts;
 use super::{Archive, Trust, unzip};
+use crate::core::diff::count;
 use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
 use crate::edge::ordered::{Gone, Ordered, Results};
 use crate::format::band::BandId;
-use crate::format::entry::{Entry, Kind};
+use crate::format::entry::{Entry, State};
 use crate::format::head::Head;
-use crate::format::listing::{Have, Header, parse_header};
+use crate::format::listing::{Header, parse_header};
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
 use crate::format::toc::Toc;
@@ -65,26 +67,41 @@ pub(super) fn is_own(text: &[u8], object: Object, id: BandId) -> bool {
     }
 }
 
-/// What an index says of itself and what it holds: its number, the one before it, counts and last
-/// path. None if it is of another band.
+/// The id of the band that an index is of.
+pub(super) fn id_of(text: &[u8]) -> Option<BandId> {
+    let headers = text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#'));
+    headers.filter_map(|line| parse_header(line).ok()).find_map(|header| match header {
+        Header::Index(id, ..) => Some(id),
+        _ => None,
+    })
+}
+
+/// What an index says of itself and what it holds. None if it is of another band.
 pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSays>> {
     let Some((number, after)) = first_line(text, id)? else { return Ok(None) };
-    let mut have = Have::default();
-    let mut last = None;
+    let mut facts = IndexFacts { number, ..IndexFacts::default() };
+    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
+        match parse_header(line) {
+            Ok(Header::Source(..)) => facts.begins_run = true,
+            Ok(Header::Mask(mask)) => facts.mask = Some(mask),
+            Ok(Header::Partial) => facts.partial = true,
+            Ok(Header::DeletesMeant) => facts.deletes_meant = true,
+            _ => {}
+        }
+    }
     for line in
         text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#')))
     {
         let entry = Entry::parse(line)?;
-        let is_file = entry.kind == Kind::File && entry.meta().is_some();
-        have.entries += 1;
-        have.files += u64::from(is_file);
-        have.bytes += entry.size.filter(|_| is_file && entry.hard.is_none()).unwrap_or(0);
-        last = Some(entry.path);
+        count(&mut facts.have, &entry);
+        facts.deletes |= entry.over || entry.state == State::Deleted;
+        facts.last = Some(entry.path);
     }
-    Ok(Some((number, after, have, last)))
+    Ok(Some((after, facts)))
 }
 
-type IndexSays = (u32, Option<u32>, Have, Option<Path>);
+/// The index before it, and the rest.
+type IndexSays = (Option<u32>, IndexFacts);
 
 /// An index as it is stored but for encryption, and whether the store gave it.
 type Fetched = (u32, anyhow::Result<(Vec<u8>, bool)>);

@@ -11,10 +11,11 @@ use super::super::vouching::Unvouched;
 use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
-use crate::core::chain::choice::{find, to_read};
+use crate::core::chain::choice::{FindError, Mask, find, newest, passed_masks, to_read};
 use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
+use crate::format::digest::Digest;
 use crate::format::entry::Within;
 use crate::format::listing::{Have, Header};
 use crate::format::object::Object;
@@ -58,36 +59,55 @@ pub(in super::super) fn choose(
     at: Option<Stamp>,
     report: &Report,
 ) -> anyhow::Result<BandName> {
-    let newest = band.is_none_or(|text| text == "latest") && at.is_none();
-    let known = match (archive.known(newest), band.and_then(|text| text.parse::<BandName>().ok())) {
+    let likely = band.is_none_or(|text| text == "latest") && at.is_none();
+    let rows = archive.rows(likely, false);
+    let mut rows = match (rows, band.and_then(|text| text.parse::<BandName>().ok())) {
         // A name in full needs no listing, which not every server gives.
-        (Err(error), Some(name)) if lacks_listing(&error) && archive.head(&name)?.is_some() => {
+        (Err(error), Some(name)) if lacks_listing(&error) && archive.ends(&name)?.0.is_some() => {
             return Ok(name);
         }
-        (known, _) => known?.0,
+        (rows, _) => rows?,
     };
-    if let Some(text) = band {
-        return Ok(find(&known, text)?.name.clone());
+    match band {
+        Some("latest") => {
+            archive.settle(&mut rows, 1, report, |rows| newest(rows).err())?;
+            let latest = newest(&rows)?.ok_or_else(|| FindError::None("latest".to_owned()))?;
+            return Ok(latest.name.clone());
+        }
+        Some(text) => return Ok(find(&rows, text)?.name.clone()),
+        None => {}
     }
-    let Some(reading) = to_read(&known, at) else {
+    // The HEADs of all later names may have to be read: some at once.
+    let together = if at.is_some() { 8 } else { 1 };
+    archive.settle(&mut rows, together, report, |rows| to_read(rows, at).err())?;
+    let Some(reading) = to_read(&rows, at)? else {
         let when = at.map_or_else(String::new, |at| format!(" from {} or before", at.to_rfc3339()));
         return Err(Hinted::wrap(
             anyhow!("{shown}: no band{when} there"),
             "see what there is with: dura-index bands ARCHIVE",
         ));
     };
+    let name = &reading.band.name;
     if let Some(newer) = reading.newer {
         report.note(format_args!(
-            "taking {}: the newer {} is unfinished (--band latest takes it)",
-            reading.band.name, newer.name
+            "taking {name}: the newer {} is unfinished (--band latest takes it)",
+            newer.name
         ));
-    } else if !reading.band.complete && !archive.is_complete(&reading.band.name)? {
+    } else if !reading.band.is_complete() {
+        report.note(format_args!("taking {name}, which is unfinished: there is no complete band"));
+    }
+    for masked in passed_masks(&rows, reading.band) {
         report.note(format_args!(
-            "taking {}, which is unfinished: there is no complete band",
-            reading.band.name
+            "taking {name}: the newer {} was made with a mask (--band takes it)",
+            masked.name
         ));
     }
-    Ok(reading.band.name.clone())
+    if reading.band.facts().is_some_and(|facts| facts.mask != Mask::Whole) {
+        report.note(format_args!(
+            "taking {name}, which was made with a mask: it does not hold the whole source"
+        ));
+    }
+    Ok(name.clone())
 }
 
 fn lacks_listing(error: &anyhow::Error) -> bool {
@@ -112,9 +132,10 @@ impl Archive {
     /// Which indexes of a band count in a version.
     pub(in super::super) fn holds(&self, band: &Band) -> anyhow::Result<Holds> {
         let (holds, unreadable) = self.sort_out(band)?;
-        // A band none of whose indexes can be read is not an empty one; and without a key nobody
-        // knows what counts.
-        match unreadable.filter(|error| holds.numbers.is_empty() || is_locked(error)) {
+        // A full band none of whose indexes can be read is not an empty one; and without a key
+        // nobody knows what counts. Of a layer its parent's version is left.
+        let is_all = holds.numbers.is_empty() && band.head.parent.is_none();
+        match unreadable.filter(|error| is_all || is_locked(error)) {
             Some(error) => Err(error),
             None => Ok(holds),
         }
@@ -141,7 +162,7 @@ impl Archive {
             return Ok((holds, None));
         }
         // Of a TAIL that names no tables of the band, HEAD tells whether it is the band's at all.
-        if let (Some(_), Some(head)) = (&band.tail, self.head(&band.head.band)?)
+        if let (Some(_), Ok(Some(head))) = (&band.tail, self.head(&band.head.band))
             && head.id != band.head.id
         {
             return Err(ChainError::Foreign(head.band, "TAIL").into());
@@ -151,8 +172,15 @@ impl Archive {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
         };
+        let mut lost = counted.lost.clone();
+        // Of an unfinished band it is where the chain ends, unless a later run has gone around it.
+        if let (Extent::Unfinished, Some((number, _))) = (band.extent, &facts.unreadable)
+            && counted.last().is_none_or(|last| last < *number)
+        {
+            lost.push(*number..=*number);
+        }
         let blocks = facts.blocks(&counted);
-        let holds = Holds { numbers: counted.counted, lost: counted.lost, blocks };
+        let holds = Holds { numbers: counted.counted, lost, blocks };
         Ok((holds, facts.unreadable.map(|(_, error)| error)))
     }
 
@@ -253,9 +281,7 @@ impl Version {
                 let name = archive.likely_name(&band.head.band, Object::Index(number));
                 report.warn(format_args!("{name}: lost: what it listed is not known"));
             }
-            if band.tail.is_none() {
-                archive.tell_of_damaged_tail(&band.head.band, report);
-            }
+            archive.tell_of_damaged_ends(&band.head.band, report);
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
             let head = Arc::new(band.head.clone());
@@ -347,7 +373,7 @@ impl Version {
 }
 
 /// What one index of an unfinished band holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(in super::super) struct IndexFacts {
     /// Its number.
     pub number: u32,
@@ -355,4 +381,14 @@ pub(in super::super) struct IndexFacts {
     pub have: Have,
     /// Its last path.
     pub last: Option<Path>,
+    /// Whether a run begins with it.
+    pub begins_run: bool,
+    /// Whether the run that it begins used a mask.
+    pub partial: bool,
+    /// The sha256 of that mask.
+    pub mask: Option<Digest>,
+    /// Whether it has a line that is deleted, or that takes the place of a directory.
+    pub deletes: bool,
+    /// Whether its run was told that it may delete any number of entries.
+    pub deletes_meant: bool,
 }

@@ -10,7 +10,8 @@ use super::super::archive::{Archive, Band};
 use super::super::message::{Hinted, Report};
 use super::super::push::strangers;
 use super::{CANNOT_WRITE, Reading, open_archive};
-use crate::core::chain::ancestors::{Extent, Link};
+use crate::core::chain::ancestors::Extent;
+use crate::core::chain::ends::Ends;
 use crate::edge::pipe;
 use crate::format::listing::Have;
 
@@ -20,8 +21,8 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     must_exist(shown)?;
     let archive = open_archive(shown, reading, report)?;
     let mut out = pipe::stdout()?;
-    let names = archive.names()?;
-    if names.is_empty() {
+    let names = archive.bands(report)?;
+    if names.is_empty() && archive.names()?.is_empty() {
         // Nothing there is an archive without bands; other things are another place.
         if let Some(others) = strangers(&archive.store().list("")?) {
             let hint = "name the folder that holds the bands";
@@ -30,21 +31,15 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     }
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
-        let ends = archive.ends(&name).and_then(|(head, tail)| {
-            let head =
-                Link { name: &name, head: head.as_ref(), tail: tail.as_ref() }.own()?.clone();
-            Ok((head, tail))
-        });
-        let (head, tail) = match ends {
-            Ok(ends) => ends,
+        let (head, tail) = match archive.state(&name, true) {
+            Ok(Ends { head: Some(head), tail, .. }) => (head, tail),
+            Ok(_) => continue,
             Err(error) => {
                 report.warn(format_args!("{error:#}"));
                 continue;
             }
         };
-        if tail.is_none() {
-            archive.tell_of_damaged_tail(&name, report);
-        }
+        archive.tell_of_damaged_ends(&name, report);
         let started = head.started.to_rfc3339();
         let line = match tail {
             Some(tail) => format!("{name} complete {started} {} {}", tail.entries, tail.bytes),

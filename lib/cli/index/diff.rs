@@ -6,24 +6,23 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
+use super::super::archive::Archive;
 use super::super::archive::kind::is_locked;
-use super::super::archive::version::{Holds, Version};
-use super::super::archive::{Archive, Band, side_by_side};
+use super::super::archive::version::Version;
 use super::super::caching;
 use super::super::message::{Hinted, Report, why};
 use super::super::vouching::{self, Vouching};
-use super::gate::{Gate, address};
+use super::gate::address;
 use super::own::OwnArchive;
 use super::{CANNOT_WRITE, Reading};
-use crate::core::chain::ancestors::continuation;
-use crate::core::chain::choice::{Known, Target, Wish, WishError, find, target};
-use crate::core::diff::{Config, Diff, Effect, Opening, Summary};
+use crate::core::chain::choice::Mask;
+use crate::core::diff::{Deletions, Diff, Effect, MaxDeleted, Summary};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
-use crate::format::counted::CountedBlocks;
-use crate::format::head::{Head, Parent};
 use crate::format::listing::{Header, Line, Reader, VERSION};
-use crate::format::path::Path;
+use course::{Course, decide, deletions};
+
+mod course;
 
 /// Arguments of `diff`.
 #[derive(Debug, Clone, Args)]
@@ -31,10 +30,11 @@ pub(in super::super) struct DiffArgs {
     /// The archive: a directory; one that is not there yet is an empty one
     #[arg(value_name = "ARCHIVE")]
     archive: String,
-    /// Build on the newest band of a tier below N, as dump(8) does; 0 makes a full band
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
-    tier: Option<u8>,
-    /// Build on this band, which may be shortened
+    /// Build on the newest band of a tier below N, as dump(8) does; 0 makes a full band; auto: on
+    /// the newest band that can have one on top of it
+    #[arg(long, value_name = "N", value_parser = tier)]
+    tier: Option<Tier>,
+    /// Build on this band, which may be shortened; latest: on the newest
     #[arg(long, value_name = "BAND")]
     parent: Option<String>,
     /// Make a full band
@@ -46,17 +46,26 @@ pub(in super::super) struct DiffArgs {
     /// Fail if the archive holds no band
     #[arg(long)]
     must_exist: bool,
+    /// Refuse to delete more than N entries, or PCT% of them, less those that are new; none: any
+    /// number [default: 50%, of 100 entries or more]
+    #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
+    max_deleted: Option<MaxDeleted>,
 }
 
-/// What the run is to write, and what it compares with.
-struct Course {
-    opening: Opening,
-    config: Config,
-    /// The chain whose version the scan is compared with; empty for none.
-    chain: Vec<Band>,
-    holds: Vec<Holds>,
-    /// Of a continued band: its HEAD.
-    head: Option<Head>,
+/// `--tier`: a tier, or none for `auto`.
+#[derive(Debug, Clone, Copy)]
+struct Tier(Option<u8>);
+
+fn tier(text: &str) -> Result<Tier, String> {
+    match text.parse() {
+        Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
+        _ if text == "auto" => Ok(Tier(None)),
+        _ => Err("wanted a number from 0 to 9, or auto".to_owned()),
+    }
+}
+
+fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
@@ -92,33 +101,34 @@ pub(in super::super) fn compare(
     // Nothing is asked of the archive before the scan has begun.
     let (headers, first) = begin(&mut scan)?;
     let archive = Arc::new(archive()?);
-    let course = decide(&archive, args, report)?;
+    let mask = mask_of(&headers);
+    let course = decide(&archive, args, mask, report)?;
     if let Some(vouching) = archive.vouching().filter(|_| !course.config.full) {
         vouching.tell(report);
     }
+    let Course { continues, limit, earlier, source_id, .. } = course;
+    let (chain, holds) = (course.chain.clone(), course.holds.clone());
 
     let mut version = Version::with(&archive, &course.chain, course.holds, report)?.exact();
     // The header lines of the version come with its first entry.
     let full = course.config.full;
     let mut known = next_known(&mut version, full)?;
+    let is_same = same_source(&headers, version.headers());
+    // A full band may be of another source, and then begins its own row of bands.
+    let source_id = source_id.filter(|_| !full || is_same.is_ok());
     if args.parent.is_none() && !args.full {
-        same_source(&headers, version.headers())?;
+        is_same?;
     }
     let mut buffer = Vec::new();
     for header in [Header::Mtree, Header::Version(VERSION)]
         .iter()
         .chain(&headers)
         .chain(&course.opening.headers())
+        .chain(&source_id.map(Header::SourceId))
+        .chain(&(args.max_deleted == Some(MaxDeleted::Any)).then_some(Header::DeletesMeant))
+        .chain(&course.headers)
     {
         writeln!(buffer, "{header}")?;
-    }
-    if let Some(head) = course.head {
-        writeln!(
-            buffer,
-            "{}\n{}",
-            Header::Compression(head.compression),
-            Header::Head(head.to_string().into_bytes())
-        )?;
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
@@ -160,6 +170,9 @@ pub(in super::super) fn compare(
                     buffer.clear();
                 }
             }
+            Effect::PassedOver(path) => report.warn(format_args!(
+                "{path}: two runs began to store it and did not come to its end: passed over, for the rest to be stored; the next band tries it again"
+            )),
             Effect::LeftOut(path) => {
                 report.warn(format_args!(
                     "{path}: not a directory in what the band has so far: left out with all below it; the next run gets it"
@@ -168,6 +181,24 @@ pub(in super::super) fn compare(
         }
     }
     let summary = diff.finish()?;
+    let mut deleted = Deletions { unfinished: continues, ..summary.deletions };
+    if let Some(earlier) = earlier {
+        (deleted.gone, deleted.new) = (deleted.gone + earlier.gone, deleted.new + earlier.new);
+        deleted.of = earlier.of;
+    } else if chain.len() > 1 && continues && !deleted.is_all() && !limit.allows(deleted) {
+        // What the band has already may be new to its parent, and make up for what goes.
+        let own = deletions(&archive, &chain, &holds, report)?.new;
+        deleted.new += own.saturating_sub(summary.gone_before);
+    }
+    if !limit.allows(deleted) {
+        out.write_all(&buffer).context(CANNOT_WRITE)?;
+        return Err(too_many(deleted, limit));
+    }
+    let counts =
+        [summary.tree.map(Header::Tree), continues.then_some(Header::Behind(summary.behind))];
+    for header in counts.iter().flatten() {
+        writeln!(buffer, "{header}")?;
+    }
     writeln!(buffer, "{}", summary.end)?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;
     out.finish().context(CANNOT_WRITE)?;
@@ -198,8 +229,25 @@ fn or_full(error: anyhow::Error) -> anyhow::Error {
     Hinted::wrap(anyhow!("{error:#}"), hint)
 }
 
+/// A source disk that is not mounted looks like one whose files were all deleted.
+fn too_many(deleted: Deletions, limit: MaxDeleted) -> anyhow::Error {
+    let Deletions { gone, new, of, .. } = deleted;
+    let hint = "see whether the whole source is there (a disk that is not mounted?); if all that was deleted: --max-deleted none";
+    Hinted::wrap(
+        anyhow!(
+            "{gone} of {of} entries are gone and {new} are new: more than --max-deleted {limit} allows to delete"
+        ),
+        hint,
+    )
+}
+
 fn tell(summary: &Summary, report: &Report) {
-    let Summary { new, changed, touched, deleted, dropped, left_out, .. } = *summary;
+    let Summary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
+    if behind > 0 {
+        report.warn(format_args!(
+            "{behind} entries are not in this band as they are now, because an earlier run had passed them: the next run stores them"
+        ));
+    }
     report.verbose(format_args!(
         "{new} new, {changed} changed ({touched} of them probably only in time, mode or owner), {deleted} deleted"
     ));
@@ -214,6 +262,7 @@ fn tell(summary: &Summary, report: &Report) {
         ("deleted", deleted),
         ("dropped", dropped),
         ("left_out", left_out),
+        ("behind", behind),
     ];
     report.events().emit("compared", &counts.map(|(key, count)| (key, count.into())));
 }
@@ -234,6 +283,19 @@ fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option
             ),
             line => return Ok((headers, Some(line))),
         }
+    }
+}
+
+/// The mask that the scan was made with.
+fn mask_of(headers: &[Header]) -> Mask {
+    let mask = headers.iter().find_map(|header| match header {
+        Header::Mask(mask) => Some(*mask),
+        _ => None,
+    });
+    if mask.is_some() || headers.contains(&Header::Partial) {
+        Mask::Masked(mask)
+    } else {
+        Mask::Whole
     }
 }
 
@@ -262,155 +324,4 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn decide(archive: &Archive, args: &DiffArgs, report: &Report) -> anyhow::Result<Course> {
-    let (mut bands, _) = archive.known(args.tier.is_none() && args.parent.is_none())?;
-    if bands.is_empty() {
-        may_be_empty(archive, args)?;
-    }
-    let parent = args
-        .parent
-        .as_deref()
-        .map(|text| find(&bands, text).map(|band| band.name.clone()))
-        .transpose()?;
-    let mut gate = Gate::open(archive, &args.archive, &bands, parent.clone(), report)?;
-    let newest = gate.band_after(&bands)?;
-    let wish = Wish {
-        tier: args.tier,
-        parent: parent.as_ref(),
-        full: args.full,
-        no_resume: args.no_resume,
-    };
-    loop {
-        let target = match target(&bands, &wish) {
-            Err(WishError::NoAncestor(band, above)) if gate.passes_over(&band, &above) => {
-                bands.retain(|other| other.name != band);
-                continue;
-            }
-            target => target?,
-        };
-        let candidate = match target {
-            Target::Continue(band) => Some(&band.name),
-            Target::New { parent, .. } => parent.map(|parent| &parent.name),
-        };
-        if let Some(name) = candidate
-            && !gate.admits(name)?
-        {
-            let name = name.clone();
-            bands.retain(|band| band.name != name);
-            continue;
-        }
-        if candidate.is_none() && !args.full && args.tier != Some(0) {
-            gate.nothing_is_left(&args.archive)?;
-        }
-        let course = match target {
-            Target::Continue(band) => Some(resume(archive, band, report)?),
-            Target::New { parent: None, .. } => Some(full(archive, &bands, newest)?),
-            Target::New { parent: Some(parent), left } => {
-                if let Some(left) = left {
-                    report.note(format_args!("leaving {} unfinished", left.name));
-                }
-                let chain = archive.chain(&parent.name)?;
-                let holds = side_by_side(&chain, |band| archive.holds(band)).map_err(or_full)?;
-                let last = holds.last().and_then(Holds::last);
-                match (last, chain.last()) {
-                    (Some(last), Some(band)) => {
-                        let tier = chain.len() as u8;
-                        let parent =
-                            Some(Parent { band: band.head.band.clone(), id: band.head.id, last });
-                        let counted =
-                            holds.last().map(|holds| holds.blocks.clone()).unwrap_or_default();
-                        let opening = Opening::New { parent, band_after: newest, counted };
-                        Some(Course {
-                            opening,
-                            config: Config { tier, full: false, after: None },
-                            chain,
-                            holds,
-                            head: None,
-                        })
-                    }
-                    _ => {
-                        // Its version is that of its own parent.
-                        let useless = parent.name.clone();
-                        bands.retain(|band| band.name != useless);
-                        None
-                    }
-                }
-            }
-        };
-        if let Some(course) = course {
-            return Ok(course);
-        }
-    }
-}
-
-/// Whether an archive without a band is to get its first one. One that has held bands may only be
-/// away: a disk that is not mounted, a listing that is late.
-fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
-    let shown = &args.archive;
-    if args.must_exist {
-        bail!("{shown}: holds no band, and --must-exist was given");
-    }
-    let Some(vouching) = archive.vouching() else { return Ok(()) };
-    if args.full || !vouching.journal().knows_archive(&address(shown))? {
-        return Ok(());
-    }
-    let hint =
-        "is the disk mounted, and the address right? If the archive is to begin again, give --full";
-    Err(Hinted::wrap(anyhow!("{shown}: holds no band, but this host has stored some there"), hint))
-}
-
-/// A full band; what the newest version has and it will not is counted.
-fn full(
-    archive: &Archive,
-    bands: &[Known],
-    newest: Option<crate::format::time::Stamp>,
-) -> anyhow::Result<Course> {
-    let opening =
-        Opening::New { parent: None, band_after: newest, counted: CountedBlocks::default() };
-    let config = Config { tier: 0, full: true, after: None };
-    let mut course = Course { opening, config, chain: Vec::new(), holds: Vec::new(), head: None };
-    if let Some(band) = crate::core::chain::choice::newest(bands) {
-        // Only for a warning: a version that cannot be read costs that, nothing else.
-        let read = archive.chain(&band.name).and_then(|chain| {
-            let holds = side_by_side(&chain, |band| archive.holds(band))?;
-            Ok((chain, holds))
-        });
-        if let Ok((chain, holds)) = read {
-            (course.chain, course.holds) = (chain, holds);
-        }
-    }
-    Ok(course)
-}
-
-fn resume(archive: &Archive, band: &Known, report: &Report) -> anyhow::Result<Course> {
-    let name = &band.name;
-    let chain = archive.chain(name)?;
-    let Some((own, below)) = chain.split_last() else { bail!("{name}: has no HEAD") };
-    let (indexes, facts) = archive.indexes(&own.head)?;
-    let counted = indexes.of_unfinished();
-    let have = facts.have(&counted);
-    let blocks = facts.blocks(&counted);
-    let unreadable = facts.unreadable.as_ref().map(|(number, _)| *number);
-    let continuation = continuation(name, Some(&own.head), &indexes, unreadable, have, blocks.clone()).map_err(|stuck| {
-        let error = match facts.unreadable {
-            Some((_, why)) => anyhow!("{name} cannot be continued: {why:#}"),
-            None => anyhow!("{name} cannot be continued: {stuck}"),
-        };
-        let hint = "give the --cache that was used when it was begun, or the secret key to gpg; or begin a new band with --no-resume --full";
-        Hinted::wrap(error, hint)
-    })?;
-    // The last index may list nothing but its end.
-    let found = facts.found.iter().rev().filter(|index| counted.contains(index.number));
-    let after: Option<Path> = found.filter_map(|index| index.last.clone()).next();
-    report.note(format_args!(
-        "continuing {name} after {}",
-        after.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string)
-    ));
-    let mut holds = side_by_side(below, |band| archive.holds(band)).map_err(or_full)?;
-    holds.push(Holds { numbers: counted.counted, lost: counted.lost, blocks });
-    let config = Config { tier: below.len() as u8, full: false, after };
-    let head = Some(own.head.clone());
-    Ok(Course { opening: Opening::Continue(continuation), config, chain, holds, head })
 }

@@ -50,7 +50,7 @@ pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> 
     let typed = asked::typed(&args.patterns, &args.files_from)?;
     let mut sought: Option<Sought> = None;
     let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();
-    for name in archive.names()? {
+    for name in archive.bands(report)? {
         let chain = match archive.chain(&name) {
             Ok(chain) => chain,
             Err(error) => {

@@ -33,6 +33,7 @@ pub(super) struct Gate<'a> {
     now: Stamp,
     report: &'a Report,
     passed: HashSet<BandName>,
+    admitted: HashSet<BandName>,
 }
 
 impl<'a> Gate<'a> {
@@ -60,21 +61,35 @@ impl<'a> Gate<'a> {
         if let Some(vouching) = vouching.as_ref().filter(|_| !bands.is_empty()) {
             vouching.holds_bands();
         }
-        let passed = HashSet::new();
-        Ok(Gate { archive, vouching, belief, asked, now: clock::stamp()?, report, passed })
+        let (passed, admitted) = (HashSet::new(), HashSet::new());
+        let now = clock::stamp()?;
+        Ok(Gate { archive, vouching, belief, asked, now, report, passed, admitted })
+    }
+
+    /// Whether `--parent` names the band, or one that stands on it.
+    fn is_asked(&self, band: &BandName) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.chain().contains(band))
     }
 
     fn takes(&self, band: &BandName, vouched: bool) -> bool {
-        let asked = self.asked.as_ref() == Some(band);
-        takes(self.belief, vouched, asked, band.start().unix() - self.now.unix())
+        let ahead = band.start().unix() - self.now.unix();
+        takes(self.belief, vouched, self.is_asked(band), ahead)
     }
 
     /// Whether the run may stand on a band, or go on with it. One that it may not is named.
     pub(super) fn admits(&mut self, band: &BandName) -> anyhow::Result<bool> {
         let Some(vouching) = self.vouching.clone() else { return Ok(true) };
-        let chain = match self.archive.chain(band) {
+        if self.admitted.contains(band) {
+            return Ok(true);
+        }
+        // A TAIL that repeats a HEAD vouches for nothing: what is built on is what HEAD says.
+        let chain = match self.archive.chain_by_heads(band) {
             Ok(chain) => chain,
-            Err(error) if self.belief != Belief::Vouched || is_unreachable(&error) => {
+            Err(error)
+                if self.belief != Belief::Vouched
+                    || self.is_asked(band)
+                    || is_unreachable(&error) =>
+            {
                 return Err(error);
             }
             Err(error) => {
@@ -107,12 +122,13 @@ impl<'a> Gate<'a> {
             return Ok(false);
         }
         unknown.into_iter().for_each(|head| vouching.take(head));
+        self.admitted.insert(band.clone());
         Ok(true)
     }
 
     /// Passes over a band whose ancestors are not all there, unless it was asked for.
     pub(super) fn passes_over(&mut self, band: &BandName, above: &BandName) -> bool {
-        let passes = self.belief == Belief::Vouched && self.asked.as_ref() != Some(band);
+        let passes = self.belief == Belief::Vouched && !self.is_asked(band);
         if passes {
             self.pass(band, &format!("its ancestor {above} is not in the archive"));
         }

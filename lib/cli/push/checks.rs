@@ -1,11 +1,14 @@
 //! What must hold in an archive before a band goes into it.
 
+use std::sync::Arc;
+
 use anyhow::{Context, anyhow, bail};
 
-use super::super::archive::side_by_side;
+use super::super::archive::{piece, side_by_side};
 use super::super::message::{Hinted, causes};
 use super::lane::Place;
 use super::spool::survey;
+use crate::core::chain::ends::ends;
 use crate::core::chain::kept_up::{Forgotten, Waived, questions};
 use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
@@ -83,7 +86,7 @@ fn shown(name: &str) -> String {
     path.strip_prefix("./").unwrap_or(&path).to_owned()
 }
 
-type Found = (BandName, Option<Vec<u8>>, Option<Vec<u8>>);
+type Found = (BandName, Option<Arc<Vec<u8>>>, Option<Arc<Vec<u8>>>);
 
 /// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of
 /// them name.
@@ -93,8 +96,15 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
     let mut parent = head.parent.clone();
     for (depth, (band, head, tail)) in fetch(store, head)?.into_iter().enumerate() {
         let Some(wanted) = parent.filter(|parent| parent.band == band) else { break };
-        let Some(head) = head else { bail!("{band}: the band's parent is not in this archive") };
-        let head = Head::parse(&head).with_context(|| format!("{band}/HEAD"))?;
+        let head = piece(head, Head::parse).with_context(|| format!("{band}/HEAD"))?;
+        let tail = piece(tail, Tail::parse).with_context(|| format!("{band}/TAIL"))?;
+        let found = ends(&band, head, tail);
+        if found.headless {
+            bail!("{band}/HEAD: not there: the band may be about to be removed");
+        }
+        let Some(head) = found.head else {
+            bail!("{band}: the band's parent is not in this archive")
+        };
         if head.id != wanted.id {
             bail!(
                 "{band}: has id {}, but the band was made over one with id {}",
@@ -102,23 +112,32 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
                 wanted.id
             );
         }
-        let tail = tail
-            .map(|tail| Tail::parse(&tail))
-            .transpose()
-            .with_context(|| format!("{band}/TAIL"))?;
-        let reaches = match &tail {
-            Some(tail) => tail.id == head.id && tail.last >= wanted.last,
+        let reaches = match &found.tail {
+            Some(tail) => tail.last >= wanted.last,
             None => has_index(store, &wanted)?,
         };
         if !reaches {
             bail!("{band}: lacks index {:09}, up to which the band was made over it", wanted.last);
         }
-        if tail.is_none() && depth == 0 {
+        if found.tail.is_none() && depth == 0 {
             level(store, &band, head.compression, counted)?;
         }
         parent = head.parent;
     }
     Ok(())
+}
+
+/// Looks again before TAIL is stored: no HEAD of what the band stands on may have gone meanwhile,
+/// which is the first object that a removal takes.
+pub(super) fn still_there(store: &dyn Store, band: &BandName) -> anyhow::Result<()> {
+    let ancestors: Vec<BandName> = std::iter::successors(band.parent(), BandName::parent).collect();
+    let looked = side_by_side(&ancestors, |band| match store.get(&format!("{band}/HEAD")) {
+        Err(error) if error.kind == Kind::NotFound => bail!(
+            "{band}/HEAD: not there any more: what the band stands on has gone while it was written, so no TAIL is stored"
+        ),
+        other => Ok(other.map(drop)?),
+    });
+    looked.map(drop)
 }
 
 /// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
@@ -130,7 +149,7 @@ fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
         .flat_map(|band| ["HEAD", "TAIL"].map(|object| format!("{band}/{object}")))
         .collect();
     let found = side_by_side(&names, |name| match store.get(name) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bytes) => Ok(Some(Arc::new(bytes))),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     })?;

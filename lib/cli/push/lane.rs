@@ -12,12 +12,13 @@ use super::super::archive::side_by_side;
 use super::super::common::human;
 use super::super::message::{Hinted, Report, why};
 use super::super::retrying::{Retrying, TOLD_AFTER, waiting};
+use super::checks::still_there;
 use super::confirm::confirm;
 use super::held::Held;
 use super::progress::Share;
 use super::write::{Stored, Task, conflict, write_tasks};
 use crate::core::chain::kept_up::Waived;
-use crate::core::confirm::Ledger;
+use crate::core::confirm::{Check, Ledger};
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
 use crate::edge::signals::Stop;
@@ -204,7 +205,7 @@ impl Lane<'_> {
                 ended = Some(ending);
                 continue;
             }
-            self.confirm_stored(false)?;
+            self.confirm_done()?;
             if self.run.stop.is_set() {
                 let hint = "what is stored is whole: run the same again, and it goes on from there";
                 return Err(Hinted::wrap(anyhow!("interrupted"), hint));
@@ -259,24 +260,35 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// Looks for all that is stored, and beside that for TAIL, if the store may have to.
+    /// Before TAIL: looks for all that is stored, for what the band stands on, and for TAIL itself
+    /// if the store may have to, side by side.
     fn confirm_all(&mut self) -> anyhow::Result<()> {
-        let ahead = self.place.ahead.clone().filter(|_| !self.run.dry_run);
-        let looks = ahead.zip(self.last.first().map(|tail| tail.name()));
+        let checks = self.ledger.finish();
+        let tail = self.last.iter().find(|object| object.item.name.object == Object::Tail);
+        let ahead = self.place.ahead.as_ref().filter(|_| !self.run.dry_run).zip(tail);
+        let reads = &self.reads;
         std::thread::scope(|scope| {
-            if let Some((ahead, name)) = looks {
-                scope.spawn(move || ahead.look_ahead(&name));
+            if let Some((ahead, tail)) = ahead {
+                scope.spawn(move || ahead.look_ahead(&tail.name()));
             }
-            self.confirm_stored(true)
+            let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band)));
+            self.look_for(&checks)?;
+            below.map_or(Ok(()), |looked| {
+                looked.join().unwrap_or_else(|_| Err(anyhow!("a look broke off")))
+            })
         })
     }
 
-    /// Looks for what is stored: in folders that are done with, or, before TAIL, in all.
-    fn confirm_stored(&mut self, all: bool) -> anyhow::Result<()> {
-        let checks =
-            if all { self.ledger.finish() } else { self.ledger.poll().into_iter().collect() };
+    /// Looks for what is stored in folders that are done with.
+    fn confirm_done(&mut self) -> anyhow::Result<()> {
+        let checks: Vec<Check> = self.ledger.poll().into_iter().collect();
+        self.look_for(&checks)
+    }
+
+    fn look_for(&self, checks: &[Check]) -> anyhow::Result<()> {
         let Some(band) = self.band.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
-        side_by_side(&checks, |check| confirm(self.run, &self.reads, band, check)).map(drop)
+        let (run, reads) = (self.run, &self.reads);
+        side_by_side(checks, |check| confirm(run, reads, band, check)).map(drop)
     }
 
     fn schedule(&mut self, object: Arc<Held>) {

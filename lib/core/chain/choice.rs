@@ -1,26 +1,187 @@
-//! Choices among the bands of an archive, by their names and whether they are complete.
+//! Choices among the bands of an archive: which one is read, built on, or continued.
+//!
+//! To ask about a band costs calls of the store, so a choice is made from what is known, and says
+//! with [`Ask`] about which band it must know more. Whoever drives it fills in [`Known::found`] and
+//! decides again.
+
+use std::cmp::Reverse;
 
 use crate::format::band::{BandName, MAX_TIER};
+use crate::format::digest::Digest;
 use crate::format::time::Stamp;
 
-/// A band of the archive, as its name and the presence of TAIL tell.
+/// A band of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Its name.
     pub name: BandName,
+    /// What was found in its folder.
+    pub found: Found,
+}
+
+impl Known {
+    /// A band that nobody has asked about yet.
+    pub fn new(name: BandName) -> Known {
+        Known { name, found: Found::Unasked }
+    }
+
+    /// What is known of it, if it is a band.
+    pub fn facts(&self) -> Option<&Facts> {
+        match &self.found {
+            Found::Band(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// Whether it is known to be complete.
+    pub fn is_complete(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.complete)
+    }
+}
+
+/// What was found in a band's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nobody has asked.
+    Unasked,
+    /// No HEAD, no TAIL, no list, no index: what a run leaves that was killed at its start, or a
+    /// removal that was cut.
+    Nothing,
+    /// Lists or indexes, but neither HEAD nor TAIL.
+    Ruin,
+    /// The HEAD of another band: somebody has renamed the folder.
+    Foreign(BandName),
+    /// A band.
+    Band(Facts),
+}
+
+/// What a choice goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
     /// Whether it has a TAIL.
     pub complete: bool,
+    /// When its version was current: `as-of`, or else `started`.
+    pub time: Stamp,
+    /// `as-of`, of a band that was taken from an old version. Only runs of that version continue
+    /// it.
+    pub as_of: Option<Stamp>,
+    /// Whether a mask was used.
+    pub mask: Mask,
+    /// HEAD is gone, and TAIL stands in for it: the band may be about to be removed.
+    pub headless: bool,
+    /// TAIL is there and damaged, so the band counts as unfinished; but it cannot be continued.
+    pub tail_damaged: bool,
+    /// Neither HEAD nor TAIL can be read, and what is known is what its indexes tell: that is
+    /// enough to read it, not to build on it.
+    pub nameless: bool,
+    /// Somebody who is trusted has written it. Others are neither built on nor continued.
+    pub vouched: bool,
+    /// None of its indexes counts, so its version is that of its own parent.
+    pub empty: bool,
+    /// It is unfinished and deletes more than is allowed.
+    pub deletes_too_much: bool,
 }
 
-/// The newest band: the one that was started last. Of two that were started in the same second, by
-/// different writers, all readers take the same.
-pub fn newest(bands: &[Known]) -> Option<&Known> {
-    bands.iter().max_by_key(|band| (band.name.start(), &band.name))
+impl Facts {
+    /// A band of which all is as it should be, of the whole source.
+    pub fn new(time: Stamp, complete: bool) -> Facts {
+        Facts {
+            complete,
+            time,
+            as_of: None,
+            mask: Mask::Whole,
+            headless: false,
+            tail_damaged: false,
+            nameless: false,
+            vouched: true,
+            empty: false,
+            deletes_too_much: false,
+        }
+    }
 }
 
-/// What `#band-after` says: the latest start of all bands.
-pub fn band_after(bands: &[Known]) -> Option<Stamp> {
-    newest(bands).map(|band| band.name.start())
+/// The mask (`--only-from`) of a band or of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mask {
+    /// None: the whole source.
+    #[default]
+    Whole,
+    /// With the sha256 of its patterns, or none if that is not known: of a band whose first index
+    /// was not stored yet.
+    Masked(Option<Digest>),
+    /// That of a band which does not say which, by an earlier release.
+    Earlier,
+}
+
+impl Mask {
+    /// Whether a run with the mask `run` may continue an unfinished band with this mask.
+    pub fn may_be_continued_by(self, run: Mask) -> bool {
+        match (self, run) {
+            (Mask::Whole, Mask::Whole) | (Mask::Masked(None), Mask::Masked(_)) => true,
+            (Mask::Masked(Some(own)), Mask::Masked(Some(run))) => own == run,
+            _ => false,
+        }
+    }
+
+    fn is_whole(self) -> bool {
+        self == Mask::Whole
+    }
+}
+
+/// More must be known about this band before a choice can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} was not looked at")]
+pub struct Ask(pub BandName);
+
+fn newest_first(bands: &[Known]) -> Vec<&Known> {
+    let mut order: Vec<&Known> = bands.iter().collect();
+    order.sort_by_key(|band| Reverse((band.name.start(), &band.name)));
+    order
+}
+
+/// The band with the latest of these times among those that are wanted; of two with one time the
+/// later name.
+///
+/// None of the times is later than the start in the band's name. So names that are not later than
+/// the best time found need not be asked about.
+fn latest(
+    bands: &[Known],
+    time: impl Fn(&Known, &Facts) -> Stamp,
+    wanted: impl Fn(&Known, Option<&Facts>) -> bool,
+) -> Result<Option<&Known>, Ask> {
+    let mut best: Option<(Stamp, &Known)> = None;
+    for band in newest_first(bands).into_iter().filter(|band| wanted(band, None)) {
+        if best.is_some_and(|(time, _)| band.name.start() <= time) {
+            break;
+        }
+        match &band.found {
+            Found::Unasked => return Err(Ask(band.name.clone())),
+            Found::Band(facts) if wanted(band, Some(facts)) => {
+                let time = time(band, facts).min(band.name.start());
+                if best.is_none_or(|(latest, _)| time > latest) {
+                    best = Some((time, band));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(best.map(|(_, band)| band))
+}
+
+/// What makes a band newer than another: its name, which always is later than those before it,
+/// whatever the clock said; but for a band that was taken from an old version, when that was
+/// current.
+fn age(band: &Known, facts: &Facts) -> Stamp {
+    facts.as_of.unwrap_or(band.name.start())
+}
+
+/// The newest band. One with a mask only if there are no others.
+pub fn newest(bands: &[Known]) -> Result<Option<&Known>, Ask> {
+    let whole = latest(bands, age, |_, facts| facts.is_none_or(|facts| facts.mask.is_whole()))?;
+    match whole {
+        Some(band) => Ok(Some(band)),
+        None => latest(bands, age, |_, _| true),
+    }
 }
 
 /// The band that a reader takes.
@@ -32,20 +193,43 @@ pub struct Reading<'a> {
     pub newer: Option<&'a Known>,
 }
 
-/// The band that a reader takes who was given none: the newest complete one, or the newest if none
-/// is complete; with `at`, among those started at that time or before. None if there is none.
-pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Option<Reading<'_>> {
-    let started = |band: &&Known| at.is_none_or(|at| band.name.start() <= at);
-    let latest = |wanted: &dyn Fn(&Known) -> bool| {
-        bands
-            .iter()
-            .filter(started)
-            .filter(|band| wanted(band))
-            .max_by_key(|band| (band.name.start(), &band.name))
+/// The band that a reader takes who was given none: the newest complete one without a mask, or with
+/// one; or the newest if none is complete; with `at`, among those of that time or before. None if
+/// there is none.
+pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Result<Option<Reading<'_>>, Ask> {
+    let find = |complete: bool, whole: bool| {
+        let time = |band: &Known, facts: &Facts| match at {
+            Some(_) => facts.time,
+            None => age(band, facts),
+        };
+        latest(bands, time, |_, facts| {
+            facts.is_none_or(|facts| {
+                at.is_none_or(|at| facts.time <= at)
+                    && (facts.complete || !complete)
+                    && (facts.mask.is_whole() || !whole)
+            })
+        })
     };
-    let newest = latest(&|_| true)?;
-    let band = latest(&|band| band.complete).unwrap_or(newest);
-    Some(Reading { band, newer: (band != newest).then_some(newest) })
+    let mut band = None;
+    for (complete, whole) in [(true, true), (true, false), (false, true), (false, false)] {
+        band = band.or(find(complete, whole)?);
+    }
+    let Some(band) = band else { return Ok(None) };
+    let newer = find(false, true)?.filter(|newer| {
+        !newer.is_complete() && *newer != band && newer.name.start() > band.name.start()
+    });
+    Ok(Some(Reading { band, newer }))
+}
+
+/// Bands with a mask that were passed over though they are newer than the one that was taken.
+pub fn passed_masks<'a>(bands: &'a [Known], taken: &Known) -> impl Iterator<Item = &'a Known> {
+    let is_passed = taken.facts().is_some_and(|facts| facts.mask.is_whole());
+    let after = taken.name.start();
+    bands.iter().filter(move |band| {
+        is_passed
+            && band.name.start() > after
+            && band.facts().is_some_and(|facts| !facts.mask.is_whole())
+    })
 }
 
 /// Why `--band` names no band.
@@ -60,12 +244,14 @@ pub enum FindError {
     Several(String, Vec<BandName>),
 }
 
-/// The band that `--band` names: `latest` for the newest, a whole name, or a beginning of one that
+/// The band that `--band` names: `latest` for that of the latest name ([`newest`] says which is the
+/// newest by what is in it), a whole name, or a beginning of one that
 /// no other band has. A beginning may leave the band's ancestors out, but must reach its own stamp:
 /// `20261108` is the band started on that day, not one on top of it.
 pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> {
     if text == "latest" {
-        return newest(bands).ok_or_else(|| FindError::None(text.to_owned()));
+        let newest = newest_first(bands).first().copied();
+        return newest.ok_or_else(|| FindError::None(text.to_owned()));
     }
     if let Some(band) = bands.iter().find(|band| band.name.to_string() == text) {
         return Ok(band);
@@ -101,11 +287,16 @@ pub struct Wish<'a> {
     pub full: bool,
     /// `--no-resume`: an unfinished band is not continued.
     pub no_resume: bool,
+    /// The mask of the run.
+    pub mask: Mask,
 }
 
 /// Why no band can be written as wished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WishError {
+    /// Nothing can be said yet.
+    #[error(transparent)]
+    Ask(#[from] Ask),
     /// The parent is of the deepest tier.
     #[error("{0} can have no band on top of it: it is of tier {MAX_TIER}, the deepest")]
     TooDeep(BandName),
@@ -127,28 +318,49 @@ pub enum Target<'a> {
     New {
         /// The band below; none for a full band.
         parent: Option<&'a Known>,
-        /// The newest band, if it is unfinished and the options would have another one than its
-        /// continuation.
+        /// The newest band that the run might continue, if the options would have another one.
         left: Option<&'a Known>,
     },
-    /// The newest band, which is unfinished.
+    /// An unfinished one.
     Continue(&'a Known),
 }
 
 /// Decides which band the run writes.
 ///
-/// The newest band, if unfinished, is continued unless the options ask for another kind of band:
-/// `--full` and `--tier 0` for a full one, `--tier N` for one of tier N or less, `--parent` for one
-/// on that band. Should the parent turn out to have no counted index, leave it out of `bands` and
-/// decide again: its version is that of its own parent. The same with a newest band without HEAD,
-/// whose first object never came. [`band_after`] is still to be asked with all of them.
+/// The newest band by name of the run's mask, if unfinished, is continued unless the options ask
+/// for another kind of band: `--full` and `--tier 0` for a full one, `--tier N` for one of tier N
+/// or less, `--parent` for one on that band. A parent that turns out to have no counted index is
+/// [`Facts::empty`]: its version is that of its own parent.
 pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
-    let unfinished = newest(bands).filter(|band| !band.complete);
-    if let Some(band) = unfinished.filter(|band| !wish.no_resume && is_wished(&band.name, wish)) {
+    let unfinished = newest_of_mask(bands, wish.mask)?.filter(|band| !band.is_complete());
+    let may_go_on = |band: &&Known| {
+        let is_open = |facts: &Facts| !facts.tail_damaged && !facts.nameless;
+        !wish.no_resume && is_wished(&band.name, wish) && band.facts().is_some_and(is_open)
+    };
+    if let Some(band) = unfinished.filter(may_go_on) {
         whole_chain(bands, &band.name)?;
         return Ok(Target::Continue(band));
     }
     Ok(Target::New { parent: parent(bands, wish)?, left: unfinished })
+}
+
+/// The newest band by name that a run with this mask would continue if it were unfinished.
+fn newest_of_mask(bands: &[Known], mask: Mask) -> Result<Option<&Known>, Ask> {
+    for band in newest_first(bands) {
+        match &band.found {
+            Found::Unasked => return Err(Ask(band.name.clone())),
+            Found::Band(facts)
+                if facts.vouched
+                    && !facts.deletes_too_much
+                    && facts.as_of.is_none()
+                    && facts.mask.may_be_continued_by(mask) =>
+            {
+                return Ok(Some(band));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn is_wished(band: &BandName, wish: &Wish) -> bool {
@@ -158,6 +370,36 @@ fn is_wished(band: &BandName, wish: &Wish) -> bool {
         None => true,
     };
     tier && (wish.full || wish.parent.is_none_or(|parent| band.parent().as_ref() == Some(parent)))
+}
+
+/// Whether a band can be built on that nobody has named with `--parent`.
+fn is_parent(facts: &Facts) -> bool {
+    facts.vouched
+        && !facts.empty
+        && !facts.nameless
+        && !facts.deletes_too_much
+        && (facts.complete || facts.as_of.is_none())
+}
+
+/// The newest band that a run may build on, whatever its tier; for one without a mask a band with a
+/// mask only if there are no others.
+fn newest_parent(bands: &[Known], mask: Mask, below: u8) -> Result<Option<&Known>, Ask> {
+    let lower = |band: &Known| band.name.tier() < below;
+    if mask.is_whole() {
+        let found = latest(bands, age, |band, facts| {
+            lower(band) && facts.is_none_or(|facts| is_parent(facts) && facts.mask.is_whole())
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    latest(bands, age, |band, facts| lower(band) && facts.is_none_or(is_parent))
+}
+
+/// The newest band, if a run would build on it were it not of the deepest tier.
+pub fn too_deep_to_build_on<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Ask> {
+    let newest = newest_parent(bands, wish.mask, u8::MAX)?;
+    Ok(newest.filter(|band| wish.tier.is_none() && band.name.tier() >= MAX_TIER))
 }
 
 /// The parent of a new band; none for a full one.
@@ -178,12 +420,20 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
             if name.tier() >= deepest {
                 return Err(WishError::NotBelow(name.clone(), deepest));
             }
-            Some(parent)
+            match &parent.found {
+                Found::Unasked => return Err(Ask(name.clone()).into()),
+                // Its version is that of its own parent.
+                Found::Band(facts) if facts.empty => match name.parent() {
+                    Some(above) => {
+                        return self::parent(bands, &Wish { parent: Some(&above), ..*wish });
+                    }
+                    None => return Ok(None),
+                },
+                Found::Band(_) => Some(parent),
+                _ => return Err(WishError::NoBand(name.clone())),
+            }
         }
-        None => {
-            let lower = bands.iter().filter(|band| band.name.tier() < deepest);
-            lower.max_by_key(|band| (band.name.start(), &band.name))
-        }
+        None => newest_parent(bands, wish.mask, deepest)?,
     };
     if let Some(parent) = parent {
         whole_chain(bands, &parent.name)?;
@@ -195,7 +445,10 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
 fn whole_chain(bands: &[Known], name: &BandName) -> Result<(), WishError> {
     let mut ancestor = name.parent();
     while let Some(above) = ancestor {
-        if !bands.iter().any(|band| band.name == above) {
+        let is_there = |band: &Known| {
+            band.name == above && matches!(band.found, Found::Unasked | Found::Band(_))
+        };
+        if !bands.iter().any(is_there) {
             return Err(WishError::NoAncestor(name.clone(), above));
         }
         ancestor = above.parent();

@@ -7,7 +7,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::format::object::MAX_NUMBER;
+use crate::format::object::{MAX_NUMBER, Object, ObjectName};
 
 /// The numbers of a continued run begin at the next multiple of this.
 ///
@@ -173,4 +173,31 @@ impl Indexes {
         }
         rest
     }
+}
+
+/// The size as stored of what two runs have begun of a file and not ended, if there is one: parts
+/// of blocks under the numbers of two runs, behind the last counted index, with no index.
+pub fn never_ended(objects: &[(ObjectName, u64)], last: Option<u32>) -> Option<u64> {
+    let is_behind = |number: &u32| last.is_none_or(|last| *number > last);
+    let of = |wanted: fn(&Object) -> Option<u32>| {
+        objects.iter().filter_map(move |(name, size)| Some((wanted(&name.object)?, *size)))
+    };
+    let indexed: Vec<u32> = of(|object| match object {
+        Object::Index(number) => Some(*number),
+        _ => None,
+    })
+    .map(|(number, _)| number)
+    .collect();
+    let first_part: fn(&Object) -> Option<u32> = |object| match object {
+        Object::Part(number, _, 0) => Some(*number),
+        _ => None,
+    };
+    let mut begun: Vec<(u32, u64)> = of(first_part)
+        .filter(|(number, _)| is_behind(number) && !indexed.contains(number))
+        .collect();
+    begun.sort_unstable();
+    // A run begins at a multiple above all numbers that are there. Two blocks that one run had
+    // under way have numbers that follow each other.
+    let (first, last) = (begun.first()?, begun.last()?);
+    (last.0 / STRIDE * STRIDE > first.0 + 1).then_some(first.1.min(last.1))
 }

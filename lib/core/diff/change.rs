@@ -61,3 +61,13 @@ pub(super) fn is_same_file(scan: &Entry, version: &Entry) -> bool {
         Change::More => false,
     }
 }
+
+/// Whether a band that recorded the version's line has the entry as the scan sees it now. A line
+/// without ctime was written just after the file was: size and time must do.
+pub(super) fn is_as_recorded(scan: &Entry, version: &Entry) -> bool {
+    match compare(scan, version) {
+        Change::Nothing => true,
+        Change::Touched => version.ctime.is_none() && scan.state == version.state,
+        Change::More => false,
+    }
+}

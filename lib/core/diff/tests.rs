@@ -13,7 +13,7 @@ use crate::core::merge::tests::sample::{entry, short};
 
 /// A band on top of the given ones.
 fn on(tiers: u8) -> Config {
-    Config { tier: tiers, full: false, after: None }
+    Config { tier: tiers, full: false, pass_over: None, after: None }
 }
 
 /// Entries, each with the number of its index: `4: ./a file`, 0 if none stands there.
@@ -60,6 +60,8 @@ fn a_first_band_records_everything() {
         Summary {
             end: End { entries: 5, excluded: 1, unreadable: 0 },
             new: 5,
+            deletions: Deletions { new: 5, ..Deletions::default() },
+            tree: Some(Have { entries: 5, files: 2, bytes: 1 }),
             ..Summary::default()
         }
     );
@@ -84,6 +86,8 @@ fn what_is_equal_is_not_recorded() {
             left_out: vec![],
             summary: Summary {
                 end: End { entries: 8, excluded: 0, unreadable: 0 },
+                deletions: Deletions { of: 8, ..Deletions::default() },
+                tree: Some(Have { entries: 8, files: 3, bytes: 1 }),
                 ..Summary::default()
             }
         }

@@ -1,7 +1,7 @@
 //! Tables of the links of indexes and what counts of them.
 
 use crate::core::chain::counted::*;
-use crate::format::object::MAX_NUMBER;
+use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
 
 /// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first; `!` in front for one that only a table of
 /// contents names.
@@ -130,4 +130,34 @@ fn many_indexes_are_few_runs() {
     assert_eq!(indexes.of_unfinished().counted, [0..=2_999_999]);
     // All of it, not only its beginning, is a line of text.
     assert!(format!("{indexes:?}").len() < 200);
+}
+
+/// Two runs, not one, must have begun a block of parts and not ended it.
+#[test]
+fn what_never_ends() {
+    for (there, last, wanted) in [
+        ("", None, None),
+        ("p0", None, None),
+        ("p0 p1", None, None),
+        ("p0 p32", None, Some(7)),
+        ("p0 p32 i32", None, None),
+        ("i0 p1 p32", Some(0), Some(7)),
+        ("i0 i1 p1 p32", Some(1), None),
+        ("i0 i1 p1 p2 p32 p64", Some(1), Some(7)),
+        ("p31 p32", None, None),
+        ("p31 p32 p64", None, Some(7)),
+        ("p0 b32", None, None),
+    ] {
+        let object = |word: &str| {
+            let number = word[1..].parse().unwrap();
+            let object = match &word[..1] {
+                "p" => Object::Part(number, Compression::Gzip, 0),
+                "i" => Object::Index(number),
+                _ => Object::Block(number, Compression::Gzip),
+            };
+            (ObjectName::plain(object), 7)
+        };
+        let objects: Vec<_> = there.split_whitespace().map(object).collect();
+        assert_eq!(never_ended(&objects, last), wanted, "{there}");
+    }
 }

@@ -187,7 +187,7 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
     loop {
         let scan = world.scan(&veils, round.mask.as_deref());
         let partial = round.mask.is_some();
-        let config = Config { tier, full: false, after: after.clone() };
+        let config = Config { tier, full: false, pass_over: None, after: after.clone() };
         let found = run(config, partial, &scan, &archive.tiers);
         let before = world.clone();
         // While pack reads, files are written to.
@@ -233,7 +233,7 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
         // A band that was cut off lists just what it would have listed without.
         let scan = world.scan(&veils, round.mask.as_deref());
         let clean = run(
-            Config { tier, full: false, after: None },
+            Config { tier, full: false, pass_over: None, after: None },
             round.mask.is_some(),
             &scan,
             &archive.tiers[..usize::from(tier)],
@@ -281,7 +281,7 @@ fn play(ticking: bool, rounds: &[Round]) {
     assert!(found.keys().eq(world.tree.keys()));
     assert_eq!(
         run(
-            Config { tier: archive.tiers.len() as u8, full: false, after: None },
+            Config { tier: archive.tiers.len() as u8, full: false, pass_over: None, after: None },
             false,
             &world.scan(&[], None),
             &archive.tiers

@@ -7,8 +7,12 @@ use super::*;
 fn go_on(parent: &[&str], stored: &[&str], scan: &[&str]) -> Vec<String> {
     let own = tier(stored);
     let after = own.last().map(|(_, entry)| entry.path.clone());
-    let found =
-        run(Config { tier: 1, full: false, after }, false, &entries(scan), &[tier(parent), own]);
+    let found = run(
+        Config { tier: 1, full: false, pass_over: None, after },
+        false,
+        &entries(scan),
+        &[tier(parent), own],
+    );
     let told = found.left_out.iter().map(|path| format!("- {path}"));
     let count = found.summary.left_out;
     assert_eq!(count > 0, !found.left_out.is_empty());
@@ -66,7 +70,12 @@ fn every_cut_of_a_band_goes_on_where_it_ended() {
     for cut in 0..=scan.len() {
         let own = tier(&scan[..cut]);
         let after = own.last().map(|(_, entry)| entry.path.clone());
-        let found = run(Config { tier: 0, full: false, after }, false, &entries(&scan), &[own]);
+        let found = run(
+            Config { tier: 0, full: false, pass_over: None, after },
+            false,
+            &entries(&scan),
+            &[own],
+        );
         assert_eq!(lines(&found), scan[cut..]);
     }
 }
@@ -120,8 +129,12 @@ fn what_lies_behind_waits_for_the_next_band() {
     }
     // A mask means nothing by what it leaves out.
     let own = tier(&stored);
-    let config =
-        Config { tier: 1, full: false, after: own.last().map(|(_, entry)| entry.path.clone()) };
+    let config = Config {
+        tier: 1,
+        full: false,
+        pass_over: None,
+        after: own.last().map(|(_, entry)| entry.path.clone()),
+    };
     let found = run(config, true, &entries(&[". dir", "./z file"]), &[tier(&parent), own]);
     assert_eq!(lines(&found), ["./z file"]);
 }
@@ -167,8 +180,12 @@ fn below_what_is_no_directory_nothing_is_recorded() {
         &["./y file t2", "- ./m/z"],
     );
     let own = tier(&stored);
-    let config =
-        Config { tier: 1, full: false, after: own.last().map(|(_, entry)| entry.path.clone()) };
+    let config = Config {
+        tier: 1,
+        full: false,
+        pass_over: None,
+        after: own.last().map(|(_, entry)| entry.path.clone()),
+    };
     let scan = entries(&[
         ". dir",
         "./m dir",
@@ -329,7 +346,7 @@ fn content_in_the_band_itself_is_no_older_content() {
     // A path behind the cut can not stand in the band; if an index is forged so, nothing refers to
     // it.
     let (full, own) = (tier(&[". dir"]), tier(&[". dir", "./b file s1 d1"]));
-    let config = Config { tier: 1, full: false, after: Some(Path::root()) };
+    let config = Config { tier: 1, full: false, pass_over: None, after: Some(Path::root()) };
     let found = run(config, false, &entries(&[". dir", "./b file s1 t2"]), &[full, own]);
     assert_eq!(lines(&found), ["./b file s1 t2"]);
 }

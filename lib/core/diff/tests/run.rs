@@ -46,7 +46,7 @@ pub(crate) fn run(
                 }
             },
             Effect::Record(entry) => records.push(entry),
-            Effect::LeftOut(path) => left_out.push(path),
+            Effect::LeftOut(path) | Effect::PassedOver(path) => left_out.push(path),
         }
     }
     let summary = diff.finish().unwrap();
