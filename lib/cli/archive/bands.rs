@@ -11,7 +11,7 @@ use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
 use crate::format::object::Object;
-use crate::store::as_folder;
+use crate::store::{Kind, StoreError, as_folder};
 use crate::store::cache::Cache;
 
 impl Archive {
@@ -97,7 +97,11 @@ impl Archive {
         let Some(head) = ends.head else {
             let is_part = |object: &Object| matches!(object, Object::Index(_) | Object::List(..));
             let is_band = ends.tail_damaged
-                || self.objects(name)?.iter().any(|(name, _)| is_part(&name.object));
+                || match self.objects(name) {
+                    // What it holds cannot be told; it is no reason to keep quiet of the others.
+                    Err(error) if is_failing(&error) => true,
+                    objects => objects?.iter().any(|(name, _)| is_part(&name.object)),
+                };
             return Ok(if is_band { Found::Ruin } else { Found::Nothing });
         };
         let complete = ends.tail.is_some();
@@ -154,6 +158,11 @@ impl Archive {
             chain.iter().flat_map(|band| ends.iter().map(move |end| (band, *end))).collect();
         let _ = side_by_side(&names, |(band, end)| self.once(band, end));
     }
+}
+
+/// Whether a disk fails at a folder that others can be read beside.
+fn is_failing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StoreError>().is_some_and(|error| error.kind == Kind::Damaged)
 }
 
 /// Reports a folder that is passed over.

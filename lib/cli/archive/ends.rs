@@ -100,8 +100,13 @@ impl Archive {
             told.insert(format!("{band}/{object}"))
         };
         if found.tail_damaged && is_first("TAIL") {
+            let why = if found.disagree {
+                format!("of another band than {band}/HEAD")
+            } else {
+                "damaged".to_owned()
+            };
             report.warn(format_args!(
-                "{band}/TAIL: damaged: the band is read as if it were unfinished"
+                "{band}/TAIL: {why}: the band is read as if it were unfinished"
             ));
         }
         if found.head_damaged && is_first("HEAD") {

@@ -33,6 +33,8 @@ pub struct Ends {
     pub head_damaged: bool,
     /// TAIL is there, and cannot be read or is another's. It counts as none.
     pub tail_damaged: bool,
+    /// Each can be read, and TAIL is of another band of this name than HEAD.
+    pub disagree: bool,
     /// The folder is that of this band, under another name.
     pub foreign: Option<BandName>,
 }
@@ -70,6 +72,7 @@ pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> Ends {
     {
         own_tail = None;
         ends.tail_damaged = true;
+        ends.disagree = true;
     }
     let repeated = own_tail.as_ref().and_then(|tail| tail.head.clone());
     ends.headless = is_absent && own_tail.is_some();
