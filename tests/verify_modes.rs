@@ -394,7 +394,8 @@ fn which_bands() {
     fs::remove_file(dir.join(made.name("recover.sh"))).unwrap();
     assert_eq!(verify(&dir, "--band latest").code, 0);
     assert_eq!(verify(&dir, "--band 20200102").code, 1);
-    assert_eq!(verify(&dir, "--at 2020-01-02").code, 1);
+    assert_eq!(verify(&dir, "--at 2020-01-02").code, 2);
+    assert_eq!(verify(&dir, "--at 2100-01-01").code, 0);
     assert_eq!(verify(&dir, "--band 2021").code, 2);
     assert_eq!(verify(&dir.join("nowhere"), "").code, 2);
     assert_eq!(verify(&scratch("empty"), "").code, 2);

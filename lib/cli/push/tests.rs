@@ -256,7 +256,7 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
                 let first = push(store.clone(), &items, jobs);
                 // Who may not list asks for each object.
                 let unlisted =
-                    clean.calls()[number].0 == Call::List && fault == Fault::Error(Kind::Denied);
+                    store.calls()[number].0 == Call::List && fault == Fault::Error(Kind::Denied);
                 assert!(done.is_none_or(|done| done == first) || unlisted, "{what}: {first}");
                 let tail = store.stat(&format!("{BAND}/TAIL")).unwrap().is_some();
                 assert!(!first || tail, "{what}: no TAIL");
