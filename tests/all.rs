@@ -120,6 +120,9 @@ mod behind;
 // Object streams that lose or change something on their way.
 mod damaged_streams;
 
+// What a new user types, and what the programs answer.
+mod first_day;
+
 // Options of seal that were forgotten.
 mod forgotten;
 

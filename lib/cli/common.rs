@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use super::events::Events;
 use super::message::{self, Report};
+use super::tips;
 use crate::core::fit::Room;
 use crate::edge::{memory, pipe};
 
@@ -44,7 +45,7 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     let parsed = without_empty(A::command()).try_get_matches();
     let args = match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => args,
-        Err(error) => return say(program, &error),
+        Err(error) => return say(program, error),
     };
     let Common { events, verbose, quiet } = common(&args);
     let verbosity = if *quiet { -1 } else { (*verbose).min(2) as i8 };
@@ -67,8 +68,9 @@ pub fn main<A: CommandFactory + FromArgMatches>(
 }
 
 /// Prints the help that was asked for, or what is wrong with the arguments.
-fn say(program: &'static str, error: &clap::Error) -> ExitCode {
+fn say(program: &'static str, mut error: clap::Error) -> ExitCode {
     if error.use_stderr() {
+        tips::add(program, &mut error);
         if io::IsTerminal::is_terminal(&io::stderr()) {
             error.exit();
         }

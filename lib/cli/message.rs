@@ -17,6 +17,8 @@ use super::events::Events;
 use super::progress;
 use super::stores::remedy;
 use crate::edge::pipe;
+use crate::format::listing::ListingError;
+use crate::format::stream::StreamError;
 use crate::store::StoreError;
 
 /// Where a program's messages go, and how many there were. One per run, shared by all its threads.
@@ -80,6 +82,13 @@ impl Report {
     /// What is done; only with `-v`.
     pub fn verbose(&self, what: impl Display) {
         if self.verbosity >= 1 {
+            self.line(&what);
+        }
+    }
+
+    /// What was made, in the end: on a terminal, and with `-v`.
+    pub fn done(&self, what: impl Display) {
+        if self.verbosity >= 1 || (self.verbosity == 0 && pipe::stderr_is_terminal()) {
             self.line(&what);
         }
     }
@@ -156,10 +165,28 @@ impl Report {
         }
     }
 
+    /// Whether the error is only that the program before this one failed. That one has said why,
+    /// which is to be the last thing that is read; dura-push, which ends a pipeline, says that
+    /// nothing came.
+    fn repeats_another(&self, error: &anyhow::Error) -> bool {
+        let nothing = |cause: &&(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(ListingError::Nothing))
+                || matches!(cause.downcast_ref(), Some(StreamError::Nothing))
+        };
+        self.program != "dura-push"
+            && self.verbosity < 1
+            && pipe::is_between()
+            && causes(error).iter().any(nothing)
+    }
+
     /// Ends the program: words the error if there is one, and gives the exit status.
     pub fn finish(&self, result: anyhow::Result<()>) -> ExitCode {
-        if let Err(error) = result {
-            self.fail("", error);
+        match result {
+            Err(error) if self.repeats_another(&error) => {
+                self.failed.store(true, Ordering::Relaxed)
+            }
+            Err(error) => self.fail("", error),
+            Ok(()) => {}
         }
         let status = if self.failed() { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);

@@ -19,6 +19,7 @@ mod retrying;
 pub mod scan;
 pub mod seal;
 mod stores;
+mod tips;
 mod unlock;
 pub mod verify;
 mod vouching;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use super::common::{self, Common, size};
+use super::common::{self, Common, human, size};
 use super::message::Report;
 use super::retrying::Retrying;
 use super::stores::{RETRIES, local, open_store_to_write};
@@ -20,7 +20,7 @@ use crate::core::schedule::retry::Patience;
 use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
-use crate::format::head::Head;
+use crate::format::head::{Head, Tail};
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
 
 mod checks;
@@ -243,7 +243,11 @@ fn push_stream(
         let id = id.map_err(|error| checks::behind(error, places, place))?;
         kept_up?;
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
-        Lane::run(run, place, id, &events, &done, &mut |_| ())
+        let summary = Lane::run(run, place, id, &events, &done, &mut |_| ())?;
+        if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
+            run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
+        }
+        Ok(summary)
     };
     Ok(std::thread::scope(|scope| {
         let threads: Vec<_> = places
@@ -256,6 +260,20 @@ fn push_stream(
             .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off"))))
             .collect()
     }))
+}
+
+/// What was made, for people.
+fn made(tail: &Tail, summary: &Summary, sealed: SealedAs) -> String {
+    let count = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+    let (entries, files) =
+        (count(tail.entries, "entry", "entries"), count(tail.files, "file", "files"));
+    let how = [
+        if sealed.encrypted { ", encrypted" } else { ", not encrypted" },
+        if sealed.signed { ", signed" } else { "" },
+        if sealed.parity > 0 { ", with parity" } else { "" },
+    ];
+    let stored = human(summary.stored.1);
+    format!("{}: OK: {entries}, {files}, {stored} stored{}", tail.band, how.concat())
 }
 
 /// The band that the run goes on with or stands on, and an index of it that counts.

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
 use super::archive::Archive;
-use super::archive::version::{choose, must_exist};
+use super::archive::version::{choose, must_exist, no_band};
 use super::at::{said, time};
 use super::caching;
 use super::common::{self, Common, size};
@@ -205,7 +205,7 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
         (None, at) => Some(choose(archive, &args.archive, None, at, report)?),
     };
     if names.is_empty() {
-        bail!("{}: no band there", args.archive);
+        return Err(no_band(&args.archive, "no band is there"));
     }
     let Some(chosen) = chosen else { return Ok(Bands { names, all }) };
     // An ancestor that is not there is told like one that is damaged.

@@ -218,6 +218,20 @@ pub fn stdout_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdout())
 }
 
+/// True if stdin and stdout are pipes: this program stands between two others.
+pub fn is_between() -> bool {
+    let is_pipe = |stream: BorrowedFd<'_>| {
+        rustix::fs::fstat(stream)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+    };
+    is_pipe(io::stdin().as_fd()) && is_pipe(io::stdout().as_fd())
+}
+
+/// True if stderr is a terminal.
+pub fn stderr_is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stderr())
+}
+
 /// True if stdin is a terminal.
 pub fn stdin_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdin())

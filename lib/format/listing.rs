@@ -113,6 +113,9 @@ pub enum ListingError {
     /// The input could not be read.
     #[error("cannot read the listing")]
     Io(#[from] io::Error),
+    /// Input ended before the first entry.
+    #[error("nothing came: the program before this one failed")]
+    Nothing,
     /// Input ended before `#end`.
     #[error("the listing is cut off after line {0}: no #end line")]
     Cut(u64),
@@ -135,7 +138,10 @@ pub enum ListingError {
     #[error("line {0}: {1} stands below no listed directory")]
     Orphan(u64, Path),
     /// Lines were lost or added.
-    #[error("the #end line counts {said:?}, but {seen:?} came: lines were lost or added")]
+    #[error(
+        "the #end line counts {} entries, but {seen} came: lines were lost or added on the way",
+        said.entries
+    )]
     Count {
         /// What `#end` says.
         said: End,
@@ -389,7 +395,7 @@ impl<R: BufRead> Reader<R> {
         self.line.clear();
         match (self.read_line()?, self.ended) {
             (0, true) => return Ok(None),
-            (0, false) if self.number == 0 => return Err(ListingError::Cut(0)),
+            (0, false) if self.seen == 0 => return Err(ListingError::Nothing),
             (_, true) => return Err(ListingError::AfterEnd(self.number + 1)),
             _ => {}
         }

@@ -23,6 +23,9 @@ pub enum StreamError {
     /// The input could not be read.
     #[error("cannot read the object stream")]
     Io(#[from] io::Error),
+    /// Input ended before the first object.
+    #[error("nothing came: the program before this one failed")]
+    Nothing,
     /// Input ended before the two zero blocks.
     #[error("the object stream is cut off at byte {0}: what came before was killed or failed")]
     Cut(u64),
@@ -305,7 +308,7 @@ impl<R: Read> Reader<R> {
                 Ok(())
             }
             Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(StreamError::Cut(self.at))
+                Err(if self.begun { StreamError::Cut(self.at) } else { StreamError::Nothing })
             }
             Err(why) => Err(why.into()),
         }

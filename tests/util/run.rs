@@ -71,6 +71,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("rmdir", "coreutils"),
     ("sed", "sed"),
     ("setfacl", "acl"),
+    ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("sha256sum", "coreutils"),

@@ -11,8 +11,8 @@ use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
 use crate::format::object::Object;
-use crate::store::{Kind, StoreError, as_folder};
 use crate::store::cache::Cache;
+use crate::store::{Kind, StoreError, as_folder};
 
 impl Archive {
     /// The names of all bands, by their start; none for an archive that is not there.

@@ -1,5 +1,6 @@
 //! A version: the counted indexes of a chain, laid over each other.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -82,10 +83,7 @@ pub(in super::super) fn choose(
     archive.settle(&mut rows, together, report, |rows| to_read(rows, at).err())?;
     let Some(reading) = to_read(&rows, at)? else {
         let when = at.map_or_else(String::new, |at| format!(" from {} or before", at.to_rfc3339()));
-        return Err(Hinted::wrap(
-            anyhow!("{shown}: no band{when} there"),
-            "see what there is with: dura-index bands ARCHIVE",
-        ));
+        return Err(no_band(shown, format_args!("no band{when} is there")));
     };
     let name = &reading.band.name;
     if let Some(newer) = reading.newer {
@@ -108,6 +106,21 @@ pub(in super::super) fn choose(
         ));
     }
     Ok(name.clone())
+}
+
+/// The error for an archive in which nothing can be taken. Somebody may have named a band instead.
+pub(in super::super) fn no_band(shown: &str, why: impl Display) -> anyhow::Error {
+    let (above, last) = shown.trim_end_matches('/').rsplit_once('/').unwrap_or((".", shown));
+    match last.parse::<BandName>() {
+        Ok(band) => Hinted::wrap(
+            anyhow!("{shown}: is a band, not an archive"),
+            format!("name the archive above it, {above}, and --band {band}"),
+        ),
+        Err(_) => Hinted::wrap(
+            anyhow!("{shown}: {why}"),
+            "name the folder that holds the bands; see what is in it with: dura-index bands ARCHIVE",
+        ),
+    }
 }
 
 fn lacks_listing(error: &anyhow::Error) -> bool {

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
-use super::super::archive::version::must_exist;
+use super::super::archive::version::{must_exist, no_band};
 use super::super::archive::{Archive, Band};
-use super::super::message::{Hinted, Report};
+use super::super::message::Report;
 use super::super::push::strangers;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::ancestors::Extent;
@@ -25,8 +25,7 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
     if names.is_empty() && archive.names()?.is_empty() {
         // Nothing there is an archive without bands; other things are another place.
         if let Some(others) = strangers(&archive.store().list("")?) {
-            let hint = "name the folder that holds the bands";
-            return Err(Hinted::wrap(anyhow!("{shown}: no band is there, but {others}"), hint));
+            return Err(no_band(shown, format_args!("no band is there, but {others}")));
         }
     }
     for name in names {

@@ -60,6 +60,10 @@ pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> an
     };
     match strangers(&listed) {
         None => Ok(()),
+        Some(_) if listed.iter().any(|(name, _)| name == "HEAD") => {
+            let hint = "name the archive, which is the folder above it";
+            Err(Hinted::wrap(anyhow!("this is a band, not an archive"), hint))
+        }
         Some(names) => {
             let hint =
                 "is it the place that was meant? name a folder of its own, or say --beside-others";

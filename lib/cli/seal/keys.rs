@@ -61,7 +61,7 @@ fn in_keyring(name: &OsString, hidden: bool, report: &Report) -> anyhow::Result<
     let found = gpg::find(name, Use::Encrypt).map_err(|error| cannot_look(&shown, error))?;
     let key = one_key(&shown, &found, Use::Encrypt, || no_public(name))?;
     let how = if hidden { " (hidden)" } else { "" };
-    report.verbose(format_args!("encrypting to {} {}{how}", key.name(), key.user));
+    report.done(format_args!("encrypting to {} {}{how}", key.name(), key.user));
     let bytes = gpg::export(key).map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("{shown}: cannot be exported"));
         let hint =
@@ -82,7 +82,7 @@ fn in_file(file: &Path, report: &Report) -> anyhow::Result<Recipient> {
     };
     let found = gpg::find_in_file(&bytes)?;
     let key = one_key(&shown, &found, Use::Encrypt, none)?;
-    report.verbose(format_args!("encrypting to {} {}", key.fingerprint, key.user));
+    report.done(format_args!("encrypting to {} {}", key.fingerprint, key.user));
     Ok(Recipient { ids: key.ids(), key: bytes, hidden: false })
 }
 

@@ -50,7 +50,12 @@ fn reads_what_it_writes() {
 fn every_cut_is_seen() {
     let bytes = stream();
     for end in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..end]), Err(StreamError::Cut(_))), "cut at {end}");
+        let cut = read(&bytes[..end]);
+        match cut {
+            Err(StreamError::Nothing) if end < BLOCK => {}
+            Err(StreamError::Cut(_)) if end >= BLOCK => {}
+            other => panic!("cut at {end}: {other:?}"),
+        }
     }
 }
 

@@ -1,0 +1,105 @@
+//! The first afternoon: what a person who does not know Dura yet types, and what the programs
+//! answer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::util::run::{Done, dura, need, scratch};
+
+fn place() -> PathBuf {
+    let dir = scratch("first");
+    fs::create_dir_all(dir.join("src/Documents")).unwrap();
+    fs::write(dir.join("src/Documents/report.txt"), "all is well\n").unwrap();
+    fs::write(dir.join("src/picture.jpg"), "moving\n").unwrap();
+    dir
+}
+
+fn run(dir: &Path, line: &str) -> Done {
+    let home = dir.join("home");
+    fs::create_dir_all(&home).unwrap();
+    dura(line).dir(dir).var("HOME", &home).run()
+}
+
+/// On a terminal, and with `-v`, the end says what was made; else nothing does.
+#[test]
+fn success_says_what_was_made() {
+    need("script");
+    let dir = place();
+    let quiet = run(&dir, "dura-scan src | dura-pack -q | dura-seal | dura-push A");
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{}", quiet.report());
+    let said = ": OK: 4 entries, 2 files, ";
+    let verbose = run(&dir, "dura-scan src | dura-pack -q | dura-seal | dura-push -v B");
+    verbose.tells(said).tells(" stored, not encrypted");
+    let terminal = "script -qec 'dura-scan src | dura-pack | dura-seal | dura-push C' /dev/null";
+    let terminal = run(&dir, terminal);
+    assert!(terminal.text().contains(said), "{}", terminal.report());
+}
+
+/// Only the program that failed says why, and the last one that there is no backup.
+#[test]
+fn what_failed_is_said_once() {
+    let dir = place();
+    let said = |line: &str, wanted: &[&str]| {
+        let done = run(&dir, line);
+        let lines: Vec<&str> = done.stderr.lines().collect();
+        assert_eq!(done.code, 2, "{}", done.report());
+        assert_eq!(lines.len(), wanted.len(), "{}", done.report());
+        wanted.iter().for_each(|wanted| _ = done.tells(wanted));
+    };
+    let push = "dura-push: nothing came: the program before this one failed";
+    said(
+        "dura-scan nowhere | dura-index diff A | dura-pack | dura-seal | dura-push A",
+        &["dura-scan: nowhere: no such file or directory", push],
+    );
+    said(
+        "dura-scan src | dura-index diff src/picture.jpg | dura-pack | dura-seal | dura-push A",
+        &["src/picture.jpg/: not a directory", push],
+    );
+    said(
+        "dura-scan src | grep -v report | dura-pack -q | dura-seal | dura-push A",
+        &["dura-pack: the #end line counts 4 entries, but 3 came: lines were lost", push],
+    );
+    said("true | dura-seal | dura-push A", &[push]);
+    // Who stands at the end says it, whatever its name.
+    said("true | dura-pack >stream", &["dura-pack: nothing came"]);
+    said("true | dura-seal -v | cat; exit ${PIPESTATUS[1]}", &["dura-seal: nothing came"]);
+    assert!(!dir.join("A").exists());
+}
+
+/// A band is no archive, whoever is given one.
+#[test]
+fn a_band_in_place_of_an_archive() {
+    let dir = place();
+    let push = "dura-scan src | dura-pack -q --band 20260101T000000Z | dura-push";
+    assert_eq!(run(&dir, &format!("{push} A")).code, 0);
+    for command in ["dura-restore", "dura-verify", "dura-index ls", "dura-index bands"] {
+        let done = run(&dir, &format!("{command} A/20260101T000000Z/"));
+        assert_eq!((done.code, done.text().as_str()), (2, ""), "{}", done.report());
+        done.tells("A/20260101T000000Z/: is a band, not an archive");
+        done.tells("hint: name the archive above it, A, and --band 20260101T000000Z");
+    }
+    let done = run(&dir, &format!("{push} A/20260101T000000Z"));
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells("this is a band, not an archive").tells("name the archive");
+}
+
+/// The words of other programs get a tip; none is sent to `--`.
+#[test]
+fn words_of_other_programs() {
+    let dir = place();
+    for (line, tip) in [
+        ("dura-index snapshots A", "dura-index bands ARCHIVE"),
+        ("dura-index init A", "needs no preparation"),
+        ("dura-index check A", "dura-verify ARCHIVE"),
+        ("dura-scan -e '*.o' src", "--exclude PATTERN"),
+        ("dura-restore --target out A", "dura-restore ARCHIVE | tar "),
+        ("dura-restore -r A latest", "an argument of its own"),
+        ("dura-push --repo A", "an argument of its own"),
+        ("dura-pack --nonsense", "unexpected argument '--nonsense'"),
+    ] {
+        let done = run(&dir, line);
+        assert_eq!((done.code, done.text().as_str()), (2, ""), "{}", done.report());
+        done.tells(tip);
+        assert!(!done.stderr.contains("as a value"), "{}", done.report());
+    }
+}
