@@ -245,6 +245,7 @@ fn push_stream(
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         let summary = Lane::run(run, place, id, &events, &done, &mut |_| ())?;
         if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
+            emit_made(&run.report, place, tail);
             run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
         }
         Ok(summary)
@@ -260,6 +261,22 @@ fn push_stream(
             .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off"))))
             .collect()
     }))
+}
+
+/// What was made, for scripts and UIs.
+fn emit_made(report: &Report, place: &Place, tail: &Tail) {
+    let counts = [
+        ("entries", tail.entries),
+        ("files", tail.files),
+        ("bytes", tail.bytes),
+        ("skipped", tail.skipped),
+        ("behind", tail.behind.unwrap_or(0)),
+        ("unattributed", tail.unattributed),
+    ];
+    let mut fields: Vec<(&str, serde_json::Value)> =
+        vec![("archive", place.shown.clone().into()), ("band", tail.band.to_string().into())];
+    fields.extend(counts.map(|(name, count)| (name, count.into())));
+    report.events().emit("made", &fields);
 }
 
 /// What was made, for people.
