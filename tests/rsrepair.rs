@@ -238,3 +238,26 @@ fn lists_that_lie_are_refused() {
     assert_eq!(band.repair(list).code, 0);
     band.assert_whole("after all");
 }
+
+/// What is wrong is said in a line: no list, a place that cannot be written to.
+#[test]
+fn mistakes_are_said_in_a_line() {
+    let band = tiny();
+    let run = |line: &str| bare(line).dir(&band.dir).run();
+    let help = run("python3 rsrepair.py --help");
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{}", help.report());
+    assert!(help.text().contains("python3 rsrepair.py 00000/000000000-0.sha256"));
+    fs::remove_file(band.dir.join("RECOVER.txt")).unwrap();
+    for (asked, said) in [
+        ("", "usage: cd BAND"),
+        ("00000/000000999-0.sha256", "00000/000000999-0.sha256: No such file or directory"),
+        ("00000", "00000: Is a directory"),
+        ("HEAD", "HEAD: damaged, or no list"),
+        // What is lost cannot be written.
+        ("00000/000000000-0.sha256", "File too large"),
+    ] {
+        let done = run(&format!("ulimit -f 0; python3 rsrepair.py {asked}"));
+        assert_eq!((done.code, done.stderr.lines().count()), (2, 1), "{}", done.report());
+        done.tells("rsrepair.py: ").tells(said);
+    }
+}

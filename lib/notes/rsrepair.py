@@ -116,4 +116,7 @@ def main(path):
         end(f"cannot be rebuilt, as more is lost than parity {parity} gives back: {' '.join(s.name for s in lost)}")
 
 for number in (signal.SIGTERM, signal.SIGHUP): signal.signal(number, lambda *_: sys.exit(2))  # by way of finally
-main(sys.argv[1]) if len(sys.argv) == 2 else end("usage: cd BAND; python3 rsrepair.py NNNNN/NNNNNNNNN-C.sha256")
+if len(sys.argv) != 2: end("usage: cd BAND; python3 rsrepair.py NNNNN/NNNNNNNNN-C.sha256")
+if sys.argv[1] in ("-h", "--help"): print(__doc__.strip()), sys.exit()
+try: main(sys.argv[1])
+except OSError as why: end(f"{why.filename or sys.argv[1]}: {why.strerror}")

@@ -95,7 +95,7 @@ impl<'a> Told<'a> {
         let kinds: Vec<String> =
             self.counts.iter().map(|(kind, count)| format!("{count} {}", kind.word())).collect();
         let found = if sum == 0 {
-            "nothing found".to_owned()
+            "OK, no problems found".to_owned()
         } else {
             format!("found: {}", kinds.join(", "))
         };
