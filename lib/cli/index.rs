@@ -23,6 +23,7 @@ use crate::store::cache::Cache;
 
 mod bands;
 pub(super) mod diff;
+mod filter;
 mod find;
 mod gate;
 mod ls;
@@ -99,6 +100,8 @@ enum What {
     Find(find::FindArgs),
     /// Say which objects a restore of paths needs
     Where(objects::WhereArgs),
+    /// Mark as excluded what a command leaves out of a listing
+    Filter(filter::FilterArgs),
 }
 
 /// The archive that is read.
@@ -131,6 +134,7 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         What::Bands(of) => bands::run(&of.archive, &reading, report),
         What::Find(find) => find::find(&find, &reading, report),
         What::Where(wanted) => objects::locate(&wanted, &reading, report),
+        What::Filter(filter) => filter::run(&filter, report),
     }
 }
 
