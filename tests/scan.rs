@@ -1,8 +1,10 @@
 //! What scan lists and leaves out: masks, caches, archives in the source, long paths.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::util::run::{Done, dura, scratch};
+use crate::util::tree::root;
 
 fn tree(script: &str) -> PathBuf {
     let dir = scratch("scan");
@@ -142,6 +144,31 @@ fn an_archive_in_the_source_is_left_out() {
     // Another archive is none of this run's business, but is told of.
     let other = run(&dir, 0, "dura-scan src | dura-index diff other | grep -c arc/");
     assert!(other.text().trim().parse::<u32>().unwrap() > 3, "{}", other.report());
+}
+
+/// By way of other mounts archive and cache have other paths: they are known there, too.
+#[test]
+fn archive_and_cache_in_the_source_by_other_mounts() {
+    let dir = tree("mkdir -p src/{d,here,kept,whole} top/{arc,kept}; touch src/d/x top/kept/y");
+    let script = "set -eu; mount --bind top/arc src/here; mount --bind top/kept src/kept; mount --bind top src/whole
+        backup() { dura-scan --cache top/kept src | dura-index diff --cache top/kept top/arc |
+            dura-pack -q --cache top/kept | dura-push -q --cache top/kept top/arc; }
+        backup; sleep 1.1; backup; dura-index ls --no-cache top/arc | sed 's/.* //'
+        mkdir other; mount --bind top/arc other
+        ! dura-scan other | dura-index diff --full top/arc > /dev/null";
+    let namespace = if root() { "-m" } else { "-rm" };
+    fs::write(dir.join("script"), script).unwrap();
+    let done = run(&dir, 0, &format!("unshare {namespace} bash -o pipefail script"));
+    assert_eq!(done.text(), ".\n./d\n./d/x\n./whole\n", "{}", done.report());
+    for (place, what) in [
+        ("here", "it is the archive"),
+        ("whole/arc", "it is the archive"),
+        ("kept", "it is the cache of this host"),
+        ("whole/kept", "it is the cache of this host"),
+    ] {
+        done.tells(&format!("./{place}: left out: {what}"));
+    }
+    done.tells("is the source itself");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod gpg;
 pub mod look;
 pub mod memory;
+pub mod mounts;
 pub mod ordered;
 pub mod pipe;
 pub mod privilege;

@@ -8,15 +8,17 @@ use anyhow::bail;
 
 use super::super::common::resolve;
 use super::super::message::Report;
+use crate::edge::mounts;
 use crate::format::entry::{Entry, Kind, State};
 use crate::format::listing::{End, Header};
 use crate::format::path::Path;
 
-/// The archive's place below the source, if it has one, and whether the scan came upon it.
+/// The archive's places below the source, and how many of them the scan came upon. By way of other
+/// mounts it can have several.
 #[derive(Debug)]
 pub(super) struct OwnArchive {
-    path: Option<Path>,
-    met: bool,
+    paths: Vec<Path>,
+    met: u64,
 }
 
 impl OwnArchive {
@@ -33,35 +35,38 @@ impl OwnArchive {
             .filter(|_| local)
             .and_then(|source| Some((resolve(FsPath::new(dir))?, source.canonicalize().ok()?)));
         let Some((archive, source)) = places else {
-            return Ok(OwnArchive { path: None, met: false });
+            return Ok(OwnArchive { paths: Vec::new(), met: 0 });
         };
-        let path = match archive.strip_prefix(&source) {
-            Ok(below) if below.as_os_str().is_empty() => {
-                bail!("{dir}: is the source itself: an archive needs a directory of its own")
+        let mut paths = Vec::new();
+        for name in mounts::names(archive) {
+            match name.strip_prefix(&source) {
+                Ok(below) if below.as_os_str().is_empty() => {
+                    bail!("{dir}: is the source itself: an archive needs a directory of its own")
+                }
+                Ok(below) => paths.push(Path::from_raw(below.as_os_str().as_bytes())),
+                Err(_) => {}
             }
-            Ok(below) => Some(Path::from_raw(below.as_os_str().as_bytes())),
-            Err(_) => None,
-        };
-        Ok(OwnArchive { path, met: false })
+        }
+        Ok(OwnArchive { paths, met: 0 })
     }
 
     /// An entry of the scan as the band sees it: the archive is left out, and nothing below it is
     /// there.
     pub(super) fn leave_out(&mut self, entry: Entry, report: &Report) -> Option<Entry> {
-        let Some(own) = &self.path else { return Some(entry) };
-        if own.holds(&entry.path) {
+        if self.paths.iter().any(|own| own.holds(&entry.path)) {
             return None;
         }
-        if *own != entry.path || entry.kind != Kind::Dir || entry.meta().is_none() {
+        let is_own = self.paths.contains(&entry.path);
+        if !is_own || entry.kind != Kind::Dir || entry.meta().is_none() {
             return Some(entry);
         }
-        self.met = true;
-        report.note(format_args!("{own}: left out: it is the archive"));
+        self.met += 1;
+        report.note(format_args!("{}: left out: it is the archive", entry.path));
         Some(Entry::new(entry.path, Kind::Dir, State::Excluded))
     }
 
     /// The counts of the scan, with what was left out here.
     pub(super) fn count(&self, end: End) -> End {
-        End { excluded: end.excluded + u64::from(self.met), ..end }
+        End { excluded: end.excluded + self.met, ..end }
     }
 }

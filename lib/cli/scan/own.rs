@@ -8,6 +8,7 @@ use std::path::Path as FsPath;
 use super::super::caching;
 use super::super::common::resolve;
 use crate::edge::look;
+use crate::edge::mounts;
 use crate::edge::walk::Place;
 use crate::format::path::Path;
 
@@ -16,8 +17,8 @@ use crate::format::path::Path;
 pub(super) struct OwnCache {
     /// Device and inode, if it was there when the scan began.
     identity: Option<(u64, u64)>,
-    /// Where it is below the source, as its path says.
-    path: Option<Path>,
+    /// Where it is below the source, by its path and by those that other mounts give it.
+    paths: Vec<Path>,
 }
 
 impl OwnCache {
@@ -32,19 +33,22 @@ impl OwnCache {
     fn at(dir: &FsPath, root: &FsPath) -> Option<OwnCache> {
         let dir = resolve(dir)?;
         let stat = std::fs::metadata(&dir).ok();
-        let below = dir.strip_prefix(root).ok().map(|below| below.as_os_str().as_bytes());
         if root.starts_with(&dir) {
             return None;
         }
+        let below = |name: std::path::PathBuf| {
+            let below = name.strip_prefix(root).ok()?.as_os_str().as_bytes().to_owned();
+            (!below.is_empty()).then(|| Path::from_raw(&below))
+        };
         Some(OwnCache {
             identity: stat.map(|stat| (stat.dev(), stat.ino())),
-            path: below.map(Path::from_raw),
+            paths: mounts::names(dir).into_iter().filter_map(below).collect(),
         })
     }
 
     /// True if an entry is this directory. `ino` is the inode that its directory says it has.
     pub(super) fn is(&self, above: &Place, name: &CStr, path: &Path, ino: u64) -> bool {
-        let named = self.path.as_ref() == Some(path);
+        let named = self.paths.contains(path);
         match self.identity {
             // What the directory says is not enough: of a mount point, it is what lies under it.
             Some(identity) if named || ino == identity.1 => {
