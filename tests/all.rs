@@ -183,3 +183,6 @@ mod scan;
 
 // Directories that fail in part, can do less than others, or are none.
 mod bad_stores;
+
+// The scripts that set up, back up and restore in one go.
+mod scripts;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::util::gpg::{KEY, home};
+use crate::util::gpg::{KEY, OTHER, home};
 use crate::util::run::{Done, Shell, dura, scratch};
 use crate::util::small::CONTENTS;
 use crate::util::snapshot::{assert_same, take};
@@ -75,7 +75,7 @@ impl Case {
     }
 
     fn bands(&self) -> Vec<String> {
-        let list = fs::read_dir(self.dir.join("archive")).unwrap();
+        let list = fs::read_dir(self.dir.join("archive")).into_iter().flatten();
         let mut names: Vec<String> =
             list.map(|band| band.unwrap().file_name().into_string().unwrap()).collect();
         names.sort_by_key(|name| name[name.len() - 16..].to_owned());
@@ -322,4 +322,142 @@ fn without_a_journal() {
     assert_eq!(done.code, 2, "{}", done.report());
     assert!(!case.dir.join("new").exists());
     done.tells("holds no band, and --must-exist was given");
+}
+
+/// Two hosts, one archive: each builds on its own bands, and names newer ones of the other.
+#[test]
+fn two_hosts_in_one_archive() {
+    let case = Case::new(false);
+    case.backup(0);
+    let second = |diff: &str| {
+        let line = format!(
+            "dura-scan --host second evil | dura-index diff {diff} archive | dura-pack | dura-push archive"
+        );
+        case.shell(&line, "you").stages()
+    };
+    let first = second("--full");
+    assert_eq!(first.stages, [0; 4], "{}", first.report());
+    let mut newest = case.bands();
+    assert_eq!(newest.len(), 2);
+    for name in ["a", "b"] {
+        case.change(name);
+        let before = case.bands();
+        case.backup(1).tells(&format!("{}: this host's journal does not know it", newest[1]));
+        let own = case.own(&before);
+        assert!(own.starts_with(&newest[0]), "{own} on {}", newest[0]);
+        case.holds_all(&own);
+        let before = case.bands();
+        fs::write(case.dir.join("evil").join(name), name).unwrap();
+        let done = second("");
+        assert_eq!(done.stages, [0, 1, 0, 0], "{}", done.report());
+        done.tells(&format!("{own}: this host's journal does not know it"));
+        let other = case.own(&before);
+        assert!(other.starts_with(&newest[1]), "{other} on {}", newest[1]);
+        newest = vec![own, other];
+    }
+}
+
+/// With sudo, and with another cache, another journal decides: it takes the archive in once, and
+/// then knows it.
+#[test]
+fn another_user_or_cache_is_a_new_host_once() {
+    let case = Case::new(false);
+    case.backup(0);
+    let with_cache = "dura-scan src | dura-index diff --cache own archive | dura-pack --cache own | dura-push --cache own archive";
+    let usual = "dura-scan src | dura-index diff archive | dura-pack | dura-push archive";
+    for (line, user) in [(usual, "root"), (with_cache, "me")] {
+        let done = case.shell(line, user).stages();
+        assert_eq!(done.stages, [0; 4], "{}", done.report());
+        done.tells("archive: nothing is known of it on this host yet");
+        let done = case.shell(line, user).stages();
+        assert_eq!(done.stages, [0; 4], "{}", done.report());
+        assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+        case.plant("--full", "");
+        let done = case.shell(line, user).stages();
+        assert_eq!(done.stages, [0, 1, 0, 0], "{}", done.report());
+        done.tells("this host's journal does not know it: passed over");
+    }
+    assert!(case.dir.join("own/journal").is_dir());
+}
+
+/// A spool that another host sends on: the host that made the bands knows them by their ids.
+#[test]
+fn a_spool_that_another_host_sends_on() {
+    let case = Case::new(true);
+    let spool = format!("dura-scan src | dura-pack | dura-seal {} | dura-push spool", case.seal);
+    let done = case.shell(&spool, "me").stages();
+    assert_eq!(done.stages, [0; 4], "{}", done.report());
+    case.shell("dura-push --from spool --move archive", "relay").ok();
+    case.change("a");
+    let before = case.bands();
+    let done = case.backup(0);
+    assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+    let own = case.own(&before);
+    assert!(own.starts_with(&before[0]), "{own}");
+    case.holds_all(&own);
+}
+
+/// Another signing key: the journal vouches, not a key.
+#[test]
+fn the_signing_key_changed() {
+    let mut case = Case::new(false);
+    for key in [KEY, OTHER, KEY] {
+        case.seal = format!("--sign {key}");
+        case.change(key);
+        let before = case.bands();
+        let done = case.backup(0);
+        assert!(!done.stderr.contains("passed over"), "{}", done.report());
+        let own = case.own(&before);
+        before.last().into_iter().for_each(|below| assert!(own.starts_with(below), "{own}"));
+        case.holds_all(&own);
+    }
+}
+
+/// A first backup that takes many nights goes on in each.
+#[test]
+fn a_first_backup_that_is_unfinished_for_weeks() {
+    let case = Case::new(false);
+    let noise = "for n in {10..33}; do head -c 300000 /dev/urandom > src/$n; done; sleep 2.1";
+    case.shell(noise, "me").ok();
+    // So much as goes over the line in a night.
+    let night = "dura-scan src | dura-index diff archive | dura-pack --block-size 100k | head -c 2400000 | dura-push archive";
+    let mut nights = 0;
+    loop {
+        nights += 1;
+        assert!(nights < 30, "it does not end");
+        let done = case.shell(night, "me").stages();
+        assert_eq!(done.stages[..2], [0, 0], "{}", done.report());
+        for word in ["passed over", "does not know", "nothing is known"] {
+            assert!(!done.stderr.contains(word), "night {nights}\n{}", done.report());
+        }
+        assert_eq!(case.bands().len(), 1);
+        if done.stages[4] == 0 {
+            break;
+        }
+    }
+    assert!(nights > 3, "{nights} nights");
+    case.holds_all(&case.bands()[0]);
+}
+
+/// What dura-push has stored is known from the first band on: the archive that is empty then is
+/// away.
+#[test]
+fn an_archive_that_is_away_after_the_first_band() {
+    for (push, told) in [("", true), ("--no-cache", false), ("--dry-run", false)] {
+        let case = Case::new(false);
+        fs::create_dir_all(case.dir.join("disk/archive")).unwrap();
+        std::os::unix::fs::symlink("disk", case.dir.join("link")).unwrap();
+        let line = format!("dura-scan src | dura-pack | dura-push {push} link/archive");
+        assert_eq!(case.shell(&line, "me").stages().stages, [0; 3]);
+        // Not mounted, so that not even its directory is there.
+        fs::remove_dir_all(case.dir.join("disk/archive")).unwrap();
+        let done = case.shell("dura-scan src | dura-index diff link/archive", "me").run();
+        assert_eq!(done.code, if told { 2 } else { 0 }, "{push} {}", done.report());
+        if told {
+            done.tells("holds no band, but this host has stored some there")
+                .tells("is the disk mounted");
+            let line = "dura-scan src | dura-index diff --full link/archive | dura-pack | dura-push link/archive";
+            case.shell(line, "me").ok();
+        }
+    }
 }

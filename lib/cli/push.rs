@@ -32,6 +32,7 @@ mod progress;
 mod replace;
 mod shortfall;
 mod spool;
+mod used;
 mod write;
 
 pub(super) use checks::strangers;
@@ -81,6 +82,12 @@ struct PushArgs {
     /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
     #[arg(long, conflicts_with = "from")]
     replace: bool,
+    /// Note in the journal in DIR, the cache, which archives were used [default: the usual place]
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Note nothing
+    #[arg(long)]
+    no_cache: bool,
     /// Fail for an archive that holds no band yet
     #[arg(long)]
     must_exist: bool,
@@ -126,6 +133,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
     let run = Run {
         report: Arc::clone(report),
+        journal: used::journal(args.cache.as_deref(), args.no_cache, report),
         stop,
         limits,
         dry_run: args.dry_run,

@@ -13,8 +13,11 @@ use super::durable;
 use crate::format::band::BandId;
 use crate::format::journal::{BandRecord, JournalEntry, lines};
 
-/// The file that names the archives.
+/// The file that names the archives that were built on.
 const ARCHIVES: &str = "archives";
+
+/// The file that names those into which bands were stored, whoever made them.
+const STORED: &str = "stored";
 
 /// A journal.
 #[derive(Debug, Clone)]
@@ -57,16 +60,33 @@ impl Journal {
 
     /// Whether an archive was used from this host.
     pub fn knows_archive(&self, address: &str) -> io::Result<bool> {
-        let text = self.text(ARCHIVES)?.unwrap_or_default();
-        Ok(text.lines().any(|line| line == address))
+        self.names(ARCHIVES, address)
     }
 
     /// Notes that an archive is used from this host.
     pub fn note_archive(&self, address: &str) -> io::Result<()> {
-        if address.contains('\n') || self.knows_archive(address)? {
+        self.note(ARCHIVES, address)
+    }
+
+    /// Whether this host has seen or stored bands in an archive.
+    pub fn has_seen_bands(&self, address: &str) -> io::Result<bool> {
+        Ok(self.names(STORED, address)? || self.knows_archive(address)?)
+    }
+
+    /// Notes that this host has stored a band in an archive. That vouches for no band.
+    pub fn note_stored(&self, address: &str) -> io::Result<()> {
+        self.note(STORED, address)
+    }
+
+    fn names(&self, file: &str, address: &str) -> io::Result<bool> {
+        Ok(self.text(file)?.unwrap_or_default().lines().any(|line| line == address))
+    }
+
+    fn note(&self, file: &str, address: &str) -> io::Result<()> {
+        if address.contains('\n') || self.names(file, address)? {
             return Ok(());
         }
-        self.add(ARCHIVES, &format!("{address}\n"))
+        self.add(file, &format!("{address}\n"))
     }
 
     fn text(&self, name: &str) -> io::Result<Option<String>> {
@@ -110,5 +130,8 @@ mod tests {
         assert!(again.band(id).unwrap().unwrap().knows(1));
         let text = fs::read_to_string(dir.path().join("deep/journal/archives")).unwrap();
         assert_eq!(text, "/a\n");
+        again.note_stored("/b").unwrap();
+        assert!(again.has_seen_bands("/a").unwrap() && again.has_seen_bands("/b").unwrap());
+        assert!(!again.knows_archive("/b").unwrap() && !again.has_seen_bands("/c").unwrap());
     }
 }

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use super::super::archive::Archive;
 use super::super::archive::kind::{is_locked, is_unreachable};
 use super::super::message::{Hinted, Report};
-use super::super::vouching::Vouching;
+use super::super::vouching::{Vouching, address};
 use crate::core::chain::attribution::{Belief, belief, takes};
 use crate::core::chain::choice::Known;
 use crate::edge::clock;
@@ -196,15 +196,4 @@ fn knows_any(archive: &Archive, vouching: &Vouching, bands: &[Known]) -> anyhow:
         }
     }
     Ok(false)
-}
-
-/// The name under which the journal knows an archive.
-pub(super) fn address(shown: &str) -> String {
-    let path = match shown.split_once("://") {
-        None => shown,
-        Some(("file", path)) => path,
-        Some(_) => return shown.trim_end_matches('/').to_owned(),
-    };
-    let whole = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-    whole.map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
 }

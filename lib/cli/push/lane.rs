@@ -16,6 +16,7 @@ use super::checks::still_there;
 use super::confirm::confirm;
 use super::held::Held;
 use super::progress::Share;
+use super::used;
 use super::write::{Stored, Task, conflict, write_tasks};
 use crate::core::chain::kept_up::Waived;
 use crate::core::confirm::{Check, Ledger};
@@ -25,6 +26,7 @@ use crate::edge::signals::Stop;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::Object;
+use crate::store::journal::Journal;
 use crate::store::{LookAhead, Store, StoreError};
 
 /// How often the loop looks whether it is asked to end.
@@ -61,6 +63,8 @@ pub(super) enum Ending {
 #[derive(Clone)]
 pub(super) struct Run {
     pub report: Arc<Report>,
+    /// Where is noted which archives were used.
+    pub journal: Option<Journal>,
     pub stop: Stop,
     pub limits: Limits,
     pub dry_run: bool,
@@ -380,6 +384,9 @@ impl Lane<'_> {
         }
         if object.item.name.object == Object::Tail {
             self.summary.tail = Tail::parse(&object.item.bytes).ok();
+        }
+        if object.item.name.object == Object::Head {
+            used::note(self.run, &self.place.shown);
         }
         self.waits = false;
         if !matches!(object.item.name.object, Object::Tail | Object::TailSig) {

@@ -159,6 +159,7 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
     let share = progress::shares(&report, &[String::new()]).remove(0);
     let run = Run {
         report,
+        journal: None,
         stop: Stop::default(),
         limits,
         dry_run: false,

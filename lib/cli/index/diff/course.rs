@@ -8,7 +8,8 @@ use super::super::super::archive::kind::is_locked;
 use super::super::super::archive::version::{Holds, Version};
 use super::super::super::archive::{Archive, Band, Facts, side_by_side};
 use super::super::super::message::{Hinted, Report};
-use super::super::gate::{Gate, address};
+use super::super::super::vouching::address;
+use super::super::gate::Gate;
 use super::{DiffArgs, or_full};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{
@@ -107,7 +108,7 @@ fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
         bail!("{shown}: holds no band, and --must-exist was given");
     }
     let Some(vouching) = archive.vouching() else { return Ok(()) };
-    if args.full || !vouching.journal().knows_archive(&address(shown))? {
+    if args.full || !vouching.journal().has_seen_bands(&address(shown))? {
         return Ok(());
     }
     let hint =

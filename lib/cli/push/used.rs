@@ -1,0 +1,29 @@
+//! That an archive was used from this host: dura-index diff asks, when the archive is empty all of a
+//! sudden.
+
+use std::path::Path;
+
+use super::super::message::{Report, why};
+use super::super::vouching::{self, address};
+use super::lane::Run;
+use crate::store::journal::Journal;
+
+/// The journal. Nothing that is stored goes by it, so the run goes on without one that cannot be
+/// used.
+pub(super) fn journal(cache: Option<&Path>, no_cache: bool, report: &Report) -> Option<Journal> {
+    vouching::journal(cache, no_cache, report).unwrap_or_else(|error| {
+        report.note(format_args!("{error:#}: going on without a journal"));
+        None
+    })
+}
+
+/// Notes that a band has its HEAD in an archive.
+pub(super) fn note(run: &Run, shown: &str) {
+    let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
+    if let Err(error) = journal.note_stored(&address(shown)) {
+        run.report.note(format_args!(
+            "cannot write the journal: {}: a later run may not notice that {shown} is away",
+            why(&error)
+        ));
+    }
+}

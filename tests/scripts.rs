@@ -1,0 +1,110 @@
+//! scripts/backup and scripts/restore, with programs that are built already.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::util::run::{Shell, dura, programs, scratch};
+
+/// A directory with a tree, and with the programs where a build puts them.
+fn place() -> PathBuf {
+    let dir = scratch("scripts");
+    fs::create_dir_all(dir.join("src/below")).unwrap();
+    fs::create_dir(dir.join("target")).unwrap();
+    fs::write(dir.join("src/below/file"), "content").unwrap();
+    symlink(programs(), dir.join("target/release")).unwrap();
+    dir
+}
+
+/// A script, by one host. There is no cargo on its path, so it takes the programs as they are.
+fn run(dir: &Path, line: &str) -> Shell {
+    let line = line.replace("scripts/", concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/"));
+    dura(&line)
+        .dir(dir)
+        .var("HOME", dir)
+        .var("XDG_CACHE_HOME", dir.join("cache"))
+        .var("XDG_STATE_HOME", dir.join("state"))
+        .var("CARGO_TARGET_DIR", dir.join("target"))
+}
+
+#[test]
+fn there_and_back() {
+    let dir = place();
+    for n in ["one", "two"] {
+        fs::write(dir.join("src").join(n), n).unwrap();
+        run(&dir, "scripts/backup src archive").ok();
+    }
+    assert_eq!(fs::read_dir(dir.join("archive")).unwrap().count(), 2);
+    run(
+        &dir,
+        "scripts/restore archive out && cmp src/below/file out/below/file && cmp src/two out/two",
+    )
+    .ok();
+    run(&dir, "scripts/restore archive ./below part && cmp src/below/file part/below/file && [ ! -e part/two ]").ok();
+}
+
+/// What names a host or another kind of store is refused before anything is made.
+#[test]
+fn names_that_are_no_directories() {
+    let dir = place();
+    let entries = || {
+        let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> =
+            entries.filter(|name| *name != "cache" && *name != "state").collect();
+        names.sort();
+        names
+    };
+    let before = entries();
+    for name in [
+        "me@nas:/b",
+        "nas:b",
+        "sftp:nas/b",
+        "ssh://nas/b",
+        "s3:host/b",
+        "S3://b",
+        "b2:b",
+        "rclone:r:p",
+        "gdrive:x",
+        "~/b",
+        "",
+    ] {
+        let done = run(&dir, "scripts/backup src \"$NAME\"").var("NAME", name).code(2);
+        done.tells("dura-index: hint: ").tells("dura-push: hint: ");
+        assert_eq!(entries(), before, "{name}");
+    }
+    run(&dir, "scripts/backup src ./nas:b && [ -e nas:b/*/TAIL ]").ok();
+}
+
+/// The disk with the archive is not mounted, also after the first band alone, and with a cache of
+/// one's own.
+#[test]
+fn an_archive_that_is_away() {
+    for option in ["", "--cache own"] {
+        let dir = place();
+        let backup = format!("scripts/backup {option} src disk/archive");
+        run(&dir, &backup).ok();
+        for left in ["mkdir disk/archive", "true", "rm -r disk"] {
+            run(&dir, &format!("[ ! -d disk/archive ] || rm -r disk/archive; {left}")).ok();
+            let done = run(&dir, &backup).code(2);
+            done.tells("holds no band, but this host has stored some there").tells("--full");
+            run(&dir, "[ -z \"$(find disk -type f)\" ]").ok();
+        }
+        run(&dir, &format!("{backup} --full")).ok();
+        run(&dir, &backup).ok();
+    }
+}
+
+/// The disk with the source is not mounted: nothing of the archive is changed.
+#[test]
+fn a_source_that_is_away() {
+    let dir = place();
+    let many = "for n in {1..200}; do echo $n > src/$n; done";
+    run(&dir, &format!("{many}; scripts/backup src archive")).ok();
+    let list = || run(&dir, "find archive -type f | sort").ok().text();
+    let before = list();
+    run(&dir, "mv src away && mkdir src").ok();
+    let done = run(&dir, "scripts/backup src archive").code(2);
+    done.tells("202 of 203 entries are gone").tells("--max-deleted");
+    assert!(!list().replace(&before, "").contains("TAIL"), "{}", list());
+    run(&dir, "rmdir src && mv away src && scripts/backup src archive").ok();
+}
