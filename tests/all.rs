@@ -186,3 +186,6 @@ mod bad_stores;
 
 // The scripts that set up, back up and restore in one go.
 mod scripts;
+
+// Archives on FAT, exFAT and what rclone mounts.
+mod targets;

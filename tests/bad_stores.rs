@@ -112,6 +112,11 @@ fn file_systems_that_can_do_less() {
                 assert_eq!((code, out.as_str()), (0, ""), "{error}: {err}");
                 assert_eq!(err.matches("neither hard links").count(), 1, "{error}: {err}");
             }
+            // No modes can be set: none has to be.
+            for error in ["EPERM", "EOPNOTSUPP"] {
+                let Ended(code, out, err) = push("?chmod,fchmod,fchmodat,?fchmodat2", error);
+                assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""), "{error}");
+            }
             place.ok("mkdir -p arc");
             for error in ["EBADF", "EACCES", "EPERM", "EINVAL"] {
                 let paths: String =
