@@ -171,6 +171,9 @@ fn exactly_the_named_key() {
         dura-seal -r 'Jürgen' < \"$SMALL\" > /dev/null && dura-seal -r '=Jürgen Groß <j@x>' < \"$SMALL\" > /dev/null &&
         LC_ALL=C dura-seal -r 'Groß' < \"$SMALL\" > /dev/null || exit 6
         dura-seal -r \"$j!\" < \"$SMALL\" && exit 7
+        cd \"$OUT\"; for name in --output=evil --list-keys -a @evil; do for use in recipient hidden-recipient sign; do
+            dura-seal --$use=\"$name\" < \"$SMALL\" > out; [ $? = 2 ] && [ ! -s out ] && [ ! -e evil ] || exit 8
+        done; done
         true";
     let done = dura(&format!("{MAKE}{script}"))
         .var("GNUPGHOME", &home)
