@@ -22,18 +22,21 @@ const SHORT: &str = r"sed -n 's/^\(\.[^ ]*\) .*tags=.*\(unread\|excluded\|unread
 
 #[test]
 fn a_mask_may_come_from_find_and_hold_what_people_write() {
-    let dir = tree("mkdir -p src/d/e src/f; touch src/d/e/x src/d/y src/f/x src/z");
+    let dir = tree("mkdir -p src/d/e src/f; touch src/d/e/x src/d/y src/f/x src/z; ln -s src link; ln -s . up");
     let masks = [
         ("(cd src; find . -name 'x')", ". ./d ./d/e ./d/e/x ./f ./f/x"),
         ("(cd src; find . -mindepth 1 -type d)", ". ./d ./d/e ./d/e/x ./d/y ./f ./f/x"),
         ("(cd src; find .)", ". ./d ./d/e ./d/e/x ./d/y ./f ./f/x ./z"),
         ("find \"$PWD/src\" -name z", ". ./z"),
         ("echo \"$PWD/src/d/e//\"", ". ./d ./d/e ./d/e/x"),
+        ("find link/ -name z | sed \"s,^,$PWD/,\"", ". ./z"),
+        ("echo \"$PWD/up/src/z\"; echo \"$PWD//src//f/\"", ". ./f ./f/x ./z"),
+        ("echo \"$PWD/link/\"", ". ./d ./d/e ./d/e/x ./d/y ./f ./f/x ./z"),
         (r"printf '\357\273\277./z\r\n'", ". ./z"),
         ("printf '../no\\n/elsewhere/z\\n./f//x\\n'", ". ./f ./f/x"),
     ];
     for (mask, listed) in masks {
-        let done = run(&dir, 0, &format!("{mask} | dura-scan --only-from - src | {SHORT}"));
+        let done = run(&dir, 0, &format!("{{ {mask}; }} | dura-scan --only-from - src | {SHORT}"));
         assert_eq!(done.text().split_whitespace().collect::<Vec<_>>().join(" "), listed, "{mask}");
         assert_eq!(done.stderr, "", "{mask}");
     }
@@ -177,6 +180,15 @@ fn the_host_is_what_one_says() {
     let source = run(&dir, 0, "dura-scan --host 'my laptop' src | grep '^#source' | cut -d' ' -f2");
     assert_eq!(source.text(), "my\\040laptop\n");
     run(&dir, 2, "dura-scan --host '' src").tells("--host");
+    // A host whose name changes is told what helps, another directory is not.
+    let next = |scan: &str| {
+        let line = format!("{scan} | dura-index diff arc > /dev/null");
+        run(&dir, 2, &line).stderr
+    };
+    run(&dir, 0, "dura-scan --host a src | dura-pack -q | dura-push -q arc; mkdir other");
+    assert!(next("dura-scan --host b src").contains("hint: if it is the same host"));
+    assert!(!next("dura-scan --host a other").contains("the same host"));
+    run(&dir, 0, "dura-scan --host a src | dura-index diff arc");
 }
 
 /// Paths that no system call takes at once are listed, stored, compared, and named again.

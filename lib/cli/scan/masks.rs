@@ -1,7 +1,7 @@
 //! What `--exclude` leaves out and `--only-from` lets in: gitignore patterns relative to the
 //! source.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
 
@@ -32,18 +32,74 @@ struct Only {
 }
 
 impl Only {
-    fn add_line(&mut self, line: &[u8], root: &[u8]) {
-        if is_source(line, root) {
+    fn add_line(&mut self, line: &[u8], source: &mut Source) {
+        if source.is(line) {
             self.all = true;
         } else {
-            self.patterns.add_line(&plain(line, root));
+            self.patterns.add_line(&source.plain(line));
         }
     }
 }
 
+/// The source, as patterns name it: its path, and others by way of symbolic links, as they come.
+struct Source {
+    names: Vec<Vec<u8>>,
+}
+
+impl Source {
+    fn new(root: &FsPath) -> Source {
+        Source { names: vec![root.as_os_str().as_bytes().to_vec()] }
+    }
+
+    /// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an absolute
+    /// path below the source.
+    fn plain(&mut self, line: &[u8]) -> Vec<u8> {
+        let mut line = line.to_vec();
+        line.dedup_by(|next, byte| *next == b'/' && *byte == b'/');
+        match line.first() {
+            Some(b'#') => Vec::new(),
+            Some(b'!') => {
+                [b"!", anchored(&line[1..], self.name_in(&line[1..])).as_slice()].concat()
+            }
+            _ => anchored(&line, self.name_in(&line)),
+        }
+    }
+
+    /// True for a line that stands for the source itself.
+    fn is(&mut self, line: &[u8]) -> bool {
+        let trimmed = |name: &[u8]| name.trim_end_with(|end| end == '/').to_vec();
+        let name = trimmed(line.trim_end());
+        line.starts_with(b"/") && self.name_in(&name).is_some_and(|own| trimmed(own) == name)
+            || line.starts_with(b".")
+                && name.split(|byte| *byte == b'/').all(|part| part == b"." || part.is_empty())
+    }
+
+    /// The name of the source with which an absolute path begins.
+    fn name_in(&mut self, path: &[u8]) -> Option<&[u8]> {
+        let begins = |name: &Vec<u8>| {
+            let rest = path.strip_prefix(name.trim_end_with(|end| end == '/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        if path.starts_with(b"/") && !self.names.iter().any(begins) {
+            let root = FsPath::new(OsStr::from_bytes(&self.names[0])).to_owned();
+            self.names.extend(other_name(FsPath::new(OsStr::from_bytes(path)), &root));
+        }
+        self.names.iter().find(|name| begins(name)).map(Vec::as_slice)
+    }
+}
+
+/// The beginning of a path that leads to the source by way of symbolic links.
+fn other_name(path: &FsPath, root: &FsPath) -> Option<Vec<u8>> {
+    let mut above: Vec<&FsPath> = path.ancestors().collect();
+    above.reverse();
+    let there = above.into_iter().map_while(|dir| Some((dir, dir.canonicalize().ok()?)));
+    let mut same = there.filter(|(_, real)| real == root);
+    same.next().map(|(dir, _)| dir.as_os_str().as_bytes().to_vec())
+}
+
 impl Masks {
     /// Reads all patterns; those of `--exclude` come before those of files, and the last that
-    /// matches decides. `root` is the path of the source: a pattern may begin with it.
+    /// matches decides. `root` is the path of the source, without links: a pattern may begin with it.
     pub(super) fn load(
         root: &FsPath,
         exclude: &[OsString],
@@ -51,21 +107,21 @@ impl Masks {
         only_from: Option<&FsPath>,
         report: &Report,
     ) -> anyhow::Result<Masks> {
-        let root = root.as_os_str().as_bytes();
+        let mut source = Source::new(root);
         let mut patterns = Patterns::default();
         for pattern in exclude {
-            patterns.add_line(&plain(pattern.as_bytes(), root));
+            patterns.add_line(&source.plain(pattern.as_bytes()));
         }
         for file in exclude_from {
             let text = read_file(file)?;
-            lines(&text).for_each(|line| patterns.add_line(&plain(line, root)));
+            lines(&text).for_each(|line| patterns.add_line(&source.plain(line)));
         }
         let mut only = None;
         if let Some(file) = only_from {
             let text = read_file(file)?;
             let mut mask = Only::default();
             for line in lines(&text) {
-                mask.add_line(line, root);
+                mask.add_line(line, &mut source);
             }
             only = Some(mask);
         }
@@ -149,32 +205,14 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).lines()
 }
 
-/// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an absolute
-/// path below the source.
-fn plain(line: &[u8], root: &[u8]) -> Vec<u8> {
-    match line.first() {
-        Some(b'#') => Vec::new(),
-        Some(b'!') => [b"!", anchored(&line[1..], Some(root)).as_slice()].concat(),
-        _ => anchored(line, Some(root)),
-    }
-}
-
-/// True for a line that stands for the source itself.
-fn is_source(line: &[u8], root: &[u8]) -> bool {
-    let name = line.trim_end().trim_end_with(|end| end == '/');
-    line.starts_with(b"/") && name == root.trim_end_with(|end| end == '/')
-        || line.starts_with(b".")
-            && name.split(|byte| *byte == b'/').all(|part| part == b"." || part.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn only(lines: &str) -> Masks {
-        let mut mask = Only::default();
+        let (mut mask, mut source) = (Only::default(), Source::new(FsPath::new("/src")));
         for line in self::lines(lines.as_bytes()) {
-            mask.add_line(line, b"/src");
+            mask.add_line(line, &mut source);
         }
         Masks { exclude: Patterns::default(), only: Some(mask) }
     }
@@ -187,6 +225,8 @@ mod tests {
             ("\u{feff}./x\r", "x", false, true),
             ("/src/d/x", "d/x", false, true),
             ("/src/d//", "d", true, true),
+            ("//src//d/x", "d/x", false, true),
+            ("!/src/d/x", "d/x", false, false),
             ("d//x", "d/x", false, true),
             ("x//", "x", true, true),
             ("x//", "x", false, false),
