@@ -22,7 +22,9 @@ const SHORT: &str = r"sed -n 's/^\(\.[^ ]*\) .*tags=.*\(unread\|excluded\|unread
 
 #[test]
 fn a_mask_may_come_from_find_and_hold_what_people_write() {
-    let dir = tree("mkdir -p src/d/e src/f; touch src/d/e/x src/d/y src/f/x src/z; ln -s src link; ln -s . up");
+    let dir = tree(
+        "mkdir -p src/d/e src/f; touch src/d/e/x src/d/y src/f/x src/z; ln -s src link; ln -s . up",
+    );
     let masks = [
         ("(cd src; find . -name 'x')", ". ./d ./d/e ./d/e/x ./f ./f/x"),
         ("(cd src; find . -mindepth 1 -type d)", ". ./d ./d/e ./d/e/x ./d/y ./f ./f/x"),

@@ -311,7 +311,16 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
         (Some(own), Some(other)) if own != other => {
             let text =
                 |header: &Header| header.to_string().trim_start_matches("#source ").to_owned();
-            let hint = "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full";
+            let other_host =
+                matches!((&own, &other), (Header::Source(_, a), Header::Source(_, b)) if a == b);
+            let hint = match other_host {
+                true => {
+                    "if it is the same host, whose name changes: dura-scan --host NAME; else use an archive for each tree, or --parent BAND, or --full"
+                }
+                false => {
+                    "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full"
+                }
+            };
             Err(Hinted::wrap(
                 anyhow!(
                     "the listing is of {}, but the archive's newest band is of {}",
