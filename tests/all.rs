@@ -123,6 +123,9 @@ mod damaged_streams;
 // What a new user types, and what the programs answer.
 mod first_day;
 
+// Which bands may go.
+mod expire;
+
 // Other programs that leave lines out of a listing.
 mod filter;
 

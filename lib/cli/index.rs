@@ -23,6 +23,7 @@ use crate::store::cache::Cache;
 
 mod bands;
 pub(super) mod diff;
+mod expire;
 mod filter;
 mod find;
 mod gate;
@@ -100,6 +101,8 @@ enum What {
     Find(find::FindArgs),
     /// Say which objects a restore of paths needs
     Where(objects::WhereArgs),
+    /// Say which bands may go by rules of what to keep
+    Expire(expire::ExpireArgs),
     /// Mark as excluded what a command leaves out of a listing
     Filter(filter::FilterArgs),
 }
@@ -134,6 +137,7 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         What::Bands(of) => bands::run(&of.archive, &reading, report),
         What::Find(find) => find::find(&find, &reading, report),
         What::Where(wanted) => objects::locate(&wanted, &reading, report),
+        What::Expire(expire) => expire::run(&expire, &reading, report),
         What::Filter(filter) => filter::run(&filter, report),
     }
 }

@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod chain;
 pub mod confirm;
 pub mod diff;
+pub mod expire;
 pub mod filter;
 pub mod fit;
 pub mod groups;

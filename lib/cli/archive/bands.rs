@@ -115,7 +115,8 @@ impl Archive {
         }))
     }
 
-    fn has_mask(&self, head: &Head, complete: bool) -> Mask {
+    /// Whether a mask was used, as far as that can be told.
+    pub(in super::super) fn has_mask(&self, head: &Head, complete: bool) -> Mask {
         if head.partial {
             return Mask::Masked(None);
         }

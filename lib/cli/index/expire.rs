@@ -1,0 +1,186 @@
+//! `dura-index expire`: the bands that may go.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::tz::Offset;
+
+use super::super::archive::version::{must_exist, no_band};
+use super::super::archive::{Archive, side_by_side};
+use super::super::common::size;
+use super::super::message::Report;
+use super::{CANNOT_WRITE, Reading, open_archive};
+use crate::core::chain::choice::Mask;
+use crate::core::expire::{Candidate, Period, Reason, Rules, Standing, expire};
+use crate::edge::{clock, pipe};
+use crate::format::band::BandName;
+
+/// How many bands are asked for at the same time.
+const AT_ONCE: usize = 32;
+
+/// Arguments of `expire`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExpireArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: String,
+    /// Keep the N newest versions
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_last: u64,
+    /// Keep the newest version of each of the last N hours that have one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_hourly: u64,
+    /// The same for days
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_daily: u64,
+    /// The same for weeks, from Monday to Sunday
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_weekly: u64,
+    /// The same for months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_monthly: u64,
+    /// The same for years
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_yearly: u64,
+    /// Keep all versions that are at most so much older than the newest: 30d, or 1y6m (years,
+    /// months, days, hours)
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    keep_within: Option<Period>,
+    /// Keep the newest versions that, with all that they stand on, take at most SIZE in the archive
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_space: Option<u64>,
+    /// Let hours, days, weeks, months and years begin as at this distance from UTC: +02:00
+    #[arg(
+        long,
+        value_name = "OFFSET",
+        value_parser = offset,
+        default_value = "+00:00",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    zone: Offset,
+}
+
+fn span(text: &str) -> Result<Period, String> {
+    Period::parse(text).ok_or_else(|| "wanted a span such as 30d, 1y6m or 12h".to_owned())
+}
+
+fn offset(text: &str) -> Result<Offset, String> {
+    let wanted = || "wanted a distance from UTC, such as +02:00".to_owned();
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(wanted()),
+    };
+    let (hours, minutes) = rest.split_once(':').ok_or_else(wanted)?;
+    let number = |text: &str, most: i32| {
+        let number = (text.len() == 2).then(|| text.parse::<i32>().ok()).flatten();
+        number.filter(|number| (0..=most).contains(number)).ok_or_else(wanted)
+    };
+    let seconds = (number(hours, 14)? * 60 + number(minutes, 59)?) * 60;
+    Offset::from_seconds(sign * seconds).map_err(|_| wanted())
+}
+
+/// Writes the names of the bands that may go, each before those that it stands on.
+pub(super) fn run(
+    args: &ExpireArgs,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    must_exist(&args.archive)?;
+    let archive = open_archive(&args.archive, reading, report)?;
+    let names = archive.bands(report)?;
+    if names.is_empty() {
+        return Err(no_band(&args.archive, "no band is there"));
+    }
+    let mut found = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        found.extend(side_by_side(names, |name| look(&archive, name, args.keep_space.is_some()))?);
+    }
+    for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
+        report.warn(format_args!("{}: cannot be read, and stays", band.name));
+    }
+    let rules = Rules {
+        last: args.keep_last,
+        hourly: args.keep_hourly,
+        daily: args.keep_daily,
+        weekly: args.keep_weekly,
+        monthly: args.keep_monthly,
+        yearly: args.keep_yearly,
+        within: args.keep_within,
+        space: args.keep_space,
+        zone: args.zone,
+    };
+    let plan = expire(&found, &rules, clock::stamp()?);
+    if args.zone != Offset::UTC {
+        report.note(format_args!("days begin as at {} from UTC", args.zone));
+    }
+    if plan.kept.values().any(|why| why.contains(&Reason::NoRules)) {
+        report.note("no rule says what to keep (--keep-…): nothing expires");
+    }
+    for (name, why) in &plan.kept {
+        if why.contains(&Reason::Future) {
+            report.note(format_args!(
+                "{name}: dated in the future: it stays, and counts for nothing"
+            ));
+        }
+        let why: Vec<String> = why.iter().map(words).collect();
+        report.verbose(format_args!("{name} stays: {}", why.join(", ")));
+    }
+    if plan.expired.is_empty() && plan.held > 0 {
+        let held = plan.held;
+        report.note(format_args!(
+            "nothing can go: later bands stand on {held} that no rule keeps; after a full band \
+             (dura-index diff --tier 0) they can go in time"
+        ));
+    }
+    let mut out = pipe::stdout()?;
+    for name in &plan.expired {
+        writeln!(out, "{name}").context(CANNOT_WRITE)?;
+    }
+    out.finish().context(CANNOT_WRITE)
+}
+
+fn words(reason: &Reason) -> String {
+    match reason {
+        Reason::Rule(option) => (*option).to_owned(),
+        Reason::NeededBy(band) => format!("{band} stands on it"),
+        Reason::Future => "it is dated in the future".to_owned(),
+        Reason::NothingLater => "no later band of the whole source is complete".to_owned(),
+        Reason::Unreadable => "it cannot be read".to_owned(),
+        Reason::NoRules => "no rule was given".to_owned(),
+    }
+}
+
+/// What a band counts for. One that cannot be read counts for nothing.
+fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candidate> {
+    let unreadable = Candidate {
+        name: name.clone(),
+        time: name.start(),
+        standing: Standing::Unreadable,
+        signed: false,
+        files: None,
+        stored: 0,
+    };
+    let Ok(ends) = archive.state(name, false) else { return Ok(unreadable) };
+    let Some(head) = ends.head.filter(|_| !ends.tail_damaged) else {
+        return Ok(unreadable);
+    };
+    let mask = archive.has_mask(&head, ends.tail.is_some());
+    let standing = match (&ends.tail, mask) {
+        (None, _) => Standing::Unfinished,
+        (Some(_), Mask::Whole) => Standing::Version,
+        (Some(_), _) => Standing::Masked,
+    };
+    let stored = if weigh { archive.objects(name)?.iter().map(|(_, size)| size).sum() } else { 0 };
+    Ok(Candidate {
+        time: head.as_of.unwrap_or(head.started),
+        standing,
+        signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
+        files: ends.tail.and_then(|tail| tail.tree).map(|tree| tree.files),
+        stored,
+        ..unreadable
+    })
+}
