@@ -22,8 +22,9 @@ fn archive() -> PathBuf {
         (5, "", "--full"),
         (6, "", ""),
     ] {
+        let second = 1_767_232_800 + (day - 1) * 86_400;
         let line = format!(
-            "echo {day} >src/f; export SOURCE_DATE_EPOCH=$(date -u -d 2026-01-0{day}T02:00:00 +%s); \
+            "echo {day} >src/f; export SOURCE_DATE_EPOCH={second}; \
              dura-scan {scan} src | dura-index diff -q {diff} archive | dura-pack -q | \
              dura-seal -r {KEY} | dura-push -q archive"
         );

@@ -256,8 +256,10 @@ pub fn why(error: &io::Error) -> String {
     let is_path = error.raw_os_error().is_none()
         && text.split(' ').next().is_some_and(|word| word.contains('/'));
     let mut letters = text.chars();
+    // A name in capitals, such as that of a variable, stays.
+    let is_name = text.chars().take(2).all(char::is_uppercase);
     match letters.next() {
-        Some(first) if !is_path => first.to_lowercase().chain(letters).collect(),
+        Some(first) if !is_path && !is_name => first.to_lowercase().chain(letters).collect(),
         _ => text.to_owned(),
     }
 }
@@ -278,6 +280,7 @@ mod tests {
         assert_eq!(why(&io::Error::from_raw_os_error(13)), "permission denied");
         assert_eq!(why(&io::Error::from_raw_os_error(5)), "input/output error");
         assert_eq!(why(&io::Error::other("Archive/x: Gone")), "Archive/x: Gone");
+        assert_eq!(why(&io::Error::other("TZ is odd")), "TZ is odd");
         let error = anyhow::Error::new(io::Error::from_raw_os_error(28)).context("/mnt/a");
         assert_eq!(chain(&error), "/mnt/a: no space left on device");
     }

@@ -1,3 +1,5 @@
+//! Tables of what the rules keep, by the names and times of bands.
+
 use super::*;
 
 fn rules(text: &str) -> Rules {
