@@ -7,7 +7,7 @@
 //! band stays while one that stays needs it, and nothing that may be wrong (a date in the future, a
 //! version that has shrunk, one without the signature that others have) uses up a count.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -160,10 +160,9 @@ pub struct Plan {
 
 /// Decides what may go of an archive's bands, at the time `now`.
 pub fn expire(bands: &[Candidate], rules: &Rules, now: Stamp) -> Plan {
-    let mut reasons: HashMap<&BandName, Vec<Reason>> = HashMap::new();
-    let mut keep = |band: &'_ BandName, reason| {
-        let band = bands.iter().find(|known| known.name == *band).map(|known| &known.name);
-        band.map(|band| reasons.entry(band).or_default().push(reason));
+    let mut kept: BTreeMap<BandName, Vec<Reason>> = BTreeMap::new();
+    let mut keep = |band: &Candidate, reason| {
+        kept.entry(band.name.clone()).or_default().push(reason);
     };
     let mut versions: Vec<&Candidate> = bands
         .iter()
@@ -180,23 +179,19 @@ pub fn expire(bands: &[Candidate], rules: &Rules, now: Stamp) -> Plan {
             Standing::Masked | Standing::Unfinished if !later => Reason::NothingLater,
             _ => continue,
         };
-        keep(&band.name, reason);
+        keep(band, reason);
     }
     for chosen in selections(&versions) {
         for (band, rule) in by_rules(&chosen, rules) {
-            keep(&band.name, Reason::Rule(rule));
+            keep(band, Reason::Rule(rule));
         }
     }
     let mut plan = Plan::default();
-    let staying: HashSet<&BandName> = reasons.keys().copied().collect();
-    let mut kept: BTreeMap<BandName, Vec<Reason>> = BTreeMap::new();
-    for (name, why) in &reasons {
-        kept.entry((*name).clone()).or_default().extend(why.iter().cloned());
-    }
-    for name in &staying {
-        let above = std::iter::successors(name.parent(), BandName::parent);
-        for ancestor in above.filter(|ancestor| bands.iter().any(|band| band.name == *ancestor)) {
-            kept.entry(ancestor).or_default().push(Reason::NeededBy((*name).clone()));
+    let staying: Vec<BandName> = kept.keys().cloned().collect();
+    for name in staying {
+        let below = std::iter::successors(name.parent(), BandName::parent);
+        for ancestor in below.filter(|ancestor| bands.iter().any(|band| band.name == *ancestor)) {
+            kept.entry(ancestor).or_default().push(Reason::NeededBy(name.clone()));
         }
     }
     for band in bands {
