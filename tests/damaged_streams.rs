@@ -99,6 +99,44 @@ fn signatures_that_are_lost() {
     }
 }
 
+/// No list names a signature; gpg tells of one that was changed, anywhere in it, and in a spool too.
+#[test]
+fn signatures_that_are_changed() {
+    let line = format!("dura-seal --sign {OTHER} --group 8");
+    let whole = split(&home().with(dura(&line).input(packed())).ok().stdout);
+    let push = |members: &[Member]| {
+        let dir = scratch("signatures");
+        let done = home().with(dura("dura-push archive")).dir(&dir).input(&join(members)).run();
+        (done, dir)
+    };
+    let signatures: Vec<usize> =
+        objects(&whole).into_iter().filter(|at| whole[*at].name().ends_with(".sig")).collect();
+    for (count, at) in signatures.iter().enumerate() {
+        let mut changed = whole.clone();
+        let data = &mut changed[*at].data;
+        let place = [1, data.len() / 4, data.len() / 2, data.len() - 1][count % 4];
+        data[place] ^= 1;
+        let (done, dir) = push(&changed);
+        let name = changed[*at].name();
+        assert_eq!((done.code, tails(&dir).len()), (2, 0), "{name}\n{}", done.report());
+        done.tells(name.rsplit('/').next().unwrap());
+        assert!(!dir.join("archive").join(&name).exists(), "{name}: left out");
+    }
+    assert!(signatures.len() > 2);
+    let (done, dir) = push(&whole);
+    assert_eq!((done.code, tails(&dir).len()), (0, 1), "{}", done.report());
+    // Without the key nothing is known of signatures.
+    dura("dura-push unknown").dir(&dir).input(&join(&whole)).ok();
+    let name = whole[signatures[1]].name();
+    let file = dir.join("archive").join(&name);
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let done = home().with(dura("dura-push --from archive other")).dir(&dir).code(2);
+    done.tells(&name).tells("damaged in the spool");
+}
+
 /// Pack's own stream has no lists: what its numbers tell is all there is.
 #[test]
 fn an_index_that_is_lost_of_a_stream_without_lists() {

@@ -30,7 +30,7 @@ const ENVIRONMENT: [(&str, &[&str]); 7] = [
         &["DURA_CACHE", "DURA_EVENTS", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_STATE_HOME"],
     ),
     ("dura-seal", &["DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME"]),
-    ("dura-push", &["DURA_CACHE", "DURA_EVENTS", "XDG_STATE_HOME"]),
+    ("dura-push", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_STATE_HOME"]),
     (
         "dura-restore",
         &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],

@@ -31,6 +31,7 @@ mod lane;
 mod progress;
 mod replace;
 mod shortfall;
+mod signatures;
 mod spool;
 mod used;
 mod write;

@@ -25,6 +25,17 @@ pub enum Verdict {
     Leave,
 }
 
+/// What is known of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// A key has signed just these bytes.
+    Good,
+    /// It is none, or of other bytes.
+    Damaged,
+    /// The key is not known, or it was not looked at.
+    Unknown,
+}
+
 /// What is wrong with a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
@@ -40,6 +51,8 @@ pub enum Flaw {
     NoList(ObjectName),
     /// A list or TAIL whose signature did not come, though others are signed.
     Unsigned(ObjectName),
+    /// A signature that is none of what came before it.
+    Signature(ObjectName),
     /// An index that should have come at this place.
     NoIndex(u32),
     /// The table of contents that TAIL names did not come.
@@ -60,6 +73,7 @@ impl fmt::Display for Flaw {
             Flaw::List(name) => write!(f, "{name}: no checksum list of this band, or damaged"),
             Flaw::Unlisted(name) => write!(f, "{name}: in no checksum list"),
             Flaw::NoList(name) | Flaw::Unsigned(name) => write!(f, "{name}: did not come"),
+            Flaw::Signature(name) => write!(f, "{name}: no signature of what came, or damaged"),
             Flaw::NoIndex(number) => {
                 write!(f, "{}: did not come", ObjectName::plain(Object::Index(*number)))
             }
@@ -92,6 +106,8 @@ pub struct Intake {
     unlisted: HashMap<ObjectName, u64>,
     /// Whether each list must have a signature; known from the first one on.
     signed: Option<bool>,
+    /// Whether a signature was good, and those of which nothing is known.
+    looked: (bool, Vec<ObjectName>),
     /// The list that came last, while its signature may follow.
     open: Option<ObjectName>,
     lists: u64,
@@ -119,6 +135,7 @@ impl Intake {
             waiting: HashMap::new(),
             unlisted: preface.unlisted.iter().copied().collect(),
             signed: preface.sealed.map(|sealed| sealed.signed),
+            looked: (false, Vec::new()),
             open: None,
             lists: 0,
             sealed: preface.sealed.is_some(),
@@ -201,8 +218,8 @@ impl Intake {
         Verdict::Store
     }
 
-    /// The signature of a list.
-    pub fn handle_signature(&mut self, name: ObjectName) -> Verdict {
+    /// The signature of a list, and what is known of it.
+    pub fn handle_signature(&mut self, name: ObjectName, look: Look) -> Verdict {
         let of = match name.object {
             Object::ListSig(number, counter) => ObjectName::plain(Object::List(number, counter)),
             _ => name,
@@ -211,7 +228,7 @@ impl Intake {
         match self.signed {
             None | Some(true) if expected => {
                 self.signed = Some(true);
-                Verdict::Store
+                self.look(name, look)
             }
             // That of a list which was left out, or of none.
             _ => {
@@ -219,6 +236,21 @@ impl Intake {
                 Verdict::Leave
             }
         }
+    }
+
+    /// One that is damaged can look like one by a key that is not known: among good ones it is taken
+    /// for that.
+    fn look(&mut self, name: ObjectName, look: Look) -> Verdict {
+        match look {
+            Look::Good => self.looked.0 = true,
+            Look::Unknown if self.looked.1.len() < KEPT => self.looked.1.push(name),
+            Look::Unknown => {}
+            Look::Damaged => {
+                self.flaw(Flaw::Signature(name));
+                return Verdict::Leave;
+            }
+        }
+        Verdict::Store
     }
 
     /// Something else than its signature follows a list.
@@ -230,10 +262,16 @@ impl Intake {
         }
     }
 
-    /// The end of the stream: what is wrong with it, with TAIL and whether that came with a
-    /// signature.
-    pub fn finish(mut self, tail: Option<&Tail>, tail_signed: bool) -> Vec<Flaw> {
+    /// The end of the stream: what is wrong with it, with TAIL and the signature of that, if one
+    /// came.
+    pub fn finish(mut self, tail: Option<&Tail>, signature: Option<Look>) -> Vec<Flaw> {
         self.close_list();
+        if let Some(look) = signature {
+            self.look(ObjectName::plain(Object::TailSig), look);
+        }
+        if let (true, unknown) = std::mem::take(&mut self.looked) {
+            unknown.into_iter().for_each(|name| self.flaw(Flaw::Signature(name)));
+        }
         if let Some(tail) = tail {
             if self.last != Some(tail.last) {
                 self.flaw(Flaw::Last(tail.last, self.last));
@@ -241,7 +279,7 @@ impl Intake {
             if self.toc != Some(tail.toc) {
                 self.flaw(Flaw::NoToc(tail.toc));
             }
-            if self.signed == Some(true) && !tail_signed {
+            if self.signed == Some(true) && signature.is_none() {
                 self.flaw(Flaw::Unsigned(ObjectName::plain(Object::TailSig)));
             }
         }

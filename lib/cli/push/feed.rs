@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::super::message::chain;
 use super::held::{self, Held};
 use super::lane::{Ending, Event};
-use crate::core::intake::{Flaw, Intake, Verdict};
+use super::signatures;
+use crate::core::intake::{Flaw, Intake, Look, Verdict};
 use crate::edge::budget::Budget;
 use crate::format::band::BandId;
 use crate::format::digest;
@@ -61,7 +62,7 @@ fn feed(
     lanes: &[Sender<Event>],
 ) -> Ending {
     let mut before = None;
-    let mut tail = None;
+    let mut ends = Ends::default();
     let mut next = first;
     loop {
         let name = next.item.name;
@@ -69,7 +70,7 @@ fn feed(
             return broken(StreamError::BadName(next.name()));
         }
         before = Some(name);
-        let verdict = look(&mut intake, &next.item, &mut tail);
+        let verdict = look(&mut intake, &next.item, &mut ends);
         // An archive that has failed takes nothing any more.
         let taken = match verdict {
             Verdict::Store => {
@@ -85,8 +86,7 @@ fn feed(
         next = match stream.next_item_if(&mut |bytes| held::take(budget, bytes)) {
             Ok(Some(item)) => Held::new(item, budget),
             Ok(None) => {
-                let signed = matches!(before.map(|name| name.object), Some(Object::TailSig));
-                return whole(intake.finish(tail.as_ref(), signed));
+                return whole(intake.finish(ends.tail.as_ref(), ends.signature));
             }
             Err(error) => return broken(error),
         };
@@ -100,17 +100,37 @@ fn id_of(first: &Held, preface: &Preface) -> BandId {
     continued.or(Head::parse(&first.item.bytes).map(|head| head.id).ok()).unwrap_or(BandId([0; 16]))
 }
 
+/// What comes last, and what may still get a signature.
+#[derive(Default)]
+struct Ends {
+    tail: Option<Tail>,
+    signature: Option<Look>,
+    /// The list or TAIL that came just before: a copy, which holds up no larger object.
+    text: Option<Vec<u8>>,
+}
+
 /// Holds an object against what came before it.
-fn look(intake: &mut Intake, item: &Item, tail: &mut Option<Tail>) -> Verdict {
+fn look(intake: &mut Intake, item: &Item, ends: &mut Ends) -> Verdict {
+    let text = ends.text.take();
+    let signature = |text: Option<Vec<u8>>| {
+        text.map_or(Look::Unknown, |text| signatures::look(&item.bytes, &text))
+    };
     match item.name.object {
-        Object::List(..) => intake.handle_list(item.name, List::parse(&item.bytes).ok().as_ref()),
-        Object::ListSig(..) => intake.handle_signature(item.name),
+        Object::List(..) => {
+            ends.text = Some(item.bytes.clone());
+            intake.handle_list(item.name, List::parse(&item.bytes).ok().as_ref())
+        }
+        Object::ListSig(..) => intake.handle_signature(item.name, signature(text)),
         // What is wrong with TAIL itself is told where it is stored.
         Object::Tail => {
-            *tail = Tail::parse(&item.bytes).ok();
+            ends.text = Some(item.bytes.clone());
+            ends.tail = Tail::parse(&item.bytes).ok();
             Verdict::Store
         }
-        Object::TailSig => Verdict::Store,
+        Object::TailSig => {
+            ends.signature = Some(signature(text));
+            Verdict::Store
+        }
         _ => {
             intake.handle_object(item.name, item.bytes.len() as u64, digest::of(&item.bytes));
             Verdict::Store

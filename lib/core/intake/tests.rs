@@ -13,8 +13,9 @@ enum Came {
     Object(&'static str, &'static str),
     List((u32, u32), Vec<(&'static str, &'static str)>),
     Signature(&'static str),
+    Looked(&'static str, Look),
 }
-use Came::{List as L, Object as O, Signature as S};
+use Came::{List as L, Looked as K, Object as O, Signature as S};
 
 fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap()
@@ -73,10 +74,15 @@ fn run(preface: &Preface, stream: &[Came], tail_signed: bool) -> Vec<String> {
                 };
                 intake.handle_list(list.object(), Some(&list));
             }
-            S(text) => _ = intake.handle_signature(name(text)),
+            S(text) => _ = intake.handle_signature(name(text), Look::Good),
+            K(text, look) => _ = intake.handle_signature(name(text), *look),
         }
     }
-    intake.finish(Some(&tail(1)), tail_signed).iter().map(ToString::to_string).collect()
+    intake
+        .finish(Some(&tail(1)), tail_signed.then_some(Look::Good))
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -116,6 +122,27 @@ fn each_object_that_is_changed_is_seen() {
     let mut added = stream();
     added.insert(2, O("00000/000000000.tar.zst", "more"));
     assert_eq!(run(&preface(), &added, true), ["00000/000000000.tar.zst: in no checksum list"]);
+}
+
+#[test]
+fn a_signature_that_is_changed_is_seen() {
+    let sig = "00000/000000000-0.sha256.sig";
+    let says = format!("{sig}: no signature of what came, or damaged");
+    for (look, flaws) in [
+        (Look::Good, &[][..]),
+        (Look::Damaged, &[says.clone()][..]),
+        // Others are good.
+        (Look::Unknown, &[says.clone()][..]),
+    ] {
+        let mut changed = stream();
+        changed[4] = K(sig, look);
+        assert_eq!(run(&preface(), &changed, true), flaws, "{look:?}");
+    }
+    // Where no key is known, nothing can be said.
+    let mut intake = Intake::new(BAND.parse().unwrap(), ID, &preface());
+    assert_eq!(intake.look(name(sig), Look::Unknown), Verdict::Store);
+    let flaws = intake.finish(None, Some(Look::Unknown));
+    assert_eq!(flaws, []);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use super::super::super::retrying::Retrying;
 use super::super::held::{self, Held};
 use super::super::lane::{Ending, Event, Lane, Place, Run, Summary};
 use super::super::shortfall::Shortfall;
+use super::super::signatures;
 use super::survey::{self, Have};
+use crate::core::intake::Look;
 use crate::core::resend::{Resend, Row};
 use crate::edge::budget::Budget;
 use crate::format::band::{BandId, BandName};
@@ -499,7 +501,21 @@ impl Feed<'_> {
             Some(listed) if listed != (held.size(), digest::of(&held.item.bytes)) => {
                 Err(anyhow!("{name}: damaged in the spool: its checksum list has it otherwise"))
             }
+            _ if self.is_torn(&held)? => {
+                Err(anyhow!("{name}: damaged in the spool: no signature of what it stands beside"))
+            }
             _ => Ok(held),
         }
+    }
+
+    /// Whether this is a signature, and not of the list or TAIL that the spool has.
+    fn is_torn(&self, held: &Held) -> anyhow::Result<bool> {
+        let of = match held.item.name.object {
+            Object::ListSig(number, counter) => Object::List(number, counter),
+            Object::TailSig => Object::Tail,
+            _ => return Ok(false),
+        };
+        let text = self.pass.local.get(&format!("{}/{}", self.pass.band, ObjectName::plain(of)))?;
+        Ok(signatures::look(&held.item.bytes, &text) == Look::Damaged)
     }
 }
