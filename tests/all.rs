@@ -20,6 +20,9 @@ mod hostile;
 // Bands that somebody forged: only what the index lists leaves dura-restore.
 mod hostile_bands;
 
+// Blocks made wrong by chance, into four tars.
+mod differential;
+
 // The same through recover.sh, which stays inside of its directory whatever it reads.
 mod hostile_scripts;
 
@@ -137,6 +140,9 @@ mod caches;
 
 // What a backup builds on.
 mod attribution;
+
+// Plain objects where sealed ones belong.
+mod plain;
 
 // Every parser over its corpus of odd inputs.
 mod corpus;

@@ -178,3 +178,32 @@ fn what_cannot_be_made_is_told() {
     dura("dura-index bands --events new archive").dir(&dir).ok();
     assert_eq!(mode(&dir.join("new")), 0o600);
 }
+
+/// What was read is kept only if it agreed with its checksum list then: a false index that was in
+/// the store for a while does not outlive its repair.
+#[test]
+fn a_false_index_is_not_kept() {
+    let dir = tree();
+    assert_eq!(backup(&dir, "", "--no-cache", "").stages, [0; 5]);
+    let band = fs::read_dir(dir.join("archive")).unwrap().next().unwrap().unwrap().path();
+    let index = band.join("00000/000000000.mtree.gz");
+    let list = |cache: &str| dura(&format!("dura-index list --cache {cache} archive")).dir(&dir);
+    let right = list("right").ok().text();
+    let copied =
+        "find right -name '*.mtree.gz' | grep -q . && find right -name '*.toc.gz' | grep -q .";
+    dura(copied).dir(&dir).ok();
+    let kept = fs::read(&index).unwrap();
+    let forge = "gzip -dc \"$I\" | sed 's/mode=0644/mode=4755/' > t && gzip < t > \"$I\"";
+    dura(forge).dir(&dir).var("I", &index).ok();
+    let forged = list("c").ok().text();
+    assert!(forged != right && forged.contains("mode=4755"), "{forged}");
+    fs::write(&index, &kept).unwrap();
+    assert_eq!(list("c").ok().text(), right);
+    // Nor what no list has, which who reads a part does not look for.
+    let copies = "! find c2 -name '*.mtree.gz' | grep -q .";
+    dura("dura-restore --cache c2 archive ./a > t").dir(&dir).ok();
+    dura(copies).dir(&dir).ok();
+    fs::remove_file(band.join("00000/000000000-0.sha256")).unwrap();
+    list("c2").ok();
+    dura(copies).dir(&dir).ok();
+}

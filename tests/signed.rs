@@ -91,3 +91,62 @@ fn only_what_is_signed_is_read() {
     }
     assert_eq!(restored(&top, KEY).0, 1);
 }
+
+/// That the newest band was taken away is told by each reader that knows of it.
+#[test]
+fn a_band_that_is_expected() {
+    let top = archive();
+    let band = "20200101T000000Z";
+    let readers = [
+        "dura-restore a > t",
+        "dura-index list a",
+        "dura-index ls a",
+        "dura-index find a one",
+        "dura-index where a one",
+        "dura-index bands a",
+        "dura-scan s | dura-index diff a",
+    ];
+    for reader in readers {
+        let with = |options: &str| run(&top, &reader.replacen(" a", &format!(" {options} a"), 1));
+        for (name, code) in [(band, 0), ("2020", 0), ("20200102T000000Z", 1), ("2021", 1)] {
+            let done = with(&format!("--expect {name}"));
+            assert_eq!(done.code, code, "{reader} {name}\n{}", done.report());
+            assert!(code == 0 || done.stderr.contains(name), "{}", done.report());
+        }
+    }
+    // One that nobody has signed is not complete.
+    fs::remove_file(top.join("a").join(band).join("TAIL.sig")).unwrap();
+    let done = run(&top, &format!("dura-index bands --signed-by {KEY} --expect {band} a"));
+    assert_eq!(done.code, 1);
+    done.tells("expected, and it is not complete");
+}
+
+/// Nothing but its name binds a band to the others: one of another tree, signed by the same key and
+/// copied in, is told by readers and verify.
+#[test]
+fn a_band_of_another_source() {
+    let top = archive();
+    let run = format!(
+        "mkdir o && echo o > o/file && dura-scan o | dura-pack --band 20210101T000000Z | dura-seal --sign {KEY} | dura-push b && cp -a b/* a"
+    );
+    home().with(dura(&run)).dir(&top).ok();
+    let told = "20210101T000000Z: of another source than 20200101T000000Z";
+    let signed = format!("--signed-by {KEY} a");
+    for reader in ["dura-restore", "dura-index list", "dura-index ls"] {
+        let done = run_ok(&top, &format!("{reader} {signed} > t"));
+        done.tells(told);
+    }
+    run_ok(&top, &format!("dura-verify {signed}"))
+        .tells(told)
+        .tells("20210101T000000Z is of #source");
+    // The same id does not hide another tree.
+    let line = "cd o && dura-scan . | dura-index diff --parent 20200101T000000Z ../a | dura-pack -C . | dura-push --unsigned ../a; cd ..; dura-index list a > t";
+    let done = run_ok(&top, line);
+    done.tells("20200101T000000Z is of #source ");
+}
+
+fn run_ok(top: &Path, line: &str) -> Done {
+    let done = run(top, line);
+    assert_eq!(done.code, 0, "{}", done.report());
+    done
+}

@@ -12,6 +12,7 @@ use super::stores::{self, Reach, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
+use crate::core::chain::sealing::Sealing;
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, MAX_LEN, Tail};
@@ -20,16 +21,20 @@ use crate::format::object::{MAX_BLOCK, Object, ObjectName};
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
 use crate::store::local::Local;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, Store, as_folder};
 
+mod attested;
 mod bands;
+mod copies;
 mod ends;
+pub(super) mod expected;
 mod kept;
 pub(super) mod kind;
 mod links;
 mod open;
 mod opener;
 mod part;
+pub(super) mod plain;
 mod salvage;
 mod side_by_side;
 mod signed;
@@ -37,6 +42,8 @@ mod stream;
 pub(super) mod version;
 mod vouched;
 
+pub(super) use attested::Attested;
+use copies::Copying;
 pub(super) use ends::piece;
 use kept::{Kept, Sealed};
 use kind::is_unreachable;
@@ -68,7 +75,12 @@ pub(super) struct Archive {
     /// Of who builds on the archive: what vouches for its indexes.
     vouching: Option<Arc<Vouching>>,
     sealed: Sealed,
+    /// What was seen of bands that should be sealed.
+    sealing: Mutex<Sealing>,
+    /// `--plain`
+    plain_is_meant: bool,
     kept: Kept,
+    copying: Copying,
     opener: Arc<Opener>,
     /// What blocks and parts may have, if `--max-object` says so.
     max_object: Option<u64>,
@@ -120,7 +132,10 @@ impl Archive {
             cache,
             vouching: None,
             sealed: Sealed::default(),
+            sealing: Mutex::default(),
+            plain_is_meant: false,
             kept: Kept::default(),
+            copying: Copying::default(),
             opener: Arc::default(),
             max_object: None,
             report: None,
@@ -207,10 +222,24 @@ impl Archive {
             .filter(|(_, size)| *size > 0)
             .collect();
         let index = found.iter().find(|(name, _)| matches!(name.object, Object::Index(_)));
-        if let Some((name, _)) = index {
+        let sealed = found.iter().find(|(name, _)| name.encrypted);
+        if let Some((name, _)) = sealed.or(index) {
+            self.takes(band, *name);
             self.sealed.saw(band, name.encrypted);
         }
         Ok(found)
+    }
+
+    /// The names of the objects in a band's own folder and the first one below it.
+    pub(super) fn first_objects(&self, band: &BandName) -> anyhow::Result<Vec<ObjectName>> {
+        let top = self.store.list(&band.to_string())?;
+        let below = match top.iter().any(|entry| as_folder(entry) == Some("00000")) {
+            true => self.store.list(&format!("{band}/00000"))?,
+            false => Vec::new(),
+        };
+        let below = below.into_iter().map(|(name, size)| (format!("00000/{name}"), size));
+        let there = top.into_iter().chain(below).filter(|(_, size)| *size > 0);
+        Ok(there.filter_map(|(name, _)| ObjectName::parse(&name)).collect())
     }
 
     /// An object, decrypted; none if it is not there.
@@ -225,6 +254,7 @@ impl Archive {
         objects: &[Object],
     ) -> anyhow::Result<Option<(Object, Vec<u8>)>> {
         let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
+        self.note_for_copy(band, found, &stored);
         let opened = match stored {
             Stored::Bytes(bytes) if !found.encrypted => bytes,
             stored => self.open_sealed(band, found, stored)?,
@@ -251,7 +281,9 @@ impl Archive {
             names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
         }
         for name in names {
-            if let Some(stored) = self.stored(band, name)? {
+            if let Some(stored) = self.stored(band, name)?
+                && self.takes(band, name)
+            {
                 self.sealed.saw(band, name.encrypted);
                 return Ok(Some((name, stored)));
             }
@@ -275,7 +307,9 @@ impl Archive {
         let likely = self.sealed.likely(band).unwrap_or(true) && !is_end;
         for encrypted in [likely, !likely] {
             let name = ObjectName { object, encrypted };
-            if let Some(size) = self.store.stat(&format!("{band}/{name}"))? {
+            if let Some(size) = self.store.stat(&format!("{band}/{name}"))?
+                && self.takes(band, name)
+            {
                 if !is_end {
                     self.sealed.saw(band, encrypted);
                 }
@@ -391,7 +425,9 @@ impl Archive {
         let mut listed: Vec<(u32, u64)> = Vec::new();
         for (name, size) in self.objects(&band.band)? {
             match name.object {
-                Object::Index(number) => listed.push((number, size)),
+                Object::Index(number) if self.takes(&band.band, name) => {
+                    listed.push((number, size));
+                }
                 _ => {
                     facts.handle_block(&name);
                     name.number().into_iter().for_each(|number| indexes.handle_number(number))

@@ -70,10 +70,13 @@ struct Reading {
     /// 2026-11-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Moment>,
-    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; may be given
-    /// several times
+    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; diff builds
+    /// on what such a list names, too; may be given several times
     #[arg(long, value_name = "KEY", global = true, display_order = 804)]
     signed_by: Vec<String>,
+    /// Tell, in status 1, if band NAME is not there or not complete: the newest that you know of
+    #[arg(long, value_name = "NAME", global = true, display_order = 805)]
+    expect: Option<String>,
     #[command(flatten)]
     unlocking: Unlocking,
     #[command(flatten)]
@@ -127,9 +130,6 @@ pub fn main() -> ExitCode {
 
 fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let reading = args.reading;
-    if matches!(args.what, What::Diff(_)) && !reading.signed_by.is_empty() {
-        return Err(anyhow::anyhow!("--signed-by is for reading: diff does not take it"));
-    }
     match args.what {
         What::Diff(diff) => diff::run(&diff, &reading, report),
         What::List(of) => list(&of.archive, &reading, report),
@@ -156,7 +156,9 @@ fn open_archive(
 ) -> anyhow::Result<Arc<Archive>> {
     let archive = Archive::open(shown, reading.copies(report), &reading.reach, report)?;
     let archive = archive.signed_by(&reading.signed_by, report)?;
-    Ok(Arc::new(archive.unlocked(&reading.unlocking, report)?))
+    let archive = archive.unlocked(&reading.unlocking, report)?;
+    archive.expect(reading.expect.as_deref(), report)?;
+    Ok(Arc::new(archive))
 }
 
 /// Opens the archive and finds the version that the options ask for.

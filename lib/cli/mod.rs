@@ -18,6 +18,7 @@ pub mod restore;
 mod retrying;
 pub mod scan;
 pub mod seal;
+mod signers;
 mod stores;
 mod tips;
 mod unlock;

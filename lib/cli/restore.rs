@@ -77,6 +77,9 @@ pub(super) struct RestoreArgs {
     /// several times
     #[arg(long, value_name = "KEY")]
     signed_by: Vec<String>,
+    /// Tell, in status 1, if band NAME is not there or not complete: the newest that you know of
+    #[arg(long, value_name = "NAME")]
+    expect: Option<String>,
     /// Keep an owner's name also where it has another number here: tar then gives files to that
     /// name, not to the number
     #[arg(long)]
@@ -142,6 +145,7 @@ pub(super) fn restore(
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
     let archive = Arc::new(archive);
+    archive.expect(args.expect.as_deref(), report)?;
     let band = choose(
         &archive,
         &args.archive,

@@ -34,9 +34,21 @@ pub(super) struct Unlocking {
     /// text from a sealed object that gives more than it has [default: 80M]
     #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
     max_object: Option<u64>,
+    /// Take objects that are not encrypted in a band that is, and a band that is not on top of one
+    /// that is
+    #[arg(long, global = true, display_order = 893)]
+    plain: bool,
 }
 
+/// What is said where something is plain that should not be.
+pub(super) const PLAIN: &str = "--plain if that is as it should be";
+
 impl Unlocking {
+    /// Whether plain objects are taken in any case.
+    pub(super) fn plain(&self) -> bool {
+        self.plain
+    }
+
     /// What gpg is given, and how much it may give.
     pub(super) fn open(&self, report: &Report) -> anyhow::Result<(Unlock, u64)> {
         let source =

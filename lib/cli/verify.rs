@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
 use super::archive::Archive;
+use super::archive::expected::Expected;
 use super::archive::version::{choose, must_exist, no_band};
 use super::at::{said, time};
 use super::caching;
@@ -34,9 +35,11 @@ mod files;
 mod lists;
 mod loose;
 mod members;
+mod plain;
 mod repair;
 mod signed;
 mod source;
+mod sources;
 mod told;
 
 use super::seal::signer;
@@ -314,7 +317,9 @@ fn start(
         signer: Arc::clone(signer),
         seen: HashMap::new(),
         all: bands.all.clone(),
+        plain: args.unlocking.plain(),
         source: None,
+        tree: None,
     };
     let names = bands.names.clone();
     // Ends when all is submitted, or when nobody takes the results any more.
@@ -379,24 +384,17 @@ impl Run<'_> {
 
     /// `--expect`: the newest band that its owner knows of must be there.
     fn expect(&mut self, archive: &Archive, expected: &str) -> anyhow::Result<()> {
-        let names = archive.names()?;
-        let known: Vec<Known> = names.into_iter().map(Known::new).collect();
-        // One that is damaged is told as that.
-        let is_complete = |name: &BandName| {
-            let state = archive.state(name, false);
-            state.map_or(true, |ends| ends.tail.is_some() || ends.tail_damaged)
-        };
-        let found = match (find(&known, expected), expected.parse::<BandName>()) {
-            (Ok(known), _) if is_complete(&known.name) => return Ok(()),
-            (Ok(known), _) => {
+        let found = match archive.expected(expected)? {
+            Expected::There => return Ok(()),
+            Expected::Unfinished(name) => {
                 let what = "expected, and it is not complete";
-                Finding::top(Kind::Missing, &known.name, Object::Tail, what)
+                Finding::top(Kind::Missing, &name, Object::Tail, what)
             }
-            (Err(_), Ok(name)) => {
+            Expected::Gone(name) => {
                 Finding::new(Kind::Missing, Subject::Band(name), "expected, and not there")
             }
-            (Err(error), Err(_)) => {
-                self.told.report.warn(format_args!("--expect {expected}: {error}"));
+            Expected::Unclear(why) => {
+                self.told.report.warn(format_args!("--expect {expected}: {why}"));
                 return Ok(());
             }
         };

@@ -1,5 +1,5 @@
-//! What vouches for the bands that a backup builds on: this host's journal, and the copies that
-//! earlier releases kept of what they had written.
+//! What vouches for the bands that a backup builds on: this host's journal, the copies that earlier
+//! releases kept of what they had written, and with `--signed-by` the lists that a key has signed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
 
-use super::archive::unzip;
+use super::archive::{Attested, unzip};
 use super::caching;
 use super::common::resolve;
 use super::message::{Hinted, Report, why};
-use crate::format::band::BandId;
+use crate::format::band::{BandId, BandName};
 use crate::format::digest;
 use crate::format::head::Head;
 use crate::format::journal::{BandRecord, JournalEntry};
@@ -19,10 +19,10 @@ use crate::format::object::{Object, ObjectName};
 use crate::store::cache::{Cache, CacheError};
 use crate::store::journal::Journal;
 
-/// An index that is not the one that this host has written.
+/// An index that is not the one that this host has written, or that was signed.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}: not the index that this host's journal knows")]
-pub(super) struct Unvouched(pub(super) String);
+#[error("{0}: not the index that {1}")]
+pub(super) struct Unvouched(pub(super) String, pub(super) &'static str);
 
 /// Opens the journal of who writes a band: in the cache that was named, else in the usual place. As
 /// with the cache, one that others can write to ends the run; one that cannot be read is told of.
@@ -53,8 +53,10 @@ pub(super) fn journal(
 
 /// What is known of an archive, and what is taken in.
 pub(super) struct Vouching {
-    journal: Journal,
+    journal: Option<Journal>,
     cache: Option<Cache>,
+    /// What `--signed-by` vouches for.
+    signed: Option<Arc<Attested>>,
     taken: Mutex<Taken>,
 }
 
@@ -65,6 +67,7 @@ struct Taken {
     /// What was seen of them, for the journal.
     seen: BTreeMap<([u8; 16], u32), (digest::Digest, digest::Digest)>,
     heads: Vec<(BandId, Vec<JournalEntry>)>,
+    noted: HashSet<BandId>,
     looked: HashSet<BandId>,
     /// Indexes that nothing vouches for, by their band's name.
     passed: BTreeMap<String, Vec<u32>>,
@@ -73,23 +76,65 @@ struct Taken {
 }
 
 impl Vouching {
-    /// With this journal, and the copies that this host keeps.
-    pub(super) fn new(journal: Journal, cache: Option<Cache>) -> Vouching {
-        Vouching { journal, cache, taken: Mutex::default() }
+    /// With this journal, the copies that this host keeps, and what is signed; none with neither
+    /// journal nor signatures.
+    pub(super) fn new(
+        journal: Option<Journal>,
+        cache: Option<Cache>,
+        signed: Option<Arc<Attested>>,
+    ) -> Option<Vouching> {
+        let any = journal.is_some() || signed.is_some();
+        any.then(|| Vouching { journal, cache, signed, taken: Mutex::default() })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The journal.
-    pub(super) fn journal(&self) -> &Journal {
-        &self.journal
+    /// Whether signatures vouch, too.
+    pub(super) fn has_signers(&self) -> bool {
+        self.signed.is_some()
+    }
+
+    /// Who does not know what is passed over.
+    pub(super) fn nobody(&self) -> &'static str {
+        match (&self.journal, &self.signed) {
+            (_, None) => "this host's journal does not know",
+            (None, Some(_)) => "no list signed by --signed-by names",
+            (Some(_), Some(_)) => {
+                "neither this host's journal nor a list signed by --signed-by knows"
+            }
+        }
+    }
+
+    /// Who knows another text of an index.
+    pub(super) fn who(&self) -> &'static str {
+        match (&self.journal, &self.signed) {
+            (_, None) => "this host's journal knows",
+            (None, Some(_)) => "its signed list names",
+            (Some(_), Some(_)) => "this host's journal knows, or its signed list names",
+        }
+    }
+
+    /// Whether this host has used the archive at this address.
+    pub(super) fn knows_archive(&self, address: &str) -> std::io::Result<bool> {
+        self.journal.as_ref().map_or(Ok(false), |journal| journal.knows_archive(address))
+    }
+
+    /// The band that this host built on last in the archive at this address.
+    pub(super) fn newest(&self, address: &str) -> std::io::Result<Option<BandName>> {
+        self.journal.as_ref().map_or(Ok(None), |journal| journal.newest(address))
+    }
+
+    /// Whether this host has seen or stored bands in the archive at this address.
+    pub(super) fn has_seen_bands(&self, address: &str) -> std::io::Result<bool> {
+        self.journal.as_ref().map_or(Ok(false), |journal| journal.has_seen_bands(address))
     }
 
     /// What is known of a band with this id.
     fn record(&self, head: &Head) -> anyhow::Result<Option<Arc<BandRecord>>> {
-        if let Some(record) = self.journal.band(head.id)? {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        if let Some(record) = journal.band(head.id)? {
             return Ok(Some(record));
         }
         // What an earlier release kept counts as written by this host. Looked for once.
@@ -98,8 +143,8 @@ impl Vouching {
             return Ok(None);
         };
         let entries = copies(&folder, head);
-        self.journal.append(head.id, &entries)?;
-        Ok(self.journal.band(head.id)?)
+        journal.append(head.id, &entries)?;
+        Ok(journal.band(head.id)?)
     }
 
     /// Whether anything is known of the band with this id.
@@ -110,7 +155,24 @@ impl Vouching {
     /// Whether this is the band's HEAD as it was written.
     pub(super) fn head(&self, head: &Head) -> anyhow::Result<bool> {
         let sha256 = digest::of(head.to_string().as_bytes());
-        Ok(self.record(head)?.is_some_and(|record| record.heads.contains(&sha256)))
+        if self.record(head)?.is_some_and(|record| record.heads.contains(&sha256)) {
+            return Ok(true);
+        }
+        let signed = self.signed.as_ref().map_or(Ok(false), |signed| signed.head(head))?;
+        if signed {
+            self.note(head);
+        }
+        Ok(signed)
+    }
+
+    /// Remembers a HEAD, to be written into the journal.
+    fn note(&self, head: &Head) {
+        let sha256 = digest::of(head.to_string().as_bytes());
+        let mut taken = self.taken();
+        if taken.noted.insert(head.id) {
+            let entries = vec![JournalEntry::Band(head.band.clone()), JournalEntry::Head(sha256)];
+            taken.heads.push((head.id, entries));
+        }
     }
 
     /// Whether all these indexes of the band are known.
@@ -119,31 +181,52 @@ impl Vouching {
         head: &Head,
         mut numbers: impl Iterator<Item = u32>,
     ) -> anyhow::Result<bool> {
-        let Some(record) = self.record(head)? else { return Ok(false) };
-        Ok(numbers.all(|number| record.knows(number)))
+        let record = self.record(head)?;
+        let mut all = Ok(true);
+        let _ = numbers.all(|number| {
+            all = self.number(head, record.as_deref(), number);
+            matches!(all, Ok(true))
+        });
+        all
+    }
+
+    fn number(
+        &self,
+        head: &Head,
+        record: Option<&BandRecord>,
+        number: u32,
+    ) -> anyhow::Result<bool> {
+        if record.is_some_and(|record| record.knows(number)) {
+            return Ok(true);
+        }
+        let refused = record.is_some_and(|record| record.refuses(number));
+        match self.signed.as_ref().filter(|_| !refused) {
+            Some(signed) => Ok(signed.names(head, number)?),
+            None => Ok(false),
+        }
     }
 
     /// Believes the indexes of this band, and remembers what they are.
     pub(super) fn take(&self, head: &Head) {
-        let sha256 = digest::of(head.to_string().as_bytes());
-        let mut taken = self.taken();
-        if taken.bands.insert(head.id) {
-            let entries = vec![JournalEntry::Band(head.band.clone()), JournalEntry::Head(sha256)];
-            taken.heads.push((head.id, entries));
-        }
+        self.note(head);
+        self.taken().bands.insert(head.id);
     }
 
     /// Whether an index of the band is what was written, or is taken in.
     pub(super) fn index(&self, head: &Head, number: u32, gzip: &[u8], text: &[u8]) -> bool {
-        let mut taken = self.taken();
-        if taken.bands.contains(&head.id) {
-            let sums = (digest::of(text), digest::of(gzip));
-            taken.seen.insert((head.id.0, number), sums);
+        let record = self.journal.as_ref().and_then(|journal| journal.band(head.id).ok().flatten());
+        if record.is_some_and(|record| record.vouches(number, gzip, text)) {
             return true;
         }
-        drop(taken);
-        let record = self.journal.band(head.id).ok().flatten();
-        record.is_some_and(|record| record.vouches(number, gzip, text))
+        let signed = || self.signed.as_ref().is_some_and(|signed| signed.has_read(head, number));
+        let is_good = self.taken().bands.contains(&head.id) || signed();
+        if is_good {
+            // Without the gzip its text alone is known.
+            let of_text = digest::of(text);
+            let of_gzip = if gzip.is_empty() { of_text } else { digest::of(gzip) };
+            self.taken().seen.insert((head.id.0, number), (of_text, of_gzip));
+        }
+        is_good
     }
 
     /// Remembers that the archive has another index: it is passed over from now on.
@@ -152,7 +235,8 @@ impl Vouching {
             return;
         }
         // Without it the next run finds out again.
-        let _ = self.journal.append(head.id, &[JournalEntry::Differs(number)]);
+        let entries = [JournalEntry::Band(head.band.clone()), JournalEntry::Differs(number)];
+        let _ = self.journal.as_ref().map(|journal| journal.append(head.id, &entries));
     }
 
     /// Whether something may vouch for an index: else it need not be read.
@@ -176,22 +260,27 @@ impl Vouching {
         for (band, numbers) in std::mem::take(&mut self.taken().passed) {
             let Some(first) = numbers.iter().min() else { continue };
             report.warn(format_args!(
-                "{band}: this host's journal does not know index {first:09}: not built on, nor what comes after it"
+                "{band}: {} index {first:09}: not built on, nor what comes after it",
+                self.nobody()
             ));
         }
     }
 
-    /// Writes into the journal what was taken in.
-    pub(super) fn finish(&self, address: &str) -> std::io::Result<()> {
+    /// Writes into the journal what was taken in, and which band is built on.
+    pub(super) fn finish(&self, address: &str, built: Option<&BandName>) -> std::io::Result<()> {
         let taken = std::mem::take(&mut *self.taken());
+        let Some(journal) = &self.journal else { return Ok(()) };
         if taken.holds_bands {
-            self.journal.note_archive(address)?;
+            journal.note_archive(address)?;
+        }
+        if let Some(band) = built {
+            journal.note_newest(address, band)?;
         }
         for (id, mut entries) in taken.heads {
             let of = taken.seen.range((id.0, 0)..=(id.0, u32::MAX));
             entries
                 .extend(of.map(|((_, at), (text, gzip))| JournalEntry::Index(*at, *text, *gzip)));
-            self.journal.append(id, &entries)?;
+            journal.append(id, &entries)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@
 //! The first digest of an index is that of its plain text, the second that of its gzip as pack wrote
 //! it. `differs` says that the archive had another text under that number: it is not believed again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::band::BandName;
@@ -34,6 +34,8 @@ pub struct BandRecord {
     /// The digests of its indexes: plain text and gzip. A run that was cut, or another one beside
     /// it, may have written a number before.
     indexes: HashMap<u32, Vec<(Digest, Digest)>>,
+    /// Indexes of which the archive had another text.
+    differing: HashSet<u32>,
 }
 
 /// Something that the journal is to know.
@@ -94,7 +96,10 @@ impl BandRecord {
                     }
                 }
                 ("differs", [at]) => {
-                    number::<u32>(at.as_bytes()).map(|at| record.indexes.remove(&at));
+                    if let Some(at) = number(at.as_bytes()) {
+                        record.indexes.remove(&at);
+                        record.differing.insert(at);
+                    }
                 }
                 _ => {}
             }
@@ -107,11 +112,17 @@ impl BandRecord {
         self.indexes.contains_key(&number)
     }
 
+    /// Whether the archive had another text of the index of this number.
+    pub fn refuses(&self, number: u32) -> bool {
+        self.differing.contains(&number) && !self.knows(number)
+    }
+
     /// Whether the gzip of an index is the one that was written, or else its text is.
     pub fn vouches(&self, number: u32, gzip: &[u8], text: &[u8]) -> bool {
         let Some(known) = self.indexes.get(&number) else { return false };
-        let of_gzip = digest::of(gzip);
-        known.iter().any(|(_, known)| *known == of_gzip) || {
+        // No gzip is the gzip of no index.
+        let of_gzip = Some(digest::of(gzip)).filter(|_| !gzip.is_empty());
+        known.iter().any(|(_, known)| Some(*known) == of_gzip) || {
             let of_text = digest::of(text);
             known.iter().any(|(known, _)| *known == of_text)
         }
@@ -137,6 +148,10 @@ mod tests {
         assert!(record.knows(7) && !record.knows(8));
         assert!(record.vouches(7, b"gzip", b"other") && record.vouches(7, b"other", b"text"));
         assert!(!record.vouches(7, b"other", b"other") && !record.vouches(8, b"gzip", b"text"));
+        // One of which the gzip was not at hand says nothing of any other text.
+        let bare = lines(&[JournalEntry::Index(9, text, digest::of(b""))], true);
+        let bare = BandRecord::parse(&bare).unwrap();
+        assert!(bare.vouches(9, b"", b"text") && !bare.vouches(9, b"", b"other"));
         // Another run begins the file again, or another text was seen.
         let more = written.clone() + &lines(&[JournalEntry::Index(8, text, gzip)], false);
         let twice = JournalEntry::Index(7, digest::of(b"other"), digest::of(b"others"));
@@ -145,7 +160,8 @@ mod tests {
         assert!(record.vouches(7, b"gzip", b"text") && record.vouches(7, b"others", b"other"));
         assert!(BandRecord::parse(&more).unwrap().knows(8));
         let differs = more + &lines(&[JournalEntry::Differs(7)], false);
-        assert!(!BandRecord::parse(&differs).unwrap().knows(7));
+        let record = BandRecord::parse(&differs).unwrap();
+        assert!(!record.knows(7) && record.refuses(7) && !record.refuses(8));
     }
 
     #[test]

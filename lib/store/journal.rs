@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::{CacheError, owned};
 use super::durable;
-use crate::format::band::BandId;
+use crate::format::band::{BandId, BandName};
 use crate::format::journal::{BandRecord, JournalEntry, lines};
 
 /// The file that names the archives that were built on.
@@ -18,6 +18,10 @@ const ARCHIVES: &str = "archives";
 
 /// The file that names those into which bands were stored, whoever made them.
 const STORED: &str = "stored";
+
+/// The file with the band that was built on last in each archive: `BAND ADDRESS`, the last line of
+/// an address counts.
+const NEWEST: &str = "newest";
 
 /// A journal.
 #[derive(Debug, Clone)]
@@ -89,6 +93,24 @@ impl Journal {
         self.add(file, &format!("{address}\n"))
     }
 
+    /// The band that was built on last in an archive.
+    pub fn newest(&self, address: &str) -> io::Result<Option<BandName>> {
+        let text = self.text(NEWEST)?.unwrap_or_default();
+        let of = |line: &str| {
+            let (band, of) = line.split_once(' ')?;
+            (of == address).then(|| band.parse().ok()).flatten()
+        };
+        Ok(text.lines().rev().find_map(of))
+    }
+
+    /// Notes which band is built on in an archive.
+    pub fn note_newest(&self, address: &str, band: &BandName) -> io::Result<()> {
+        if address.contains('\n') || self.newest(address)?.as_ref() == Some(band) {
+            return Ok(());
+        }
+        self.add(NEWEST, &format!("{band} {address}\n"))
+    }
+
     fn text(&self, name: &str) -> io::Result<Option<String>> {
         match fs::read(self.dir.join(name)) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -133,5 +155,14 @@ mod tests {
         again.note_stored("/b").unwrap();
         assert!(again.has_seen_bands("/a").unwrap() && again.has_seen_bands("/b").unwrap());
         assert!(!again.knows_archive("/b").unwrap() && !again.has_seen_bands("/c").unwrap());
+        let bands = ["20260101T000000Z", "20260102T000000Z"].map(|name| name.parse().unwrap());
+        assert_eq!(journal.newest("/a").unwrap(), None);
+        for (address, band) in [("/a", 0), ("/a", 1), ("/b c", 0), ("/a", 1)] {
+            journal.note_newest(address, &bands[band]).unwrap();
+        }
+        assert_eq!(again.newest("/a").unwrap().as_ref(), Some(&bands[1]));
+        assert_eq!(again.newest("/b c").unwrap().as_ref(), Some(&bands[0]));
+        let text = fs::read_to_string(dir.path().join("deep/journal/newest")).unwrap();
+        assert_eq!(text.lines().count(), 3);
     }
 }

@@ -150,14 +150,43 @@ impl Archive {
         })
     }
 
+    /// The `#source` line of a band's first index, if that can be read.
+    pub(in super::super) fn source_line(&self, head: &Head) -> Option<Header> {
+        let text = self.text_kept(head, Object::Index(0), Trust::Listed(u64::MAX)).ok()??;
+        let headers = text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#'));
+        let mut headers = headers.filter_map(|line| parse_header(line).ok());
+        headers.find(|header| matches!(header, Header::Source(..)))
+    }
+
+    /// Tells if a band is of another source than the one that is read: somebody may have copied it
+    /// there, or two hosts use one archive.
+    pub(super) fn tell_of_sources(&self, taken: &BandName, other: &BandName, report: &Report) {
+        let source = |name: &BandName| self.ends(name).ok()?.0?.source_id;
+        if let (Some(own), Some(others)) = (source(taken), source(other))
+            && own != others
+        {
+            report.note(format_args!(
+                "{taken}: of another source than {other}: look whether it belongs here"
+            ));
+        }
+    }
+
     /// Asks for TAIL of a band and its ancestors, and HEAD if it is wanted, once. What fails here
     /// fails again where it is needed.
     fn ask_ahead(&self, band: &BandName, heads: bool) {
-        let ends: &[&str] = if heads { &["TAIL", "HEAD"] } else { &["TAIL"] };
         let chain = band.chain();
-        let names: Vec<(&BandName, &str)> =
+        // Whoever builds on it wants to know as well whether it is sealed.
+        let ends: &[Option<&str>] = match heads {
+            true if chain.len() > 1 && !self.plain_is_meant => &[Some("TAIL"), Some("HEAD"), None],
+            true => &[Some("TAIL"), Some("HEAD")],
+            false => &[Some("TAIL")],
+        };
+        let names: Vec<(&BandName, Option<&str>)> =
             chain.iter().flat_map(|band| ends.iter().map(move |end| (band, *end))).collect();
-        let _ = side_by_side(&names, |(band, end)| self.once(band, end));
+        let _ = side_by_side(&names, |(band, end)| match end {
+            Some(end) => self.once(band, end).map(drop),
+            None => self.has_first_index(band, true).map(drop),
+        });
     }
 }
 

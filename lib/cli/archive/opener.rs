@@ -85,6 +85,7 @@ impl Archive {
         let report = Some(Arc::clone(report));
         self.opener = Arc::new(Opener { unlock, limit, report, ..Opener::default() });
         self.max_object = options.max_object();
+        self.plain_is_meant = options.plain();
         Ok(self)
     }
 
@@ -92,6 +93,7 @@ impl Archive {
     pub(in super::super) fn unlocked_as(mut self, other: &Archive) -> Archive {
         self.opener = Arc::clone(&other.opener);
         self.max_object = other.max_object;
+        self.plain_is_meant = other.plain_is_meant;
         self
     }
 

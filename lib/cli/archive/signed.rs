@@ -8,66 +8,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, anyhow, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::super::message::{Hinted, Report};
+use super::super::message::Report;
+use super::super::signers::Signers;
 use super::Archive;
-use crate::edge::gpg::{self, Standing, Verdict};
 use crate::format::band::{BandId, BandName};
 use crate::format::digest::Digest;
 use crate::format::group::List;
-use crate::format::head::Tail;
+use crate::format::head::{Head, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::store::{Kind, Store, StoreError};
 
 /// Lists of a band that are kept at once; each has a hundred or so objects.
 const LISTS: usize = 256;
-
-/// Whose signatures count.
-#[derive(Debug, Clone)]
-struct Signers {
-    /// As they were typed, for messages.
-    shown: String,
-    fingerprints: Vec<String>,
-}
-
-impl Signers {
-    /// The keys that `--signed-by` names; none if it is not given.
-    fn of(keys: &[String]) -> anyhow::Result<Option<Signers>> {
-        let mut fingerprints = Vec::new();
-        for key in keys {
-            let mut found = gpg::find(key.as_ref(), gpg::Use::Sign)
-                .with_context(|| format!("--signed-by {key}"))?;
-            match found.len() {
-                1 => fingerprints.extend(found.pop().map(|key| key.fingerprint)),
-                0 => {
-                    let hint = "gpg --import the public key first; and compare its fingerprint with a copy that you trust";
-                    let error = anyhow!("--signed-by {key}: no such key in the keyring");
-                    return Err(Hinted::wrap(error, hint));
-                }
-                n => {
-                    bail!("--signed-by {key}: may be any of {n} keys: name it by its fingerprint")
-                }
-            }
-        }
-        Ok((!keys.is_empty()).then(|| Signers { shown: keys.join(" or "), fingerprints }))
-    }
-
-    /// Whether one of the keys has signed these bytes. A key that was revoked may be in other
-    /// hands.
-    fn have_signed(&self, signature: &[u8], bytes: &[u8]) -> bool {
-        let Ok(Verdict::Signed(signers)) = gpg::verify(signature, bytes) else { return false };
-        signers.iter().any(|signer| {
-            signer.standing != Standing::Revoked
-                && [&signer.primary, &signer.fingerprint]
-                    .into_iter()
-                    .any(|one| self.fingerprints.contains(one))
-        })
-    }
-}
 
 impl Archive {
     /// The same archive, of which only that is seen that one of these keys has signed; the archive
@@ -77,8 +33,8 @@ impl Archive {
         keys: &[String],
         report: &Arc<Report>,
     ) -> anyhow::Result<Archive> {
-        let Some(signers) = Signers::of(keys)? else { return Ok(self) };
-        let store = Arc::new(SignedStore::new(Arc::clone(&self.store), signers, report));
+        let Some(signers) = Signers::by(keys)? else { return Ok(self) };
+        let store = Arc::new(SignedStore::new(Arc::clone(&self.store), signers, Some(report)));
         Ok(Archive { report: self.report, ..Archive::over(store, None) })
     }
 }
@@ -88,9 +44,9 @@ type Listed = Arc<HashMap<ObjectName, (u64, Digest)>>;
 
 /// What is known of a band.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The id that lists and TAIL must agree on.
-    id: Option<BandId>,
+    pub(super) id: Option<BandId>,
     /// Whether TAIL is signed, once it was looked at.
     tail: Option<bool>,
     /// The names of lists in each folder.
@@ -102,11 +58,18 @@ struct Seen {
 }
 
 /// The store.
-struct SignedStore {
-    inner: Arc<dyn Store>,
-    signers: Signers,
-    report: Arc<Report>,
+pub(super) struct SignedStore {
+    pub(super) inner: Arc<dyn Store>,
+    /// Whose signatures count; without any, lists count as they are.
+    signers: Option<Signers>,
+    /// Who is told of what is left out; nobody where that has no say.
+    report: Option<Arc<Report>>,
     bands: Mutex<HashMap<BandName, Arc<Mutex<Seen>>>>,
+}
+
+/// Whether an object is what a list says.
+pub(super) fn agrees(bytes: &[u8], (size, sha256): (u64, Digest)) -> bool {
+    bytes.len() as u64 == size && Digest::from(Sha256::digest(bytes)) == sha256
 }
 
 fn refused(kind: Kind, at: &str, why: &str) -> StoreError {
@@ -120,20 +83,36 @@ fn refused(kind: Kind, at: &str, why: &str) -> StoreError {
 
 impl SignedStore {
     /// Of this store, only what these keys have signed.
-    fn new(inner: Arc<dyn Store>, signers: Signers, report: &Arc<Report>) -> SignedStore {
-        SignedStore { inner, signers, report: Arc::clone(report), bands: Mutex::default() }
+    pub(super) fn new(
+        inner: Arc<dyn Store>,
+        signers: Signers,
+        report: Option<&Arc<Report>>,
+    ) -> SignedStore {
+        let signers = Some(signers);
+        SignedStore { inner, signers, report: report.cloned(), bands: Mutex::default() }
     }
 
-    fn band(&self, band: &BandName) -> Arc<Mutex<Seen>> {
+    /// Of this store, what lists name that nobody need have signed.
+    pub(super) fn unsigned(inner: Arc<dyn Store>) -> SignedStore {
+        SignedStore { inner, signers: None, report: None, bands: Mutex::default() }
+    }
+
+    /// The keys, as they were typed.
+    fn shown(&self) -> &str {
+        self.signers.as_ref().map_or("", |signers| &signers.shown)
+    }
+
+    pub(super) fn band(&self, band: &BandName) -> Arc<Mutex<Seen>> {
         match self.bands.lock() {
             Ok(mut bands) => Arc::clone(bands.entry(band.clone()).or_default()),
             Err(_) => Arc::default(),
         }
     }
 
-    /// The object if it is there.
+    /// The object if it is there. One byte more than such an object has shows that it has too many.
     fn optional(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.inner.get(name) {
+        let most = SignedStore::listed(name).map_or(0, |(_, object)| object.most());
+        match self.inner.get_range(name, 0, most.saturating_add(1)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -143,13 +122,16 @@ impl SignedStore {
     /// An object that has a signature beside it, if that is good.
     fn signed(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(bytes) = self.optional(name)? else { return Ok(None) };
+        let Some(signers) = &self.signers else { return Ok(Some(bytes)) };
         let signature = self.optional(&format!("{name}.sig"))?;
-        Ok(signature.filter(|sig| self.signers.have_signed(sig, &bytes)).map(|_| bytes))
+        Ok(signature.filter(|sig| signers.have_signed(sig, &bytes)).map(|_| bytes))
     }
 
     fn tell(&self, seen: &mut Seen, name: &str, what: &str) {
-        if seen.told.insert(name.to_owned()) {
-            self.report.warn(format_args!("{name}: {what}"));
+        if let Some(report) = &self.report
+            && seen.told.insert(name.to_owned())
+        {
+            report.warn(format_args!("{name}: {what}"));
         }
     }
 
@@ -168,7 +150,7 @@ impl SignedStore {
         if own.is_none() && seen.tail.is_none() && self.optional(&name)?.is_some() {
             let what = format!(
                 "no good signature by {}: the band is read as if it were unfinished",
-                self.signers.shown
+                self.shown()
             );
             self.tell(seen, &name, &what);
         }
@@ -210,7 +192,7 @@ impl SignedStore {
         if let Some(known) = seen.lists.get(&(number, counter)) {
             return Ok(known.clone());
         }
-        if seen.tail.is_none() {
+        if seen.tail.is_none() && self.signers.is_some() {
             self.tail(band, seen)?;
         }
         let name = format!("{band}/{}", ObjectName::plain(Object::List(number, counter)));
@@ -228,7 +210,7 @@ impl SignedStore {
         if listed.is_none() {
             let what = format!(
                 "no good signature by {}: what only this list names is left out",
-                self.signers.shown
+                self.shown()
             );
             self.tell(seen, &name, &what);
         }
@@ -241,7 +223,7 @@ impl SignedStore {
 
     /// What a signed list says of an object. A group has the number of its first object or of its
     /// run, so the list is the nearest below that names it.
-    fn member(
+    pub(super) fn member(
         &self,
         band: &BandName,
         object: ObjectName,
@@ -262,8 +244,20 @@ impl SignedStore {
         Ok(None)
     }
 
+    /// The same of the very band with this HEAD.
+    pub(super) fn of_band(
+        &self,
+        band: &Head,
+        object: ObjectName,
+    ) -> Result<Option<(u64, Digest)>, StoreError> {
+        let known = self.band(&band.band);
+        let mut seen = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.member(&band.band, object, &mut seen)?;
+        Ok(found.filter(|_| seen.id == Some(band.id)))
+    }
+
     /// The band and object that a name is of, if its bytes are held against a list.
-    fn listed(name: &str) -> Option<(BandName, ObjectName)> {
+    pub(super) fn listed(name: &str) -> Option<(BandName, ObjectName)> {
         let (band, object) = name.split_once('/')?;
         let object = ObjectName::parse(object)?;
         Some((band.parse().ok()?, object))
@@ -297,17 +291,19 @@ impl Store for SignedStore {
                 _ => self.member(&band, object, &mut seen)?,
             }
         };
-        // What is not there needs no word: readers ask for several names.
-        let bytes = self.inner.get(name)?;
         let Some((size, sha256)) = wanted else {
+            // What is not there needs no word: readers ask for several names.
+            if self.inner.stat(name)?.is_none() {
+                return Err(refused(Kind::NotFound, name, "it is not there"));
+            }
             if let Ok(mut seen) = known.lock() {
-                let what = format!("in no list signed by {}: left out", self.signers.shown);
+                let what = format!("in no list signed by {}: left out", self.shown());
                 self.tell(&mut seen, name, &what);
             }
             return Err(refused(Kind::NotFound, name, "it is in no signed list"));
         };
-        let found: Digest = Sha256::digest(&bytes).into();
-        match bytes.len() as u64 == size && found == sha256 {
+        let bytes = self.inner.get_range(name, 0, size.saturating_add(1))?;
+        match agrees(&bytes, (size, sha256)) {
             true => Ok(bytes),
             false => Err(refused(Kind::Other, name, "not what its signed list says")),
         }

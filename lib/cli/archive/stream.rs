@@ -16,7 +16,7 @@ use crate::core::diff::count;
 use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
 use crate::edge::ordered::{Gone, Ordered, Results};
-use crate::format::band::BandId;
+use crate::format::band::{BandId, BandName};
 use crate::format::entry::{Entry, State};
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
@@ -249,6 +249,11 @@ impl Entries {
         &self.headers
     }
 
+    /// The band's name.
+    pub(super) fn band_name(&self) -> &BandName {
+        &self.band.band
+    }
+
     /// An index's name, for messages.
     pub(super) fn name(&self, number: u32) -> String {
         name(&self.band, number)
@@ -430,7 +435,7 @@ fn open(
     {
         vouching.differs(band, number);
         let hint = "from the next run on it is passed over, with all that stands on it; dura-verify may tell what happened to it";
-        return Err(Hinted::wrap(Unvouched(name()), hint));
+        return Err(Hinted::wrap(Unvouched(name(), vouching.who()), hint));
     }
     Ok(text)
 }

@@ -12,7 +12,7 @@ use super::super::vouching::Unvouched;
 use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
-use crate::core::chain::choice::{FindError, Mask, find, newest, passed_masks, to_read};
+use crate::core::chain::choice::{FindError, Mask, beside, find, newest, passed_masks, to_read};
 use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
@@ -49,6 +49,8 @@ pub(in super::super) struct Version {
     reads: Vec<Holds>,
     /// Ends at an index that could not be asked for, instead of going on without it.
     exact: bool,
+    /// How often an entry was wanted: one of each tier at first.
+    wanted: usize,
     report: Arc<Report>,
 }
 
@@ -104,6 +106,9 @@ pub(in super::super) fn choose(
         report.note(format_args!(
             "taking {name}, which was made with a mask: it does not hold the whole source"
         ));
+    }
+    if let Some(other) = beside(&rows, name) {
+        archive.tell_of_sources(name, &other.name, report);
     }
     Ok(name.clone())
 }
@@ -243,6 +248,7 @@ impl Version {
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
+        archive.reads_part(paths.is_some());
         let holds = side_by_side(chain, |band| {
             let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
             part.map_or_else(|| archive.holds(band), Ok)
@@ -258,6 +264,7 @@ impl Version {
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
+        archive.reads_part(paths.is_some());
         let holds = side_by_side(chain, |band| {
             let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
             part.map_or_else(|| archive.holds_at_least(band, report), Ok)
@@ -305,6 +312,7 @@ impl Version {
             tiers,
             reads: holds,
             exact: false,
+            wanted: 0,
             report: Arc::clone(report),
         })
     }
@@ -338,6 +346,10 @@ impl Version {
                             "{error:#}: what its block holds comes unchecked, by its own headers"
                         ));
                     }
+                    self.wanted += 1;
+                    if self.wanted == self.tiers.len() {
+                        self.tell_of_sources();
+                    }
                     match next {
                         Some((number, entry)) => self.merge.handle_entry(number, entry),
                         None => self.merge.handle_end(),
@@ -352,6 +364,24 @@ impl Version {
                         placed.entry.path
                     ));
                 }
+            }
+        }
+    }
+
+    /// Tells if a band of the chain is of another source than the newest: nothing but its name binds
+    /// it to the others. Each says so before its first entry.
+    fn tell_of_sources(&self) {
+        let source = |entries: &Entries| {
+            entries.headers().iter().find(|header| matches!(header, Header::Source(..))).cloned()
+        };
+        let Some((top, newest)) = self.tiers.last().and_then(|tier| Some((tier, source(tier)?)))
+        else {
+            return;
+        };
+        for tier in &self.tiers {
+            if let Some(other) = source(tier).filter(|source| *source != newest) {
+                let (own, above) = (tier.band_name(), top.band_name());
+                self.report.note(format_args!("{own} is of {other}, but {above} of {newest}"));
             }
         }
     }

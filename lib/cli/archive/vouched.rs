@@ -20,9 +20,12 @@ impl Archive {
         self.vouching.as_ref()
     }
 
-    /// Puts into the cache what the store gave and is whole. Losing a copy costs time only.
+    /// Puts into the cache what the store gave and is whole, if the object agreed with its list, or
+    /// the journal tells what it is. Losing a copy costs time only.
     pub(super) fn keep_copy(&self, band: &Head, object: Object, bytes: &[u8]) {
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = &self.cache
+            && (self.vouching.is_some() || self.agreed(band, object))
+        {
             let head = || match cache.has_head(&band.band, band.id) {
                 true => Ok(()),
                 false => cache.put(&band.band, band.id, Object::Head, band.to_string().as_bytes()),

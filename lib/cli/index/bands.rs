@@ -14,9 +14,11 @@ use crate::core::chain::ancestors::Extent;
 use crate::core::chain::ends::Ends;
 use crate::edge::pipe;
 use crate::format::listing::Have;
+use crate::format::object::{Object, ObjectName};
 
-/// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes. `-`
-/// for what cannot be told.
+/// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
+/// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
+/// has. `-` for what cannot be told.
 pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
     let archive = open_archive(shown, reading, report)?;
@@ -40,7 +42,7 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
         };
         archive.tell_of_damaged_ends(&name, report);
         let started = head.started.to_rfc3339();
-        let line = match tail {
+        let line = match &tail {
             Some(tail) => format!("{name} complete {started} {} {}", tail.entries, tail.bytes),
             None => match count(&archive, Band { head, tail: None, extent: Extent::Unfinished }) {
                 Ok(have) => format!("{name} unfinished {started} {} {}", have.entries, have.bytes),
@@ -50,9 +52,34 @@ pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyho
                 }
             },
         };
-        writeln!(out, "{line}").context(CANNOT_WRITE)?;
+        let protection = match archive.first_objects(&name) {
+            Ok(objects) => protection(&objects),
+            Err(error) => {
+                report.verbose(format_args!("{error:#}"));
+                "- - -".to_owned()
+            }
+        };
+        writeln!(out, "{line} {protection}").context(CANNOT_WRITE)?;
     }
     out.finish().context(CANNOT_WRITE)
+}
+
+/// How the objects of a band are protected, by the names in its first folder.
+fn protection(objects: &[ObjectName]) -> String {
+    let any = |is: &dyn Fn(&ObjectName) -> bool| objects.iter().any(is);
+    let secret = |encrypted: bool| any(&|name| name.is_secret() && name.encrypted == encrypted);
+    let sealed = match (secret(true), secret(false)) {
+        (true, true) => "mixed",
+        (true, false) => "encrypted",
+        (false, true) => "plain",
+        (false, false) => "-",
+    };
+    let signed = match any(&|name| matches!(name.object, Object::ListSig(..) | Object::TailSig)) {
+        true => "signed",
+        false => "unsigned",
+    };
+    let shards = objects.iter().filter(|name| matches!(name.object, Object::Parity(0, 0, _)));
+    format!("{sealed} {signed} {}", shards.count())
 }
 
 /// What an unfinished band holds.

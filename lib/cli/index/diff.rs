@@ -76,13 +76,15 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
             let (named, none) = (reading.cache.as_deref(), reading.no_cache);
             let cache = caching::to_write(named, none, report)?;
             let journal = vouching::journal(named, none, report)?;
-            let vouching = journal.map(|journal| Arc::new(Vouching::new(journal, cache.clone())));
+            let archive = Archive::open(&args.archive, cache.clone(), &reading.reach, report)?;
+            let (archive, signed) = archive.attested(&reading.signed_by)?;
+            let vouching = Vouching::new(journal, cache, signed).map(Arc::new);
             if vouching.is_none() {
                 report.note("without a journal, whatever the archive holds is built on");
             }
-            let archive =
-                Archive::open(&args.archive, cache, &reading.reach, report)?.vouched_by(vouching);
-            archive.unlocked(&reading.unlocking, report)
+            let archive = archive.vouched_by(vouching).unlocked(&reading.unlocking, report)?;
+            archive.expect(reading.expect.as_deref(), report)?;
+            Ok(archive)
         },
         pipe::stdout()?,
         report,
@@ -202,7 +204,10 @@ pub(in super::super) fn compare(
     out.write_all(&buffer).context(CANNOT_WRITE)?;
     out.finish().context(CANNOT_WRITE)?;
     if let Some(vouching) = archive.vouching()
-        && let Err(error) = vouching.finish(&address(&args.archive))
+        && let Err(error) = vouching.finish(
+            &address(&args.archive),
+            chain.last().filter(|_| !full).map(|band| &band.head.band),
+        )
     {
         report.note(format_args!("cannot write the journal: {}", why(&error)));
     }

@@ -1,5 +1,5 @@
-//! Which bands of the archive diff may build on: those that this host's journal vouches for, or
-//! that it takes in.
+//! Which bands of the archive diff may build on: those that this host's journal or a signature
+//! vouches for, or that it takes in.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use anyhow::anyhow;
 
 use super::super::archive::Archive;
 use super::super::archive::kind::{is_locked, is_unreachable};
+use super::super::archive::plain::NOT_ENCRYPTED;
 use super::super::message::{Hinted, Report};
+use super::super::unlock::PLAIN;
 use super::super::vouching::{Vouching, address};
 use crate::core::chain::attribution::{Belief, belief, takes};
 use crate::core::chain::choice::Known;
@@ -47,10 +49,11 @@ impl<'a> Gate<'a> {
     ) -> anyhow::Result<Gate<'a>> {
         let vouching = archive.vouching().cloned();
         let belief = match &vouching {
-            None => belief(false, false, false),
+            None => belief(false, false, false, false),
             Some(vouching) => {
-                let address = vouching.journal().knows_archive(&address(shown))?;
-                belief(true, address, address || knows_any(archive, vouching, bands)?)
+                let address = vouching.knows_archive(&address(shown))?;
+                let known = address || knows_any(archive, vouching, bands)?;
+                belief(true, vouching.has_signers(), address, known)
             }
         };
         if belief == Belief::Once && !bands.is_empty() {
@@ -60,6 +63,12 @@ impl<'a> Gate<'a> {
         }
         if let Some(vouching) = vouching.as_ref().filter(|_| !bands.is_empty()) {
             vouching.holds_bands();
+            let newest = vouching.newest(&address(shown))?;
+            if let Some(gone) = newest.filter(|it| bands.iter().all(|band| band.name != *it)) {
+                report.warn(format_args!(
+                    "{gone}: the last run built on it, and it is not there any more: if nobody has removed it, see what happened to the archive"
+                ));
+            }
         }
         let (passed, admitted) = (HashSet::new(), HashSet::new());
         let now = clock::stamp()?;
@@ -78,7 +87,6 @@ impl<'a> Gate<'a> {
 
     /// Whether the run may stand on a band, or go on with it. One that it may not is named.
     pub(super) fn admits(&mut self, band: &BandName) -> anyhow::Result<bool> {
-        let Some(vouching) = self.vouching.clone() else { return Ok(true) };
         if self.admitted.contains(band) {
             return Ok(true);
         }
@@ -86,9 +94,7 @@ impl<'a> Gate<'a> {
         let chain = match self.archive.chain_by_heads(band) {
             Ok(chain) => chain,
             Err(error)
-                if self.belief != Belief::Vouched
-                    || self.is_asked(band)
-                    || is_unreachable(&error) =>
+                if !self.belief.is_strict() || self.is_asked(band) || is_unreachable(&error) =>
             {
                 return Err(error);
             }
@@ -96,6 +102,19 @@ impl<'a> Gate<'a> {
                 self.pass(band, &format!("{error:#}"));
                 return Ok(false);
             }
+        };
+        if let Some(plain) = self.archive.plain_above_sealed(&chain)? {
+            let what = format!("{plain} is {NOT_ENCRYPTED}");
+            if self.is_asked(band) {
+                let hint = "--plain builds on it all the same";
+                return Err(Hinted::wrap(anyhow!("{band}: cannot be built on: {what}"), hint));
+            }
+            self.pass_with(band, &what, PLAIN);
+            return Ok(false);
+        }
+        let Some(vouching) = self.vouching.clone() else {
+            self.admitted.insert(band.clone());
+            return Ok(true);
         };
         let mut unknown: Vec<&Head> = Vec::new();
         for below in &chain {
@@ -118,7 +137,7 @@ impl<'a> Gate<'a> {
             }
         }
         if !self.takes(band, unknown.is_empty()) {
-            self.pass(band, "this host's journal does not know it");
+            self.pass(band, &format!("{} it", vouching.nobody()));
             return Ok(false);
         }
         unknown.into_iter().for_each(|head| vouching.take(head));
@@ -128,7 +147,7 @@ impl<'a> Gate<'a> {
 
     /// Passes over a band whose ancestors are not all there, unless it was asked for.
     pub(super) fn passes_over(&mut self, band: &BandName, above: &BandName) -> bool {
-        let passes = self.belief == Belief::Vouched && !self.is_asked(band);
+        let passes = self.belief.is_strict() && !self.is_asked(band);
         if passes {
             self.pass(band, &format!("its ancestor {above} is not in the archive"));
         }
@@ -136,10 +155,12 @@ impl<'a> Gate<'a> {
     }
 
     fn pass(&mut self, band: &BandName, why: &str) {
+        self.pass_with(band, why, &format!("--parent {band} would take it in"));
+    }
+
+    fn pass_with(&mut self, band: &BandName, why: &str, remedy: &str) {
         if self.passed.insert(band.clone()) {
-            self.report.warn(format_args!(
-                "{band}: {why}: passed over (--parent {band} would take it in)"
-            ));
+            self.report.warn(format_args!("{band}: {why}: passed over ({remedy})"));
         }
     }
 
@@ -154,7 +175,7 @@ impl<'a> Gate<'a> {
                 return Ok(Some(name.start()));
             }
             let vouched = match (&self.vouching, self.belief) {
-                (Some(vouching), Belief::Vouched) => match self.archive.ends(name) {
+                (Some(vouching), belief) if belief.is_strict() => match self.archive.ends(name) {
                     Ok((Some(head), _)) => head.band == *name && vouching.head(&head)?,
                     Ok((None, _)) => false,
                     Err(error) if is_unreachable(&error) => return Err(error),
@@ -171,6 +192,8 @@ impl<'a> Gate<'a> {
 
     /// Fails if there are bands, and nothing vouches for any of them, though the archive is known.
     pub(super) fn nothing_is_left(&self, shown: &str) -> anyhow::Result<()> {
+        // Where the journal does not know the archive, signatures alone decide: a full band is then
+        // what leaves nothing out.
         if self.belief != Belief::Vouched || self.passed.is_empty() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::archive::Archive;
 use super::check::{Event, Meter, compare, unreadable};
 use super::lists::accept;
+use super::plain::Sealing;
 use super::signed::Wanted;
 use crate::core::chain::counted::Counted;
 use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
@@ -17,6 +18,7 @@ use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::{BandId, BandName};
 use crate::format::group::List;
 use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
+use crate::format::listing::Header;
 use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
 use crate::store::{Store, UNSEEN};
@@ -48,8 +50,12 @@ pub(super) struct Walk {
     pub seen: HashMap<BandName, Seen>,
     /// All bands of the archive, by their start.
     pub all: Vec<BandName>,
+    /// Whether plain objects are as they should be in any case.
+    pub plain: bool,
     /// The source that the bands so far are of, and the first of them.
     pub source: Option<(BandId, BandName)>,
+    /// The same as its first index says.
+    pub tree: Option<(Header, BandName)>,
 }
 
 /// What a band on top of another one must find there.
@@ -59,7 +65,7 @@ pub(super) struct Seen {
     /// The last index that TAIL names, or the highest that is there or in a list.
     last: Option<u32>,
     complete: bool,
-    encrypted: bool,
+    pub encrypted: bool,
 }
 
 /// A band while it is walked.
@@ -83,6 +89,8 @@ pub(super) struct Walking<'a> {
     head_is_signed: bool,
     /// Lists without a signature, of a band that a run may still continue.
     pub unsigned: Vec<ObjectName>,
+    /// Which of its objects are sealed, and which plain.
+    pub sealing: Sealing,
 }
 
 impl Walk {
@@ -104,22 +112,6 @@ impl Walk {
             Ok((None, _)) => true,
             Err(_) => false,
         })
-    }
-
-    /// Bands of several sources in one archive: the newest of all is what a restore gives.
-    fn source(&mut self, head: &Head) -> Result<(), Gone> {
-        let Some(own) = head.source_id else { return Ok(()) };
-        match &self.source {
-            Some((source, first)) if *source != own => self.note(format!(
-                "{}: of another source than {first}: look whether it belongs here",
-                head.band
-            )),
-            Some(_) => Ok(()),
-            None => {
-                self.source = Some((own, head.band.clone()));
-                Ok(())
-            }
-        }
     }
 
     pub(super) fn found(&self, found: Vec<Finding>) -> Result<(), Gone> {
@@ -200,6 +192,9 @@ impl Walk {
             top.iter().filter(|(_, (name, _))| name.is_grouped()).map(|(at, it)| (*at, *it)),
         );
         let encrypted = next.values().any(|(name, _)| name.encrypted);
+        if let Some(head) = head.as_ref().filter(|_| !self.quick && (self.keys || !encrypted)) {
+            self.tree(head)?;
+        }
         let signed = has(Object::TailSig)
             || next.values().any(|(name, _)| matches!(name.object, Object::ListSig(..)));
         let counted = self.counted(head.as_ref(), tail.as_ref(), &folders);
@@ -228,6 +223,7 @@ impl Walk {
             unavailable: false,
             head_is_signed: false,
             unsigned: Vec::new(),
+            sealing: Sealing::default(),
         };
         for (at, folder) in folders.iter().enumerate() {
             let objects = next;
@@ -241,7 +237,9 @@ impl Walk {
             }
         }
         let last = tail.as_ref().map(|tail| tail.last).or(audit.last_index());
+        let encrypted = walking.sealing.sealed;
         let seen = Seen { id: own.or(by_head).or(walking.id), last, complete, encrypted };
+        self.plain(&walking)?;
         self.seen.insert(band.clone(), seen);
         let (mut found, unlisted) = audit.finish();
         if signed && complete && !has(Object::TailSig) && !self.signer.demands() {
@@ -405,6 +403,7 @@ impl Walk {
         let band = walking.band;
         let (mut lists, mut found) = (Vec::new(), Vec::new());
         let mut texts = Vec::new();
+        walking.sealing.handle_folder(objects);
         for (name, size) in objects
             .values()
             .filter(|(name, size)| *size > 0 && matches!(name.object, Object::List(..)))

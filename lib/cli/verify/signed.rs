@@ -1,47 +1,27 @@
 //! Signatures of lists and TAILs: whether they are good, and whose they are.
 
-use anyhow::{Context, anyhow, bail};
-
-use super::super::message::{Hinted, chain};
+use super::super::message::chain;
+use super::super::signers::Signers;
 use super::check::{Event, unreadable};
 use crate::core::verify::{Finding, Kind};
-use crate::edge::gpg::{self, Signer, Standing, Use, Verdict};
+use crate::edge::gpg::{self, Signer, Standing, Verdict};
 use crate::format::band::BandName;
 use crate::format::object::{Object, ObjectName};
 use crate::store::Store;
 
-/// Whose signatures are wanted.
+/// Whose signatures are wanted; without any, a signature need only be good.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
-    /// Fingerprints of keys, of which one is enough, with `!` for that part of a key alone; without
-    /// any, a signature need only be good.
-    fingerprints: Vec<String>,
-}
+pub(super) struct Wanted(Option<Signers>);
 
 impl Wanted {
     /// `--signed-by`: keys of the keyring.
     pub(super) fn by(keys: &[String]) -> anyhow::Result<Wanted> {
-        let fingerprints =
-            keys.iter().map(|key| Wanted::one(key)).collect::<anyhow::Result<_>>()?;
-        Ok(Wanted { fingerprints })
-    }
-
-    fn one(key: &str) -> anyhow::Result<String> {
-        let found = gpg::find(key.as_ref(), Use::Sign);
-        let found = found.with_context(|| format!("--signed-by {key}"))?;
-        match found.len() {
-            1 => Ok(found[0].name()),
-            0 => {
-                let hint = "gpg --import the public key first; and compare its fingerprint with a copy that you trust";
-                Err(Hinted::wrap(anyhow!("--signed-by {key}: no such key in the keyring"), hint))
-            }
-            n => bail!("--signed-by {key}: may be any of {n} keys: name it by its fingerprint"),
-        }
+        Signers::by(keys).map(Wanted)
     }
 
     /// Whether signatures must be there.
     pub(super) fn demands(&self) -> bool {
-        !self.fingerprints.is_empty()
+        self.0.is_some()
     }
 
     /// Looks at the signature of an object. `text` is what the object holds, if that was read
@@ -95,30 +75,23 @@ impl Wanted {
         }
     }
 
-    fn wants(&self, signer: &Signer) -> bool {
-        self.fingerprints.iter().any(|wanted| match wanted.strip_suffix('!') {
-            Some(part) => signer.fingerprint == part,
-            None => signer.primary == *wanted || signer.fingerprint == *wanted,
-        })
-    }
-
     /// Whether these bytes are signed as they should be.
     pub(super) fn judge(&self, verdict: &Verdict) -> Judged {
-        match (verdict, self.demands()) {
-            (Verdict::Signed(signers), true) => {
-                let own: Vec<&Signer> = signers.iter().filter(|by| self.wants(by)).collect();
+        match (verdict, &self.0) {
+            (Verdict::Signed(signers), Some(keys)) => {
+                let own: Vec<&Signer> = signers.iter().filter(|by| keys.wants(by)).collect();
                 if own.iter().any(|signer| signer.standing != Standing::Revoked) {
                     Judged::Good
                 } else if own.is_empty() {
                     let by: Vec<&str> =
                         signers.iter().map(|signer| signer.primary.as_str()).collect();
-                    let wanted = self.fingerprints.join(" or ");
+                    let wanted = keys.fingerprints.join(" or ");
                     Judged::Bad(format!("signed by {}, not by {wanted}", by.join(", ")))
                 } else {
                     Judged::Bad("its key was revoked: it may be in other hands".to_owned())
                 }
             }
-            (Verdict::Signed(signers), false) => {
+            (Verdict::Signed(signers), None) => {
                 match signers.iter().find(|signer| signer.standing != Standing::Revoked) {
                     Some(_) => Judged::Good,
                     None => Judged::Revoked(
@@ -129,7 +102,7 @@ impl Wanted {
             (Verdict::Bad, _) => {
                 Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
-            (Verdict::Unknown(key), false) => Judged::Open(format!(
+            (Verdict::Unknown(key), None) => Judged::Open(format!(
                 "signatures by {key} were not looked at: the keyring does not have that key"
             )),
             (Verdict::Unknown(key), _) => {

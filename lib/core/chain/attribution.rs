@@ -1,5 +1,5 @@
 //! What a backup builds on. A store shows whatever somebody put there; a run builds only on what
-//! this host has written itself or has taken in, as its journal says.
+//! this host has written itself or has taken in, as its journal says, or on what a key has signed.
 
 /// A band that is named so many seconds ahead of the clock is not taken in without being asked for:
 /// it would keep all later ones from being the newest.
@@ -12,15 +12,25 @@ pub enum Belief {
     Everything,
     /// The journal knows nothing of this archive yet: all of it, this once.
     Once,
-    /// Only what the journal vouches for.
+    /// Only what is signed: the journal knows nothing of this archive, or there is none.
+    Signed,
+    /// Only what the journal or a signature vouches for.
     Vouched,
 }
 
-/// How much is believed: with a journal or without, and whether that knows the archive's address or
-/// one of its bands.
-pub fn belief(journal: bool, knows_address: bool, knows_band: bool) -> Belief {
-    match (journal, knows_address || knows_band) {
+impl Belief {
+    /// Whether only that is believed for which something vouches.
+    pub fn is_strict(self) -> bool {
+        matches!(self, Belief::Signed | Belief::Vouched)
+    }
+}
+
+/// How much is believed: with something that vouches or without; with keys whose signatures do; and
+/// whether the journal knows the archive's address or one of its bands.
+pub fn belief(vouching: bool, signers: bool, knows_address: bool, knows_band: bool) -> Belief {
+    match (vouching, knows_address || knows_band) {
         (false, _) => Belief::Everything,
+        (true, false) if signers => Belief::Signed,
         (true, false) => Belief::Once,
         (true, true) => Belief::Vouched,
     }
@@ -34,27 +44,29 @@ pub fn takes(belief: Belief, vouched: bool, asked: bool, ahead: i64) -> bool {
         || match belief {
             Belief::Everything => true,
             Belief::Once => ahead <= FAR,
-            Belief::Vouched => false,
+            Belief::Signed | Belief::Vouched => false,
         }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Belief::{Everything, Once, Vouched};
+    use Belief::{Everything, Once, Signed, Vouched};
 
     #[test]
     fn what_is_known_decides() {
-        for (journal, address, band, wanted) in [
-            (false, false, false, Everything),
-            (false, true, true, Everything),
-            (true, false, false, Once),
+        for (vouching, signers, address, band, wanted) in [
+            (false, false, false, false, Everything),
+            (false, false, true, true, Everything),
+            (true, false, false, false, Once),
+            (true, true, false, false, Signed),
+            (true, true, true, false, Vouched),
             // An archive that was copied to another disk, and one of which all own bands are hidden.
-            (true, false, true, Vouched),
-            (true, true, false, Vouched),
-            (true, true, true, Vouched),
+            (true, false, false, true, Vouched),
+            (true, false, true, false, Vouched),
+            (true, false, true, true, Vouched),
         ] {
-            assert_eq!(belief(journal, address, band), wanted);
+            assert_eq!(belief(vouching, signers, address, band), wanted);
         }
     }
 
@@ -64,6 +76,9 @@ mod tests {
             (Vouched, true, false, 0, true),
             (Vouched, false, false, 0, false),
             (Vouched, false, true, 0, true),
+            (Signed, true, false, 0, true),
+            (Signed, false, false, 0, false),
+            (Signed, false, true, 0, true),
             (Vouched, true, false, 1 << 40, true),
             (Once, false, false, 0, true),
             (Once, false, false, FAR, true),

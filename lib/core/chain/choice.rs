@@ -232,6 +232,15 @@ pub fn passed_masks<'a>(bands: &'a [Known], taken: &Known) -> impl Iterator<Item
     })
 }
 
+/// The newest band that does not stand in the chain of this one, and is not above it: one of the
+/// same source, if the archive is of one.
+pub fn beside<'a>(bands: &'a [Known], taken: &BandName) -> Option<&'a Known> {
+    let chain = taken.chain();
+    let is_beside =
+        |band: &&&Known| !chain.contains(&band.name) && !band.name.chain().contains(taken);
+    newest_first(bands).iter().find(is_beside).copied()
+}
+
 /// Why `--band` names no band.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {

@@ -108,7 +108,7 @@ fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
         bail!("{shown}: holds no band, and --must-exist was given");
     }
     let Some(vouching) = archive.vouching() else { return Ok(()) };
-    if args.full || !vouching.journal().has_seen_bands(&address(shown))? {
+    if args.full || !vouching.has_seen_bands(&address(shown))? {
         return Ok(());
     }
     let hint =

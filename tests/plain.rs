@@ -1,0 +1,207 @@
+//! Sealed or plain: whoever can write to the store needs no key to put plain objects there, in the
+//! place of sealed ones or on top of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::util::gpg::{KEY, home};
+use crate::util::run::{Shell, dura, scratch};
+use crate::util::tree::noise;
+
+/// An archive of a band for each of these, sealed or plain; each has a file of its number.
+fn archive(sealed: &[bool]) -> PathBuf {
+    let dir = scratch("plain");
+    fs::create_dir(dir.join("s")).unwrap();
+    fs::write(dir.join("s/big"), noise(1, 1_500_000)).unwrap();
+    fs::write(dir.join("s/more"), noise(2, 1_500_000)).unwrap();
+    for (at, sealed) in sealed.iter().enumerate() {
+        fs::write(dir.join(format!("s/{at}")), at.to_string()).unwrap();
+        let seal = if *sealed { format!("-r {KEY}") } else { String::new() };
+        let line = format!(
+            "dura-scan s | dura-index diff --plain archive | dura-pack --block-size 200k | dura-seal {seal} | dura-push --plain archive"
+        );
+        run(&dir, &line).ok();
+    }
+    dir
+}
+
+fn run(dir: &Path, line: &str) -> Shell {
+    home().with(dura(line)).dir(dir).var("HOME", dir)
+}
+
+fn bands(dir: &Path) -> Vec<String> {
+    let list = fs::read_dir(dir.join("archive")).unwrap();
+    let mut names: Vec<String> =
+        list.map(|band| band.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Opens a sealed object, and puts it in its own place.
+fn unseal(dir: &Path, name: &str) {
+    run(dir, &format!("gpg -q -d archive/{name}.gpg > archive/{name} && rm archive/{name}.gpg"))
+        .ok();
+}
+
+/// What readers say that read the whole version.
+const READERS: [&str; 4] = [
+    "dura-restore --no-cache archive > t",
+    "dura-index --no-cache list archive",
+    "dura-index --no-cache ls archive",
+    "dura-verify --quick archive",
+];
+
+/// Each kind of object.
+#[test]
+fn a_plain_object_in_a_sealed_band() {
+    let made = archive(&[true]);
+    let band = bands(&made).pop().unwrap();
+    let toc = fs::read_dir(made.join("archive").join(&band).join("00000")).unwrap();
+    let toc = toc.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let toc = toc.into_iter().find(|name| name.contains(".toc")).unwrap();
+    let toc = toc.trim_end_matches(".gpg");
+    for (object, readers) in [
+        ("000000001.tar.gz", &[READERS[0], READERS[3]][..]),
+        ("000000000.mtree.gz", &READERS[..]),
+        ("000000001.mtree.gz", &READERS[..]),
+        (toc, &READERS[..]),
+    ] {
+        let dir = scratch("plain");
+        run(
+            &dir,
+            &format!("cp -a {}/archive {}/.gnupg . 2>/dev/null; :", made.display(), made.display()),
+        )
+        .ok();
+        let name = format!("{band}/00000/{object}");
+        unseal(&dir, &name);
+        for reader in readers {
+            let done = run(&dir, reader).run();
+            assert_eq!(done.code, 1, "{object}, {reader}\n{}", done.report());
+            let said = format!("{}{}", done.stderr, done.text());
+            assert!(said.contains(&format!("{name}: not encrypted, though the band is")), "{said}");
+            let done = run(&dir, &reader.replace(" archive", " --plain archive")).run();
+            let plain = if reader.contains("verify") {
+                !done.text().contains("not encrypted")
+            } else {
+                done.code == 0
+            };
+            assert!(plain, "{object}, {reader}\n{}", done.report());
+        }
+        if object.contains(".tar") {
+            run(&dir, "dura-restore --no-cache archive > t; mkdir out; tar xf t -C out").run();
+            assert!(!dir.join("out/more").exists(), "it was left out");
+        }
+        let script = format!("cd archive/{band} && sh recover.sh");
+        let done = run(&dir, &format!("{script} ../../r")).run();
+        assert_eq!(done.code, 1, "{object}\n{}", done.report());
+        done.tells(&format!("not encrypted, though {band} is: {name}"));
+    }
+}
+
+/// A plain twin beside a sealed object is not taken for it.
+#[test]
+fn a_plain_twin() {
+    let dir = archive(&[true]);
+    let band = bands(&dir).pop().unwrap();
+    let folder = dir.join("archive").join(&band).join("00000");
+    for name in ["000000000.mtree.gz", "000000001.tar.gz"] {
+        fs::write(folder.join(name), "no such thing").unwrap();
+    }
+    let done = run(&dir, "dura-restore --no-cache archive | tar tf -").run();
+    assert!(done.text().contains("./big\n"), "{}", done.report());
+    let done = run(&dir, "dura-verify --quick archive").run();
+    assert_eq!(done.code, 1, "{}", done.report());
+    assert_eq!(done.text().matches("not encrypted, though the band is").count(), 2);
+    // One that a run would go on with.
+    fs::remove_file(folder.parent().unwrap().join("TAIL")).unwrap();
+    let done = run(&dir, "dura-scan s | dura-index diff archive > list").run();
+    assert_eq!(done.code, 1, "{}", done.report());
+    done.tells("continuing").tells("000000000.mtree.gz: not encrypted");
+}
+
+/// A plain band on top of a sealed one, and below it.
+#[test]
+fn a_plain_band_in_a_chain() {
+    let dir = archive(&[true, false]);
+    let names = bands(&dir);
+    let top = &names[1];
+    let what = "not encrypted, though a band below it is";
+    for reader in READERS {
+        let done = run(&dir, reader).run();
+        assert_eq!(done.code, 1, "{reader}\n{}", done.report());
+        let said = format!("{}{}", done.stderr, done.text());
+        assert!(said.contains(top.as_str()) && said.contains(what), "{said}");
+        let done = run(&dir, &reader.replace(" archive", " --plain archive")).run();
+        assert_eq!(done.code, 0, "{reader}\n{}", done.report());
+    }
+    // It is never built on, though this host has made it, but with the option.
+    let diff = |options: &str| {
+        run(&dir, &format!("dura-scan s | dura-index diff {options} archive > list")).run()
+    };
+    let parent = || {
+        let list = fs::read_to_string(dir.join("list")).unwrap();
+        let line = list.lines().find(|line| line.starts_with("#parent ")).unwrap().to_owned();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    for options in ["", "--no-cache"] {
+        let done = diff(options);
+        assert_eq!((done.code, &parent()), (1, &names[0]), "{}", done.report());
+        done.tells(&format!("{top}: {top} is {what}: passed over"));
+        let done = diff(&format!("{options} --plain"));
+        assert_eq!((done.code, &parent()), (0, top), "{}", done.report());
+    }
+    let done = diff(&format!("--parent {top}"));
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells("--plain builds on it");
+    // Nor is it continued.
+    fs::remove_file(dir.join("archive").join(top).join("TAIL")).unwrap();
+    let done = diff("");
+    assert_eq!((done.code, &parent()), (1, &names[0]), "{}", done.report());
+
+    let dir = archive(&[false, true, true]);
+    for reader in READERS {
+        run(&dir, reader).ok();
+    }
+    run(&dir, "dura-scan s | dura-index diff archive > list").ok();
+}
+
+/// A sealed band that went on plain: with the option all of it comes, without it what is sealed.
+#[test]
+fn a_sealed_band_that_went_on_plain() {
+    let dir = archive(&[true]);
+    let band = bands(&dir).pop().unwrap();
+    fs::remove_file(dir.join("archive").join(&band).join("TAIL")).unwrap();
+    fs::write(dir.join("s/z"), "zzz").unwrap();
+    let line = "dura-scan s | dura-index diff archive | dura-pack | dura-seal | dura-push";
+    let done = run(&dir, &format!("{line} archive")).run();
+    assert_eq!(done.code, 2, "{}", done.report());
+    let done = run(&dir, &format!("{line} --plain archive")).run();
+    assert_eq!(done.code, 1, "what changed behind: {}", done.report());
+    let listed = |options: &str| {
+        let done =
+            run(&dir, &format!("dura-restore --no-cache {options} archive | tar tf -")).run();
+        (done.text().contains("./z\n"), done.text().contains("./big\n"), done.stderr)
+    };
+    let (new, old, told) = listed("");
+    assert!(!new && old && told.contains("not encrypted, though the band is"), "{told}");
+    let (new, old, told) = listed("--plain");
+    assert!(new && old && !told.contains("not encrypted"), "{told}");
+}
+
+/// `bands` says how each band is protected, behind what it always said.
+#[test]
+fn columns_of_bands() {
+    let dir = archive(&[true, false]);
+    let line = format!(
+        "dura-scan s | dura-pack --band 20350101T000000Z | dura-seal -r {KEY} --sign {KEY} --parity 2 | dura-push archive; dura-index bands archive"
+    );
+    let listed = run(&dir, &line).ok().text();
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split(' ').collect()).collect();
+    let columns: Vec<String> = rows.iter().map(|row| row[5..].join(" ")).collect();
+    assert_eq!(columns, ["encrypted unsigned 0", "plain unsigned 0", "encrypted signed 2"]);
+    assert!(rows.iter().all(|row| row[1] == "complete" && row.len() == 8), "{listed}");
+    let band = rows[0][0];
+    fs::write(dir.join(format!("archive/{band}/00000/000000009.tar.gz")), "x").unwrap();
+    let listed = run(&dir, "dura-index bands archive").ok().text();
+    assert!(listed.lines().next().unwrap().ends_with(" mixed unsigned 0"), "{listed}");
+}
