@@ -121,6 +121,34 @@ fn a_band_that_is_expected() {
     done.tells("expected, and it is not complete");
 }
 
+/// What cannot be read signs nothing, and ends nothing: neither a reader nor, for good, a backup.
+#[test]
+fn signatures_that_are_fifos_or_endless() {
+    let top = archive();
+    let band = "a/20200101T000000Z";
+    run_ok(&top, "cp -a a whole");
+    for name in ["TAIL", "TAIL.sig", "00000/000000000-0.sha256", "00000/000000000-0.sha256.sig"] {
+        for how in ["mkfifo", "ln -s /dev/zero", "dd status=none if=/dev/null bs=1 seek=4G of="] {
+            let line = format!(
+                "rm -rf a && cp -a whole a && f={band}/{name} && rm $f && {how}{}$f",
+                if how.ends_with('=') { "" } else { " " }
+            );
+            run_ok(&top, &line);
+            for reader in ["dura-restore", "dura-index list"] {
+                let line = format!("ulimit -v 1000000; {reader} --signed-by {KEY} a > t");
+                let done = home().with(dura(&line)).dir(&top).seconds(60).run();
+                assert_eq!(done.code, 1, "{name} {how} {reader}\n{}", done.report());
+                done.tells(name);
+            }
+            let line = format!(
+                "ulimit -v 1000000; dura-scan s | dura-index diff --no-cache --signed-by {KEY} a > t"
+            );
+            let done = home().with(dura(&line)).dir(&top).seconds(60).run();
+            assert!([0, 1].contains(&done.code), "{name} {how}\n{}", done.report());
+        }
+    }
+}
+
 /// Nothing but its name binds a band to the others: one of another tree, signed by the same key and
 /// copied in, is told by readers and verify.
 #[test]

@@ -108,7 +108,7 @@ impl Written {
     }
 
     fn band(&mut self, entries: &[Entry], parent: Option<Parent>, complete: bool) -> Parent {
-        let started = Stamp::from_unix(1_800_000_000 + self.bands.len() as i64 * DAY).unwrap();
+        let started = Stamp::from_unix(1_600_000_000 + self.bands.len() as i64 * DAY).unwrap();
         let band = parent
             .as_ref()
             .map_or_else(|| BandName::full(started), |parent| parent.band.child(started).unwrap());

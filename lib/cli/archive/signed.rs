@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::message::Report;
+use super::super::message::{Report, why};
 use super::super::signers::Signers;
 use super::Archive;
 use crate::format::band::{BandId, BandName};
@@ -65,6 +65,8 @@ pub(super) struct SignedStore {
     /// Who is told of what is left out; nobody where that has no say.
     report: Option<Arc<Report>>,
     bands: Mutex<HashMap<BandName, Arc<Mutex<Seen>>>>,
+    /// What was told that could not be read.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// Whether an object is what a list says.
@@ -89,12 +91,13 @@ impl SignedStore {
         report: Option<&Arc<Report>>,
     ) -> SignedStore {
         let signers = Some(signers);
-        SignedStore { inner, signers, report: report.cloned(), bands: Mutex::default() }
+        SignedStore { signers, report: report.cloned(), ..SignedStore::unsigned(inner) }
     }
 
     /// Of this store, what lists name that nobody need have signed.
     pub(super) fn unsigned(inner: Arc<dyn Store>) -> SignedStore {
-        SignedStore { inner, signers: None, report: None, bands: Mutex::default() }
+        let (bands, told) = (Mutex::default(), Mutex::default());
+        SignedStore { inner, signers: None, report: None, bands, told }
     }
 
     /// The keys, as they were typed.
@@ -115,6 +118,16 @@ impl SignedStore {
         match self.inner.get_range(name, 0, most.saturating_add(1)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
+            // What cannot be read where others can signs nothing, and ends nothing.
+            Err(error) if error.kind == Kind::Damaged => {
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(report) = &self.report
+                    && told.insert(name.to_owned())
+                {
+                    report.warn(format_args!("{name}: cannot be read: {}", why(&error.source)));
+                }
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
