@@ -63,16 +63,24 @@ impl<'a> Gate<'a> {
         }
         if let Some(vouching) = vouching.as_ref().filter(|_| !bands.is_empty()) {
             vouching.holds_bands();
-            let newest = vouching.newest(&address(shown))?;
-            if let Some(gone) = newest.filter(|it| bands.iter().all(|band| band.name != *it)) {
-                report.warn(format_args!(
-                    "{gone}: the last run built on it, and it is not there any more: if nobody has removed it, see what happened to the archive"
-                ));
-            }
         }
         let (passed, admitted) = (HashSet::new(), HashSet::new());
         let now = clock::stamp()?;
         Ok(Gate { archive, vouching, belief, asked, now, report, passed, admitted })
+    }
+
+    /// Tells if the band on which this host built last is gone.
+    pub(super) fn misses(&self, shown: &str, bands: &[Known]) -> anyhow::Result<()> {
+        let Some(vouching) = self.vouching.as_ref().filter(|_| !bands.is_empty()) else {
+            return Ok(());
+        };
+        let newest = vouching.newest(&address(shown))?;
+        if let Some(gone) = newest.filter(|it| bands.iter().all(|band| band.name != *it)) {
+            self.report.warn(format_args!(
+                "{gone}: the last run built on it, and it is not there any more: if nobody has removed it, see what happened to the archive"
+            ));
+        }
+        Ok(())
     }
 
     /// Whether `--parent` names the band, or one that stands on it.

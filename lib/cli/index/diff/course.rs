@@ -63,6 +63,9 @@ pub(super) fn decide(
         Wish { tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume, mask };
     let limit = args.max_deleted.unwrap_or_default();
     let mut gate = Gate::open(archive, &args.archive, &rows, parent.clone(), report)?;
+    if !args.full {
+        gate.misses(&args.archive, &rows)?;
+    }
     let after = gate.band_after(&rows)?;
     loop {
         settle(archive, &mut rows, &wish, &mut gate, report)?;
