@@ -141,6 +141,9 @@ mod caches;
 // What a backup builds on.
 mod attribution;
 
+// The same with signatures.
+mod attribution_signed;
+
 // Plain objects where sealed ones belong.
 mod plain;
 

@@ -10,13 +10,13 @@ use crate::util::small::CONTENTS;
 use crate::util::snapshot::{assert_same, take};
 
 /// A directory with a tree, and a home for who makes backups of it.
-struct Case {
-    dir: PathBuf,
-    seal: String,
+pub(crate) struct Case {
+    pub(crate) dir: PathBuf,
+    pub(crate) seal: String,
 }
 
 impl Case {
-    fn new(sealed: bool) -> Case {
+    pub(crate) fn new(sealed: bool) -> Case {
         let dir = scratch("attribution");
         for source in ["src", "evil"] {
             fs::create_dir(dir.join(source)).unwrap();
@@ -28,7 +28,7 @@ impl Case {
     }
 
     /// A shell of the user with this name: each has a home of their own.
-    fn shell(&self, line: &str, user: &str) -> Shell {
+    pub(crate) fn shell(&self, line: &str, user: &str) -> Shell {
         home()
             .with(dura(line))
             .dir(&self.dir)
@@ -36,7 +36,7 @@ impl Case {
             .var("XDG_STATE_HOME", self.dir.join(user).join("state"))
     }
 
-    fn backup_with(&self, diff: &str) -> Done {
+    pub(crate) fn backup_with(&self, diff: &str) -> Done {
         let line = format!(
             "dura-scan src | dura-index diff {diff} archive | dura-pack | dura-seal {} | dura-push archive",
             self.seal
@@ -46,7 +46,7 @@ impl Case {
 
     /// The user's backup; diff ends with this status, and nothing else is wrong.
     #[track_caller]
-    fn backup(&self, diff: i32) -> Done {
+    pub(crate) fn backup(&self, diff: i32) -> Done {
         let done = self.backup_with("");
         assert_eq!(done.stages, [0, diff, 0, 0, 0], "{}", done.report());
         done
@@ -61,12 +61,12 @@ impl Case {
     }
 
     /// A new file, which the next backup must have.
-    fn change(&self, name: &str) {
+    pub(crate) fn change(&self, name: &str) {
         fs::write(self.dir.join("src").join(name), name).unwrap();
     }
 
     /// A band that somebody else makes, of another tree, with these options.
-    fn plant(&self, diff: &str, pack: &str) {
+    pub(crate) fn plant(&self, diff: &str, pack: &str) {
         let line = format!(
             "dura-scan evil | sed 's/^#source .*/#source x evil/' | dura-index -q diff {diff} archive | dura-pack -q -C evil {pack} | dura-seal {} | dura-push --plain archive",
             self.seal
@@ -74,7 +74,7 @@ impl Case {
         self.shell(&line, "eve").ok();
     }
 
-    fn bands(&self) -> Vec<String> {
+    pub(crate) fn bands(&self) -> Vec<String> {
         let list = fs::read_dir(self.dir.join("archive")).into_iter().flatten();
         let mut names: Vec<String> =
             list.map(|band| band.unwrap().file_name().into_string().unwrap()).collect();
@@ -84,7 +84,7 @@ impl Case {
 
     /// What the band restores is the user's tree.
     #[track_caller]
-    fn holds_all(&self, band: &str) {
+    pub(crate) fn holds_all(&self, band: &str) {
         let line = format!(
             "rm -rf out; mkdir out; dura-restore -q --band {band} archive | tar xpf - -C out"
         );
@@ -94,7 +94,7 @@ impl Case {
     }
 
     /// The newest band that is this user's own.
-    fn own(&self, before: &[String]) -> String {
+    pub(crate) fn own(&self, before: &[String]) -> String {
         let new: Vec<String> =
             self.bands().into_iter().filter(|band| !before.contains(band)).collect();
         assert_eq!(new.len(), 1, "{new:?}");
@@ -102,7 +102,7 @@ impl Case {
     }
 }
 
-fn cut(dir: &Path, band: &str) {
+pub(crate) fn cut(dir: &Path, band: &str) {
     fs::remove_file(dir.join("archive").join(band).join("TAIL")).unwrap();
 }
 
@@ -481,81 +481,5 @@ fn an_archive_that_is_away_after_the_first_band() {
             let line = "dura-scan src | dura-index diff --full link/archive | dura-pack | dura-push link/archive";
             case.shell(line, "me").ok();
         }
-    }
-}
-
-/// What a list signed by KEY names is as good as what the journal knows: on a host that has no
-/// journal, an own band is built on, and what somebody put on top of it is not.
-#[test]
-fn signed_lists_vouch_as_well() {
-    for sealed in [false, true] {
-        let mut case = Case::new(sealed);
-        case.seal += &format!(" --sign {KEY}");
-        case.backup(0);
-        let own = case.bands().pop().unwrap();
-        case.seal = case.seal.replace(&format!("--sign {KEY}"), "");
-        case.plant("--full", "");
-        let planted = case.bands().pop().unwrap();
-        case.seal += &format!(" --sign {KEY}");
-        let signed = format!("--signed-by {OTHER} --signed-by {KEY}");
-        for options in [signed.clone(), format!("{signed} --no-cache")] {
-            _ = fs::remove_dir_all(case.dir.join("me"));
-            case.change("new");
-            let before = case.bands();
-            let done = case.backup_with(&options);
-            assert_eq!(done.stages, [0, 1, 0, 0, 0], "{options}\n{}", done.report());
-            done.tells(&format!("{planted}: ")).tells("passed over");
-            let new = case.own(&before);
-            assert!(new.starts_with(&own), "{new} stands on the signed band");
-            case.holds_all(&new);
-            fs::remove_dir_all(case.dir.join("archive").join(new)).unwrap();
-        }
-        // Either is enough, and neither of them builds on nothing.
-        _ = fs::remove_dir_all(case.dir.join("me"));
-        fs::remove_dir_all(case.dir.join("archive").join(planted)).unwrap();
-        let done = case.backup_with(&signed);
-        assert_eq!(done.stages, [0; 5], "{}", done.report());
-        let done = case.backup_with(&format!("--signed-by {OTHER}"));
-        assert_eq!(done.stages, [0; 5], "{}", done.report());
-        fs::remove_dir_all(case.dir.join("me")).unwrap();
-        let before = case.bands();
-        let done = case.backup_with(&format!("--signed-by {OTHER}"));
-        assert_eq!(done.stages, [0, 1, 0, 0, 0], "{}", done.report());
-        done.tells("neither this host's journal nor a list signed by --signed-by knows it");
-        let new = case.own(&before);
-        assert!(!new.contains('-'), "{new} is a full band");
-        case.holds_all(&new);
-    }
-}
-
-/// An index that was added to an unfinished band, and one that was exchanged, are in no signed list.
-#[test]
-fn what_is_in_no_signed_list_is_not_built_on() {
-    let mut case = Case::new(false);
-    case.seal = format!("--sign {KEY}");
-    case.backup(0);
-    let own = case.bands().pop().unwrap();
-    cut(&case.dir, &own);
-    let line = "s=$(dura-scan src | grep '^#source'); dura-scan evil | sed \"s|^#source .*|$s|\" | dura-index -q diff archive | dura-pack -q -C evil | dura-push -q --unsigned archive";
-    assert_eq!(case.shell(line, "eve").run().code, 1);
-    cut(&case.dir, &own);
-    case.shell("cp -a archive kept; rm -rf me", "me").ok();
-    case.change("m");
-    let done = case.backup_with(&format!("--signed-by {KEY}"));
-    assert_eq!(done.stages[1], 1, "{}", done.report());
-    done.tells("knows index 000000032: not built on");
-    let line = format!("dura-restore -q --band {own} archive | tar tf -");
-    let listed = case.shell(&line, "reader").run();
-    assert!(listed.text().contains("./m\n"), "{}", listed.report());
-    // The first index exchanged: nothing of the band counts, so all is stored anew.
-    let index = "archive/$B/00000/000000000.mtree.gz";
-    let line = format!(
-        "B={own}; rm -rf me reader archive; mv kept archive; gzip -dc {index} | sed 's/^#end.*//; /^$/d' > t; echo './zzzz type=fifo mode=0600 uid=0 gid=0 time=1.000000000' >> t; gzip < t > {index}"
-    );
-    case.shell(&line, "me").ok();
-    let done = case.backup_with(&format!("--signed-by {KEY}"));
-    assert!([1, 2].contains(&done.stages[1]), "{}", done.report());
-    if done.stages[1] == 1 {
-        case.holds_all(&case.bands().pop().unwrap());
     }
 }
