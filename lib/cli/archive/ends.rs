@@ -115,6 +115,17 @@ impl Archive {
         }
     }
 
+    /// Reports a band that is read though neither its HEAD nor its TAIL is there.
+    pub(in super::super) fn tell_of_ruin(&self, band: &BandName, report: &Report) {
+        let is_absent =
+            |object: &str| matches!(self.kept.get(&format!("{band}/{object}")), Some(None));
+        if is_absent("HEAD") && is_absent("TAIL") {
+            report.warn(format_args!(
+                "{band}: has neither HEAD nor TAIL: reading its indexes instead"
+            ));
+        }
+    }
+
     /// The band's HEAD and TAIL, as far as they are there; see [`Archive::state`].
     pub(in super::super) fn ends(
         &self,
@@ -127,8 +138,9 @@ impl Archive {
     /// The chain that ends in `band`, oldest first, its bands asked for side by side.
     pub(in super::super) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
         // If it is no chain, a TAIL may be another's: HEAD tells.
-        self.chain_of(band, false).or_else(|error| {
-            if error.is::<ChainError>() { self.chain_of(band, true) } else { Err(error) }
+        self.chain_of(band, false, true).or_else(|error| match error.is::<ChainError>() {
+            true => self.chain_of(band, true, true),
+            false => Err(error),
         })
     }
 
@@ -147,17 +159,24 @@ impl Archive {
                 ));
             }
         }
-        self.chain_of(band, true)
+        self.chain_of(band, true, false)
     }
 
     /// The same whether or not all have their HEAD, with what each HEAD says where it is.
     pub(in super::super) fn chain_by_heads(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
-        self.chain_of(band, true)
+        self.chain_of(band, true, false)
     }
 
-    fn chain_of(&self, band: &BandName, both: bool) -> anyhow::Result<Vec<Band>> {
+    /// With `ruins`, a band below that has lost HEAD and TAIL is taken to be what its indexes tell.
+    fn chain_of(&self, band: &BandName, both: bool, ruins: bool) -> anyhow::Result<Vec<Band>> {
         let names = band.chain();
-        let found = side_by_side(&names, |name| self.state(name, both))?;
+        let found = side_by_side(&names, |name| {
+            let mut ends = self.state(name, both)?;
+            if ruins && name != band && ends.is_nothing() {
+                ends.head = self.head_of_indexes(name)?;
+            }
+            Ok(ends)
+        })?;
         let links: Vec<Link<'_>> = names
             .iter()
             .zip(&found)

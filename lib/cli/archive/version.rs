@@ -302,6 +302,7 @@ impl Version {
                 report.warn(format_args!("{name}: lost: what it listed is not known"));
             }
             archive.tell_of_damaged_ends(&band.head.band, report);
+            archive.tell_of_ruin(&band.head.band, report);
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
             let head = Arc::new(band.head.clone());

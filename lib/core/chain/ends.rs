@@ -39,6 +39,13 @@ pub struct Ends {
     pub foreign: Option<BandName>,
 }
 
+impl Ends {
+    /// Neither HEAD nor TAIL is there.
+    pub fn is_nothing(&self) -> bool {
+        *self == Ends::default()
+    }
+}
+
 /// Decides what the band with this name is, from its HEAD and TAIL.
 pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> Ends {
     let mut ends = Ends {
