@@ -230,3 +230,41 @@ fn after_the_deepest_tier() {
         want "$(ls arc | awk '{ print length($0) }' | sort -n | tail -n 1)" 169; want "$(bands)" 12"#,
     );
 }
+
+/// A folder that was renamed is gone first and new later: a run that is cut in between is continued,
+/// not begun anew each time.
+#[test]
+fn a_renamed_folder_and_a_cut() {
+    script(
+        r#"mkdir -p src/a; for i in $(seq 150); do head -c 30000 /dev/urandom >src/a/$i; done; echo z >src/zz; settle
+        want "$(run --)" '0 0 0 0'; mv src/a src/y; sleep 2.1; cut --; band=$(newest)
+        cut --; want "$(newest)" "$band"; want "$(run --)" '0 0 0 0'; want "$(newest)" "$band"; want "$(bands)" 2; same
+        # But where what is behind the cut does not make up for it, the band is left.
+        rm -r src/y; mkdir src/b; for i in $(seq 60); do head -c 30000 /dev/urandom >src/b/$i; done; sleep 2.1
+        want "$(run --)" '0 2 2 2'"#,
+    );
+}
+
+/// What a run sealed and left without a list, the next lists: verify finds nothing of it, with and
+/// without a key, wherever the run was cut; without the cache it is unlisted.
+#[test]
+fn lists_after_a_cut() {
+    script(
+        r#"mkdir src; for i in 1 2 3 4 5 6; do noise src/$i; done; settle
+        anew() { rm -rf arc .cache .local; }
+        put() { dura-scan -q src | dura-index diff -q ${2:-} arc | dura-pack -q --block-size 200k ${2:-} | dura-seal -q --group 5 $1 ${2:-}; }
+        for parity in 0 1; do for cut in 30000 60000 400000 900000 1300000 1700000; do
+            anew; put "--parity $parity" | head -c $cut | dura-push -q arc 2>pushed && fail "not cut"
+            put "--parity $parity" | dura-push -q arc
+            dura-verify arc >said 2>&1 || { cat said >&2; fail "parity $parity, cut after $cut"; }
+            same
+        done; done
+        # Cut twice, and signed by nobody.
+        anew; put "" | head -c 700000 | dura-push -q arc 2>pushed && fail "not cut"
+        put "" | head -c 500000 | dura-push -q arc 2>pushed && fail "not cut"
+        put "" | dura-push -q arc; dura-verify -q arc || fail "cut twice"; same
+        anew; put "" --no-cache | head -c 900000 | dura-push -q arc 2>pushed && fail "not cut"
+        put "" --no-cache | dura-push -q arc
+        dura-verify -q arc >said && fail "listed by whom?"; grep -q '^unlisted' said || fail "not unlisted""#,
+    );
+}

@@ -29,7 +29,10 @@ const ENVIRONMENT: [(&str, &[&str]); 7] = [
         "dura-pack",
         &["DURA_CACHE", "DURA_EVENTS", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_STATE_HOME"],
     ),
-    ("dura-seal", &["DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME"]),
+    (
+        "dura-seal",
+        &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
+    ),
     ("dura-push", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_STATE_HOME"]),
     (
         "dura-restore",

@@ -13,11 +13,12 @@ use super::vouching::Vouching;
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::core::chain::sealing::Sealing;
-use crate::format::band::BandName;
+use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::listing::Have;
 use crate::format::object::{MAX_BLOCK, Object, ObjectName};
+use crate::format::sealed::SealedNote;
 use crate::format::toc::Toc;
 use crate::store::cache::Cache;
 use crate::store::local::Local;
@@ -228,6 +229,11 @@ impl Archive {
             self.sealed.saw(band, name.encrypted);
         }
         Ok(found)
+    }
+
+    /// What this host has sealed of the band with this id, as far as its cache tells.
+    pub(super) fn sealed_notes(&self, id: BandId) -> Vec<SealedNote> {
+        self.cache.as_ref().map(|cache| cache.sealed(id).read()).unwrap_or_default()
     }
 
     /// The names of the objects in a band's own folder and the first one below it.

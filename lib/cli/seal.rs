@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
+use super::caching;
 use super::common::{self, Common};
 use super::message::{Hinted, Report};
 use crate::edge::budget::Budget;
@@ -17,6 +18,7 @@ use crate::format::group::{DEFAULT_SLOTS, MAX_SHARDS, Member};
 use crate::format::head::Head;
 use crate::format::object::Object;
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
+use crate::store::cache::Cache;
 
 mod keys;
 pub(super) use keys::signer;
@@ -66,6 +68,12 @@ struct SealArgs {
     /// Put K objects into a group
     #[arg(long, value_name = "K", default_value_t = DEFAULT_SLOTS, value_parser = slots)]
     group: usize,
+    /// Note in DIR what is sealed, for a run that continues this one to list what it left
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Note nothing
+    #[arg(long)]
+    no_cache: bool,
     /// How many gpg run at once [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -147,6 +155,10 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         mtime: stream.mtime(),
         signer,
         pipe: pipe::stdout()?,
+        notes: caching::dir(args.cache.as_deref(), args.no_cache)
+            // What is wrong with a cache, dura-pack tells.
+            .and_then(|dir| Cache::open(&dir).ok())
+            .map(|cache| cache.sealed(id)),
     };
     let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
     let sealed = SealedAs {

@@ -100,6 +100,8 @@ pub struct Summary {
     /// Entries of the version that the scan no longer has, before the path that the band is
     /// continued from.
     pub gone_before: u64,
+    /// Entries of the scan that the version does not have, before that path.
+    pub new_before: u64,
     /// What of the version goes, for `--max-deleted`.
     pub deletions: Deletions,
     /// What the new version holds; none if a mask kept the old one from being read.
@@ -428,6 +430,7 @@ impl Diff {
                 version.as_ref().is_some_and(|version| is_as_recorded(&scan, &version.entry));
             self.summary.behind += u64::from(!is_recorded);
             self.summary.deletions.new += u64::from(version.is_none());
+            self.summary.new_before += u64::from(version.is_none());
         }
         if scan.meta().is_none() {
             self.below = Some((scan.path, Below::Kept));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
+use crate::format::object::ObjectName;
 
 /// The machine: `handle_object` for each object as stored, in stream order, then `finish` before
 /// TAIL. Each gives the list of the group that is then full, if one is. Of parity the list has only
@@ -63,6 +64,13 @@ impl Groups {
         lists
     }
 
+    /// The number and the counter of the group that the next object comes into.
+    pub fn group_of(&self, next: &ObjectName) -> Option<(u32, u32)> {
+        let first = self.members.first().map_or(next, |member| &member.name);
+        let number = first.number()?;
+        Some((number, self.counters.get(&number).copied().unwrap_or(0)))
+    }
+
     /// Closes the last group.
     pub fn finish(&mut self) -> Option<List> {
         let number = self.members.first()?.name.number()?;
@@ -85,16 +93,20 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::object::ObjectName;
 
     fn run(slots: usize, names: &[&str]) -> Vec<(String, usize)> {
         let mut groups =
             Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots, 0);
         let mut lists = Vec::new();
+        let mut named = Vec::new();
         for name in names {
-            lists.extend(groups.handle_object(Member::of(ObjectName::parse(name).unwrap(), b"")));
+            let name = ObjectName::parse(name).unwrap();
+            named.extend(groups.group_of(&name).filter(|_| name.is_grouped()));
+            lists.extend(groups.handle_object(Member::of(name, b"")));
         }
         lists.extend(groups.finish());
+        named.dedup();
+        assert_eq!(named, lists.iter().map(|list| list.name).collect::<Vec<_>>());
         lists.into_iter().map(|list| (list.object().to_string(), list.members.len())).collect()
     }
 

@@ -21,4 +21,5 @@ pub mod resend;
 pub mod restore;
 pub mod schedule;
 pub mod selection;
+pub mod unlisted;
 pub mod verify;

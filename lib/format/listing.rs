@@ -8,7 +8,7 @@ use super::band::{BandId, BandName};
 use super::counted::CountedBlocks;
 use super::digest;
 use super::entry::{Entry, EntryError, Kind, State, number};
-use super::object::Compression;
+use super::object::{Compression, ObjectName};
 use super::path::{self, Path};
 use super::time::Stamp;
 
@@ -83,6 +83,9 @@ pub enum Header {
     /// `#counted FIRST-LAST:PARTS …`: what counts of the band that is continued, or of the parent.
     /// A long one stands in several lines.
     Counted(CountedBlocks),
+    /// `#unlisted NAME SIZE`: an object of the band that is continued which an earlier run of this
+    /// host has sealed and left without a list.
+    Unlisted(ObjectName, u64),
     /// `#compression WORD`: how the band that is continued is compressed.
     Compression(Compression),
     /// `#head TEXT`: the HEAD of the band that is continued, raw, for its TAIL to repeat.
@@ -219,6 +222,10 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             .and_then(CountedBlocks::parse)
             .map(Header::Counted)
             .ok_or("#counted"),
+        (b"#unlisted", [name, size]) => ObjectName::parse(&text(name))
+            .zip(number(size))
+            .map(|(name, size)| Header::Unlisted(name, size))
+            .ok_or("#unlisted"),
         (b"#have", words) => have(words).map(Header::Have).ok_or("#have"),
         _ => Ok(Header::Comment),
     }
@@ -283,6 +290,7 @@ impl fmt::Display for Header {
             }
             Header::DeletesMeant => write!(f, "#deletes-meant"),
             Header::Counted(counted) => write!(f, "#counted {counted}"),
+            Header::Unlisted(name, size) => write!(f, "#unlisted {name} {size}"),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Head(text) => write!(f, "#head {}", encoded(text)),
             Header::Above(of, entry) => {

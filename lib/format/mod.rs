@@ -17,6 +17,7 @@ pub mod moment;
 pub mod object;
 pub mod openpgp;
 pub mod path;
+pub mod sealed;
 pub mod sparse;
 pub mod stream;
 pub mod tarball;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::durable;
 use super::local::Local;
+use super::sealed::SealedNotes;
 use super::{Kind, Store, StoreError};
 use crate::format::band::{BandId, BandName};
 use crate::format::object::{Object, ObjectName};
@@ -124,6 +125,11 @@ impl Cache {
             durable::create_private_dirs(folder)?;
         }
         durable::replace_lightly(&path, bytes)
+    }
+
+    /// What dura-seal has noted of the band with this id.
+    pub fn sealed(&self, id: BandId) -> SealedNotes {
+        SealedNotes::of(&self.dir, id)
     }
 
     /// Whether HEAD is kept.

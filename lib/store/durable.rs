@@ -279,6 +279,11 @@ pub(super) fn replace_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path).map(|_| ()).map_err(|failed| failed.error)
 }
 
+/// Gives a file another name, for what can be had again.
+pub(super) fn rename_lightly(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
 /// Makes a directory that only its owner may look into, and those above it.
 pub(super) fn create_private_dirs(dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).recursive(true).create(dir)

@@ -12,6 +12,7 @@ pub mod local;
 pub mod memory;
 pub mod recording;
 pub mod s3;
+pub mod sealed;
 mod xml;
 
 pub use create_only::LookAhead;

@@ -20,8 +20,10 @@ use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
 use crate::format::listing::{Header, Line, Reader, VERSION};
 use course::{Course, decide, deletions};
+use scan::Scan;
 
 mod course;
+mod scan;
 
 /// Arguments of `diff`.
 #[derive(Debug, Clone, Args)]
@@ -101,9 +103,16 @@ pub(in super::super) fn compare(
 ) -> anyhow::Result<()> {
     // Nothing is asked of the archive before the scan has begun.
     let (headers, first) = begin(&mut scan)?;
+    let mut scan = Scan::new(scan, first);
     let archive = Arc::new(archive()?);
     let mask = mask_of(&headers);
-    let course = decide(&archive, args, mask, report)?;
+    let course = decide(
+        &archive,
+        args,
+        mask,
+        &mut |config, version| scan.ahead(config, &headers, version),
+        report,
+    )?;
     if let Some(vouching) = archive.vouching().filter(|_| !course.config.full) {
         vouching.tell(report);
     }
@@ -134,21 +143,12 @@ pub(in super::super) fn compare(
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
     let mut own = OwnArchive::find(&args.archive, &headers)?;
-    let mut next = first;
     let mut started = false;
     while let Some(effect) = diff.poll() {
         match effect {
             Effect::WantScan => {
-                let line = match next.take() {
-                    Some(line) => line,
-                    None => next_line(&mut scan)?,
-                };
-                match line {
-                    Line::End(end) => {
-                        // Nothing may follow it.
-                        scan.next_line()?;
-                        diff.handle_scan_end(own.count(end));
-                    }
+                match scan.next()? {
+                    Line::End(end) => diff.handle_scan_end(own.count(end)),
                     Line::Entry(entry) => {
                         own.leave_out(entry, report).into_iter().for_each(|it| diff.handle_scan(it))
                     }
@@ -184,8 +184,7 @@ pub(in super::super) fn compare(
     let summary = diff.finish()?;
     let mut deleted = Deletions { unfinished: continues, ..summary.deletions };
     if let Some(earlier) = earlier {
-        (deleted.gone, deleted.new) = (deleted.gone + earlier.gone, deleted.new + earlier.new);
-        deleted.of = earlier.of;
+        deleted = deleted.after(earlier);
     } else if chain.len() > 1 && continues && !deleted.is_all() && !limit.allows(deleted) {
         // What the band has already may be new to its parent, and make up for what goes.
         let own = deletions(&archive, &chain, &holds, report)?.new;

@@ -18,7 +18,7 @@ use crate::format::counted::CountedBlocks;
 use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, Reader};
-use crate::format::object::Compression;
+use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
 
@@ -31,7 +31,7 @@ pub(in super::super) const NOTES: &[(&str, &[u8])] = &[
 
 /// The header lines of a listing.
 #[derive(Debug, Default)]
-pub(super) struct Start {
+pub(in super::super) struct Start {
     source: Option<(Vec<u8>, Vec<u8>)>,
     partial: bool,
     mask: Option<Digest>,
@@ -47,11 +47,12 @@ pub(super) struct Start {
     have: Have,
     compression: Option<Compression>,
     counted: CountedBlocks,
+    unlisted: Vec<(ObjectName, u64)>,
     continued_head: Option<Head>,
 }
 
 /// What the run does.
-pub(super) struct Plan {
+pub(in super::super) struct Plan {
     /// Where the files are read.
     pub directory: PathBuf,
     /// How the band is put together.
@@ -68,7 +69,7 @@ pub(super) struct Plan {
 
 impl Start {
     /// Reads up to the first line that is no header line, which comes back too.
-    pub(super) fn read(
+    pub(in super::super) fn read(
         listing: &mut Reader<impl BufRead>,
         args: &PackArgs,
     ) -> anyhow::Result<(Start, Line)> {
@@ -107,6 +108,7 @@ impl Start {
                     bail!("the listing has `#counted` lines out of order");
                 }
             }
+            Header::Unlisted(name, size) => self.unlisted.push((name, size)),
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::SourceId(id) => self.source_id = Some(id),
@@ -126,7 +128,7 @@ impl Start {
     }
 
     /// Settles names, numbers and places.
-    pub(super) fn decide(
+    pub(in super::super) fn decide(
         self,
         args: &PackArgs,
         started: Stamp,
@@ -209,8 +211,9 @@ impl Start {
         let layered = config.band.tier() > 0;
         let continues = head.is_none().then(|| (config.band.clone(), config.id));
         let next = continues.is_some().then_some(config.first);
-        let preface = Preface { continues, next, counted: self.counted, ..Preface::default() };
-        Ok(Plan { directory, config, head, ended: self.ended, layered, preface })
+        let Start { counted, unlisted, ended, .. } = self;
+        let preface = Preface { continues, next, counted, unlisted, ..Preface::default() };
+        Ok(Plan { directory, config, head, ended, layered, preface })
     }
 
     fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

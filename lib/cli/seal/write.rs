@@ -10,13 +10,16 @@ use rayon::prelude::*;
 use super::super::message::Report;
 use super::parity::Parity;
 use crate::core::groups::Groups;
+use crate::core::unlisted::members;
 use crate::edge::budget::Budget;
 use crate::edge::gpg::Signatory;
 use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
+use crate::format::sealed::SealedNote;
 use crate::format::stream::{self, Item, Preface};
+use crate::store::sealed::SealedNotes;
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
@@ -28,12 +31,24 @@ pub(super) struct Out<'a> {
     /// The key that signs.
     pub(super) signer: Option<Signatory>,
     pub(super) pipe: pipe::Out,
+    /// Where what is sealed is noted.
+    pub(super) notes: Option<SealedNotes>,
 }
 
 impl Out<'_> {
     fn write(&mut self, item: &Item) -> anyhow::Result<()> {
         self.report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
         stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
+    }
+
+    /// Notes an object before it leaves. Where that fails, a run that continues this one lists less.
+    fn note(&mut self, group: (u32, u32), member: &Member) {
+        let note = SealedNote { group, member: member.clone() };
+        let Some(notes) = &mut self.notes else { return };
+        if let Err(error) = notes.append(&note) {
+            self.report.verbose(format_args!("cannot note what is sealed: {error}"));
+            self.notes = None;
+        }
     }
 
     fn put(&mut self, name: ObjectName, bytes: Vec<u8>) -> anyhow::Result<()> {
@@ -81,12 +96,27 @@ impl<'a> Writer<'a> {
         Ok(Writer { out, groups, parity, budget })
     }
 
-    /// Begins the stream, with what that of pack says before its first object.
+    /// Begins the stream, with what that of pack says before its first object, and with lists of
+    /// what an earlier run of this host has left without.
     pub(super) fn begin(&mut self, preface: &Preface) -> anyhow::Result<()> {
-        self.out.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)
+        self.out.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)?;
+        let Some(notes) = self.out.notes.as_ref().filter(|_| !preface.unlisted.is_empty()) else {
+            return Ok(());
+        };
+        let left = members(&preface.unlisted, &notes.read());
+        for list in self.groups.handle_left(preface.next.unwrap_or(0), left) {
+            for member in &list.members {
+                self.out.note(list.name, member);
+            }
+            self.out.signed(list.object(), list.text().into_bytes(), list.signature())?;
+        }
+        Ok(())
     }
 
     pub(super) fn object(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
+        if let Some(group) = self.groups.group_of(&item.name) {
+            self.out.note(group, &member);
+        }
         self.out.write(&item)?;
         match &self.parity {
             Some(parity) => parity.add(item.bytes)?,

@@ -20,6 +20,12 @@ pub struct Deletions {
 }
 
 impl Deletions {
+    /// With what the band deleted already, and had new, before this run.
+    pub fn after(self, earlier: Deletions) -> Deletions {
+        let (gone, new) = (self.gone + earlier.gone, self.new + earlier.new);
+        Deletions { gone, new, of: earlier.of, unfinished: self.unfinished }
+    }
+
     /// Nothing but the root is left.
     pub fn is_all(self) -> bool {
         self.new == 0 && self.gone > 0 && self.gone + 1 >= self.of

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 
 use super::super::super::archive::kind::is_locked;
 use super::super::super::archive::version::{Holds, Version};
@@ -10,6 +10,7 @@ use super::super::super::archive::{Archive, Band, Facts, side_by_side};
 use super::super::super::message::{Hinted, Report};
 use super::super::super::vouching::address;
 use super::super::gate::Gate;
+use super::scan::summary;
 use super::{DiffArgs, or_full};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{
@@ -17,11 +18,13 @@ use crate::core::chain::choice::{
     too_deep_to_build_on,
 };
 use crate::core::chain::counted::never_ended;
-use crate::core::diff::{Config, Deletions, Diff, Effect, MaxDeleted, Opening};
+use crate::core::diff::{Config, Deletions, MaxDeleted, Opening, Summary};
+use crate::core::merge::Placed;
+use crate::core::unlisted::left;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::Parent;
-use crate::format::listing::{End, Header};
+use crate::format::listing::{End, Header, Line};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
 
@@ -44,11 +47,15 @@ pub(super) struct Course {
     pub source_id: Option<BandId>,
 }
 
+/// What the scan brings, all in all, if it is compared with this version.
+type Ahead<'a> = &'a mut dyn FnMut(Config, &mut Version) -> anyhow::Result<Summary>;
+
 /// Decides which band the run writes.
 pub(super) fn decide(
     archive: &Arc<Archive>,
     args: &DiffArgs,
     mask: Mask,
+    ahead: Ahead<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Course> {
     let tier = args.tier.and_then(|tier| tier.0);
@@ -70,7 +77,9 @@ pub(super) fn decide(
     loop {
         settle(archive, &mut rows, &wish, &mut gate, report)?;
         let (name, outcome) = match target(&rows, &wish)? {
-            Target::Continue(band) => (band.name.clone(), resume(archive, band, limit, report)?),
+            Target::Continue(band) => {
+                (band.name.clone(), resume(archive, band, limit, ahead, report)?)
+            }
             Target::New { parent: None, left } => {
                 if !args.full && tier != Some(0) {
                     gate.nothing_is_left(&args.archive)?;
@@ -280,6 +289,7 @@ fn resume(
     archive: &Arc<Archive>,
     band: &Known,
     limit: MaxDeleted,
+    ahead: Ahead<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Outcome> {
     let name = &band.name;
@@ -311,7 +321,8 @@ fn resume(
     // The last index may list nothing but its end.
     let found = facts.found.iter().rev().filter(|index| counts(index.number));
     let after: Option<Path> = found.filter_map(|index| index.last.clone()).next();
-    let pass_over = never_ended(&archive.objects(name)?, counted.last());
+    let objects = archive.objects(name)?;
+    let pass_over = never_ended(&objects, counted.last());
     let mut runs: Vec<u32> = facts
         .found
         .iter()
@@ -325,8 +336,21 @@ fn resume(
     let mut holds = side_by_side(below, |band| archive.holds(band)).map_err(or_full)?;
     holds.push(Holds { numbers: counted.counted, lost: counted.lost, blocks });
     let earlier = unmeant(archive, &chain, &holds, &facts, limit, report)?;
-    if let Some(deleted) = earlier.filter(|deleted| !limit.allows(*deleted)) {
-        let Deletions { gone, of, .. } = deleted;
+    let config = Config { tier: below.len() as u8, full: false, pass_over, after: after.clone() };
+    let mut too_much = earlier.filter(|deleted| !limit.allows(*deleted));
+    if let Some(earlier) = too_much {
+        // What comes behind the cut may be new, and make up for it: folders that were renamed.
+        let mut version = Version::with(archive, &chain, holds.clone(), report)?.exact();
+        let scan = ahead(config.clone(), &mut version)?;
+        let rest = Deletions {
+            gone: scan.deletions.gone - scan.gone_before,
+            new: scan.deletions.new - scan.new_before,
+            of: earlier.of,
+            unfinished: true,
+        };
+        too_much = Some(rest.after(earlier)).filter(|deleted| !limit.allows(*deleted));
+    }
+    if let Some(Deletions { gone, of, .. }) = too_much {
         report.note(format_args!(
             "leaving {name} unfinished: it deletes {gone} of {of} entries, more than --max-deleted {limit} allows (--max-deleted none continues it)"
         ));
@@ -341,9 +365,11 @@ fn resume(
         Header::Head(own.head.to_string().into_bytes()),
     ];
     headers.extend((!runs.is_empty()).then_some(Header::Runs(runs)));
+    let left = left(&objects, &archive.sealed_notes(own.head.id));
+    headers.extend(left.into_iter().map(|(name, size)| Header::Unlisted(name, size)));
     Ok(Outcome::Course(Box::new(Course {
         opening: Opening::Continue(continuation),
-        config: Config { tier: below.len() as u8, full: false, pass_over, after },
+        config,
         chain,
         holds,
         continues: true,
@@ -388,29 +414,28 @@ pub(super) fn deletions(
         Version::with(archive, &chain[..bands], holds[..bands].to_vec(), report).map(Version::exact)
     };
     let (mut with, mut without) = (open(chain.len())?, open(below)?);
-    let mut diff =
-        Diff::new(Config { tier: below as u8, full: false, pass_over: None, after: None });
-    let next = |version: &mut Version| -> anyhow::Result<_> {
-        loop {
-            match version.next_placed()? {
-                Some(Err(_)) => {}
-                Some(Ok(placed)) => return Ok(Some(placed)),
-                None => return Ok(None),
-            }
-        }
+    let config = Config { tier: below as u8, full: false, pass_over: None, after: None };
+    let line = || {
+        Ok(match whole(&mut with)? {
+            Some(placed) => Line::Entry(placed.entry),
+            None => Line::End(End::default()),
+        })
     };
-    while let Some(effect) = diff.poll() {
-        match effect {
-            Effect::WantScan => match next(&mut with)? {
-                Some(placed) => diff.handle_scan(placed.entry),
-                None => diff.handle_scan_end(End::default()),
-            },
-            Effect::WantVersion => match next(&mut without)? {
-                Some(placed) => diff.handle_version(placed),
-                None => diff.handle_version_end(),
-            },
-            Effect::Record(_) | Effect::LeftOut(_) | Effect::PassedOver(_) => {}
+    Ok(summary(config, &[], line, || Ok(whole(&mut without)?.map(Ok)))?.deletions)
+}
+
+/// The version's next entry, or one that stands below no directory.
+pub(super) fn placed(version: &mut Version) -> anyhow::Result<Option<Result<Placed, Placed>>> {
+    version.next_placed().map_err(or_full)
+}
+
+/// The version's next entry that has its place.
+fn whole(version: &mut Version) -> anyhow::Result<Option<Placed>> {
+    loop {
+        match version.next_placed()? {
+            Some(Err(_)) => {}
+            Some(Ok(placed)) => return Ok(Some(placed)),
+            None => return Ok(None),
         }
     }
-    Ok(diff.finish().context("the versions were not read to their end")?.deletions)
 }

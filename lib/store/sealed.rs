@@ -1,0 +1,134 @@
+//! The notes of dura-seal in a cache: of each band two files at most, the older of which goes when
+//! the newer is full. By then all that it names is stored with its lists, or the run is over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::durable;
+use crate::format::band::BandId;
+use crate::format::sealed::SealedNote;
+
+/// The folder of a cache that holds them.
+const FOLDER: &str = "sealed";
+
+/// A file is full with so many bytes: far more than what is under way at once takes.
+const FULL: u64 = 4 << 20;
+
+/// Files of other bands that are kept.
+const KEPT: usize = 16;
+
+/// The notes of one band.
+#[derive(Debug)]
+pub struct SealedNotes {
+    path: PathBuf,
+    open: Option<(File, u64)>,
+}
+
+impl SealedNotes {
+    /// Those of the band with this id, in the cache `dir`.
+    pub(super) fn of(dir: &Path, id: BandId) -> SealedNotes {
+        SealedNotes { path: dir.join(FOLDER).join(id.to_string()), open: None }
+    }
+
+    fn older(&self) -> PathBuf {
+        self.path.with_extension("old")
+    }
+
+    /// What was noted, oldest first.
+    pub fn read(&self) -> Vec<SealedNote> {
+        let text =
+            |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let both = [text(&self.older()), text(&self.path)];
+        both.iter().flat_map(|text| text.lines()).filter_map(SealedNote::parse).collect()
+    }
+
+    /// Notes an object. What the host loses of this when it goes down costs nothing but a finding.
+    pub fn append(&mut self, note: &SealedNote) -> io::Result<()> {
+        let (mut file, size) = match self.open.take() {
+            Some((_, size)) if size >= FULL => {
+                durable::rename_lightly(&self.path, &self.older())?;
+                self.begin()?
+            }
+            Some(open) => open,
+            None => {
+                self.clear();
+                self.begin()?
+            }
+        };
+        let line = note.line();
+        file.write_all(line.as_bytes())?;
+        self.open = Some((file, size + line.len() as u64));
+        Ok(())
+    }
+
+    fn begin(&self) -> io::Result<(File, u64)> {
+        if let Some(folder) = self.path.parent() {
+            durable::create_private_dirs(folder)?;
+        }
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let size = file.metadata()?.len();
+        if size > 0 {
+            // Whatever a killed run has left is a line of its own.
+            file.write_all(b"\n")?;
+        }
+        Ok((file, size))
+    }
+
+    /// Removes the files of bands that nobody has sealed for for long.
+    fn clear(&self) {
+        let Some(folder) = self.path.parent() else { return };
+        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+            })
+            .filter(|(_, path)| path.file_stem() != self.path.file_stem())
+            .collect();
+        files.sort();
+        let old = files.len().saturating_sub(KEPT);
+        files.into_iter().take(old).for_each(|(_, path)| drop(fs::remove_file(path)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::group::Member;
+    use crate::format::object::ObjectName;
+
+    fn note(number: u32) -> SealedNote {
+        let name = ObjectName::parse(&format!("00000/{number:09}.tar.gz")).unwrap();
+        SealedNote { group: (number, 0), member: Member::of(name, b"x") }
+    }
+
+    #[test]
+    fn notes_last_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = BandId([1; 16]);
+        let mut notes = SealedNotes::of(dir.path(), id);
+        assert_eq!(notes.read(), []);
+        notes.append(&note(0)).unwrap();
+        // A run that was killed in a line.
+        let mut file = OpenOptions::new().append(true).open(&notes.path).unwrap();
+        file.write_all(b"000000001-0 00000/00").unwrap();
+        let mut notes = SealedNotes::of(dir.path(), id);
+        notes.append(&note(2)).unwrap();
+        assert_eq!(notes.read(), [note(0), note(2)]);
+        notes.open.as_mut().unwrap().1 = FULL;
+        notes.append(&note(3)).unwrap();
+        assert_eq!(notes.read(), [note(0), note(2), note(3)]);
+        notes.open.as_mut().unwrap().1 = FULL;
+        notes.append(&note(4)).unwrap();
+        assert_eq!(notes.read(), [note(3), note(4)]);
+        for other in 2..40 {
+            SealedNotes::of(dir.path(), BandId([other; 16])).append(&note(9)).unwrap();
+        }
+        assert!(fs::read_dir(dir.path().join(FOLDER)).unwrap().count() <= KEPT + 2);
+        assert_eq!(SealedNotes::of(dir.path(), BandId([39; 16])).read(), [note(9)]);
+    }
+}
