@@ -150,6 +150,94 @@ fn moving() {
     ends(&push(&dir, "dura-push --from spool --move remote"), 0, "spool: holds no band");
 }
 
+/// Nothing leaves a spool of which a list, a note or an archive's copy is not as it should be; and
+/// nothing is in neither place.
+#[test]
+fn a_spool_that_is_not_emptied() {
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[20] ^= 0xff;
+        fs::write(path, bytes).unwrap();
+    };
+    let list = "00000/000000000-0.sha256";
+    type Damage<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Damage<'_>, &str); 7] = [
+        (
+            "a flipped list",
+            &|dir| flip(&dir.join("spool").join(BAND).join(list)),
+            "no checksum list of this band",
+        ),
+        (
+            "a list cut short",
+            &|dir| fs::write(dir.join("spool").join(BAND).join(list), "#dura group").unwrap(),
+            "no checksum list of this band",
+        ),
+        (
+            "no list",
+            &|dir| fs::remove_file(dir.join("spool").join(BAND).join(list)).unwrap(),
+            "in no checksum list",
+        ),
+        (
+            "a note changed",
+            &|dir| flip(&dir.join("spool").join(BAND).join("recover.sh")),
+            "recover.sh: damaged in the spool",
+        ),
+        (
+            "no note",
+            &|dir| fs::remove_file(dir.join("spool").join(BAND).join("recover.sh")).unwrap(),
+            "recover.sh: neither in the spool nor in the archive",
+        ),
+        (
+            "HEAD changed",
+            &|dir| flip(&dir.join("spool").join(BAND).join("HEAD")),
+            "HEAD: damaged in the spool",
+        ),
+        (
+            "a rotten copy",
+            &|dir| {
+                dura("dura-push -q --from spool remote").dir(dir).ok();
+                flip(&dir.join("remote").join(BAND).join("00000/000000002.tar.gz"));
+            },
+            "00000/000000002.tar.gz: what the archive has is damaged, or another object",
+        ),
+    ];
+    for (what, damage, says) in cases {
+        let dir = spool();
+        fs::create_dir(dir.join("remote")).unwrap();
+        damage(&dir);
+        let before = take(&dir.join("spool"));
+        let done = push(&dir, "dura-push --from spool --move remote");
+        assert_eq!(done.code, 2, "{what}\n{}", done.report());
+        assert!(done.stderr.contains(says), "{what}: wanted `{says}`\n{}", done.report());
+        let left = files(&dir.join("spool"));
+        assert!(left.iter().any(|name| name.ends_with("/TAIL")), "{what}: {left:?}");
+        let (spool, remote) = (take(&dir.join("spool")), take(&dir.join("remote")));
+        for (name, entry) in &before.0 {
+            let there = [&spool, &remote].into_iter().filter_map(|place| place.0.get(name));
+            assert!(
+                there.into_iter().any(|there| there.content == entry.content),
+                "{what}: {} is lost",
+                String::from_utf8_lossy(name)
+            );
+        }
+    }
+}
+
+/// What a cut run has left in a spool, and no index and no list can name, leaves it too.
+#[test]
+fn superseded_blocks_leave_a_spool() {
+    let dir = spool();
+    let folder = dir.join("spool").join(BAND).join("00000");
+    for name in ["000000900.tar.gz", "000000901.tar.gz.000000", "000000902-0.rs0"] {
+        fs::write(folder.join(name), "left by a run that was cut").unwrap();
+    }
+    for _ in 0..2 {
+        dura("dura-push --from spool --move --keep-indexes remote").dir(&dir).ok();
+    }
+    let left = files(&dir.join("spool"));
+    assert!(!left.iter().any(|name| name.contains(".tar") || name.contains(".rs")), "{left:?}");
+}
+
 /// With `--keep-indexes` the next layer can be put into the spool; and what is gone from it is
 /// never taken for sent.
 #[test]

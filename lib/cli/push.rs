@@ -38,7 +38,7 @@ mod write;
 
 pub(super) use checks::strangers;
 use feed::Begin;
-use lane::{Event, Lane, Place, Run, Summary};
+use lane::{Duty, Event, Lane, Place, Run, Summary};
 use shortfall::Shortfall;
 
 /// Store a band's objects in an archive, or in several
@@ -235,24 +235,25 @@ fn push_stream(
         }
         let counted = &preface.counted;
         // What the band below has is asked for at the same time.
-        let (id, kept_up) = std::thread::scope(|scope| {
+        let (begun, kept_up) = std::thread::scope(|scope| {
             let kept_up = below(&first.item, &preface).map(|(band, index)| {
                 let reads = &reads;
                 scope.spawn(move || checks::kept_up(reads, &band, index, sealed, run.waived))
             });
-            let id = match &preface.continues {
+            let begun = match &preface.continues {
                 Some((band, id)) => checks::continued(&reads, band, *id, counted),
                 None => checks::settles(&reads, &first.item, run.beside_others).and_then(|()| {
                     checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
                 }),
             };
             let broke_off = |_| Err(anyhow!("a reader broke off"));
-            (id, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))
+            (begun, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))
         });
-        let id = id.map_err(|error| checks::behind(error, places, place))?;
+        let (id, below) = begun.map_err(|error| checks::behind(error, places, place))?;
         kept_up?;
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
-        let summary = Lane::run(run, place, id, &events, &done, &mut |_| ())?;
+        let duty = Duty { id, below, sees: false };
+        let summary = Lane::run(run, place, duty, &events, &done, &mut |_| ())?;
         if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
             emit_made(&run.report, place, tail);
             run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
@@ -329,4 +330,4 @@ fn wait_for<T, E: Into<anyhow::Error>>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

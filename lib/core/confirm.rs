@@ -41,7 +41,7 @@ impl Ledger {
         self.folders.entry(place(name).0).or_default().1 += 1;
     }
 
-    /// It is stored, with so many bytes.
+    /// It is stored, with so many bytes; with none, it need not be looked for.
     pub fn handle_stored(&mut self, name: &ObjectName, size: u64) {
         let (folder, own) = place(name);
         let (stored, open) = self.folders.entry(folder).or_default();
@@ -61,6 +61,15 @@ impl Ledger {
         let folder = self.folders.iter().find_map(left)?;
         let (objects, _) = self.folders.remove(&folder)?;
         Some(Check { folder, objects })
+    }
+
+    /// All that is stored so far, to be looked at now; what is under way comes later.
+    pub fn take(&mut self) -> Vec<Check> {
+        let checks = self.folders.iter_mut().map(|(folder, (objects, _))| Check {
+            folder: folder.clone(),
+            objects: std::mem::take(objects),
+        });
+        checks.filter(|check| !check.objects.is_empty()).collect()
     }
 
     /// All that is left to be looked at.
@@ -107,6 +116,21 @@ mod tests {
         let rest: Vec<String> = ledger.finish().into_iter().map(|check| check.folder).collect();
         assert_eq!(rest, ["", "00001"]);
         assert_eq!(ledger.finish(), []);
+    }
+
+    #[test]
+    fn what_was_taken_is_not_looked_at_again() {
+        let mut ledger = Ledger::default();
+        let names = [index(0), index(1), index(10_000)];
+        names.iter().for_each(|name| ledger.handle_begun(name));
+        ledger.handle_stored(&names[0], 5);
+        let taken = ledger.take();
+        assert_eq!((taken.len(), taken[0].objects.len()), (1, 1));
+        assert_eq!(ledger.take(), []);
+        ledger.handle_stored(&names[1], 6);
+        assert_eq!(ledger.poll().unwrap().objects.len(), 1);
+        ledger.handle_stored(&names[2], 7);
+        assert_eq!(ledger.finish().len(), 1);
     }
 
     #[test]

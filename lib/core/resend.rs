@@ -5,7 +5,7 @@
 //! with the parity before it and the signature behind it, comes after the last object that it
 //! lists; it may list objects of the next folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::format::digest::Digest;
 use crate::format::group::List;
@@ -20,6 +20,34 @@ pub struct Row {
     pub size: u64,
     /// Its size and digest as its list has them, if one lists it.
     pub listed: Option<(u64, Digest)>,
+}
+
+impl Row {
+    /// The row as these lists have it, if one names it.
+    pub fn listed_in(self, lists: &[List]) -> Row {
+        let member = lists.iter().flat_map(|list| &list.members).find(|it| it.name == self.name);
+        Row { listed: member.map(|member| (member.size, member.sha256)).or(self.listed), ..self }
+    }
+}
+
+/// Of the names of a folder of a complete band, those that nothing can name any more: blocks without
+/// an index, which a cut run left, and parity without a list.
+pub fn superseded(names: &[(ObjectName, u64)]) -> HashSet<ObjectName> {
+    let mut named = HashSet::new();
+    let mut lists = HashSet::new();
+    for (name, _) in names {
+        match name.object {
+            Object::Index(number) => _ = named.insert(number),
+            Object::List(number, counter) => _ = lists.insert((number, counter)),
+            _ => {}
+        }
+    }
+    let is_superseded = |name: &ObjectName| match name.object {
+        Object::Block(number, _) | Object::Part(number, ..) => !named.contains(&number),
+        Object::Parity(number, counter, _) => !lists.contains(&(number, counter)),
+        _ => false,
+    };
+    names.iter().map(|(name, _)| *name).filter(is_superseded).collect()
 }
 
 /// A group's own objects, and what they wait for.
@@ -212,6 +240,19 @@ mod tests {
         ];
         assert_eq!(sent(&rows), wanted);
         assert_eq!(resend.finish(), []);
+    }
+
+    #[test]
+    fn what_nothing_can_name() {
+        let text = "00000/000000000.tar.gz 00000/000000000.mtree.gz 00000/000000001.tar.gz \
+            00000/000000002.tar.gz.000000 00000/000000003.mtree.gz 00000/000000000-0.rs0 \
+            00000/000000000-0.sha256 00000/000000032-0.rs1";
+        let mut found: Vec<String> =
+            superseded(&names(text)).iter().map(ToString::to_string).collect();
+        found.sort();
+        let wanted =
+            ["00000/000000001.tar.gz", "00000/000000002.tar.gz.000000", "00000/000000032-0.rs1"];
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub trait LookAhead: Send + Sync {
     /// An object of that name is to be written as soon as what is under way is stored: if a look is
     /// needed, it can be had now. What fails here fails the write.
     fn look_ahead(&self, name: &str);
+
+    /// What the server itself says of an object that is there: whether it is just these bytes. None
+    /// where it does not tell.
+    fn tells(&self, name: &str, bytes: &[u8]) -> Result<Option<bool>, StoreError>;
 }
 
 /// How a conditional write ended.

@@ -270,6 +270,11 @@ pub(super) trait Server: Conditional + Send {
     fn part(&self, name: &str, range: &str) -> Result<Reply, StoreError>;
     /// What [`Store::list`] gives.
     fn names(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
+    /// Whether it says of an object, by a checksum of its own, that it has just these bytes there;
+    /// none where it has no such checksum.
+    fn sums(&self, _name: &str, _bytes: &[u8]) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
     /// Whether it says of an object that should not be read for that, that it has just these bytes
     /// there.
     fn tells_to_have(&self, _name: &str, _bytes: &[u8]) -> Result<bool, StoreError> {
@@ -343,6 +348,10 @@ impl<S: Server> LookAhead for S {
         if self.is_prepared(name) {
             self.once().look_ahead(self, name);
         }
+    }
+
+    fn tells(&self, name: &str, bytes: &[u8]) -> Result<Option<bool>, StoreError> {
+        self.sums(name, bytes)
     }
 }
 

@@ -20,7 +20,11 @@ use crate::format::path::Path;
 use crate::format::stream::{Item, SealedAs};
 use crate::store::{Kind, LookAhead, Store, StoreError, as_folder};
 
-/// A new band: all its ancestors are there as they were when it was made. Returns its id.
+/// What a band stands on, from the parent down, with the last index of each that counts. One of
+/// which only the name is known is not in it.
+pub(super) type Below = Vec<Parent>;
+
+/// A new band: all its ancestors are there as they were when it was made. Returns its id, and them.
 ///
 /// Whether the band itself is there already shows when its HEAD is stored, before anything else of
 /// it.
@@ -29,7 +33,7 @@ pub(super) fn new_band(
     ahead: Option<&dyn LookAhead>,
     head: &Item,
     counted: &CountedBlocks,
-) -> anyhow::Result<BandId> {
+) -> anyhow::Result<(BandId, Below)> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
     if parsed.band != head.band {
@@ -40,11 +44,11 @@ pub(super) fn new_band(
         let _looks = ahead.map(|ahead| scope.spawn(|| ahead.look_ahead(&name)));
         ancestors(store, &parsed, counted)
     });
-    checked.map_err(|error| {
+    let below = checked.map_err(|error| {
         let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
         Hinted::wrap(error, hint)
     })?;
-    Ok(parsed.id)
+    Ok((parsed.id, below))
 }
 
 /// A full band makes an archive where there is none: where nothing else lies, or other bands do.
@@ -96,9 +100,18 @@ type Found = (BandName, Option<Arc<Vec<u8>>>, Option<Arc<Vec<u8>>>);
 /// them name.
 ///
 /// `counted` is what diff counted of the parent: of one without TAIL, all of it must be there.
-fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow::Result<()> {
+fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow::Result<Below> {
     let mut parent = head.parent.clone();
-    for (depth, (band, head, tail)) in fetch(store, head)?.into_iter().enumerate() {
+    let mut below = Below::new();
+    // The last index of the others is looked for before TAIL, when their HEADs have told it.
+    let (found, has_last) = std::thread::scope(|scope| {
+        let last = parent.as_ref().map(|parent| scope.spawn(|| has_index(store, parent)));
+        let broke_off = |_| Err(anyhow!("a reader broke off"));
+        let found = fetch(store, head);
+        (found, last.map_or(Ok(true), |last| last.join().unwrap_or_else(broke_off)))
+    });
+    let has_last = has_last?;
+    for (depth, (band, head, tail)) in found?.into_iter().enumerate() {
         let Some(wanted) = parent.filter(|parent| parent.band == band) else { break };
         let head = piece(head, Head::parse).with_context(|| format!("{band}/HEAD"))?;
         let tail = piece(tail, Tail::parse).with_context(|| format!("{band}/TAIL"))?;
@@ -116,32 +129,64 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
                 wanted.id
             );
         }
-        let reaches = match &found.tail {
-            Some(tail) => tail.last >= wanted.last,
-            None => has_index(store, &wanted)?,
+        let reaches = found.tail.as_ref().is_none_or(|tail| tail.last >= wanted.last);
+        let has = match depth {
+            0 => has_last,
+            _ => found.tail.is_some() || has_index(store, &wanted)?,
         };
-        if !reaches {
+        if !reaches || !has {
             bail!("{band}: lacks index {:09}, up to which the band was made over it", wanted.last);
         }
         if found.tail.is_none() && depth == 0 {
             level(store, &band, head.compression, counted)?;
         }
         parent = head.parent;
+        below.push(wanted);
     }
-    Ok(())
+    Ok(below)
 }
 
-/// Looks again before TAIL is stored: no HEAD of what the band stands on may have gone meanwhile,
-/// which is the first object that a removal takes.
-pub(super) fn still_there(store: &dyn Store, band: &BandName) -> anyhow::Result<()> {
-    let ancestors: Vec<BandName> = std::iter::successors(band.parent(), BandName::parent).collect();
-    let looked = side_by_side(&ancestors, |band| match store.get(&format!("{band}/HEAD")) {
-        Err(error) if error.kind == Kind::NotFound => bail!(
-            "{band}/HEAD: not there any more: what the band stands on has gone while it was written, so no TAIL is stored"
-        ),
-        other => Ok(other.map(drop)?),
+/// Looks again before TAIL is stored: neither HEAD nor the last index of what the band stands on may
+/// have gone meanwhile, which a removal takes first.
+pub(super) fn still_there(store: &dyn Store, band: &BandName, below: &Below) -> anyhow::Result<()> {
+    let ancestors = std::iter::successors(band.parent(), BandName::parent);
+    let looks: Vec<(BandName, Option<&Parent>)> = ancestors
+        .map(|band| (band, None))
+        .chain(below.iter().map(|parent| (parent.band.clone(), Some(parent))))
+        .collect();
+    let looked = side_by_side(&looks, |(band, parent)| {
+        let (what, there) = match parent {
+            None => ("HEAD".to_owned(), store.stat(&format!("{band}/HEAD"))?.is_some()),
+            Some(parent) => {
+                let name = ObjectName::plain(Object::Index(parent.last));
+                (name.to_string(), has_index(store, parent)?)
+            }
+        };
+        if !there {
+            bail!(
+                "{band}/{what}: not there any more: what the band stands on has gone while it was written, so no TAIL is stored"
+            );
+        }
+        Ok(())
     });
     looked.map(drop)
+}
+
+/// What the band with this HEAD stands on, as far as the HEADs of those bands can be read.
+pub(super) fn below(store: &dyn Store, head: &Head) -> anyhow::Result<Below> {
+    let bands: Vec<BandName> =
+        std::iter::successors(head.band.parent(), BandName::parent).collect();
+    let heads = side_by_side(&bands, |band| match store.get(&format!("{band}/HEAD")) {
+        Ok(bytes) => Ok(Head::parse(&bytes).ok()),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    })?;
+    let parents =
+        std::iter::once(head.parent.clone()).chain(heads.into_iter().map(|head| head?.parent));
+    Ok(parents
+        .zip(bands)
+        .filter_map(|(parent, band)| parent.filter(|it| it.band == band))
+        .collect())
 }
 
 /// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
@@ -170,12 +215,11 @@ fn has_index(store: &dyn Store, parent: &Parent) -> anyhow::Result<bool> {
 
 /// Whether an object is there, encrypted or not.
 fn has_either(store: &dyn Store, band: &BandName, object: Object) -> anyhow::Result<bool> {
-    for encrypted in [true, false] {
-        if store.stat(&format!("{band}/{}", ObjectName { object, encrypted }))?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let has = |encrypted: &bool| {
+        let name = ObjectName { object, encrypted: *encrypted };
+        Ok(store.stat(&format!("{band}/{name}"))?.is_some())
+    };
+    Ok(side_by_side(&[true, false], has)?.contains(&true))
 }
 
 /// How many objects that a listing lacks are asked for one by one, in case the listing is late.
@@ -212,7 +256,7 @@ pub(super) fn continued(
     band: &BandName,
     id: BandId,
     counted: &CountedBlocks,
-) -> anyhow::Result<BandId> {
+) -> anyhow::Result<(BandId, Below)> {
     let name = format!("{band}/HEAD");
     let head =
         Head::parse(&store.get(&name).with_context(|| format!("{band} cannot be continued"))?)
@@ -226,8 +270,12 @@ pub(super) fn continued(
     if store.stat(&format!("{band}/TAIL"))?.is_some() {
         bail!("{band}: complete already");
     }
-    level(store, band, head.compression, counted)?;
-    Ok(id)
+    let below = std::thread::scope(|scope| {
+        let below = scope.spawn(|| below(store, &head));
+        level(store, band, head.compression, counted)?;
+        below.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))
+    })?;
+    Ok((id, below))
 }
 
 /// What helps an archive that lacks something which another archive of the run may have.

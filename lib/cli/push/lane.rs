@@ -12,7 +12,7 @@ use super::super::archive::side_by_side;
 use super::super::common::human;
 use super::super::message::{Hinted, Report, why};
 use super::super::retrying::{Retrying, TOLD_AFTER, waiting};
-use super::checks::still_there;
+use super::checks::{Below, still_there};
 use super::confirm::confirm;
 use super::held::Held;
 use super::progress::Share;
@@ -25,7 +25,7 @@ use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
 use crate::edge::signals::Stop;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
-use crate::format::object::Object;
+use crate::format::object::{Object, ObjectName};
 use crate::store::journal::Journal;
 use crate::store::{LookAhead, Store, StoreError};
 
@@ -120,10 +120,24 @@ pub(super) struct Summary {
     pub tail: Option<Tail>,
 }
 
+/// What a lane is to store, and how sure it is to be.
+pub(super) struct Duty {
+    /// The band's id.
+    pub id: BandId,
+    /// What the band stands on.
+    pub below: Below,
+    /// Whether an object counts as stored only when it was seen in the archive: whoever is told of
+    /// it removes it elsewhere.
+    pub sees: bool,
+}
+
+/// So many stored objects at most wait to be seen, by one look at their folders.
+const UNSEEN: usize = 512;
+
 pub(super) struct Lane<'a> {
     run: &'a Run,
     place: &'a Place,
-    id: BandId,
+    duty: Duty,
     schedule: Schedule,
     /// Objects that are not stored yet, by ticket, with their failures.
     waiting: HashMap<u64, (Arc<Held>, u32)>,
@@ -137,8 +151,10 @@ pub(super) struct Lane<'a> {
     reads: Retrying,
     /// Whether the wait that lasts was told.
     waits: bool,
+    /// Stored, and not looked for yet.
+    unseen: Vec<ObjectName>,
     /// Called with each object that the archive has for sure.
-    confirm: &'a mut dyn FnMut(&Held),
+    confirm: &'a mut dyn FnMut(&ObjectName),
 }
 
 impl Lane<'_> {
@@ -146,10 +162,10 @@ impl Lane<'_> {
     pub(super) fn run(
         run: &Run,
         place: &Place,
-        id: BandId,
+        duty: Duty,
         events: &Receiver<Event>,
         done: &Sender<Event>,
-        confirm: &mut dyn FnMut(&Held),
+        confirm: &mut dyn FnMut(&ObjectName),
     ) -> anyhow::Result<Summary> {
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -170,7 +186,7 @@ impl Lane<'_> {
         let mut lane = Lane {
             run,
             place,
-            id,
+            duty,
             schedule,
             waiting: HashMap::new(),
             tasks,
@@ -180,6 +196,7 @@ impl Lane<'_> {
             band: None,
             reads,
             waits: false,
+            unseen: Vec::new(),
             confirm,
         };
         let outcome = lane.events(events);
@@ -201,6 +218,12 @@ impl Lane<'_> {
             let wake = self.start()?;
             if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
                 if self.last.is_empty() || matches!(ending, Ending::Broken(_)) {
+                    // TAIL too is looked for, and what a spool is to be emptied of.
+                    if self.summary.tail.is_some() || self.duty.sees {
+                        let checks = self.ledger.finish();
+                        self.look_for(&checks)?;
+                        self.tell_seen();
+                    }
                     return Ok(ending);
                 }
                 self.confirm_all()?;
@@ -256,7 +279,7 @@ impl Lane<'_> {
         }
         if item.name.object == Object::Tail {
             let tail = Tail::parse(&item.bytes).with_context(|| object.name())?;
-            if (&tail.band, tail.id) != (&item.band, self.id) {
+            if (&tail.band, tail.id) != (&item.band, self.duty.id) {
                 bail!("{} is of another band than HEAD", object.name());
             }
         }
@@ -270,21 +293,35 @@ impl Lane<'_> {
         let checks = self.ledger.finish();
         let tail = self.last.iter().find(|object| object.item.name.object == Object::Tail);
         let ahead = self.place.ahead.as_ref().filter(|_| !self.run.dry_run).zip(tail);
-        let reads = &self.reads;
+        let (reads, below) = (&self.reads, &self.duty.below);
         std::thread::scope(|scope| {
             if let Some((ahead, tail)) = ahead {
                 scope.spawn(move || ahead.look_ahead(&tail.name()));
             }
-            let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band)));
+            let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band, below)));
             self.look_for(&checks)?;
             below.map_or(Ok(()), |looked| {
                 looked.join().unwrap_or_else(|_| Err(anyhow!("a look broke off")))
             })
-        })
+        })?;
+        self.tell_seen();
+        Ok(())
     }
 
-    /// Looks for what is stored in folders that are done with.
+    /// All that is stored was seen.
+    fn tell_seen(&mut self) {
+        for name in std::mem::take(&mut self.unseen) {
+            (self.confirm)(&name);
+        }
+    }
+
+    /// Looks for what is stored in folders that are done with, or for all when much of it waits.
     fn confirm_done(&mut self) -> anyhow::Result<()> {
+        if self.unseen.len() >= UNSEEN {
+            let checks = self.ledger.take();
+            self.look_for(&checks)?;
+            self.tell_seen();
+        }
         let checks: Vec<Check> = self.ledger.poll().into_iter().collect();
         self.look_for(&checks)
     }
@@ -297,9 +334,7 @@ impl Lane<'_> {
 
     fn schedule(&mut self, object: Arc<Held>) {
         self.band.get_or_insert_with(|| object.item.band.clone());
-        if !matches!(object.item.name.object, Object::Tail | Object::TailSig) {
-            self.ledger.handle_begun(&object.item.name);
-        }
+        self.ledger.handle_begun(&object.item.name);
         let ticket = self.schedule.handle_object(object.item.name, object.size());
         self.waiting.insert(ticket, (object, 0));
     }
@@ -367,6 +402,8 @@ impl Lane<'_> {
         let (object, failures) =
             self.waiting.remove(&ticket).context("a write ended that did not begin")?;
         let (name, bytes) = (object.name(), object.size());
+        // What was there was read to be the same, and needs no look.
+        let to_see = if matches!(outcome, Ok(Stored::Same)) { 0 } else { bytes };
         match outcome {
             // An earlier try of ours had stored it, and only its reply was lost.
             Ok(Stored::Written) => self.written(&name, bytes),
@@ -389,11 +426,12 @@ impl Lane<'_> {
             used::note(self.run, &self.place.shown);
         }
         self.waits = false;
-        if !matches!(object.item.name.object, Object::Tail | Object::TailSig) {
-            self.ledger.handle_stored(&object.item.name, bytes);
-        }
+        self.ledger.handle_stored(&object.item.name, to_see);
         self.place.share.handle_object(bytes);
-        (self.confirm)(&object);
+        match self.duty.sees {
+            true => self.unseen.push(object.item.name),
+            false => (self.confirm)(&object.item.name),
+        }
         Ok(())
     }
 

@@ -18,9 +18,11 @@ use crate::store::local::Local;
 use crate::store::{Kind, Remove, Store, StoreError};
 
 mod band;
+mod feed;
 pub(super) mod survey;
 
 use band::{Pass, Sent};
+use feed::Loses;
 
 /// How often a spool that is followed is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -45,6 +47,8 @@ struct Known {
     sent: Sent,
     /// All of it is in every archive, TAIL too.
     done: bool,
+    /// Something of it was not moved, and why was told.
+    kept: bool,
     /// Archives that it cannot go to, by their place.
     refused: Vec<usize>,
 }
@@ -143,13 +147,18 @@ impl Spool<'_> {
             return Ok(false);
         }
         let remove = self.asked.empty && !self.run.dry_run;
+        let loses = match (remove, self.asked.keep_indexes) {
+            (false, _) => Loses::Nothing,
+            (true, true) => Loses::Bulk,
+            (true, false) => Loses::All,
+        };
         let follow = self.asked.follow;
         let pass = Pass {
             run: self.run,
             places: self.places,
             local: &self.local,
             band: name,
-            remove,
+            loses,
             follow,
         };
         let Some(outcome) = pass.run(&targets, &mut known.sent)? else {
@@ -170,6 +179,11 @@ impl Spool<'_> {
             known.refused.push(at);
             self.run.report.fail(&self.places[at].label, error);
         }
+        known.kept = !outcome.kept.is_empty();
+        for what in outcome.kept {
+            let hint = "it stays in the spool: see what dura-verify says of both; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE mends an archive, and makes lists";
+            self.run.report.fail("", Hinted::wrap(anyhow!("{what}"), hint));
+        }
         known.done =
             outcome.whole && known.refused.is_empty() && self.well.iter().all(|well| *well);
         self.shortfall.add(outcome.shortfall);
@@ -184,7 +198,8 @@ impl Spool<'_> {
             let stands = |band: &&BandName| {
                 std::iter::successors(band.parent(), BandName::parent).any(|below| below == *name)
             };
-            if self.bands.get(name).is_some_and(|known| known.done) && !left.iter().any(stands) {
+            let moved = |known: &Known| known.done && !known.kept;
+            if self.bands.get(name).is_some_and(moved) && !left.iter().any(stands) {
                 self.remove(name)?;
             } else {
                 left.push(name);

@@ -152,13 +152,16 @@ impl Store for Watched {
 }
 
 fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
-    let report = Arc::new(Report::new("dura-push", -1, Events::default()));
+    settings(vec![store], jobs)
+}
+
+fn settings(stores: Vec<Arc<dyn Store>>, jobs: usize) -> (Run, Vec<Place>) {
+    let report = Arc::new(Report::new("dura-push", -2, Events::default()));
     let (first, most) = (Duration::from_micros(10), Duration::from_micros(100));
     let limits =
         Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
-    let share = progress::shares(&report, &[String::new()]).remove(0);
     let run = Run {
-        report,
+        report: Arc::clone(&report),
         journal: None,
         stop: Stop::default(),
         limits,
@@ -169,18 +172,23 @@ fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
         beside_others: false,
         began: Instant::now(),
     };
-    (
-        run,
-        vec![Place {
-            store,
-            ahead: None,
-            shown: "a".to_owned(),
-            label: String::new(),
-            jobs,
-            rate: Arc::default(),
-            share,
-        }],
-    )
+    let place = |(at, store): (usize, Arc<dyn Store>)| Place {
+        store,
+        ahead: None,
+        shown: format!("a{at}"),
+        label: String::new(),
+        jobs,
+        rate: Arc::default(),
+        share: progress::shares(&report, &[String::new()]).remove(0),
+    };
+    (run, stores.into_iter().enumerate().map(place).collect())
+}
+
+/// Pushes a stream to several archives: which of them are done.
+pub(in super::super) fn push_to(stores: Vec<Arc<dyn Store>>, stream: Vec<u8>) -> Vec<bool> {
+    let (run, places) = settings(stores, 2);
+    let outcomes = push_stream(&run, &places, Cursor::new(stream)).unwrap();
+    outcomes.iter().map(Result::is_ok).collect()
 }
 
 /// True if the push says that it is done.
@@ -190,8 +198,8 @@ fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
         .is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
 }
 
-/// What a push costs: HEAD, twice, and TAIL of what the band stands on, one write for each object,
-/// and a look whether what was confirmed is there.
+/// What a push costs: HEAD, twice, TAIL, and the last index, twice, encrypted or not, of what the band
+/// stands on, one write for each object, and looks whether what was confirmed is there, TAIL too.
 #[test]
 fn a_push_costs_a_write_an_object() {
     for name in [PARENT, BAND] {
@@ -207,12 +215,17 @@ fn a_push_costs_a_write_an_object() {
         let mut wanted: Vec<String> =
             objects(&items).keys().map(|name| format!("put {name}")).collect();
         // HEAD is read back, and before TAIL each folder is listed once.
-        let looks = ["get NAME/HEAD", "list NAME", "list NAME/00000"];
+        let looks = ["get NAME/HEAD", "list NAME", "list NAME/00000", "list NAME"];
         wanted.extend(looks.map(|look| look.replace("NAME", name)));
         match name == BAND {
-            // HEAD of what it stands on once more before TAIL is stored.
+            // HEAD and the last index of what it stands on once more before TAIL is stored.
             true => {
-                wanted.extend(["HEAD", "HEAD", "TAIL"].map(|end| format!("get {PARENT}/{end}")));
+                let index = "stat PARENT/00000/000000001.mtree.gz";
+                let indexes = [index.to_owned(), format!("{index}.gpg")];
+                let looks = ["get PARENT/HEAD", "get PARENT/TAIL", "stat PARENT/HEAD"];
+                let looks = looks.map(str::to_owned).into_iter();
+                let looks = looks.chain(indexes.clone()).chain(indexes);
+                wanted.extend(looks.map(|look| look.replace("PARENT", PARENT)));
             }
             // Whether something else lies there.
             false => wanted.push("list ".to_owned()),
@@ -248,7 +261,7 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
         let clean = Arc::new(Faulty::new(Watched::new(&items)));
         assert!(push(clean.clone(), &items, jobs));
         let calls = clean.calls().len();
-        assert_eq!(calls, 3 + items.len() + 3);
+        assert_eq!(calls, 3 + items.len() + 3 + 5);
         for number in 0..calls {
             for (fault, done) in FAULTS {
                 let what = format!("{fault:?} at call {number} of {calls}, {jobs} jobs");
@@ -267,7 +280,7 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
             }
         }
     }
-    assert_eq!(seen, 2 * 15 * FAULTS.len());
+    assert_eq!(seen, 2 * 20 * FAULTS.len());
 }
 
 /// A store that confirms what it does not keep, or keeps nothing of: with HEAD, or with any other
@@ -302,12 +315,29 @@ fn what_is_confirmed_and_not_kept_is_told() {
         for kept in [0, 3] {
             let store = Arc::new(Liar(Memory::default(), name, kept));
             let done = push(store.clone(), &items, 4);
-            // TAIL comes last: whoever reads it sees what it is.
-            assert_eq!(done, name == "TAIL", "{name} {kept}");
-            assert!(done || store.get(&format!("{PARENT}/TAIL")).is_err(), "{name} {kept}");
+            assert!(!done, "{name} {kept}");
+            assert!(
+                name == "TAIL" || store.get(&format!("{PARENT}/TAIL")).is_err(),
+                "{name} {kept}"
+            );
             if name == "HEAD" {
                 assert_eq!(store.list(PARENT).unwrap().len(), 1, "{kept}");
             }
+            // Nor does a spool lose it.
+            let dir = tempfile::tempdir().unwrap();
+            let local = Local::new(dir.path());
+            objects(&items).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
+            let (run, places) = setting(Arc::new(Liar(Memory::default(), name, kept)), 4);
+            let asked = spool::Asked {
+                dir: dir.path().to_owned(),
+                empty: true,
+                keep_indexes: false,
+                follow: false,
+                newer_than: None,
+            };
+            let moved = spool::run(&run, &places, &asked).is_ok() && !run.report.failed();
+            let left = local.get(&format!("{PARENT}/{name}"));
+            assert!(!moved && left.is_ok_and(|left| left == item.bytes), "{name} {kept}");
         }
     }
 }
@@ -382,8 +412,9 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     let clean = Arc::new(Faulty::new(begun()));
     assert!(empty(dir.path(), clean.clone()));
     let calls = clean.calls().len();
-    // HEAD, two listings, what was missing, a look for it, and the parent's HEAD before TAIL.
-    assert_eq!(calls, 4 + items.len() - 4 + 1);
+    // HEAD, two listings, what was missing, what was there read back, a look for what was stored,
+    // the parent's HEAD and last index before TAIL, and a look for TAIL.
+    assert_eq!(calls, 1 + 2 + (items.len() - 4) + 4 + 1 + 3 + 1);
     for number in 0..calls {
         for (fault, _) in FAULTS {
             let what = format!("{fault:?} at call {number} of {calls}");
