@@ -39,7 +39,7 @@ fn report() -> Arc<Report> {
 }
 
 /// An entry of the tree: a directory when the name ends in `/`. Every file holds its own path.
-fn entry(name: &str, time: i64) -> Entry {
+pub(super) fn entry(name: &str, time: i64) -> Entry {
     let (name, kind) = name.strip_suffix('/').map_or((name, Kind::File), |dir| (dir, Kind::Dir));
     let time = Time { sec: time, nsec: 0 };
     let meta = Meta { mode: 0o755, uid: 0, gid: 0, time };
@@ -54,7 +54,7 @@ fn entry(name: &str, time: i64) -> Entry {
 }
 
 /// Gzip members do not need a gzip in these tests: blocks are stored as they are.
-fn member(entry: &Entry) -> Member {
+pub(super) fn member(entry: &Entry) -> Member {
     let (path, meta) = (&entry.path, *entry.meta().unwrap());
     let content = if entry.kind == Kind::File {
         Content::Bytes(entry.size.unwrap())
@@ -192,7 +192,7 @@ fn diff(archive: Archive, entries: &[Entry], options: &[&str]) -> String {
     told(|out| compare(&args, Reader::new(&scan[..]), || Ok(archive), out, &report()).unwrap())
 }
 
-fn told(work: impl FnOnce(Out)) -> String {
+pub(super) fn told(work: impl FnOnce(Out)) -> String {
     let mut file = tempfile::tempfile().unwrap();
     work(Out::to(file.try_clone().unwrap()));
     let mut text = Vec::new();

@@ -11,6 +11,8 @@ mod effort;
 pub mod events;
 pub mod index;
 pub mod message;
+#[cfg(test)]
+mod orders;
 pub mod pack;
 pub mod progress;
 pub mod push;

@@ -30,7 +30,7 @@ use crate::format::stream;
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
 use read::{Gathered, Raw, Reading};
-use start::Start;
+pub(super) use start::Start;
 
 mod attributes;
 mod large;
@@ -52,7 +52,7 @@ pub(super) use start::NOTES;
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
     Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
 )]
-struct PackArgs {
+pub(super) struct PackArgs {
     /// Read the files in DIR, not where the listing's #source says
     #[arg(short = 'C', long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -270,7 +270,7 @@ enum Done {
 
 /// How a listing ends.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ended {
+pub(super) struct Ended {
     end: End,
     tree: Option<Have>,
     behind: u64,

@@ -467,4 +467,4 @@ impl Run<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

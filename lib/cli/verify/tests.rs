@@ -25,7 +25,7 @@ const BAND: &str = "20261101T020000Z";
 const ID: &str = "00112233445566778899aabbccddeeff";
 const SLOTS: usize = 4;
 
-type Objects = BTreeMap<String, Vec<u8>>;
+pub(in super::super) type Objects = BTreeMap<String, Vec<u8>>;
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -121,7 +121,10 @@ fn store(objects: &Objects) -> Arc<dyn Store> {
 
 /// What verify says of the archive, a finding a line; with repair, the objects that it gives, and
 /// whether it could give all.
-fn verify(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, Objects, bool) {
+pub(in super::super) fn verify(
+    store: &Arc<dyn Store>,
+    repair: bool,
+) -> (Vec<String>, Objects, bool) {
     let archive = Arc::new(Archive::over(Arc::clone(store), None));
     let meter = Arc::new(Meter::new(None));
     let args = VerifyArgs::parse_from(["dura-verify", "-q", "-j1", "ARCHIVE"]);
