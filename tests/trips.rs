@@ -217,7 +217,7 @@ fn many_blocks(server: &Server, overwrites: bool, trips: usize) {
 
 #[test]
 fn blocks_to_a_bucket_that_refuses_to_overwrite() {
-    many_blocks(&servers::moto(), false, 27);
+    many_blocks(&servers::moto(), false, 28);
 }
 
 #[test]
