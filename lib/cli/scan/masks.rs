@@ -54,14 +54,18 @@ impl Source {
     /// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an absolute
     /// path below the source.
     fn plain(&mut self, line: &[u8]) -> Vec<u8> {
-        let mut line = line.to_vec();
-        line.dedup_by(|next, byte| *next == b'/' && *byte == b'/');
-        match line.first() {
-            Some(b'#') => Vec::new(),
-            Some(b'!') => {
-                [b"!", anchored(&line[1..], self.name_in(&line[1..])).as_slice()].concat()
-            }
-            _ => anchored(&line, self.name_in(&line)),
+        if line.starts_with(b"#") {
+            return Vec::new();
+        }
+        let (not, typed) = line.strip_prefix(b"!").map_or((&b""[..], line), |it| (&b"!"[..], it));
+        let mut name = typed.to_vec();
+        name.dedup_by(|next, byte| *next == b'/' && *byte == b'/');
+        let own = self.name_in(&name);
+        // A pattern that does not begin so is no name: it means what it means to git.
+        let is_name = own.is_some() || name.starts_with(b"./");
+        match is_name || !name.iter().any(|byte| b"*?[\\".contains(byte)) {
+            true => [not, anchored(&name, own).as_slice()].concat(),
+            false => line.to_vec(),
         }
     }
 
@@ -232,6 +236,12 @@ mod tests {
             ("x//", "x", false, false),
             ("!./x", "x", false, false),
             ("# ./x", "x", false, false),
+            ("./d//*", "d/x", false, true),
+            ("/src//d/?", "d/x", false, true),
+            // What git takes for a pattern that matches nothing.
+            ("d//*", "d/x", false, false),
+            ("**//x", "d/x", false, false),
+            ("!./*", "x", false, false),
             ("/srcx", "x", false, false),
         ] {
             let judged = only(line).judge(path.as_bytes(), is_dir, false);
