@@ -108,6 +108,10 @@ mod protect;
 // Random operations on a tree: every version of it comes back.
 mod random;
 
+// Listings that lag.
+mod lagging;
+// Parts of a version into a tree that is there, with each tar.
+mod partial;
 // Runs that are cut off anywhere, and two that go on with the same band.
 mod interrupted;
 

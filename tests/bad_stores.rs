@@ -1,7 +1,11 @@
 //! Directories of which something cannot be read, is something else, or can not do what others can;
 //! and names that are no directory's.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::util::place::{Ended, Place};
+use crate::util::run::{dura, scratch};
 
 /// Two full bands with parity.
 const TWO: &str = "mkdir -p src; seq 9999 > src/seq; head -c 300000 /dev/urandom > src/big; \
@@ -169,4 +173,46 @@ fn names_that_look_like_other_kinds() {
             place.ok("dura-push -q --beside-others src < stream");
         },
     );
+}
+
+/// An archive's name need not be text, and `file://` may name this host: all are one archive.
+#[test]
+fn names_that_are_no_text_and_addresses_of_files() {
+    let dir = scratch("named");
+    let name = OsStr::from_bytes(b"a\xff\nb");
+    let state = dir.join("state");
+    let run =
+        |script: &str| dura(script).var("A", name).var("XDG_STATE_HOME", &state).dir(&dir).run();
+    let backup = "dura-scan -q src | dura-index diff \"$@\" \"$ARC\" | dura-pack -q | dura-seal | dura-push -q \"$ARC\"";
+    let begin = run(&format!("mkdir src; echo x > src/x; sleep 2.1; ARC=$A; {backup}"));
+    assert_eq!(begin.code, 0, "{}", begin.report());
+    let spellings =
+        ["./$A", "$PWD/$A", "file://$PWD/$A", "file://localhost$PWD/$A", "file://LOCALHOST$PWD/$A"];
+    for (n, arc) in spellings.iter().enumerate() {
+        let done = run(&format!("set -e; echo {n} > src/{n}; sleep 1.1; ARC={arc}; {backup}
+            dura-restore -q \"$ARC\" ./{n} | tar -xOf -; dura-verify -q \"$ARC\"; dura-index ls -q \"$ARC\" ./x
+            dura-verify -q --against \"$ARC\" \"$A\"; dura-index where -q \"$ARC\" ./x > /dev/null
+            dura-push -q --from \"$ARC\" copy; dura-index find -q \"$ARC\" ./{n} | wc -l; dura-index bands \"$ARC\" | wc -l"));
+        assert_eq!(done.code, 0, "{arc}\n{}", done.report());
+        let text = done.text();
+        let wanted = [n.to_string(), "1".to_owned(), (n + 2).to_string()];
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("./x")).collect();
+        assert_eq!(lines, wanted, "{arc}\n{}", done.report());
+    }
+    // Each spelling is the archive that this host has used, and messages show it as paths are shown.
+    assert_eq!(run("rm -r \"$A\"").code, 0);
+    for arc in spellings {
+        let done = run(&format!("ARC={arc}; dura-scan -q src | dura-index diff \"$ARC\""));
+        assert_eq!(done.code, 2, "{arc}\n{}", done.report());
+        done.tells("a\\377\\012b: holds no band, but this host has stored some there");
+    }
+    // In the source it is left out, whatever its name.
+    let done = run(
+        "ARC=file://localhost$PWD/src/$A; cp -r copy \"src/$A\"; dura-scan -q src | dura-index diff --full \"$ARC\" | grep -c HEAD",
+    );
+    assert_eq!(done.text(), "0\n", "{}", done.report());
+    done.tells("left out: it is the archive");
+    let done = run("dura-index bands s3://b/\"$A\"");
+    assert_eq!(done.code, 2);
+    done.tells("hint: write each such byte as %");
 }

@@ -44,28 +44,38 @@ fn listing_cut_off() {
 /// with gpg.
 #[test]
 fn stream_cut_off_before_seal() {
+    let mut hinted = 0;
     let encrypt = format!("dura-seal -r {KEY}");
     for at in cuts(packed().len()) {
         for line in ["dura-seal", &encrypt] {
             let done = gpg::home().with(dura(line)).input(&packed()[..at]).run();
             refused(&format!("{line}, cut at {at}"), &done);
             assert!(!has_tail(&done.stdout), "{line}, cut at {at}: TAIL");
+            let cut = done.stderr.contains("is cut off at byte");
+            assert_eq!(done.stderr.contains("--part-size 1M"), cut, "{}", done.report());
+            hinted += u32::from(cut);
         }
     }
+    assert!(hinted > 0);
 }
 
 /// push, given an object stream that is cut off, exits 2 and stores no TAIL; the whole stream
 /// afterwards completes the band.
 #[test]
 fn stream_cut_off_before_push() {
+    let mut hinted = 0;
     for at in cuts(sealed().len()) {
         let dir = scratch("cut");
         let done = dura("dura-push archive").dir(&dir).input(&sealed()[..at]).run();
         refused(&format!("push, cut at {at}"), &done);
         assert_eq!(tails(&dir), [""; 0], "cut at {at}");
+        let cut = done.stderr.contains("is cut off at byte");
+        assert_eq!(done.stderr.contains("--part-size 1M"), cut, "{}", done.report());
+        hinted += u32::from(cut);
         dura("dura-push archive").dir(&dir).input(sealed()).ok();
         assert_same(&format!("cut at {at}, then whole"), whole(), &take(&dir), CONTENTS);
     }
+    assert!(hinted > 0);
 }
 
 /// A full disk at the end of the pipe is no success.

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 
 use crate::util::run::{Done, dura, scratch};
 use crate::util::small;
+use crate::util::tree::noise;
 
 /// Each program with what makes it succeed, reading `in` if it reads its standard input.
 fn programs() -> (std::path::PathBuf, Vec<(&'static str, bool)>) {
@@ -125,4 +126,61 @@ fn messages_wait_for_whoever_reads_them() {
     read.read_to_string(&mut said).unwrap();
     assert_eq!(crate::util::run::finish(child, line).code, 0);
     assert_eq!(said.lines().filter(|line| line.contains("that-makes")).count(), 3000);
+}
+
+/// A reader draws what it does on a terminal, within its width, and leaves nothing of it behind.
+#[test]
+fn what_is_drawn_on_a_terminal() {
+    let dir = scratch("drawn");
+    fs::create_dir(dir.join("src")).unwrap();
+    for n in 0..4 {
+        fs::write(dir.join(format!("src/{n}")), noise(n, 1_100_000)).unwrap();
+    }
+    dura("dura-scan -q src | dura-pack -q --block-size 1M | dura-seal -q | dura-push -q a")
+        .dir(&dir)
+        .ok();
+    for (command, word) in [
+        ("dura-verify --limit-rate 2M a", "read"),
+        ("dura-restore --no-cache --limit-rate 2M a > tar", "written"),
+    ] {
+        for columns in [20, 60] {
+            let line =
+                format!("SHELL=/bin/sh script -qec 'stty cols {columns}; {command}' /dev/null");
+            let done = dura(&line).dir(&dir).run();
+            assert_eq!(done.code, 0, "{}", done.report());
+            let text = done.text();
+            let plain: Vec<String> = text.split(['\r', '\n']).map(without_marks).collect();
+            let drawn: Vec<&String> = plain
+                .iter()
+                .filter(|line| line.contains(" object") || line.contains(" entr"))
+                .collect();
+            let drawn: Vec<&&String> =
+                drawn.iter().filter(|line| !line.contains("found")).collect();
+            assert!(!drawn.is_empty(), "{command}, {columns}: {text:?}");
+            assert!(
+                drawn.iter().all(|line| line.chars().count() <= columns),
+                "{command}: {drawn:?}"
+            );
+            assert!(columns == 20 || drawn.iter().any(|line| line.contains(word)), "{drawn:?}");
+            assert!(!text.contains("stored"), "{text:?}");
+        }
+    }
+    // Nothing of it where stderr is no terminal, or is not wanted.
+    let done = dura("dura-verify --limit-rate 2M a").dir(&dir).run();
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.report());
+    let quiet = "SHELL=/bin/sh script -qec 'dura-verify -q --limit-rate 2M a' /dev/null";
+    assert_eq!(dura(quiet).dir(&dir).run().text().trim(), "");
+}
+
+/// A line without what moves the cursor.
+fn without_marks(line: &str) -> String {
+    let mut text = String::new();
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\x1b' => drop(letters.find(char::is_ascii_alphabetic)),
+            letter => text.push(letter),
+        }
+    }
+    text.trim_end().to_owned()
 }

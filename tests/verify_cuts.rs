@@ -278,6 +278,32 @@ fn what_cannot_be_read_now() {
     }
 }
 
+/// Of a folder that cannot be listed now nothing is called missing or unlisted, and nothing is
+/// rebuilt.
+#[test]
+fn what_cannot_be_listed_now() {
+    use std::os::unix::fs::PermissionsExt;
+    let made = plain();
+    let dir = made.copy();
+    give(&dir);
+    let user = |line: &str| dura(line).user(true).var("ARCHIVE", &dir).dir(&dir).run();
+    for (folder, modes) in [("00000/", [0o000, 0o311]), ("", [0o000, 0o311])] {
+        for mode in modes {
+            let path = dir.join(BANDS[0]).join(folder);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let done = user("dura-verify \"$ARCHIVE\"");
+            let found = lines(&done);
+            let own: Vec<&String> = found.iter().filter(|line| line.contains(BANDS[0])).collect();
+            assert_eq!(own, [&format!("unavailable {}/{folder}", BANDS[0])], "{}", done.report());
+            assert!(!done.stderr.contains("unfinished"), "{}", done.report());
+            assert!(!done.text().contains("missing"), "{}", done.report());
+            let done = user("dura-verify --repair \"$ARCHIVE\" | tar tf -");
+            assert!(done.text().is_empty(), "{}", done.report());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
 /// A limit that keeps every object from being read is said, and so is what is never read.
 #[test]
 fn a_limit_smaller_than_any_object() {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 
+use super::awaited::Awaited;
 use super::message::{Report, why};
-use super::stores::{self, Reach, open_store};
+use super::named::ArchiveName;
+use super::stores::{Reach, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
@@ -108,16 +110,17 @@ pub(super) enum Trust {
 }
 
 impl Archive {
-    /// The archive that ARCHIVE names, with this host's copies.
+    /// The archive that ARCHIVE names, with this host's copies, and what a listing of it should have.
     pub(super) fn open(
-        archive: &str,
+        archive: &ArchiveName,
         cache: Option<Cache>,
         reach: &Reach,
+        expected: Awaited,
         report: &Arc<Report>,
     ) -> anyhow::Result<Archive> {
-        let store = open_store(archive, reach, report)?;
+        let store = open_store(archive, reach, expected, report)?;
         // What gpg reads by itself, nothing could slow down.
-        let files = stores::local(archive)?.filter(|_| reach.limit_rate.is_none());
+        let files = archive.local()?.filter(|_| reach.limit_rate.is_none());
         Ok(Archive {
             files: files.map(Local::new),
             report: Some(Arc::clone(report)),

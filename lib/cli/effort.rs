@@ -217,7 +217,8 @@ fn restored(archive: Archive, paths: &[&str]) -> Vec<String> {
 /// Reads a version as `list`, `ls` and `find` do: how many entries it has.
 fn listed(archive: Archive, band: Option<&str>) -> usize {
     let (archive, report) = (Arc::new(archive), report());
-    let band = choose(&archive, "memory", band, None, &report).unwrap();
+    let band =
+        choose(&archive, &std::ffi::OsString::from("memory").into(), band, None, &report).unwrap();
     let chain = archive.chain(&band).unwrap();
     let mut version = Version::open(&archive, &chain, &report).unwrap();
     let count = std::iter::from_fn(|| version.next_entry().unwrap()).count();

@@ -11,15 +11,16 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
 use super::at::{said, time};
+use super::awaited::Awaited;
 use super::caching;
 use super::common::{self, Common};
 use super::message::Report;
+use super::named::ArchiveName;
 use super::stores::Reach;
 use super::unlock::Unlocking;
 use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::moment::Moment;
-use crate::store::cache::Cache;
 
 mod bands;
 pub(super) mod diff;
@@ -66,8 +67,8 @@ struct Reading {
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME", global = true, display_order = 802)]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-01, or
-    /// 2026-11-01T02:00:00Z
+    /// Read the newest version that was started at TIME or before: 2026-11-27T22:30
+    /// (local), with Z or +02:00, yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Moment>,
     /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; diff builds
@@ -84,9 +85,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// This host's copies.
-    fn copies(&self, report: &Report) -> Option<Cache> {
-        caching::to_read(self.cache.as_deref(), self.no_cache, report)
+    /// What a listing of the archive should have.
+    fn expected(&self, archive: &ArchiveName) -> Awaited {
+        Awaited::of(archive, self.cache.as_deref(), self.no_cache)
     }
 }
 
@@ -115,7 +116,7 @@ enum What {
 struct Of {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
 }
 
 /// The program's arguments, for tests and tools.
@@ -150,11 +151,12 @@ struct Chosen {
 
 /// Opens the archive.
 fn open_archive(
-    shown: &str,
+    shown: &ArchiveName,
     reading: &Reading,
     report: &Arc<Report>,
 ) -> anyhow::Result<Arc<Archive>> {
-    let archive = Archive::open(shown, reading.copies(report), &reading.reach, report)?;
+    let cache = caching::to_read(reading.cache.as_deref(), reading.no_cache, report);
+    let archive = Archive::open(shown, cache, &reading.reach, reading.expected(shown), report)?;
     let archive = archive.signed_by(&reading.signed_by, report)?;
     let archive = archive.unlocked(&reading.unlocking, report)?;
     archive.expect(reading.expect.as_deref(), report)?;
@@ -162,7 +164,7 @@ fn open_archive(
 }
 
 /// Opens the archive and finds the version that the options ask for.
-fn open(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<Chosen> {
+fn open(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<Chosen> {
     must_exist(shown)?;
     let archive = open_archive(shown, reading, report)?;
     let band = choose(
@@ -178,7 +180,7 @@ fn open(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<
 
 const CANNOT_WRITE: &str = "cannot write the output";
 
-fn list(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+fn list(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     let Chosen { archive, chain } = open(shown, reading, report)?;
     let mut version = Version::open(&archive, &chain, report)?;
     let mut out = pipe::stdout()?;

@@ -155,7 +155,11 @@ impl Report {
         let hint = causes(&error).into_iter().find_map(|cause| {
             let hinted = cause.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str());
             let of_store = || cause.downcast_ref::<StoreError>().and_then(remedy);
-            hinted.or_else(of_store).map(str::to_owned)
+            let of_stream = || match cause.downcast_ref::<StreamError>() {
+                Some(StreamError::Cut(_)) => Some(IF_KILLED),
+                _ => None,
+            };
+            hinted.or_else(of_store).or_else(of_stream).map(str::to_owned)
         });
         let text = format!("{of}{}", chain(&error));
         self.events.emit("error", &[("text", text.clone().into())]);
@@ -188,11 +192,17 @@ impl Report {
             Err(error) => self.fail("", error),
             Ok(()) => {}
         }
+        if let Some(progress) = self.progress.get() {
+            progress.finish_and_clear();
+        }
         let status = if self.failed() { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
     }
 }
+
+/// What helps if a program was killed before it could say why.
+pub(super) const IF_KILLED: &str = "if it says nothing itself, it was killed, perhaps for want of memory: 64 MB are enough with dura-pack -j 1 --block-size 1M --part-size 1M and dura-seal -j 1";
 
 /// The error and its causes, also those within a hint.
 pub(super) fn causes(error: &anyhow::Error) -> Vec<&(dyn std::error::Error + 'static)> {

@@ -4,6 +4,7 @@
 mod archive;
 mod asked;
 mod at;
+mod awaited;
 mod caching;
 pub mod common;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod effort;
 pub mod events;
 pub mod index;
 pub mod message;
+mod named;
 #[cfg(test)]
 mod orders;
 pub mod pack;

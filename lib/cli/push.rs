@@ -11,8 +11,9 @@ use clap::{CommandFactory, Parser};
 
 use super::common::{self, Common, human, size};
 use super::message::Report;
+use super::named::ArchiveName;
 use super::retrying::Retrying;
-use super::stores::{RETRIES, local, open_store_to_write};
+use super::stores::{RETRIES, open_store_to_write};
 use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
@@ -55,7 +56,7 @@ struct PushArgs {
     /// The archives: directories, which are made if they are not there, s3://BUCKET/PREFIX, or
     /// https://HOST/PATH
     #[arg(value_name = "ARCHIVE", required = true)]
-    archives: Vec<String>,
+    archives: Vec<ArchiveName>,
     /// How many objects are written at once to each archive [default: 4, or 32 over a network]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
@@ -67,7 +68,7 @@ struct PushArgs {
     retries: u32,
     /// Send what the archives lack of the local archive DIR, a spool, instead of reading a stream
     #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
+    from: Option<ArchiveName>,
     /// Remove from the spool what all archives have
     #[arg(long = "move", requires = "from")]
     empty: bool,
@@ -155,14 +156,14 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         .map(|a| if several { format!("{a}: ") } else { String::new() })
         .collect();
     let shares = progress::shares(report, &labels);
-    let jobs = |archive: &String| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
+    let jobs = |archive: &ArchiveName| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
     let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
         .map(|(((archive, (store, ahead)), label), share)| {
             let rate = Arc::new(Mutex::new(args.limit_rate.map(Rate::new)));
-            let shown = archive.clone();
-            Place { store, ahead, shown, label, jobs: jobs(archive), rate, share }
+            let (shown, address) = (archive.to_string(), archive.address()?);
+            Ok(Place { store, ahead, shown, address, label, jobs: jobs(archive), rate, share })
         })
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
     if let Some(dir) = args.from {
         let asked = spool::Asked {
             dir,
@@ -172,21 +173,18 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             newer_than: args.newer_than,
         };
         let outcome = spool::run(&run, &places, &asked);
-        report.progress().finish_and_clear();
         return outcome;
     }
     if args.replace {
         let outcome = replace::run(&run, &places, pipe::stdin()?);
-        report.progress().finish_and_clear();
         return outcome;
     }
     let outcomes = push_stream(&run, &places, pipe::stdin()?);
-    report.progress().finish_and_clear();
     conclude(report, &places, outcomes?)
 }
 
-fn default_jobs(archive: &str) -> usize {
-    if matches!(local(archive), Ok(Some(_))) { LOCAL_JOBS } else { NETWORK_JOBS }
+fn default_jobs(archive: &ArchiveName) -> usize {
+    if matches!(archive.local(), Ok(Some(_))) { LOCAL_JOBS } else { NETWORK_JOBS }
 }
 
 /// Tells how each archive fared. Each that is not done is named, and makes the status 2.

@@ -1,6 +1,7 @@
 //! `dura-restore`: a version, or parts of it, as one tar.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,9 +13,11 @@ use super::archive::version::{Version, choose, must_exist};
 use super::archive::{Archive, Band};
 use super::asked;
 use super::at::{said, time};
+use super::awaited::Awaited;
 use super::caching;
 use super::common::{self, Common, human};
 use super::message::{Hinted, Report};
+use super::named::ArchiveName;
 use super::stores::Reach;
 use super::unlock::Unlocking;
 use crate::core::merge::Placed;
@@ -44,12 +47,13 @@ use write::Writer;
 #[command(name = "dura-restore", version, max_term_width = 100)]
 #[command(
     after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
-    Example: dura-restore /mnt/backup ./Documents | tar xpf - -C /tmp/out"
+    Example: dura-restore --into /tmp/out /mnt/backup ./Documents |\n\
+    \x20   tar --no-overwrite-dir --xattrs --xattrs-include='*' --acls -xpf - -C /tmp/out"
 )]
 pub(super) struct RestoreArgs {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// What is wanted, with all below it [default: everything]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
@@ -60,6 +64,9 @@ pub(super) struct RestoreArgs {
     /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
+    /// Leave out directories above the PATHs that are in DIR already: what is there stays as it is
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
     /// Keep plain copies of indexes in DIR, and use them
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
@@ -126,12 +133,13 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
         return Err(Hinted::wrap(
             anyhow!("standard output is a terminal"),
-            "pipe it into tar xpf - -C DIR, or into a file",
+            "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
         ));
     }
     must_exist(&args.archive)?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache, &args.reach, report)?;
+    let expected = Awaited::of(&args.archive, args.cache.as_deref(), args.no_cache);
+    let archive = Archive::open(&args.archive, cache, &args.reach, expected, report)?;
     let archive = archive.signed_by(&args.signed_by, report)?;
     let archive = archive.unlocked(&args.unlocking, report)?;
     restore(&args, archive, pipe::stdout()?, report)
@@ -169,9 +177,10 @@ pub(super) fn restore(
     let mut writer = Writer::new(out, &source, args.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
+    let into = args.into.clone();
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {
-        let mut planner = Planner { reader, selection, plan, blocks, orders };
+        let mut planner = Planner { reader, selection, plan, blocks, orders, into };
         let last = planner.run().map_or_else(Order::Failed, |()| Order::End);
         // Whoever writes may be gone, and then knows why.
         drop(planner.orders.send(last));
@@ -222,6 +231,8 @@ struct Planner {
     plan: Plan,
     blocks: Blocks,
     orders: Batches<Order>,
+    /// Where the tar will be extracted, if that is known.
+    into: Option<PathBuf>,
 }
 
 impl Planner {
@@ -262,6 +273,10 @@ impl Planner {
     }
 
     fn handle(&mut self, placed: Placed, wanted: bool) -> anyhow::Result<()> {
+        if let Some(into) = self.into.as_deref().filter(|_| wanted) {
+            let below = |path: &Path| into.join(OsStr::from_bytes(&path.raw()));
+            self.plan.retain_above(|path| !below(path).is_dir());
+        }
         self.plan.handle_entry(placed, wanted);
         while let Some(step) = self.plan.poll() {
             match step {

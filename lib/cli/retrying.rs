@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::awaited::Awaited;
 use super::message::{Report, why};
 use super::stores::Reach;
 use crate::core::schedule::rate::Rate;
@@ -25,6 +26,7 @@ pub(super) struct Retrying {
     /// Whether the wait that lasts was told.
     waits: AtomicBool,
     rate: Option<Mutex<Rate>>,
+    expected: Awaited,
     began: Instant,
 }
 
@@ -44,6 +46,11 @@ impl Retrying {
         Retrying { rate: reach.limit_rate.map(Rate::new).map(Mutex::new), ..reader }
     }
 
+    /// The same, with what its listing should have.
+    pub(super) fn expecting(self, expected: Awaited) -> Retrying {
+        Retrying { expected, ..self }
+    }
+
     /// The store, to be asked again as `patience` says. Waits end early when `stop` is set.
     pub(super) fn new(
         store: Arc<dyn Store>,
@@ -60,6 +67,7 @@ impl Retrying {
             stop: stop.clone(),
             waits: AtomicBool::new(false),
             rate: None,
+            expected: Awaited::default(),
             began: Instant::now(),
         }
     }
@@ -147,7 +155,15 @@ impl Store for Retrying {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        self.ask(|store| store.list(folder))
+        let listed = self.ask(|store| {
+            let listed = store.list(folder)?;
+            if folder.is_empty() {
+                self.expected.holds(store, &listed)?;
+            }
+            Ok(listed)
+        });
+        // Whoever asked knows what an archive without bands means to it.
+        listed.or_else(|error| if Awaited::is_empty(&error) { Ok(Vec::new()) } else { Err(error) })
     }
 }
 

@@ -1,16 +1,19 @@
 //! Which store an ARCHIVE on a command line stands for, and what to do when a store fails.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
 
+use super::awaited::Awaited;
 use super::common::size;
 use super::message::{Hinted, Report, why};
+use super::named::ArchiveName;
 use super::retrying::Retrying;
-use crate::core::place::{Place, place};
+use crate::core::place::Place;
 use crate::edge::clock;
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
@@ -45,10 +48,11 @@ impl Default for Reach {
 }
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
-/// again, which is told when it lasts. An entry that cannot be looked at ends the run with 1.
+/// again, which is told when it lasts; so is a listing without what is expected. An entry that cannot be looked at ends the run with 1.
 pub(super) fn open_store(
-    archive: &str,
+    archive: &ArchiveName,
     reach: &Reach,
+    expected: Awaited,
     report: &Arc<Report>,
 ) -> anyhow::Result<Arc<dyn Store>> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
@@ -59,15 +63,18 @@ pub(super) fn open_store(
         }
     };
     let store = open(archive, Arc::new(heard))?.0;
-    Ok(Arc::new(Retrying::reader(store, reach, seed, report)))
+    Ok(Arc::new(Retrying::reader(store, reach, seed, report).expecting(expected)))
 }
 
 /// A store, and the same if it may have to look before it writes.
 pub(super) type Opened = (Arc<dyn Store>, Option<Arc<dyn LookAhead>>);
 
 /// The same to write to. What the one who trusts the store should know of it is told once.
-pub(super) fn open_store_to_write(archive: &str, report: &Arc<Report>) -> anyhow::Result<Opened> {
-    let (report, shown) = (Arc::clone(report), archive.to_owned());
+pub(super) fn open_store_to_write(
+    archive: &ArchiveName,
+    report: &Arc<Report>,
+) -> anyhow::Result<Opened> {
+    let (report, shown) = (Arc::clone(report), archive.to_string());
     let heard = move |word: Word<'_>| match word {
         Word::Note(text) => report.note(format_args!("{shown}: {text}")),
         Word::Flaw(error) => report.warn(flaw(error)),
@@ -80,33 +87,19 @@ fn flaw(error: &StoreError) -> String {
     format!("{}: cannot be looked at: {}", error.at, why(&error.source))
 }
 
-/// The directory that ARCHIVE names, if it names one.
-pub(super) fn local(archive: &str) -> anyhow::Result<Option<&Path>> {
-    Ok(match spelled(archive)? {
-        Place::Directory(dir) => Some(Path::new(dir)),
-        Place::Bucket(_) | Place::Web(_) => None,
-    })
-}
-
-fn spelled(archive: &str) -> anyhow::Result<Place<'_>> {
-    place(archive).map_err(|error| {
-        let hint = error.instead.clone();
-        Hinted::wrap(error, hint)
-    })
-}
-
-fn open(archive: &str, notice: Notice) -> anyhow::Result<Opened> {
-    let rest = archive.split_once("://").map_or(archive, |(_, rest)| rest);
-    match spelled(archive)? {
-        Place::Directory(dir) => Ok((Arc::new(Local::with(dir, notice)), None)),
+fn open(archive: &ArchiveName, notice: Notice) -> anyhow::Result<Opened> {
+    let rest = |name: &'_ str| name.split_once("://").map_or("", |(_, rest)| rest).to_owned();
+    match archive.place()? {
+        Place::Directory(dir) => Ok((Arc::new(Local::with(OsStr::from_bytes(dir), notice)), None)),
         Place::Bucket(name) => {
             let opened = S3::open(name, idle()?, notice);
-            let bucket = Arc::new(opened.map_err(|error| bad_bucket(rest, error))?);
+            let bucket = Arc::new(opened.map_err(|error| bad_bucket(&rest(name), error))?);
             Ok((bucket.clone(), Some(bucket)))
         }
         Place::Web(address) => {
             let opened = Dav::open(address, idle()?, notice);
-            let collection = Arc::new(opened.map_err(|error| bad_address(archive, rest, error))?);
+            let opened = opened.map_err(|error| bad_address(address, &rest(address), error));
+            let collection = Arc::new(opened?);
             Ok((collection.clone(), Some(collection)))
         }
     }
@@ -205,7 +198,9 @@ mod tests {
             "https://me:hu@sh@host/",
         ] {
             let report = Arc::new(Report::new("test", 0, Default::default()));
-            let error = open_store(archive, &Reach::default(), &report).err().unwrap();
+            let archive = ArchiveName::from(std::ffi::OsString::from(archive));
+            let error =
+                open_store(&archive, &Reach::default(), Awaited::default(), &report).err().unwrap();
             let error = format!("{error:#}");
             assert!(!error.contains("hush") && !error.contains("sh@"), "{error}");
         }

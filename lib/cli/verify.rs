@@ -1,7 +1,7 @@
 //! `dura-verify`: finds damage in an archive, and rebuilds what parity allows.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,9 +12,11 @@ use super::archive::Archive;
 use super::archive::expected::Expected;
 use super::archive::version::{choose, must_exist, no_band};
 use super::at::{said, time};
+use super::awaited::Awaited;
 use super::caching;
 use super::common::{self, Common, size};
 use super::message::{Hinted, Report};
+use super::named::ArchiveName;
 use super::stores::{Reach, open_store};
 use super::unlock::Unlocking;
 use crate::core::chain::choice::{Known, find};
@@ -63,7 +65,7 @@ use told::Told;
 struct VerifyArgs {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// Compare only names and sizes with HEAD, TAIL and the lists
     #[arg(long, conflicts_with_all = ["files", "repair", "sample", "limit"])]
     quick: bool,
@@ -81,7 +83,7 @@ struct VerifyArgs {
     seed: Option<u64>,
     /// Compare with OTHER as well, another archive or a cache
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["limit", "repair"])]
-    against: Option<String>,
+    against: Option<ArchiveName>,
     /// Compare the files in DIR with the newest version, or that of --band or --at; needs the
     /// secret key, or a cache
     #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
@@ -110,7 +112,7 @@ struct VerifyArgs {
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
     /// Look only at the newest band that was started at TIME or before, and those below it:
-    /// 2026-11-01, or 2026-11-01T02:00:00Z
+    /// 2026-11-27T22:30 (local), with Z or +02:00, yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Moment>,
     /// How many objects are read at once [default: one for each core]
@@ -160,7 +162,8 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let wanted = Arc::new(Wanted::by(&args.signed_by)?);
     let signer = args.sign.as_deref().map(|key| signer(key, report)).transpose()?;
     let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let archive = Archive::open(&args.archive, cache, &args.reach, report)?;
+    let expected = Awaited::of(&args.archive, args.cache.as_deref(), args.no_cache);
+    let archive = Archive::open(&args.archive, cache, &args.reach, expected, report)?;
     let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
     let bands = select(&archive, &args, report)?;
     let meter = Arc::new(Meter::new(args.limit));
@@ -180,7 +183,7 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         states: Vec::new(),
         signed: (false, Vec::new()),
     };
-    run.follow(results)?;
+    run.follow(results, &meter)?;
     if let Some(expected) = &args.expect {
         run.expect(&archive, expected)?;
     }
@@ -318,6 +321,7 @@ fn start(
         seen: HashMap::new(),
         all: bands.all.clone(),
         plain: args.unlocking.plain(),
+        blind: Default::default(),
         source: None,
         tree: None,
     };
@@ -338,8 +342,9 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn follow(&mut self, results: Results<Vec<Event>>) -> anyhow::Result<()> {
+    fn follow(&mut self, results: Results<Vec<Event>>, meter: &Meter) -> anyhow::Result<()> {
         for event in results.flatten() {
+            self.told.draw(meter);
             match event {
                 Event::Band => {
                     self.signatures()?;
@@ -435,14 +440,20 @@ impl Run<'_> {
         if let Some(shown) = &args.against {
             must_exist(shown)?;
             // A cache has its bands in folders of their ids.
-            let other: Arc<dyn Store> = match as_archive(Path::new(shown)) {
+            let other: Arc<dyn Store> = match shown.local()?.and_then(as_archive) {
                 Some(cache) => Arc::new(cache),
-                None => open_store(shown, &args.reach, report)?,
+                None => open_store(shown, &args.reach, Awaited::default(), report)?,
             };
-            let plain = Archive::open(&args.archive, None, &args.reach, report)?;
+            let plain =
+                Archive::open(&args.archive, None, &args.reach, Awaited::default(), report)?;
             let plain = plain.unlocked_as(archive);
-            let against =
-                Against { archive: &plain, other: other.as_ref(), shown, quick: args.quick, part };
+            let against = Against {
+                archive: &plain,
+                other: other.as_ref(),
+                shown: &shown.to_string(),
+                quick: args.quick,
+                part,
+            };
             against.run(&bands.names, args.band.is_none() && args.at.is_none(), &mut self.told)?;
         }
         if let Some(dir) = &args.source {

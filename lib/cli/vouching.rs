@@ -9,7 +9,6 @@ use anyhow::anyhow;
 
 use super::archive::{Attested, unzip};
 use super::caching;
-use super::common::resolve;
 use super::message::{Hinted, Report, why};
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
@@ -284,17 +283,6 @@ impl Vouching {
         }
         Ok(())
     }
-}
-
-/// The name under which the journal knows an archive, which need not be there.
-pub(super) fn address(shown: &str) -> String {
-    let path = match shown.split_once("://") {
-        None => shown,
-        Some(("file", path)) => path,
-        Some(_) => return shown.trim_end_matches('/').to_owned(),
-    };
-    let whole = resolve(Path::new(path));
-    whole.map_or_else(|| path.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// What an earlier release kept of a band.

@@ -13,6 +13,7 @@ pub mod choice;
 pub mod counted;
 pub mod ends;
 pub mod kept_up;
+pub mod lag;
 pub mod level;
 pub mod sealing;
 

@@ -6,8 +6,8 @@
 /// Where an archive lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// A directory.
-    Directory(&'a str),
+    /// A directory, by its raw bytes.
+    Directory(&'a [u8]),
     /// A bucket: the whole name, which begins with `s3://`.
     Bucket(&'a str),
     /// A collection, or what a web server serves: the whole name.
@@ -30,14 +30,28 @@ const SSH: &str = "there is no store over SSH yet: mount the directory with sshf
     rclone serve webdav it; dura-stores(7) has the recipe";
 const MOUNT: &str = "mount it, and name the directory";
 
-/// Reads the name of an archive.
-pub fn place(text: &str) -> Result<Place<'_>, Misspelled> {
+/// Reads the name of an archive, which is text unless it is that of a directory.
+pub fn place(name: &[u8]) -> Result<Place<'_>, Misspelled> {
+    if let Ok(text) = std::str::from_utf8(name) {
+        return of_text(text);
+    }
+    let (text, dir) = (String::from_utf8_lossy(name), name.strip_prefix(b"file://"));
+    match of_text(&text)? {
+        Place::Directory(_) => Ok(Place::Directory(dir.map_or(name, without_host))),
+        Place::Bucket(_) | Place::Web(_) => Err(misspelled(
+            &format!("{text}: not UTF-8"),
+            "write each such byte as % and two digits",
+        )),
+    }
+}
+
+fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
     if text.is_empty() {
         return Err(misspelled("no name of an archive", "name a directory, s3:// or https://"));
     }
     let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
     if is_path || matches!(text, "." | "..") {
-        return Ok(Place::Directory(text));
+        return Ok(Place::Directory(text.as_bytes()));
     }
     let scheme =
         |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
@@ -49,13 +63,22 @@ pub fn place(text: &str) -> Result<Place<'_>, Misspelled> {
         return Err(misspelled(&format!("{text}: no directory is called ~"), instead));
     }
     match text.split('/').next().and_then(|first| first.split_once(':')) {
-        None => Ok(Place::Directory(text)),
+        None => Ok(Place::Directory(text.as_bytes())),
         Some((kind, _)) => Err(colon(text, kind)),
     }
 }
 
 fn misspelled(what: &str, instead: &str) -> Misspelled {
     Misspelled { what: what.to_owned(), instead: instead.to_owned() }
+}
+
+/// What `file://` names, which may be said to be on this host.
+fn without_host(rest: &[u8]) -> &[u8] {
+    let host = b"localhost".len();
+    match rest.split_at_checked(host) {
+        Some((name, path)) if name.eq_ignore_ascii_case(b"localhost") => path,
+        _ => rest,
+    }
 }
 
 /// `SCHEME://…`
@@ -72,8 +95,8 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, 
         }
         "s3" => Ok(Place::Bucket(text)),
         "http" | "https" => Ok(Place::Web(text)),
-        "file" => match rest.strip_prefix("localhost").unwrap_or(rest) {
-            path if path.starts_with('/') => Ok(Place::Directory(path)),
+        "file" => match without_host(rest.as_bytes()) {
+            path if path.starts_with(b"/") => Ok(Place::Directory(path)),
             _ => Err(misspelled(
                 "file:// names a directory from the root on",
                 "write file:///DIR, or the directory alone",
@@ -147,13 +170,25 @@ mod tests {
             "...",
             "-x",
         ] {
-            assert_eq!(place(dir), Ok(Place::Directory(dir)), "{dir}");
+            assert_eq!(place(dir.as_bytes()), Ok(Place::Directory(dir.as_bytes())), "{dir}");
         }
-        assert_eq!(place("file:///mnt/b"), Ok(Place::Directory("/mnt/b")));
-        assert_eq!(place("file://localhost/x"), Ok(Place::Directory("/x")));
-        assert_eq!(place("s3://b/p"), Ok(Place::Bucket("s3://b/p")));
-        assert_eq!(place("https://h/p"), Ok(Place::Web("https://h/p")));
-        assert_eq!(place("http://h/p"), Ok(Place::Web("http://h/p")));
+        for (name, dir) in [
+            (&b"file:///mnt/b"[..], &b"/mnt/b"[..]),
+            (b"file://localhost/x", b"/x"),
+            (b"file://LocalHost/x", b"/x"),
+            (b"a\xff", b"a\xff"),
+            (b"/\xfe:x", b"/\xfe:x"),
+            (b"file:///\xff", b"/\xff"),
+            (b"file://localhost/\xff", b"/\xff"),
+        ] {
+            assert_eq!(place(name), Ok(Place::Directory(dir)), "{}", name.escape_ascii());
+        }
+        assert_eq!(place(b"s3://b/p"), Ok(Place::Bucket("s3://b/p")));
+        assert_eq!(place(b"https://h/p"), Ok(Place::Web("https://h/p")));
+        assert_eq!(place(b"http://h/p"), Ok(Place::Web("http://h/p")));
+        for name in [&b"s3://b/\xff"[..], b"https://h/\xff", b"n\xff:/b", b"file://h\xff/x"] {
+            assert!(place(name).is_err(), "{}", name.escape_ascii());
+        }
     }
 
     #[test]
@@ -192,14 +227,14 @@ mod tests {
             ("C:\\backup", "./"),
             ("", "directory"),
         ] {
-            match place(text) {
+            match place(text.as_bytes()) {
                 Err(error) => assert!(error.instead.contains(wanted), "{text}: {}", error.instead),
                 Ok(place) => assert!(wanted.is_empty(), "{text}: {place:?}"),
             }
         }
         // No password is repeated.
         for secret in ["ftp://me:hush@h/p", "sftp://me:hush@h", "webdav://me:hush@h/"] {
-            let error = place(secret).unwrap_err();
+            let error = place(secret.as_bytes()).unwrap_err();
             assert!(!format!("{error} {}", error.instead).contains("hush"), "{secret}");
         }
     }

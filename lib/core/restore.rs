@@ -134,6 +134,11 @@ impl Plan {
         }
     }
 
+    /// Of the directories above that would come with the next entry that is wanted, only these come.
+    pub fn retain_above(&mut self, comes: impl Fn(&Path) -> bool) {
+        self.above.retain(|dir| comes(&dir.entry.path));
+    }
+
     /// A first name that is not wanted, or that was looked up for a stray.
     pub fn handle_first(&mut self, placed: Placed) {
         if placed.entry.kind != Kind::Dir && placed.entry.hard.is_none() {

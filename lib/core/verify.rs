@@ -9,6 +9,7 @@ use crate::format::object::{Object, ObjectName, UNSEEN};
 use crate::format::path::Path;
 
 pub mod audit;
+pub mod blind;
 pub mod borders;
 pub mod loose;
 pub mod part;

@@ -232,6 +232,12 @@ pub fn stderr_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
 }
 
+/// How many columns the terminal at stderr says that it has.
+pub fn stderr_columns() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
 /// True if stdin is a terminal.
 pub fn stdin_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdin())

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,6 +111,25 @@ impl Journal {
         self.add(NEWEST, &format!("{band} {address}\n"))
     }
 
+    /// The bands of which it learned last, the last one first.
+    pub fn latest(&self, most: usize) -> io::Result<Vec<BandName>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().len() == 2 * size_of::<BandId>() {
+                files.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        files.sort_by(|one, other| other.cmp(one));
+        let name = |path: &Path| {
+            // The name stands at the begin.
+            let mut text = Vec::new();
+            fs::File::open(path).ok()?.take(4096).read_to_end(&mut text).ok()?;
+            BandRecord::parse(&String::from_utf8_lossy(&text))?.band
+        };
+        Ok(files.iter().take(most).filter_map(|(_, path)| name(path)).collect())
+    }
+
     fn text(&self, name: &str) -> io::Result<Option<String>> {
         match fs::read(self.dir.join(name)) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -150,6 +169,11 @@ mod tests {
         let again = Journal::open(&dir.path().join("deep/journal")).unwrap();
         assert!(again.knows_archive("/a").unwrap() && !again.knows_archive("/b").unwrap());
         assert!(again.band(id).unwrap().unwrap().knows(1));
+        assert_eq!(again.latest(9).unwrap(), []);
+        let name: BandName = "20261101T020000Z".parse().unwrap();
+        again.append(BandId([2; 16]), &[JournalEntry::Band(name.clone()), index(0)]).unwrap();
+        assert_eq!(again.latest(9).unwrap(), [name]);
+        assert_eq!(again.latest(0).unwrap(), []);
         let text = fs::read_to_string(dir.path().join("deep/journal/archives")).unwrap();
         assert_eq!(text, "/a\n");
         again.note_stored("/b").unwrap();

@@ -51,6 +51,8 @@ struct State {
     /// The path that was written last.
     last: String,
     latency: Duration,
+    /// Until then listings lack what was written last, and its band.
+    lags: Option<Instant>,
     /// More than this many names in a page of a listing come in another one.
     page: Option<usize>,
     /// The request that went wrong.
@@ -86,6 +88,11 @@ impl Proxy {
     /// Every request takes so much longer.
     pub(crate) fn latency(&self, latency: Duration) {
         self.state.lock().unwrap().latency = latency;
+    }
+
+    /// For so long, listings lack what was written last, and its band.
+    pub(crate) fn lags(&self, time: Duration) {
+        self.state.lock().unwrap().lags = Some(Instant::now() + time);
     }
 
     /// Listings of S3 come in pages of so many names. Only for servers that do not look at
@@ -235,7 +242,7 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     let mut words = request.head.split(' ');
     let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
     let path = target.split('?').next().unwrap().to_owned();
-    let (number, fault, latency, last) = {
+    let (number, fault, latency, last, lags) = {
         let mut state = state.lock().unwrap();
         let number = state.calls.len();
         state.calls.push(Call { what: format!("{method} {path}"), begun, ended: None });
@@ -249,7 +256,8 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         if method == "PUT" {
             state.last.clone_from(&path);
         }
-        (number, state.faults.get(&number).cloned(), state.latency, last)
+        let lags = state.lags.is_some_and(|until| begun < until);
+        (number, state.faults.get(&number).cloned(), state.latency, last, lags)
     };
     std::thread::sleep(latency);
     let mut client = client;
@@ -292,8 +300,11 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         Some(Fault::Flipped) if !has_body => reply.flip(),
         Some(Fault::Short) if is_head => reply.halve_length(),
         Some(Fault::Short) => reply.body.truncate(reply.body.len() / 2),
-        Some(Fault::Stale) if lists => {
-            reply.body = entries(&reply.body, |_, _, entry| !is_new(&last, entry))
+        fault if lists && (lags || *fault == Some(Fault::Stale)) => {
+            // A folder lists itself all the same.
+            let own = format!("{}<", target.trim_end_matches('/'));
+            let itself = |entry: &str| lags && entry.replacen("/<", "<", 1).contains(&own);
+            reply.body = entries(&reply.body, |_, _, entry| itself(entry) || !is_new(&last, entry))
         }
         Some(Fault::LostPage) if lists => {
             reply.body = entries(&reply.body, |at, of, _| at < of / 2)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use super::super::message::{Hinted, Report, causes};
-use super::super::stores::local;
+use super::super::named::ArchiveName;
 use super::super::vouching::Unvouched;
 use super::kind::{is_locked, is_unreachable};
 use super::{Archive, Band, Entries, Trust, side_by_side};
@@ -57,7 +57,7 @@ pub(in super::super) struct Version {
 /// Finds the band that a reader is to take, and says so if there is a newer one that is unfinished.
 pub(in super::super) fn choose(
     archive: &Archive,
-    shown: &str,
+    shown: &ArchiveName,
     band: Option<&str>,
     at: Option<Stamp>,
     report: &Report,
@@ -114,7 +114,8 @@ pub(in super::super) fn choose(
 }
 
 /// The error for an archive in which nothing can be taken. Somebody may have named a band instead.
-pub(in super::super) fn no_band(shown: &str, why: impl Display) -> anyhow::Error {
+pub(in super::super) fn no_band(shown: &ArchiveName, why: impl Display) -> anyhow::Error {
+    let shown = &shown.to_string();
     let (above, last) = shown.trim_end_matches('/').rsplit_once('/').unwrap_or((".", shown));
     match last.parse::<BandName>() {
         Ok(band) => Hinted::wrap(
@@ -136,9 +137,9 @@ fn lacks_listing(error: &anyhow::Error) -> bool {
 }
 
 /// An archive that must be there to be read.
-pub(in super::super) fn must_exist(shown: &str) -> anyhow::Result<()> {
-    if let Some(path) = local(shown)? {
-        let stat = std::fs::metadata(path).with_context(|| shown.to_owned())?;
+pub(in super::super) fn must_exist(shown: &ArchiveName) -> anyhow::Result<()> {
+    if let Some(path) = shown.local()? {
+        let stat = std::fs::metadata(path).with_context(|| shown.to_string())?;
         if !stat.is_dir() {
             bail!("{shown}: not a directory");
         }

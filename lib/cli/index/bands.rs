@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::super::archive::version::{must_exist, no_band};
 use super::super::archive::{Archive, Band};
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use super::super::push::strangers;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::ancestors::Extent;
@@ -19,7 +20,11 @@ use crate::format::object::{Object, ObjectName};
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
 /// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
 /// has. `-` for what cannot be told.
-pub(super) fn run(shown: &str, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub(super) fn run(
+    shown: &ArchiveName,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
     must_exist(shown)?;
     let archive = open_archive(shown, reading, report)?;
     let mut out = pipe::stdout()?;

@@ -9,9 +9,11 @@ use clap::Args;
 use super::super::archive::Archive;
 use super::super::archive::kind::is_locked;
 use super::super::archive::version::Version;
+use super::super::awaited::Awaited;
 use super::super::caching;
 use super::super::message::{Hinted, Report, why};
-use super::super::vouching::{self, Vouching, address};
+use super::super::named::ArchiveName;
+use super::super::vouching::{self, Vouching};
 use super::own::OwnArchive;
 use super::{CANNOT_WRITE, Reading};
 use crate::core::chain::choice::Mask;
@@ -30,7 +32,7 @@ mod scan;
 pub(in super::super) struct DiffArgs {
     /// The archive: a directory; one that is not there yet is an empty one
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// Build on the newest band of a tier below N, as dump(8) does; 0 makes a full band; auto: on
     /// the newest band that can have one on top of it
     #[arg(long, value_name = "N", value_parser = tier)]
@@ -78,7 +80,11 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
             let (named, none) = (reading.cache.as_deref(), reading.no_cache);
             let cache = caching::to_write(named, none, report)?;
             let journal = vouching::journal(named, none, report)?;
-            let archive = Archive::open(&args.archive, cache.clone(), &reading.reach, report)?;
+            // Who begins again asks for nothing that was there.
+            let expected =
+                if args.full { Awaited::default() } else { reading.expected(&args.archive) };
+            let archive =
+                Archive::open(&args.archive, cache.clone(), &reading.reach, expected, report)?;
             let (archive, signed) = archive.attested(&reading.signed_by)?;
             let vouching = Vouching::new(journal, cache, signed).map(Arc::new);
             if vouching.is_none() {
@@ -204,7 +210,7 @@ pub(in super::super) fn compare(
     out.finish().context(CANNOT_WRITE)?;
     if let Some(vouching) = archive.vouching()
         && let Err(error) = vouching.finish(
-            &address(&args.archive),
+            &args.archive.address()?,
             chain.last().filter(|_| !full).map(|band| &band.head.band),
         )
     {

@@ -11,6 +11,7 @@ use super::super::archive::version::{must_exist, no_band};
 use super::super::archive::{Archive, side_by_side};
 use super::super::common::size;
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::choice::Mask;
 use crate::core::expire::{Candidate, Period, Reason, Rules, Standing, expire};
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 32;
 pub(super) struct ExpireArgs {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// Keep the N newest versions
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     keep_last: u64,

@@ -12,6 +12,7 @@ use clap::Args;
 use super::super::archive::version::{Version, must_exist};
 use super::super::asked;
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::selection::sought::{Hits, Sought};
 use crate::edge::pipe;
@@ -25,7 +26,7 @@ use crate::format::time::Time;
 pub(super) struct FindArgs {
     /// The archive: a directory
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// What to look for: a name at any depth, a path below the source, or a pattern (gitignore
     /// syntax)
     #[arg(value_name = "PATTERN", required_unless_present = "files_from")]

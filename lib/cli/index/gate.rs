@@ -10,8 +10,9 @@ use super::super::archive::Archive;
 use super::super::archive::kind::{is_locked, is_unreachable};
 use super::super::archive::plain::NOT_ENCRYPTED;
 use super::super::message::{Hinted, Report};
+use super::super::named::ArchiveName;
 use super::super::unlock::PLAIN;
-use super::super::vouching::{Vouching, address};
+use super::super::vouching::Vouching;
 use crate::core::chain::attribution::{Belief, belief, takes};
 use crate::core::chain::choice::Known;
 use crate::edge::clock;
@@ -42,7 +43,7 @@ impl<'a> Gate<'a> {
     /// Looks up what is known of the archive and its bands.
     pub(super) fn open(
         archive: &'a Archive,
-        shown: &str,
+        shown: &ArchiveName,
         bands: &[Known],
         asked: Option<BandName>,
         report: &'a Report,
@@ -51,7 +52,7 @@ impl<'a> Gate<'a> {
         let belief = match &vouching {
             None => belief(false, false, false, false),
             Some(vouching) => {
-                let address = vouching.knows_archive(&address(shown))?;
+                let address = vouching.knows_archive(&shown.address()?)?;
                 let known = address || knows_any(archive, vouching, bands)?;
                 belief(true, vouching.has_signers(), address, known)
             }
@@ -70,11 +71,11 @@ impl<'a> Gate<'a> {
     }
 
     /// Tells if the band on which this host built last is gone.
-    pub(super) fn misses(&self, shown: &str, bands: &[Known]) -> anyhow::Result<()> {
+    pub(super) fn misses(&self, shown: &ArchiveName, bands: &[Known]) -> anyhow::Result<()> {
         let Some(vouching) = self.vouching.as_ref().filter(|_| !bands.is_empty()) else {
             return Ok(());
         };
-        let newest = vouching.newest(&address(shown))?;
+        let newest = vouching.newest(&shown.address()?)?;
         if let Some(gone) = newest.filter(|it| bands.iter().all(|band| band.name != *it)) {
             self.report.warn(format_args!(
                 "{gone}: the last run built on it, and it is not there any more: if nobody has removed it, see what happened to the archive"
@@ -199,7 +200,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Fails if there are bands, and nothing vouches for any of them, though the archive is known.
-    pub(super) fn nothing_is_left(&self, shown: &str) -> anyhow::Result<()> {
+    pub(super) fn nothing_is_left(&self, shown: &ArchiveName) -> anyhow::Result<()> {
         // Where the journal does not know the archive, signatures alone decide: a full band is then
         // what leaves nothing out.
         if self.belief != Belief::Vouched || self.passed.is_empty() {

@@ -11,6 +11,7 @@ use clap::Args;
 use super::super::archive::version::Version;
 use super::super::asked;
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use super::{CANNOT_WRITE, Chosen, Reading, open};
 use crate::edge::pipe;
 use crate::format::entry::{Entry, Kind, Meta, push_number};
@@ -22,7 +23,7 @@ use crate::format::time::Stamp;
 pub(super) struct LsArgs {
     /// The archive: a directory
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// List these, and what lies below them [default: all]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,

@@ -11,6 +11,7 @@ use clap::Args;
 use super::super::archive::version::Version;
 use super::super::asked;
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use super::{CANNOT_WRITE, Chosen, Reading, open};
 use crate::edge::pipe;
 use crate::format::entry::{Kind, Within};
@@ -22,7 +23,7 @@ use crate::format::path::Path;
 pub(super) struct WhereArgs {
     /// The archive: a directory
     #[arg(value_name = "ARCHIVE")]
-    archive: String,
+    archive: ArchiveName,
     /// What would be restored, with all below it
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
     paths: Vec<OsString>,

@@ -8,6 +8,7 @@ use anyhow::bail;
 
 use super::super::common::resolve;
 use super::super::message::Report;
+use super::super::named::ArchiveName;
 use crate::edge::mounts;
 use crate::format::entry::{Entry, Kind, State};
 use crate::format::listing::{End, Header};
@@ -24,24 +25,23 @@ pub(super) struct OwnArchive {
 impl OwnArchive {
     /// Finds out where a local archive lies, which need not be there yet, by the source that the
     /// scan's header lines name.
-    pub(super) fn find(archive: &str, headers: &[Header]) -> anyhow::Result<OwnArchive> {
-        let dir = archive.strip_prefix("file://").unwrap_or(archive);
+    pub(super) fn find(archive: &ArchiveName, headers: &[Header]) -> anyhow::Result<OwnArchive> {
         let source = headers.iter().find_map(|header| match header {
             Header::Source(_, dir) => Some(FsPath::new(OsStr::from_bytes(dir))),
             _ => None,
         });
-        let local = !dir.contains("://");
-        let places = source
-            .filter(|_| local)
-            .and_then(|source| Some((resolve(FsPath::new(dir))?, source.canonicalize().ok()?)));
-        let Some((archive, source)) = places else {
+        let places = (archive.local()?.zip(source))
+            .and_then(|(dir, source)| Some((resolve(dir)?, source.canonicalize().ok()?)));
+        let Some((dir, source)) = places else {
             return Ok(OwnArchive { paths: Vec::new(), met: 0 });
         };
         let mut paths = Vec::new();
-        for name in mounts::names(archive) {
+        for name in mounts::names(dir) {
             match name.strip_prefix(&source) {
                 Ok(below) if below.as_os_str().is_empty() => {
-                    bail!("{dir}: is the source itself: an archive needs a directory of its own")
+                    bail!(
+                        "{archive}: is the source itself: an archive needs a directory of its own"
+                    )
                 }
                 Ok(below) => paths.push(Path::from_raw(below.as_os_str().as_bytes())),
                 Err(_) => {}

@@ -352,7 +352,13 @@ pub(super) fn version(
     let (archive, said) = (Arc::new(Archive::over(store(there), None)), report());
     let text = band.map(ToString::to_string);
     let read = || -> anyhow::Result<BTreeMap<String, i64>> {
-        let band = choose(&archive, "memory", text.as_deref(), None, &said)?;
+        let band = choose(
+            &archive,
+            &std::ffi::OsString::from("memory").into(),
+            text.as_deref(),
+            None,
+            &said,
+        )?;
         let chain = archive.chain(&band)?;
         let mut version = Version::open(&archive, &chain, &said)?;
         let mut found = BTreeMap::new();

@@ -150,5 +150,8 @@ fn whole(flaws: Vec<Flaw>) -> Ending {
 }
 
 fn broken(error: StreamError) -> Ending {
-    Ending::Broken(chain(&error.into()))
+    match error {
+        StreamError::Cut(at) => Ending::Cut(at),
+        error => Ending::Broken(chain(&error.into())),
+    }
 }

@@ -26,6 +26,7 @@ use crate::edge::signals::Stop;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
+use crate::format::stream::StreamError;
 use crate::store::journal::Journal;
 use crate::store::{LookAhead, Store, StoreError};
 
@@ -57,6 +58,8 @@ pub(super) enum Ending {
     /// The stream is cut off or damaged. What has come is stored, and a continuation can build on
     /// it.
     Broken(String),
+    /// The stream ends at this byte, before its end.
+    Cut(u64),
 }
 
 /// What all lanes of a run have in common.
@@ -85,6 +88,8 @@ pub(super) struct Place {
     pub ahead: Option<Arc<dyn LookAhead>>,
     /// The archive as it was named.
     pub shown: String,
+    /// Its name in the journal.
+    pub address: String,
     /// What messages begin with: the archive if there are several, or nothing.
     pub label: String,
     pub jobs: usize,
@@ -207,6 +212,7 @@ impl Lane<'_> {
         let Summary { tail, .. } = &lane.summary;
         match ended {
             Ending::Broken(why) => Err(anyhow!("{why}")),
+            Ending::Cut(at) => Err(StreamError::Cut(at).into()),
             Ending::Whole if tail.is_none() => Err(anyhow!("the object stream has no TAIL")),
             Ending::Whole | Ending::SoFar => Ok(lane.summary),
         }
@@ -217,7 +223,7 @@ impl Lane<'_> {
         loop {
             let wake = self.start()?;
             if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
-                if self.last.is_empty() || matches!(ending, Ending::Broken(_)) {
+                if self.last.is_empty() || matches!(ending, Ending::Broken(_) | Ending::Cut(_)) {
                     // TAIL too is looked for, and what a spool is to be emptied of.
                     if self.summary.tail.is_some() || self.duty.sees {
                         let checks = self.ledger.finish();
@@ -423,7 +429,7 @@ impl Lane<'_> {
             self.summary.tail = Tail::parse(&object.item.bytes).ok();
         }
         if object.item.name.object == Object::Head {
-            used::note(self.run, &self.place.shown);
+            used::note(self.run, self.place);
         }
         self.waits = false;
         self.ledger.handle_stored(&object.item.name, to_see);

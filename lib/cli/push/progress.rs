@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::common::human;
 use super::super::message::Report;
-use super::super::progress::words;
+use super::super::progress::{STORED, words};
 
 #[derive(Debug)]
 struct Board {
@@ -43,7 +43,7 @@ impl Share {
             format!("{label}{}", human(bytes.load(Ordering::Relaxed)))
         };
         progress.set_message(match counts.len() {
-            1 => words("stored", objects, sum, self.board.began.elapsed()),
+            1 => words(STORED, objects, sum, self.board.began.elapsed()),
             _ => counts.iter().map(each).collect::<Vec<_>>().join(", "),
         });
     }

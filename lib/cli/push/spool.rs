@@ -2,14 +2,13 @@
 //! and can follow one that is being filled.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
 use super::super::message::Hinted;
-use super::super::stores::local as local_dir;
+use super::super::named::ArchiveName;
 use super::lane::{Place, Run};
 use super::shortfall::Shortfall;
 use crate::format::band::BandName;
@@ -31,7 +30,7 @@ const GLANCES: u32 = 10;
 /// What to do with a spool.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
-    pub dir: PathBuf,
+    pub dir: ArchiveName,
     /// Remove what all archives have.
     pub empty: bool,
     /// But not what new layers are built on.
@@ -66,12 +65,10 @@ struct Spool<'a> {
 
 /// Sends what is missing, once or until the program is asked to end.
 pub(super) fn run(run: &Run, places: &[Place], asked: &Asked) -> anyhow::Result<()> {
-    // Of a name that is no text, nothing looks like another kind.
-    let dir = match asked.dir.to_str() {
-        Some(text) => local_dir(text)?
-            .with_context(|| format!("{text}: --from takes a local archive, a directory"))?,
-        None => &asked.dir,
-    };
+    let from = &asked.dir;
+    let dir = from
+        .local()?
+        .with_context(|| format!("{from}: --from takes a local archive, a directory"))?;
     let local = Arc::new(Local::new(dir));
     let well = vec![true; places.len()];
     let mut spool = Spool {
@@ -106,8 +103,8 @@ pub(super) fn run(run: &Run, places: &[Place], asked: &Asked) -> anyhow::Result<
 impl Spool<'_> {
     /// The bands that are there, oldest first: ancestors before what stands on them.
     fn look(&self) -> anyhow::Result<Vec<BandName>> {
-        if !self.asked.follow && !self.asked.dir.is_dir() {
-            bail!("{}: no such directory", self.asked.dir.display());
+        if !self.asked.follow && !self.asked.dir.local()?.is_some_and(std::path::Path::is_dir) {
+            bail!("{}: no such directory", self.asked.dir);
         }
         let listed = self.local.list("")?;
         let mut bands: Vec<BandName> =
@@ -259,7 +256,7 @@ impl Spool<'_> {
     fn conclude(&self, found: &[BandName]) -> anyhow::Result<()> {
         let report = &self.run.report;
         if found.is_empty() {
-            report.note(format_args!("{}: holds no band", self.asked.dir.display()));
+            report.note(format_args!("{}: holds no band", self.asked.dir));
         }
         let failed = |known: &Known| !known.refused.is_empty() || self.well.contains(&false);
         for band in found

@@ -176,6 +176,7 @@ fn settings(stores: Vec<Arc<dyn Store>>, jobs: usize) -> (Run, Vec<Place>) {
         store,
         ahead: None,
         shown: format!("a{at}"),
+        address: format!("a{at}"),
         label: String::new(),
         jobs,
         rate: Arc::default(),
@@ -329,7 +330,7 @@ fn what_is_confirmed_and_not_kept_is_told() {
             objects(&items).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
             let (run, places) = setting(Arc::new(Liar(Memory::default(), name, kept)), 4);
             let asked = spool::Asked {
-                dir: dir.path().to_owned(),
+                dir: dir.path().as_os_str().to_owned().into(),
                 empty: true,
                 keep_indexes: false,
                 follow: false,
@@ -392,7 +393,7 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     let empty = |dir: &std::path::Path, store: Arc<dyn Store>| {
         let (run, places) = setting(store, 4);
         let asked = spool::Asked {
-            dir: dir.to_owned(),
+            dir: dir.as_os_str().to_owned().into(),
             empty: true,
             keep_indexes: false,
             follow: false,

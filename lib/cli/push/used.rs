@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::super::message::{Report, why};
-use super::super::vouching::{self, address};
-use super::lane::Run;
+use super::super::vouching;
+use super::lane::{Place, Run};
 use crate::store::journal::Journal;
 
 /// The journal. Nothing that is stored goes by it, so the run goes on without one that cannot be
@@ -18,12 +18,13 @@ pub(super) fn journal(cache: Option<&Path>, no_cache: bool, report: &Report) -> 
 }
 
 /// Notes that a band has its HEAD in an archive.
-pub(super) fn note(run: &Run, shown: &str) {
+pub(super) fn note(run: &Run, place: &Place) {
     let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
-    if let Err(error) = journal.note_stored(&address(shown)) {
+    if let Err(error) = journal.note_stored(&place.address) {
         run.report.note(format_args!(
-            "cannot write the journal: {}: a later run may not notice that {shown} is away",
-            why(&error)
+            "cannot write the journal: {}: a later run may not notice that {} is away",
+            why(&error),
+            place.shown
         ));
     }
 }

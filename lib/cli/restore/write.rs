@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use super::super::message::Report;
+use super::super::progress::{Pace, WRITTEN};
 use super::blocks::{Feed, Source};
 use super::lane::{Copied, Lane};
 use crate::core::merge::is_first_name;
@@ -42,6 +43,7 @@ pub(super) struct Writer<'a> {
     /// First names that are lost: what is linked to them is lost, too.
     lost: HashSet<Path>,
     sum: Sum,
+    pace: Pace,
     /// Where headers are made.
     headers: Vec<u8>,
     /// Who has which name here. A tar goes by names before numbers, so a name that has another
@@ -65,6 +67,7 @@ impl<'a> Writer<'a> {
             lanes: Vec::new(),
             lost: HashSet::new(),
             sum: Sum::default(),
+            pace: Pace::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
         }
@@ -253,5 +256,6 @@ impl<'a> Writer<'a> {
         self.sum.entries += 1;
         self.sum.bytes += entry.size.filter(|_| entry.hard.is_none()).unwrap_or(0);
         self.report.verbose(&entry.path);
+        self.pace.draw(self.report.progress(), self.sum.entries, self.sum.bytes);
     }
 }

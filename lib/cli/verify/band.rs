@@ -1,16 +1,19 @@
 //! Walking the bands of an archive, folder by folder: lists go in to the audit, and what they name
 //! goes out to be read.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::archive::Archive;
+use super::super::message::why;
 use super::check::{Event, Meter, compare, unreadable};
 use super::lists::accept;
 use super::plain::Sealing;
 use super::signed::Wanted;
 use crate::core::chain::counted::Counted;
 use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
+use crate::core::verify::blind::Blind;
 use crate::core::verify::part::Part;
 use crate::core::verify::presence::{Presence, presence, shows_a_band};
 use crate::core::verify::{Finding, Kind, State, Subject};
@@ -52,6 +55,8 @@ pub(super) struct Walk {
     pub all: Vec<BandName>,
     /// Whether plain objects are as they should be in any case.
     pub plain: bool,
+    /// The folders that could not be listed.
+    pub blind: RefCell<Blind>,
     /// The source that the bands so far are of, and the first of them.
     pub source: Option<(BandId, BandName)>,
     /// The same as its first index says.
@@ -114,7 +119,8 @@ impl Walk {
         })
     }
 
-    pub(super) fn found(&self, found: Vec<Finding>) -> Result<(), Gone> {
+    pub(super) fn found(&self, mut found: Vec<Finding>) -> Result<(), Gone> {
+        found.retain(|finding| !self.blind.borrow().hides(finding));
         if found.is_empty() {
             Ok(())
         } else {
@@ -142,6 +148,11 @@ impl Walk {
                         (None, None) => found.push(unexpected(band, "", &name)),
                     }
                 }
+            }
+            Err(error) if error.kind.is_unavailable() => {
+                self.blind.borrow_mut().handle_band(band);
+                self.submit.ready(vec![Event::Band])?;
+                return self.found(vec![unlisted_folder(Subject::Band(band.clone()), &error)]);
             }
             Err(error) => found.push(unlisted_folder(Subject::Band(band.clone()), &error)),
         }
@@ -261,7 +272,8 @@ impl Walk {
         if !complete {
             self.submit.ready(vec![Event::Unfinished(band.clone())])?;
         }
-        if self.repair && !under_way {
+        // What seems to have no list may have one where nothing can be seen.
+        if self.repair && !under_way && !self.blind.borrow().is_in(band) {
             self.loose(walking, unlisted)?;
         }
         match complete {
@@ -297,6 +309,9 @@ impl Walk {
                 }
             }
             Err(error) => {
+                if error.kind.is_unavailable() {
+                    self.blind.borrow_mut().handle_folder(band, folder);
+                }
                 found.push(unlisted_folder(Subject::Folder(band.clone(), folder), &error));
             }
         }
@@ -466,8 +481,16 @@ impl Walk {
                 .map(|(_, size)| *size);
             let name = format!("{}/{}", list.band, member.name);
             // Of another folder than this and the next: no list of ours does that.
-            let size = here.or_else(|| self.store.stat(&name).ok().flatten());
-            let state = State::by_size(member.size, size);
+            let (size, state) =
+                match here.map_or_else(|| self.store.stat(&name), |size| Ok(Some(size))) {
+                    Err(error) if error.kind.is_unavailable() => {
+                        (None, State::Unavailable(why(&error.source)))
+                    }
+                    found => {
+                        let size = found.ok().flatten();
+                        (size, State::by_size(member.size, size))
+                    }
+                };
             let look = !self.quick
                 && matches!(state, State::Unread | State::Sized(_))
                 && self.part.has(&name);

@@ -140,7 +140,7 @@ pub(in super::super) fn verify(
     let repairer = repair.then(|| Repairer::new(archive.store(), out(&stream), 0, names, None));
     let told = Told::new(&report, Some(out(&found)));
     let mut run = Run { told, repairer, states: Vec::new(), signed: (false, Vec::new()) };
-    run.follow(results).unwrap();
+    run.follow(results, &meter).unwrap();
     let Run { told, repairer, .. } = run;
     told.finish(&meter).unwrap();
     let whole = repairer.is_none_or(|repairer| repairer.finish(&report).is_ok());

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::super::common::human;
 use super::super::message::{Report, printable};
+use super::super::progress::{Pace, READ};
 use super::against::Tell;
 use super::check::Meter;
 use crate::core::verify::{Finding, Kind};
@@ -29,6 +30,7 @@ pub(super) struct Told<'a> {
     /// What is told of HEAD or TAIL themselves may be told by their lists as well, and notes of
     /// many objects.
     once: HashSet<String>,
+    pace: Pace,
 }
 
 impl<'a> Told<'a> {
@@ -41,7 +43,14 @@ impl<'a> Told<'a> {
             bands: 0,
             unfinished: Vec::new(),
             once: HashSet::new(),
+            pace: Pace::new(READ),
         }
+    }
+
+    /// Draws how far the run is.
+    pub(super) fn draw(&mut self, meter: &Meter) {
+        let (objects, bytes) = meter.sum();
+        self.pace.draw(self.report.progress(), objects, bytes);
     }
 
     /// The next finding.

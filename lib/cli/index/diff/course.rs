@@ -8,7 +8,6 @@ use super::super::super::archive::kind::is_locked;
 use super::super::super::archive::version::{Holds, Version};
 use super::super::super::archive::{Archive, Band, Facts, side_by_side};
 use super::super::super::message::{Hinted, Report};
-use super::super::super::vouching::address;
 use super::super::gate::Gate;
 use super::scan::summary;
 use super::{DiffArgs, or_full};
@@ -120,7 +119,7 @@ fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
         bail!("{shown}: holds no band, and --must-exist was given");
     }
     let Some(vouching) = archive.vouching() else { return Ok(()) };
-    if args.full || !vouching.has_seen_bands(&address(shown))? {
+    if args.full || !vouching.has_seen_bands(&shown.address()?)? {
         return Ok(());
     }
     let hint =
