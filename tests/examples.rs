@@ -174,3 +174,71 @@ fn the_recovery_in_the_readme_brings_everything_back() {
         fs::remove_dir_all(sandbox.dir.join("out")).unwrap();
     }
 }
+
+/// The text of a page or program, with the lines of a command as one and its marks as typed.
+fn joined(text: &str) -> String {
+    let text = text.replace("\\e", "\\").replace("|\\n\\\n    \\x20", "| ").replace("\\\n", " ");
+    text.replace("|\n", "| ").replace(['`', '(', ')', '"'], " ")
+}
+
+/// What tar is told where a command extracts what was backed up.
+fn extractions(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in joined(text).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for at in (0..words.len()).filter(|at| words[*at] == "tar") {
+            // The others have other options; and objects are files like any.
+            let other = at > 0 && words[at - 1] == "busybox";
+            let objects = words[..at].iter().any(|word| ["dura-pack", "dura-seal"].contains(word));
+            let options = words[at + 1..].iter().take_while(|word| !["-", "|"].contains(*word));
+            let options: Vec<String> = options.map(|word| word.to_string()).collect();
+            let is_mode = |word: &String| {
+                let letters = word.trim_start_matches('-');
+                // With O it writes no file.
+                let extracts = letters.contains('x') && !letters.contains('O');
+                extracts && letters.ends_with('f') && letters.len() < 6
+            };
+            if !other && !objects && options.iter().any(is_mode) {
+                found.push(options);
+            }
+        }
+    }
+    found
+}
+
+/// Whoever types an example gets back what was there, with ACLs and attributes and no others: the
+/// options are the same in all of them, and every way to a part keeps what is there.
+#[test]
+fn tar_is_told_the_same_everywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = ["README.md", "lib/notes/RECOVER.txt", "scripts/restore"]
+        .iter()
+        .map(|name| root.join(name))
+        .collect();
+    for folder in ["man", "docs", "lib/cli"] {
+        files.extend(fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    // Measurements tell what was measured.
+    files.retain(|file| file.is_file() && !file.ends_with("docs/speed.md"));
+    let (mut seen, mut parts) = (0, 0);
+    for file in files {
+        for options in extractions(&fs::read_to_string(&file).unwrap()) {
+            let said = options.join(" ");
+            let exact = "--xattrs --xattrs-include='*' --acls ";
+            let rest = said.replacen(exact, "", 1);
+            assert!(said.contains(exact), "{}: tar {said}", file.display());
+            let known = [
+                "-xpf",
+                "--no-overwrite-dir -xpf",
+                "--numeric-owner --delay-directory-restore -xpf",
+                "-b 512 ${keep[@]} -xpf",
+            ];
+            assert!(known.contains(&rest.as_str()), "{}: tar {said}", file.display());
+            parts += u32::from(rest.contains("--no-overwrite-dir"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 12 && parts >= 2, "{seen} {parts}");
+    let script = fs::read_to_string(root.join("scripts/restore")).unwrap();
+    assert!(script.contains("keep=(--no-overwrite-dir) read+=(--into \"$dest\")"));
+}

@@ -822,17 +822,23 @@ elif [ -s "$T/unlisted" ]; then
     run -v what="$what" "$AWK"'{ tell($1 ": " what); print item("-", $1) }' "$T/unlisted" > "$T/items"
     [ -e "$T/unindexed" ] || in_dest each remove < "$T/items"
 fi
-# A part goes to its place. Directories that are there stay as they are.
+# A part goes to its place. Directories that are there stay as they are; those
+# that are not come as they were, with all that was asked for below them.
+move() {
+    [ -w "${1%/*}" ] || chmod u+w "${1%/*}"             # it stays behind
+    if [ ! -d "$1" ] || [ -h "$1" ] || [ -w "$1" ]; then mv "$1" "$2"; return; fi
+    chmod u+w "$1" && mv "$1" "$2" && chmod u-w "$2"    # else its user cannot
+}
 place() {
     while take; do
         [ -e "$path" ] || [ -h "$path" ] || continue
-        d=${path%/*} at=$top
+        d=${path%/*} at=$top from=.
         while [ "$d" != . ]; do
-            d=${d#./}; at=$at/${d%%/*}
+            d=${d#./}; at=$at/${d%%/*} from=$from/${d%%/*}
             if [ -h "$at" ] || { [ -e "$at" ] && [ ! -d "$at" ]; }; then
                 tell "$at is in the way of $arg; it is left in $dest"; at=; break
             fi
-            [ -d "$at" ] || mkdir "$at"
+            [ -d "$at" ] || { move "$from" "$at" || flaw; at=; break; }
             case $d in */*) d=./${d#*/} ;; *) d=. ;; esac
         done
         [ -n "$at" ] || continue
@@ -841,7 +847,7 @@ place() {
             [ -n "$force" ] || { tell "$at is there already (-f replaces it); the other is left in $dest"; continue; }
             remove "$at"
         fi
-        mv "$path" "$at" || flaw
+        move "$path" "$at" || flaw
     done
 }
 if [ -n "$want" ]; then
