@@ -35,6 +35,9 @@ fn success_says_what_was_made() {
     let terminal = "script -qec 'dura-scan src | dura-pack | dura-seal | dura-push C' /dev/null";
     let terminal = run(&dir, terminal);
     assert!(terminal.text().contains(said), "{}", terminal.report());
+    let bands = run(&dir, "script -qec 'dura-index bands A' /dev/null");
+    assert!(bands.text().starts_with("band state started entries bytes"), "{}", bands.report());
+    assert_eq!(run(&dir, "dura-index bands A").text().lines().count(), 1);
 }
 
 /// Only the program that failed says why, and the last one that there is no backup.

@@ -17,6 +17,9 @@ use crate::edge::pipe;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 
+/// What the columns are, for people: scripts get lines alone.
+const HEADING: &str = "band state started entries bytes-of-source sealed signed parity";
+
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
 /// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
 /// has. `-` for what cannot be told.
@@ -34,6 +37,9 @@ pub(super) fn run(
         if let Some(others) = strangers(&archive.store().list("")?) {
             return Err(no_band(shown, format_args!("no band is there, but {others}")));
         }
+    }
+    if pipe::stdout_is_terminal() {
+        writeln!(out, "{HEADING}").context(CANNOT_WRITE)?;
     }
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
