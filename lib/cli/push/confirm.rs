@@ -4,6 +4,7 @@ use anyhow::anyhow;
 
 use super::super::message::Hinted;
 use super::super::retrying::{Retrying, TOLD_AFTER};
+use super::held::Held;
 use super::lane::Run;
 use crate::core::confirm::Check;
 use crate::core::schedule::retry::Dice;
@@ -55,6 +56,34 @@ pub(super) fn confirm(
             run.report.note(format_args!("waiting for {first}: confirmed, and not there yet"));
         }
         std::thread::sleep(wait);
+    }
+    Ok(())
+}
+
+/// Fails unless the object is there as it was sent: TAIL, on which all else depends. What is not there
+/// is waited for; what is another is read once more.
+pub(super) fn confirm_same(run: &Run, store: &Retrying, object: &Held) -> anyhow::Result<()> {
+    let name = object.name();
+    let (mut dice, mut others) = (Dice::new(run.limits.seed), 0);
+    for failures in 1.. {
+        match store.get(&name) {
+            Ok(there) if there == object.item.bytes => return Ok(()),
+            Ok(_) if others > 0 => {
+                let text = anyhow!("{name}: it was confirmed, and is another when read back");
+                let hint = "the store damages what it keeps, or what lies between: see dura-verify; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE mends the band";
+                return Err(Hinted::wrap(text, hint));
+            }
+            Ok(_) => others += 1,
+            Err(error) if error.kind != Kind::NotFound => return Err(error.into()),
+            Err(_) => {
+                let wait = run.limits.patience.wait(failures, None, &mut dice);
+                let Some(wait) = wait.filter(|_| !run.stop.is_set()) else {
+                    let text = anyhow!("{name}: it was confirmed, and not there when read back");
+                    return Err(Hinted::wrap(text, HINT));
+                };
+                std::thread::sleep(wait);
+            }
+        }
     }
     Ok(())
 }

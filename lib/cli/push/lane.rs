@@ -13,7 +13,7 @@ use super::super::common::human;
 use super::super::message::{Hinted, Report, why};
 use super::super::retrying::{Retrying, TOLD_AFTER, waiting};
 use super::checks::{Below, still_there};
-use super::confirm::confirm;
+use super::confirm::{confirm, confirm_same};
 use super::held::Held;
 use super::progress::Share;
 use super::used;
@@ -156,6 +156,8 @@ pub(super) struct Lane<'a> {
     reads: Retrying,
     /// Whether the wait that lasts was told.
     waits: bool,
+    /// TAIL and its signature, as they were written.
+    ends: Vec<Arc<Held>>,
     /// Stored, and not looked for yet.
     unseen: Vec<ObjectName>,
     /// Called with each object that the archive has for sure.
@@ -201,6 +203,7 @@ impl Lane<'_> {
             band: None,
             reads,
             waits: false,
+            ends: Vec::new(),
             unseen: Vec::new(),
             confirm,
         };
@@ -225,7 +228,8 @@ impl Lane<'_> {
             if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
                 if self.last.is_empty() || matches!(ending, Ending::Broken(_) | Ending::Cut(_)) {
                     // TAIL too is looked for, and what a spool is to be emptied of.
-                    if self.summary.tail.is_some() || self.duty.sees {
+                    side_by_side(&self.ends, |end| confirm_same(self.run, &self.reads, end))?;
+                    if self.duty.sees {
                         let checks = self.ledger.finish();
                         self.look_for(&checks)?;
                         self.tell_seen();
@@ -409,7 +413,12 @@ impl Lane<'_> {
             self.waiting.remove(&ticket).context("a write ended that did not begin")?;
         let (name, bytes) = (object.name(), object.size());
         // What was there was read to be the same, and needs no look.
-        let to_see = if matches!(outcome, Ok(Stored::Same)) { 0 } else { bytes };
+        let is_end = matches!(object.item.name.object, Object::Tail | Object::TailSig);
+        let is_same = matches!(outcome, Ok(Stored::Same));
+        if is_end && !is_same && !self.run.dry_run {
+            self.ends.push(Arc::clone(&object));
+        }
+        let to_see = if is_end || is_same { 0 } else { bytes };
         match outcome {
             // An earlier try of ours had stored it, and only its reply was lost.
             Ok(Stored::Written) => self.written(&name, bytes),

@@ -216,7 +216,7 @@ fn a_push_costs_a_write_an_object() {
         let mut wanted: Vec<String> =
             objects(&items).keys().map(|name| format!("put {name}")).collect();
         // HEAD is read back, and before TAIL each folder is listed once.
-        let looks = ["get NAME/HEAD", "list NAME", "list NAME/00000", "list NAME"];
+        let looks = ["get NAME/HEAD", "list NAME", "list NAME/00000", "get NAME/TAIL"];
         wanted.extend(looks.map(|look| look.replace("NAME", name)));
         match name == BAND {
             // HEAD and the last index of what it stands on once more before TAIL is stored.
