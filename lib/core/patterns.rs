@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bstr::ByteSlice;
 use gix_glob::pattern::{Case, Mode as Kind};
+use gix_glob::wildmatch;
 use gix_glob::wildmatch::Mode;
 
 /// A list of patterns, of which the last that matches decides.
@@ -70,13 +71,7 @@ impl Patterns {
             if verdict.is_some() && hit.load(Ordering::Relaxed) {
                 continue;
             }
-            if glob.matches_repo_relative_path(
-                raw.as_bstr(),
-                name,
-                Some(is_dir),
-                Case::Sensitive,
-                Mode::NO_MATCH_SLASH_LITERAL,
-            ) {
+            if matches(glob, raw, name, is_dir) {
                 hit.store(true, Ordering::Relaxed);
                 verdict = verdict.or(Some(!glob.is_negative()));
             }
@@ -121,8 +116,29 @@ impl Patterns {
     }
 }
 
+/// Whether a pattern matches a path, whose last name begins at `name`.
+///
+/// git compares what a pattern with a slash has before its first wildcard, and matches the rest by
+/// itself: so the `**` of `b**/c` is one at the beginning of a name.
+fn matches(glob: &gix_glob::Pattern, raw: &[u8], name: Option<usize>, is_dir: bool) -> bool {
+    let mode = Mode::NO_MATCH_SLASH_LITERAL;
+    let of_path = !glob.mode.contains(Kind::NO_SUB_DIR) || glob.mode.contains(Kind::ABSOLUTE);
+    match glob.first_wildcard_pos.filter(|_| of_path) {
+        Some(literal) => {
+            (is_dir || !glob.mode.contains(Kind::MUST_BE_DIR))
+                && raw.get(..literal) == glob.text.get(..literal)
+                && wildmatch(glob.text[literal..].as_bstr(), raw[literal..].as_bstr(), mode)
+        }
+        None => {
+            let raw = raw.as_bstr();
+            glob.matches_repo_relative_path(raw, name, Some(is_dir), Case::Sensitive, mode)
+        }
+    }
+}
+
 /// A pattern of blanks, which ends in one that is no space: a name for git, nothing for the crate.
 fn blank(line: &[u8]) -> Option<gix_glob::Pattern> {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
     let line = line.trim_end_with(|end| matches!(end, '\n' | ' '));
     let (mode, text) = match line.strip_prefix(b"!") {
         Some(text) => (Kind::NEGATIVE, text),
@@ -160,6 +176,22 @@ mod tests {
         let mut patterns = Patterns::default();
         patterns.add_text(lines.join("\n").as_bytes());
         patterns
+    }
+
+    #[test]
+    fn what_stands_before_the_first_wildcard_is_compared_by_itself() {
+        let selects = |line: &str, path: &str| patterns(&[line]).selects(path.as_bytes(), false);
+        for (line, path, wanted) in [
+            ("b**/c", "bc", true),
+            ("b**/c", "bx/y/c", true),
+            ("b**/?*", "b!", true),
+            ("/b*", "b/c", false),
+            ("a/b*c", "a/bxc", true),
+            ("a/b*c", "a/b", false),
+            ("a/longer*", "a", false),
+        ] {
+            assert_eq!(selects(line, path), wanted, "{line} {path}");
+        }
     }
 
     #[test]
