@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 
-use super::super::message::Hinted;
+use super::super::message::{Hinted, why};
 use super::super::retrying::{Retrying, TOLD_AFTER};
 use super::held::Held;
 use super::lane::Run;
@@ -61,8 +61,14 @@ pub(super) fn confirm(
 }
 
 /// Fails unless the object is there as it was sent: TAIL, on which all else depends. What is not there
-/// is waited for; what is another is read once more.
-pub(super) fn confirm_same(run: &Run, store: &Retrying, object: &Held) -> anyhow::Result<()> {
+/// is waited for; what is another is read once more. If it cannot be read, that is reported, or fails
+/// too if it `must` be seen.
+pub(super) fn confirm_same(
+    run: &Run,
+    store: &Retrying,
+    object: &Held,
+    must: bool,
+) -> anyhow::Result<()> {
     let name = object.name();
     let (mut dice, mut others) = (Dice::new(run.limits.seed), 0);
     for failures in 1.. {
@@ -74,7 +80,13 @@ pub(super) fn confirm_same(run: &Run, store: &Retrying, object: &Held) -> anyhow
                 return Err(Hinted::wrap(text, hint));
             }
             Ok(_) => others += 1,
-            Err(error) if error.kind != Kind::NotFound => return Err(error.into()),
+            // The store has confirmed it; nobody can tell more.
+            Err(error) if error.kind != Kind::NotFound && must => return Err(error.into()),
+            Err(error) if error.kind != Kind::NotFound => {
+                let why = why(&error.source);
+                run.report.warn(format_args!("{name}: stored, and cannot be read back: {why}"));
+                return Ok(());
+            }
             Err(_) => {
                 let wait = run.limits.patience.wait(failures, None, &mut dice);
                 let Some(wait) = wait.filter(|_| !run.stop.is_set()) else {

@@ -228,7 +228,8 @@ impl Lane<'_> {
             if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
                 if self.last.is_empty() || matches!(ending, Ending::Broken(_) | Ending::Cut(_)) {
                     // TAIL too is looked for, and what a spool is to be emptied of.
-                    side_by_side(&self.ends, |end| confirm_same(self.run, &self.reads, end))?;
+                    let (run, reads, sees) = (self.run, &self.reads, self.duty.sees);
+                    side_by_side(&self.ends, |end| confirm_same(run, reads, end, sees))?;
                     if self.duty.sees {
                         let checks = self.ledger.finish();
                         self.look_for(&checks)?;
