@@ -187,10 +187,11 @@ pub fn expire(bands: &[Candidate], rules: &Rules, now: Stamp) -> Plan {
         }
     }
     let mut plan = Plan::default();
+    let known: HashSet<&BandName> = bands.iter().map(|band| &band.name).collect();
     let staying: Vec<BandName> = kept.keys().cloned().collect();
     for name in staying {
         let below = std::iter::successors(name.parent(), BandName::parent);
-        for ancestor in below.filter(|ancestor| bands.iter().any(|band| band.name == *ancestor)) {
+        for ancestor in below.filter(|ancestor| known.contains(ancestor)) {
             kept.entry(ancestor).or_default().push(Reason::NeededBy(name.clone()));
         }
     }
