@@ -17,7 +17,7 @@ use crate::edge::{memory, pipe};
 /// Options that every program has.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Append events as JSON lines to FILE, for a UI
+    /// Append events to FILE as lines of JSON
     #[arg(
         long,
         value_name = "FILE",
@@ -27,10 +27,10 @@ pub struct Common {
         display_order = 900
     )]
     pub events: Option<PathBuf>,
-    /// Tell what is done
+    /// Report what is done
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 901)]
     pub verbose: u8,
-    /// Tell only what is wrong
+    /// Report only errors
     #[arg(short, long, conflicts_with = "verbose", global = true, display_order = 902)]
     pub quiet: bool,
 }

@@ -32,7 +32,7 @@ mod ls;
 mod objects;
 mod own;
 
-/// Say what is in an archive, and what a new band must record
+/// List what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]
 #[command(name = "dura-index", version, max_term_width = 100)]
 #[command(
@@ -67,15 +67,15 @@ struct Reading {
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME", global = true, display_order = 802)]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-27T22:30
-    /// (local), with Z or +02:00, yesterday, or 3d
+    /// Read the newest version that was started at or before TIME: 2026-11-27T22:30 (local time;
+    /// add Z or +02:00 for others), yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Moment>,
-    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; diff builds
-    /// on what such a list names, too; may be given several times
+    /// Accept only objects in lists with a good signature by KEY, and only a signed TAIL; diff also
+    /// builds on what such a list names; may be given several times
     #[arg(long, value_name = "KEY", global = true, display_order = 804)]
     signed_by: Vec<String>,
-    /// Tell, in status 1, if band NAME is not there or not complete: the newest that you know of
+    /// Exit with status 1 if band NAME, the newest that you know of, is missing or not complete
     #[arg(long, value_name = "NAME", global = true, display_order = 805)]
     expect: Option<String>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ impl Reading {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Let through of a listing only what a new band must record
+    /// Reduce a listing to what a new band must record
     Diff(diff::DiffArgs),
     /// Write a version as a listing
     List(Of),
@@ -101,13 +101,13 @@ enum What {
     Ls(ls::LsArgs),
     /// List the bands of an archive, oldest first
     Bands(Of),
-    /// Say in which versions the paths are that match a pattern
+    /// List the versions that contain the paths that match a pattern
     Find(find::FindArgs),
-    /// Say which objects a restore of paths needs
+    /// List the objects that a restore of paths reads
     Where(objects::WhereArgs),
-    /// Say which bands may go by rules of what to keep
+    /// List the bands that may be removed, by rules of what to keep
     Expire(expire::ExpireArgs),
-    /// Mark as excluded what a command leaves out of a listing
+    /// Mark entries that a command leaves out of a listing as excluded
     Filter(filter::FilterArgs),
 }
 

@@ -53,25 +53,25 @@ pub(super) use start::NOTES;
     Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
 )]
 pub(super) struct PackArgs {
-    /// Read the files in DIR, not where the listing's #source says
+    /// Read the files in DIR instead of the directory in the listing's #source line
     #[arg(short = 'C', long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// How blocks are compressed: gzip, zstd or none [default: gzip]
+    /// Compression of blocks: gzip, zstd or none [default: gzip]
     #[arg(long, value_name = "HOW", value_parser = compression)]
     compress: Option<Compression>,
-    /// Level of compression: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
+    /// Compression level: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
     #[arg(long, value_name = "N")]
     level: Option<i32>,
-    /// Close a block when it has SIZE bytes, compressed [default: 10M, less in little memory]
+    /// End a block when its compressed size reaches SIZE [default: 10M, less in little memory]
     #[arg(long, value_name = "SIZE", value_parser = common::size)]
     block_size: Option<u64>,
-    /// Store a block over SIZE bytes in parts of as many [default: 64M, less in little memory]
+    /// Store a block of more than SIZE in parts of SIZE [default: 64M, less in little memory]
     #[arg(long, value_name = "SIZE", value_parser = common::size)]
     part_size: Option<u64>,
-    /// Call the band NAME, not by the clock
+    /// Name the band NAME instead of the time of its start
     #[arg(long, value_name = "NAME")]
     band: Option<BandName>,
-    /// Give the band this id of 32 hexadecimal digits, not a random one
+    /// Give the band this id of 32 hexadecimal digits instead of a random one
     #[arg(long, value_name = "HEX")]
     id: Option<BandId>,
     /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
@@ -80,7 +80,7 @@ pub(super) struct PackArgs {
     /// Keep no copies
     #[arg(long)]
     no_cache: bool,
-    /// How many threads read and compress [default: one for each core, and one more]
+    /// Read and compress with N threads [default: one for each core, and one more]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]

@@ -42,70 +42,70 @@ use feed::Begin;
 use lane::{Duty, Event, Lane, Place, Run, Summary};
 use shortfall::Shortfall;
 
-/// Store a band's objects in an archive, or in several
+/// Store a band's objects in one or more archives
 ///
-/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object,
-/// never over another. A band is complete when its TAIL is stored, which comes last.
+/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object.
+/// Never overwrites an object. TAIL is stored last, and makes the band complete.
 #[derive(Debug, Parser)]
 #[command(name = "dura-push", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done; 1 done, but the band lacks something, as TAIL tells; 2 not done.\n\
+    after_help = "Exit status: 0 done; 1 done, but the band lacks something, which TAIL counts; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
 )]
 struct PushArgs {
-    /// The archives: directories, which are made if they are not there, s3://BUCKET/PREFIX, or
+    /// The archives: directories, which are created if needed, s3://BUCKET/PREFIX, or
     /// https://HOST/PATH
     #[arg(value_name = "ARCHIVE", required = true)]
     archives: Vec<ArchiveName>,
-    /// How many objects are written at once to each archive [default: 4, or 32 over a network]
+    /// Write N objects at a time to each archive [default: 4, or 32 over a network]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
-    /// Send at most SIZE bytes a second to each archive, on average
+    /// Send at most SIZE bytes per second to each archive, on average
     #[arg(long, value_name = "SIZE", value_parser = size)]
     limit_rate: Option<u64>,
-    /// How often something is tried again that failed for a reason that may pass
+    /// Retry up to N times if something fails for a reason that may be temporary
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
     retries: u32,
-    /// Send what the archives lack of the local archive DIR, a spool, instead of reading a stream
+    /// Instead of reading a stream, send what the archives lack of the local archive DIR, a spool
     #[arg(long, value_name = "DIR")]
     from: Option<ArchiveName>,
     /// Remove from the spool what all archives have
     #[arg(long = "move", requires = "from")]
     empty: bool,
-    /// With --move, leave in the spool what new layers are built on: all but blocks and parity
+    /// With --move, leave everything except blocks and parity in the spool, for new layers
     #[arg(long, requires = "empty")]
     keep_indexes: bool,
-    /// Go on until asked to end: send what others put into the spool, as it comes
+    /// Continue until stopped by a signal, and send what others put into the spool as it arrives
     #[arg(long, requires = "from")]
     follow: bool,
-    /// With --from, send only bands that are newer than BAND, as prune may have removed others
+    /// With --from, send only bands that are newer than BAND, not older ones that were removed
     #[arg(long, value_name = "BAND", requires = "from")]
     newer_than: Option<BandName>,
-    /// Put rebuilt objects, from dura-verify --repair, in the place of damaged or missing ones
+    /// Replace damaged or missing objects by rebuilt ones from dura-verify --repair
     #[arg(long, conflicts_with = "from")]
     replace: bool,
-    /// Note in the journal in DIR, the cache, which archives were used [default: the usual place]
+    /// Record in the journal in DIR, the cache, which archives were used [default: see dura(7)]
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
-    /// Note nothing
+    /// Record nothing
     #[arg(long)]
     no_cache: bool,
-    /// Fail for an archive that holds no band yet
+    /// Refuse an archive that does not hold a band yet
     #[arg(long)]
     must_exist: bool,
-    /// Store what is not encrypted on a band that is
+    /// Allow objects that are not encrypted in or on top of an encrypted band
     #[arg(long)]
     plain: bool,
-    /// Store what is not signed on a band that is
+    /// Allow objects that are not signed in or on top of a signed band
     #[arg(long)]
     unsigned: bool,
-    /// Store what has no parity on a band that has
+    /// Allow objects without parity in or on top of a band with parity
     #[arg(long)]
     no_parity: bool,
-    /// Make an archive though other things lie where it is to be
+    /// Make an archive even though the place contains other things
     #[arg(long, conflicts_with = "replace")]
     beside_others: bool,
-    /// Say what would be stored, and store nothing
+    /// Store nothing, and list with -v what would be stored
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]

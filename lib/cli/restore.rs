@@ -39,14 +39,14 @@ use write::Writer;
 
 /// Write a version, or parts of it, as a tar
 ///
-/// Writes a tar on standard output, for tar to extract: with everything that the version has, or
-/// with each PATH and all below it. A PATH is a name below the source, as it is or as Dura prints
-/// it; one with * ? or [ that is no name in the version is a pattern (gitignore syntax, relative
-/// to the source).
+/// Writes a tar to standard output, with the whole version, or with each PATH and everything below
+/// it; tar extracts it. A PATH is a name below the source, as it is or as Dura prints it. If the
+/// version has no such name, a PATH with * ? or [ is a pattern (gitignore syntax, relative to the
+/// source).
 #[derive(Debug, Parser)]
 #[command(name = "dura-restore", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or not there; 2 not done.\n\
+    after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or missing; 2 not done.\n\
     Example: dura-restore --into /tmp/out /mnt/backup ./Documents |\n\
     \x20   tar --no-overwrite-dir --xattrs --xattrs-include='*' --acls -xpf - -C /tmp/out"
 )]
@@ -54,17 +54,17 @@ pub(super) struct RestoreArgs {
     /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
-    /// What is wanted, with all below it [default: everything]
+    /// What to restore, with everything below it [default: everything]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Take the names in FILE as PATHs, a line each, or each with a NUL behind it (- is standard
-    /// input)
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
     /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
-    /// Leave out directories above the PATHs that are in DIR already: what is there stays as it is
+    /// Leave out directories above the PATHs that already exist in DIR, so that they do not change
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
     /// Keep plain copies of indexes in DIR, and use them
@@ -76,22 +76,22 @@ pub(super) struct RestoreArgs {
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
-    /// Read the newest version that was started at TIME or before: 2026-11-27T22:30
-    /// (local), with Z or +02:00, yesterday, or 3d
+    /// Read the newest version that was started at or before TIME: 2026-11-27T22:30 (local time;
+    /// add Z or +02:00 for others), yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Moment>,
-    /// Take only objects in lists with a good signature by KEY, and only a signed TAIL; may be given
-    /// several times
+    /// Accept only objects in lists with a good signature by KEY, and only a signed TAIL; may be
+    /// given several times
     #[arg(long, value_name = "KEY")]
     signed_by: Vec<String>,
-    /// Tell, in status 1, if band NAME is not there or not complete: the newest that you know of
+    /// Exit with status 1 if band NAME, the newest that you know of, is missing or not complete
     #[arg(long, value_name = "NAME")]
     expect: Option<String>,
-    /// Keep an owner's name also where it has another number here: tar then gives files to that
-    /// name, not to the number
+    /// Keep an owner's name even if it has another number on this system: tar then uses the name,
+    /// not the number
     #[arg(long)]
     owner_names: bool,
-    /// How many blocks are fetched and decrypted at once [default: one for each core]
+    /// Fetch and decrypt N blocks at a time [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]

@@ -30,19 +30,19 @@ mod walker;
 
 /// List a directory tree, for dura-pack or dura-index diff
 ///
-/// Walks DIR in canonical order and writes a listing in the dialect of mtree(5) to standard output.
-/// Reads no file.
+/// Walks DIR in canonical order and writes a listing in a dialect of mtree(5) to standard output.
+/// Does not read files.
 #[derive(Debug, Parser)]
 #[command(name = "dura-scan", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done; 1 done, but something could not be looked at; 2 not done.\n\
+    after_help = "Exit status: 0 done; 1 done, but something could not be inspected; 2 not done.\n\
     Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
 )]
 struct ScanArgs {
     /// The directory to list
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Stay on DIR's file system: a mount point is listed, not entered
+    /// Stay on DIR's file system: mount points are listed but not entered
     #[arg(short = 'x', long)]
     one_file_system: bool,
     /// Leave out what matches PATTERN (gitignore syntax, relative to DIR)
@@ -60,13 +60,13 @@ struct ScanArgs {
     /// List only what comes after PATH in canonical order, and the directories above it
     #[arg(long, value_name = "PATH")]
     after: Option<std::ffi::OsString>,
-    /// Say in the listing that the tree is of host NAME [default: the system's name]
+    /// Record NAME in the listing as the host of the tree [default: the system's name]
     #[arg(long, value_name = "NAME", value_parser = not_empty)]
     host: Option<OsString>,
     /// Leave out DIR, the cache of indexes, if it lies in the tree
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
-    /// How many threads look at files [default: one for each core]
+    /// Inspect entries with N threads [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]

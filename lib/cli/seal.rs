@@ -27,31 +27,31 @@ mod write;
 
 /// Encrypt a band's objects with gpg, and protect them with checksums, parity and signatures
 ///
-/// Reads an object stream (from dura-pack) on standard input and writes it, with each block, index
-/// and table of contents encrypted and a checksum list after each group of objects, to standard
+/// Reads an object stream (from dura-pack) on standard input, encrypts each block, index and table
+/// of contents, adds a checksum list after each group of objects, and writes the stream to standard
 /// output. Without options it only adds checksum lists.
 #[derive(Debug, Parser)]
 #[command(name = "dura-seal", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 done; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org --parity 2 | dura-push /mnt/backup")]
 struct SealArgs {
-    /// Encrypt to KEY of the keyring: a fingerprint, a mail address; may be given several times
+    /// Encrypt to KEY of the keyring: a fingerprint or mail address; may be given several times
     #[arg(short, long, value_name = "KEY")]
     recipient: Vec<std::ffi::OsString>,
     /// Encrypt to the public key in FILE, which need not be in a keyring; may be given several
     /// times
     #[arg(long, value_name = "FILE")]
     recipient_file: Vec<PathBuf>,
-    /// Encrypt to KEY as well, without saying so in the archive; may be given several times
+    /// Also encrypt to KEY, but without its id in the archive; may be given several times
     #[arg(short = 'R', long, value_name = "KEY")]
     hidden_recipient: Vec<std::ffi::OsString>,
-    /// Encrypt with the passphrase in --passphrase-file, or that of --passphrase-command
+    /// Encrypt with the passphrase from --passphrase-file or --passphrase-command
     #[arg(long, conflicts_with_all = ["recipient", "recipient_file", "hidden_recipient"])]
     symmetric: bool,
-    /// The first line of FILE is the passphrase
+    /// Use the first line of FILE as the passphrase
     #[arg(long, value_name = "FILE", requires = "symmetric")]
     passphrase_file: Option<PathBuf>,
-    /// The first line that COMMAND writes is the passphrase; sh runs it
+    /// Use the first line that COMMAND writes as the passphrase; sh runs it
     #[arg(
         long,
         value_name = "COMMAND",
@@ -65,16 +65,16 @@ struct SealArgs {
     /// Add M shards of parity to each group: any M of its objects can then be rebuilt
     #[arg(long, value_name = "M", default_value_t = 0, value_parser = shards)]
     parity: usize,
-    /// Put K objects into a group
+    /// Put K objects into each group
     #[arg(long, value_name = "K", default_value_t = DEFAULT_SLOTS, value_parser = slots)]
     group: usize,
-    /// Note in DIR what is sealed, for a run that continues this one to list what it left
+    /// Record in DIR what is sealed, so that a run that continues this one can list it
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
-    /// Note nothing
+    /// Record nothing
     #[arg(long)]
     no_cache: bool,
-    /// How many gpg run at once [default: one for each core]
+    /// Run N gpg processes at a time [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]

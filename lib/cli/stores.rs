@@ -23,7 +23,7 @@ use crate::store::{Kind, LookAhead, Notice, Store, StoreError, Word};
 /// How patient a reader is, and how fast it may read.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Reach {
-    /// How often something is tried again that failed for a reason that may pass
+    /// Retry up to N times if something fails for a reason that may be temporary
     #[arg(
         long,
         value_name = "N",
@@ -33,7 +33,7 @@ pub(super) struct Reach {
         display_order = 895
     )]
     pub(super) retries: u32,
-    /// Read at most SIZE bytes a second, on average
+    /// Read at most SIZE bytes per second, on average
     #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 896)]
     pub(super) limit_rate: Option<u64>,
 }

@@ -18,10 +18,10 @@ pub(super) const MAX_OBJECT: u64 = 80 << 20;
 /// How sealed objects are opened.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Unlocking {
-    /// The first line of FILE is the passphrase, of sealed objects or of the secret key
+    /// Use the first line of FILE as the passphrase of the objects or of the secret key
     #[arg(long, value_name = "FILE", global = true, display_order = 890)]
     passphrase_file: Option<PathBuf>,
-    /// The first line that COMMAND writes is the passphrase; sh runs it
+    /// Use the first line that COMMAND writes as the passphrase; sh runs it
     #[arg(
         long,
         value_name = "COMMAND",
@@ -30,12 +30,12 @@ pub(super) struct Unlocking {
         display_order = 891
     )]
     passphrase_command: Option<OsString>,
-    /// Take blocks, parts and parity of up to SIZE bytes [default: 128M], and up to SIZE of plain
-    /// text from a sealed object that gives more than it has [default: 80M]
+    /// Accept blocks, parts and parity of up to SIZE bytes [default: 128M], and up to SIZE from an
+    /// encrypted object that yields more than its own size [default: 80M]
     #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
     max_object: Option<u64>,
-    /// Take objects that are not encrypted in a band that is, and a band that is not on top of one
-    /// that is
+    /// Accept objects that are not encrypted in an encrypted band, and an unencrypted band on top
+    /// of an encrypted one
     #[arg(long, global = true, display_order = 893)]
     plain: bool,
 }

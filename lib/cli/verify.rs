@@ -54,12 +54,12 @@ use told::Told;
 
 /// Find damage in an archive, and rebuild what parity allows
 ///
-/// Reads each object and compares it with its checksum list; says what is missing, damaged, in no
-/// list, or should not be there, a line each. Only --files and --source need the secret key.
+/// Reads each object and compares it with its checksum list. Writes one line for each object that
+/// is missing, damaged, in no list, or unexpected. Only --files and --source need the secret key.
 #[derive(Debug, Parser)]
 #[command(name = "dura-verify", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 all is well; 1 done, but something is not as it should be; 2 not done, or not all can be rebuilt.\n\
+    after_help = "Exit status: 0 nothing is wrong; 1 done, but something is wrong; 2 not done, or not everything can be rebuilt.\n\
     Example: dura-verify --repair /mnt/backup | dura-push --replace /mnt/backup"
 )]
 struct VerifyArgs {
@@ -69,37 +69,37 @@ struct VerifyArgs {
     /// Compare only names and sizes with HEAD, TAIL and the lists
     #[arg(long, conflicts_with_all = ["files", "repair", "sample", "limit"])]
     quick: bool,
-    /// Read every file out as well, and compare it with its index; needs the secret key
+    /// Also read every file in the blocks and compare it with its index; needs the secret key
     #[arg(long, conflicts_with_all = ["sample", "limit", "repair"])]
     files: bool,
-    /// Read only so many per cent of the objects, others each time
+    /// Read only PCT per cent of the objects, different ones each time
     #[arg(long, value_name = "PCT", value_parser = percent, conflicts_with = "repair")]
     sample: Option<f64>,
-    /// Read at most so many bytes, such as 10G, of other objects each time
+    /// Read at most BYTES, such as 10G, of different objects each time
     #[arg(long, value_name = "BYTES", value_parser = size, conflicts_with = "repair")]
     limit: Option<u64>,
     /// With --sample or --limit: read the same objects as another run with this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Compare with OTHER as well, another archive or a cache
+    /// Also compare with OTHER, another archive or a cache
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["limit", "repair"])]
     against: Option<ArchiveName>,
     /// Compare the files in DIR with the newest version, or that of --band or --at; needs the
     /// secret key, or a cache
     #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
     source: Option<PathBuf>,
-    /// Demand a good signature of KEY on each list and each TAIL; may be given several times, and
-    /// any of the keys will do
+    /// Require a good signature by KEY on each list and each TAIL; if given several times, a
+    /// signature by one of the keys is enough
     #[arg(long, value_name = "KEY")]
     signed_by: Vec<String>,
-    /// Demand that band NAME is there, and complete: the newest that you know of
+    /// Require that band NAME, the newest that you know of, exists and is complete
     #[arg(long, value_name = "NAME")]
     expect: Option<String>,
     /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to
     /// stderr
     #[arg(long)]
     repair: bool,
-    /// With --repair: sign lists that are made again with KEY
+    /// With --repair: sign the lists that are written with KEY
     #[arg(long, value_name = "KEY", requires = "repair")]
     sign: Option<std::ffi::OsString>,
     /// Use the plain copies of indexes in DIR
@@ -108,14 +108,14 @@ struct VerifyArgs {
     /// Neither use nor keep copies of indexes
     #[arg(long)]
     no_cache: bool,
-    /// Look only at band NAME, which may be shortened, and those below it; latest is the newest
+    /// Check only band NAME, which may be shortened, and those below it; latest is the newest
     #[arg(long, value_name = "NAME")]
     band: Option<String>,
-    /// Look only at the newest band that was started at TIME or before, and those below it:
-    /// 2026-11-27T22:30 (local), with Z or +02:00, yesterday, or 3d
+    /// Check only the newest band that was started at or before TIME, and those below it:
+    /// 2026-11-27T22:30 (local time; add Z or +02:00 for others), yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
     at: Option<Moment>,
-    /// How many objects are read at once [default: one for each core]
+    /// Read N objects at a time [default: one for each core]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]

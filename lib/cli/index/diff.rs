@@ -30,27 +30,27 @@ mod scan;
 /// Arguments of `diff`.
 #[derive(Debug, Clone, Args)]
 pub(in super::super) struct DiffArgs {
-    /// The archive: a directory; one that is not there yet is an empty one
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH; it need not exist yet
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
-    /// Build on the newest band of a tier below N, as dump(8) does; 0 makes a full band; auto: on
-    /// the newest band that can have one on top of it
+    /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
+    /// build on the newest band of tier 8 or less
     #[arg(long, value_name = "N", value_parser = tier)]
     tier: Option<Tier>,
-    /// Build on this band, which may be shortened; latest: on the newest
+    /// Build on this band, whose name may be shortened; latest: on the newest
     #[arg(long, value_name = "BAND")]
     parent: Option<String>,
     /// Make a full band
     #[arg(long, conflicts_with_all = ["tier", "parent"])]
     full: bool,
-    /// Begin a new band though the newest is unfinished
+    /// Start a new band even though the newest is unfinished
     #[arg(long)]
     no_resume: bool,
-    /// Fail if the archive holds no band
+    /// Fail if the archive does not hold a band yet
     #[arg(long)]
     must_exist: bool,
-    /// Refuse to delete more than N entries, or PCT% of them, less those that are new; none: any
-    /// number [default: 50%, of 100 entries or more]
+    /// Refuse to delete more than N entries, or PCT% of them, minus new ones; none: no limit
+    /// [default: 50%, for versions with 100 entries or more]
     #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
     max_deleted: Option<MaxDeleted>,
 }

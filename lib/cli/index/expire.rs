@@ -30,7 +30,7 @@ pub(super) struct ExpireArgs {
     /// Keep the N newest versions
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     keep_last: u64,
-    /// Keep the newest version of each of the last N hours that have one
+    /// Keep the newest version of each of the last N hours in which there is one
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     keep_hourly: u64,
     /// The same for days
@@ -45,14 +45,14 @@ pub(super) struct ExpireArgs {
     /// The same for years
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     keep_yearly: u64,
-    /// Keep all versions that are at most so much older than the newest: 30d, or 1y6m (years,
-    /// months, days, hours)
+    /// Keep all versions that are at most SPAN older than the newest: 30d, or 1y6m (years, months,
+    /// days, hours)
     #[arg(long, value_name = "SPAN", value_parser = span)]
     keep_within: Option<Period>,
-    /// Keep the newest versions that, with all that they stand on, take at most SIZE in the archive
+    /// Keep the newest versions that take at most SIZE in the archive, with all bands below them
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep_space: Option<u64>,
-    /// Let hours, days, weeks, months and years begin as at this distance from UTC: +02:00
+    /// Let hours, days, weeks, months and years begin at this offset from UTC, such as +02:00
     #[arg(
         long,
         value_name = "OFFSET",

@@ -17,7 +17,7 @@ use crate::format::listing::{End, Line, ListingError, Reader};
 /// Arguments of `filter`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct FilterArgs {
-    /// A program that reads lines and writes some of them, such as grep -v; and its arguments
+    /// A program that reads lines and writes some of them, such as grep -v, with its arguments
     #[arg(
         value_name = "COMMAND",
         required = true,

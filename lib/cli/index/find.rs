@@ -24,15 +24,14 @@ use crate::format::time::Time;
 /// Arguments of `find`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct FindArgs {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
-    /// What to look for: a name at any depth, a path below the source, or a pattern (gitignore
-    /// syntax)
+    /// What to find: a name at any depth, a path below the source, or a pattern (gitignore syntax)
     #[arg(value_name = "PATTERN", required_unless_present = "files_from")]
     patterns: Vec<OsString>,
-    /// Take what FILE has as PATTERNs, a line each, or each with a NUL behind it (- is standard
-    /// input)
+    /// Also use the lines in FILE as PATTERNs, or, if it has a NUL, what NULs terminate (- is
+    /// standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
 }

@@ -21,17 +21,17 @@ use crate::format::time::Stamp;
 /// Arguments of `ls`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LsArgs {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// List these, and what lies below them [default: all]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Take the names in FILE as PATHs, a line each, or each with a NUL behind it (- is standard
-    /// input)
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
-    /// List only what lies directly in PATH, not below that
+    /// List only what lies directly in PATH, not what is further below
     #[arg(short = '1', long)]
     one_level: bool,
 }

@@ -21,14 +21,14 @@ use crate::format::path::Path;
 /// Arguments of `where`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WhereArgs {
-    /// The archive: a directory
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
-    /// What would be restored, with all below it
+    /// What would be restored, with everything below it
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
     paths: Vec<OsString>,
-    /// Take the names in FILE as PATHs, a line each, or each with a NUL behind it (- is standard
-    /// input)
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Vec<PathBuf>,
 }
