@@ -104,6 +104,7 @@ mod nights;
 
 // Parity and signatures: what seal adds.
 mod protect;
+mod prune;
 
 // Random operations on a tree: every version of it comes back.
 mod random;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
 
 /// The environment that each program heeds.
-const ENVIRONMENT: [(&str, &[&str]); 7] = [
+const ENVIRONMENT: [(&str, &[&str]); 8] = [
     ("dura-scan", &["DURA_CACHE", "DURA_EVENTS"]),
     (
         "dura-index",
@@ -34,6 +34,7 @@ const ENVIRONMENT: [(&str, &[&str]); 7] = [
         &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
     ),
     ("dura-push", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_STATE_HOME"]),
+    ("dura-prune", &["DURA_EVENTS"]),
     (
         "dura-restore",
         &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
@@ -75,6 +76,7 @@ fn command(program: &str) -> clap::Command {
         "dura-pack" => dura::cli::pack::command(),
         "dura-seal" => dura::cli::seal::command(),
         "dura-push" => dura::cli::push::command(),
+        "dura-prune" => dura::cli::prune::command(),
         "dura-restore" => dura::cli::restore::command(),
         "dura-verify" => dura::cli::verify::command(),
         _ => panic!("{program}: this test does not know where its command() is"),

@@ -17,6 +17,7 @@ mod named;
 mod orders;
 pub mod pack;
 pub mod progress;
+pub mod prune;
 pub mod push;
 pub mod restore;
 mod retrying;

@@ -17,6 +17,7 @@ use model::{
 };
 
 mod model;
+mod prune;
 
 /// A larger scope is asked for.
 fn large() -> bool {

@@ -10,7 +10,7 @@ use super::stores::Reach;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::{Dice, Patience};
 use crate::edge::signals::Stop;
-use crate::store::{Store, StoreError};
+use crate::store::{Kind, Remove, Store, StoreError};
 
 /// How often a wait looks whether the program is asked to end.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -85,6 +85,14 @@ impl Retrying {
             rate.handle_start(bytes.len() as u64, self.began.elapsed());
         }
         bytes
+    }
+
+    /// Removes an object, with the same patience. One that is not there is gone.
+    pub(super) fn remove(&self, from: &dyn Remove, name: &str) -> Result<(), StoreError> {
+        match self.ask(|_| from.remove(name)) {
+            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     fn ask<T>(&self, call: impl Fn(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -170,7 +178,6 @@ impl Store for Retrying {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Kind;
     use crate::store::faulty::{Fault, Faulty};
     use crate::store::memory::Memory;
 

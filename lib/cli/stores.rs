@@ -18,7 +18,7 @@ use crate::edge::clock;
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
-use crate::store::{Kind, LookAhead, Notice, Store, StoreError, Word};
+use crate::store::{Kind, LookAhead, Notice, Remove, Store, StoreError, Word};
 
 /// How patient a reader is, and how fast it may read.
 #[derive(Debug, Clone, Copy, Args)]
@@ -55,7 +55,6 @@ pub(super) fn open_store(
     expected: Awaited,
     report: &Arc<Report>,
 ) -> anyhow::Result<Arc<dyn Store>> {
-    let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
     let hears = Arc::clone(report);
     let heard = move |word: Word<'_>| {
         if let Word::Flaw(error) = word {
@@ -63,7 +62,7 @@ pub(super) fn open_store(
         }
     };
     let store = open(archive, Arc::new(heard))?.0;
-    Ok(Arc::new(Retrying::reader(store, reach, seed, report).expecting(expected)))
+    Ok(Arc::new(Retrying::reader(store, reach, seed()?, report).expecting(expected)))
 }
 
 /// A store, and the same if it may have to look before it writes.
@@ -74,12 +73,33 @@ pub(super) fn open_store_to_write(
     archive: &ArchiveName,
     report: &Arc<Report>,
 ) -> anyhow::Result<Opened> {
+    let (store, ahead) = open(archive, heard(archive, report))?;
+    Ok((store, ahead))
+}
+
+/// The same for the one program that removes: the store to read, and to remove from.
+pub(super) fn open_store_to_remove(
+    archive: &ArchiveName,
+    reach: &Reach,
+    report: &Arc<Report>,
+) -> anyhow::Result<(Arc<Retrying>, Arc<dyn Remove>)> {
+    let store = open(archive, heard(archive, report))?.0;
+    let reader = Retrying::reader(store.clone(), reach, seed()?, report);
+    Ok((Arc::new(reader), store))
+}
+
+/// What chance decides how long waits are.
+fn seed() -> anyhow::Result<u64> {
+    Ok(u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?))
+}
+
+/// Passes on what a store says.
+fn heard(archive: &ArchiveName, report: &Arc<Report>) -> Notice {
     let (report, shown) = (Arc::clone(report), archive.to_string());
-    let heard = move |word: Word<'_>| match word {
+    Arc::new(move |word: Word<'_>| match word {
         Word::Note(text) => report.note(format_args!("{shown}: {text}")),
         Word::Flaw(error) => report.warn(flaw(error)),
-    };
-    open(archive, Arc::new(heard))
+    })
 }
 
 /// An entry of a listing that cannot be looked at.
@@ -87,7 +107,10 @@ fn flaw(error: &StoreError) -> String {
     format!("{}: cannot be looked at: {}", error.at, why(&error.source))
 }
 
-fn open(archive: &ArchiveName, notice: Notice) -> anyhow::Result<Opened> {
+/// A store with all that it can do, and the same if it may have to look before it writes.
+type Able = (Arc<dyn Remove>, Option<Arc<dyn LookAhead>>);
+
+fn open(archive: &ArchiveName, notice: Notice) -> anyhow::Result<Able> {
     let rest = |name: &'_ str| name.split_once("://").map_or("", |(_, rest)| rest).to_owned();
     match archive.place()? {
         Place::Directory(dir) => Ok((Arc::new(Local::with(OsStr::from_bytes(dir), notice)), None)),

@@ -16,6 +16,7 @@ pub mod parity;
 pub mod patterns;
 pub mod place;
 pub mod planner;
+pub mod prune;
 pub mod repair;
 pub mod resend;
 pub mod restore;

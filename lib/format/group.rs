@@ -126,6 +126,36 @@ impl List {
         draft.finish().map_err(ListError::Lacks)
     }
 
+    /// Reads a list that stands in a band's folder under this name; it must say so itself. The
+    /// band's id is compared where it is known.
+    pub fn parse_own(
+        text: &[u8],
+        band: &BandName,
+        id: Option<BandId>,
+        name: &ObjectName,
+    ) -> Result<List, String> {
+        let list = List::parse(text).map_err(|error| error.to_string())?;
+        let own = list.object();
+        // A list by an early build has no #end line, and nothing else that its text could be held
+        // against.
+        let ended =
+            text.rsplit(|&b| b == b'\n').nth(1).is_some_and(|last| last.starts_with(b"#end "));
+        if !ended && text != list.to_string().as_bytes() {
+            return Err("not written as lists are".to_owned());
+        }
+        if list.band != *band {
+            return Err(format!("it is a list of {}", list.band));
+        }
+        if id.is_some_and(|id| id != list.id) {
+            let id = list.id;
+            return Err(format!("it is a list of another band of this name, with id {id}"));
+        }
+        if own != *name {
+            return Err(format!("it is the list {own}"));
+        }
+        Ok(list)
+    }
+
     /// All of its text: what [`fmt::Display`] writes, and a last line with the sha256 of that. No
     /// other list names a list, so it has to tell by itself whether it is damaged.
     pub fn text(&self) -> String {

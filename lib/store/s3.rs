@@ -1,6 +1,5 @@
 //! An archive in a bucket of an S3 service: Amazon's, or one of the many that speak the same.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +14,12 @@ use ureq::http::Request;
 
 use super::create_only::{Conditional, CreateOnly, Put};
 use super::http::{Http, IDLE, MAX_PAGE, Reply, Server, range};
-use super::{Kind, Notice, Remove, StoreError, Word, most};
+use super::{Kind, Notice, StoreError, Word, most};
 use crate::format::object::{Object, ObjectName};
 
 pub mod answers;
 mod profile;
+mod remove;
 mod sign;
 
 use profile::Settings;
@@ -48,6 +48,8 @@ pub struct S3 {
     class: Option<String>,
     shown: String,
     once: CreateOnly,
+    /// Done when that was said.
+    keeps_versions: std::sync::Once,
 }
 
 type Reload = Box<dyn Fn() -> Option<Settings> + Send + Sync>;
@@ -153,6 +155,7 @@ impl S3 {
             prefix: address.prefix,
             class: address.class.map(str::to_owned),
             once: CreateOnly::new(notice),
+            keeps_versions: std::sync::Once::new(),
         })
     }
 
@@ -511,17 +514,6 @@ impl Server for S3 {
         found.sort();
         found.dedup_by(|a, b| a.0 == b.0);
         Ok(found)
-    }
-}
-
-impl Remove for S3 {
-    fn remove(&self, name: &str) -> Result<(), StoreError> {
-        // The server says the same whether there was one or not.
-        if self.size(name)?.is_none() {
-            return Err(StoreError::new(self.shown(name), io::ErrorKind::NotFound.into()));
-        }
-        let reply = self.send(Method::Delete, Some(name), &[], &[], None, MAX_PAGE)?;
-        if reply.status.is_success() { Ok(()) } else { Err(self.failed(name, &reply)) }
     }
 }
 

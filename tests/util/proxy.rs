@@ -55,6 +55,8 @@ struct State {
     lags: Option<Instant>,
     /// More than this many names in a page of a listing come in another one.
     page: Option<usize>,
+    /// A method that is refused.
+    refused: Option<&'static str>,
     /// The request that went wrong.
     hit: Option<String>,
     /// What was written, with the path, in the order in which the server had it.
@@ -122,6 +124,11 @@ impl Proxy {
             .extend((number..number + 10_000).map(|number| (number, fault.clone())));
     }
 
+    /// Requests with this method are refused with 403, until the next call of `begin`.
+    pub(crate) fn refuses(&self, method: &'static str) {
+        self.state.lock().unwrap().refused = Some(method);
+    }
+
     /// From request `number` on nothing gets through any more, until the next call of `begin`.
     pub(crate) fn dies(&self, number: usize) {
         self.fault_from(number, &Fault::Refused);
@@ -136,6 +143,7 @@ impl Proxy {
     pub(crate) fn begin(&self) -> Vec<String> {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
+        state.refused = None;
         std::mem::take(&mut state.calls).into_iter().map(|call| call.what).collect()
     }
 
@@ -257,7 +265,9 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
             state.last.clone_from(&path);
         }
         let lags = state.lags.is_some_and(|until| begun < until);
-        (number, state.faults.get(&number).cloned(), state.latency, last, lags)
+        let refused = state.refused.is_some_and(|refused| refused == method);
+        let fault = state.faults.get(&number).cloned().or(refused.then_some(Fault::Status(403)));
+        (number, fault, state.latency, last, lags)
     };
     std::thread::sleep(latency);
     let mut client = client;

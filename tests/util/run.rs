@@ -18,11 +18,12 @@ use super::tree::root;
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
     ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
     ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
     ("dura-push", env!("CARGO_BIN_EXE_dura-push")),
+    ("dura-prune", env!("CARGO_BIN_EXE_dura-prune")),
     ("dura-index", env!("CARGO_BIN_EXE_dura-index")),
     ("dura-restore", env!("CARGO_BIN_EXE_dura-restore")),
     ("dura-verify", env!("CARGO_BIN_EXE_dura-verify")),

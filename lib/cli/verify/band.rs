@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::super::archive::Archive;
 use super::super::message::why;
 use super::check::{Event, Meter, compare, unreadable};
-use super::lists::accept;
 use super::plain::Sealing;
 use super::signed::Wanted;
 use crate::core::chain::counted::Counted;
@@ -426,10 +425,10 @@ impl Walk {
             let Some(text) = self.text(band, name, *size) else {
                 return self.note(LIMITED.to_owned());
             };
-            let list = text
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(|text| accept(walking, name, text).map_err(|what| (Kind::Damaged, what)));
+            let list = text.as_ref().map_err(Clone::clone).and_then(|text| {
+                List::parse_own(text, walking.band, walking.id, name)
+                    .map_err(|what| (Kind::Damaged, what))
+            });
             match list {
                 Ok(list) => {
                     walking.id.get_or_insert(list.id);

@@ -12,7 +12,7 @@ use crate::core::verify::relist::Claims;
 use crate::core::verify::{Finding, Kind};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
-use crate::format::group::{DEFAULT_SLOTS, List, MAX_LIST};
+use crate::format::group::{DEFAULT_SLOTS, MAX_LIST};
 use crate::format::object::{Object, ObjectName};
 
 /// More slots are not tried for a band of which no list is left.
@@ -143,30 +143,4 @@ impl Walk {
             (Arc::clone(&self.store), Arc::clone(&self.signer), band.clone());
         self.submit.submit(move || signer.look(store.as_ref(), &band, of, has.then_some(sig), text))
     }
-}
-
-/// A list, if it is one of this band under its own name.
-pub(super) fn accept(
-    walking: &Walking<'_>,
-    name: &ObjectName,
-    text: &[u8],
-) -> Result<List, String> {
-    let list = List::parse(text).map_err(|error| error.to_string())?;
-    let own = list.object();
-    // A list by an early build has no #end line, and nothing else that its text could be held
-    // against.
-    let ended = text.rsplit(|&b| b == b'\n').nth(1).is_some_and(|last| last.starts_with(b"#end "));
-    if !ended && text != list.to_string().as_bytes() {
-        return Err("not written as lists are".to_owned());
-    }
-    if list.band != *walking.band {
-        return Err(format!("it is a list of {}", list.band));
-    }
-    if walking.id.is_some_and(|id| id != list.id) {
-        return Err(format!("it is a list of another band of this name, with id {}", list.id));
-    }
-    if own != *name {
-        return Err(format!("it is the list {own}"));
-    }
-    Ok(list)
 }

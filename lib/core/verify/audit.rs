@@ -23,7 +23,7 @@ use crate::format::group::{List, MAX_SHARDS};
 use crate::format::object::{Compression, Object, ObjectName};
 
 /// How many numbers a folder has.
-const FOLDER: u32 = 10_000;
+pub const FOLDER: u32 = 10_000;
 
 /// Where an object stands in its band's stream; lists, parity and signatures of a number stand
 /// behind its other objects.

@@ -1,0 +1,298 @@
+//! `dura-prune`: removes bands that nothing needs. The only program that removes.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use super::archive::expected::Expected;
+use super::archive::version::{must_exist, no_band};
+use super::archive::{Archive, side_by_side};
+use super::common::{self, Common, human};
+use super::message::{Hinted, Report};
+use super::named::ArchiveName;
+use super::stores::{Reach, open_store_to_remove};
+use crate::core::chain::choice::Mask;
+use crate::core::prune::{Decision, Plan, Row, Standing, Stays, decide};
+use crate::core::verify::presence::{Presence, presence, shows_a_band};
+use crate::edge::pipe;
+use crate::format::band::BandName;
+use crate::format::object::ObjectName;
+
+pub(super) mod removal;
+mod whole;
+
+use removal::{Outcome, Remover};
+
+/// How many calls are under way at the same time.
+const AT_ONCE: usize = 32;
+
+/// More of standard input is no list of bands.
+const MAX_NAMES: u64 = 16 << 20;
+
+/// Remove bands from an archive
+///
+/// Takes the names of bands as arguments or, without any, from standard input, one on a line, as
+/// dura-index expire writes them. A band that another one stands on stays, and so does every band
+/// as long as no later complete version has all its objects.
+#[derive(Debug, Parser)]
+#[command(name = "dura-prune", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 all that was named is gone; 1 done, but a name was not there; 2 something named stays.\n\
+    Example: dura-index expire --keep-daily 7 --keep-monthly 12 /mnt/backup | dura-prune /mnt/backup"
+)]
+struct PruneArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// The bands to remove, by their whole names [default: those on standard input]
+    #[arg(value_name = "BAND")]
+    bands: Vec<BandName>,
+    /// Write the names of the bands that would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Remove nothing unless band NAME is there and complete: the newest that you know of
+    #[arg(long, value_name = "NAME")]
+    expect: Option<String>,
+    /// How many objects are removed at once [default: 32]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = AT_ONCE,
+        hide_default_value = true,
+        value_parser = jobs
+    )]
+    jobs: usize,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=256).contains(number));
+    number.ok_or_else(|| "wanted a number from 1 to 256".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PruneArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-prune", |args: &PruneArgs| &args.common, run)
+}
+
+fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&args.archive)?;
+    let named = match args.bands.is_empty() {
+        false => args.bands.iter().cloned().collect(),
+        true => names_on_stdin()?,
+    };
+    if named.is_empty() {
+        report.verbose("no band was named");
+        return Ok(());
+    }
+    let (store, from) = open_store_to_remove(&args.archive, &args.reach, report)?;
+    let remover = Remover { store, from, jobs: args.jobs };
+    let wish = Wish { named: &named, expect: args.expect.as_deref(), dry_run: args.dry_run };
+    prune(&args.archive, &wish, &remover, report)
+}
+
+/// What is asked for.
+pub(super) struct Wish<'a> {
+    /// The bands that are to go.
+    pub named: &'a BTreeSet<BandName>,
+    /// `--expect`
+    pub expect: Option<&'a str>,
+    /// `--dry-run`
+    pub dry_run: bool,
+}
+
+/// Removes the bands that are named and not needed.
+pub(super) fn prune(
+    shown: &ArchiveName,
+    wish: &Wish<'_>,
+    remover: &Remover,
+    report: &Report,
+) -> anyhow::Result<()> {
+    // What is there is decided from the archive alone, never from a cache.
+    let archive = Archive::over(remover.store.clone(), None);
+    let rows = rows(&archive, report)?;
+    if rows.iter().all(|row| row.standing == Standing::Nothing) {
+        let hint = "look whether the right archive is named, and all of it can be reached";
+        return Err(Hinted::wrap(no_band(shown, "no band is there"), hint));
+    }
+    if let Some(expected) = wish.expect {
+        must_be_there(&archive, expected)?;
+    }
+    let plan = plan(&archive, rows, wish.named)?;
+    for name in &plan.absent {
+        if archive.store().stat(&format!("{name}/HEAD"))?.is_some() {
+            bail!("{name}: is there, and the listing of the archive lacks it: removing nothing");
+        }
+        report.warn(format_args!("{name}: is not there"));
+    }
+    for (name, why) in &plan.stay {
+        report.fail("", stays(name, why));
+    }
+    if wish.dry_run {
+        let mut out = pipe::stdout()?;
+        for name in &plan.go {
+            writeln!(out, "{name}").context("cannot write the output")?;
+        }
+        return out.finish().context("cannot write the output");
+    }
+    remove(&plan.go, remover, report);
+    Ok(())
+}
+
+/// Removes bands, each before those that it stands on.
+fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
+    let going: BTreeSet<&BandName> = bands.iter().collect();
+    let mut needed: BTreeSet<BandName> = BTreeSet::new();
+    let mut sum = Outcome::default();
+    let mut count = 0;
+    for name in bands {
+        if needed.contains(name) {
+            let why = "a band that stands on it could not be removed";
+            report.fail("", anyhow!("{name}: stays: {why}"));
+            continue;
+        }
+        match remover.remove(name, &going) {
+            Ok(outcome) => {
+                let (gone, size) = (outcome.objects, human(outcome.bytes));
+                report.verbose(format_args!("{name}: removed {gone} objects, {size}"));
+                for stray in &outcome.strays {
+                    report.note(format_args!("{stray}: not written by Dura: left where it is"));
+                }
+                count += 1;
+                sum.objects += outcome.objects;
+                sum.bytes += outcome.bytes;
+            }
+            Err(error) => {
+                report.fail("", error.context(format!("{name}: cannot be removed")));
+                needed.extend(name.chain());
+            }
+        }
+    }
+    let s = |number| if number == 1 { "" } else { "s" };
+    report.done(format_args!(
+        "removed {count} band{}, {} object{}, {}",
+        s(count),
+        sum.objects,
+        s(sum.objects),
+        human(sum.bytes)
+    ));
+}
+
+/// The names that another program writes.
+fn names_on_stdin() -> anyhow::Result<BTreeSet<BandName>> {
+    if pipe::stdin_is_terminal() {
+        let hint = "name bands, or pipe them in: dura-index expire … ARCHIVE | dura-prune ARCHIVE";
+        return Err(Hinted::wrap(anyhow!("no band was named"), hint));
+    }
+    let mut names = BTreeSet::new();
+    let mut read = 0;
+    for line in std::io::stdin().lock().take(MAX_NAMES).lines() {
+        let line = line.context("cannot read the names of bands")?;
+        read += line.len() as u64 + 1;
+        if read >= MAX_NAMES {
+            bail!("standard input: more than any list of bands has");
+        }
+        if !line.trim().is_empty() {
+            names.insert(line.trim().parse().context("standard input")?);
+        }
+    }
+    Ok(names)
+}
+
+/// Fails unless a band is there, and complete.
+fn must_be_there(archive: &Archive, expected: &str) -> anyhow::Result<()> {
+    match archive.expected(expected)? {
+        Expected::There => Ok(()),
+        Expected::Unfinished(name) => {
+            bail!("{name}: expected, and it is not complete: removing nothing")
+        }
+        Expected::Gone(name) => bail!("{name}: expected, and not there: removing nothing"),
+        Expected::Unclear(why) => bail!("--expect {expected}: {why}: removing nothing"),
+    }
+}
+
+/// Looks at all bands of the archive.
+fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<Row>> {
+    let names = archive.names()?;
+    let mut rows = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        rows.extend(side_by_side(names, |name| row(archive, name))?);
+    }
+    for row in rows.iter().filter(|row| row.standing == Standing::Nothing) {
+        let name = &row.name;
+        report.verbose(format_args!("{name}: holds no band; name it, and what is left is removed"));
+    }
+    Ok(rows)
+}
+
+/// What a folder counts for. Whatever cannot be told makes the whole run fail: it could be a band
+/// that needs others.
+fn row(archive: &Archive, name: &BandName) -> anyhow::Result<Row> {
+    let row =
+        |standing| Row { name: name.clone(), standing, source: None, signed: false, whole: None };
+    let ends = archive.state(name, false)?;
+    let Some(head) = ends.head.filter(|_| ends.foreign.is_none()) else {
+        let objects = archive.objects(name)?;
+        let names: Vec<&ObjectName> = objects.iter().map(|(name, _)| name).collect();
+        let inside = || names.iter().any(|name| shows_a_band(name));
+        return Ok(row(match presence(names.iter().copied(), inside) {
+            Presence::NoBand => Standing::Nothing,
+            Presence::LostBoth | Presence::Band => Standing::Other,
+        }));
+    };
+    let is_version =
+        ends.tail.is_some() && archive.has_mask(&head, ends.tail.is_some()) == Mask::Whole;
+    Ok(Row {
+        source: head.source_id,
+        signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
+        ..row(if is_version { Standing::Version } else { Standing::Other })
+    })
+}
+
+/// Decides what goes, and looks for that at as many versions as it takes.
+fn plan(archive: &Archive, mut rows: Vec<Row>, named: &BTreeSet<BandName>) -> anyhow::Result<Plan> {
+    loop {
+        let ask = match decide(&rows, named) {
+            Decision::Plan(plan) => return Ok(plan),
+            Decision::Ask(ask) => ask,
+        };
+        let is_whole = whole::is_whole(archive, &ask)?;
+        if let Some(row) = rows.iter_mut().find(|row| row.name == ask) {
+            row.whole = Some(is_whole);
+        }
+    }
+}
+
+/// Why a band stays, and what helps.
+fn stays(name: &BandName, why: &Stays) -> anyhow::Error {
+    match why {
+        Stays::NeededBy(band) => anyhow!("{name}: stays: {band} stands on it"),
+        Stays::Last => Hinted::wrap(
+            anyhow!("{name}: stays: no other complete version of its source would be left"),
+            "remove the whole archive by hand if that is meant",
+        ),
+        Stays::NoneWhole(newest) => Hinted::wrap(
+            anyhow!(
+                "{name}: stays: objects of the version that would take its place are missing: {newest}"
+            ),
+            "see what is missing with: dura-verify --quick ARCHIVE; make another backup, then prune",
+        ),
+        Stays::NoneSigned => Hinted::wrap(
+            anyhow!("{name}: stays: it is signed, and no other signed version would be left"),
+            "make a signed backup first",
+        ),
+    }
+}
