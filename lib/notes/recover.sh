@@ -290,16 +290,27 @@ survey() {
             grep '^[0-9]*/[0-9]*\.[0-9a-z.]*$' > "$B/objects"
     )
     : >> "$B/objects"
-    # An encrypted band holds nothing that is not: somebody has put it there.
-    if grep -q '\.gpg$' "$B/objects"; then
+    # An encrypted band holds nothing that is not: somebody has put it there. Its
+    # first list tells, too.
+    if grep -q '\.gpg$' "$B/objects" || grep -qs '\.gpg$' "$dir/00000/000000000-0.sha256"; then
         sealed=1
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
             while read -r o; do tell "not encrypted, though $name is: $name/$o; left out (-p takes it)"; done < "$T/odd"
             awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/' "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
         fi
-    elif [ -n "$sealed" ] && [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
-        tell "$name is not encrypted, though a band below it is (-p if that is as it should be)"
+    elif [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
+        if [ -n "$sealed" ]; then
+            tell "$name is not encrypted, though a band below it is (-p if that is as it should be)"
+        elif [ "$dir" = . ]; then
+            # Somebody may have put it on top of an older one, beside the chain.
+            for o in ../[0-9]*Z; do
+                [ -s "$o/00000/000000000.mtree.gz.gpg" ] || continue
+                awk 'BEGIN { exit ARGV[1] <= ARGV[2] }' "${name##*-}" "${o##*[/-]}" || continue
+                tell "$name is not encrypted, though ${o#../} is, which is older (-p if that is as it should be)"
+                break
+            done
+        fi
     fi
 }
 verify() {
