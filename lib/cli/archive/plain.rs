@@ -85,9 +85,10 @@ impl Archive {
         })
     }
 
-    /// Whether names are looked at: they tell all, but a listing may have many pages.
+    /// Whether names are looked at: they tell all, but a listing may have many pages, and what
+    /// somebody put beside what is vouched for is no matter to who builds on it.
     fn looks_at_names(&self) -> bool {
-        self.files.is_some() || !self.is_part() && !self.builds
+        !self.builds && (self.files.is_some() || !self.is_part())
     }
 
     fn looked_at(&self, band: &BandName) -> Arc<OnceLock<()>> {
