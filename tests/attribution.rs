@@ -149,7 +149,7 @@ fn a_band_that_was_planted_is_passed_over() {
         case.change("new");
         let before = case.bands();
         let done = case.backup(1);
-        done.tells(&format!("{planted}: this host's journal does not know it: passed over"));
+        done.tells(&format!("{planted}: this host's journal does not know it: ignored"));
         let own = case.own(&before);
         assert!(own.starts_with(&before[0]), "{own} stands on the user's own band");
         case.holds_all(&own);
@@ -236,11 +236,11 @@ fn an_archive_without_own_bands_ends_the_run() {
     }
     let done = case.backup_with("");
     assert_eq!(done.stages[1], 2, "{}", done.report());
-    done.tells("holds no band, but this host has stored some there").tells("--full");
+    done.tells("holds no band, but this host has stored bands there").tells("--full");
     case.plant("", "");
     let done = case.backup_with("");
     assert_eq!(done.stages[1], 2, "{}", done.report());
-    done.tells("its journal knows none of the bands that are there now");
+    done.tells("its journal knows none of the present bands");
     let before = case.bands();
     let done = case.backup_with("--full");
     assert_eq!(done.stages, [0; 5], "{}", done.report());
@@ -259,7 +259,7 @@ fn bands_that_were_taken_away() {
     case.change("new");
     let before = case.bands();
     let done = case.backup(1);
-    done.tells(&format!("{}: the last run built on it, and it is not there any more", bands[1]));
+    done.tells(&format!("{}: the last run built on it, but it no longer exists", bands[1]));
     case.holds_all(&case.own(&before));
     case.backup(0);
 }
@@ -272,9 +272,9 @@ fn a_new_host_takes_in_what_is_there() {
     case.backup(0);
     for _ in 0..2 {
         fs::remove_dir_all(case.dir.join("me")).unwrap();
-        case.backup(0).tells("nothing is known of it on this host yet");
+        case.backup(0).tells("this host does not know it yet");
     }
-    assert!(!case.backup(0).stderr.contains("nothing is known"));
+    assert!(!case.backup(0).stderr.contains("this host does not know it"));
     // Now another's band is not taken in any more.
     case.plant("--full", "");
     case.backup(1);
@@ -288,7 +288,7 @@ fn a_copy_of_the_archive_is_known() {
     let line = "cp -a archive elsewhere; dura-scan src | dura-index diff elsewhere | dura-pack | dura-push elsewhere";
     let done = case.shell(line, "me").stages();
     assert_eq!(done.stages, [0; 4], "{}", done.report());
-    assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+    assert!(!done.stderr.contains("this host does not know it"), "{}", done.report());
 }
 
 /// An older journal, as a restore of the home brings it back: the newest bands are not known, and
@@ -304,7 +304,7 @@ fn an_older_journal() {
     case.shell("rm -r me/state; mv older me/state", "me").ok();
     let before = case.bands();
     case.change("b");
-    case.backup(1).tells("passed over");
+    case.backup(1).tells("ignored");
     let own = case.own(&before);
     assert!(own.starts_with(&before[1]) && !own.starts_with(&before[2]), "{own}");
     case.holds_all(&own);
@@ -326,7 +326,7 @@ fn the_first_run_after_an_upgrade() {
     cut(&case.dir, &newest);
     let done = case.backup(0);
     done.tells(&format!("continuing {newest}"));
-    assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+    assert!(!done.stderr.contains("this host does not know it"), "{}", done.report());
     case.holds_all(&newest);
 }
 
@@ -337,7 +337,7 @@ fn without_a_journal() {
     case.backup(0);
     case.plant("--full --no-cache", "");
     let done = case.backup_with("--no-cache --parent latest");
-    done.tells("without a journal, whatever the archive holds is built on");
+    done.tells("without a journal: building on whatever the archive holds");
     let done = case.shell("dura-scan src | dura-index diff --must-exist new", "me").run();
     assert_eq!(done.code, 2, "{}", done.report());
     let done = case.shell("dura-scan src | dura-pack | dura-push --must-exist new", "me").run();
@@ -390,14 +390,14 @@ fn another_user_or_cache_is_a_new_host_once() {
     for (line, user) in [(usual, "root"), (with_cache, "me")] {
         let done = case.shell(line, user).stages();
         assert_eq!(done.stages, [0; 4], "{}", done.report());
-        done.tells("archive: nothing is known of it on this host yet");
+        done.tells("archive: this host does not know it yet");
         let done = case.shell(line, user).stages();
         assert_eq!(done.stages, [0; 4], "{}", done.report());
-        assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+        assert!(!done.stderr.contains("this host does not know it"), "{}", done.report());
         case.plant("--full", "");
         let done = case.shell(line, user).stages();
         assert_eq!(done.stages, [0, 1, 0, 0], "{}", done.report());
-        done.tells("this host's journal does not know it: passed over");
+        done.tells("this host's journal does not know it: ignored");
     }
     assert!(case.dir.join("own/journal").is_dir());
 }
@@ -413,7 +413,7 @@ fn a_spool_that_another_host_sends_on() {
     case.change("a");
     let before = case.bands();
     let done = case.backup(0);
-    assert!(!done.stderr.contains("nothing is known"), "{}", done.report());
+    assert!(!done.stderr.contains("this host does not know it"), "{}", done.report());
     let own = case.own(&before);
     assert!(own.starts_with(&before[0]), "{own}");
     case.holds_all(&own);
@@ -428,7 +428,7 @@ fn the_signing_key_changed() {
         case.change(key);
         let before = case.bands();
         let done = case.backup(0);
-        assert!(!done.stderr.contains("passed over"), "{}", done.report());
+        assert!(!done.stderr.contains("ignored"), "{}", done.report());
         let own = case.own(&before);
         before.last().into_iter().for_each(|below| assert!(own.starts_with(below), "{own}"));
         case.holds_all(&own);
@@ -449,7 +449,7 @@ fn a_first_backup_that_is_unfinished_for_weeks() {
         assert!(nights < 30, "it does not end");
         let done = case.shell(night, "me").stages();
         assert_eq!(done.stages[..2], [0, 0], "{}", done.report());
-        for word in ["passed over", "does not know", "nothing is known"] {
+        for word in ["ignored", "does not know"] {
             assert!(!done.stderr.contains(word), "night {nights}\n{}", done.report());
         }
         assert_eq!(case.bands().len(), 1);
@@ -476,8 +476,8 @@ fn an_archive_that_is_away_after_the_first_band() {
         let done = case.shell("dura-scan src | dura-index diff link/archive", "me").run();
         assert_eq!(done.code, if told { 2 } else { 0 }, "{push} {}", done.report());
         if told {
-            done.tells("holds no band, but this host has stored some there")
-                .tells("is the disk mounted");
+            done.tells("holds no band, but this host has stored bands there")
+                .tells("check that the disk is mounted");
             let line = "dura-scan src | dura-index diff --full link/archive | dura-pack | dura-push link/archive";
             case.shell(line, "me").ok();
         }

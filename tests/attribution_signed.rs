@@ -25,7 +25,7 @@ fn signed_lists_vouch_as_well() {
             let before = case.bands();
             let done = case.backup_with(&options);
             assert_eq!(done.stages, [0, 1, 0, 0, 0], "{options}\n{}", done.report());
-            done.tells(&format!("{planted}: ")).tells("passed over");
+            done.tells(&format!("{planted}: ")).tells("ignored");
             let new = case.own(&before);
             assert!(new.starts_with(&own), "{new} stands on the signed band");
             case.holds_all(&new);
@@ -64,7 +64,7 @@ fn what_is_in_no_signed_list_is_not_built_on() {
     case.change("m");
     let done = case.backup_with(&format!("--signed-by {KEY}"));
     assert_eq!(done.stages[1], 1, "{}", done.report());
-    done.tells("knows index 000000032: not built on");
+    done.tells("knows index 000000032: not building on it");
     let line = format!("dura-restore -q --band {own} archive | tar tf -");
     let listed = case.shell(&line, "reader").run();
     assert!(listed.text().contains("./m\n"), "{}", listed.report());

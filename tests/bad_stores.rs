@@ -78,7 +78,7 @@ fn loops_and_pipes_in_the_place_of_objects() {
             place.ok("dura-scan -q src > list");
             let Ended(code, _, err) = place.run(&format!("timeout 60 {command} > out"));
             assert_eq!(code, 1, "{command}: {err}");
-            assert!(err.contains("arc/loop: cannot be looked at"), "{command}: {err}");
+            assert!(err.contains("arc/loop: cannot be inspected"), "{command}: {err}");
         }
         place.ok(&format!("rm arc/loop; rm {NEWER}/TAIL; mkfifo {NEWER}/TAIL"));
         let Ended(code, out, err) = place.run("timeout 60 dura-index bands arc");
@@ -130,7 +130,7 @@ fn file_systems_that_can_do_less() {
                  -e trace=fsync -e inject=fsync:error={error} dura-push arc < stream"
             ));
                 assert_eq!(code, 0, "{error}: {err}");
-                assert_eq!(err.matches("cannot be asked to keep").count(), 1, "{error}: {err}");
+                assert_eq!(err.matches("cannot flush folders").count(), 1, "{error}: {err}");
             }
             // What nobody may write is no matter of keys.
             let Ended(code, _, err) = place.run("dura-push /proc/arc < stream");
@@ -168,7 +168,7 @@ fn names_that_look_like_other_kinds() {
             let Ended(code, _, err) = place.run("dura-push src < stream");
             assert!(code == 2 && err.contains("--beside-others"), "{err}");
             let Ended(code, _, err) = place.run("dura-index bands src");
-            assert!(code == 2 && err.contains("no band is there"), "{err}");
+            assert!(code == 2 && err.contains("the archive has no band"), "{err}");
             assert_eq!(place.ok("dura-index bands empty"), "");
             place.ok("dura-push -q --beside-others src < stream");
         },
@@ -204,7 +204,7 @@ fn names_that_are_no_text_and_addresses_of_files() {
     for arc in spellings {
         let done = run(&format!("ARC={arc}; dura-scan -q src | dura-index diff \"$ARC\""));
         assert_eq!(done.code, 2, "{arc}\n{}", done.report());
-        done.tells("a\\377\\012b: holds no band, but this host has stored some there");
+        done.tells("a\\377\\012b: holds no band, but this host has stored bands there");
     }
     // In the source it is left out, whatever its name.
     let done = run(

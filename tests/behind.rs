@@ -93,7 +93,7 @@ fn both(first: &[&str], other: Option<&[&str]>) -> PathBuf {
 fn is_refused_and_mended(what: &str, dir: &Path, diff: &str, says: &str) {
     let done = backup(dir, diff);
     assert_eq!(done.stages, [0, 0, 0, 0, 2], "{what}\n{}", done.report());
-    done.tells(says).tells("dura-push: hint: bring it level first: dura-push --from a1 a2");
+    done.tells(says).tells("dura-push: hint: copy what it lacks first: dura-push --from a1 a2");
     assert_eq!((tails(&dir.join("a1")), tails(&dir.join("a2"))), (1, 0), "{what}");
     restores(dir, "a1");
     // With --no-resume the parent stays as it is: unfinished, and told.

@@ -134,15 +134,15 @@ fn a_cache_of_others() {
     let refused = |says: &str| {
         let done = backup(&dir, "", "--cache c", "");
         assert_eq!((done.stages[1], done.stages[2]), (2, 2), "{}", done.report());
-        done.tells(says).tells("hint: a cache must be your own");
+        done.tells(says).tells("hint: you must own the cache");
         for line in [
             "dura-index ls -v --cache c archive",
             "dura-restore --cache c archive",
             "dura-verify --cache c archive",
         ] {
             let done = dura(line).dir(&dir).ok();
-            done.tells(says).tells("going on without a cache");
-            assert_eq!(done.stderr.matches("going on").count(), 1, "{}", done.report());
+            done.tells(says).tells("continuing without a cache");
+            assert_eq!(done.stderr.matches("continuing").count(), 1, "{}", done.report());
         }
     };
     refused("others may write to it (mode 0777)");
@@ -160,20 +160,23 @@ fn what_cannot_be_made_is_told() {
     fs::write(dir.join("file"), "").unwrap();
     let done = backup(&dir, "", "--cache file/cache", "");
     assert_eq!(done.stages, [0; 5], "{}", done.report());
-    done.tells("dura-pack: file/cache: not a directory: going on without a cache");
+    done.tells("dura-pack: file/cache: not a directory: continuing without a cache");
     for line in [
         "dura-restore --cache file/c archive",
         "dura-index bands --cache file/c archive",
         "dura-verify --cache file/c archive",
     ] {
-        dura(line).dir(&dir).ok().tells("file/c: not a directory: going on without a cache");
+        dura(line).dir(&dir).ok().tells("file/c: not a directory: continuing without a cache");
         let line = format!("{line} --events file/events");
-        dura(&line).dir(&dir).ok().tells("no events: file/events: not a directory");
+        dura(&line).dir(&dir).ok().tells("cannot write events: file/events: not a directory");
     }
     // A link that was planted is not followed.
     std::os::unix::fs::symlink(dir.join("src/a"), dir.join("events")).unwrap();
     let before = fs::read(dir.join("src/a")).unwrap();
-    dura("dura-index bands --events events archive").dir(&dir).ok().tells("no events: events: ");
+    dura("dura-index bands --events events archive")
+        .dir(&dir)
+        .ok()
+        .tells("cannot write events: events: ");
     assert_eq!(fs::read(dir.join("src/a")).unwrap(), before);
     dura("dura-index bands --events new archive").dir(&dir).ok();
     assert_eq!(mode(&dir.join("new")), 0o600);

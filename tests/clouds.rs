@@ -67,12 +67,12 @@ fn servers_that_overwrite_are_told_of() {
         place.ok("mkdir -p src; echo x > src/x");
         let Ended(code, _, err) =
             place.run("dura-scan src | dura-pack -q | dura-seal | dura-push \"$ARC\"");
-        assert_eq!((code, err.matches("does not refuse to overwrite").count()), (0, told), "{err}");
+        assert_eq!((code, err.matches("ignores If-None-Match").count()), (0, told), "{err}");
         // The same band once more is the same; another of that name is refused, and changes
         // nothing.
         let again = "dura-scan src | dura-pack -q --band 20200101T000000Z | dura-seal | dura-push -q \"$ARC\"";
         place.ok(again);
-        place.refused(again, &["20200101T000000Z/HEAD", "there already"]);
+        place.refused(again, &["20200101T000000Z/HEAD", "already exists"]);
         assert_eq!(place.ok("dura-index bands \"$ARC\" | grep -c complete"), "2\n");
     }
 }
@@ -83,9 +83,9 @@ fn answers(status: u16, refused: &'static [&'static str]) -> [(Fault, &'static [
     [
         (
             Fault::Redirect("http://user:hush@127.0.0.1:1/x?hush".to_owned()),
-            &["sends us to http://127.0.0.1:1", "hint: nothing is sent elsewhere"],
+            &["redirects to http://127.0.0.1:1", "hint: redirects are not followed"],
         ),
-        (Fault::Status(507), &["507 insufficient storage", "hint: make room"]),
+        (Fault::Status(507), &["507 insufficient storage", "hint: free some space"]),
         (Fault::Status(status), refused),
     ]
 }
@@ -109,9 +109,10 @@ fn what_cannot_work_is_told() {
 
     place.refused(
         &put("s3://nowhere/arc"),
-        &["s3://nowhere/arc", "NoSuchBucket", "hint: make the bucket"],
+        &["s3://nowhere/arc", "NoSuchBucket", "hint: create the bucket"],
     );
-    place.refused("dura-index bands s3://nowhere/arc", &["NoSuchBucket", "hint: make the bucket"]);
+    place
+        .refused("dura-index bands s3://nowhere/arc", &["NoSuchBucket", "hint: create the bucket"]);
     place.refused(
         &with("AWS_ACCESS_KEY_ID", "OTHERKEY", "s3://store/arc"),
         &["InvalidAccessKeyId", "hint: check the keys"],
@@ -165,14 +166,14 @@ fn logins_of_webdav() {
     place.refused(put, &["401 unauthorized", "hint: check the keys or the password"]);
     place.refused(
         &format!("ARC=$(echo $ARC | sed s,://,://me:hush@,); {put}"),
-        &["no place in an archive's name", "~/.netrc"],
+        &["archive's name must not contain a user or password", "~/.netrc"],
     );
     place.refused(
         &format!(
             "ARC=$(echo $ARC | sed s,/store/,/nowhere/,); export DURA_DAV_USER={} DURA_DAV_PASSWORD='{SECRET}'; {put}",
             servers::KEY
         ),
-        &["409 conflict", "hint: make the bucket, or the folder"],
+        &["409 conflict", "hint: create the bucket, or the folder"],
     );
     place
         .ok(&format!("echo 'machine 127.0.0.1 login {} password {SECRET}' > .netrc; {put}; dura-index bands $ARC", servers::KEY));
@@ -268,7 +269,7 @@ fn plain_web_servers() {
     place.ok("band=$(ls web/arc | tail -n 1); mkdir out; dura-restore -q --band $band \"$ARC\" | tar -xpf - -C out; diff -r --no-dereference src out");
     place.refused(
         "dura-index bands \"$ARC\"",
-        &["does not tell what it has", "hint: name a complete band in full with --band"],
+        &["cannot list what it has", "hint: give the full name of a complete band with --band"],
     );
     place.refused(
         "dura-scan -q src | dura-pack -q | dura-seal | dura-push -q \"$ARC\"",

@@ -70,8 +70,8 @@ fn changes_behind_are_counted() {
         want "$(run --)" '0 1 0 1'
         # ., ./Early, ./Early/f, ./a, ./a/1, ./a/2
         want "$(tail_of behind)" 6; want "$(tail_of skipped)" 0
-        grep -q '6 entries are not in this band' said || fail "not said"
-        grep -q 'lacks what changed of 6 entries' pushed || fail "push does not say it"
+        grep -q '6 entries changed after an earlier run had stored them' said || fail "not said"
+        grep -q 'lacks changes to 6 entries' pushed || fail "push does not say it"
         sleep 2.1; want "$(run --)" '0 0 0 0'; want "$(tail_of behind)" 0; want "$(bands)" 2; same
         want "$(tail_of tree-entries)" "$(find src | wc -l)"
         want "$(tail_of tree-files)" "$(find src -type f | wc -l)"
@@ -115,7 +115,7 @@ fn masks_are_side_branches() {
         # It stands on the newest, and uses up no tier of the others.
         sleep 1; echo 2 >src/e/h1; want "$(run --only-from m --)" '0 0 0 0'; want "$(bands)" 3; third=$(newest)
         grep -q '^parent: 2' $third/HEAD || fail "the masked band stands on nothing"
-        sleep 1; want "$(run --)" '0 0 0 0'; grep -q 'was made with a mask, and is passed over' said || fail "not said"
+        sleep 1; want "$(run --)" '0 0 0 0'; grep -q 'was made with a mask, and is ignored' said || fail "not said"
         case $(newest) in *${third#arc/}*) fail "stands on a masked band" ;; esac; same
         # Readers pass over it, too.
         sleep 1; echo 3 >src/e/h1; want "$(run --only-from m --)" '0 0 0 0'
@@ -133,7 +133,7 @@ fn a_source_that_is_gone() {
         settle; want "$(run --)" '0 0 0 0'; same; cp -a src keep
         # With nothing else to store.
         find src -mindepth 1 -delete; sleep 1; want "$(run --)" '0 2 2 2'
-        grep -q '160 of 161 entries are gone and 0 are new: more than --max-deleted 50% allows' said || fail "not said"
+        grep -q '160 of 161 entries are deleted and 0 are new: more than --max-deleted 50% allows' said || fail "not said"
         want "$(run -- --full --no-resume)" '0 2 2 2'; want "$(bands)" 1
         # With enough to store that blocks arrive, which tell that ./a is gone.
         mkdir src/b; for i in 1 2 3 4 5 6 7 8; do noise src/b/$i; done; want "$(run --)" '0 2 2 2'; want "$(bands)" 2
@@ -159,7 +159,7 @@ fn what_is_renamed_is_not_lost() {
         r#"mkdir -p src/a; for i in $(seq 150); do echo $i >src/a/$i; done; settle; want "$(run --)" '0 0 0 0'; sleep 1
         mv src/a src/z; want "$(run --)" '0 0 0 0'; same; sleep 1
         rm src/z/1?; want "$(run -- --max-deleted 9)" '0 2 2 2'; want "$(run -- --max-deleted 10)" '0 0 0 0'; same
-        dura-index diff --max-deleted many arc </dev/null 2>said && fail taken; grep -q 'wanted a number' said"#,
+        dura-index diff --max-deleted many arc </dev/null 2>said && fail taken; grep -q 'expected a number' said"#,
     );
 }
 
@@ -171,7 +171,7 @@ fn damaged_or_lost_ends() {
         echo 2 >src/2; want "$(run --)" '0 0 0 0'; cp -a arc whole; cp -a src old
         # HEAD of the parent is gone: readers take TAIL's, runs stop before the work.
         rm $full/HEAD; same; sleep 1; echo 3 >src/3; want "$(run -- | awk '{ print $1, $2 }')" '0 2'; rm src/3
-        grep -q 'HEAD: not there, though the band is complete' said || fail "not said"; rm -rf arc; cp -a whole arc
+        grep -q 'HEAD: missing, though the band is complete' said || fail "not said"; rm -rf arc; cp -a whole arc
         # Damaged: taken from TAIL.
         echo garbage >$full/HEAD; echo 3 >src/3; want "$(run --)" '0 1 0 0'; grep -q 'HEAD: damaged' said; same; want "$(bands)" 3"#,
     );
@@ -225,7 +225,7 @@ fn after_the_deepest_tier() {
     script(
         r#"mkdir src; export SOURCE_DATE_EPOCH=1600000000
         for i in $(seq 11); do echo $i >src/f$i; SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH + 9)); want "$(run -- --tier auto)" '0 0 0 0'; done
-        grep -q 'is of tier 9, the deepest: building on' said || fail "not said"; same
+        grep -q 'has tier 9, the highest: building on' said || fail "not said"; same
         SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH + 9)); want "$(run -- --parent latest)" '0 0 0 0'; same
         want "$(ls arc | awk '{ print length($0) }' | sort -n | tail -n 1)" 169; want "$(bands)" 12"#,
     );

@@ -51,7 +51,7 @@ fn stream_cut_off_before_seal() {
             let done = gpg::home().with(dura(line)).input(&packed()[..at]).run();
             refused(&format!("{line}, cut at {at}"), &done);
             assert!(!has_tail(&done.stdout), "{line}, cut at {at}: TAIL");
-            let cut = done.stderr.contains("is cut off at byte");
+            let cut = done.stderr.contains("ends early, at byte");
             assert_eq!(done.stderr.contains("--part-size 1M"), cut, "{}", done.report());
             hinted += u32::from(cut);
         }
@@ -69,7 +69,7 @@ fn stream_cut_off_before_push() {
         let done = dura("dura-push archive").dir(&dir).input(&sealed()[..at]).run();
         refused(&format!("push, cut at {at}"), &done);
         assert_eq!(tails(&dir), [""; 0], "cut at {at}");
-        let cut = done.stderr.contains("is cut off at byte");
+        let cut = done.stderr.contains("ends early, at byte");
         assert_eq!(done.stderr.contains("--part-size 1M"), cut, "{}", done.report());
         hinted += u32::from(cut);
         dura("dura-push archive").dir(&dir).input(sealed()).ok();

@@ -80,7 +80,7 @@ fn what_was_stored_damaged_is_found_and_mended() {
     let name = format!("{BAND}/00000/000000002.tar.gz");
     members.iter_mut().find(|member| member.name() == name).unwrap().data[100] ^= 1;
     let done = dura("dura-push archive").dir(&dir).input(&join(&members)).code(2);
-    done.tells("the object stream was damaged on its way: 00000/000000002.tar.gz: not what its checksum list says");
+    done.tells("the object stream was damaged on the way: 00000/000000002.tar.gz: does not agree with its checksum list");
     dura("dura-verify -q archive").dir(&dir).code(1);
     dura("dura-verify -q --repair archive | dura-push --replace archive").dir(&dir).run();
     let verified = dura("dura-verify -q archive").dir(&dir).run();

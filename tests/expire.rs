@@ -67,9 +67,9 @@ fn what_no_rule_keeps_and_nothing_needs_may_go() {
         }
     }
     let done = expire(&dir, "-v --keep-last 2");
-    done.tells(&format!("{FULL} stays: {THIRD} stands on it"));
-    done.tells(&format!("{CUT} stays: no later band of the whole source is complete"));
-    done.tells(&format!("{FIFTH} stays: --keep-last, {CUT} stands on it"));
+    done.tells(&format!("keeping {FULL}: {THIRD} is based on it"));
+    done.tells(&format!("keeping {CUT}: no later band of the whole source is complete"));
+    done.tells(&format!("keeping {FIFTH}: --keep-last, {CUT} is based on it"));
     // It says and removes nothing.
     assert_eq!(fs::read_dir(dir.join("archive")).unwrap().count(), 6);
 }
@@ -83,14 +83,14 @@ fn when_nothing_can_go_and_what_is_damaged() {
     fs::remove_dir_all(dir.join("archive").join(SECOND)).unwrap();
     let done = expire(&dir, "--keep-last 1");
     assert_eq!((done.code, done.text().as_str()), (0, ""), "{}", done.report());
-    done.tells("nothing can go: later bands stand on 1 that no rule keeps");
+    done.tells("nothing expires: later bands are based on 1 that no rule keeps");
     fs::write(dir.join("archive").join(THIRD).join("TAIL"), "garbage").unwrap();
     let done = expire(&dir, "--keep-last 1");
     assert_eq!((done.code, done.text().as_str()), (1, ""), "{}", done.report());
-    done.tells(&format!("{THIRD}: cannot be read, and stays"));
+    done.tells(&format!("{THIRD}: cannot be read: kept"));
     for options in ["--keep-last x", "--keep-within 3w", "--zone Berlin", "--keep-space 0"] {
         assert_eq!(expire(&dir, options).code, 2, "{options}");
     }
     let done = dura("dura-index expire --keep-last 1 src").dir(&dir).code(2);
-    done.tells("src: no band is there");
+    done.tells("src: the archive has no band");
 }

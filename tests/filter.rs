@@ -61,8 +61,11 @@ fn filters_that_are_not_believed() {
         ("sh -c 'head -n 3; exit 1'", "sh: exit status: 1"),
         ("sh -c 'head -n 3; kill -9 $$'", "sh: signal: 9"),
         ("sed s/uid=/uid=1/", "left out the source itself"),
-        ("sed 's/ size=1 / size=2 /'", "a line that is not next in the listing: ./a type=file"),
-        ("sh -c 'cat; echo ./zz'", "a line that is not next in the listing: ./zz"),
+        (
+            "sed 's/ size=1 / size=2 /'",
+            "a line that does not come next in the listing: ./a type=file",
+        ),
+        ("sh -c 'cat; echo ./zz'", "a line that does not come next in the listing: ./zz"),
         ("grep -v .", "left out the source itself"),
         ("./no-such-program", "./no-such-program: no such file or directory"),
     ] {

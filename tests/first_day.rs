@@ -51,7 +51,7 @@ fn what_failed_is_said_once() {
         assert_eq!(lines.len(), wanted.len(), "{}", done.report());
         wanted.iter().for_each(|wanted| _ = done.tells(wanted));
     };
-    let push = "dura-push: nothing came: the program before this one failed";
+    let push = "dura-push: the input is empty: the previous program failed";
     said(
         "dura-scan nowhere | dura-index diff A | dura-pack | dura-seal | dura-push A",
         &["dura-scan: nowhere: no such file or directory", push],
@@ -62,12 +62,15 @@ fn what_failed_is_said_once() {
     );
     said(
         "dura-scan src | grep -v report | dura-pack -q | dura-seal | dura-push A",
-        &["dura-pack: the #end line counts 4 entries, but 3 came: lines were lost", push],
+        &[
+            "dura-pack: the #end line counts 4 entries, but the listing has 3: lines were lost",
+            push,
+        ],
     );
     said("true | dura-seal | dura-push A", &[push]);
     // Who stands at the end says it, whatever its name.
-    said("true | dura-pack >stream", &["dura-pack: nothing came"]);
-    said("true | dura-seal -v | cat; exit ${PIPESTATUS[1]}", &["dura-seal: nothing came"]);
+    said("true | dura-pack >stream", &["dura-pack: the input is empty"]);
+    said("true | dura-seal -v | cat; exit ${PIPESTATUS[1]}", &["dura-seal: the input is empty"]);
     assert!(!dir.join("A").exists());
 }
 
@@ -81,7 +84,7 @@ fn a_band_in_place_of_an_archive() {
         let done = run(&dir, &format!("{command} A/20260101T000000Z/"));
         assert_eq!((done.code, done.text().as_str()), (2, ""), "{}", done.report());
         done.tells("A/20260101T000000Z/: is a band, not an archive");
-        done.tells("hint: name the archive above it, A, and --band 20260101T000000Z");
+        done.tells("hint: use the archive above it, A, with --band 20260101T000000Z");
     }
     let done = run(&dir, &format!("{push} A/20260101T000000Z"));
     assert_eq!(done.code, 2, "{}", done.report());
@@ -98,8 +101,8 @@ fn words_of_other_programs() {
         ("dura-index check A", "dura-verify ARCHIVE"),
         ("dura-scan -e '*.o' src", "--exclude PATTERN"),
         ("dura-restore --target out A", "dura-restore ARCHIVE | tar "),
-        ("dura-restore -r A latest", "an argument of its own"),
-        ("dura-push --repo A", "an argument of its own"),
+        ("dura-restore -r A latest", "name the archive as an argument"),
+        ("dura-push --repo A", "name the archive as an argument"),
         ("dura-pack --nonsense", "unexpected argument '--nonsense'"),
     ] {
         let done = run(&dir, line);

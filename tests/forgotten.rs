@@ -67,6 +67,6 @@ fn a_band_goes_on_as_it_was_begun() {
     fs::remove_file(band.join("TAIL")).unwrap();
     let done = backup(&dir, "", "");
     assert_eq!(done.stages, [0, 0, 0, 0, 2], "{}", done.report());
-    done.tells("is encrypted, protected by parity, and what comes is not");
+    done.tells("is encrypted, protected by parity, but this band is not");
     assert_eq!(backup(&dir, &format!("-r {KEY} --parity 1"), "").stages, [0; 5]);
 }

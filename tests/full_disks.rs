@@ -58,7 +58,7 @@ fn full_at_each_object() {
          for limits in {}; do
              small ${{limits%,*}} ${{limits#*,}} disk
              dura-push disk/archive < stream 2>said; code=$?
-             [ $code = 2 ] && grep -q 'no space left on device' said && grep -q 'hint: make room' said || {{ echo $limits: status $code; cat said; }}
+             [ $code = 2 ] && grep -q 'no space left on device' said && grep -q 'hint: free some space' said || {{ echo $limits: status $code; cat said; }}
              mkdir -p disk/archive 2>/dev/null; [ ! -d disk/archive ] || whole disk/archive
              [ ! -e disk/archive/{BAND}/TAIL ] || echo $limits: TAIL
              grow disk

@@ -65,7 +65,7 @@ fn without_a_home() {
     let symmetric = "dura-seal --symmetric --passphrase-file \"$PHRASE\" < \"$SMALL\" > /dev/null";
     nowhere(symmetric).ok();
     let done = nowhere(&format!("dura-seal -r {KEY} < \"$SMALL\"")).code(2);
-    done.tells("can't").tells("hint: see what gpg --list-keys says");
+    done.tells("can't").tells("hint: check gpg --list-keys");
     assert!(!done.stderr.contains("--import"), "{}", done.report());
     // A passphrase opens without a home what needs no key.
     let sealed = archive("--symmetric --passphrase-file \"$PHRASE\"", &home().dir);
@@ -101,7 +101,7 @@ fn homes_that_are_closed_or_broken() {
 fn closed(dir: &Path, user: bool) {
     let seal = format!("dura-seal -v -r {KEY} < \"$SMALL\" > /dev/null");
     let done = dura(&seal).var("GNUPGHOME", dir).var("SMALL", small()).user(user).ok();
-    done.tells("a trial message is as it should be: binary, AES256, protected from change");
+    done.tells("a trial message is correct: binary, AES256, protected from change");
 }
 
 #[test]

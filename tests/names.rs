@@ -67,13 +67,13 @@ fn what_is_not_there_is_said() {
         ("dura-index find arc nothing x", 1, "nothing: in no version"),
         ("dura-index find arc '../x'", 1, "in no version"),
         ("dura-restore arc x nothing | cat", 1, "nothing: not in this version"),
-        ("dura-restore arc nothing | cat", 2, "nothing of what was asked for"),
-        ("dura-index ls arc 'z*'", 2, "nothing of what was asked for"),
+        ("dura-restore arc nothing | cat", 2, "none of the requested paths"),
+        ("dura-index ls arc 'z*'", 2, "none of the requested paths"),
         ("dura-restore arc /etc | cat", 2, "/etc: not a path below the source"),
         ("dura-index ls arc ../x", 2, "not a path below the source"),
-        ("dura-restore arc '' | cat", 2, "an empty path"),
+        ("dura-restore arc '' | cat", 2, "the path is empty"),
         ("dura-index where arc", 2, "PATH"),
-        ("dura-restore --files-from /dev/null arc | cat", 2, "no name is in it"),
+        ("dura-restore --files-from /dev/null arc | cat", 2, "contains no names"),
         ("dura-restore --files-from /no/file arc | cat", 2, "/no/file: no such file"),
     ] {
         let done = run(&format!("set -o pipefail; {script}"));

@@ -127,14 +127,14 @@ fn a_gpg_that_lies_signs_nothing() {
 fn codes_that_do_not_exist_are_refused() {
     for options in ["--group 250 --parity 7", "--parity 225", "--group 255 --parity 255"] {
         let done = dura(&format!("dura-seal {options}")).input(packed()).code(2);
-        done.tells("the code knows 256").tells("hint: lower --group or --parity");
+        done.tells("the maximum is 256").tells("hint: lower --group or --parity");
         assert!(done.stdout.is_empty());
     }
     for options in ["--parity 256", "--parity x", "--parity 1000000000000000000000"] {
         dura(&format!("dura-seal {options}"))
             .input(packed())
             .code(2)
-            .tells("wanted a number from 0 to 255");
+            .tells("expected a number from 0 to 255");
     }
     let stream = dura("dura-seal --group 255 --parity 1").input(packed()).ok().stdout;
     assert_eq!(count(&names(&stream), ".rs"), 1);
@@ -187,7 +187,7 @@ fn a_chain_on_a_band_that_was_cut_off() {
     assert!(done.code == 1 && tells(&done.text(), "unlisted "), "continued\n{}", done.report());
     let done = repair(&archive);
     assert_eq!(done.code, 1, "{}", done.report());
-    done.tells("not signed: give --sign KEY");
+    done.tells("not signed: use --sign KEY");
     let sign = format!(
         "for l in archive/*/*/*.sha256; do [ -e $l.sig ] || {{ gpg -q -u {OTHER} --detach-sign $l; echo $l; }}; done"
     );

@@ -75,22 +75,26 @@ fn what_stays_is_named_with_the_reason() {
         (
             format!("dura-prune archive {FIRST}"),
             2,
-            format!("{FIRST}: stays: {SECOND} stands on it"),
+            format!("{FIRST}: kept: {SECOND} is based on it"),
         ),
         (
             format!("dura-prune archive {FIRST} {SECOND} {THIRD} {FOURTH}"),
             2,
-            format!("{FOURTH}: stays: no other complete version"),
+            format!("{FOURTH}: kept: no other complete version"),
         ),
-        ("dura-prune archive 20270101T000000Z".to_owned(), 1, "is not there".to_owned()),
+        ("dura-prune archive 20270101T000000Z".to_owned(), 1, "does not exist".to_owned()),
         (
             format!("dura-prune --expect 20270101T000000Z archive {SECOND}"),
             2,
-            "expected, and not there: removing nothing".to_owned(),
+            "expected, but missing: removing nothing".to_owned(),
         ),
-        ("echo latest | dura-prune archive".to_owned(), 2, "no band name".to_owned()),
+        ("echo latest | dura-prune archive".to_owned(), 2, "not a band name".to_owned()),
         (format!("dura-prune none {SECOND}"), 2, "no such file".to_owned()),
-        (format!("mkdir -p empty; dura-prune empty {SECOND}"), 2, "no band is there".to_owned()),
+        (
+            format!("mkdir -p empty; dura-prune empty {SECOND}"),
+            2,
+            "the archive has no band".to_owned(),
+        ),
         (format!("dura-prune archive/{FIRST} {SECOND}"), 2, "is a band, not an archive".to_owned()),
         (
             // Nothing is removed from what cannot be read in whole.
@@ -108,7 +112,7 @@ fn what_stays_is_named_with_the_reason() {
                      mv b archive/{THIRD}/00000/000000000.tar.gz; exit $code"
             ),
             2,
-            format!("would take its place are missing: {FOURTH}"),
+            format!("would replace it are missing: {FOURTH}"),
         ),
         (
             format!(
@@ -151,7 +155,7 @@ fn what_is_left_goes_by_name() {
     dura(&line).dir(&dir).ok();
     let done = prune(&dir, &format!("dura-prune archive {FIRST}"));
     assert_eq!(done.code, 2, "{}", done.report());
-    done.tells(&format!("{SECOND} stands on it"));
+    done.tells(&format!("{SECOND} is based on it"));
     let done = prune(&dir, &format!("dura-prune archive {FIRST} {SECOND}"));
     assert_eq!(done.code, 0, "{}", done.report());
     done.tells(&format!("{SECOND}/mine: not written by Dura: left where it is"));
@@ -241,7 +245,7 @@ fn keys_and_buckets_that_keep() {
     let (prune, list) = (format!("dura-prune \"$ARC\" {SECOND}"), "dura-index bands \"$ARC\"");
     let before = place.ok(list);
     proxy.refuses("DELETE");
-    place.refused(&prune, &["403", "locked until 2031-02-03", "what they are allowed"]);
+    place.refused(&prune, &["403", "locked until 2031-02-03", "their permissions"]);
     proxy.begin();
     assert_eq!(place.ok(list), before);
     let Ended(code, _, err) = place.run(&prune);

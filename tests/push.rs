@@ -91,7 +91,7 @@ fn from_a_spool() {
     ends(
         &push(&dir, "dura-push --from spool remote other"),
         2,
-        "00000/000000004.tar.gz: there already, with other content",
+        "00000/000000004.tar.gz: already exists, with other content",
     );
     assert!(fs::read(&cut).unwrap().len() == bytes.len() / 2 && !band.join("TAIL").exists());
     fs::remove_file(&cut).unwrap();
@@ -165,12 +165,12 @@ fn a_spool_that_is_not_emptied() {
         (
             "a flipped list",
             &|dir| flip(&dir.join("spool").join(BAND).join(list)),
-            "no checksum list of this band",
+            "not a checksum list of this band",
         ),
         (
             "a list cut short",
             &|dir| fs::write(dir.join("spool").join(BAND).join(list), "#dura group").unwrap(),
-            "no checksum list of this band",
+            "not a checksum list of this band",
         ),
         (
             "no list",
@@ -379,7 +379,7 @@ fn replacing() {
     dura("dura-push --replace archive").dir(&dir).input(&[0; 1024]).ok();
     let done = dura("dura-push -v --replace archive").dir(&dir).input(&stream).ok();
     done.tells("replaced 3 objects");
-    done.tells("1 were as they should be");
+    done.tells("1 were already in order");
     is_whole(&dir, "archive");
 }
 

@@ -55,7 +55,7 @@ fn a_mask_that_matches_nothing_is_no_backup() {
     run(&dir, 0, "echo x | dura-scan --after ./d/x --only-from - src");
     let empty = run(&dir, 0, "dura-scan --only-from /dev/null src | grep -v '#'");
     assert!(empty.text().starts_with(". type=dir") && empty.text().lines().count() == 1);
-    empty.tells("no pattern is in it");
+    empty.tells("contains no patterns");
     let some = run(&dir, 0, "printf 'x\\nno\\n' | dura-scan -v --exclude never --only-from - src");
     some.tells("pattern no: matched nothing").tells("pattern never: matched nothing");
     assert!(!some.stderr.contains("pattern x:"), "{}", some.report());

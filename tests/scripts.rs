@@ -86,7 +86,7 @@ fn an_archive_that_is_away() {
         for left in ["mkdir disk/archive", "true", "rm -r disk"] {
             run(&dir, &format!("[ ! -d disk/archive ] || rm -r disk/archive; {left}")).ok();
             let done = run(&dir, &backup).code(2);
-            done.tells("holds no band, but this host has stored some there").tells("--full");
+            done.tells("holds no band, but this host has stored bands there").tells("--full");
             run(&dir, "[ -z \"$(find disk -type f)\" ]").ok();
         }
         run(&dir, &format!("{backup} --full")).ok();
@@ -104,7 +104,7 @@ fn a_source_that_is_away() {
     let before = list();
     run(&dir, "mv src away && mkdir src").ok();
     let done = run(&dir, "scripts/backup src archive").code(2);
-    done.tells("202 of 203 entries are gone").tells("--max-deleted");
+    done.tells("202 of 203 entries are deleted").tells("--max-deleted");
     assert!(!list().replace(&before, "").contains("TAIL"), "{}", list());
     run(&dir, "rmdir src && mv away src && scripts/backup src archive").ok();
 }

@@ -118,7 +118,7 @@ fn a_band_that_is_expected() {
     fs::remove_file(top.join("a").join(band).join("TAIL.sig")).unwrap();
     let done = run(&top, &format!("dura-index bands --signed-by {KEY} --expect {band} a"));
     assert_eq!(done.code, 1);
-    done.tells("expected, and it is not complete");
+    done.tells("expected, but not complete");
 }
 
 /// What cannot be read signs nothing, and ends nothing: neither a reader nor, for good, a backup.
@@ -158,7 +158,7 @@ fn a_band_of_another_source() {
         "mkdir o && echo o > o/file && dura-scan o | dura-pack --band 20210101T000000Z | dura-seal --sign {KEY} | dura-push b && cp -a b/* a"
     );
     home().with(dura(&run)).dir(&top).ok();
-    let told = "20210101T000000Z: of another source than 20200101T000000Z";
+    let told = "20210101T000000Z: has another source than 20200101T000000Z";
     let signed = format!("--signed-by {KEY} a");
     for reader in ["dura-restore", "dura-index list", "dura-index ls"] {
         let done = run_ok(&top, &format!("{reader} {signed} > t"));

@@ -51,7 +51,7 @@ fn archives_on_other_file_systems() {
     on_each(
         r#"stream > stream; dura-push fs/arc < stream
         echo more >> src/seq; sleep 1.1; stream > layer; rm src/noise; ls fs/arc > before
-        head -c 20k layer | dura-push -q fs/arc 2> cut && exit 1; grep -q 'cut off' cut
+        head -c 20k layer | dura-push -q fs/arc 2> cut && exit 1; grep -q 'ends early' cut
         [ $(ls fs/arc | wc -l) = 2 ]; stream | dura-push -q fs/arc; same
         sleep 1.1; echo '{"at": "once"}' > src/json; stream | dura-push -q fs/arc; same; [ $(ls fs/arc | wc -l) = 3 ]
         rm fs/arc/$(cat before)/00000/000000000.tar.gz
@@ -75,7 +75,7 @@ fn nothing_is_replaced_on_other_file_systems() {
     on_each(
         r#"stream > stream; dura-push -q fs/arc < stream
         object=$(ls fs/arc/*/00000/000000000.tar.gz); echo other > other; rm "$object"; cp other "$object"
-        dura-push -q fs/arc < stream 2> refused && exit 1; grep -q 'there already, with other content' refused; cmp other "$object"
+        dura-push -q fs/arc < stream 2> refused && exit 1; grep -q 'already exists, with other content' refused; cmp other "$object"
         rm -r fs/arc; for n in 1 2 3; do (dura-push -q fs/arc < stream && touch done) 2> race$n & done; wait
         cat race*; [ -e done ] || dura-push fs/arc < stream; dura-verify -q fs/arc"#,
         |name, Ended(code, out, err)| assert_eq!(code, 0, "{name}\n{out}{err}"),

@@ -165,7 +165,7 @@ fn following_over_a_bad_line() {
     let said = std::fs::read_to_string(upload.dir.path().join("said")).unwrap();
     assert_eq!(out, "0 0\n", "{err}{said}");
     line.join().unwrap();
-    assert!(said.contains("trying again"), "{said}");
+    assert!(said.contains("retrying"), "{said}");
     upload.whole("arc");
 }
 

@@ -137,7 +137,7 @@ pub(crate) const DAMAGE: [&str; 8] =
 /// which share a column.
 fn table() -> BTreeMap<&'static str, Vec<bool>> {
     let page = include_str!("../man/dura-verify.1");
-    let table = page.split(".Ss What finds what").nth(1).unwrap().split(".El").next().unwrap();
+    let table = page.split(".Ss What is detected").nth(1).unwrap().split(".El").next().unwrap();
     let mut rows = BTreeMap::new();
     for line in table
         .lines()

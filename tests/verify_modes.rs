@@ -160,7 +160,7 @@ fn a_list_and_an_object_of_its_group() {
         let before = files(&dir);
         let done = repair(&dir);
         assert_eq!(done.code, 2, "{gone}\n{}", done.report());
-        done.tells(&format!("{list}: cannot be made again: "))
+        done.tells(&format!("{list}: cannot be recreated: "))
             .tells(&format!("{list}: cannot be rebuilt"));
         done.tells("hint: ").tells("from another copy of the archive");
         assert!(files(&dir) == before, "{gone}: something was written\n{}", done.report());

@@ -44,7 +44,7 @@ pub(super) fn typed(paths: &[OsString], files: &[PathBuf]) -> anyhow::Result<Vec
     }
     // An empty list is no list of everything.
     if typed.is_empty() && !files.is_empty() {
-        bail!("--files-from: no name is in it");
+        bail!("--files-from: contains no names");
     }
     Ok(typed)
 }
@@ -117,7 +117,7 @@ pub(super) fn tell_of_missing(selection: &Selection, report: &Report) -> anyhow:
         report.warn(format_args!("{}: not in this version", shown(typed)));
     }
     if selection.found_nothing() {
-        bail!("nothing of what was asked for is in this version");
+        bail!("none of the requested paths is in this version");
     }
     Ok(())
 }
@@ -126,8 +126,7 @@ pub(super) fn tell_of_missing(selection: &Selection, report: &Report) -> anyhow:
 pub(super) fn tell_of_braces<'a>(patterns: impl Iterator<Item = &'a [u8]>, report: &Report) {
     for pattern in patterns {
         report.note(format_args!(
-            "pattern {}: braces stand for themselves, as in gitignore files: write a pattern for \
-             each alternative",
+            "pattern {}: braces have no special meaning, as in gitignore files: write a pattern for each alternative",
             shown(pattern)
         ));
     }

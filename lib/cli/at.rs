@@ -14,7 +14,7 @@ pub(super) fn time(text: &str) -> Result<Moment, String> {
 pub(super) fn said(at: &Moment, report: &Report) -> Stamp {
     if let Some(zone) = &at.zone {
         let stamp = at.stamp.to_rfc3339();
-        report.note(format_args!("--at is taken as local time ({zone}): {stamp}"));
+        report.note(format_args!("reading --at as local time ({zone}): {stamp}"));
     }
     at.stamp
 }

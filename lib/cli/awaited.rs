@@ -47,14 +47,14 @@ impl Awaited {
         for name in unlisted(&names, &self.written) {
             match store.stat(&format!("{name}/HEAD")) {
                 Ok(Some(1..)) => {
-                    return Err(StoreError::passing(name, "stored, and not in the listing yet"));
+                    return Err(StoreError::passing(name, "stored, but not in the listing yet"));
                 }
                 Err(error) if error.kind.may_pass() => return Err(error),
                 _ => {}
             }
         }
         match names.is_empty() && self.known {
-            true => Err(StoreError::passing(NO_BAND, "this host has stored some there")),
+            true => Err(StoreError::passing(NO_BAND, "although this host has stored bands there")),
             false => Ok(()),
         }
     }

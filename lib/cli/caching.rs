@@ -41,7 +41,7 @@ pub(super) fn to_read(asked: Option<&Path>, no_cache: bool, report: &Report) -> 
         Ok(cache) => Some(cache),
         Err(error) => {
             report.note(format_args!(
-                "{}: {}: going on without a cache",
+                "{}: {}: continuing without a cache",
                 dir.display(),
                 why(error)
             ));
@@ -61,7 +61,7 @@ pub(super) fn to_write(
     let Some(dir) = dir(asked, no_cache) else { return Ok(None) };
     match Cache::open(&dir) {
         Err(error @ (CacheError::Foreign(_) | CacheError::Writable(_))) => {
-            let hint = "a cache must be your own, and nobody else may write to it: chmod 700, or name another with --cache DIR; or go on without one with --no-cache";
+            let hint = "you must own the cache, and nobody else may be able to write to it: chmod 700, or name another with --cache DIR, or use --no-cache";
             Err(Hinted::wrap(anyhow!("{}: {error}", dir.display()), hint))
         }
         Err(_) => Ok(to_read(asked, no_cache, report)),

@@ -57,7 +57,7 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     let report = Arc::new(Report::new(program, verbosity, events));
     if let Some(error) = failed {
         // Events are for display: no run ends for want of them.
-        report.note(format_args!("no events: {}", message::chain(&error)));
+        report.note(format_args!("cannot write events: {}", message::chain(&error)));
     }
     if let Some(refused) = pipe::stdout_refuses() {
         return report.finish(Err(anyhow!(refused)));
@@ -118,7 +118,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     number
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|size| *size > 0)
-        .ok_or_else(|| "wanted a size over 0, such as 800k, 10M or 1G".to_owned())
+        .ok_or_else(|| "expected a size above 0, such as 800k, 10M or 1G".to_owned())
 }
 
 /// A number of bytes for people: `17.3 MiB`.

@@ -202,7 +202,7 @@ impl Report {
 }
 
 /// What helps if a program was killed before it could say why.
-pub(super) const IF_KILLED: &str = "if it says nothing itself, it was killed, perhaps for want of memory: 64 MB are enough with dura-pack -j 1 --block-size 1M --part-size 1M and dura-seal -j 1";
+pub(super) const IF_KILLED: &str = "if it printed no message itself, it was killed, perhaps because memory ran out: 64 MB are enough with dura-pack -j 1 --block-size 1M --part-size 1M and dura-seal -j 1";
 
 /// The error and its causes, also those within a hint.
 pub(super) fn causes(error: &anyhow::Error) -> Vec<&(dyn std::error::Error + 'static)> {

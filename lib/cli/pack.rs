@@ -88,7 +88,7 @@ pub(super) struct PackArgs {
 }
 
 fn compression(word: &str) -> Result<Compression, String> {
-    Compression::from_word(word).ok_or_else(|| "wanted gzip, zstd or none".to_owned())
+    Compression::from_word(word).ok_or_else(|| "expected gzip, zstd or none".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -123,7 +123,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         ));
     }
     if args.part_size > Some(MAX_PART) {
-        bail!("--part-size: over 1G, which a reader could not hold in memory");
+        bail!("--part-size: more than 1G, which a reader could not hold in memory");
     }
     let mut listing = Reader::new(pipe::stdin()?);
     let (start, first) = Start::read(&mut listing, &args)?;
@@ -131,7 +131,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
         let epoch = epoch.to_string_lossy();
         report.note(format_args!(
-            "SOURCE_DATE_EPOCH is set: taking the time from it ({epoch}), not from the clock"
+            "SOURCE_DATE_EPOCH is set: using its time ({epoch}) instead of the clock"
         ));
     }
     let plan = start.decide(&args, started, report)?;
@@ -191,7 +191,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         collect(results, &shared, &mut writer)?;
         match reading.join() {
             Ok(outcome) => outcome,
-            Err(_) => bail!("reading broke off"),
+            Err(_) => bail!("a reader thread stopped unexpectedly"),
         }
     })
     .and_then(|Ended { end, tree, behind }| {
@@ -304,7 +304,7 @@ fn feed(
                 planner.finish();
                 Some(end)
             }
-            None => bail!("the listing has no end"),
+            None => bail!("the listing has no #end line"),
         };
         while let Some(job) = planner.poll_job() {
             // When nobody takes the results any more, the taker has the reason.

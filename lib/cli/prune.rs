@@ -35,13 +35,13 @@ const MAX_NAMES: u64 = 16 << 20;
 
 /// Remove bands from an archive
 ///
-/// Takes the names of bands as arguments or, without any, from standard input, one on a line, as
-/// dura-index expire writes them. A band that another one stands on stays, and so does every band
-/// as long as no later complete version has all its objects.
+/// Reads the names of bands from the arguments or, without any, from standard input, one per line,
+/// as dura-index expire writes them. A band is kept if another one is based on it, or if no later
+/// complete version has all its objects.
 #[derive(Debug, Parser)]
 #[command(name = "dura-prune", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 all that was named is gone; 1 done, but a name was not there; 2 something named stays.\n\
+    after_help = "Exit status: 0 all named bands are removed; 1 done, but a named band did not exist; 2 a named band was kept.\n\
     Example: dura-index expire --keep-daily 7 --keep-monthly 12 /mnt/backup | dura-prune /mnt/backup"
 )]
 struct PruneArgs {
@@ -54,10 +54,10 @@ struct PruneArgs {
     /// Write the names of the bands that would be removed, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Remove nothing unless band NAME is there and complete: the newest that you know of
+    /// Remove nothing unless band NAME, the newest that you know of, exists and is complete
     #[arg(long, value_name = "NAME")]
     expect: Option<String>,
-    /// How many objects are removed at once [default: 32]
+    /// Remove N objects at a time [default: 32]
     #[arg(
         short,
         long,
@@ -75,7 +75,7 @@ struct PruneArgs {
 
 fn jobs(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=256).contains(number));
-    number.ok_or_else(|| "wanted a number from 1 to 256".to_owned())
+    number.ok_or_else(|| "expected a number from 1 to 256".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -125,8 +125,8 @@ pub(super) fn prune(
     let archive = Archive::over(remover.store.clone(), None);
     let rows = rows(&archive, report)?;
     if rows.iter().all(|row| row.standing == Standing::Nothing) {
-        let hint = "look whether the right archive is named, and all of it can be reached";
-        return Err(Hinted::wrap(no_band(shown, "no band is there"), hint));
+        let hint = "check that this is the right archive, and that all of it can be reached";
+        return Err(Hinted::wrap(no_band(shown, "the archive has no band"), hint));
     }
     if let Some(expected) = wish.expect {
         must_be_there(&archive, expected)?;
@@ -134,9 +134,9 @@ pub(super) fn prune(
     let plan = plan(&archive, rows, wish.named)?;
     for name in &plan.absent {
         if archive.store().stat(&format!("{name}/HEAD"))?.is_some() {
-            bail!("{name}: is there, and the listing of the archive lacks it: removing nothing");
+            bail!("{name}: exists, but the listing of the archive lacks it: removing nothing");
         }
-        report.warn(format_args!("{name}: is not there"));
+        report.warn(format_args!("{name}: does not exist"));
     }
     for (name, why) in &plan.stay {
         report.fail("", stays(name, why));
@@ -160,8 +160,8 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
     let mut count = 0;
     for name in bands {
         if needed.contains(name) {
-            let why = "a band that stands on it could not be removed";
-            report.fail("", anyhow!("{name}: stays: {why}"));
+            let why = "a band that is based on it could not be removed";
+            report.fail("", anyhow!("{name}: kept: {why}"));
             continue;
         }
         match remover.remove(name, &going) {
@@ -203,7 +203,7 @@ fn names_on_stdin() -> anyhow::Result<BTreeSet<BandName>> {
         let line = line.context("cannot read the names of bands")?;
         read += line.len() as u64 + 1;
         if read >= MAX_NAMES {
-            bail!("standard input: more than any list of bands has");
+            bail!("standard input: too long for a list of bands");
         }
         if !line.trim().is_empty() {
             names.insert(line.trim().parse().context("standard input")?);
@@ -217,9 +217,9 @@ fn must_be_there(archive: &Archive, expected: &str) -> anyhow::Result<()> {
     match archive.expected(expected)? {
         Expected::There => Ok(()),
         Expected::Unfinished(name) => {
-            bail!("{name}: expected, and it is not complete: removing nothing")
+            bail!("{name}: expected, but not complete: removing nothing")
         }
-        Expected::Gone(name) => bail!("{name}: expected, and not there: removing nothing"),
+        Expected::Gone(name) => bail!("{name}: expected, but missing: removing nothing"),
         Expected::Unclear(why) => bail!("--expect {expected}: {why}: removing nothing"),
     }
 }
@@ -233,7 +233,7 @@ fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<Row>> {
     }
     for row in rows.iter().filter(|row| row.standing == Standing::Nothing) {
         let name = &row.name;
-        report.verbose(format_args!("{name}: holds no band; name it, and what is left is removed"));
+        report.verbose(format_args!("{name}: holds no band; name it to remove what is left"));
     }
     Ok(rows)
 }
@@ -279,19 +279,19 @@ fn plan(archive: &Archive, mut rows: Vec<Row>, named: &BTreeSet<BandName>) -> an
 /// Why a band stays, and what helps.
 fn stays(name: &BandName, why: &Stays) -> anyhow::Error {
     match why {
-        Stays::NeededBy(band) => anyhow!("{name}: stays: {band} stands on it"),
+        Stays::NeededBy(band) => anyhow!("{name}: kept: {band} is based on it"),
         Stays::Last => Hinted::wrap(
-            anyhow!("{name}: stays: no other complete version of its source would be left"),
-            "remove the whole archive by hand if that is meant",
+            anyhow!("{name}: kept: no other complete version of its source would be left"),
+            "remove the whole archive by hand if this is intended",
         ),
         Stays::NoneWhole(newest) => Hinted::wrap(
             anyhow!(
-                "{name}: stays: objects of the version that would take its place are missing: {newest}"
+                "{name}: kept: objects of the version that would replace it are missing: {newest}"
             ),
-            "see what is missing with: dura-verify --quick ARCHIVE; make another backup, then prune",
+            "list what is missing with dura-verify --quick ARCHIVE; make another backup, then prune",
         ),
         Stays::NoneSigned => Hinted::wrap(
-            anyhow!("{name}: stays: it is signed, and no other signed version would be left"),
+            anyhow!("{name}: kept: it is signed, and no other signed version would be left"),
             "make a signed backup first",
         ),
     }

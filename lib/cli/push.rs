@@ -244,7 +244,7 @@ fn push_stream(
                     checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
                 }),
             };
-            let broke_off = |_| Err(anyhow!("a reader broke off"));
+            let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
             (begun, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))
         });
         let (id, below) = begun.map_err(|error| checks::behind(error, places, place))?;
@@ -266,7 +266,9 @@ fn push_stream(
             .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the run broke off"))))
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("the run stopped unexpectedly")))
+            })
             .collect()
     }))
 }
@@ -322,7 +324,7 @@ fn wait_for<T, E: Into<anyhow::Error>>(
         match begin.recv_timeout(Duration::from_millis(200)) {
             Ok(begin) => return begin.map_err(Into::into),
             Err(RecvTimeoutError::Timeout) if !stop.is_set() => {}
-            Err(_) => bail!("interrupted before anything came"),
+            Err(_) => bail!("interrupted before anything arrived"),
         }
     }
 }

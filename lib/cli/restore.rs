@@ -203,7 +203,7 @@ pub(super) fn restore(
             }
         }
     }
-    bail!("the plan broke off")
+    bail!("the plan stopped unexpectedly")
 }
 
 /// The version that is read.
@@ -221,7 +221,7 @@ impl Reader {
 }
 
 fn gone(_: Gone) -> anyhow::Error {
-    anyhow!("the tar broke off")
+    anyhow!("the tar stopped unexpectedly")
 }
 
 /// Reads the version, makes the plan, and opens the blocks.
@@ -256,7 +256,7 @@ impl Planner {
                 Err(_) if !wanted => {}
                 Err(orphan) if barred => {
                     report.warn(format_args!(
-                        "{}: lies below what is no directory: left out",
+                        "{}: not below a directory: left out",
                         orphan.entry.path
                     ));
                 }

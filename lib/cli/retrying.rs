@@ -112,7 +112,7 @@ impl Retrying {
             };
             let Some(wait) = wait else { return Err(error) };
             self.report.verbose(format_args!(
-                "{}: {}: trying again in {:.1} s",
+                "{}: {}: retrying in {:.1} s",
                 error.at,
                 why(&error.source),
                 wait.as_secs_f64()

@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
 
 /// A host has a name.
 fn not_empty(text: &str) -> Result<OsString, String> {
-    if text.is_empty() { Err("wanted a name".to_owned()) } else { Ok(text.into()) }
+    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.into()) }
 }
 
 fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
@@ -93,7 +93,7 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let root = args.dir.canonicalize().with_context(|| shown.clone())?;
     let stat = std::fs::metadata(&root).with_context(|| shown.clone())?;
     if !stat.is_dir() {
-        let hint = "name the directory that holds it, and use --only-from to list a part";
+        let hint = "name the directory that holds it, and list a part of it with --only-from";
         return Err(Hinted::wrap(anyhow::anyhow!("{shown}: not a directory"), hint));
     }
     if privilege::root_without_trusted() {
@@ -142,7 +142,7 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         }
         match walking.join() {
             Ok(result) => result,
-            Err(_) => bail!("the walk broke off"),
+            Err(_) => bail!("the walk stopped unexpectedly"),
         }
     })?;
     masks.tell(whole, report)?;

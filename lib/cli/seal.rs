@@ -85,14 +85,14 @@ fn slots(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|slots| (1..=255).contains(slots))
-        .ok_or_else(|| "wanted a number from 1 to 255".to_owned())
+        .ok_or_else(|| "expected a number from 1 to 255".to_owned())
 }
 
 fn shards(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|shards| (0..=255).contains(shards))
-        .ok_or_else(|| "wanted a number from 0 to 255".to_owned())
+        .ok_or_else(|| "expected a number from 0 to 255".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -124,7 +124,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         let all = args.group + args.parity;
         return Err(Hinted::wrap(
             anyhow!(
-                "groups of {} objects and {} of parity: {all} in all, and the code knows {MAX_SHARDS}",
+                "groups of {} objects and {} parity shards: {all} in total, but the maximum is {MAX_SHARDS}",
                 args.group,
                 args.parity
             ),
@@ -183,7 +183,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         drop(closing);
         match feeding.join() {
             Ok(outcome) => outcome,
-            Err(_) => bail!("reading broke off"),
+            Err(_) => bail!("a reader thread stopped unexpectedly"),
         }
     })?;
     // Only now is the input known to be whole.
@@ -216,8 +216,8 @@ impl Feeder {
             if item.name.encrypted || !(item.name.is_grouped() || item.name.object == Object::Tail)
             {
                 return Err(Hinted::wrap(
-                    anyhow!("{}/{} is sealed already", item.band, item.name),
-                    "use dura-seal once in a pipe",
+                    anyhow!("{}/{} is already sealed", item.band, item.name),
+                    "use dura-seal only once in a pipeline",
                 ));
             }
             before = Some(item.name);

@@ -45,12 +45,9 @@ fn fingerprint(key: &str) -> anyhow::Result<String> {
     match found.as_slice() {
         [key] => Ok(key.name()),
         [] => {
-            let hint = "gpg --import the public key first; and compare its fingerprint with a copy that you trust";
+            let hint = "import the public key first with gpg --import, and compare its fingerprint with a copy that you trust";
             Err(Hinted::wrap(anyhow!("--signed-by {key}: no such key in the keyring"), hint))
         }
-        _ => bail!(
-            "--signed-by {key}: may be any of {} keys: name it by its fingerprint",
-            found.len()
-        ),
+        _ => bail!("--signed-by {key}: matches {} keys: use a fingerprint", found.len()),
     }
 }

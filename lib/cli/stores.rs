@@ -104,7 +104,7 @@ fn heard(archive: &ArchiveName, report: &Arc<Report>) -> Notice {
 
 /// An entry of a listing that cannot be looked at.
 fn flaw(error: &StoreError) -> String {
-    format!("{}: cannot be looked at: {}", error.at, why(&error.source))
+    format!("{}: cannot be inspected: {}", error.at, why(&error.source))
 }
 
 /// A store with all that it can do, and the same if it may have to look before it writes.
@@ -135,7 +135,7 @@ fn idle() -> anyhow::Result<Option<Duration>> {
     };
     match text.to_str().and_then(|text| text.parse().ok()) {
         Some(seconds @ 1..=86_400) => Ok(Some(Duration::from_secs(seconds))),
-        _ => bail!("DURA_TIMEOUT: wanted a number of seconds, from 1 to 86400"),
+        _ => bail!("DURA_TIMEOUT: expected a number of seconds, from 1 to 86400"),
     }
 }
 
@@ -154,7 +154,7 @@ fn bad_bucket(rest: &str, error: s3::BadAddress) -> anyhow::Error {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see dura-stores(7) for profile files"
         }
         s3::BadAddress::Endpoint(_) | s3::BadAddress::Form(_) => {
-            "dura-stores(7) tells how archives in buckets are named"
+            "see dura-stores(7) for the names of archives in buckets"
         }
     };
     Hinted::wrap(anyhow!("{}: {error}", without_login("s3", rest)), hint)
@@ -166,7 +166,7 @@ fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Err
         dav::BadAddress::Login => {
             "put them into ~/.netrc, or into DURA_DAV_USER and DURA_DAV_PASSWORD"
         }
-        _ => "dura-stores(7) tells how archives on WebDAV servers are named",
+        _ => "see dura-stores(7) for the names of archives on WebDAV servers",
     };
     Hinted::wrap(anyhow!("{}: {error}", without_login(scheme, rest)), hint)
 }
@@ -175,34 +175,34 @@ fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Err
 pub(super) fn remedy(error: &StoreError) -> Option<&'static str> {
     match error.kind {
         // The system's own number: a file's owner and mode, and no key, decide.
-        Kind::Denied if error.source.raw_os_error().is_some() => Some(
-            "check the owner and mode of what is named, and whether its file system can be written to",
-        ),
-        Kind::Denied => Some(
-            "check the keys or the password, and what they are allowed: dura-stores(7) tells where they come from",
-        ),
+        Kind::Denied if error.source.raw_os_error().is_some() => {
+            Some("check its owner and mode, and whether its file system is writable")
+        }
+        Kind::Denied => {
+            Some("check the keys or the password, and their permissions: see dura-stores(7)")
+        }
         Kind::NoArchive => {
-            Some("make the bucket, or the folder above the archive, first; or check its name")
+            Some("create the bucket, or the folder above the archive, first; or check its name")
         }
         Kind::NoSpace => Some(
-            "make room, or store elsewhere: what is stored is whole, and the next run goes on from there",
+            "free some space, or store elsewhere: what is stored is intact, and the next run continues from there",
         ),
         Kind::Certificate => Some(
             "for a server with a certificate of your own, name its authority's file in SSL_CERT_FILE",
         ),
-        Kind::Redirect => Some(
-            "nothing is sent elsewhere: name the right address (for S3, region and endpoint) yourself",
-        ),
-        Kind::NoListing => {
-            Some("name a complete band in full with --band: what is in it needs no listing")
+        Kind::Redirect => {
+            Some("redirects are not followed: use the right address (for S3, region and endpoint)")
         }
-        Kind::Overtaken => Some("start the backup again, and it gets a band of its own"),
+        Kind::NoListing => Some(
+            "give the full name of a complete band with --band: it can be read without a listing",
+        ),
+        Kind::Overtaken => Some("start the backup again: it makes a new band"),
         Kind::Clock => Some("set the clock: requests are signed with the time"),
         Kind::Session => Some(
-            "the session has ended: sign in again, or renew the keys of the profile; dura-stores(7) tells where they come from",
+            "the session has ended: sign in again, or renew the keys of the profile; see dura-stores(7)",
         ),
         Kind::Cold => Some(
-            "ask the service to bring it back first: dura-index where lists what a restore needs",
+            "ask the service to retrieve it first: dura-index where lists what a restore needs",
         ),
         Kind::NotFound | Kind::Exists | Kind::Passing | Kind::Damaged | Kind::Other => None,
     }

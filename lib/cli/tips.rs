@@ -30,8 +30,8 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("dura-restore", "-t", RESTORE),
     ("dura-restore", "--include", "to restore a part: dura-restore ARCHIVE PATH …"),
     ("dura-restore", "-i", "to restore a part: dura-restore ARCHIVE PATH …"),
-    ("", "-r", "the archive is an argument of its own, without an option: ARCHIVE"),
-    ("", "--repo", "the archive is an argument of its own, without an option: ARCHIVE"),
+    ("", "-r", "name the archive as an argument, without an option: ARCHIVE"),
+    ("", "--repo", "name the archive as an argument, without an option: ARCHIVE"),
 ];
 
 const LIST_BANDS: &str = "to list what was backed up: dura-index bands ARCHIVE";

@@ -131,7 +131,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
     number
         .filter(|number| *number > 0.0 && *number <= 100.0)
-        .ok_or_else(|| "wanted a number over 0, up to 100".to_owned())
+        .ok_or_else(|| "expected a number above 0, up to 100".to_owned())
 }
 
 /// The program's arguments, for tests and tools.
@@ -211,7 +211,7 @@ fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Resu
         (None, at) => Some(choose(archive, &args.archive, None, at, report)?),
     };
     if names.is_empty() {
-        return Err(no_band(&args.archive, "no band is there"));
+        return Err(no_band(&args.archive, "the archive has no band"));
     }
     let Some(chosen) = chosen else { return Ok(Bands { names, all }) };
     // An ancestor that is not there is told like one that is damaged.
@@ -237,14 +237,14 @@ impl Sizes {
         let Some(smallest) = self.smallest else { return };
         if meter.members() == 0 && smallest > self.room {
             report.warn(format_args!(
-                "--limit {}: no object was read, nor ever can be: the lists leave {}, and the smallest object has {}",
+                "--limit {}: no object can ever be read: the lists leave {}, but the smallest object has {}",
                 human(self.limit),
                 human(self.room),
                 human(smallest)
             ));
         } else if self.over.0 > 0 {
             report.note(format_args!(
-                "--limit {}: {} of the objects have more than the {} that it leaves, up to {}: they are never read",
+                "--limit {}: {} objects are larger than the {} that it leaves (up to {}), and are never read",
                 human(self.limit),
                 self.over.0,
                 human(self.room),
@@ -321,7 +321,6 @@ fn start(
         seen: HashMap::new(),
         all: bands.all.clone(),
         plain: args.unlocking.plain(),
-        sealing: Default::default(),
         blind: Default::default(),
         source: None,
         tree: None,
@@ -352,7 +351,7 @@ impl Run<'_> {
                     self.told.bands += 1;
                 }
                 Event::NoBand(band) => {
-                    let what = "no band: neither HEAD nor TAIL, nor a list or index";
+                    let what = "not a band: no HEAD, TAIL, list or index";
                     self.told.report.verbose(format_args!("{band}: {what}"));
                 }
                 Event::Unfinished(band) => self.told.unfinished.push(band),
@@ -385,7 +384,7 @@ impl Run<'_> {
                 Event::End => return self.signatures(),
             }
         }
-        bail!("the walk through the archive broke off")
+        bail!("the walk through the archive stopped unexpectedly")
     }
 
     /// `--expect`: the newest band that its owner knows of must be there.
@@ -435,7 +434,7 @@ impl Run<'_> {
                 let read = files::read_out(archive, band, jobs, &mut |finding| {
                     self.told.finding(&finding)
                 })?;
-                report.verbose(format_args!("{band}: {read} files read out"));
+                report.verbose(format_args!("{band}: {read} files read"));
             }
         }
         if let Some(shown) = &args.against {
@@ -459,7 +458,7 @@ impl Run<'_> {
         }
         if let Some(dir) = &args.source {
             let band = match args.band.is_some() || args.at.is_some() {
-                true => bands.names.last().cloned().context("no band is there")?,
+                true => bands.names.last().cloned().context("the archive has no band")?,
                 false => choose(archive, &args.archive, None, None, report)?,
             };
             let count = source::compare(archive, &band, dir, part, jobs, report, &mut |finding| {

@@ -40,11 +40,11 @@ pub(super) fn journal(
         Ok(journal) => Ok(Some(journal)),
         Err(CacheError::Io(error)) => {
             let (dir, why) = (dir.display(), why(&error));
-            report.note(format_args!("{dir}: {why}: going on without a journal"));
+            report.note(format_args!("{dir}: {why}: continuing without a journal"));
             Ok(None)
         }
         Err(error) => {
-            let hint = "the journal tells which bands are this host's own: it must be your own, and nobody else may write to it (chmod 700)";
+            let hint = "the journal records which bands this host wrote: you must own it, and nobody else may be able to write to it (chmod 700)";
             Err(Hinted::wrap(anyhow!("{}: {error}", dir.display()), hint))
         }
     }
@@ -259,7 +259,7 @@ impl Vouching {
         for (band, numbers) in std::mem::take(&mut self.taken().passed) {
             let Some(first) = numbers.iter().min() else { continue };
             report.warn(format_args!(
-                "{band}: {} index {first:09}: not built on, nor what comes after it",
+                "{band}: {} index {first:09}: not building on it or on later ones",
                 self.nobody()
             ));
         }

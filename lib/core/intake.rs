@@ -66,30 +66,32 @@ pub enum Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flaw::Differs(name) => write!(f, "{name}: not what its checksum list says"),
+            Flaw::Differs(name) => write!(f, "{name}: does not agree with its checksum list"),
             Flaw::Absent(name) => {
-                write!(f, "{name}: did not come, though a checksum list names it")
+                write!(f, "{name}: missing, though a checksum list names it")
             }
-            Flaw::List(name) => write!(f, "{name}: no checksum list of this band, or damaged"),
+            Flaw::List(name) => write!(f, "{name}: not a checksum list of this band, or damaged"),
             Flaw::Unlisted(name) => write!(f, "{name}: in no checksum list"),
-            Flaw::NoList(name) | Flaw::Unsigned(name) => write!(f, "{name}: did not come"),
-            Flaw::Signature(name) => write!(f, "{name}: no signature of what came, or damaged"),
+            Flaw::NoList(name) | Flaw::Unsigned(name) => write!(f, "{name}: missing"),
+            Flaw::Signature(name) => {
+                write!(f, "{name}: not a signature of this object, or damaged")
+            }
             Flaw::NoIndex(number) => {
-                write!(f, "{}: did not come", ObjectName::plain(Object::Index(*number)))
+                write!(f, "{}: missing", ObjectName::plain(Object::Index(*number)))
             }
             Flaw::NoToc(number) => write!(
                 f,
-                "{}: did not come, though TAIL names it",
+                "{}: missing, though TAIL names it",
                 ObjectName::plain(Object::Toc(*number))
             ),
             Flaw::Last(said, came) => {
                 write!(f, "TAIL: ends with index {said:09}, but ")?;
                 match came {
-                    Some(came) => write!(f, "the last that came is {came:09}"),
-                    None => write!(f, "none came"),
+                    Some(came) => write!(f, "the last in the stream is {came:09}"),
+                    None => write!(f, "the stream has none"),
                 }
             }
-            Flaw::Twice(name) => write!(f, "{name}: came twice, with different content"),
+            Flaw::Twice(name) => write!(f, "{name}: occurs twice, with different content"),
         }
     }
 }

@@ -24,10 +24,8 @@ pub struct Misspelled {
     pub instead: String,
 }
 
-const RCLONE: &str = "for what rclone reaches: rclone serve s3, or rclone serve webdav, and its \
-    address; dura-stores(7) has the recipe";
-const SSH: &str = "there is no store over SSH yet: mount the directory with sshfs and name it, or \
-    rclone serve webdav it; dura-stores(7) has the recipe";
+const RCLONE: &str = "for clouds that rclone supports: use rclone serve s3 or rclone serve webdav, and its address; see dura-stores(7)";
+const SSH: &str = "there is no store over SSH yet: mount the directory with sshfs, or serve it with rclone serve webdav; see dura-stores(7)";
 const MOUNT: &str = "mount it, and name the directory";
 
 /// Reads the name of an archive, which is text unless it is that of a directory.
@@ -47,7 +45,10 @@ pub fn place(name: &[u8]) -> Result<Place<'_>, Misspelled> {
 
 fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
     if text.is_empty() {
-        return Err(misspelled("no name of an archive", "name a directory, s3:// or https://"));
+        return Err(misspelled(
+            "not the name of an archive",
+            "name a directory, s3:// or https://",
+        ));
     }
     let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
     if is_path || matches!(text, "." | "..") {
@@ -59,7 +60,7 @@ fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
         return address(text, scheme, rest);
     }
     if text == "~" || text.starts_with("~/") {
-        let instead = "the shell did not expand the ~: write $HOME; or put ./ before it";
+        let instead = "the shell did not expand the ~: write $HOME, or ./ before it";
         return Err(misspelled(&format!("{text}: no directory is called ~"), instead));
     }
     match text.split('/').next().and_then(|first| first.split_once(':')) {
@@ -98,7 +99,7 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, 
         "file" => match without_host(rest.as_bytes()) {
             path if path.starts_with(b"/") => Ok(Place::Directory(path)),
             _ => Err(misspelled(
-                "file:// names a directory from the root on",
+                "file:// needs an absolute path",
                 "write file:///DIR, or the directory alone",
             )),
         },
@@ -109,7 +110,7 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, 
             "write s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL=https://storage.googleapis.com and HMAC keys",
         ),
         "s3a" | "s3n" | "minio" | "r2" | "wasabi" => {
-            no_store("write s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL for a service of one's own")
+            no_store("write s3://BUCKET/PREFIX, with AWS_ENDPOINT_URL for another service")
         }
         "smb" | "cifs" | "nfs" | "afp" => no_store(MOUNT),
         _ => no_store(RCLONE),
@@ -143,8 +144,10 @@ fn colon(text: &str, kind: &str) -> Misspelled {
         _ => format!("if {kind} is a host: {SSH}; if it is a remote of rclone: {RCLONE}"),
     };
     Misspelled {
-        what: format!("{kind}: before a path is a host or another kind of store, and no directory"),
-        instead: format!("{instead}; for a directory of that name put ./ before it"),
+        what: format!(
+            "{kind}: before a path names a host or another kind of store, not a directory"
+        ),
+        instead: format!("{instead}; for a directory of that name write ./ before it"),
     }
 }
 

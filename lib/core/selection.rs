@@ -26,10 +26,10 @@ pub struct Readings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskedError {
     /// It has no bytes.
-    #[error("an empty path names nothing")]
+    #[error("the path is empty")]
     Empty,
     /// It has a `..`, or is an absolute path that is not below the source.
-    #[error("{0}: not a path below the source: it is written ./a/b")]
+    #[error("{0}: not a path below the source: write ./a/b")]
     Elsewhere(String),
 }
 

@@ -45,7 +45,7 @@ impl Ahead {
             .take()
             .ok_or_else(gone)?
             .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes broke off")))
+            .unwrap_or_else(|_| Err(io::Error::other("the writer thread stopped unexpectedly")))
     }
 
     /// Waits until all is written. Must end every program that writes: else "no space left" would

@@ -19,16 +19,15 @@ pub fn now() -> io::Result<Time> {
         Some(Some(sec)) => Ok(Time { sec: *sec, nsec: 0 }),
         Some(None) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "SOURCE_DATE_EPOCH is no number of seconds",
+            "SOURCE_DATE_EPOCH is not a number of seconds",
         )),
     }
 }
 
 /// [`now`] as a stamp.
 pub fn stamp() -> io::Result<Stamp> {
-    let out_of_range = || {
-        io::Error::new(io::ErrorKind::InvalidInput, "the clock stands outside the years 0 to 9999")
-    };
+    let out_of_range =
+        || io::Error::new(io::ErrorKind::InvalidInput, "the clock is outside the years 0 to 9999");
     Stamp::from_unix(now()?.sec).ok_or_else(out_of_range)
 }
 

@@ -79,7 +79,7 @@ pub enum GpgError {
     #[error("gpg failed{}", behind_colon(.0))]
     Failed(String),
     /// It did not fail, but its status does not say that it succeeded.
-    #[error("gpg gave no sign of success")]
+    #[error("gpg did not report success")]
     Unsure,
 }
 
@@ -240,7 +240,7 @@ fn run(call: Call<'_>) -> Result<Outcome, GpgError> {
         let line = line.as_deref().map_or(&[][..], Vec::as_slice);
         let writer = stdin.zip(feed).map(|(stdin, feed)| scope.spawn(|| write(stdin, line, feed)));
         let read = read_much(stdout, size.min(call.limit), call.limit, &mut child);
-        let broken = || Err(io::Error::other("a thread broke off"));
+        let broken = || Err(io::Error::other("a thread stopped unexpectedly"));
         let written = writer.map_or(Ok(()), |writer| writer.join().unwrap_or_else(|_| broken()));
         (written, read, errors.join().unwrap_or_else(|_| broken().map(|()| Vec::new())))
     });
@@ -439,7 +439,7 @@ fn decrypt_with(
         return Err(GpgError::TooLarge(limit));
     }
     if outcome.stdout.starts_with(b"gpg: ") {
-        return Err(GpgError::Unusable("its words are mixed with its output".to_owned()));
+        return Err(GpgError::Unusable("its messages are mixed with its output".to_owned()));
     }
     let opened = status::judge(&outcome.said, outcome.stdout.len())?;
     Ok((outcome.stdout, opened))

@@ -16,16 +16,16 @@ pub struct BandName(Vec<Stamp>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not stamps joined by `-`.
-    #[error("`{0}` is no band name: wanted YYYYMMDDThhmmssZ, joined by - in a chain")]
+    #[error("`{0}` is not a band name: expected YYYYMMDDThhmmssZ, joined by - in a chain")]
     BandName(String),
     /// Stamps of a chain do not rise.
-    #[error("`{0}` is no band name: its times do not rise")]
+    #[error("`{0}` is not a band name: its times are not in ascending order")]
     NotRising(String),
     /// Deeper than tier 9.
-    #[error("`{0}` is no band name: deeper than tier 9")]
+    #[error("`{0}` is not a band name: its tier is higher than 9")]
     TooDeep(String),
     /// Not 32 lower-case hexadecimal digits.
-    #[error("`{0}` is no band id: wanted 32 lower-case hexadecimal digits")]
+    #[error("`{0}` is not a band id: expected 32 lower-case hexadecimal digits")]
     BandId(String),
 }
 

@@ -117,10 +117,10 @@ pub enum ListingError {
     #[error("cannot read the listing")]
     Io(#[from] io::Error),
     /// Input ended before the first entry.
-    #[error("nothing came: the program before this one failed")]
+    #[error("the input is empty: the previous program failed")]
     Nothing,
     /// Input ended before `#end`.
-    #[error("the listing is cut off after line {0}: no #end line")]
+    #[error("the listing ends after line {0} without an #end line")]
     Cut(u64),
     /// It does not begin with `#mtree`.
     #[error("not a listing: the first line is not #mtree")]
@@ -138,11 +138,11 @@ pub enum ListingError {
     #[error("line {0}: {1} is out of order")]
     Order(u64, Path),
     /// The directory above a path is not listed.
-    #[error("line {0}: {1} stands below no listed directory")]
+    #[error("line {0}: {1} is not below a listed directory")]
     Orphan(u64, Path),
     /// Lines were lost or added.
     #[error(
-        "the #end line counts {} entries, but {seen} came: lines were lost or added on the way",
+        "the #end line counts {} entries, but the listing has {seen}: lines were lost or added on the way",
         said.entries
     )]
     Count {

@@ -16,7 +16,7 @@ pub struct Moment {
 }
 
 /// What is wanted, for a message.
-pub const WANTED: &str = "wanted a time, such as 2026-11-27, 2026-11-27T22:30, \
+pub const WANTED: &str = "expected a time, such as 2026-11-27, 2026-11-27T22:30, \
     2026-11-27T22:30+02:00, 2026-11-27T20:30:00Z, yesterday, or 3d (3 days ago; also h and w)";
 
 impl Moment {

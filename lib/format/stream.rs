@@ -24,25 +24,25 @@ pub enum StreamError {
     #[error("cannot read the object stream")]
     Io(#[from] io::Error),
     /// Input ended before the first object.
-    #[error("nothing came: the program before this one failed")]
+    #[error("the input is empty: the previous program failed")]
     Nothing,
     /// Input ended before the two zero blocks.
-    #[error("the object stream is cut off at byte {0}: what came before was killed or failed")]
+    #[error("the object stream ends early, at byte {0}: a previous program failed or was killed")]
     Cut(u64),
     /// A header is no tar header.
-    #[error("no tar header at byte {0}: this is no object stream, or it is damaged")]
+    #[error("no tar header at byte {0}: this is not an object stream, or it is damaged")]
     NotTar(u64),
     /// A member that is no plain file.
-    #[error("member `{0}` is no plain file: this is no object stream")]
+    #[error("member `{0}` is not a regular file: this is not an object stream")]
     NotFile(String),
     /// A name that is not BAND/OBJECT.
-    #[error("member `{0}` is not named as an object of a band is")]
+    #[error("member `{0}` does not have the name of an object")]
     BadName(String),
     /// Objects of two bands.
     #[error("member `{0}` is of another band than the first")]
     OtherBand(String),
     /// Larger than any object that Dura makes.
-    #[error("member `{0}` has {1} bytes, more than any object has")]
+    #[error("member `{0}` has {1} bytes, more than an object may have")]
     TooLarge(String, u64),
     /// Something behind the end.
     #[error("bytes that are not zero follow the end of the object stream")]
@@ -51,7 +51,7 @@ pub enum StreamError {
     #[error("the object stream was not read to its end")]
     Stopped,
     /// The two zero blocks came before any object.
-    #[error("the object stream holds no object")]
+    #[error("the object stream has no objects")]
     Empty,
 }
 

@@ -27,8 +27,7 @@ const SMALL: usize = 64 << 10;
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
 
 /// Told once, when the server turns out to overwrite.
-pub(super) const WARNING: &str = "the server does not refuse to overwrite: dura-push looks before each write, \
-    which costs a request for each object and is no guard against two runs that write the same band in the same moment";
+pub(super) const WARNING: &str = "the server ignores If-None-Match: checking before each write instead (one extra request per object); this does not protect against two runs that write the same band at the same moment";
 
 /// A store that may have to look before it writes.
 pub trait LookAhead: Send + Sync {
@@ -269,8 +268,13 @@ impl CreateOnly {
             let prepared = prepare.then(|| scope.spawn(|| server.prepare(name)));
             let size = server.size(name);
             let ended = |thread: Option<ScopedJoinHandle<'_, Result<(), StoreError>>>| {
-                let broke_off =
-                    |_| Err(StoreError::of(Kind::Other, server.shown(name), "a request broke off"));
+                let broke_off = |_| {
+                    Err(StoreError::of(
+                        Kind::Other,
+                        server.shown(name),
+                        "a request stopped unexpectedly",
+                    ))
+                };
                 thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off))
             };
             let (confirmed, prepared) = (ended(confirmed), ended(prepared));
@@ -339,7 +343,7 @@ fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), Sto
         Some(there) if there == head.bytes => *seen = Seen::Ours,
         // Not to be seen yet; or a store that confirms what it does not keep.
         None if *seen != Seen::Doubtful => {
-            let text = "it was confirmed, and is not there when it is read back";
+            let text = "confirmed, but missing when read back";
             return Err(StoreError::of(Kind::Passing, server.shown(&head.name), text));
         }
         // Our own second write was cut off.
@@ -348,7 +352,7 @@ fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), Sto
             server.put(&head.name, &head.bytes, false).map(drop)?
         }
         Some(_) => {
-            let text = "it has become that of another run, which writes the same band";
+            let text = "it was replaced by that of another run, which writes the same band";
             return Err(StoreError::of(Kind::Overtaken, server.shown(&head.name), text));
         }
     }

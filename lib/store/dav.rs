@@ -51,13 +51,13 @@ impl std::fmt::Debug for Dav {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// It is not written as it should be.
-    #[error("no address; wanted http://HOST/PATH or https://HOST/PATH")]
+    #[error("not an address: expected http://HOST/PATH or https://HOST/PATH")]
     Form,
     /// There is a user or password in it.
-    #[error("a user or password has no place in an archive's name: others can see it")]
+    #[error("an archive's name must not contain a user or password: others can see it")]
     Login,
     /// There is a query or fragment in it.
-    #[error("an archive's address has no ? and no #")]
+    #[error("an archive's address must not contain ? or #")]
     Query,
 }
 
@@ -185,12 +185,12 @@ impl Dav {
             404 | 409 => Err(reply.error_of(
                 Kind::NoArchive,
                 &self.url(folder),
-                Some("what should lie above it is not there"),
+                Some("the folder above it does not exist"),
             )),
             501 => Err(reply.error_of(
                 Kind::Denied,
                 &self.url(folder),
-                Some("no WebDAV server: it can only be read"),
+                Some("not a WebDAV server: it can only be read"),
             )),
             _ => Err(reply.error(&self.url(folder), None)),
         }
@@ -282,7 +282,7 @@ impl Server for Dav {
             200..=299 | 400 | 405 | 501 => Err(reply.error_of(
                 Kind::NoListing,
                 &at,
-                Some("no WebDAV server: it does not tell what it has"),
+                Some("not a WebDAV server: it cannot list what it has"),
             )),
             _ => Err(reply.error(&at, None)),
         }

@@ -35,11 +35,9 @@ pub(super) struct FileSystem {
 }
 
 /// Said once, of file systems that can do no better.
-const IN_PLACE: &str = "this file system has neither hard links nor a rename that never replaces: \
-    each object is written under its own name and read back, and a run that is killed can leave a \
-    piece of one, which the next run replaces";
-const NO_SYNC: &str = "this file system cannot be asked to keep a folder's names: what is stored \
-    last can be lost when the power fails";
+const IN_PLACE: &str = "this file system has neither hard links nor a rename that never replaces: writing each object under its own name and reading it back; a run that is killed can leave a part of one, which the next run replaces";
+const NO_SYNC: &str =
+    "this file system cannot flush folders: the last objects can be lost in a power failure";
 
 impl FileSystem {
     /// One of which it is known that it can do no better than `way`.
@@ -261,7 +259,10 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<Written> {
     drop(file);
     let stored = stored.and_then(|()| match std::fs::read(path)? == bytes {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::TimedOut, "reads back otherwise than written")),
+        false => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "differs from what was written when read back",
+        )),
     });
     stored.inspect_err(|_| drop(std::fs::remove_file(path))).map(|()| written)
 }

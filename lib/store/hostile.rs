@@ -274,5 +274,5 @@ fn bodies_that_trickle() {
     assert_eq!(collection(&address, notice).get(HEAD).unwrap().len(), 24_000);
     let heard = heard.lock().unwrap();
     assert_eq!(heard.len(), 1);
-    assert!(heard[0].contains("bytes a second"), "{heard:?}");
+    assert!(heard[0].contains("bytes per second"), "{heard:?}");
 }

@@ -140,11 +140,11 @@ impl Http {
                 told = true;
                 let rate = bytes.len() as u64 / begun.elapsed().as_secs().max(1);
                 (self.notice)(Word::Note(&format!(
-                    "waiting for {at}: it comes at {rate} bytes a second"
+                    "waiting for {at}: receiving {rate} bytes per second"
                 )));
             }
             if begun.elapsed() > self.idle + Duration::from_secs(bytes.len() as u64 / MIN_RATE) {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the reply trickles"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the reply is too slow"));
             }
         }
     }
@@ -221,7 +221,7 @@ impl Reply {
             let to = self.header("location").and_then(|to| url::Url::parse(to).ok());
             let to = to.map(|to| to.origin().ascii_serialization());
             text = format!(
-                "{text}: the server sends us to {}",
+                "{text}: the server redirects to {}",
                 to.as_deref().unwrap_or("another address")
             );
         }
@@ -254,7 +254,7 @@ impl Reply {
             (200 | 206, _) => Err(StoreError::of(
                 Kind::Other,
                 at,
-                "the server sends another part than was asked for",
+                "the server sends another part than was requested",
             )),
             (416, _) => Ok(None),
             _ => Err(self.error(at, None)),
@@ -335,7 +335,7 @@ impl<S: Server> Store for S {
             } else {
                 format!("{folder}/{name}")
             });
-            let text = "the server lists it, and does not say how large it is";
+            let text = "the server lists it, but does not say how large it is";
             self.once().tell(Word::Flaw(&StoreError::of(Kind::Damaged, at, text)));
         }
         Ok(found)

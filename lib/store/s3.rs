@@ -63,8 +63,8 @@ enum Sums {
 }
 
 /// Said once, of a service that takes none.
-const NO_SUMS: &str = "the service does not take x-amz-checksum-sha256: objects go with their \
-    Content-MD5 alone";
+const NO_SUMS: &str =
+    "the service does not accept x-amz-checksum-sha256: sending objects with Content-MD5 only";
 
 impl std::fmt::Debug for S3 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,7 +89,7 @@ pub enum BadAddress {
     #[error("{0}")]
     Form(&'static str),
     /// The service's address, from the environment or a profile.
-    #[error("the endpoint is no http:// or https:// address: {0}")]
+    #[error("the endpoint is not an http:// or https:// address: {0}")]
     Endpoint(String),
     /// No keys.
     #[error(transparent)]
@@ -139,9 +139,8 @@ impl S3 {
         let url = url::Url::parse(&endpoint)
             .ok()
             .filter(|url| url.username().is_empty() && url.password().is_none());
-        let url = url.ok_or(BadAddress::Form(
-            "the endpoint is no address, or has a user in it, which has no place there",
-        ))?;
+        let url =
+            url.ok_or(BadAddress::Form("the endpoint is not an address, or contains a user name"))?;
         let bucket = Bucket::new(url, style, address.bucket.to_owned(), settings.region.clone())
             .map_err(|_| bad())?;
         Ok(S3 {
@@ -300,22 +299,22 @@ impl S3 {
 impl<'a> Address<'a> {
     fn parse(name: &'a str) -> Result<Address<'a>, BadAddress> {
         let rest =
-            name.strip_prefix("s3://").ok_or(BadAddress::Form("wanted s3://BUCKET/PREFIX"))?;
+            name.strip_prefix("s3://").ok_or(BadAddress::Form("expected s3://BUCKET/PREFIX"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         if bucket.contains('@') {
             return Err(BadAddress::Form(
-                "keys have no place in an archive's name: others can see it",
+                "an archive's name must not contain keys: others can see it",
             ));
         }
         if bucket.is_empty()
             || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         {
-            return Err(BadAddress::Form("no name of a bucket; wanted s3://BUCKET/PREFIX"));
+            return Err(BadAddress::Form("not the name of a bucket: expected s3://BUCKET/PREFIX"));
         }
         let prefix = prefix.trim_matches('/');
         if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(BadAddress::Form("a prefix has no empty part and no dots alone"));
+            return Err(BadAddress::Form("a prefix must not have empty parts, . or .."));
         }
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let mut address = Address { bucket, prefix, ..Address::default() };
@@ -329,7 +328,7 @@ impl<'a> Address<'a> {
                 }
                 _ => {
                     return Err(BadAddress::Form(
-                        "after the ? come profile=NAME and storage-class=CLASS, with & between them",
+                        "only profile=NAME and storage-class=CLASS may follow the ?, joined by &",
                     ));
                 }
             }
@@ -405,7 +404,7 @@ impl Conditional for S3 {
             return Err(StoreError::of(
                 Kind::Passing,
                 self.shown(name),
-                "changed on the way: the server's checksum does not fit",
+                "changed on the way: the server's checksum does not match",
             ));
         }
         Ok(reply.body)
@@ -508,7 +507,7 @@ impl Server for S3 {
             match (page.truncated, page.next) {
                 (false, _) => break,
                 (true, Some(next)) if Some(&next) != token.as_ref() => token = Some(next),
-                (true, _) => return Err(bad("the server does not tell how its listing goes on")),
+                (true, _) => return Err(bad("the server does not say how its listing continues")),
             }
         }
         found.sort();

@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 32;
 
 /// The server's answer cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the server's answer is not the XML that it should be")]
+#[error("the server's answer is not the expected XML")]
 pub struct BadXml;
 
 /// Calls `end` at the end of each element with its path of local names from the root on, and its

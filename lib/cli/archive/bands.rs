@@ -21,7 +21,6 @@ impl Archive {
         let mut names: Vec<BandName> =
             listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok()).collect();
         names.sort_by_key(|name| (name.start(), name.to_string()));
-        self.looks.names.get_or_init(|| names.clone());
         Ok(names)
     }
 
@@ -167,7 +166,7 @@ impl Archive {
             && own != others
         {
             report.note(format_args!(
-                "{taken}: of another source than {other}: look whether it belongs here"
+                "{taken}: has another source than {other}: check whether it belongs here"
             ));
         }
     }
@@ -200,12 +199,12 @@ fn is_failing(error: &anyhow::Error) -> bool {
 fn report_found(name: &BandName, found: &Found, report: &Report) {
     match found {
         Found::Unasked | Found::Band(_) => {}
-        Found::Nothing => report.verbose(format_args!("{name}: holds no band: passed over")),
+        Found::Nothing => report.verbose(format_args!("{name}: holds no band: ignored")),
         Found::Ruin => report.note(format_args!(
-            "{name}: has neither HEAD nor TAIL: passed over (dura-verify says what is left)"
+            "{name}: has neither HEAD nor TAIL: ignored (dura-verify reports what is left)"
         )),
         Found::Foreign(other) => report.warn(format_args!(
-            "{name}: its HEAD is that of band {other}: the folder was renamed: passed over"
+            "{name}: its HEAD is that of band {other}: the folder was renamed: ignored"
         )),
     }
 }

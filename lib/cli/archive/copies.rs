@@ -56,7 +56,7 @@ impl Archive {
         }
     }
 
-    pub(super) fn is_part(&self) -> bool {
+    fn is_part(&self) -> bool {
         self.copying.part.load(Ordering::Relaxed)
     }
 

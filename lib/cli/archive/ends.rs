@@ -105,9 +105,7 @@ impl Archive {
             } else {
                 "damaged".to_owned()
             };
-            report.warn(format_args!(
-                "{band}/TAIL: {why}: the band is read as if it were unfinished"
-            ));
+            report.warn(format_args!("{band}/TAIL: {why}: reading the band as unfinished"));
         }
         if found.head_damaged && is_first("HEAD") {
             let instead = if found.tail.is_some() { "TAIL" } else { "its indexes" };
@@ -150,10 +148,10 @@ impl Archive {
         for (name, found) in names.iter().zip(side_by_side(&names, |name| self.state(name, true))?)
         {
             if found.headless {
-                let hint = "if nobody is removing the band, put HEAD back: dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE; or make a full band: --no-resume --full";
+                let hint = "if nobody is removing the band, restore HEAD: dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE; or make a full band: --no-resume --full";
                 return Err(Hinted::wrap(
                     anyhow!(
-                        "{name}/HEAD: not there, though the band is complete: nothing can be built on it"
+                        "{name}/HEAD: missing, though the band is complete: cannot build on it"
                     ),
                     hint,
                 ));

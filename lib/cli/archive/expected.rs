@@ -46,10 +46,10 @@ impl Archive {
         match self.expected(text)? {
             Expected::There => {}
             Expected::Unfinished(name) => {
-                report.warn(format_args!("{name}: expected, and it is not complete"));
+                report.warn(format_args!("{name}: expected, but not complete"));
             }
             Expected::Gone(name) => {
-                report.warn(format_args!("{name}: expected, and not there"));
+                report.warn(format_args!("{name}: expected, but missing"));
             }
             Expected::Unclear(why) => report.warn(format_args!("--expect {text}: {why}")),
         }

@@ -12,7 +12,7 @@ pub(super) fn too_large(name: &str, most: u64) -> anyhow::Error {
     let error = anyhow!("{name}: has over {most} bytes, more than such an object has");
     match most < MAX_BLOCK {
         true => error,
-        false => error.context("if it is meant to be so large, give --max-object SIZE"),
+        false => error.context("if it is meant to be this large, use --max-object SIZE"),
     }
 }
 

@@ -70,7 +70,7 @@ impl Opener {
         }
         let found = gpg::find(OsStr::new(primary), Use::Encrypt).unwrap_or_default();
         let user = found.first().map_or("", |key| key.user.as_str());
-        report.verbose(format_args!("opened with the key {key} of {primary} {user}"));
+        report.verbose(format_args!("decrypted with the key {key} of {primary} {user}"));
     }
 }
 
@@ -132,7 +132,8 @@ impl Archive {
         let shown = format!("{band}/{name}");
         let is_key = matches!(error, GpgError::NoSecretKey(_) | GpgError::WrongPassphrase);
         if is_key && self.others_open(band, name) {
-            let what = "no key opens it, though other objects of the band are opened".to_owned();
+            let what = "no key decrypts it, although other objects of the band can be decrypted"
+                .to_owned();
             return anyhow::Error::new(GpgError::Damaged(what)).context(shown);
         }
         let hint = remedy(&error);
@@ -182,20 +183,20 @@ fn is_of_the_message(error: &GpgError) -> bool {
 fn remedy(error: &GpgError) -> Option<&'static str> {
     Some(match error {
         GpgError::NoSecretKey(_) => {
-            "gpg --import the secret key that the band was sealed for, or name the cache of the host that wrote it with --cache"
+            "import the secret key for which the band was encrypted with gpg --import, or name the cache of the host that wrote it with --cache"
         }
         GpgError::WrongPassphrase => {
-            "see that the passphrase is the one that the band was sealed with, or that of the secret key"
+            "use the passphrase with which the band was encrypted, or that of the secret key"
         }
         GpgError::Locked(said) if said.contains("agent") => {
-            "see what gpg-connect-agent /bye says: it needs a GNUPGHOME, or a /run/user/UID, in which it may make its socket"
+            "run gpg-connect-agent /bye: it needs a GNUPGHOME or a /run/user/UID in which it can create its socket"
         }
         GpgError::Locked(_) => {
-            "unlock the key before, or give its passphrase with --passphrase-file FILE or --passphrase-command COMMAND; on a terminal gpg wants a pinentry and GPG_TTY"
+            "unlock the key first, or give its passphrase with --passphrase-file FILE or --passphrase-command COMMAND; on a terminal, gpg needs a pinentry and GPG_TTY"
         }
-        GpgError::Unusable(_) => "see what gpg --list-keys says, and what stands in gpg.conf",
-        GpgError::Start(_) => "install gpg (GnuPG), or see that it is in the PATH",
-        GpgError::TooLarge(_) => "if it is meant to be so large: --max-object SIZE",
+        GpgError::Unusable(_) => "check gpg --list-keys and gpg.conf",
+        GpgError::Start(_) => "install gpg (GnuPG), or add it to the PATH",
+        GpgError::TooLarge(_) => "if it is meant to be this large, use --max-object SIZE",
         _ => return None,
     })
 }

@@ -13,7 +13,11 @@ pub(in super::super) fn side_by_side<T: Sync, R: Send>(
         let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || ask(item))).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off"))))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a reader thread stopped unexpectedly")))
+            })
             .collect()
     })
 }

@@ -161,10 +161,8 @@ impl SignedStore {
             tail.is_some_and(|tail| SignedStore::agrees(seen, tail.id))
         });
         if own.is_none() && seen.tail.is_none() && self.optional(&name)?.is_some() {
-            let what = format!(
-                "no good signature by {}: the band is read as if it were unfinished",
-                self.shown()
-            );
+            let what =
+                format!("no good signature by {}: reading the band as unfinished", self.shown());
             self.tell(seen, &name, &what);
         }
         seen.tail = Some(own.is_some());
@@ -222,7 +220,7 @@ impl SignedStore {
         });
         if listed.is_none() {
             let what = format!(
-                "no good signature by {}: what only this list names is left out",
+                "no good signature by {}: objects that only this list names are left out",
                 self.shown()
             );
             self.tell(seen, &name, &what);
@@ -291,7 +289,11 @@ impl Store for SignedStore {
         let known = self.band(&band);
         let wanted = {
             let mut seen = known.lock().map_err(|_| {
-                refused(Kind::Other, name, "whoever looked at its signature broke off")
+                refused(
+                    Kind::Other,
+                    name,
+                    "the thread that checks its signature stopped unexpectedly",
+                )
             })?;
             match object.object {
                 Object::Tail => {

@@ -234,7 +234,7 @@ impl Entries {
                 None => {
                     self.ended = true;
                     let what = anyhow!(
-                        "{}: whoever read the indexes behind this one broke off",
+                        "{}: the thread that reads the next indexes stopped unexpectedly",
                         self.name(self.number)
                     );
                     self.failed.push((self.number, what));
@@ -434,7 +434,7 @@ fn open(
         && !vouching.index(band, number, &zipped.0, &text)
     {
         vouching.differs(band, number);
-        let hint = "from the next run on it is passed over, with all that stands on it; dura-verify may tell what happened to it";
+        let hint = "later runs will ignore it, with all bands based on it; dura-verify may show what happened to it";
         return Err(Hinted::wrap(Unvouched(name(), vouching.who()), hint));
     }
     Ok(text)

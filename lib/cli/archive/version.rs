@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow, bail};
 
@@ -52,8 +51,6 @@ pub(in super::super) struct Version {
     exact: bool,
     /// How often an entry was wanted: one of each tier at first.
     wanted: usize,
-    /// Who looks whether its bands are sealed, if nothing was read that tells.
-    looking: Option<JoinHandle<()>>,
     report: Arc<Report>,
 }
 
@@ -87,27 +84,28 @@ pub(in super::super) fn choose(
     let together = if at.is_some() { 8 } else { 1 };
     archive.settle(&mut rows, together, report, |rows| to_read(rows, at).err())?;
     let Some(reading) = to_read(&rows, at)? else {
-        let when = at.map_or_else(String::new, |at| format!(" from {} or before", at.to_rfc3339()));
-        return Err(no_band(shown, format_args!("no band{when} is there")));
+        let when =
+            at.map_or_else(String::new, |at| format!(" from {} or earlier", at.to_rfc3339()));
+        return Err(no_band(shown, format_args!("the archive has no band{when}")));
     };
     let name = &reading.band.name;
     if let Some(newer) = reading.newer {
         report.note(format_args!(
-            "taking {name}: the newer {} is unfinished (--band latest takes it)",
+            "reading {name}: the newer {} is unfinished (--band latest reads it)",
             newer.name
         ));
     } else if !reading.band.is_complete() {
-        report.note(format_args!("taking {name}, which is unfinished: there is no complete band"));
+        report.note(format_args!("reading {name}, which is unfinished: no band is complete"));
     }
     for masked in passed_masks(&rows, reading.band) {
         report.note(format_args!(
-            "taking {name}: the newer {} was made with a mask (--band takes it)",
+            "reading {name}: the newer {} was made with a mask (--band reads it)",
             masked.name
         ));
     }
     if reading.band.facts().is_some_and(|facts| facts.mask != Mask::Whole) {
         report.note(format_args!(
-            "taking {name}, which was made with a mask: it does not hold the whole source"
+            "reading {name}, which was made with a mask: it does not hold the whole source"
         ));
     }
     if let Some(other) = beside(&rows, name) {
@@ -123,11 +121,11 @@ pub(in super::super) fn no_band(shown: &ArchiveName, why: impl Display) -> anyho
     match last.parse::<BandName>() {
         Ok(band) => Hinted::wrap(
             anyhow!("{shown}: is a band, not an archive"),
-            format!("name the archive above it, {above}, and --band {band}"),
+            format!("use the archive above it, {above}, with --band {band}"),
         ),
         Err(_) => Hinted::wrap(
             anyhow!("{shown}: {why}"),
-            "name the folder that holds the bands; see what is in it with: dura-index bands ARCHIVE",
+            "name the folder that holds the bands; list them with: dura-index bands ARCHIVE",
         ),
     }
 }
@@ -169,7 +167,7 @@ impl Archive {
         match unreadable {
             Some(error) if is_locked(&error) => return Err(error),
             Some(error) if holds.numbers.is_empty() && holds.lost.is_empty() => {
-                report.warn(format_args!("{error:#}: nothing of this band counts"));
+                report.warn(format_args!("{error:#}: ignoring the whole band"));
             }
             _ => {}
         }
@@ -293,7 +291,6 @@ impl Version {
         salvage: bool,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
-        let looking = archive.look_at_chain(chain);
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
             let mut numbers = held.numbers.clone();
@@ -304,7 +301,7 @@ impl Version {
             let lost = held.lost.iter().filter(|_| !salvage);
             for number in lost.cloned().flatten() {
                 let name = archive.likely_name(&band.head.band, Object::Index(number));
-                report.warn(format_args!("{name}: lost: what it listed is not known"));
+                report.warn(format_args!("{name}: lost: its entries are not known"));
             }
             archive.tell_of_damaged_ends(&band.head.band, report);
             archive.tell_of_ruin(&band.head.band, report);
@@ -319,7 +316,6 @@ impl Version {
             reads: holds,
             exact: false,
             wanted: 0,
-            looking,
             report: Arc::clone(report),
         })
     }
@@ -336,10 +332,7 @@ impl Version {
         &mut self,
     ) -> anyhow::Result<Option<Result<Placed, Placed>>> {
         loop {
-            let Some(event) = self.merge.poll() else {
-                drop(self.looking.take().map(JoinHandle::join));
-                return Ok(None);
-            };
+            let Some(event) = self.merge.poll() else { return Ok(None) };
             match event {
                 Event::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];
@@ -349,11 +342,11 @@ impl Version {
                         if is_locked(&error) || unvouched || self.exact && is_unreachable(&error) {
                             return Err(error);
                         }
-                        self.report.warn(format_args!("{error:#}: what it lists is not known"));
+                        self.report.warn(format_args!("{error:#}: its entries are not known"));
                     }
                     for (_, error) in entries.salvaged.drain(..) {
                         self.report.warn(format_args!(
-                            "{error:#}: what its block holds comes unchecked, by its own headers"
+                            "{error:#}: restoring its block unchecked, from its own headers"
                         ));
                     }
                     self.wanted += 1;
@@ -370,7 +363,7 @@ impl Version {
                 Event::OutOfOrder(placed) => {
                     let index = self.tiers[usize::from(placed.at.tier)].name(placed.at.block);
                     self.report.warn(format_args!(
-                        "{index}: {}: out of order: passed over",
+                        "{index}: {}: out of order: ignored",
                         placed.entry.path
                     ));
                 }

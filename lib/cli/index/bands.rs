@@ -35,7 +35,7 @@ pub(super) fn run(
     if names.is_empty() && archive.names()?.is_empty() {
         // Nothing there is an archive without bands; other things are another place.
         if let Some(others) = strangers(&archive.store().list("")?) {
-            return Err(no_band(shown, format_args!("no band is there, but {others}")));
+            return Err(no_band(shown, format_args!("the archive has no band, but {others}")));
         }
     }
     if pipe::stdout_is_terminal() {

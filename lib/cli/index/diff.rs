@@ -63,7 +63,7 @@ fn tier(text: &str) -> Result<Tier, String> {
     match text.parse() {
         Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
         _ if text == "auto" => Ok(Tier(None)),
-        _ => Err("wanted a number from 0 to 9, or auto".to_owned()),
+        _ => Err("expected a number from 0 to 9, or auto".to_owned()),
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
             let (archive, signed) = archive.attested(&reading.signed_by)?;
             let vouching = Vouching::new(journal, cache, signed).map(Arc::new);
             if vouching.is_none() {
-                report.note("without a journal, whatever the archive holds is built on");
+                report.note("without a journal: building on whatever the archive holds");
             }
             let archive = archive.vouched_by(vouching).unlocked(&reading.unlocking, report)?;
             archive.expect(reading.expect.as_deref(), report)?;
@@ -178,11 +178,11 @@ pub(in super::super) fn compare(
                 }
             }
             Effect::PassedOver(path) => report.warn(format_args!(
-                "{path}: two runs began to store it and did not come to its end: passed over, for the rest to be stored; the next band tries it again"
+                "{path}: two runs were interrupted while they stored it: skipped, so that the rest is stored; the next band tries again"
             )),
             Effect::LeftOut(path) => {
                 report.warn(format_args!(
-                    "{path}: not a directory in what the band has so far: left out with all below it; the next run gets it"
+                    "{path}: not a directory in what the band has so far: left out with everything below; the next run stores it"
                 ));
             }
         }
@@ -234,17 +234,17 @@ fn or_full(error: anyhow::Error) -> anyhow::Error {
     if !is_locked(&error) {
         return error;
     }
-    let hint = "give the --cache that was used when it was made, or the secret key to gpg; or make a full band: --no-resume --full";
+    let hint = "give the --cache that was used when it was made, or import the secret key; or make a full band: --no-resume --full";
     Hinted::wrap(anyhow!("{error:#}"), hint)
 }
 
 /// A source disk that is not mounted looks like one whose files were all deleted.
 fn too_many(deleted: Deletions, limit: MaxDeleted) -> anyhow::Error {
     let Deletions { gone, new, of, .. } = deleted;
-    let hint = "see whether the whole source is there (a disk that is not mounted?); if all that was deleted: --max-deleted none";
+    let hint = "check whether a disk of the source is not mounted; if all these entries were really deleted: --max-deleted none";
     Hinted::wrap(
         anyhow!(
-            "{gone} of {of} entries are gone and {new} are new: more than --max-deleted {limit} allows to delete"
+            "{gone} of {of} entries are deleted and {new} are new: more than --max-deleted {limit} allows"
         ),
         hint,
     )
@@ -254,7 +254,7 @@ fn tell(summary: &Summary, report: &Report) {
     let Summary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
     if behind > 0 {
         report.warn(format_args!(
-            "{behind} entries are not in this band as they are now, because an earlier run had passed them: the next run stores them"
+            "{behind} entries changed after an earlier run had stored them: the next run stores the changes"
         ));
     }
     report.verbose(format_args!(
@@ -288,7 +288,7 @@ fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option
                 headers.push(header)
             }
             Line::Header(header) => bail!(
-                "the listing has a `{header}` line already: use dura-index diff once in a pipe"
+                "the listing already has a `{header}` line: use dura-index diff only once in a pipeline"
             ),
             line => return Ok((headers, Some(line))),
         }
@@ -309,7 +309,7 @@ fn mask_of(headers: &[Header]) -> Mask {
 }
 
 fn next_line(scan: &mut Reader<impl BufRead>) -> anyhow::Result<Line> {
-    scan.next_line()?.ok_or_else(|| anyhow!("the listing has no end"))
+    scan.next_line()?.ok_or_else(|| anyhow!("the listing has no #end line"))
 }
 
 /// Refuses to lay a tree over another: all that the other has would count as deleted.
@@ -325,7 +325,7 @@ fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
                 matches!((&own, &other), (Header::Source(_, a), Header::Source(_, b)) if a == b);
             let hint = match other_host {
                 true => {
-                    "if it is the same host, whose name changes: dura-scan --host NAME; else use an archive for each tree, or --parent BAND, or --full"
+                    "if it is the same host under a new name: dura-scan --host NAME; otherwise use an archive for each tree, or --parent BAND, or --full"
                 }
                 false => {
                     "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full"

@@ -65,11 +65,11 @@ pub(super) struct ExpireArgs {
 }
 
 fn span(text: &str) -> Result<Period, String> {
-    Period::parse(text).ok_or_else(|| "wanted a span such as 30d, 1y6m or 12h".to_owned())
+    Period::parse(text).ok_or_else(|| "expected a span such as 30d, 1y6m or 12h".to_owned())
 }
 
 fn offset(text: &str) -> Result<Offset, String> {
-    let wanted = || "wanted a distance from UTC, such as +02:00".to_owned();
+    let wanted = || "expected an offset from UTC, such as +02:00".to_owned();
     let (sign, rest) = match text.split_at_checked(1) {
         Some(("+", rest)) => (1, rest),
         Some(("-", rest)) => (-1, rest),
@@ -94,14 +94,14 @@ pub(super) fn run(
     let archive = open_archive(&args.archive, reading, report)?;
     let names = archive.bands(report)?;
     if names.is_empty() {
-        return Err(no_band(&args.archive, "no band is there"));
+        return Err(no_band(&args.archive, "the archive has no band"));
     }
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
         found.extend(side_by_side(names, |name| look(&archive, name, args.keep_space.is_some()))?);
     }
     for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
-        report.warn(format_args!("{}: cannot be read, and stays", band.name));
+        report.warn(format_args!("{}: cannot be read: kept", band.name));
     }
     let rules = Rules {
         last: args.keep_last,
@@ -116,25 +116,22 @@ pub(super) fn run(
     };
     let plan = expire(&found, &rules, clock::stamp()?);
     if args.zone != Offset::UTC {
-        report.note(format_args!("days begin as at {} from UTC", args.zone));
+        report.note(format_args!("days begin at offset {} from UTC", args.zone));
     }
     if plan.kept.values().any(|why| why.contains(&Reason::NoRules)) {
         report.note("no rule says what to keep (--keep-…): nothing expires");
     }
     for (name, why) in &plan.kept {
         if why.contains(&Reason::Future) {
-            report.note(format_args!(
-                "{name}: dated in the future: it stays, and counts for nothing"
-            ));
+            report.note(format_args!("{name}: dated in the future: kept, but not counted"));
         }
         let why: Vec<String> = why.iter().map(words).collect();
-        report.verbose(format_args!("{name} stays: {}", why.join(", ")));
+        report.verbose(format_args!("keeping {name}: {}", why.join(", ")));
     }
     if plan.expired.is_empty() && plan.held > 0 {
         let held = plan.held;
         report.note(format_args!(
-            "nothing can go: later bands stand on {held} that no rule keeps; after a full band \
-             (dura-index diff --tier 0) they can go in time"
+            "nothing expires: later bands are based on {held} that no rule keeps; after a full band (dura-index diff --tier 0) these can expire in time"
         ));
     }
     let mut out = pipe::stdout()?;
@@ -147,7 +144,7 @@ pub(super) fn run(
 fn words(reason: &Reason) -> String {
     match reason {
         Reason::Rule(option) => (*option).to_owned(),
-        Reason::NeededBy(band) => format!("{band} stands on it"),
+        Reason::NeededBy(band) => format!("{band} is based on it"),
         Reason::Future => "it is dated in the future".to_owned(),
         Reason::NothingLater => "no later band of the whole source is complete".to_owned(),
         Reason::Unreadable => "it cannot be read".to_owned(),

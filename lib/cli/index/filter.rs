@@ -46,7 +46,7 @@ pub(super) fn run(args: &FilterArgs, report: &Report) -> anyhow::Result<()> {
     let status = child.wait().with_context(|| shown.clone())?;
     let (mut out, end) = merged?;
     if !status.success() {
-        let hint = "nothing that it has left out is believed: it must end with status 0";
+        let hint = "what it left out is not used: it must exit with status 0";
         return Err(Hinted::wrap(anyhow!("{shown}: {status}"), hint));
     }
     writeln!(out, "{end}").context(CANNOT_WRITE)?;
@@ -76,9 +76,11 @@ fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Out, End)> {
                 }
                 if !next.is_empty() {
                     let line = String::from_utf8_lossy(next.trim_ascii_end());
-                    let hint = "a filter may leave lines out, not change, add or reorder them";
+                    let hint = "a filter may leave out lines, but not change, add or reorder them";
                     return Err(Hinted::wrap(
-                        anyhow!("{shown} gave a line that is not next in the listing: {line}"),
+                        anyhow!(
+                            "{shown} wrote a line that does not come next in the listing: {line}"
+                        ),
                         hint,
                     ));
                 }
@@ -95,7 +97,7 @@ fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Out, End)> {
             next.clear();
         }
         if !is_kept && !std::mem::replace(&mut asked, true) {
-            bail!("{shown} left out the source itself, the line that begins with a dot alone");
+            bail!("{shown} left out the source itself, the line that begins with a single dot");
         }
         asked = true;
         if let Some(entry) = filter.handle_entry(entry, is_kept) {
@@ -104,7 +106,7 @@ fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Out, End)> {
             out.write_all(&line).context(CANNOT_WRITE)?;
         }
     }
-    bail!("the listing broke off")
+    bail!("the listing stopped unexpectedly")
 }
 
 /// Reads the listing, and gives the command what it is asked about.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::super::archive::Archive;
 use super::super::archive::kind::{is_locked, is_unreachable};
-use super::super::archive::plain::{NOT_ENCRYPTED, not_encrypted};
+use super::super::archive::plain::NOT_ENCRYPTED;
 use super::super::message::{Hinted, Report};
 use super::super::named::ArchiveName;
 use super::super::unlock::PLAIN;
@@ -59,7 +59,7 @@ impl<'a> Gate<'a> {
         };
         if belief == Belief::Once && !bands.is_empty() {
             report.note(format_args!(
-                "{shown}: nothing is known of it on this host yet: its bands are taken in as they are"
+                "{shown}: this host does not know it yet: accepting its bands as they are"
             ));
         }
         if let Some(vouching) = vouching.as_ref().filter(|_| !bands.is_empty()) {
@@ -78,7 +78,7 @@ impl<'a> Gate<'a> {
         let newest = vouching.newest(&shown.address()?)?;
         if let Some(gone) = newest.filter(|it| bands.iter().all(|band| band.name != *it)) {
             self.report.warn(format_args!(
-                "{gone}: the last run built on it, and it is not there any more: if nobody has removed it, see what happened to the archive"
+                "{gone}: the last run built on it, but it no longer exists: if nobody removed it, check the archive"
             ));
         }
         Ok(())
@@ -113,12 +113,15 @@ impl<'a> Gate<'a> {
             }
         };
         if let Some(plain) = self.archive.plain_above_sealed(&chain)? {
-            return self.refuse_plain(band, &format!("{plain} is {NOT_ENCRYPTED}"));
+            let what = format!("{plain} is {NOT_ENCRYPTED}");
+            if self.is_asked(band) {
+                let hint = "--plain builds on it anyway";
+                return Err(Hinted::wrap(anyhow!("{band}: cannot be built on: {what}"), hint));
+            }
+            self.pass_with(band, &what, PLAIN);
+            return Ok(false);
         }
         let Some(vouching) = self.vouching.clone() else {
-            if let Some(sealed) = self.archive.plain_beside_sealed(band)? {
-                return self.refuse_plain(band, &not_encrypted(band, &sealed));
-            }
             self.admitted.insert(band.clone());
             return Ok(true);
         };
@@ -146,25 +149,9 @@ impl<'a> Gate<'a> {
             self.pass(band, &format!("{} it", vouching.nobody()));
             return Ok(false);
         }
-        // What somebody has made who is trusted may be plain beside sealed bands of others.
-        if !unknown.is_empty()
-            && let Some(sealed) = self.archive.plain_beside_sealed(band)?
-        {
-            return self.refuse_plain(band, &not_encrypted(band, &sealed));
-        }
         unknown.into_iter().for_each(|head| vouching.take(head));
         self.admitted.insert(band.clone());
         Ok(true)
-    }
-
-    /// Passes over a band that is plain and should not be; fails if it was asked for.
-    fn refuse_plain(&mut self, band: &BandName, what: &str) -> anyhow::Result<bool> {
-        if self.is_asked(band) {
-            let hint = "--plain builds on it all the same";
-            return Err(Hinted::wrap(anyhow!("{band}: cannot be built on: {what}"), hint));
-        }
-        self.pass_with(band, what, PLAIN);
-        Ok(false)
     }
 
     /// Passes over a band whose ancestors are not all there, unless it was asked for.
@@ -177,12 +164,12 @@ impl<'a> Gate<'a> {
     }
 
     fn pass(&mut self, band: &BandName, why: &str) {
-        self.pass_with(band, why, &format!("--parent {band} would take it in"));
+        self.pass_with(band, why, &format!("--parent {band} accepts it"));
     }
 
     fn pass_with(&mut self, band: &BandName, why: &str, remedy: &str) {
         if self.passed.insert(band.clone()) {
-            self.report.warn(format_args!("{band}: {why}: passed over ({remedy})"));
+            self.report.warn(format_args!("{band}: {why}: ignored ({remedy})"));
         }
     }
 
@@ -219,10 +206,10 @@ impl<'a> Gate<'a> {
         if self.belief != Belief::Vouched || self.passed.is_empty() {
             return Ok(());
         }
-        let hint = "if all is well with the archive, take a band in with --parent BAND, or begin a new chain with --full";
+        let hint = "if the archive is in order, accept a band with --parent BAND, or start a new chain with --full";
         Err(Hinted::wrap(
             anyhow!(
-                "{shown}: this host has used this archive, but its journal knows none of the bands that are there now"
+                "{shown}: this host has used this archive, but its journal knows none of the present bands"
             ),
             hint,
         ))

@@ -39,9 +39,7 @@ impl OwnArchive {
         for name in mounts::names(dir) {
             match name.strip_prefix(&source) {
                 Ok(below) if below.as_os_str().is_empty() => {
-                    bail!(
-                        "{archive}: is the source itself: an archive needs a directory of its own"
-                    )
+                    bail!("{archive}: is the source itself: an archive needs a separate directory")
                 }
                 Ok(below) => paths.push(Path::from_raw(below.as_os_str().as_bytes())),
                 Err(_) => {}

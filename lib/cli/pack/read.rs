@@ -362,7 +362,7 @@ impl Reading {
         match came {
             Came::Short(len) if stored == len && after == before => {
                 self.report.warn(format_args!(
-                    "{path}: ends after {len} bytes, and not after {}: stored as it was read",
+                    "{path}: ends after {len} bytes instead of {}: stored as it was read",
                     before.size
                 ));
             }
@@ -373,7 +373,7 @@ impl Reading {
             }
             Came::Cut => {
                 self.report.warn(format_args!(
-                    "{path}: longer than its size says, and than fits here: cut at {stored} bytes"
+                    "{path}: longer than its size says, and too large for a temporary copy: truncated to {stored} bytes"
                 ));
             }
             Came::Short(len) => {
@@ -383,12 +383,12 @@ impl Reading {
             }
             Came::Whole if after.size > before.size && *stored > before.size => {
                 self.report.warn(format_args!(
-                    "{path}: grew while it was read: stored with the {stored} bytes that came"
+                    "{path}: grew while it was read: stored with the {stored} bytes that were read"
                 ));
             }
             Came::Whole if after.size > before.size => {
                 self.report.warn(format_args!(
-                    "{path}: grew while it was read: cut at its {} bytes",
+                    "{path}: grew while it was read: truncated to its {} bytes",
                     before.size
                 ));
             }

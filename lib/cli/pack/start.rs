@@ -83,7 +83,7 @@ impl Start {
                     return Ok((start, line));
                 }
                 Some(Line::End(_)) | None => {
-                    let hint = "even an empty directory has a line for itself";
+                    let hint = "even an empty directory has one line, for itself";
                     return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
                 }
             }
@@ -137,7 +137,7 @@ impl Start {
         let Some((host, dir)) = &self.source else {
             return Err(Hinted::wrap(
                 anyhow!("the listing has no #source line"),
-                "say where the files are with -C DIR",
+                "name their directory with -C DIR",
             ));
         };
         let directory = match &args.directory {
@@ -172,7 +172,7 @@ impl Start {
                 let compression = self.compression.unwrap_or(Compression::Gzip);
                 if args.compress.is_some_and(|asked| asked != compression) {
                     report.note(format_args!(
-                        "going on with {}, as the band was begun",
+                        "continuing with {}, as the band was started",
                         compression.word()
                     ));
                 }
@@ -237,7 +237,7 @@ impl Start {
         let named = choice::name(parent, self.band_after, started)?;
         if named.ahead > 0 {
             report.note(format_args!(
-                "the clock stands at {started}, and the archive has a newer band: calling this one {}",
+                "the clock says {started}, but the archive has a newer band: naming this one {}",
                 named.name
             ));
         }

@@ -89,7 +89,7 @@ impl Remover {
         });
         // What is left in such a folder may be no band.
         match on_top.filter(|name| self.holds_a_band(name)) {
-            Some(name) => bail!("{name} was made on top of it meanwhile"),
+            Some(name) => bail!("{name} has been based on it in the meantime"),
             None => Ok(()),
         }
     }
@@ -110,8 +110,8 @@ impl Remover {
         match self.from.put_new(&format!("{band}/HEAD"), head) {
             Ok(()) => why,
             Err(error) => Hinted::wrap(
-                why.context(format!("HEAD cannot be put back: {}", error.source)),
-                "make it again: dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE",
+                why.context(format!("HEAD cannot be restored: {}", error.source)),
+                "rebuild it: dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE",
             ),
         }
     }
@@ -159,7 +159,7 @@ impl Remover {
             }
         }
         left.map_or(Ok(()), |name| {
-            Err(anyhow!("{band}/{name}: removed, says the store, and it is still there"))
+            Err(anyhow!("{band}/{name}: the store confirmed its removal, but it still exists"))
         })
     }
 

@@ -45,7 +45,7 @@ pub(super) fn new_band(
         ancestors(store, &parsed, counted)
     });
     let below = checked.map_err(|error| {
-        let hint = "this archive lacks what the band stands on: push the missing bands first, or make a full band";
+        let hint = "this archive lacks bands on which this one is based: push them first, or make a full band";
         Hinted::wrap(error, hint)
     })?;
     Ok((parsed.id, below))
@@ -70,7 +70,7 @@ pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> an
         }
         Some(names) => {
             let hint =
-                "is it the place that was meant? name a folder of its own, or say --beside-others";
+                "check that this is the right place; use a separate folder, or --beside-others";
             Err(Hinted::wrap(anyhow!("the archive would be made beside {names}"), hint))
         }
     }
@@ -106,7 +106,7 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
     // The last index of the others is looked for before TAIL, when their HEADs have told it.
     let (found, has_last) = std::thread::scope(|scope| {
         let last = parent.as_ref().map(|parent| scope.spawn(|| has_index(store, parent)));
-        let broke_off = |_| Err(anyhow!("a reader broke off"));
+        let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
         let found = fetch(store, head);
         (found, last.map_or(Ok(true), |last| last.join().unwrap_or_else(broke_off)))
     });
@@ -117,14 +117,14 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
         let tail = piece(tail, Tail::parse).with_context(|| format!("{band}/TAIL"))?;
         let found = ends(&band, head, tail);
         if found.headless {
-            bail!("{band}/HEAD: not there: the band may be about to be removed");
+            bail!("{band}/HEAD: missing: somebody may be removing the band");
         }
         let Some(head) = found.head else {
             bail!("{band}: the band's parent is not in this archive")
         };
         if head.id != wanted.id {
             bail!(
-                "{band}: has id {}, but the band was made over one with id {}",
+                "{band}: has id {}, but the new band is based on one with id {}",
                 head.id,
                 wanted.id
             );
@@ -135,7 +135,7 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
             _ => found.tail.is_some() || has_index(store, &wanted)?,
         };
         if !reaches || !has {
-            bail!("{band}: lacks index {:09}, up to which the band was made over it", wanted.last);
+            bail!("{band}: lacks index {:09}, on which the new band is based", wanted.last);
         }
         if found.tail.is_none() && depth == 0 {
             level(store, &band, head.compression, counted)?;
@@ -164,7 +164,7 @@ pub(super) fn still_there(store: &dyn Store, band: &BandName, below: &Below) -> 
         };
         if !there {
             bail!(
-                "{band}/{what}: not there any more: what the band stands on has gone while it was written, so no TAIL is stored"
+                "{band}/{what}: no longer exists: it was removed while a band based on it was written, so TAIL is not stored"
             );
         }
         Ok(())
@@ -268,12 +268,12 @@ pub(super) fn continued(
         ));
     }
     if store.stat(&format!("{band}/TAIL"))?.is_some() {
-        bail!("{band}: complete already");
+        bail!("{band}: already complete");
     }
     let below = std::thread::scope(|scope| {
         let below = scope.spawn(|| below(store, &head));
         level(store, band, head.compression, counted)?;
-        below.join().unwrap_or_else(|_| Err(anyhow!("a reader broke off")))
+        below.join().unwrap_or_else(|_| Err(anyhow!("a reader thread stopped unexpectedly")))
     })?;
     Ok((id, below))
 }
@@ -288,7 +288,7 @@ pub(super) fn behind(error: anyhow::Error, places: &[Place], place: &Place) -> a
     match other {
         Some(other) if !of_store => {
             let hint = format!(
-                "bring it level first: dura-push --from {} {} (with --newer-than BAND, only what is newer than BAND)",
+                "copy what it lacks first: dura-push --from {} {} (with --newer-than BAND, only what is newer than BAND)",
                 other.shown, place.shown
             );
             Hinted::wrap(anyhow!("{error:#}"), hint)
@@ -327,8 +327,8 @@ pub(super) fn kept_up(
         words.join(", ")
     };
     let (is, options, waive) = (list(&|w| w.0), list(&|w| w.1), list(&|w| w.2));
-    let hint = format!("give dura-seal {options}; or, if it is meant so, dura-push {waive}");
-    Err(Hinted::wrap(anyhow!("{below} is {is}, and what comes is not"), hint))
+    let hint = format!("use dura-seal {options}; or, if this is intended, dura-push {waive}");
+    Err(Hinted::wrap(anyhow!("{below} is {is}, but this band is not"), hint))
 }
 
 /// The archive holds a band.
@@ -338,6 +338,6 @@ pub(super) fn holds_a_band(store: &dyn Store, shown: &str) -> anyhow::Result<()>
     if store.list("")?.iter().any(|(name, _)| is_band(name)) {
         return Ok(());
     }
-    let hint = "is the disk mounted, and the address right?";
+    let hint = "check that the disk is mounted and the address is right";
     Err(Hinted::wrap(anyhow!("{shown}: holds no band, and --must-exist was given"), hint))
 }

@@ -16,7 +16,7 @@ use crate::store::{Kind, Store, StoreError};
 const FEW: usize = 100;
 
 /// What helps where a store keeps nothing.
-const HINT: &str = "something else may answer in the store's place (a captive portal, a proxy, another server of that name), or the store loses what it confirms";
+const HINT: &str = "something else may answer instead of the store (a captive portal, a proxy, another server of that name), or the store loses what it has confirmed";
 
 /// Fails unless all objects of the check are in the band's folder, as large as they were stored. A
 /// listing may lag: it is asked for again with the run's patience, and what it lacks is looked for
@@ -47,13 +47,13 @@ pub(super) fn confirm(
         let (count, first) = (lacking.len(), format!("{folder}/{first}"));
         let Some(wait) = wait.filter(|_| !run.stop.is_set()) else {
             let what = match count {
-                1 => format!("{first}: it was confirmed"),
-                _ => format!("{first} and {} more: they were confirmed", count - 1),
+                1 => format!("{first}: confirmed"),
+                _ => format!("{first} and {} more: confirmed", count - 1),
             };
-            return Err(Hinted::wrap(anyhow!("{what}, and not there when read back"), HINT));
+            return Err(Hinted::wrap(anyhow!("{what}, but missing when read back"), HINT));
         };
         if failures == TOLD_AFTER {
-            run.report.note(format_args!("waiting for {first}: confirmed, and not there yet"));
+            run.report.note(format_args!("waiting for {first}: confirmed, but not there yet"));
         }
         std::thread::sleep(wait);
     }
@@ -75,8 +75,8 @@ pub(super) fn confirm_same(
         match store.get(&name) {
             Ok(there) if there == object.item.bytes => return Ok(()),
             Ok(_) if others > 0 => {
-                let text = anyhow!("{name}: it was confirmed, and is another when read back");
-                let hint = "the store damages what it keeps, or what lies between: see dura-verify; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE mends the band";
+                let text = anyhow!("{name}: confirmed, but different when read back");
+                let hint = "the store, or something on the way to it, damages data: run dura-verify; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE repairs the band";
                 return Err(Hinted::wrap(text, hint));
             }
             Ok(_) => others += 1,
@@ -84,13 +84,13 @@ pub(super) fn confirm_same(
             Err(error) if error.kind != Kind::NotFound && must => return Err(error.into()),
             Err(error) if error.kind != Kind::NotFound => {
                 let why = why(&error.source);
-                run.report.warn(format_args!("{name}: stored, and cannot be read back: {why}"));
+                run.report.warn(format_args!("{name}: stored, but cannot be read back: {why}"));
                 return Ok(());
             }
             Err(_) => {
                 let wait = run.limits.patience.wait(failures, None, &mut dice);
                 let Some(wait) = wait.filter(|_| !run.stop.is_set()) else {
-                    let text = anyhow!("{name}: it was confirmed, and not there when read back");
+                    let text = anyhow!("{name}: confirmed, but missing when read back");
                     return Err(Hinted::wrap(text, HINT));
                 };
                 std::thread::sleep(wait);

@@ -141,9 +141,9 @@ fn look(intake: &mut Intake, item: &Item, ends: &mut Ends) -> Verdict {
 fn whole(flaws: Vec<Flaw>) -> Ending {
     match flaws.as_slice() {
         [] => Ending::Whole,
-        [first] => Ending::Broken(format!("the object stream was damaged on its way: {first}")),
+        [first] => Ending::Broken(format!("the object stream was damaged on the way: {first}")),
         [first, rest @ ..] => Ending::Broken(format!(
-            "the object stream was damaged on its way: {first} (and {} more)",
+            "the object stream was damaged on the way: {first} (and {} more)",
             rest.len()
         )),
     }

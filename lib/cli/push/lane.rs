@@ -245,13 +245,15 @@ impl Lane<'_> {
             }
             self.confirm_done()?;
             if self.run.stop.is_set() {
-                let hint = "what is stored is whole: run the same again, and it goes on from there";
+                let hint = "what is stored is intact: run the same command again to continue";
                 return Err(Hinted::wrap(anyhow!("interrupted"), hint));
             }
             let event = match events.recv_timeout(wake.min(GLANCE)) {
                 Ok(event) => event,
                 Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => bail!("the writers broke off"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("the writer threads stopped unexpectedly")
+                }
             };
             match event {
                 Event::Object(object) => self.handle_object(object)?,
@@ -312,7 +314,7 @@ impl Lane<'_> {
             let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band, below)));
             self.look_for(&checks)?;
             below.map_or(Ok(()), |looked| {
-                looked.join().unwrap_or_else(|_| Err(anyhow!("a look broke off")))
+                looked.join().unwrap_or_else(|_| Err(anyhow!("a check stopped unexpectedly")))
             })
         })?;
         self.tell_seen();
@@ -362,7 +364,9 @@ impl Lane<'_> {
                         .context("the schedule knows an object that is not there")?;
                     let task =
                         Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
-                    self.tasks.send(task).map_err(|_| anyhow!("the writers broke off"))?;
+                    self.tasks
+                        .send(task)
+                        .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
                 }
                 Next::At(then) => return Ok(then.saturating_sub(now)),
                 Next::Idle => {
@@ -384,7 +388,9 @@ impl Lane<'_> {
                 .get(&ticket)
                 .context("the schedule knows an object that is not there")?;
             let look = Task::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
-            self.tasks.send(look).map_err(|_| anyhow!("the writers broke off"))?;
+            self.tasks
+                .send(look)
+                .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
         }
         Ok(())
     }
@@ -426,7 +432,7 @@ impl Lane<'_> {
             Ok(Stored::Same) if failures > 0 => self.written(&name, bytes),
             Ok(Stored::Same) => {
                 self.summary.already += 1;
-                self.say(format_args!("{name} is there already"));
+                self.say(format_args!("{name} already exists"));
             }
             Ok(Stored::Conflict) => return Err(conflict(&name)),
             Err(error) if failures > 0 => {
@@ -461,11 +467,7 @@ impl Lane<'_> {
 
     fn tell_again(&self, error: &StoreError, wait: Duration) {
         let seconds = wait.as_secs_f64();
-        self.say(format_args!(
-            "{}: {}: trying again in {seconds:.1} s",
-            error.at,
-            why(&error.source)
-        ));
+        self.say(format_args!("{}: {}: retrying in {seconds:.1} s", error.at, why(&error.source)));
         self.emit(
             "retry",
             &[
@@ -479,7 +481,7 @@ impl Lane<'_> {
     fn tell(&self) {
         let Summary { stored: (objects, bytes), already, .. } = self.summary;
         let same =
-            if already == 0 { String::new() } else { format!(", {already} were there already") };
+            if already == 0 { String::new() } else { format!(", {already} already existed") };
         self.say(format_args!("stored {objects} objects, {}{same}", human(bytes)));
         self.emit(
             "stored",

@@ -52,7 +52,8 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
     let mut targets: Vec<Target<'_>> = places.iter().map(fresh).collect();
     while let Some(item) = stream.next_item()? {
         if run.stop.is_set() {
-            let hint = "each object is either the old one or the new one: run the same again";
+            let hint =
+                "each object is either the old one or the new one: run the same command again";
             return Err(Hinted::wrap(anyhow!("interrupted"), hint));
         }
         let id = stream.continues().ok_or(StreamError::Empty)?;
@@ -75,7 +76,7 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
     for target in &targets {
         let ((objects, bytes), same, label) = (target.replaced, target.same, &target.place.label);
         run.report.verbose(format_args!(
-            "{label}replaced {objects} objects, {}, {same} were as they should be",
+            "{label}replaced {objects} objects, {}, {same} were already in order",
             human(bytes)
         ));
         run.report.events().emit(
@@ -101,7 +102,7 @@ fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
     let name = || format!("{}/{}", item.band, item.name);
     match own(item.name.object, &item.bytes).with_context(name)? {
         Some((band, other)) if (&band, other) != (&item.band, id) => {
-            bail!("{}: says that it is of band {band} with id {other}, and not of id {id}", name())
+            bail!("{}: belongs to band {band} with id {other}, not id {id}", name())
         }
         _ => Ok(()),
     }
@@ -159,16 +160,15 @@ impl Target<'_> {
         }
         match there {
             Some((_, other)) if other != id => {
-                let error = anyhow!(
-                    "{band}: has id {other}, but what comes to replace its objects is of id {id}"
-                );
+                let error =
+                    anyhow!("{band}: has id {other}, but the stream replaces objects of id {id}");
                 run.report.fail(label, error);
                 Ok(false)
             }
             Some(_) => Ok(true),
             None => {
                 run.report.note(format_args!(
-                    "{label}{band}: HEAD, TAIL and the first list are missing or damaged: taking it to be of id {id}"
+                    "{label}{band}: HEAD, TAIL and the first list are missing or damaged: assuming id {id}"
                 ));
                 Ok(true)
             }

@@ -41,14 +41,14 @@ impl Shortfall {
     /// Reports it, which makes the exit status 1; says nothing where there is none.
     pub(super) fn report(self, report: &Report) {
         let entries = |n| if n == 1 { "entry" } else { "entries" };
-        let see = "see what dura-scan and dura-pack said";
+        let see = "see the messages of dura-scan and dura-pack";
         if let n @ 1.. = self.skipped {
             report.warn(format_args!("the band lacks {n} {} that were skipped: {see}", entries(n)));
         }
         if let n @ 1.. = self.behind {
             let entries = entries(n);
             report.warn(format_args!(
-                "the band lacks what changed of {n} {entries} while it was cut off: the next run stores it"
+                "the band lacks changes to {n} {entries} that were made after an interrupted run: the next run stores them"
             ));
         }
         if let n @ 1.. = self.unattributed {

@@ -178,7 +178,7 @@ impl Spool<'_> {
         }
         known.kept = !outcome.kept.is_empty();
         for what in outcome.kept {
-            let hint = "it stays in the spool: see what dura-verify says of both; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE mends an archive, and makes lists";
+            let hint = "it stays in the spool: run dura-verify on both; dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE repairs an archive, and makes lists";
             self.run.report.fail("", Hinted::wrap(anyhow!("{what}"), hint));
         }
         known.done =
@@ -283,7 +283,7 @@ impl Spool<'_> {
                 Ok(())
             }
             Some(band) => {
-                let hint = "what is stored is whole: run the same again, and it goes on from there";
+                let hint = "what is stored is intact: run the same command again to continue";
                 Err(Hinted::wrap(anyhow!("interrupted: not all of {band} is stored yet"), hint))
             }
         }

@@ -12,7 +12,7 @@ use crate::store::journal::Journal;
 /// used.
 pub(super) fn journal(cache: Option<&Path>, no_cache: bool, report: &Report) -> Option<Journal> {
     vouching::journal(cache, no_cache, report).unwrap_or_else(|error| {
-        report.note(format_args!("{error:#}: going on without a journal"));
+        report.note(format_args!("{error:#}: continuing without a journal"));
         None
     })
 }
@@ -22,7 +22,7 @@ pub(super) fn note(run: &Run, place: &Place) {
     let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
     if let Err(error) = journal.note_stored(&place.address) {
         run.report.note(format_args!(
-            "cannot write the journal: {}: a later run may not notice that {} is away",
+            "cannot write the journal: {}: a later run may not notice if {} is missing",
             why(&error),
             place.shown
         ));

@@ -85,7 +85,7 @@ fn head_is_there(
         Ok(there) if !object.item.bytes.starts_with(&there) => Ok(Some(Stored::Conflict)),
         Err(error) if error.kind != Kind::NotFound => Err(error),
         _ => {
-            let text = "it was confirmed, and is not there when it is read back";
+            let text = "confirmed, but missing when read back";
             Err(StoreError::passing(name, text))
         }
     }
@@ -125,6 +125,6 @@ fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreErr
 
 /// What is said of an object that is there with other bytes.
 pub(super) fn conflict(name: &str) -> anyhow::Error {
-    let hint = "another run writes this band, or has: nothing of it was changed; start the backup again and it gets a name of its own";
-    Hinted::wrap(anyhow!("{name}: there already, with other content"), hint)
+    let hint = "another run writes or wrote this band, and nothing of it was changed: start the backup again, and the new band gets another name";
+    Hinted::wrap(anyhow!("{name}: already exists, with other content"), hint)
 }

@@ -293,7 +293,7 @@ impl Feed {
                 Ok((_, Given::End)) => self.ended = true,
                 Err(_) => {
                     self.ended = true;
-                    return Some(Piece::Gap("whoever read it broke off".to_owned()));
+                    return Some(Piece::Gap("its reader thread stopped unexpectedly".to_owned()));
                 }
             }
         }

@@ -75,7 +75,9 @@ impl Lane {
                 Ok(Some(entry)) if entry.path == take.under => {
                     return match is_of_line(&entry, &take.entry) {
                         true => Ok(entry),
-                        false => Err("its header there is not that of its index line".to_owned()),
+                        false => {
+                            Err("its header there does not agree with its index line".to_owned())
+                        }
                     };
                 }
                 Ok(Some(entry)) if entry.path > take.under => {
@@ -107,7 +109,7 @@ impl Lane {
         }
         let map = match self.untar.map(stored) {
             Ok(map) => map,
-            Err(UntarError::BadMap(_)) => return Err("its map of holes is none".to_owned()),
+            Err(UntarError::BadMap(_)) => return Err("its map of holes is not valid".to_owned()),
             Err(error) => {
                 let damage = told(&error);
                 self.step_over(damage.clone());
@@ -116,7 +118,7 @@ impl Lane {
         };
         match is_map(&map, stored.stored - map.len() as u64, size) {
             true => Ok(Some(map)),
-            false => Err("its map of holes is none".to_owned()),
+            false => Err("its map of holes is not valid".to_owned()),
         }
     }
 

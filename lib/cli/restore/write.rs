@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
         }
         let without = if entry.x { ", without its extended attributes" } else { "" };
         self.report.warn(format_args!(
-            "{}: made from its index line{without}: block {block}: {why}",
+            "{}: restored metadata only{without}: block {block}: {why}",
             entry.path
         ));
         self.make(entry)
@@ -187,8 +187,7 @@ impl<'a> Writer<'a> {
             other => {
                 let block = self.source.name(take.from.block);
                 self.report.warn(format_args!(
-                    "{}: what block {block} has of attributes is not what its index line says: \
-                     left out",
+                    "{}: its attributes in block {block} do not agree with its index line: left out",
                     entry.path
                 ));
                 other.unwrap_or_default()
@@ -230,7 +229,7 @@ impl<'a> Writer<'a> {
                 let found = digester.map(|digester| digester.finish());
                 if found.is_some_and(|found| found != entry.digest()) {
                     self.report.warn(format_args!(
-                        "{}: its content does not have the sha256 that its index line says",
+                        "{}: its content does not match the sha256 in its index line",
                         entry.path
                     ));
                 }

@@ -193,7 +193,7 @@ impl Masks {
         }
         match only {
             Some(only) if only.patterns.is_empty() && !only.all => {
-                report.note("--only-from: no pattern is in it: only the source itself is listed");
+                report.note("--only-from: contains no patterns: listing only the source itself");
             }
             Some(only) if whole && !only.patterns.any_matched() && !only.all => {
                 bail!("--only-from: none of its patterns matches anything in the source")

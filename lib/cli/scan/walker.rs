@@ -102,9 +102,8 @@ impl<'a> Walker<'a> {
             None => Unread::No,
         };
         if self.wanted.caches && look::is_tagged_cache(root) {
-            self.report.note(
-                "./CACHEDIR.TAG: the source itself is tagged as a cache: it is listed all the same",
-            );
+            self.report
+                .note("./CACHEDIR.TAG: the source itself is tagged as a cache: listed anyway");
         }
         self.tell_of_bands(root, &names);
         let verdict = if self.wanted.after.is_some() { Verdict::IfBelow } else { Verdict::List };
@@ -267,7 +266,7 @@ impl<'a> Walker<'a> {
         };
         if (0..names.len()).any(|at| is_band(&at)) {
             self.report.note(format_args!(
-                "{}: holds bands of an archive: it is listed too, unless --exclude leaves it out",
+                "{}: holds bands of an archive: listed anyway, unless --exclude leaves it out",
                 place.path
             ));
         }

@@ -40,7 +40,7 @@ pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option
     };
     let sealer = Sealer::new(keys);
     let seen = gpg::trial(&sealer).map_err(not_to_be_used)?;
-    report.verbose(format_args!("a trial message is as it should be: {seen}"));
+    report.verbose(format_args!("a trial message is correct: {seen}"));
     Ok(Some(sealer))
 }
 
@@ -51,7 +51,7 @@ fn not_to_be_used(error: TrialError) -> anyhow::Error {
         TrialError::Gpg(error) => anyhow::Error::new(error).context(failed),
         error => Hinted::wrap(
             anyhow::Error::new(error).context("gpg must not be used as it is set up here"),
-            "nothing was encrypted; see which gpg runs (type gpg), and its gpg --version",
+            "nothing was encrypted; check which gpg runs (type gpg), and gpg --version",
         ),
     }
 }
@@ -64,8 +64,7 @@ fn in_keyring(name: &OsString, hidden: bool, report: &Report) -> anyhow::Result<
     report.done(format_args!("encrypting to {} {}{how}", key.name(), key.user));
     let bytes = gpg::export(key).map_err(|error| {
         let error = anyhow::Error::new(error).context(format!("{shown}: cannot be exported"));
-        let hint =
-            format!("see what gpg --export {} gives, and what stands in gpg.conf", key.name());
+        let hint = format!("check gpg --export {} and gpg.conf", key.name());
         Hinted::wrap(error, hint)
     })?;
     Ok(Recipient { key: bytes, ids: key.ids(), hidden })
@@ -90,7 +89,7 @@ fn in_file(file: &Path, report: &Report) -> anyhow::Result<Recipient> {
 fn cannot_look(shown: &str, error: GpgError) -> anyhow::Error {
     let hint = match error {
         GpgError::Unusable(_) => {
-            "see what gpg --list-keys says; with --recipient-file FILE no keyring is needed"
+            "check gpg --list-keys; with --recipient-file FILE no keyring is needed"
         }
         _ => return anyhow::Error::new(error).context(shown.to_owned()),
     };
@@ -99,7 +98,7 @@ fn cannot_look(shown: &str, error: GpgError) -> anyhow::Error {
 
 fn no_public(name: &OsStr) -> anyhow::Error {
     let hint = format!(
-        "see gpg --list-keys, and import the key of {} with gpg --import FILE, or use --recipient-file FILE",
+        "check gpg --list-keys, and import the key of {} with gpg --import FILE, or use --recipient-file FILE",
         name.display()
     );
     Hinted::wrap(anyhow!("{}: no such public key", name.display()), hint)
@@ -123,15 +122,17 @@ pub(in super::super) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<
             );
             Hinted::wrap(
                 text,
-                "import it with: gpg --import FILE, or sign with another key; see gpg --list-secret-keys",
+                "import it with gpg --import FILE, or sign with another key; check gpg --list-secret-keys",
             )
         }
-        None => Hinted::wrap(anyhow!("{shown}: no such secret key"), "see gpg --list-secret-keys"),
+        None => {
+            Hinted::wrap(anyhow!("{shown}: no such secret key"), "check gpg --list-secret-keys")
+        }
     })?;
     report.verbose(format_args!("signing with {} {}", key.name(), key.user));
     Signatory::new(key).map_err(|error| {
         let hint = match error {
-            GpgError::Unusable(_) => "see what stands in gpg.conf".to_owned(),
+            GpgError::Unusable(_) => "check gpg.conf".to_owned(),
             _ => format!(
                 "gpg needs the key's secret part and its passphrase; try: echo | gpg -u {} -b > /dev/null",
                 key.name()
@@ -178,7 +179,7 @@ fn describe(fault: &Fault, fingerprint: &str, wanted: Use) -> (String, String) {
                 .and_then(Stamp::from_unix)
                 .map_or_else(String::new, |at| format!(" on {}", &at.to_rfc3339()[..10]));
             let hint = format!(
-                "extend it with: gpg --quick-set-expire {fingerprint} 2y (and once more with '*' behind it for its subkeys), or {other}"
+                "extend it with: gpg --quick-set-expire {fingerprint} 2y (and again with '*' added for its subkeys), or {other}"
             );
             (format!("the key expired{at}"), hint)
         }

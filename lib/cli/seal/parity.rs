@@ -21,7 +21,7 @@ pub(super) struct Parity {
     shards: Receiver<Vec<Vec<u8>>>,
 }
 
-const BROKE_OFF: &str = "the computation of parity broke off";
+const BROKE_OFF: &str = "the computation of parity stopped unexpectedly";
 
 impl Parity {
     /// Starts the thread, which gives back to the budget what it has taken in.

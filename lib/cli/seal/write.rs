@@ -46,7 +46,7 @@ impl Out<'_> {
         let note = SealedNote { group, member: member.clone() };
         let Some(notes) = &mut self.notes else { return };
         if let Err(error) = notes.append(&note) {
-            self.report.verbose(format_args!("cannot note what is sealed: {error}"));
+            self.report.verbose(format_args!("cannot record what is sealed: {error}"));
             self.notes = None;
         }
     }

@@ -107,7 +107,7 @@ pub(super) fn read_out(
             }
         }
     }
-    bail!("the reader of {name} broke off")
+    bail!("the reader of {name} stopped unexpectedly")
 }
 
 /// What TAIL says of the indexes, against what they have.
@@ -231,7 +231,7 @@ impl Reader {
 }
 
 fn gone(_: Gone) -> anyhow::Error {
-    anyhow!("the comparison broke off")
+    anyhow!("the comparison stopped unexpectedly")
 }
 
 /// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come

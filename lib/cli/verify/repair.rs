@@ -181,8 +181,7 @@ impl Repairer {
         if !vouched && list.parity > 0 && states.iter().all(State::is_sound) {
             let objects = list.members[..list.objects()].to_vec();
             if self.shards_of(&list, &objects).as_deref() != Some(&list.members[objects.len()..]) {
-                let what = "something else of its group is lost or damaged, for its parity is not \
-                            that of what is there";
+                let what = "another object of its group is lost or damaged, because its parity does not match the objects";
                 return self.without_parity(loose, &found, report, what);
             }
         }
@@ -214,7 +213,7 @@ impl Repairer {
             self.write_list(loose, &list, false, report)?;
             return Ok(Vec::new());
         }
-        let what = format!("cannot be made again: {why}");
+        let what = format!("cannot be recreated: {why}");
         Ok(match group.had_list {
             true => vec![Finding::of(Kind::Damaged, band, own, what)],
             false => Vec::new(),
@@ -231,7 +230,7 @@ impl Repairer {
     ) -> anyhow::Result<()> {
         let (band, id, own) = (&list.band, list.id, list.object());
         let text = list.text().into_bytes();
-        let sure = if vouched { "" } else { ", by what its objects are now" };
+        let sure = if vouched { "" } else { ", from its objects as they are now" };
         let less = match list.parity < loose.parity {
             true => {
                 format!(", with {} parity shards, where others have {}", list.parity, loose.parity)
@@ -243,10 +242,10 @@ impl Repairer {
         let fits =
             signature.is_ok_and(|sig| matches!(gpg::verify(&sig, &text), Ok(Verdict::Signed(_))));
         let unsigned = match (loose.signed && !fits, &self.signer) {
-            (true, None) => ", and not signed: give --sign KEY, if you trust it",
+            (true, None) => ", but not signed: use --sign KEY if you trust it",
             _ => "",
         };
-        report.note(format_args!("{band}/{own}: made again{sure}{less}{unsigned}"));
+        report.note(format_args!("{band}/{own}: recreated{sure}{less}{unsigned}"));
         let sign = self.signer.clone().filter(|_| !fits);
         let signature = sign.map(|key| key.sign(&text).with_context(|| own.to_string()));
         self.write(band, id, own, text)?;
@@ -300,10 +299,10 @@ impl Repairer {
             0 => Ok(()),
             left => Err(super::Hinted::wrap(
                 anyhow!(
-                    "{left} object{} cannot be rebuilt: more is damaged than parity makes up for, or there is none",
+                    "{left} object{} cannot be rebuilt: more is damaged than parity can rebuild, or there is no parity",
                     if left == 1 { "" } else { "s" }
                 ),
-                "take them from another copy of the archive, if there is one; dura(7) says what can be had without them",
+                "copy them from another copy of the archive, if there is one; dura(7) says what can be recovered without them",
             )),
         }
     }

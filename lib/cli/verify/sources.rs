@@ -11,7 +11,7 @@ impl Walk {
         let Some(own) = head.source_id else { return Ok(()) };
         match &self.source {
             Some((source, first)) if *source != own => self.note(format!(
-                "{}: of another source than {first}: look whether it belongs here",
+                "{}: has another source than {first}: check whether it belongs here",
                 head.band
             )),
             Some(_) => Ok(()),

@@ -48,10 +48,10 @@ pub enum Extent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// A band is not there, or was never begun.
-    #[error("{0}/HEAD: not there")]
+    #[error("{0}/HEAD: missing")]
     NoHead(BandName),
     /// HEAD or TAIL is another band's.
-    #[error("{0}/{1}: that of another band")]
+    #[error("{0}/{1}: belongs to another band")]
     Foreign(BandName, &'static str),
     /// A band stands on a band of the same name that is another one.
     #[error("{parent}/HEAD: id {found}, but {band} is on top of a band with id {wanted}")]

@@ -248,7 +248,7 @@ pub enum FindError {
     #[error("the archive has no band `{0}`")]
     None(String),
     /// It has several.
-    #[error("`{0}` may be any of {n} bands: {first}, {second}{more}", n = .1.len(), first = .1[0], second = .1[1],
+    #[error("`{0}` matches {n} bands: {first}, {second}{more}", n = .1.len(), first = .1[0], second = .1[1],
         more = if .1.len() > 2 { ", …" } else { "" })]
     Several(String, Vec<BandName>),
 }
@@ -307,16 +307,16 @@ pub enum WishError {
     #[error(transparent)]
     Ask(#[from] Ask),
     /// The parent is of the deepest tier.
-    #[error("{0} can have no band on top of it: it is of tier {MAX_TIER}, the deepest")]
+    #[error("{0} cannot have a band on top of it: it has tier {MAX_TIER}, the highest")]
     TooDeep(BandName),
     /// The parent is not in the archive.
     #[error("the archive has no band {0}")]
     NoBand(BandName),
     /// A band on top of the parent would be of a deeper tier than asked for.
-    #[error("a band on top of {0} would be of tier {above}, deeper than {1}", above = .0.tier() + 1)]
+    #[error("a band on top of {0} would have tier {above}, higher than {1}", above = .0.tier() + 1)]
     NotBelow(BandName, u8),
     /// An ancestor of the parent is not in the archive.
-    #[error("{0} can not be read: its ancestor {1} is not in the archive")]
+    #[error("{0} cannot be read: its ancestor {1} is not in the archive")]
     NoAncestor(BandName, BandName),
 }
 
@@ -482,7 +482,7 @@ pub enum NoName {
     #[error("no band can be started after {0}")]
     EndOfTime(Stamp),
     /// The parent is of the deepest tier.
-    #[error("{0} can have no band on top of it")]
+    #[error("{0} cannot have a band on top of it")]
     TooDeep(BandName),
 }
 

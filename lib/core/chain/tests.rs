@@ -160,7 +160,7 @@ fn shortened_names() {
     }
     assert!(matches!(find(&[], "latest"), Err(FindError::None(_))));
     let message = find(&archive, "20261101").unwrap_err().to_string();
-    assert_eq!(message, format!("`20261101` may be any of 5 bands: {}, {full}, …", name("1")));
+    assert_eq!(message, format!("`20261101` matches 5 bands: {}, {full}, …", name("1")));
 }
 
 /// What is written: `new PARENT`, with `left BAND` if the newest is left unfinished, or `continue
@@ -402,7 +402,7 @@ fn chains() {
     assert_eq!(check(all, [Some(&more), None, None], 2), Ok(vec![UpTo(7), Unfinished]));
 
     let refused = |heads, tails| check(heads, tails, 3).unwrap_err().to_string();
-    assert_eq!(refused([None, all[1], all[2]], tails), format!("{}/HEAD: not there", names[0]));
+    assert_eq!(refused([None, all[1], all[2]], tails), format!("{}/HEAD: missing", names[0]));
     let other = head("1", 9, None);
     assert_eq!(
         check([Some(&other), all[1], all[2]], [None; 3], 3),

@@ -67,7 +67,7 @@ impl FromStr for MaxDeleted {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<MaxDeleted, &'static str> {
-        const WANTED: &str = "wanted a number of entries, a percentage such as 50%, or none";
+        const WANTED: &str = "expected a number of entries, a percentage such as 50%, or none";
         let number = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             digits.then(|| text.parse::<u64>().ok()).flatten().ok_or(WANTED)

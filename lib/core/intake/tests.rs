@@ -103,7 +103,7 @@ fn each_object_that_is_lost_is_missed() {
         let lost = cut.remove(at);
         assert_ne!(run(&preface(), &cut, true), [""; 0], "{lost:?}");
     }
-    assert_eq!(run(&preface(), &stream(), false), ["TAIL.sig: did not come"]);
+    assert_eq!(run(&preface(), &stream(), false), ["TAIL.sig: missing"]);
     // Whole groups, with all that would tell of them.
     assert_ne!(run(&preface(), &stream()[5..], true), [""; 0]);
     assert_ne!(run(&preface(), &stream()[..5], true), [""; 0]);
@@ -116,7 +116,7 @@ fn each_object_that_is_changed_is_seen() {
         let mut changed = stream();
         let O(name, bytes) = &mut changed[at] else { continue };
         *bytes = "changed";
-        let says = format!("{name}: not what its checksum list says");
+        let says = format!("{name}: does not agree with its checksum list");
         assert_eq!(run(&preface(), &changed, true), [says]);
     }
     let mut added = stream();
@@ -127,7 +127,7 @@ fn each_object_that_is_changed_is_seen() {
 #[test]
 fn a_signature_that_is_changed_is_seen() {
     let sig = "00000/000000000-0.sha256.sig";
-    let says = format!("{sig}: no signature of what came, or damaged");
+    let says = format!("{sig}: not a signature of this object, or damaged");
     for (look, flaws) in [
         (Look::Good, &[][..]),
         (Look::Damaged, &[says.clone()][..]),
@@ -163,9 +163,9 @@ fn a_continuation_begins_with_its_first_number() {
         flaws
     };
     assert_eq!(says(&at(Some(32)), &[32, 33]), [""; 0]);
-    assert_eq!(says(&at(Some(32)), &[64, 65]), ["00000/000000032.mtree.gz: did not come"]);
-    assert_eq!(says(&at(None), &[33]), ["00000/000000032.mtree.gz: did not come"]);
-    assert_eq!(says(&at(None), &[32, 34]), ["00000/000000033.mtree.gz: did not come"]);
+    assert_eq!(says(&at(Some(32)), &[64, 65]), ["00000/000000032.mtree.gz: missing"]);
+    assert_eq!(says(&at(None), &[33]), ["00000/000000032.mtree.gz: missing"]);
+    assert_eq!(says(&at(None), &[32, 34]), ["00000/000000033.mtree.gz: missing"]);
     // What an earlier run left without a list may be named now, if it has the size it had.
     let earlier = "00000/000000000.tar.gz";
     let list = vec![L((32, 0), vec![(earlier, "b")])];

@@ -28,7 +28,7 @@ impl Signatory {
         let stranger =
             signed_by.iter().find(|by| KeyId::of(by).is_none_or(|by| !ids.contains(&by)));
         if let Some(stranger) = stranger {
-            let what = format!("it signs with {stranger}, which was not asked for");
+            let what = format!("it signs with {stranger}, which was not requested");
             return Err(GpgError::Unusable(what));
         }
         match verify(&signature, &sample())? {

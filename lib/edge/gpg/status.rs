@@ -31,7 +31,7 @@ pub(super) fn judge(said: &Said, written: usize) -> Result<Opened, GpgError> {
     }
     if said.has("DECRYPTION_OKAY") && said.has("GOODMDC") && !said.has("PLAINTEXT") {
         return Err(GpgError::Unusable(
-            "it opened the message and wrote no plain text of it".to_owned(),
+            "it decrypted the message but wrote no plain text".to_owned(),
         ));
     }
     let looked = ["ENC_TO", "NEED_PASSPHRASE_SYM", "BEGIN_DECRYPTION", "NODATA", "UNEXPECTED"];
@@ -90,7 +90,7 @@ fn why_not_opened(said: &Said) -> Result<Opened, GpgError> {
     let only_begun = said.has("BEGIN_DECRYPTION") && !said.has("DECRYPTION_FAILED");
     let bad = ["NO_SECKEY", "NODATA", "UNEXPECTED"].iter().any(|bad| said.has(bad));
     if only_begun && !bad {
-        return Err(GpgError::Unusable("it looked at the message and did not open it".to_owned()));
+        return Err(GpgError::Unusable("it read the message but did not decrypt it".to_owned()));
     }
     if said.has("NO_SECKEY") || said.has("ENC_TO") {
         let ids = said.lines("ENC_TO").filter_map(|words| words.first().map(ToString::to_string));

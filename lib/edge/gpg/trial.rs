@@ -42,28 +42,28 @@ pub enum TrialError {
     #[error(transparent)]
     Gpg(#[from] GpgError),
     /// What it makes is not what it should be.
-    #[error("what it makes cannot be looked at")]
+    #[error("its output cannot be examined")]
     Packets(#[from] PacketError),
     /// It changes what it is given.
-    #[error("it changes bytes, or takes them for text")]
+    #[error("it changes bytes, or treats them as text")]
     Changed,
     /// The message is for a key that was not asked for.
-    #[error("it encrypts to {0}, which was not asked for")]
+    #[error("it encrypts to {0}, which was not requested")]
     Stranger(KeyId),
     /// The message is not for a key that was asked for.
     #[error("it does not encrypt to {0}")]
     Absent(KeyId),
     /// A passphrase opens it that was not asked for, or none does.
-    #[error("a passphrase opens what it encrypts, or does not, against what was asked for")]
+    #[error("a passphrase decrypts its output although none was requested, or the reverse")]
     Passphrase,
     /// The message could be changed unnoticed.
-    #[error("it does not protect what it encrypts from being changed")]
+    #[error("it does not protect its output from changes")]
     Unprotected,
     /// The cipher is weak, or is not told.
     #[error("it uses a weak cipher: {}", cipher_name(*.0))]
     WeakCipher(u8),
     /// The passphrase could be guessed too easily.
-    #[error("it makes too weak a key of the passphrase")]
+    #[error("it derives too weak a key from the passphrase")]
     WeakDerivation,
 }
 
@@ -232,7 +232,7 @@ mod tests {
         assert!(of(&[1, 2]).is_err() && of(&[1, 0]).is_err() && of(&[1, 2, 3]).is_err());
         assert_eq!(
             of(&[1, 2, 0, 9]),
-            Err("it encrypts to 0000000000000009, which was not asked for".to_owned())
+            Err("it encrypts to 0000000000000009, which was not requested".to_owned())
         );
         assert!(of(&[1, 2, 0, 0]).is_err() && of(&[1, 1, 2, 0]).is_err());
         let with_passphrase = Envelope {

@@ -14,7 +14,7 @@ pub enum BadListing {
     Xml(#[from] BadXml),
     /// Nothing in it is of the folder, not even the folder itself: it was asked for under another
     /// path, as behind a proxy that strips a part of it. An empty folder looks otherwise.
-    #[error("the server lists nothing that lies there, as a proxy does that changes paths")]
+    #[error("the server lists other paths than this one: a proxy may change them")]
     Elsewhere,
 }
 

@@ -46,7 +46,7 @@ fn errors_say_what_the_server_said_and_nothing_that_is_secret() {
     let error = reply(307, &to, b"").error("here", None).source.to_string();
     assert_eq!(
         error,
-        "307 temporary redirect: the server sends us to https://elsewhere.example:8443"
+        "307 temporary redirect: the server redirects to https://elsewhere.example:8443"
     );
     assert!(
         reply(500, &[], b"").error("here", Some(&"x".repeat(9999))).source.to_string().len() < 300

@@ -75,7 +75,7 @@ pub enum BadListing {
     #[error(transparent)]
     Xml(#[from] BadXml),
     /// It is of something else than was asked for. An empty folder looks otherwise.
-    #[error("the server lists nothing that lies there, as a proxy does that changes paths")]
+    #[error("the server lists other paths than this one: a proxy may change them")]
     Elsewhere,
 }
 

@@ -26,7 +26,7 @@ pub enum NoKeys {
     #[error("no profile {0} in the profile files")]
     NoProfile(String),
     /// A profile has no keys of its own.
-    #[error("profile {0} has no keys of its own")]
+    #[error("profile {0} has no keys")]
     NotInProfile(String),
 }
 

@@ -107,7 +107,7 @@ pub(super) fn decide(
 fn facts_of<'a>(rows: &'a mut [Known], name: &BandName) -> anyhow::Result<&'a mut choice::Facts> {
     match rows.iter_mut().find(|row| row.name == *name).map(|row| &mut row.found) {
         Some(Found::Band(facts)) => Ok(facts),
-        _ => bail!("{name}: lost while it was looked at"),
+        _ => bail!("{name}: lost while it was read"),
     }
 }
 
@@ -123,8 +123,8 @@ fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let hint =
-        "is the disk mounted, and the address right? If the archive is to begin again, give --full";
-    Err(Hinted::wrap(anyhow!("{shown}: holds no band, but this host has stored some there"), hint))
+        "check that the disk is mounted and the address is right; to start again there, use --full";
+    Err(Hinted::wrap(anyhow!("{shown}: holds no band, but this host has stored bands there"), hint))
 }
 
 /// What came of a band that was to be built on or continued.
@@ -193,14 +193,14 @@ fn leaving(left: Option<&Known>, report: &Report) {
 fn passing(rows: &[Known], parent: &Known, wish: &Wish, report: &Report) -> anyhow::Result<()> {
     for masked in passed_masks(rows, parent).filter(|_| wish.parent.is_none()) {
         report.note(format_args!(
-            "building on {}: {} was made with a mask, and is passed over",
+            "building on {}: {} was made with a mask, and is ignored",
             parent.name, masked.name
         ));
     }
     let deepest = too_deep_to_build_on(rows, wish)?;
     if let Some(deepest) = deepest.filter(|_| wish.parent.is_none()) {
         report.note(format_args!(
-            "{} is of tier 9, the deepest: building on {} (now and then a full band keeps chains short: --tier 0)",
+            "{} has tier 9, the highest: building on {} (to keep chains short, make a full band now and then: --tier 0)",
             deepest.name, parent.name
         ));
     }
@@ -276,7 +276,7 @@ fn full(
             (course.chain, course.holds) = (chain, holds);
         }
         Err(error) => report.note(format_args!(
-            "{} cannot be compared with, so --max-deleted is not looked at: {error:#}",
+            "cannot compare with {}, so --max-deleted is not checked: {error:#}",
             band.name
         )),
     }
@@ -302,7 +302,7 @@ fn resume(
     // may be whole.
     if let Some((number, why)) = facts.unreadable.take_if(|(_, why)| !is_locked(why)) {
         report.warn(format_args!(
-            "index {number:09} of {name}: {why:#}: going on from the one before it"
+            "index {number:09} of {name}: {why:#}: continuing from the one before it"
         ));
     }
     let unreadable = facts.unreadable.as_ref().map(|(number, _)| *number);
@@ -311,7 +311,7 @@ fn resume(
             Some((_, why)) => anyhow!("{name} cannot be continued: {why:#}"),
             None => anyhow!("{name} cannot be continued: {stuck}"),
         };
-        let hint = "give the --cache that was used when it was begun, or the secret key to gpg; or begin a new band with --no-resume --full";
+        let hint = "give the --cache that was used when it was started, or import the secret key; or start a new band with --no-resume --full";
         Hinted::wrap(error, hint)
     })?;
     let counts = |number: u32| counted.contains(number);

@@ -32,7 +32,7 @@ impl<R: BufRead> Scan<R> {
             (None, Some(first)) => Some(first),
             (None, None) => self.input.next_line()?,
         };
-        let line = line.context("the listing has no end")?;
+        let line = line.context("the listing has no #end line")?;
         if matches!(line, Line::End(_)) && self.kept.is_none() {
             self.input.next_line()?;
         }
@@ -46,13 +46,13 @@ impl<R: BufRead> Scan<R> {
         headers: &[Header],
         version: &mut Version,
     ) -> anyhow::Result<Summary> {
-        let mut file = self.keep().context("cannot keep the listing in a file for the while")?;
+        let mut file = self.keep().context("cannot keep the listing in a temporary file")?;
         let rewound = |mut file: File| -> anyhow::Result<_> {
             file.rewind()?;
             Ok(Reader::new(BufReader::new(file)))
         };
         let mut lines = rewound(file.try_clone()?)?;
-        let next = || lines.next_line()?.ok_or_else(|| anyhow!("the listing has no end"));
+        let next = || lines.next_line()?.ok_or_else(|| anyhow!("the listing has no #end line"));
         let summary = summary(config, headers, next, || placed(version))?;
         file.rewind()?;
         self.kept = Some(rewound(file)?);

@@ -172,7 +172,7 @@ impl Pass<'_> {
             outcome.sent = feed.sent;
             outcome.kept = std::mem::take(&mut feed.kept);
             drop(feed);
-            let broke_off = |_| Err(anyhow!("the run broke off"));
+            let broke_off = |_| Err(anyhow!("the run stopped unexpectedly"));
             threads
                 .into_iter()
                 .map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off)))
@@ -219,7 +219,7 @@ impl Pass<'_> {
                 .iter()
                 .map(|at| (*at, scope.spawn(move || call(*at, &self.reads(*at)))))
                 .collect();
-            let broke_off = |_| Err(anyhow!("a reader broke off"));
+            let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
             threads
                 .into_iter()
                 .map(|(at, thread)| (at, thread.join().unwrap_or_else(broke_off)))

@@ -42,7 +42,9 @@ impl Drop for Target {
     fn drop(&mut self) {
         // Whatever ends the feeding, the archive's own loop must not wait for more. Only the first
         // end counts.
-        let _ = self.lane.send(Event::End(Ending::Broken("the reader broke off".to_owned())));
+        let _ = self
+            .lane
+            .send(Event::End(Ending::Broken("the reader thread stopped unexpectedly".to_owned())));
     }
 }
 
@@ -231,7 +233,7 @@ impl Feed<'_> {
             n => format!(" and {} more", n - 1),
         };
         let what =
-            format!("{first}{more}: in no checksum list, so nothing tells whether that is whole");
+            format!("{first}{more}: in no checksum list, so nothing shows whether it is whole");
         match self.loses {
             Loses::Nothing => self.pass.run.report.verbose(what),
             _ => self.kept.push(what),
@@ -318,7 +320,7 @@ impl Feed<'_> {
         std::thread::scope(|scope| {
             let threads: Vec<_> =
                 self.targets.iter().map(|target| scope.spawn(|| ask(target))).collect();
-            let broke_off = |_| Err(anyhow!("a reader broke off"));
+            let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(broke_off)).collect()
         })
     }
@@ -458,7 +460,7 @@ impl Feed<'_> {
         let name = format!("{}/{}", self.pass.band, row.name);
         // What a listing could not look at is for the read to name.
         if row.size > MAX_OBJECT && row.size != UNSEEN {
-            return Err(anyhow!("{name}: {} bytes, more than any object has", row.size));
+            return Err(anyhow!("{name}: {} bytes, more than an object may have", row.size));
         }
         let room = row.size.min(MAX_OBJECT);
         held::take(budget, room);
@@ -478,7 +480,7 @@ impl Feed<'_> {
                 Err(anyhow!("{}", damaged(self.pass, &row.name)))
             }
             _ if self.is_torn(&held)? => {
-                Err(anyhow!("{name}: damaged in the spool: no signature of what it stands beside"))
+                Err(anyhow!("{name}: damaged in the spool: not a signature of its list or TAIL"))
             }
             _ => Ok(held),
         }
@@ -502,8 +504,8 @@ const OTHER: &str = "what the archive has is damaged, or another object";
 /// What is said of an object that is not what its list says, or of such a list.
 fn damaged(pass: &Pass<'_>, name: &ObjectName) -> String {
     let why = match name.object {
-        Object::List(..) => "no checksum list of this band",
-        _ => "its checksum list has it otherwise",
+        Object::List(..) => "not a checksum list of this band",
+        _ => "it differs from its checksum list",
     };
     format!("{}/{name}: damaged in the spool: {why}", pass.band)
 }

@@ -29,7 +29,7 @@ pub(super) fn begun(
             let there = Head::parse(&bytes).with_context(|| name.clone())?.id;
             if there != id {
                 bail!(
-                    "{name}: has id {there}, but that of the spool has id {id}: they are different bands"
+                    "{name}: has id {there}, but the band in the spool has id {id}: they are different bands"
                 );
             }
             Ok(true)
