@@ -23,7 +23,10 @@ mod hostile_bands;
 // Blocks made wrong by chance, into four tars.
 mod differential;
 
-// The same through recover.sh, which stays inside of its directory whatever it reads.
+// The same through recover.sh: what the index lists, or it is told.
+mod hostile_recover;
+
+// Chains through recover.sh, which stays inside of its directory whatever it reads.
 mod hostile_scripts;
 
 // Readers that take only what a key has signed.
@@ -148,6 +151,9 @@ mod attribution;
 
 // The same with signatures.
 mod attribution_signed;
+
+// All that somebody may put into the store, in each situation of the backup.
+mod attribution_matrix;
 
 // Plain objects where sealed ones belong.
 mod plain;

@@ -51,6 +51,9 @@ const READERS: [&str; 4] = [
     "dura-verify --quick archive",
 ];
 
+/// One that keeps copies, and reads nothing from the archive the next time.
+const WARM: &str = "XDG_CACHE_HOME=$PWD/warm dura-index list archive";
+
 /// Each kind of object.
 #[test]
 fn a_plain_object_in_a_sealed_band() {
@@ -163,6 +166,118 @@ fn a_plain_band_in_a_chain() {
         run(&dir, reader).ok();
     }
     run(&dir, "dura-scan s | dura-index diff archive > list").ok();
+}
+
+/// What an object holds is another's: who has put it there needs no key.
+fn forge(dir: &Path, layer: &str, beside: bool) {
+    fs::write(dir.join("s/1"), "forged").unwrap();
+    let line = format!(
+        "dura-scan s | dura-index diff --plain --no-cache --parent {} archive | dura-pack --band {layer} --id $(sed -n 's/^id: //p' archive/{layer}/HEAD) | dura-seal > forged; mkdir f; tar xf forged -C f",
+        layer.rsplit_once('-').unwrap().0
+    );
+    run(dir, &line).ok();
+    let keep = if beside { "" } else { "rm archive/$b/00000/*.gpg;" };
+    let line = format!(
+        "b={layer}; {keep} for o in f/$b/00000/*.tar* f/$b/00000/*.mtree* f/$b/00000/*.toc*; do cp $o archive/$b/00000; done; echo 1 > s/1"
+    );
+    run(dir, &line).ok();
+}
+
+/// Twins of all objects of a sealed layer on a plain band: nothing that is read would tell, were
+/// the band not looked at. By names where they are cheap, else for one object; and where the sealed
+/// ones are gone, its first list tells.
+#[test]
+fn a_layer_of_plain_twins() {
+    for beside in [true, false] {
+        let dir = archive(&[false, true]);
+        let layer = bands(&dir).pop().unwrap();
+        forge(&dir, &layer, beside);
+        let others = [
+            "dura-restore --no-cache archive ./1 > t",
+            "dura-index --no-cache find archive 1",
+            "dura-index --no-cache where archive ./1",
+            // As over a network, where names cost more.
+            "dura-restore --limit-rate 1G --no-cache archive > t",
+            "dura-restore --limit-rate 1G --no-cache archive ./1 > t",
+            WARM,
+            WARM,
+        ];
+        for reader in READERS.iter().chain(&others) {
+            // Of a part, over a network, only what is there tells.
+            if !beside && reader.contains("1G") && reader.contains("./1") {
+                continue;
+            }
+            let done = run(&dir, reader).run();
+            let code = if !beside && reader.contains("./1") { 1..=2 } else { 1..=1 };
+            assert!(code.contains(&done.code), "{beside}, {reader}\n{}", done.report());
+            let said = format!("{}{}", done.stderr, done.text());
+            let told = said.contains(&format!("{layer}/00000/000000000.mtree.gz: not encrypted"))
+                || reader.contains("./1") && said.contains(".toc.gz: not encrypted")
+                || !beside && reader.contains("verify");
+            assert!(told, "{beside}, {reader}: {said}");
+            let out = fs::read(dir.join("t")).unwrap_or_default();
+            assert!(!out.windows(6).any(|six| six == b"forged"), "{beside}, {reader}");
+        }
+        let done = run(&dir, &format!("cd archive/{layer}; sh recover.sh ../../r")).run();
+        assert_eq!(done.code, 1, "{}", done.report());
+        done.tells(&format!("not encrypted, though {layer} is"));
+        assert_ne!(fs::read(dir.join("r/1")).unwrap_or_default(), b"forged");
+    }
+}
+
+/// A plain full band on top of a sealed archive, newer than all: nobody needs a key for that.
+#[test]
+fn a_plain_full_band_on_top() {
+    let dir = archive(&[true, true]);
+    let own = bands(&dir);
+    run(&dir, "mkdir p; echo x > p/planted; sleep 1.1").ok();
+    let plant = "dura-scan p | dura-pack -C p | dura-seal | dura-push archive";
+    let other = format!("XDG_STATE_HOME=$PWD/eve; {plant}; sleep 1.1; {plant}");
+    run(&dir, &other).ok();
+    let planted: Vec<String> = bands(&dir).into_iter().filter(|it| !own.contains(it)).collect();
+    let top = planted.last().unwrap();
+    let others = [
+        "dura-restore --no-cache archive ./planted > t",
+        "dura-restore --limit-rate 1G --no-cache archive > t",
+        "dura-restore --limit-rate 1G --no-cache archive ./planted > t",
+        "dura-index --no-cache find archive planted",
+        "dura-index --no-cache where archive ./planted",
+        WARM,
+        WARM,
+    ];
+    for reader in READERS.iter().chain(&others) {
+        let done = run(&dir, reader).run();
+        assert_eq!(done.code, 1, "{reader}\n{}", done.report());
+        let said = format!("{}{}", done.stderr, done.text());
+        let what = format!(": not encrypted, though {} is, which is older", own[0]);
+        assert!(said.contains(&what) && said.contains(top.as_str()), "{reader}: {said}");
+        let done = run(&dir, &reader.replace(" archive", " --plain archive")).run();
+        assert_eq!(done.code, 0, "{reader}\n{}", done.report());
+        let done =
+            run(&dir, &reader.replace(" archive", &format!(" --band {} archive", own[1]))).run();
+        let none = reader.contains("find") || reader.contains("verify");
+        assert!(none || !done.stderr.contains("not encrypted"), "{reader}\n{}", done.report());
+    }
+    let done = run(&dir, &format!("cd archive/{top}; sh recover.sh ../../r")).run();
+    assert_eq!(done.code, 1, "{}", done.report());
+    done.tells(&format!("{top} is not encrypted, though "));
+    run(&dir, &format!("cd archive/{top}; sh recover.sh -p ../../q")).ok();
+    run(&dir, &format!("cd archive/{}; sh recover.sh ../../o", own[1])).ok();
+    // Nor is it built on, by a host that knows nothing of the archive or believes all.
+    for options in ["", "--no-cache"] {
+        let line = format!("dura-scan s | dura-index diff {options} archive > list");
+        let done = run(&dir, &line).run();
+        assert_eq!(done.code, 1, "{options}\n{}", done.report());
+        done.tells(&format!("{top}: not encrypted, though ")).tells("passed over (--plain");
+        let list = fs::read_to_string(dir.join("list")).unwrap();
+        assert!(list.contains(&format!("#parent {}", own[1])), "{list}");
+    }
+    let line = format!("dura-scan s | dura-index diff --parent {top} archive");
+    let done = run(&dir, &line).run();
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells("--plain builds on it");
+    // Who has made it, and has a plain archive beside a sealed one of another host, goes on.
+    run(&dir, "XDG_STATE_HOME=$PWD/eve; dura-scan p | dura-index diff archive > list").ok();
 }
 
 /// A sealed band that went on plain: with the option all of it comes, without it what is sealed.

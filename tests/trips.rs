@@ -96,10 +96,14 @@ fn few_round_trips(
         far.place.ok(&format!("echo {tier} > src/a/new; sleep 2.1; {PUT}"));
     }
     // TAIL, table and index of each tier, the block, and a guess that the archive is encrypted; and
-    // the list of bands.
+    // the list of bands; beside the tables, a look whether each tier is encrypted.
     let file = "rm -rf cold; export DURA_CACHE=cold; dura-restore -q \"$ARC\" ./a/b/3 | tar -xOf - | grep -qx 3";
     far.takes(file, 6, |_| {
-        if list == "GET" { "12 GET".to_owned() } else { format!("11 GET, 1 {list}") }
+        if list == "GET" {
+            "12 GET, 3 HEAD".to_owned()
+        } else {
+            format!("11 GET, 3 HEAD, 1 {list}")
+        }
     });
     let counts = |more| format!("{} GET, {} HEAD, {others}", gets + 4 * more, heads + 4 * more);
     far.takes(PUT, trips, counts);

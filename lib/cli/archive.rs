@@ -14,7 +14,6 @@ use super::stores::{Reach, open_store};
 use super::vouching::Vouching;
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
-use crate::core::chain::sealing::Sealing;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, MAX_LEN, Tail};
@@ -53,6 +52,7 @@ use kind::is_unreachable;
 use open::too_large;
 pub(super) use open::unzip;
 use opener::Opener;
+use plain::Looks;
 pub(super) use side_by_side::side_by_side;
 pub(super) use stream::Entries;
 use stream::facts_of;
@@ -78,8 +78,10 @@ pub(super) struct Archive {
     /// Of who builds on the archive: what vouches for its indexes.
     vouching: Option<Arc<Vouching>>,
     sealed: Sealed,
-    /// What was seen of bands that should be sealed.
-    sealing: Mutex<Sealing>,
+    /// What is sealed, and what is plain.
+    looks: Looks,
+    /// Whether a run builds on it.
+    builds: bool,
     /// `--plain`
     plain_is_meant: bool,
     kept: Kept,
@@ -136,7 +138,8 @@ impl Archive {
             cache,
             vouching: None,
             sealed: Sealed::default(),
-            sealing: Mutex::default(),
+            looks: Looks::default(),
+            builds: false,
             plain_is_meant: false,
             kept: Kept::default(),
             copying: Copying::default(),
@@ -290,7 +293,7 @@ impl Archive {
             names.sort_by_key(|name| objects.iter().position(|object| *object == name.object));
         }
         for name in names {
-            if let Some(stored) = self.stored(band, name)?
+            if let Some(stored) = self.looking(band, name, || self.stored(band, name))?
                 && self.takes(band, name)
             {
                 self.sealed.saw(band, name.encrypted);

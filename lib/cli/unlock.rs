@@ -34,8 +34,8 @@ pub(super) struct Unlocking {
     /// encrypted object that yields more than its own size [default: 80M]
     #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
     max_object: Option<u64>,
-    /// Accept objects that are not encrypted in an encrypted band, and an unencrypted band on top
-    /// of an encrypted one
+    /// Accept objects that are not encrypted in an encrypted band, and an unencrypted band that is
+    /// newer than an encrypted one
     #[arg(long, global = true, display_order = 893)]
     plain: bool,
 }

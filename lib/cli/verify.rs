@@ -321,6 +321,7 @@ fn start(
         seen: HashMap::new(),
         all: bands.all.clone(),
         plain: args.unlocking.plain(),
+        sealing: Default::default(),
         blind: Default::default(),
         source: None,
         tree: None,

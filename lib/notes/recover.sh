@@ -290,16 +290,27 @@ survey() {
             grep '^[0-9]*/[0-9]*\.[0-9a-z.]*$' > "$B/objects"
     )
     : >> "$B/objects"
-    # An encrypted band holds nothing that is not: somebody has put it there.
-    if grep -q '\.gpg$' "$B/objects"; then
+    # An encrypted band holds nothing that is not: somebody has put it there. Its
+    # first list tells, too.
+    if grep -q '\.gpg$' "$B/objects" || grep -qs '\.gpg$' "$dir/00000/000000000-0.sha256"; then
         sealed=1
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
             while read -r o; do tell "not encrypted, though $name is: $name/$o; left out (-p takes it)"; done < "$T/odd"
             awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/' "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
         fi
-    elif [ -n "$sealed" ] && [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
-        tell "$name is not encrypted, though a band below it is (-p if that is as it should be)"
+    elif [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
+        if [ -n "$sealed" ]; then
+            tell "$name is not encrypted, though a band below it is (-p if that is as it should be)"
+        elif [ "$dir" = . ]; then
+            # Somebody may have put it on top of an older one, beside the chain.
+            for o in ../[0-9]*Z; do
+                [ -s "$o/00000/000000000.mtree.gz.gpg" ] || continue
+                awk 'BEGIN { exit ARGV[1] <= ARGV[2] }' "${name##*-}" "${o##*[/-]}" || continue
+                tell "$name is not encrypted, though ${o#../} is, which is older (-p if that is as it should be)"
+                break
+            done
+        fi
     fi
 }
 verify() {
@@ -524,7 +535,11 @@ SET='
 FILENAME ~ /links$/ { if (found()) link[path]; next }
 FILENAME ~ /doubt$/ { doubt[$1]; next }
 FILENAME ~ /setids$/ { if (found()) setid[path]; next }
-under($1) != "" || ($2 != "link" && $1 in link) { tell($1 ": a symlink is in the way; skipped"); next }
+under($1) != "" || ($2 != "link" && $1 in link) {
+    tell($1 ": a symlink is in the way; skipped")
+    if (under($1) == "") print item(":::" $1, $1) > (out "/other")
+    next
+}
 # A forged block may say so of a file, though its line does not.
 $2 == "file" && $3 != "i" && $1 in setid {
     if (substr("0000" $4, length($4) + 1, 1) ~ /[01]/) tell($1 ": it came with a setuid or setgid bit that is not listed")
@@ -543,12 +558,14 @@ $2 == "file" && $3 != "i" && $1 in setid {
 # Set like an in: entry is also what a doubtful block held, and what this tar
 # may get wrong. bsdtar takes -0.25 s for 0.25, and clears setuid; busybox knows
 # no ids of 10 digits, no time before 1970, and no owners of symlinks. (But not
-# what has attributes: a new owner would cost a file its capabilities.)
-(every && $2 == "file" && $8 !~ /x/) { $3 = "i" }
+# what has attributes: a new owner would cost a file its capabilities, so with -c
+# it gets one only if it has another.)
+{ soft = $8 ~ /x/ && $3 != "i" ? "/owned" : "/owners" }
+every && $2 != "link" { $3 = "i" }
 ($9 in doubt && $8 !~ /x/) || (kind != "gnu" && ($6 ~ /^-/ || $4 ~ /^0[1-7]...$/)) { $3 = "i" }
 kind == "other" && $2 == "link" { $3 = "i" }
 ($2 == "dir" || $3 == "i") && $4 != "-" && $6 != "-" {
-    if (root) print item($5, $1) > (out "/owners")
+    if (root) print item($5, $1) > (out ($2 == "dir" ? "/owners" : soft))
     split($6, t, "."); s = t[1]
     if (nanoseconds) {
         if (s < 0 && t[2] > 0) { s = "-" (-s - 1); t[2] = sprintf("%09d", 1000000000 - t[2]) }
@@ -673,13 +690,15 @@ extract() {
 }
 
 # Prints what is not there, or a symlink that leads elsewhere. Files to be read
-# go to the list on 3, made readable where need be.
+# go to the list on 3, made readable where need be; what is of another kind than
+# its line says is noted.
 look() {
     while take; do
         sum=${arg#*:*:}
         case $arg in file:*) is=-f ;; dir:*) is=-d ;; link:*) is=-h ;; fifo:*) is=-p ;; char:*) is=-c ;; *) is=-b ;; esac
         if [ ! $is "$path" ] || { [ $is != -h ] && [ -h "$path" ]; }; then
             printf '%s is missing\n' "${sum#*:}"
+            printf '%s\n' "$line" >> "$B/other"
         elif [ "${sum%%:*}" = - ]; then :
         elif [ $is = -c ] || [ $is = -b ]; then
             set -- $(ls -ldn "$path")
@@ -693,6 +712,13 @@ look() {
             arg=${arg#*:}
             printf '99999 %s 0%s %s\n' "${line%% *}" "${arg%%:*}" "${line#* * }" >> "$B/modes"
         fi
+    done
+}
+# Prints those items that have another owner.
+another() {
+    while take; do
+        set -- $(ls -ldn "$path" 2>/dev/null)
+        [ "${3-}:${4-}" = "$arg" ] || printf '%s\n' "$line"
     done
 }
 # Prints "SHA256  PATH" for the items on stdin. For odd names sha256sums differ
@@ -709,7 +735,7 @@ digest() {
 
 recover() {
     say "recovering $name"
-    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look owners times modes read; do : > "$B/$f"; done
+    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read; do : > "$B/$f"; done
     in_dest links > "$B/links"
     run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
 
@@ -764,6 +790,7 @@ recover() {
     run "$AWK$STILL" "$B/use" "$B/lines" "$T/version" > "$T/listed"
     awk '{ print $1 }' "$B/use" >> "$T/listed" && mv "$T/listed" "$T/version" || full
     in_dest look < "$B/look" 3> "$B/read" >> "$T/still"
+    run 'FILENAME ~ /before$/ { had[$1]; next } { split($2, f, ":") } !(f[4] in had)' "$T/before" "$B/other" | in_dest each remove
     if [ -s "$B/read" ]; then
         say "reading its files for their sha256"
         sed 's/^. [^:]*:[^:]*:\([^:]*\):\([^ ]*\) .*/\2 \1/' "$B/read" > "$B/sums"
@@ -774,6 +801,7 @@ recover() {
     mv "$T/still" "$T/wrong" || full
 
     # Steps 4 and 5. Modes come last, deepest first, to keep the way open.
+    in_dest another < "$B/owned" >> "$B/owners"
     sort "$B/owners" | in_dest batch chown -h
     [ -z "$touch" ] || sort "$B/times" | in_dest batch $touch
     sort -rn "$B/modes" | sed 's/^[0-9]* //' | in_dest batch chmod

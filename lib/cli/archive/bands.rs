@@ -21,6 +21,7 @@ impl Archive {
         let mut names: Vec<BandName> =
             listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok()).collect();
         names.sort_by_key(|name| (name.start(), name.to_string()));
+        self.looks.names.get_or_init(|| names.clone());
         Ok(names)
     }
 

@@ -56,7 +56,7 @@ impl Archive {
         }
     }
 
-    fn is_part(&self) -> bool {
+    pub(super) fn is_part(&self) -> bool {
         self.copying.part.load(Ordering::Relaxed)
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow, bail};
 
@@ -51,6 +52,8 @@ pub(in super::super) struct Version {
     exact: bool,
     /// How often an entry was wanted: one of each tier at first.
     wanted: usize,
+    /// Who looks whether its bands are sealed, if nothing was read that tells.
+    looking: Option<JoinHandle<()>>,
     report: Arc<Report>,
 }
 
@@ -291,6 +294,7 @@ impl Version {
         salvage: bool,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
+        let looking = archive.look_at_chain(chain);
         let mut tiers = Vec::new();
         for (band, held) in chain.iter().zip(&holds) {
             let mut numbers = held.numbers.clone();
@@ -316,6 +320,7 @@ impl Version {
             reads: holds,
             exact: false,
             wanted: 0,
+            looking,
             report: Arc::clone(report),
         })
     }
@@ -332,7 +337,10 @@ impl Version {
         &mut self,
     ) -> anyhow::Result<Option<Result<Placed, Placed>>> {
         loop {
-            let Some(event) = self.merge.poll() else { return Ok(None) };
+            let Some(event) = self.merge.poll() else {
+                drop(self.looking.take().map(JoinHandle::join));
+                return Ok(None);
+            };
             match event {
                 Event::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];

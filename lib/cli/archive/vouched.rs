@@ -12,7 +12,7 @@ use crate::format::object::Object;
 impl Archive {
     /// The same for who builds on it: only indexes that are vouched for count.
     pub(in super::super) fn vouched_by(self, vouching: Option<Arc<Vouching>>) -> Archive {
-        Archive { vouching, ..self }
+        Archive { vouching, builds: true, ..self }
     }
 
     /// What vouches for its indexes.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::super::archive::Archive;
 use super::super::archive::kind::{is_locked, is_unreachable};
-use super::super::archive::plain::NOT_ENCRYPTED;
+use super::super::archive::plain::{NOT_ENCRYPTED, not_encrypted};
 use super::super::message::{Hinted, Report};
 use super::super::named::ArchiveName;
 use super::super::unlock::PLAIN;
@@ -113,15 +113,12 @@ impl<'a> Gate<'a> {
             }
         };
         if let Some(plain) = self.archive.plain_above_sealed(&chain)? {
-            let what = format!("{plain} is {NOT_ENCRYPTED}");
-            if self.is_asked(band) {
-                let hint = "--plain builds on it anyway";
-                return Err(Hinted::wrap(anyhow!("{band}: cannot be built on: {what}"), hint));
-            }
-            self.pass_with(band, &what, PLAIN);
-            return Ok(false);
+            return self.refuse_plain(band, &format!("{plain} is {NOT_ENCRYPTED}"));
         }
         let Some(vouching) = self.vouching.clone() else {
+            if let Some(sealed) = self.archive.plain_beside_sealed(band)? {
+                return self.refuse_plain(band, &not_encrypted(band, &sealed));
+            }
             self.admitted.insert(band.clone());
             return Ok(true);
         };
@@ -149,9 +146,25 @@ impl<'a> Gate<'a> {
             self.pass(band, &format!("{} it", vouching.nobody()));
             return Ok(false);
         }
+        // What somebody has made who is trusted may be plain beside sealed bands of others.
+        if !unknown.is_empty()
+            && let Some(sealed) = self.archive.plain_beside_sealed(band)?
+        {
+            return self.refuse_plain(band, &not_encrypted(band, &sealed));
+        }
         unknown.into_iter().for_each(|head| vouching.take(head));
         self.admitted.insert(band.clone());
         Ok(true)
+    }
+
+    /// Passes over a band that is plain and should not be; fails if it was asked for.
+    fn refuse_plain(&mut self, band: &BandName, what: &str) -> anyhow::Result<bool> {
+        if self.is_asked(band) {
+            let hint = "--plain builds on it anyway";
+            return Err(Hinted::wrap(anyhow!("{band}: cannot be built on: {what}"), hint));
+        }
+        self.pass_with(band, what, PLAIN);
+        Ok(false)
     }
 
     /// Passes over a band whose ancestors are not all there, unless it was asked for.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::super::archive::Archive;
 use super::super::message::why;
 use super::check::{Event, Meter, compare, unreadable};
-use super::plain::Sealing;
 use super::signed::Wanted;
 use crate::core::chain::counted::Counted;
+use crate::core::chain::sealing::Sealing;
 use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
 use crate::core::verify::blind::Blind;
 use crate::core::verify::part::Part;
@@ -54,6 +54,8 @@ pub(super) struct Walk {
     pub all: Vec<BandName>,
     /// Whether plain objects are as they should be in any case.
     pub plain: bool,
+    /// What is sealed, and what is plain.
+    pub sealing: RefCell<Sealing>,
     /// The folders that could not be listed.
     pub blind: RefCell<Blind>,
     /// The source that the bands so far are of, and the first of them.
@@ -69,7 +71,7 @@ pub(super) struct Seen {
     /// The last index that TAIL names, or the highest that is there or in a list.
     last: Option<u32>,
     complete: bool,
-    pub encrypted: bool,
+    encrypted: bool,
 }
 
 /// A band while it is walked.
@@ -93,8 +95,6 @@ pub(super) struct Walking<'a> {
     head_is_signed: bool,
     /// Lists without a signature, of a band that a run may still continue.
     pub unsigned: Vec<ObjectName>,
-    /// Which of its objects are sealed, and which plain.
-    pub sealing: Sealing,
 }
 
 impl Walk {
@@ -233,7 +233,6 @@ impl Walk {
             unavailable: false,
             head_is_signed: false,
             unsigned: Vec::new(),
-            sealing: Sealing::default(),
         };
         for (at, folder) in folders.iter().enumerate() {
             let objects = next;
@@ -247,9 +246,9 @@ impl Walk {
             }
         }
         let last = tail.as_ref().map(|tail| tail.last).or(audit.last_index());
-        let encrypted = walking.sealing.sealed;
+        let encrypted = self.sealing.borrow().is_sealed(band);
         let seen = Seen { id: own.or(by_head).or(walking.id), last, complete, encrypted };
-        self.plain(&walking)?;
+        self.plain()?;
         self.seen.insert(band.clone(), seen);
         let (mut found, unlisted) = audit.finish();
         if signed && complete && !has(Object::TailSig) && !self.signer.demands() {
@@ -417,7 +416,7 @@ impl Walk {
         let band = walking.band;
         let (mut lists, mut found) = (Vec::new(), Vec::new());
         let mut texts = Vec::new();
-        walking.sealing.handle_folder(objects);
+        self.see_sealed(band, objects);
         for (name, size) in objects
             .values()
             .filter(|(name, size)| *size > 0 && matches!(name.object, Object::List(..)))

@@ -1,7 +1,9 @@
 //! Sealed or plain: whoever can write to the store needs no key to put plain objects there. In a
-//! band that has sealed ones they do not count, and a plain band above a sealed one is named.
+//! band that has sealed ones they do not count, and a plain band above a sealed one, or newer than
+//! one, is named.
 //!
-//! What a reader comes upon tells: the machine is given each object that was found, in any order.
+//! What a reader comes upon tells, and what it sees when it looks: the machine is given each object
+//! that was found, in any order. So all who read decide it here: restore, index, diff and verify.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +11,28 @@ use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 
 /// Plain objects of a band that are kept to be named if the band turns out to be sealed.
-const NAMED: usize = 100;
+const NAMED: usize = 1000;
 
 /// What is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Oddity {
     /// An object that is plain, in a band that is sealed; whether it was taken already.
     Object(BandName, ObjectName, bool),
-    /// A plain band above a sealed one.
-    Above(BandName),
+    /// A plain band, and a sealed one that is below it, or else older.
+    Above(BandName, BandName),
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     sealed: bool,
+    is_plain: bool,
     plain: Vec<ObjectName>,
     told: bool,
 }
 
-/// The machine: `handle_object` for each numbered object that is found, `poll` for what is to be
-/// told.
+/// The machine: `handle_object` for each numbered object that is found, `handle_sealed` for a band
+/// that shows in another way that it is sealed, `handle_plain` that it is not, `poll` for what is to
+/// be told.
 #[derive(Debug, Default)]
 pub struct Sealing {
     bands: BTreeMap<BandName, Seen>,
@@ -41,14 +45,11 @@ impl Sealing {
         if !name.is_secret() {
             return true;
         }
-        let seen = self.bands.entry(band.clone()).or_default();
         if name.encrypted {
-            seen.sealed = true;
-            let taken = std::mem::take(&mut seen.plain);
-            self.odd.extend(taken.into_iter().map(|name| Oddity::Object(band.clone(), name, true)));
-            self.above();
+            self.handle_sealed(band);
             return true;
         }
+        let seen = self.bands.entry(band.clone()).or_default();
         if seen.sealed {
             self.odd.push(Oddity::Object(band.clone(), name, false));
             return false;
@@ -56,8 +57,31 @@ impl Sealing {
         if seen.plain.len() < NAMED && !seen.plain.contains(&name) {
             seen.plain.push(name);
         }
-        self.above();
+        self.handle_plain(band);
         true
+    }
+
+    /// The band has no sealed object where every sealed band has one.
+    pub fn handle_plain(&mut self, band: &BandName) {
+        self.bands.entry(band.clone()).or_default().is_plain = true;
+        self.above();
+    }
+
+    /// The band has a sealed object, or one of its lists names some.
+    pub fn handle_sealed(&mut self, band: &BandName) {
+        let seen = self.bands.entry(band.clone()).or_default();
+        if seen.sealed {
+            return;
+        }
+        seen.sealed = true;
+        let taken = std::mem::take(&mut seen.plain);
+        self.odd.extend(taken.into_iter().map(|name| Oddity::Object(band.clone(), name, true)));
+        self.above();
+    }
+
+    /// Whether the band is sealed, as far as was seen.
+    pub fn is_sealed(&self, band: &BandName) -> bool {
+        self.bands.get(band).is_some_and(|seen| seen.sealed)
     }
 
     /// The next thing to be told; the same may come several times.
@@ -65,29 +89,45 @@ impl Sealing {
         self.odd.pop()
     }
 
-    /// Whether the band is plain, as far as was seen.
-    fn is_plain(seen: &Seen) -> bool {
-        !seen.sealed && !seen.plain.is_empty()
-    }
-
     fn above(&mut self) {
-        let is_sealed = |band: &BandName, bands: &BTreeMap<BandName, Seen>| {
-            let below = std::iter::successors(band.parent(), BandName::parent);
-            below.into_iter().any(|band| bands.get(&band).is_some_and(|seen| seen.sealed))
-        };
-        let odd: Vec<BandName> = (self.bands.iter())
-            .filter(|(band, seen)| {
-                !seen.told && Sealing::is_plain(seen) && is_sealed(band, &self.bands)
-            })
+        let sealed: Vec<BandName> = (self.bands.iter())
+            .filter(|(_, seen)| seen.sealed)
             .map(|(band, _)| band.clone())
             .collect();
-        for band in odd {
-            if let Some(seen) = self.bands.get_mut(&band) {
+        for (band, seen) in &mut self.bands {
+            if !seen.told
+                && !seen.sealed
+                && seen.is_plain
+                && let Some(older) = sealed_before(band, &sealed)
+            {
                 seen.told = true;
+                self.odd.push(Oddity::Above(band.clone(), older.clone()));
             }
-            self.odd.push(Oddity::Above(band));
         }
     }
+}
+
+/// Of these bands, which are sealed, one that the band stands on, or else one that is older.
+pub fn sealed_before<'a>(band: &BandName, sealed: &'a [BandName]) -> Option<&'a BandName> {
+    let below = band.chain();
+    let is_below = |other: &&BandName| *other != band && below.contains(other);
+    let is_older = |other: &&BandName| other.start() < band.start();
+    sealed.iter().find(is_below).or_else(|| sealed.iter().find(is_older))
+}
+
+/// Which bands are looked at, whether they are sealed, before a plain one is read that neither
+/// stands on them nor they on it: the newest and the oldest, `most` in all.
+pub fn to_look_at<'a>(names: &'a [BandName], band: &BandName, most: usize) -> Vec<&'a BandName> {
+    let chain = band.chain();
+    let is_beside = |other: &&BandName| !chain.contains(other) && !other.chain().contains(band);
+    let mut beside: Vec<&BandName> = names.iter().filter(is_beside).collect();
+    beside.sort_by_key(|name| (name.start(), *name));
+    if beside.len() > most {
+        let newest = beside.split_off(beside.len() - most / 2);
+        beside.truncate(most - most / 2);
+        beside.extend(newest);
+    }
+    beside
 }
 
 /// The first plain band of a chain that stands above a sealed one, by which of them are sealed.
@@ -156,10 +196,45 @@ mod tests {
                 for (band, encrypted) in [seen.clone(), seen].concat() {
                     assert!(sealing.handle_object(band, index(0, encrypted)));
                 }
-                let wanted = if odd { vec![Oddity::Above(layer.clone())] } else { vec![] };
+                let wanted =
+                    if odd { vec![Oddity::Above(layer.clone(), full.clone())] } else { vec![] };
                 assert_eq!(told(&mut sealing), wanted);
             }
         }
+    }
+
+    /// Somebody may put a plain full band on top of a sealed archive, or have put sealed objects out
+    /// of the way of which lists still tell.
+    #[test]
+    fn a_plain_band_beside_sealed_ones() {
+        let (first, layer, other) = (band(FULL), band(LAYER), band("20260103T000000Z"));
+        let mut sealing = Sealing::default();
+        sealing.handle_plain(&other);
+        assert_eq!(told(&mut sealing), []);
+        sealing.handle_sealed(&layer);
+        assert_eq!(told(&mut sealing), [Oddity::Above(other.clone(), layer.clone())]);
+        assert!(sealing.is_sealed(&layer) && !sealing.is_sealed(&other));
+        // One that is older is as it should be.
+        assert!(sealing.handle_object(&first, index(0, false)));
+        assert_eq!(told(&mut sealing), []);
+        assert!(sealing.handle_object(&other, index(0, false)));
+        sealing.handle_sealed(&other);
+        assert_eq!(told(&mut sealing), [Oddity::Object(other, index(0, false), true)]);
+    }
+
+    #[test]
+    fn bands_to_look_at() {
+        let names: Vec<BandName> =
+            (1..10).map(|day| band(&format!("2026010{day}T000000Z"))).collect();
+        let days = |most| {
+            let found = to_look_at(&names, &names[8], most);
+            found.iter().map(|name| name.to_string()[7..8].to_owned()).collect::<String>()
+        };
+        assert_eq!(days(100), "12345678");
+        assert_eq!(days(4), "1278");
+        let (full, above) = (band(FULL), band(LAYER));
+        assert_eq!(to_look_at(&[full.clone(), above.clone()], &full, 9), Vec::<&BandName>::new());
+        assert_eq!(to_look_at(std::slice::from_ref(&full), &above, 9), Vec::<&BandName>::new());
     }
 
     #[test]
