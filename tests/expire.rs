@@ -94,3 +94,66 @@ fn when_nothing_can_go_and_what_is_damaged() {
     let done = dura("dura-index expire --keep-last 1 src").dir(&dir).code(2);
     done.tells("src: the archive has no band");
 }
+
+/// What somebody puts there never pushes out a user's own bands: unsigned ones no signed ones, plain
+/// ones no encrypted ones, and where a key is named, only what that has signed counts.
+#[test]
+fn what_somebody_puts_there_pushes_out_nothing() {
+    let dir = scratch("expire");
+    fs::create_dir(dir.join("src")).unwrap();
+    let band = |day: u64, seal: &str| {
+        let second = 1_767_232_800 + (day - 1) * 86_400;
+        let line = format!(
+            "echo {day} >src/f; export SOURCE_DATE_EPOCH={second}; dura-scan src | \
+             dura-index diff -q --full archive | dura-pack -q | dura-seal {seal} | dura-push -q archive"
+        );
+        home().with(dura(&line)).dir(&dir).var("HOME", &dir).ok();
+        format!("202601{day:02}T020000Z")
+    };
+    let sealed = format!("-r {KEY}");
+    let own: Vec<String> =
+        (1..=2).map(|day| band(day, &format!("{sealed} --sign {KEY}"))).collect();
+    let run = |options: &str| {
+        let line = format!("dura-index expire --no-cache --keep-last 1 {options} archive");
+        let done = home().with(dura(&line)).dir(&dir).run();
+        let names: Vec<String> = done.text().lines().map(str::to_owned).collect();
+        (done.code, names, done)
+    };
+    let signed_by = format!("--signed-by {KEY}");
+    let expect = format!("--expect {}", own[1]);
+    for options in ["", &signed_by, &format!("{signed_by} {expect}")] {
+        assert_eq!(run(options).1, own[..1], "{options}");
+        assert_eq!(run(options).0, 0, "{options}");
+    }
+    // To the public key, unsigned; and with what looks like a signature.
+    let forged: Vec<String> = (3..=4).map(|day| band(day, &sealed)).collect();
+    for signature in [false, true] {
+        if signature {
+            for band in &forged {
+                fs::write(dir.join("archive").join(band).join("TAIL.sig"), "garbage").unwrap();
+            }
+        }
+        let (code, names, done) = run(&signed_by);
+        assert_eq!((code, &names[..]), (1, &own[..1]), "{}", done.report());
+        if !signature {
+            assert!(!run("").1.contains(&own[1]), "signed ones stay");
+        }
+    }
+    // Plain.
+    for band in &forged {
+        fs::remove_dir_all(dir.join("archive").join(band)).unwrap();
+    }
+    let plain = band(5, "");
+    fs::write(dir.join("archive").join(&plain).join("TAIL.sig"), "garbage").unwrap();
+    let (code, names, done) = run("");
+    assert_eq!((code, &names[..]), (1, &own[..1]), "{}", done.report());
+    done.tells(&format!("{plain}: not encrypted, though {} is", own[0]));
+    let (code, names, done) = run("--plain");
+    assert_eq!((code, &names), (0, &own), "{}", done.report());
+    let (code, _, done) = run("--expect 20260106T020000Z");
+    assert_eq!(code, 1, "{}", done.report());
+    // An own one whose signature is damaged is not taken for one that was cut off.
+    fs::write(dir.join("archive").join(&own[0]).join("TAIL.sig"), "garbage").unwrap();
+    let (code, names, done) = run(&signed_by);
+    assert_eq!((code, names.len()), (1, 0), "{}", done.report());
+}

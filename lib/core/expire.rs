@@ -5,7 +5,8 @@
 //! that this rule kept, as long as its count is not used up; a version that any rule keeps stays;
 //! the oldest version is also kept by each counting rule that is not used up. What Dura adds: a
 //! band stays while one that stays needs it, and nothing that may be wrong (a date in the future, a
-//! version that has shrunk, one without the signature that others have) uses up a count.
+//! version that has shrunk, one without the signature or the encryption that others have) uses up a
+//! count.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -124,6 +125,8 @@ pub struct Candidate {
     pub standing: Standing,
     /// Its TAIL has a signature.
     pub signed: bool,
+    /// It is encrypted, or that is no matter.
+    pub sealed: bool,
     /// Files of the version, where that was counted.
     pub files: Option<u64>,
     /// What the band takes in the archive; 0 where nobody asked.
@@ -220,11 +223,13 @@ fn selections<'a>(versions: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
         let sound = versions.iter().filter(|version| !shrunken.contains(&version.name));
         selections.push(sound.copied().collect());
     }
-    let signed: Vec<&Candidate> = (versions.iter().copied())
-        .filter(|version| version.signed && !shrunken.contains(&version.name))
-        .collect();
-    if !signed.is_empty() && signed.len() < versions.len() {
-        selections.push(signed);
+    for is_good in [|version: &Candidate| version.signed, |version: &Candidate| version.sealed] {
+        let good: Vec<&Candidate> = (versions.iter().copied())
+            .filter(|version| is_good(version) && !shrunken.contains(&version.name))
+            .collect();
+        if !good.is_empty() && good.len() < versions.len() {
+            selections.push(good);
+        }
     }
     selections
 }

@@ -196,6 +196,14 @@ impl Archive {
         both.filter(|(_, sealed)| *sealed).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Whether a band is sealed, or it is no matter: it has no first index that is plain, or plain
+    /// bands are meant.
+    pub(in super::super) fn is_sealed_or_meant(&self, band: &BandName) -> anyhow::Result<bool> {
+        Ok(self.plain_is_meant
+            || self.has_first_index(band, true)?
+            || !self.has_first_index(band, false)?)
+    }
+
     /// A sealed band that is older than this one, if this one is plain.
     pub(in super::super) fn plain_beside_sealed(
         &self,
@@ -204,7 +212,7 @@ impl Archive {
         let names = self.looks.names.get().filter(|_| !self.plain_is_meant);
         let names = names.filter(|names| !self.asked_beside(names, band).is_empty());
         let Some(names) = names else { return Ok(None) };
-        if self.has_first_index(band, true)? || !self.has_first_index(band, false)? {
+        if self.is_sealed_or_meant(band)? {
             return Ok(None);
         }
         Ok(sealed_before(band, &self.sealed_beside(names, band)).cloned())

@@ -7,16 +7,20 @@ use anyhow::Context;
 use clap::Args;
 use jiff::tz::Offset;
 
+use super::super::archive::plain::not_encrypted;
 use super::super::archive::version::{must_exist, no_band};
 use super::super::archive::{Archive, side_by_side};
 use super::super::common::size;
 use super::super::message::Report;
 use super::super::named::ArchiveName;
+use super::super::unlock::PLAIN;
 use super::{CANNOT_WRITE, Reading, open_archive};
 use crate::core::chain::choice::Mask;
+use crate::core::chain::sealing::sealed_before;
 use crate::core::expire::{Candidate, Period, Reason, Rules, Standing, expire};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
+use crate::format::object::Object;
 
 /// How many bands are asked for at the same time.
 const AT_ONCE: usize = 32;
@@ -100,6 +104,14 @@ pub(super) fn run(
     for names in names.chunks(AT_ONCE) {
         found.extend(side_by_side(names, |name| look(&archive, name, args.keep_space.is_some()))?);
     }
+    let sealed: Vec<BandName> =
+        found.iter().filter(|band| band.sealed).map(|band| band.name.clone()).collect();
+    for band in found.iter().filter(|band| band.standing == Standing::Version && !band.sealed) {
+        if let Some(older) = sealed_before(&band.name, &sealed) {
+            let what = not_encrypted(&band.name, older);
+            report.warn(format_args!("{}: {what}: it replaces no other ({PLAIN})", band.name));
+        }
+    }
     for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
         report.warn(format_args!("{}: cannot be read: kept", band.name));
     }
@@ -159,6 +171,7 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candi
         time: name.start(),
         standing: Standing::Unreadable,
         signed: false,
+        sealed: true,
         files: None,
         stored: 0,
     };
@@ -168,6 +181,8 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candi
     };
     let mask = archive.has_mask(&head, ends.tail.is_some());
     let standing = match (&ends.tail, mask) {
+        // Its end is not there, or is not signed as it was, so it may be complete.
+        (None, _) if has_tail_signature(archive, name)? => Standing::Unreadable,
         (None, _) => Standing::Unfinished,
         (Some(_), Mask::Whole) => Standing::Version,
         (Some(_), _) => Standing::Masked,
@@ -177,8 +192,14 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candi
         time: head.as_of.unwrap_or(head.started),
         standing,
         signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
+        sealed: archive.is_sealed_or_meant(name)?,
         files: ends.tail.and_then(|tail| tail.tree).map(|tree| tree.files),
         stored,
         ..unreadable
     })
+}
+
+fn has_tail_signature(archive: &Archive, name: &BandName) -> anyhow::Result<bool> {
+    let objects = archive.first_objects(name)?;
+    Ok(objects.iter().any(|name| name.object == Object::TailSig))
 }

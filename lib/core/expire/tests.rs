@@ -42,8 +42,8 @@ fn rules(text: &str) -> Rules {
     rules
 }
 
-/// `NAME WORD…`, with the words `masked`, `unfinished`, `unreadable`, `signed`, `files=N`,
-/// `stored=N`, and `at=STAMP` for a time that is not the name's.
+/// `NAME WORD…`, with the words `masked`, `unfinished`, `unreadable`, `signed`,
+/// `sealed`, `files=N`, `stored=N`, and `at=STAMP` for a time that is not the name's.
 fn band(text: &str) -> Candidate {
     let mut words = text.split_whitespace();
     let name: BandName = words.next().unwrap().parse().unwrap();
@@ -52,6 +52,7 @@ fn band(text: &str) -> Candidate {
         name,
         standing: Standing::Version,
         signed: false,
+        sealed: false,
         files: None,
         stored: 0,
     };
@@ -61,6 +62,7 @@ fn band(text: &str) -> Candidate {
             None if word == "unfinished" => band.standing = Standing::Unfinished,
             None if word == "unreadable" => band.standing = Standing::Unreadable,
             None if word == "signed" => band.signed = true,
+            None if word == "sealed" => band.sealed = true,
             Some(("files", count)) => band.files = Some(count.parse().unwrap()),
             Some(("stored", bytes)) => band.stored = bytes.parse().unwrap(),
             Some(("at", stamp)) => band.time = Stamp::parse(stamp).unwrap(),
@@ -195,6 +197,11 @@ fn what_may_be_wrong_pushes_out_nothing() {
     let forged = ["20260101T020000Z signed", "20260102T020000Z", "20260103T020000Z"];
     assert_eq!(kept(&forged, "last=1"), 2);
     assert_eq!(kept(&forged, "last=2"), 3);
+    // One that is signed and plain, and one that is sealed and unsigned: neither pushes out another.
+    let mixed = ["20260101T020000Z sealed signed", "20260102T020000Z sealed", "20260103T020000Z"];
+    assert_eq!(kept(&mixed, "last=1"), 3);
+    let plain = ["20260101T020000Z sealed", "20260102T020000Z signed", "20260103T020000Z signed"];
+    assert_eq!(kept(&plain, "last=1"), 2);
 }
 
 #[test]
