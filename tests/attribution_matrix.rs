@@ -193,7 +193,7 @@ fn one(attack: Attack, knows: Knows, sealed: bool) {
     // What has to be asked is answered as the message says; nothing else is needed.
     let more = match (first.stages[1], knows) {
         (2, RootsCache) => {
-            first.tells("a cache must be your own");
+            first.tells("you must own the cache");
             case.shell("chmod 700 me/cache/dura", "me").ok();
             if attack == HideAll { "--full" } else { "" }
         }

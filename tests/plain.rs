@@ -268,7 +268,7 @@ fn a_plain_full_band_on_top() {
         let line = format!("dura-scan s | dura-index diff {options} archive > list");
         let done = run(&dir, &line).run();
         assert_eq!(done.code, 1, "{options}\n{}", done.report());
-        done.tells(&format!("{top}: not encrypted, though ")).tells("passed over (--plain");
+        done.tells(&format!("{top}: not encrypted, though ")).tells("ignored (--plain");
         let list = fs::read_to_string(dir.join("list")).unwrap();
         assert!(list.contains(&format!("#parent {}", own[1])), "{list}");
     }
