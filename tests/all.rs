@@ -61,6 +61,9 @@ mod man;
 // in the docs.
 mod tidy;
 
+// Plain English in pages, help and messages.
+mod words;
+
 // Help, version, mistakes in the arguments, events.
 mod cli;
 

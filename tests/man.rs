@@ -69,7 +69,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn command(program: &str) -> clap::Command {
+pub(crate) fn command(program: &str) -> clap::Command {
     let mut command = match program {
         "dura-scan" => dura::cli::scan::command(),
         "dura-index" => dura::cli::index::command(),
@@ -91,7 +91,7 @@ fn subcommands(program: &str) -> Vec<clap::Command> {
 }
 
 /// The programs that Cargo.toml names.
-fn programs() -> Vec<String> {
+pub(crate) fn programs() -> Vec<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let found: Vec<String> = manifest
         .split("[[bin]]")

@@ -89,7 +89,7 @@ fn root() -> &'static Path {
 }
 
 /// All files below the folder, as paths from the repository's root, in order.
-fn files(folder: &str, extension: &str) -> Vec<String> {
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -107,12 +107,12 @@ fn files(folder: &str, extension: &str) -> Vec<String> {
     found
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 /// Fails with all findings, so that one run shows everything.
-fn nothing(findings: Vec<String>) {
+pub(crate) fn nothing(findings: Vec<String>) {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
@@ -266,7 +266,7 @@ fn absolute(file: &str, path: &str) -> String {
 }
 
 /// The part of a file that stands before its inline tests; nothing of a file of tests.
-fn outside_of_tests(file: &str, source: &str) -> String {
+pub(crate) fn outside_of_tests(file: &str, source: &str) -> String {
     if file.ends_with("/tests.rs") || file.contains("/tests/") {
         return String::new();
     }

@@ -232,7 +232,7 @@ impl Feeder {
             };
         }
         if tail.is_none() {
-            bail!("the object stream has no TAIL: what came before failed");
+            bail!("the object stream has no TAIL: a previous program failed");
         }
         Ok(tail)
     }

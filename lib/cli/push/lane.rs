@@ -259,7 +259,7 @@ impl Lane<'_> {
                 Event::Object(object) => self.handle_object(object)?,
                 Event::End(ending) if ended.is_none() => {
                     if matches!(ending, Ending::Whole) && self.last.is_empty() {
-                        bail!("the object stream has no TAIL: what came before failed");
+                        bail!("the object stream has no TAIL: a previous program failed");
                     }
                     ended = Some(ending);
                 }

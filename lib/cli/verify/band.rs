@@ -508,7 +508,7 @@ impl Walk {
     }
 }
 
-const LIMITED: &str = "the limit is reached: the rest was not looked at";
+const LIMITED: &str = "the limit is reached: the rest was not checked";
 
 /// A name that no object has, in a folder of the band.
 fn unexpected(band: &BandName, folder: &str, name: &str) -> Finding {

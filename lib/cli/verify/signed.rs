@@ -66,7 +66,7 @@ impl Wanted {
             },
             // That is no fault of the signature.
             Err(error) => {
-                let error = anyhow::Error::new(error).context("signatures were not looked at");
+                let error = anyhow::Error::new(error).context("signatures were not checked");
                 vec![match self.demands() {
                     true => Event::Failed(error),
                     false => Event::Note(chain(&error)),
@@ -103,7 +103,7 @@ impl Wanted {
                 Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
             (Verdict::Unknown(key), None) => Judged::Open(format!(
-                "signatures by {key} were not looked at: the keyring does not have that key"
+                "signatures by {key} were not checked: the keyring does not have that key"
             )),
             (Verdict::Unknown(key), _) => {
                 Judged::Bad(format!("signed by {key}, which the keyring does not have"))
