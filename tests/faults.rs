@@ -218,7 +218,7 @@ impl Setting {
     /// The archive verifies, or lacks no more than checksum lists for what an interrupted run left;
     /// both versions come back.
     fn all_is_there(&self, direct: &Place<'_>, damaged: bool) -> Result<(), String> {
-        let Ended(code, out, err) = direct.run("dura-verify -q \"$ARC\"");
+        let Ended(code, out, err) = direct.run("dura-verify -v \"$ARC\"");
         // A band whose HEAD came to be damaged is left as it is, without TAIL; what it was to hold
         // is in the next one.
         let left = |out: &str, line: &str| {

@@ -29,7 +29,9 @@ impl Place<'_> {
             .current_dir(self.dir)
             .env("PATH", path)
             .env("HOME", self.dir);
+        // A server that hangs once, as some do under load, is asked again within the two minutes.
         bash.env("DURA_CACHE", self.dir.join("cache"))
+            .env("DURA_TIMEOUT", "15")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let out = bash.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
