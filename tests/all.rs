@@ -120,7 +120,9 @@ mod lagging;
 // Parts of a version into a tree that is there, with each tar.
 mod partial;
 // Runs that are cut off anywhere, and two that go on with the same band.
+mod install;
 mod interrupted;
+mod job;
 
 // The script in each band that rebuilds objects from parity.
 mod rsrepair;

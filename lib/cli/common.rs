@@ -42,6 +42,9 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     common: fn(&A) -> &Common,
     run: impl FnOnce(A, &Arc<Report>) -> anyhow::Result<()>,
 ) -> ExitCode {
+    if let Some(shell) = completions_for() {
+        return complete(program, A::command(), &shell);
+    }
     let parsed = without_empty(A::command()).try_get_matches();
     let args = match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => args,
@@ -65,6 +68,29 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     report.events().emit("start", &[("version", env!("CARGO_PKG_VERSION").into())]);
     let result = run(args, &report);
     report.finish(result)
+}
+
+/// The shell that `--completions SHELL`, which has to stand alone, asks for: for installers, and in
+/// no help.
+fn completions_for() -> Option<String> {
+    let mut args = std::env::args_os().skip(1);
+    let (option, shell, more) = (args.next()?, args.next()?, args.next());
+    (option == "--completions" && more.is_none()).then(|| shell.into_string().ok())?
+}
+
+/// Writes the completions of a program for a shell.
+fn complete(program: &'static str, mut command: Command, shell: &str) -> ExitCode {
+    let mut write = || {
+        let shell: clap_complete::Shell =
+            shell.parse().map_err(|_| anyhow!("{shell}: wanted bash, zsh or fish"))?;
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut command, program, &mut text);
+        let mut out = pipe::stdout()?;
+        out.write_all(&text)?;
+        out.finish().context("cannot write the completions")
+    };
+    let written = write();
+    Report::new(program, 0, Events::default()).finish(written)
 }
 
 /// Prints the help that was asked for, or what is wrong with the arguments.

@@ -253,7 +253,7 @@ fn push_stream(
         let duty = Duty { id, below, sees: false };
         let summary = Lane::run(run, place, duty, &events, &done, &mut |_| ())?;
         if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
-            emit_made(&run.report, place, tail);
+            emit_made(&run.report, place, tail, &summary);
             run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
         }
         Ok(summary)
@@ -274,7 +274,7 @@ fn push_stream(
 }
 
 /// What was made, for scripts and UIs.
-fn emit_made(report: &Report, place: &Place, tail: &Tail) {
+fn emit_made(report: &Report, place: &Place, tail: &Tail, summary: &Summary) {
     let counts = [
         ("entries", tail.entries),
         ("files", tail.files),
@@ -282,6 +282,7 @@ fn emit_made(report: &Report, place: &Place, tail: &Tail) {
         ("skipped", tail.skipped),
         ("behind", tail.behind.unwrap_or(0)),
         ("unattributed", tail.unattributed),
+        ("stored", summary.stored.1),
     ];
     let mut fields: Vec<(&str, serde_json::Value)> =
         vec![("archive", place.shown.clone().into()), ("band", tail.band.to_string().into())];
