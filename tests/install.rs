@@ -138,7 +138,10 @@ fn as_a_debian_package() {
     let deb = |name: &str| -> PathBuf {
         let file = dir.join(name);
         let programs = programs().to_str().unwrap();
-        ok(&format!("{ROOT}/scripts/deb"), &["--programs", programs, file.to_str().unwrap()]);
+        ok(
+            &format!("{ROOT}/scripts/deb"),
+            &["--compress", "none", "--programs", programs, file.to_str().unwrap()],
+        );
         file
     };
     let (one, two) = (deb("one.deb"), deb("two.deb"));
