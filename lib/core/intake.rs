@@ -150,6 +150,11 @@ impl Intake {
         }
     }
 
+    /// Whether each list is to have a signature, as far as is known.
+    pub fn is_signed(&self) -> bool {
+        self.signed == Some(true)
+    }
+
     fn flaw(&mut self, flaw: Flaw) {
         if self.flaws.len() < KEPT {
             self.flaws.push(flaw);

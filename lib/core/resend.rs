@@ -2,7 +2,7 @@
 //! stream.
 //!
 //! A band is taken folder by folder, so that its names need not all be in memory. A checksum list,
-//! with the parity before it and the signature behind it, comes after the last object that it
+//! with the parity and its signature before it, comes after the last object that it
 //! lists; it may list objects of the next folder.
 
 use std::collections::{HashMap, HashSet};
@@ -81,8 +81,8 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
         Object::Index(_) => (number, 4, 0),
         Object::Toc(_) => (number, 5, 0),
         Object::Parity(_, counter, shard) => (counter, 6, shard),
-        Object::List(_, counter) => (counter, 7, 0),
-        Object::ListSig(_, counter) => (counter, 8, 0),
+        Object::ListSig(_, counter) => (counter, 7, 0),
+        Object::List(_, counter) => (counter, 8, 0),
         Object::Tail => (number, 9, 0),
         Object::TailSig => (number, 9, 1),
     }
@@ -229,8 +229,8 @@ mod tests {
             "00000/000000000.mtree.gz",
             "00000/000000001.tar.gz.000000",
             "00000/000000000-0.rs0",
-            "00000/000000000-0.sha256 ?",
             "00000/000000000-0.sha256.sig ?",
+            "00000/000000000-0.sha256 ?",
             "00000/000000001.tar.gz.000001",
             "00000/000000001.mtree.gz",
             "00000/000000001.toc.gz",

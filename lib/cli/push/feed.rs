@@ -9,6 +9,7 @@ use super::held::{self, Held};
 use super::lane::{Ending, Event};
 use super::signatures;
 use crate::core::intake::{Flaw, Intake, Look, Verdict};
+use crate::core::schedule::order::SignedFirst;
 use crate::edge::budget::Budget;
 use crate::format::band::BandId;
 use crate::format::digest;
@@ -63,6 +64,7 @@ fn feed(
 ) -> Ending {
     let mut before = None;
     let mut ends = Ends::default();
+    let mut order = SignedFirst::new(intake.is_signed());
     let mut next = first;
     loop {
         let name = next.item.name;
@@ -72,17 +74,16 @@ fn feed(
         before = Some(name);
         let verdict = look(&mut intake, &next.item, &mut ends);
         // An archive that has failed takes nothing any more.
-        let taken = match verdict {
-            Verdict::Store => {
-                let give = |lane: &&Sender<Event>| lane.send(Event::Object(Arc::clone(&next)));
-                lanes.iter().filter(|lane| give(lane).is_ok()).count()
-            }
-            Verdict::Leave => lanes.len(),
+        let given: Vec<Arc<Held>> = match verdict {
+            Verdict::Store => order.handle_object(&name, next).collect(),
+            Verdict::Leave => order.handle_left_out().into_iter().collect(),
         };
-        if taken == 0 {
-            return broken(StreamError::Stopped);
+        for object in given {
+            let give = |lane: &&Sender<Event>| lane.send(Event::Object(Arc::clone(&object)));
+            if lanes.iter().filter(|lane| give(lane).is_ok()).count() == 0 {
+                return broken(StreamError::Stopped);
+            }
         }
-        drop(next);
         next = match stream.next_item_if(&mut |bytes| held::take(budget, bytes)) {
             Ok(Some(item)) => Held::new(item, budget),
             Ok(None) => {

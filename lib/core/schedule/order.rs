@@ -4,8 +4,8 @@
 //! 2. An index is stored after its block.
 //! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is
 //!    stored after all indexes before it, and those behind it after it. See [`STRIDE`] for why.
-//! 4. A checksum list is stored after all objects before it, parity too; the signature of a list
-//!    after the list.
+//! 4. A checksum list is stored after all objects before it, parity too. Its signature comes before
+//!    it and waits for HEAD alone: see [`SignedFirst`].
 //! 5. TAIL is stored after everything, and its signature after it.
 //!
 //! A table of contents waits for HEAD alone: nobody reads one before TAIL names it.
@@ -23,6 +23,49 @@ pub(super) fn index(name: &ObjectName) -> Option<u32> {
     }
 }
 
+/// The objects of a stream in the order in which they are given to the schedule: a list behind its
+/// signature, which follows it in the stream. A run that is cut between the two leaves a signature of
+/// nothing, which nobody misses; a list without one could never be signed again, for the run that
+/// continues the band knows what the list names, and not what it says.
+#[derive(Debug)]
+pub struct SignedFirst<T> {
+    signed: bool,
+    list: Option<T>,
+}
+
+impl<T> SignedFirst<T> {
+    /// Of a stream that is signed, or, as far as is known, not.
+    pub fn new(signed: bool) -> SignedFirst<T> {
+        SignedFirst { signed, list: None }
+    }
+
+    /// The next object of the stream: gives what may go on.
+    pub fn handle_object(
+        &mut self,
+        name: &ObjectName,
+        object: T,
+    ) -> impl Iterator<Item = T> + use<T> {
+        let before = self.list.take();
+        let (first, second) = match name.object {
+            Object::List(..) if self.signed => {
+                self.list = Some(object);
+                (before, None)
+            }
+            Object::ListSig(..) => {
+                self.signed = true;
+                (Some(object), before)
+            }
+            _ => (before, Some(object)),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// The next object is left out: gives what waited for it.
+    pub fn handle_left_out(&mut self) -> Option<T> {
+        self.list.take()
+    }
+}
+
 /// What stands before an object in the stream and is not stored yet.
 #[derive(Debug)]
 pub struct Open {
@@ -35,7 +78,6 @@ pub struct Open {
     blocks: BTreeSet<u32>,
     /// What a checksum list waits for.
     summed: bool,
-    list: bool,
 }
 
 impl Open {
@@ -49,7 +91,6 @@ impl Open {
             index: false,
             blocks: BTreeSet::new(),
             summed: false,
-            list: false,
         }
     }
 
@@ -67,10 +108,9 @@ impl Open {
                 self.index = true;
                 self.gate |= self.is_gate(number);
             }
-            Object::List(..) => self.list = true,
             _ => {}
         }
-        self.summed |= !matches!(name.object, Object::List(..) | Object::ListSig(..));
+        self.summed |= !matches!(name.object, Object::List(..));
     }
 
     /// Whether an object has to wait for one of those taken so far.
@@ -82,7 +122,6 @@ impl Open {
                         || if self.is_gate(number) { self.index } else { self.gate }
                 }
                 Object::List(..) => self.summed,
-                Object::ListSig(..) => self.list,
                 Object::Tail | Object::TailSig => self.any,
                 _ => false,
             }

@@ -43,8 +43,8 @@ const NAMES: [&str; 15] = [
     "00000/000000002.mtree.gz",
     "00000/000000002.toc.gz",
     "00000/000000000-0.rs0",
-    "00000/000000000-0.sha256",
     "00000/000000000-0.sha256.sig",
+    "00000/000000000-0.sha256",
     "00000/000000002-0.sha256",
     "TAIL",
     "TAIL.sig",
@@ -80,9 +80,37 @@ fn barriers() {
     assert_eq!(held(number("1.mtree.gz")), set(&[&lists, &ends]));
     assert_eq!(held(number("2.toc.gz")), set(&[&lists, &ends]));
     assert_eq!(held(number("rs0")), set(&[&lists, &ends]));
-    assert_eq!(held(lists[0]), set(&[&[number(".sig")], &ends]));
-    assert_eq!(held(lists[1]), set(&[&ends]));
+    assert_eq!(held(number("sha256.sig")), set(&[&lists, &ends]));
+    lists.iter().for_each(|list| assert_eq!(held(*list), set(&[&ends])));
     assert_eq!(held(ends[0]), set(&[&[ends[1]]]));
+}
+
+/// Of a signed stream each list goes behind its signature; what is left out holds nothing up.
+#[test]
+fn lists_go_behind_their_signatures() {
+    let text = "HEAD 00000/000000000-0.sha256 00000/000000000-0.sha256.sig 00000/000000001-0.sha256 \
+        00000/000000001.tar.gz TAIL TAIL.sig";
+    let go = |signed: bool, left_out: &str| -> Vec<&str> {
+        let mut order = order::SignedFirst::new(signed);
+        let mut gone = Vec::new();
+        for name in text.split_whitespace() {
+            match name == left_out {
+                true => gone.extend(order.handle_left_out()),
+                false => gone.extend(order.handle_object(&ObjectName::parse(name).unwrap(), name)),
+            }
+        }
+        gone
+    };
+    let swapped =
+        text.replace("sha256 00000/000000000-0.sha256.sig", "sha256.sig 00000/000000000-0.sha256");
+    assert_eq!(go(true, "").join(" "), swapped);
+    assert_eq!(
+        go(true, "00000/000000000-0.sha256.sig").join(" "),
+        text.replace("00000/000000000-0.sha256.sig ", "")
+    );
+    // Known from the first signature on.
+    assert_eq!(go(false, "").join(" "), text);
+    assert_eq!(go(true, "HEAD").len(), 6);
 }
 
 #[test]
@@ -276,7 +304,7 @@ fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
             if filled == 32 {
                 let shards = [0, 1].map(|shard| Object::Parity(group.0, group.1, shard));
                 objects.extend(shards);
-                objects.extend([Object::List(group.0, group.1), Object::ListSig(group.0, group.1)]);
+                objects.extend([Object::ListSig(group.0, group.1), Object::List(group.0, group.1)]);
                 (group, filled) = ((number, 1), 0);
             }
         }
@@ -284,8 +312,8 @@ fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
     let last = blocks.saturating_sub(1);
     objects.extend([
         Object::Toc(last),
-        Object::List(last, 2),
         Object::ListSig(last, 2),
+        Object::List(last, 2),
         Object::Tail,
         Object::TailSig,
     ]);
