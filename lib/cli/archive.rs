@@ -39,7 +39,7 @@ mod part;
 pub(super) mod plain;
 mod salvage;
 mod side_by_side;
-mod signed;
+pub(super) mod signed;
 mod stream;
 pub(super) mod version;
 mod vouched;

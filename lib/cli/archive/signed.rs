@@ -15,12 +15,13 @@ use sha2::{Digest as _, Sha256};
 use super::super::message::{Report, why};
 use super::super::signers::Signers;
 use super::Archive;
+use crate::core::chain::counted::STRIDE;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest::Digest;
 use crate::format::group::List;
 use crate::format::head::{Head, Tail};
 use crate::format::object::{Object, ObjectName};
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Kind, Store, StoreError, as_folder};
 
 /// Lists of a band that are kept at once; each has a hundred or so objects.
 const LISTS: usize = 256;
@@ -49,6 +50,8 @@ pub(super) struct Seen {
     pub(super) id: Option<BandId>,
     /// Whether TAIL is signed, once it was looked at.
     tail: Option<bool>,
+    /// Its folders, once they were listed.
+    all: Option<BTreeSet<u32>>,
     /// The names of lists in each folder.
     folders: HashMap<u32, Arc<Vec<(u32, u32)>>>,
     /// The lists that were read; none for one that does not count.
@@ -58,7 +61,7 @@ pub(super) struct Seen {
 }
 
 /// The store.
-pub(super) struct SignedStore {
+pub(in super::super) struct SignedStore {
     pub(super) inner: Arc<dyn Store>,
     /// Whose signatures count; without any, lists count as they are.
     signers: Option<Signers>,
@@ -85,7 +88,7 @@ fn refused(kind: Kind, at: &str, why: &str) -> StoreError {
 
 impl SignedStore {
     /// Of this store, only what these keys have signed.
-    pub(super) fn new(
+    pub(in super::super) fn new(
         inner: Arc<dyn Store>,
         signers: Signers,
         report: Option<&Arc<Report>>,
@@ -232,8 +235,9 @@ impl SignedStore {
         Ok(listed)
     }
 
-    /// What a signed list says of an object. A group has the number of its first object or of its
-    /// run, so the list is the nearest below that names it.
+    /// What a signed list says of an object. A group has the number of its first object, so its list
+    /// is the nearest below that names it; what a run left that was cut stands in a list of a later
+    /// run, which has the number of that.
     pub(super) fn member(
         &self,
         band: &BandName,
@@ -252,7 +256,33 @@ impl SignedStore {
                 }
             }
         }
+        for folder in self.folders_from(band, folder, seen)? {
+            let lists = self.lists_in(band, folder, seen)?;
+            let begins = |first: u32| first > number && first.is_multiple_of(STRIDE);
+            for &name in lists.iter().rev().filter(|(first, _)| begins(*first)) {
+                if let Some(listed) = self.list(band, name, seen)?
+                    && let Some(found) = listed.get(&object)
+                {
+                    return Ok(Some(*found));
+                }
+            }
+        }
         Ok(None)
+    }
+
+    /// The folders of a band from this one on.
+    fn folders_from(
+        &self,
+        band: &BandName,
+        first: u32,
+        seen: &mut Seen,
+    ) -> Result<Vec<u32>, StoreError> {
+        if seen.all.is_none() {
+            let listed = self.inner.list(&band.to_string())?;
+            let numbers = listed.iter().filter_map(as_folder).filter_map(|name| name.parse().ok());
+            seen.all = Some(numbers.collect::<BTreeSet<u32>>());
+        }
+        Ok(seen.all.iter().flat_map(|all| all.range(first..)).copied().collect())
     }
 
     /// The same of the very band with this HEAD.
