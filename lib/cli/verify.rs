@@ -99,7 +99,7 @@ struct VerifyArgs {
     /// stderr
     #[arg(long)]
     repair: bool,
-    /// With --repair: sign the lists that are written with KEY
+    /// With --repair: sign the lists that are written with KEY, and write missing signatures
     #[arg(long, value_name = "KEY", requires = "repair")]
     sign: Option<std::ffi::OsString>,
     /// Use the plain copies of indexes in DIR

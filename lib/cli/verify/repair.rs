@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
 
 use super::super::message::Report;
 use super::check::describe;
 use super::loose::Loose;
-use crate::core::parity::Encoder;
 use crate::core::repair::{Plan, Row};
 use crate::core::verify::relist::{Claims, relist};
 use crate::core::verify::{Finding, Kind, State, Subject, judge};
@@ -24,6 +22,8 @@ use crate::format::head::{MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{self, Item};
 use crate::store::Store;
+
+mod again;
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
@@ -43,6 +43,8 @@ pub(super) struct Repairer {
     left: BTreeMap<String, Subject>,
     /// The key that signs lists which are made again.
     signer: Option<Signatory>,
+    /// Signatures that were found missing.
+    unsigned: Vec<(BandName, ObjectName)>,
     /// Lists and TAILs that were rebuilt, by name: signatures that seemed bad may fit them.
     texts: HashMap<String, Vec<u8>>,
     /// How many objects were written, and their bytes.
@@ -66,6 +68,7 @@ impl Repairer {
             bands,
             left: BTreeMap::new(),
             signer,
+            unsigned: Vec::new(),
             texts: HashMap::new(),
             written: (0, 0),
         }
@@ -77,6 +80,13 @@ impl Repairer {
             self.left.insert(finding.subject.to_string(), finding.subject.clone());
         }
         match finding.subject.object() {
+            Some((band, name))
+                if finding.kind == Kind::Missing
+                    && matches!(name.object, Object::ListSig(..) | Object::TailSig) =>
+            {
+                self.unsigned.push((band.clone(), name));
+                Ok(())
+            }
             Some((band, name)) if finding.kind == Kind::Damaged && name.object == Object::Tail => {
                 let band = band.clone();
                 self.tail(&band)
@@ -247,6 +257,7 @@ impl Repairer {
         };
         report.note(format_args!("{band}/{own}: recreated{sure}{less}{unsigned}"));
         let sign = self.signer.clone().filter(|_| !fits);
+        self.unsigned.retain(|own| *own != (band.clone(), list.signature()));
         let signature = sign.map(|key| key.sign(&text).with_context(|| own.to_string()));
         self.write(band, id, own, text)?;
         match signature {
@@ -268,6 +279,7 @@ impl Repairer {
     /// Ends the stream; fails if not all was rebuilt.
     pub(super) fn finish(mut self, report: &Report) -> anyhow::Result<()> {
         self.heads()?;
+        self.sign_again(report)?;
         self.out.write_all(&stream::END).context(CANNOT_WRITE)?;
         self.out.finish().context(CANNOT_WRITE)?;
         let fits = |name: &String| {
@@ -481,35 +493,6 @@ impl Repairer {
             }
         }
         Ok(())
-    }
-
-    /// The parity shards of these objects in a group as the list has; none if one cannot be read, or
-    /// is not as it was.
-    fn shards_of(&self, list: &List, objects: &[Member]) -> Option<Vec<Member>> {
-        let mut encoder = Encoder::new(list.slots, list.parity)?;
-        let rows = objects.iter().map(|member| member.pieces.len()).max()?;
-        let mut made: Vec<(Sha256, Member)> = (0..list.parity as u32)
-            .map(|shard| {
-                let (name, pieces) = (list.shard(shard), Vec::with_capacity(rows));
-                (Sha256::new(), Member { name, size: 0, sha256: [0; 32], pieces })
-            })
-            .collect();
-        for row in 0..rows {
-            for member in objects {
-                encoder.handle_object(&match row < member.pieces.len() {
-                    true => self.piece_of(&list.band, member, row)?,
-                    false => Vec::new(),
-                });
-            }
-            for ((sum, member), piece) in made.iter_mut().zip(encoder.finish()) {
-                sum.update(&piece);
-                member.size += piece.len() as u64;
-                member.pieces.push(digest::of(&piece));
-            }
-        }
-        let member =
-            |(sum, member): (Sha256, Member)| Member { sha256: sum.finalize().into(), ..member };
-        Some(made.into_iter().map(member).collect())
     }
 }
 
