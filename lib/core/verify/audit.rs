@@ -85,8 +85,8 @@ pub struct Free {
     pub name: ObjectName,
     /// False if it is no part of the version.
     pub counts: bool,
-    /// True if a later run began behind it: its own run was cut, and may have stored less of its
-    /// group than it had made.
+    /// True if a later run began behind it, or the band was left unfinished: its own run was cut, and
+    /// may have stored less of its group than it had made.
     pub cut: bool,
 }
 
@@ -339,7 +339,9 @@ impl Audit {
                 found.push(Finding::of(Kind::Unlisted, &band, open.name, what).bad_if(must));
             }
             let number = open.name.number();
-            let cut = self.begins.iter().any(|begin| number < Some(*begin));
+            // So was the last run of a band without TAIL that no run will continue.
+            let cut = self.begins.iter().any(|begin| number < Some(*begin))
+                || !(complete || self.known.under_way);
             let free = Free { name: open.name, counts: open.counts, cut };
             // No group goes on into the next run.
             let new_run = |(_, last): &(u64, Option<u32>)| {
