@@ -33,3 +33,28 @@ fn a_backup_in_little_memory() {
     let free = dura("dura-scan src | dura-pack -v > /dev/null").dir(&dir).ok();
     assert!(free.stderr.contains("MiB, parts of "), "{}", free.report());
 }
+
+/// A restore of ten tiers, each in the midst of a block of 10 MiB: what it holds is bounded by those,
+/// and what is fetched ahead gives way to them.
+#[test]
+fn a_restore_of_ten_tiers() {
+    let dir = scratch("tiers");
+    let script = r#"set -eu
+mkdir src; for i in $(seq -w 0 99); do head -c 1000000 /dev/urandom >src/$i; done
+for tier in $(seq 0 9); do
+    dura-scan -q src | dura-index diff -q arc | dura-pack -q --compress zstd | dura-seal | dura-push -q arc
+    for i in $(seq 0 9); do [ $tier = 9 ] || head -c 1000000 /dev/urandom >src/$i$tier; done
+done
+[ $(ls arc | wc -l) = 10 ]
+for band in $(ls arc | sed -n '1p;$p'); do
+    python3 -c 'import resource, subprocess, sys
+with open("out.tar", "wb") as out: subprocess.run(sys.argv[1:], stdout=out, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)' dura-restore -q --band $band arc
+done
+mkdir out; tar -xpf out.tar -C out; diff -r src out >&2"#;
+    let peaks = crate::continued::bash(&dir, script, &[]);
+    let peaks: Vec<u64> = peaks.lines().map(|line| line.parse().unwrap()).collect();
+    let [one, ten] = peaks[..] else { panic!("{peaks:?}") };
+    // 206 MiB of ten, when nothing gave way.
+    assert!(one <= 90 && ten <= 160, "{one} MiB of one tier, {ten} MiB of ten");
+}

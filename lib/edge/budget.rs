@@ -13,6 +13,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     taken: u64,
+    /// What is in use, and will be given back whether or not more is taken.
+    used: u64,
     closed: bool,
 }
 
@@ -25,8 +27,9 @@ impl Budget {
     /// Waits until there is room; false once the budget is closed.
     pub fn take(&self, bytes: u64) -> bool {
         let Ok(state) = self.state.lock() else { return false };
-        let full =
-            |state: &mut State| !state.closed && state.taken > 0 && state.taken + bytes > self.most;
+        let full = |state: &mut State| {
+            !state.closed && state.taken > 0 && state.taken + state.used + bytes > self.most
+        };
         let Ok(mut state) = self.changed.wait_while(state, full) else { return false };
         state.taken += bytes;
         !state.closed
@@ -36,6 +39,23 @@ impl Budget {
     pub fn adjust(&self, before: u64, after: u64) {
         if let Ok(mut state) = self.state.lock() {
             state.taken = (state.taken + after).saturating_sub(before);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Of what was taken, so many bytes come into use: nothing waits for them alone any more.
+    pub fn turn_to(&self, bytes: u64) {
+        if let Ok(mut state) = self.state.lock() {
+            state.taken = state.taken.saturating_sub(bytes);
+            state.used += bytes;
+        }
+        self.changed.notify_all();
+    }
+
+    /// So many bytes are in use no more.
+    pub fn leave(&self, bytes: u64) {
+        if let Ok(mut state) = self.state.lock() {
+            state.used = state.used.saturating_sub(bytes);
         }
         self.changed.notify_all();
     }
@@ -67,6 +87,22 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_use_counts_while_something_is_taken() {
+        let budget = Budget::new(10);
+        assert!(budget.take(8));
+        budget.turn_to(8);
+        // Alone, it goes whatever is in use.
+        assert!(budget.take(8));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| budget.take(2));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            budget.leave(8);
+            assert!(waiting.join().unwrap());
+        });
+    }
 
     #[test]
     fn a_full_budget_waits_and_a_closed_one_refuses() {

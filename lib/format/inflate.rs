@@ -12,6 +12,9 @@ use libdeflater::{Crc, DecompressionError, Decompressor};
 
 use super::object::Compression;
 
+/// So much of a part is read before its memory is given back.
+const LEAVE: usize = 2 << 20;
+
 /// How every gzip member begins.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 
@@ -50,6 +53,9 @@ pub trait Sink {
     fn spare(&mut self) -> Vec<u8> {
         Vec::new()
     }
+
+    /// So many bytes of the block were given back to the system.
+    fn leave(&mut self, _bytes: u64) {}
 }
 
 impl<F: FnMut(Piece) -> bool> Sink for F {
@@ -67,7 +73,7 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn S
             Ok(frames) => members(&mut Members::Zstd(frames), &mut input, sink),
             Err(error) => drop(damaged(sink, &error)),
         },
-        Compression::Plain => drop(stream(input, sink)),
+        Compression::Plain => plain(input, sink),
     }
 }
 
@@ -108,6 +114,17 @@ struct Input<'a, 'b> {
     at: usize,
 }
 
+impl Input<'_, '_> {
+    /// Gives back what was read. What a lane holds that waits for others is then the rest of its block.
+    fn leave(&mut self, sink: &mut dyn Sink) {
+        if self.at >= LEAVE {
+            self.bytes.drain(..self.at);
+            self.bytes.shrink_to_fit();
+            sink.leave(std::mem::take(&mut self.at) as u64);
+        }
+    }
+}
+
 impl Read for Input<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut rest = self.fill_buf()?;
@@ -133,6 +150,30 @@ impl BufRead for Input<'_, '_> {
 
     fn consume(&mut self, bytes: usize) {
         self.at += bytes;
+    }
+}
+
+/// Hands on a block that is not compressed.
+fn plain(mut input: Input<'_, '_>, sink: &mut dyn Sink) {
+    let mut begins = true;
+    loop {
+        input.leave(sink);
+        match input.fill_buf() {
+            Ok([]) => return,
+            Ok(bytes) => {
+                let mut piece = sink.spare();
+                piece.clear();
+                piece.extend_from_slice(&bytes[..bytes.len().min(PIECE)]);
+                input.consume(piece.len());
+                if !sink.give(Piece::Data(piece, std::mem::take(&mut begins))) {
+                    return;
+                }
+            }
+            Err(error) => {
+                damaged(sink, &error);
+                return;
+            }
+        }
     }
 }
 
@@ -205,6 +246,7 @@ impl Members {
 
 fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
     loop {
+        input.leave(sink);
         let rest = match input.fill_buf() {
             Ok([]) => return,
             Ok(rest) => rest,

@@ -1,9 +1,9 @@
 //! Blocks fetched, decrypted and decompressed ahead of where they are wanted.
 //!
 //! Each lane of the plan has a thread that decompresses its blocks one after another into a short
-//! queue. Blocks are fetched ahead in the order of the plan's opens, within a budget. A block
-//! leaves the budget when its lane begins with it: all that was opened before the block that is
-//! wanted now was begun, so the budget never waits for itself.
+//! queue. Blocks are fetched ahead in the order of the plan's opens, within a budget. What lanes
+//! hold counts in it, but one block may be ahead in any case: all that was opened before the block
+//! that is wanted now was begun, so the budget never waits for itself.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -23,14 +23,16 @@ use crate::format::head::Head;
 use crate::format::inflate::{Piece, Sink, inflate};
 use crate::format::object::Object;
 
-/// Bytes of blocks that may be fetched, or on their way, before a lane begins with them.
-const AHEAD: u64 = 48 << 20;
+/// Bytes of blocks that may be there, or on their way: those that lanes have begun with, too.
+const AHEAD: u64 = 56 << 20;
 
 /// What the first block is taken to have, while none was seen.
 const GUESS: u64 = 8 << 20;
 
-/// Pieces of about a mebibyte that wait for whoever writes, in each lane.
+/// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
+/// and none where there are more, for each holds two besides.
 const PIECES: usize = 3;
+const FEW: usize = 3;
 
 /// A block's first or only object.
 struct First {
@@ -121,13 +123,13 @@ impl Blocks {
         }
         let lane = self.lanes[open.lane].get_or_insert_with(|| {
             let (send, slots) = channel();
-            let (give, given) = sync_channel(PIECES);
+            let (give, given) = sync_channel(if open.lane < FEW { PIECES } else { 0 });
             let wanted = Arc::new(AtomicU64::new(0));
             let (source, budget, until) =
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
             let (used, spare) = channel();
-            let give = Give { given: give, spare, wanted: until, ticket: 0 };
-            std::thread::spawn(move || decompress(&source, &budget, &slots, give));
+            let give = Give { given: give, spare, wanted: until, ticket: 0, budget, held: 0 };
+            std::thread::spawn(move || decompress(&source, &slots, give));
             feed = Some(Feed {
                 given,
                 used,
@@ -170,9 +172,18 @@ struct Give {
     spare: Receiver<Vec<u8>>,
     wanted: Arc<AtomicU64>,
     ticket: u64,
+    budget: Arc<Budget>,
+    /// Bytes of the block that are in memory.
+    held: u64,
 }
 
 impl Give {
+    /// Takes up a block of so many bytes.
+    fn begin(&mut self, bytes: u64) {
+        self.budget.turn_to(bytes);
+        self.held = bytes;
+    }
+
     fn send(&self, given: Given) -> bool {
         self.given.send((self.ticket, given)).is_ok()
     }
@@ -186,13 +197,25 @@ impl Sink for Give {
     fn spare(&mut self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_default()
     }
+
+    fn leave(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        self.budget.leave(bytes);
+    }
+}
+
+impl Drop for Give {
+    fn drop(&mut self) {
+        self.leave(u64::MAX);
+    }
 }
 
 /// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
-fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, mut give: Give) {
+fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give) {
     for Slot { open, first } in slots {
         let Ok((counted, first)) = first.recv() else { return };
-        budget.adjust(counted, 0);
+        give.begin(counted);
         give.ticket = open.ticket;
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
@@ -212,6 +235,7 @@ fn decompress(source: &Source, budget: &Budget, slots: &Receiver<Slot>, mut give
                 inflate(band.compression, &mut parts, &mut give);
             }
         }
+        give.leave(u64::MAX);
         if !give.send(Given::End) {
             return;
         }
