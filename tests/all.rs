@@ -123,6 +123,8 @@ mod partial;
 mod install;
 mod interrupted;
 mod job;
+// Runs that are killed at any time.
+mod kills;
 
 // The script in each band that rebuilds objects from parity.
 mod rsrepair;
