@@ -54,6 +54,33 @@ fn bytes_behind_a_signature() {
     assert_eq!(seen, 7);
 }
 
+/// A signed archive that was cut again and again is whole for whoever asks for the signature: what the
+/// runs left stands in signed lists of later ones, and no list is there without its signature.
+#[test]
+fn a_signed_archive_cut_ten_times() {
+    let script = r#"set -u; fail() { echo "FAILED: $*" >&2; cat said >&2; exit 1; }
+mkdir src; for i in $(seq 40); do head -c 9000 /dev/urandom >src/$i; done; sleep 2.1
+put() { dura-scan -q src | dura-index diff -q arc | dura-pack -q --block-size 9k | dura-seal -q --group 3 --sign $KEY; }
+for run in $(seq 10); do
+    put | head -c $((25000 + run * 5500)) | dura-push -q arc 2>said && fail "not cut"
+    for list in arc/*/00000/*.sha256; do [ ! -e "$list" ] || [ -e $list.sig ] || fail "run $run: $list is not signed"; done
+    dura-verify -q --signed-by $KEY arc >said 2>&1 || [ $run = 1 ] || fail "run $run: --signed-by"
+done
+put | dura-push -q arc || fail "the last run"
+dura-verify -q --signed-by $KEY arc >said 2>&1 || fail "--signed-by"
+mkdir out; dura-restore --signed-by $KEY arc 2>said | tar -xpf - -C out; [ "${PIPESTATUS[*]}" = "0 0" ] || fail "restore"
+diff -r src out || fail "not the same"
+# A signature that never came is given by who repairs.
+rm arc/*/TAIL.sig; set -- arc/*/00000/*.sig; rm $1
+dura-verify -q --signed-by $KEY arc >said 2>&1 && fail "nothing missing"
+dura-verify -q --repair --sign $KEY arc 2>said | dura-push -q --replace arc; [ "${PIPESTATUS[*]}" = "1 0" ] || fail "repair"
+dura-verify -q --signed-by $KEY arc >said 2>&1 || fail "after repair"
+"#;
+    let home = home().dir.display().to_string();
+    let vars = [("GNUPGHOME", home), ("KEY", KEY.to_owned())];
+    crate::continued::bash(&scratch("ten-cuts"), script, &vars);
+}
+
 /// A band that may be continued is no finding if a signed list has its HEAD; one that somebody put
 /// on top is.
 #[test]

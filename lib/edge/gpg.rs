@@ -24,6 +24,8 @@ mod trial;
 
 pub use keys::{Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys};
 pub use secret::Passphrase;
+#[cfg(test)]
+pub(crate) use signature::{SIGNER, stand_in};
 pub use signature::{Signatory, Signer, Standing, Verdict, verdict, verify};
 pub use status::Opened;
 pub use trial::{Trial, TrialError, trial};

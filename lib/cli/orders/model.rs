@@ -18,9 +18,11 @@ use super::super::pack::{PackArgs, Start};
 use crate::core::assemble::{Assembler, Finish, Member as Piece};
 use crate::core::groups::Groups;
 use crate::core::parity::Encoder;
+use crate::core::schedule::order::SignedFirst;
 use crate::core::schedule::retry::Patience;
 use crate::core::schedule::{Limits, Next, Outcome, Schedule};
 use crate::core::unlisted::{left, members};
+use crate::edge::gpg::stand_in;
 use crate::format::band::{BandId, BandName};
 use crate::format::entry::Entry;
 use crate::format::group::{List, Member};
@@ -38,6 +40,9 @@ pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 
 /// What seal has noted of each band.
 pub(super) type Notes = BTreeMap<BandName, Vec<SealedNote>>;
+
+/// The entries of a version, with their times.
+pub(super) type Entries = BTreeMap<String, i64>;
 
 /// A tree: names, with `/` behind those of directories, and times.
 pub(super) type Tree = Vec<(&'static str, i64)>;
@@ -62,6 +67,8 @@ pub(super) struct Stream {
     pub preface: Preface,
     /// Its status: 0 or 1.
     pub status: u8,
+    /// What its scan saw.
+    pub saw: Entries,
     /// What seal has noted.
     pub notes: Notes,
 }
@@ -69,10 +76,12 @@ pub(super) struct Stream {
 /// What a run is asked for.
 pub(super) struct Wish<'a> {
     pub tree: &'a Tree,
-    /// The scan was made with a mask, and sees no more of the source.
-    pub masked: bool,
+    /// The scan was made with this mask, and sees no more of the source.
+    pub mask: Option<u8>,
     pub options: &'a [&'a str],
     pub parity: usize,
+    /// Lists and TAIL are signed.
+    pub sign: bool,
     /// The number of the run: its clock, and the id of its band.
     pub run: u8,
 }
@@ -92,9 +101,19 @@ pub(super) fn store(objects: &Objects) -> Arc<dyn Store> {
 
 /// What a run would store; none if diff refuses.
 pub(super) fn run(there: &Objects, wish: &Wish<'_>, notes: &Notes) -> Option<Stream> {
+    run_over(store(there), there, wish, notes)
+}
+
+/// The same, where diff reads this store; what the run finds of the band that it goes on with is there.
+pub(super) fn run_over(
+    store: Arc<dyn Store>,
+    there: &Objects,
+    wish: &Wish<'_>,
+    notes: &Notes,
+) -> Option<Stream> {
     let mut scan = "#mtree\n#dura listing 1\n#source host /tree\n".to_owned().into_bytes();
-    if wish.masked {
-        scan.extend(format!("#partial\n#mask {}\n", "07".repeat(32)).into_bytes());
+    if let Some(mask) = wish.mask {
+        scan.extend(format!("#partial\n#mask {}\n", format!("{mask:02x}").repeat(32)).into_bytes());
     }
     let entries: BTreeMap<String, Entry> = wish
         .tree
@@ -109,7 +128,7 @@ pub(super) fn run(there: &Objects, wish: &Wish<'_>, notes: &Notes) -> Option<Str
     let Diff { args } = Diff::parse_from([&["diff"], wish.options, &["memory"]].concat());
     let said = report();
     let mut refused = false;
-    let archive = Archive::over(store(there), None);
+    let archive = Archive::over(store, None);
     let listing = told(|out| {
         refused = compare(&args, Reader::new(&scan[..]), || Ok(archive), out, &said).is_err();
     });
@@ -160,8 +179,7 @@ fn packed(
     };
     let finish = Finish { end, skipped: 0, unattributed: 0, tree, behind, finished: clock };
     assembler.finish(finish).unwrap();
-    let mut sealer =
-        Sealer::new(&band, id, wish.parity, notes.get(&band).cloned().unwrap_or_default());
+    let mut sealer = Sealer::new(&band, id, wish, notes.get(&band).cloned().unwrap_or_default());
     if let Some(next) = preface.next {
         // What the store has, as diff finds it with a cache.
         let of_band: Vec<(ObjectName, u64)> = own(there, &band)
@@ -176,7 +194,8 @@ fn packed(
     let Sealer { objects, notes: own, .. } = sealer.finish();
     let mut notes = notes.clone();
     notes.insert(band.clone(), own);
-    Stream { band, objects, preface, status: u8::from(warned || behind > 0), notes }
+    let status = u8::from(warned || behind > 0);
+    Stream { band, objects, preface, status, saw: seen(wish.tree), notes }
 }
 
 /// An entry on its way into the archive: data for files, a line for the rest.
@@ -192,20 +211,23 @@ fn piece(entry: Entry, tree: &BTreeMap<String, Entry>) -> Piece {
     }
 }
 
-/// Seal, without gpg.
+/// Seal, without encryption.
 struct Sealer {
     groups: Groups,
     encoder: Option<Encoder>,
+    sign: bool,
     objects: Vec<(ObjectName, Vec<u8>)>,
     tail: Option<(ObjectName, Vec<u8>)>,
     notes: Vec<SealedNote>,
 }
 
 impl Sealer {
-    fn new(band: &BandName, id: BandId, parity: usize, notes: Vec<SealedNote>) -> Sealer {
+    fn new(band: &BandName, id: BandId, wish: &Wish<'_>, notes: Vec<SealedNote>) -> Sealer {
+        let parity = wish.parity;
         Sealer {
             groups: Groups::new(band.clone(), id, SLOTS, parity),
             encoder: (parity > 0).then(|| Encoder::new(SLOTS, parity).unwrap()),
+            sign: wish.sign,
             objects: Vec::new(),
             tail: None,
             notes,
@@ -218,8 +240,14 @@ impl Sealer {
             let notes = list.members.iter().cloned();
             let group = list.name;
             self.notes.extend(notes.map(|member| SealedNote { group, member }));
-            self.objects.push((list.object(), list.text().into_bytes()));
+            self.signed(list.object(), list.text().into_bytes(), list.signature());
         }
+    }
+
+    fn signed(&mut self, name: ObjectName, bytes: Vec<u8>, signature: ObjectName) {
+        let signed = self.sign.then(|| (signature, stand_in(&bytes)));
+        self.objects.push((name, bytes));
+        self.objects.extend(signed);
     }
 
     fn object(&mut self, name: ObjectName, bytes: Vec<u8>) {
@@ -244,13 +272,15 @@ impl Sealer {
             list.members.push(Member::of(name, &bytes));
             self.objects.push((name, bytes));
         }
-        self.objects.push((list.object(), list.text().into_bytes()));
+        self.signed(list.object(), list.text().into_bytes(), list.signature());
     }
 
     fn finish(mut self) -> Sealer {
         let list = self.groups.finish();
         self.close(list);
-        self.objects.extend(self.tail.take());
+        if let Some((name, bytes)) = self.tail.take() {
+            self.signed(name, bytes, ObjectName::plain(Object::TailSig));
+        }
         self
     }
 }
@@ -261,8 +291,15 @@ impl Sealer {
 pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
     let patience = Patience { retries: 0, first: Duration::ZERO, most: Duration::ZERO };
     let mut schedule = Schedule::new(Limits { jobs, rate: None, patience, seed: 1 });
-    let before_tail = stream.objects.len() - 1;
-    for (name, bytes) in &stream.objects[..before_tail] {
+    let is_end = |name: &ObjectName| matches!(name.object, Object::Tail | Object::TailSig);
+    let before_tail = stream.objects.iter().take_while(|(name, _)| !is_end(name)).count();
+    let is_signed = stream.objects.iter().any(|(name, _)| name.object == Object::TailSig);
+    let mut order = SignedFirst::new(is_signed);
+    let mut places = Vec::new();
+    for (at, (name, _)) in stream.objects[..before_tail].iter().enumerate() {
+        places.extend(order.handle_object(name, at));
+    }
+    for (name, bytes) in places.iter().map(|at| &stream.objects[*at]) {
         schedule.handle_object(*name, bytes.len() as u64);
     }
     let (mut cuts, mut done, mut open) = (BTreeSet::new(), Vec::new(), Vec::new());
@@ -273,16 +310,18 @@ pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
         for subset in 0..1u32 << open.len() {
             let arrived = open.iter().enumerate().filter(|(at, _)| subset >> at & 1 == 1);
             let mut stored: Vec<usize> = done.clone();
-            stored.extend(arrived.map(|(_, ticket)| *ticket as usize));
+            stored.extend(arrived.map(|(_, ticket)| places[*ticket as usize]));
             stored.sort_unstable();
             cuts.insert(stored);
         }
         if open.is_empty() {
+            // TAIL and its signature come one by one.
+            cuts.extend((before_tail + 1..stream.objects.len()).map(|end| (0..end).collect()));
             return cuts;
         }
         let first = open.remove(0);
         schedule.handle_done(first, Outcome::Stored, Duration::ZERO);
-        done.push(first as usize);
+        done.push(places[first as usize]);
     }
 }
 
@@ -343,15 +382,22 @@ pub(super) fn own<'a>(
     there.iter().filter_map(move |(name, bytes)| Some((name.strip_prefix(&prefix)?, bytes)))
 }
 
-/// The version of a band, or of the one that a reader takes, with times; and whether reading it went
-/// without a word of warning.
-pub(super) fn version(
-    there: &Objects,
-    band: Option<&BandName>,
-) -> Option<(BTreeMap<String, i64>, bool)> {
-    let (archive, said) = (Arc::new(Archive::over(store(there), None)), report());
+/// What a reader finds.
+pub(super) struct Found {
+    pub band: BandName,
+    /// The band has its TAIL.
+    pub complete: bool,
+    /// The entries, with their times.
+    pub entries: Entries,
+    /// It went without a word of warning.
+    pub silent: bool,
+}
+
+/// The version of a band, or of the one that a reader takes.
+pub(super) fn read(store: Arc<dyn Store>, band: Option<&BandName>) -> Option<Found> {
+    let (archive, said) = (Arc::new(Archive::over(store, None)), report());
     let text = band.map(ToString::to_string);
-    let read = || -> anyhow::Result<BTreeMap<String, i64>> {
+    let read = || -> anyhow::Result<Found> {
         let band = choose(
             &archive,
             &std::ffi::OsString::from("memory").into(),
@@ -360,16 +406,22 @@ pub(super) fn version(
             &said,
         )?;
         let chain = archive.chain(&band)?;
+        let complete = chain.last().is_some_and(|band| band.tail.is_some());
         let mut version = Version::open(&archive, &chain, &said)?;
-        let mut found = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         while let Some(placed) = version.next_entry()? {
             let time = placed.entry.meta().map_or(-1, |meta| meta.time.sec);
-            found.insert(placed.entry.path.to_string(), time);
+            entries.insert(placed.entry.path.to_string(), time);
         }
-        Ok(found)
+        Ok(Found { band, complete, entries, silent: true })
     };
-    let read = read().ok()?;
-    Some((read, is_silent(&said)))
+    let found = read().ok()?;
+    Some(Found { silent: is_silent(&said), ..found })
+}
+
+/// The same: the entries, and whether it went without a warning.
+pub(super) fn version(there: &Objects, band: Option<&BandName>) -> Option<(Entries, bool)> {
+    read(store(there), band).map(|found| (found.entries, found.silent))
 }
 
 fn is_silent(said: &Report) -> bool {
@@ -377,7 +429,7 @@ fn is_silent(said: &Report) -> bool {
 }
 
 /// A tree as a version shows it.
-pub(super) fn seen(tree: &Tree) -> BTreeMap<String, i64> {
+pub(super) fn seen(tree: &Tree) -> Entries {
     tree.iter().map(|(name, time)| (entry(name, *time).path.to_string(), *time)).collect()
 }
 

@@ -12,7 +12,8 @@ use super::super::prune::removal::Remover;
 use super::super::prune::{Wish, prune};
 use super::super::retrying::Retrying;
 use super::super::stores::Reach;
-use super::{Objects, Search, State, Tree, base, found_whole, held, seen, version};
+use super::model::held;
+use super::{Objects, Search, State, Tree, base, found_whole, seen, version};
 use crate::format::band::BandName;
 use crate::store::memory::Memory;
 use crate::store::{Kind, Remove, Store, StoreError};
@@ -127,7 +128,7 @@ fn two_chains(search: &Search) -> (State, Tree, Vec<BandName>) {
     let mut tree = base();
     for (time, options) in [(1, &[][..]), (2, &[]), (3, &["--full"]), (4, &[])] {
         tree[1].1 = time;
-        state = search.ends(&state, &tree, false, options, "chains").unwrap().0;
+        state = search.ends(&state, &tree, None, options, "chains").unwrap().0;
     }
     let names: BTreeSet<BandName> =
         state.there.keys().map(|name| name.split('/').next().unwrap().parse().unwrap()).collect();
@@ -166,7 +167,7 @@ fn every_cut_of_a_prune() {
             let cut = State { there, ..state.clone() };
             let mut later = tree.clone();
             later[1].1 = 5;
-            let (next, status) = search.ends(&cut, &later, false, &[], &case).expect(&case);
+            let (next, status) = search.ends(&cut, &later, None, &[], &case).expect(&case);
             assert_eq!(status, 0, "{case}");
             assert_eq!(version(&next.there, None), Some((seen(&later), true)), "{case}");
             let (there, status) = pruned(Trial::new(&next.there, usize::MAX), &named);
@@ -184,7 +185,7 @@ fn every_moment_for_a_writer() {
     let search = Search::new(0);
     let (state, mut tree, names) = two_chains(&search);
     tree[1].1 = 5;
-    let run = Arc::new(search.stream(&state, &tree, false, &[]).unwrap());
+    let run = Arc::new(search.stream(&state, &tree, None, &[]).unwrap());
     let parent = run.band.parent().unwrap();
     assert!(names.contains(&parent));
     let named: BTreeSet<BandName> = names.iter().filter(|name| **name == parent).cloned().collect();

@@ -192,6 +192,25 @@ pub(in super::super) fn push_to(stores: Vec<Arc<dyn Store>>, stream: Vec<u8>) ->
     outcomes.iter().map(Result::is_ok).collect()
 }
 
+/// Moves what a local archive has to another, but for what new layers are built on if `keep_indexes`:
+/// whether that is done, and whether all is well.
+pub(in super::super) fn move_from(
+    dir: &std::path::Path,
+    store: Arc<dyn Store>,
+    keep_indexes: bool,
+) -> (bool, bool) {
+    let (run, places) = setting(store, 2);
+    let asked = spool::Asked {
+        dir: dir.as_os_str().to_owned().into(),
+        empty: true,
+        keep_indexes,
+        follow: false,
+        newer_than: None,
+    };
+    let done = spool::run(&run, &places, &asked).is_ok() && !run.report.failed();
+    (done, run.report.warnings() == 0)
+}
+
 /// True if the push says that it is done.
 fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
     let (run, places) = setting(store, jobs);
@@ -334,15 +353,8 @@ fn what_is_confirmed_and_not_kept_is_told() {
             let dir = tempfile::tempdir().unwrap();
             let local = Local::new(dir.path());
             objects(&items).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
-            let (run, places) = setting(Arc::new(Liar(Memory::default(), name, kept)), 4);
-            let asked = spool::Asked {
-                dir: dir.path().as_os_str().to_owned().into(),
-                empty: true,
-                keep_indexes: false,
-                follow: false,
-                newer_than: None,
-            };
-            let moved = spool::run(&run, &places, &asked).is_ok() && !run.report.failed();
+            let liar = Arc::new(Liar(Memory::default(), name, kept));
+            let (moved, _) = move_from(dir.path(), liar, false);
             let left = local.get(&format!("{PARENT}/{name}"));
             assert!(!moved && left.is_ok_and(|left| left == item.bytes), "{name} {kept}");
         }
@@ -396,17 +408,7 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
         objects(&items).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
         (dir, local)
     };
-    let empty = |dir: &std::path::Path, store: Arc<dyn Store>| {
-        let (run, places) = setting(store, 4);
-        let asked = spool::Asked {
-            dir: dir.as_os_str().to_owned().into(),
-            empty: true,
-            keep_indexes: false,
-            follow: false,
-            newer_than: None,
-        };
-        spool::run(&run, &places, &asked).is_ok() && !run.report.failed()
-    };
+    let empty = |dir: &std::path::Path, store| move_from(dir, store, false).0;
     // As a run leaves it that was cut off: some is there already, so that it is listed.
     let begun = || {
         let watched = Watched::new(&items);

@@ -11,7 +11,7 @@ use crate::store::Store;
 
 /// Whose signatures are wanted; without any, a signature need only be good.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted(Option<Signers>);
+pub(super) struct Wanted(pub(super) Option<Signers>);
 
 impl Wanted {
     /// `--signed-by`: keys of the keyring.

@@ -10,12 +10,15 @@ use flate2::write::GzEncoder;
 
 use super::*;
 use crate::cli::events::Events;
+use crate::cli::signers::Signers;
 use crate::core::groups::Groups;
 use crate::core::parity::Encoder;
+use crate::edge::gpg::{SIGNER, Signatory};
 use crate::edge::pipe::Out;
 use crate::format::band::BandId;
 use crate::format::digest;
 use crate::format::group::{List, Member};
+use crate::format::head::Tail;
 use crate::format::object::ObjectName;
 use crate::format::stream::Reader;
 use crate::store::Store;
@@ -82,16 +85,17 @@ fn run(first: u32, blocks: u32, after: Option<u32>, parity: usize) -> Vec<(Strin
     );
     let sum = hex::encode(digest::of(tail.as_bytes()));
     stream.push(("TAIL".to_owned(), format!("{tail}sha256: {sum}\n").into()));
-    stream
+    stream.into_iter().map(|(name, bytes)| (format!("{BAND}/{name}"), bytes)).collect()
 }
 
 /// What lists name.
 fn listed(objects: &Objects) -> BTreeSet<String> {
-    let lists = objects.iter().filter(|(name, _)| name.ends_with(".sha256"));
-    lists
-        .flat_map(|(_, text)| List::parse(text).unwrap().members)
-        .map(|member| member.name.to_string())
-        .collect()
+    groups(objects).into_iter().flat_map(|(_, names, _)| names).collect()
+}
+
+/// The name in its band.
+fn own(name: &str) -> &str {
+    name.split_once('/').unwrap().1
 }
 
 /// The list that a run which continues the band makes of what the one before left.
@@ -99,7 +103,7 @@ fn late(left: &Objects) -> Option<(String, Vec<u8>)> {
     let named = listed(left);
     let mut members: Vec<Member> = left
         .iter()
-        .filter_map(|(name, bytes)| Some((ObjectName::parse(name)?, name, bytes)))
+        .filter_map(|(name, bytes)| Some((ObjectName::parse(own(name))?, name, bytes)))
         .filter(|(object, name, _)| object.is_grouped() && !named.contains(*name))
         .map(|(object, _, bytes)| Member::of(object, bytes))
         .collect();
@@ -108,13 +112,13 @@ fn late(left: &Objects) -> Option<(String, Vec<u8>)> {
     let list = groups.handle_left(32, members).pop()?;
     // The run's own groups have these names here.
     let list = List { name: (32, 9), ..list };
-    Some((list.object().to_string(), list.text().into_bytes()))
+    Some((format!("{BAND}/{}", list.object()), list.text().into_bytes()))
 }
 
 fn store(objects: &Objects) -> Arc<dyn Store> {
     let store = Memory::default();
     for (name, bytes) in objects {
-        store.put_new(&format!("{BAND}/{name}"), bytes).unwrap();
+        store.put_new(name, bytes).unwrap();
     }
     Arc::new(store)
 }
@@ -125,19 +129,43 @@ pub(in super::super) fn verify(
     store: &Arc<dyn Store>,
     repair: bool,
 ) -> (Vec<String>, Objects, bool) {
+    verify_by(store, repair.then_some(None), Wanted::default())
+}
+
+/// The same with `--signed-by` the one whose signatures stand in for those of gpg, who signs what is
+/// repaired.
+pub(in super::super) fn verify_signed(
+    store: &Arc<dyn Store>,
+    repair: bool,
+) -> (Vec<String>, Objects, bool) {
+    let signer = Some(Signatory::of_stand_in());
+    verify_by(store, repair.then_some(signer), Wanted(Some(stand_in())))
+}
+
+/// The one whose signatures stand in for those of gpg.
+pub(in super::super) fn stand_in() -> Signers {
+    Signers { shown: "A".to_owned(), fingerprints: vec![SIGNER.to_owned()] }
+}
+
+fn verify_by(
+    store: &Arc<dyn Store>,
+    repair: Option<Option<Signatory>>,
+    wanted: Wanted,
+) -> (Vec<String>, Objects, bool) {
     let archive = Arc::new(Archive::over(Arc::clone(store), None));
     let meter = Arc::new(Meter::new(None));
     let args = VerifyArgs::parse_from(["dura-verify", "-q", "-j1", "ARCHIVE"]);
-    let args = VerifyArgs { repair, ..args };
+    let args = VerifyArgs { repair: repair.is_some(), ..args };
     let names = archive.names().unwrap();
     let bands = Bands { names: names.clone(), all: names.clone() };
     let part = Part::new(0, 1.0);
-    let results =
-        start(&archive, &args, &bands, &Arc::new(Wanted::default()), &meter, part).unwrap();
+    let results = start(&archive, &args, &bands, &Arc::new(wanted), &meter, part).unwrap();
     let report = Report::new("dura-verify", -2, Events::default());
     let (found, stream) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     let out = |file: &File| Out::to(file.try_clone().unwrap());
-    let repairer = repair.then(|| Repairer::new(archive.store(), out(&stream), 0, names, None));
+    let is_repair = repair.is_some();
+    let repairer =
+        repair.map(|signer| Repairer::new(archive.store(), out(&stream), 0, names, signer));
     let told = Told::new(&report, Some(out(&found)));
     let mut run = Run { told, repairer, states: Vec::new(), signed: (false, Vec::new()) };
     run.follow(results, &meter).unwrap();
@@ -152,11 +180,11 @@ pub(in super::super) fn verify(
     };
     let found = String::from_utf8(text(found)).unwrap();
     let mut items = Objects::new();
-    if repair {
+    if is_repair {
         let bytes = text(stream);
         let mut reader = Reader::repairs(&bytes[..]);
         while let Some(item) = reader.next_item().unwrap() {
-            items.insert(item.name.to_string(), item.bytes);
+            items.insert(format!("{}/{}", item.band, item.name), item.bytes);
         }
     }
     (found.lines().map(str::to_owned).collect(), items, whole)
@@ -166,7 +194,7 @@ pub(in super::super) fn verify(
 fn continued(cut: usize, parity: usize) -> Objects {
     let mut objects: Objects = run(0, 3, None, parity).into_iter().take(cut).collect();
     let last = |objects: &Objects| {
-        (0..3).take_while(|n| objects.contains_key(&format!("00000/{n:09}.mtree.gz"))).last()
+        (0..3).take_while(|n| objects.contains_key(&format!("{BAND}/00000/{n:09}.mtree.gz"))).last()
     };
     let (after, late) = (last(&objects), late(&objects));
     objects.extend(run(32, 2, after, parity));
@@ -179,9 +207,10 @@ fn continued(cut: usize, parity: usize) -> Objects {
 fn idle(objects: &Objects) -> BTreeSet<String> {
     let named = listed(objects);
     let idle = objects.keys().filter(|name| {
-        let index = name.replace(".tar.gz", ".mtree.gz");
+        let index = name.split(".tar.gz").next().map(|begin| format!("{begin}.mtree.gz"));
+        let has_index = index.is_some_and(|index| objects.contains_key(&index));
         let orphan = name.contains(".rs") && !named.contains(*name);
-        orphan || (name.contains(".tar") && !objects.contains_key(&index) && !named.contains(*name))
+        orphan || (name.contains(".tar") && !has_index && !named.contains(*name))
     });
     idle.cloned().collect()
 }
@@ -192,14 +221,15 @@ fn groups(objects: &Objects) -> Vec<(String, Vec<String>, usize)> {
     lists
         .map(|(name, text)| {
             let list = List::parse(text).unwrap();
-            let names = list.members.iter().map(|member| member.name.to_string()).collect();
-            (name.clone(), names, list.parity)
+            let full = |member: &Member| format!("{}/{}", list.band, member.name);
+            (name.clone(), list.members.iter().map(full).collect(), list.parity)
         })
         .collect()
 }
 
-/// Loses these objects and says what came of it.
-fn lose(objects: &Objects, lost: &[&String], case: &str) {
+/// Loses these objects, sees that verify finds that and that repair gives back what it can, and gives
+/// what there is then.
+pub(in super::super) fn lose(objects: &Objects, lost: &[&String], case: &str) -> Objects {
     let mut left = objects.clone();
     lost.iter().for_each(|name| _ = left.remove(*name));
     let place = store(&left);
@@ -207,14 +237,42 @@ fn lose(objects: &Objects, lost: &[&String], case: &str) {
     let idle = idle(objects);
     if lost.iter().all(|name| idle.contains(*name)) {
         assert!(found.is_empty(), "{case}: {found:?}");
-        return;
+        return left;
     }
-    // Without TAIL and its last list, a band is one that a run may still continue.
-    let open = lost.len() > 1 && lost.iter().any(|name| *name == "TAIL");
-    assert!(open || !found.is_empty(), "{case}: nothing was found");
+    // What a run left that was cut, and no index or TAIL names, nobody misses with its list.
+    let tocs: Vec<String> = objects
+        .iter()
+        .filter(|(name, _)| name.ends_with("/TAIL"))
+        .filter_map(|(name, text)| {
+            let toc = Tail::parse(text).unwrap().toc;
+            Some(format!("{}/{}", name.split_once('/')?.0, ObjectName::plain(Object::Toc(toc))))
+        })
+        .collect();
+    let is_old =
+        |name: &String| idle.contains(name) || name.contains(".toc.") && !tocs.contains(name);
+    let unneeded = lost.iter().all(|name| {
+        let names = groups(objects).into_iter().find(|(list, ..)| list == *name);
+        is_old(name)
+            || names.is_some_and(|(_, names, _)| {
+                names.iter().all(|name| is_old(name) || name.contains(".rs"))
+            })
+    });
+    // Without TAIL and its last list, a band is one that was cut, and may have stored no more.
+    let ended = |band: &str| objects.keys().all(|name| !name.starts_with(&format!("{band}-")));
+    let lists = groups(objects);
+    let open = lost.iter().filter_map(|name| name.strip_suffix("/TAIL")).any(|band| {
+        let is_shown = |name: &&String| {
+            let its = lists.iter().filter(|(_, names, _)| names.contains(name));
+            (name.contains(".tar") || name.contains(".mtree"))
+                && !its.into_iter().any(|(list, ..)| lost.contains(&list))
+        };
+        lost.len() > 1 && (ended(band) || !lost.iter().any(is_shown))
+    });
+    assert!(open || unneeded || !found.is_empty(), "{case}: nothing was found");
     let (_, items, whole) = verify(&place, true);
     for (name, bytes) in &items {
-        place.replace(&format!("{BAND}/{name}"), bytes).unwrap();
+        place.replace(name, bytes).unwrap();
+        left.insert(name.clone(), bytes.clone());
         // Whatever counts is given back as it was.
         let was = objects.get(name).filter(|_| !name.ends_with(".sha256"));
         assert!(was.is_none_or(|was| was == bytes), "{case}: {name} is another");
@@ -225,14 +283,18 @@ fn lose(objects: &Objects, lost: &[&String], case: &str) {
         let gone = names.iter().filter(|name| lost.contains(name)).count();
         match lost.contains(&list) {
             true => names.iter().all(|name| name.contains(".rs") || !lost.contains(&name)),
-            false => gone <= *parity || lost.iter().all(|it| *it == "HEAD" || !names.contains(it)),
+            false => {
+                let other = |it: &&&String| names.contains(it) && !it.ends_with("/HEAD");
+                gone <= *parity || !lost.iter().any(|it| other(&it))
+            }
         }
     });
-    if makes_up && !lost.iter().any(|name| *name == "TAIL") {
+    if makes_up && !lost.iter().any(|name| name.ends_with("/TAIL")) {
         assert!(whole, "{case}: not all was rebuilt; found {found:?}");
         let (after, ..) = verify(&place, false);
         assert!(after.is_empty(), "{case}: after repair {after:?}");
     }
+    left
 }
 
 /// One run cut after each of its objects and continued, with what it left listed late: nothing is
@@ -273,14 +335,14 @@ fn every_cut_without_a_late_list() {
     for parity in 0..=2 {
         for cut in 1..run(0, 3, None, parity).len() {
             let mut objects = continued(cut, parity);
-            objects.remove("00000/000000032-9.sha256");
+            objects.remove(&format!("{BAND}/00000/000000032-9.sha256"));
             let place = store(&objects);
             let (_, items, whole) = verify(&place, true);
             assert!(whole, "{parity} {cut}");
             for (name, bytes) in &items {
                 let made = name.ends_with(".sha256") || name.contains(".rs");
                 assert!(made, "{parity} {cut}: {name}");
-                place.replace(&format!("{BAND}/{name}"), bytes).unwrap();
+                place.replace(name, bytes).unwrap();
             }
             let (found, ..) = verify(&place, false);
             assert!(found.is_empty(), "{parity} {cut}: {found:?}");

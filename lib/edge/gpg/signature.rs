@@ -42,7 +42,17 @@ impl Signatory {
     /// # Errors
     /// When gpg does not say that it has signed.
     pub fn sign(&self, input: &[u8]) -> Result<Vec<u8>, GpgError> {
+        #[cfg(test)]
+        if self.name == SIGNER {
+            return Ok(stand_in(input));
+        }
         Ok(self.sign_as_told(input)?.0)
+    }
+
+    /// The one whose signatures are [`stand_in`]s.
+    #[cfg(test)]
+    pub(crate) fn of_stand_in() -> Signatory {
+        Signatory { name: SIGNER.to_owned() }
     }
 
     /// The same, with the fingerprints of the keys that gpg says it signed with.
@@ -101,6 +111,16 @@ pub enum Standing {
 /// # Errors
 /// When gpg cannot be run, or does not look at signatures.
 pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
+    #[cfg(test)]
+    if let Some(sum) = signature.strip_prefix(STAND_IN) {
+        let (fingerprint, primary) = (SIGNER.to_owned(), SIGNER.to_owned());
+        return Ok(match sum == crate::format::digest::of(bytes) {
+            true => {
+                Verdict::Signed(vec![Signer { fingerprint, primary, standing: Standing::Good }])
+            }
+            false => Verdict::Bad,
+        });
+    }
     if !openpgp::is_signatures(signature) {
         return Ok(Verdict::NoSignature);
     }
@@ -118,6 +138,19 @@ pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
         }
     }
     Ok(if signers.is_empty() { whole } else { Verdict::Signed(signers) })
+}
+
+/// Who makes the signatures that stand in for those of gpg.
+#[cfg(test)]
+pub(crate) const SIGNER: &str = "AAAA";
+
+#[cfg(test)]
+const STAND_IN: &[u8] = b"in place of a signature: ";
+
+/// What stands in for a signature where thousands are made: the search over orders.
+#[cfg(test)]
+pub(crate) fn stand_in(bytes: &[u8]) -> Vec<u8> {
+    [STAND_IN, &crate::format::digest::of(bytes)].concat()
 }
 
 fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
