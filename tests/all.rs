@@ -159,6 +159,15 @@ mod attribution;
 // The same with signatures.
 mod attribution_signed;
 
+// The tests that docs/security.md names.
+mod security_page;
+
+// What is no file in the place of objects.
+mod odd_objects;
+
+// Control characters in all that a store holds.
+mod escapes;
+
 // All that somebody may put into the store, in each situation of the backup.
 mod attribution_matrix;
 

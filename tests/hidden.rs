@@ -28,6 +28,9 @@ fn a_block_holds_what_its_index_lists_and_nothing_else() {
         header.with(b"abc")
     };
     let evil = file("./evil", b"pwn");
+    let mut dirty = x();
+    dirty[515] = b'x';
+    let two = || [lines(), vec![file_line("./y", b"abc", "")]].concat();
     let zeros = || vec![0; 1024];
     let cases = vec![
         ("all as it should be", lines(), vec![root(), x()], 0),
@@ -44,6 +47,8 @@ fn a_block_holds_what_its_index_lists_and_nothing_else() {
         ("version 99", lines(), vec![root(), other(&|it| _ = it.put(263, b"99"))], 1),
         ("a prefix", lines(), vec![root(), other(&|it| _ = it.put(345, b"."))], 1),
         ("bytes in the padding", lines(), vec![root(), other(&|it| _ = it.put(500, b"x"))], 1),
+        ("bytes behind a content", lines(), vec![root(), dirty.clone()], 1),
+        ("the same in the middle", two(), vec![root(), dirty, file("./y", b"abc")], 1),
         ("an old kind of file", lines(), vec![root(), other(&|it| _ = it.put(156, b"\0"))], 1),
         ("size in blanks", lines(), vec![root(), other(&|it| _ = it.put(124, b"          3 "))], 1),
         ("a member in front", lines(), vec![evil.clone(), root(), x()], 1),

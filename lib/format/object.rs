@@ -140,6 +140,14 @@ impl ObjectName {
         }
     }
 
+    /// The same where nobody says how large blocks may be: the most that any program takes.
+    pub fn most_of_all(&self) -> u64 {
+        match self.most() {
+            MAX_BLOCK => super::stream::MAX_OBJECT,
+            most => most,
+        }
+    }
+
     /// True for a parity shard.
     pub fn is_parity(&self) -> bool {
         matches!(self.object, Object::Parity(..))

@@ -241,7 +241,7 @@ impl<R: Read> Reader<R> {
         {
             return Err(StreamError::OtherBand(path.to_owned()));
         }
-        if size > MAX_OBJECT {
+        if size > name.most_of_all() {
             return Err(StreamError::TooLarge(path.to_owned(), size));
         }
         self.mtime = mtime;

@@ -85,14 +85,18 @@ pub struct Untar<R> {
     at: u64,
     /// Content and padding of the last entry that are still to come.
     left: u64,
+    /// How many of these are padding.
+    padding: u64,
     /// Blocks of zeros that were passed over.
     zeros: u64,
+    /// Bytes of padding that are not zero.
+    dirt: u64,
 }
 
 impl<R: BufRead> Untar<R> {
     /// A reader of the concatenated tars of blocks.
     pub fn new(input: R) -> Untar<R> {
-        Untar { input, at: 0, left: 0, zeros: 0 }
+        Untar { input, at: 0, left: 0, padding: 0, zeros: 0, dirt: 0 }
     }
 
     /// What it reads from.
@@ -108,6 +112,11 @@ impl<R: BufRead> Untar<R> {
     /// How many blocks of zeros stood where a header could be. Dura writes none.
     pub fn zero_blocks(&self) -> u64 {
         self.zeros
+    }
+
+    /// How many bytes behind the content of entries were not zero. Dura writes none.
+    pub fn dirt(&self) -> u64 {
+        self.dirt
     }
 
     /// How many bytes were read.
@@ -160,6 +169,7 @@ impl<R: BufRead> Untar<R> {
             });
             entry.path = Path::from_typed(&name).map_err(|_| UntarError::BadName(at))?;
             self.left = entry.padded();
+            self.padding = padding(entry.stored) as u64;
             return Ok(Some(entry));
         }
     }
@@ -218,7 +228,12 @@ impl<R: BufRead> Untar<R> {
 
     fn skip(&mut self) -> Result<(), UntarError> {
         while self.left > 0 {
-            let came = self.input(self.left)?.len();
+            let is_padding = self.left <= self.padding;
+            let content = self.left.saturating_sub(self.padding);
+            let came = self.input(if is_padding { self.left } else { content })?;
+            let dirt = if is_padding { came.iter().filter(|byte| **byte != 0).count() } else { 0 };
+            let came = came.len();
+            self.dirt += dirt as u64;
             self.consume(came);
         }
         Ok(())

@@ -212,7 +212,7 @@ batch() {
 # --- The chain, from the left: "DIR NAME ID START HOW STATE" ------------------
 # START is the last index that counts ("max": the highest there is). HOW is
 # strict where a gap ends what counts, lost where it costs only what is gone.
-key() { sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
+key() { [ ! -f "$2" ] || sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
 sound() { [ "$(sed '/^sha256:/,$d' "$1" 2>/dev/null | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
 
@@ -292,7 +292,8 @@ survey() {
     : >> "$B/objects"
     # An encrypted band holds nothing that is not: somebody has put it there. Its
     # first list tells, too.
-    if grep -q '\.gpg$' "$B/objects" || grep -qs '\.gpg$' "$dir/00000/000000000-0.sha256"; then
+    if grep -q '\.gpg$' "$B/objects" ||
+        { [ -s "$dir/00000/000000000-0.sha256" ] && grep -q '\.gpg$' "$dir/00000/000000000-0.sha256"; }; then
         sealed=1
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
@@ -404,7 +405,7 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
         if (tag[i] == "x") flags = flags "x"
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
-    if (!safe($1) || v["type"] == "" || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
+    if (!safe($1) || v["type"] !~ /^(file|dir|link|fifo|char|block)$/ || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
     print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n > lines
 }
 END { print after }'

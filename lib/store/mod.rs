@@ -22,7 +22,7 @@ pub use crate::format::object::UNSEEN;
 
 use std::sync::Arc;
 
-use crate::format::object::{MAX_BLOCK, ObjectName};
+use crate::format::object::ObjectName;
 use crate::format::stream::MAX_OBJECT;
 
 /// What a store does. Names are paths inside the archive, such as `20261101T020000Z/HEAD`.
@@ -69,7 +69,7 @@ pub fn as_folder((name, size): &(String, u64)) -> Option<&str> {
 pub fn most(name: &str) -> u64 {
     let object = name.split_once('/').and_then(|(_, object)| ObjectName::parse(object));
     // How large blocks may be is for the reader to say, who knows `--max-object`.
-    object.map(|object| object.most()).filter(|most| *most != MAX_BLOCK).unwrap_or(MAX_OBJECT)
+    object.map_or(MAX_OBJECT, |object| object.most_of_all())
 }
 
 /// What a store has to say besides the outcome of its calls.

@@ -25,8 +25,9 @@ pub(super) struct Members<'a> {
     ahead: Option<untar::Entry>,
     /// What was damaged last in the block.
     damage: Option<String>,
-    /// How many zero blocks of this block were reported.
+    /// How many zero blocks of this block were reported, and bytes behind contents.
     zeros: u64,
+    dirt: u64,
     /// Files that were read.
     read: u64,
 }
@@ -42,6 +43,7 @@ impl<'a> Members<'a> {
             ahead: None,
             damage: None,
             zeros: 0,
+            dirt: 0,
             read: 0,
         }
     }
@@ -53,7 +55,7 @@ impl<'a> Members<'a> {
         self.untar.input_mut().turn_to(open.ticket);
         self.untar.restart();
         (self.ahead, self.damage) = (None, None);
-        self.zeros = self.untar.zero_blocks();
+        (self.zeros, self.dirt) = (self.untar.zero_blocks(), self.untar.dirt());
         Ok(())
     }
 
@@ -134,6 +136,11 @@ impl<'a> Members<'a> {
             if self.untar.zero_blocks() > self.zeros {
                 self.zeros = u64::MAX;
                 let what = "it has zeros where a header should be, which tars take for its end";
+                found(self.of_block(what.to_owned()))?;
+            }
+            if self.untar.dirt() > self.dirt {
+                self.dirt = u64::MAX;
+                let what = "it has bytes behind the content of an entry where zeros should be";
                 found(self.of_block(what.to_owned()))?;
             }
             match next {

@@ -23,7 +23,7 @@ use crate::format::digest::{self, Digest};
 use crate::format::group::List;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{Item, MAX_OBJECT};
-use crate::store::{Kind, Store, UNSEEN};
+use crate::store::{Kind, Store, UNSEEN, most};
 
 /// An archive that takes part, as the one who feeds it sees it.
 pub(super) struct Target {
@@ -462,7 +462,9 @@ impl Feed<'_> {
         if row.size > MAX_OBJECT && row.size != UNSEEN {
             return Err(anyhow!("{name}: {} bytes, more than an object may have", row.size));
         }
-        let room = row.size.min(MAX_OBJECT);
+        // One of TAIL's signature waits for no more room than such an object needs: TAIL is held
+        // until that has come.
+        let room = row.size.min(most(&name));
         held::take(budget, room);
         let bytes = self.pass.local.get(&name);
         let before = room.max(held::LEAST);
