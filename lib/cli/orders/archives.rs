@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::push::tests::push_to;
-use super::model::{Objects, Stream, bytes, cuts, held, read, seen, store, tail};
+use super::model::{Objects, Stream, bytes, counted, cuts, held, read, seen, store, tail};
 use super::{Search, State, after, base, check_complete, every, found_whole, large, trees};
 
 /// Two archives that were cut differently: a run that goes on by what the first one has is stored in
@@ -35,6 +35,7 @@ fn every_pair_of_archives() {
                     assert_eq!(done, tail_of(&there, &run), "{case}");
                     if done {
                         check_complete(&there, &run, false, &case);
+                        has_all(&there, &held(&stores[0]), &run, &case);
                     }
                     if !done {
                         found_whole(&there, &case);
@@ -60,6 +61,17 @@ fn every_pair_of_archives() {
     }
     println!("{states} states, {refused} refused");
     assert!(states > 50 && refused > 20, "{states} {refused}");
+}
+
+/// Of what counts in the first archive, the other one has all blocks.
+fn has_all(there: &Objects, first: &Objects, run: &Stream, case: &str) {
+    for band in run.band.chain() {
+        for number in counted(first, &band) {
+            let block = format!("{band}/{:05}/{number:09}.tar", number / 10_000);
+            let blocks = first.keys().filter(|name| name.starts_with(&block));
+            blocks.for_each(|name| assert!(there.contains_key(name), "{case}: lacks {name}"));
+        }
+    }
 }
 
 /// An archive with another band of that name takes nothing.
