@@ -15,12 +15,18 @@ fn every_pair_of_archives() {
     let search = Search::new(0);
     let empty = State::default();
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
-    let (cuts_of_one, cuts_of_other) = (cuts(&first, 2), cuts(&first, 1));
-    for cut in cuts_of_one.iter().step_by(every(4)) {
+    let cuts = cuts(&first, 2);
+    for cut in cuts.iter().step_by(every(4)) {
         let one = after(&empty, &first, cut.iter().copied(), "one");
-        for other in cuts_of_other.iter().step_by(every(2)) {
-            let case = format!("{cut:?} of one archive, {other:?} of the other");
-            let two = after(&empty, &first, other.iter().copied(), "other");
+        for (at, other) in cuts.iter().enumerate().step_by(every(3)) {
+            let mut case = format!("{cut:?} of one archive, {other:?} of the other");
+            let mut two = after(&empty, &first, other.iter().copied(), "other");
+            // Of every other one a block was lost.
+            let block = two.there.keys().find(|name| name.contains(".tar") && at % 2 == 1).cloned();
+            if let Some(block) = &block {
+                two.there.remove(block);
+                case = format!("{case}, without {block}");
+            }
             // The run goes on with the band, or makes a layer on what there is of it.
             let ways = [&[][..], &["--no-resume"]];
             let trees = trees().into_iter().take(if large() { 8 } else { 2 });
@@ -37,7 +43,7 @@ fn every_pair_of_archives() {
                         check_complete(&there, &run, false, &case);
                         has_all(&there, &held(&stores[0]), &run, &case);
                     }
-                    if !done {
+                    if !done && block.is_none() {
                         found_whole(&there, &case);
                         if let Some(found) = read(Arc::clone(store), None) {
                             assert!(
