@@ -35,6 +35,8 @@ mod signed;
 // dura-restore never brings less than recover.sh.
 mod salvage;
 
+// Keys that open a run: how often they are asked, copies, damage, foreign messages, the hand.
+mod run_keys;
 // RECOVER.txt as it is typed.
 mod page;
 

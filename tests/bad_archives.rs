@@ -286,7 +286,7 @@ fn cases() -> Vec<Case> {
             }
         }
         for (object, from, to) in [
-            ("HEAD", "dura-band: 1", "dura-band: 2"),
+            ("HEAD", "dura-band: 2", "dura-band: 3"),
             ("HEAD", "id: ", "id: 00"),
             ("HEAD", "band: 2020", "band: 2019"),
             ("TAIL", "last: 0000000", "last: 9999999"),

@@ -77,7 +77,7 @@ fn mistakes_end_in_2() {
     fails(pack, &["--block-size", "10Q"], "10M");
     fails(pack, &["--compress", "lzma"], "gzip, zstd or none");
     fails(pack, &["--band", "x"], "YYYYMMDDThhmmssZ");
-    fails(seal, &["--group", "0"], "1 to 255");
+    fails(seal, &["--group", "0"], "2 to 255");
     fails(seal, &["--symmetric"], "--passphrase-file");
     fails(push, &[], "ARCHIVE");
     fails(push, &["ftp://x"], "no store for ftp://");

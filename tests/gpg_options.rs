@@ -122,10 +122,13 @@ fn tried(conf: &str) -> Result<(), String> {
         let read = format!(
             "dura-push \"$A\" < \"$DIR/sealed\" && dura-restore \"$A\" | tar xpf - -C \"$OUT\" &&
              dura-verify --signed-by {OTHER} \"$A\" && for o in \"$A\"/*/*/*.gpg; do
-                 gpg -v --list-packets --list-only \"$o\" 2> /dev/null | grep -c '^:pubkey enc packet'; done | sort -u"
+                 case $o in *.key.gpg) of=key ;; *) of=run ;; esac
+                 echo $of $(gpg -v --list-packets --list-only \"$o\" 2> /dev/null | grep -o '^:[a-z]* enc packet\\|count 1088 '); done | sort -u"
         );
         let done = with(&read, &home().dir);
-        assert_eq!((done.code, done.text().trim()), (0, "1"), "{conf}\n{}", done.report());
+        // One recipient of the key object, and one run key of all else.
+        let wanted = "key :pubkey enc packet\nrun :symkey enc packet count 1088";
+        assert_eq!((done.code, done.text().trim()), (0, wanted), "{conf}\n{}", done.report());
         assert_same(conf, &take(source()), &take(&out), EXACT);
         let done = with("dura-restore \"$A\" | tar xpf - -C \"$OUT\"", &home_with);
         // With some no gpg reads: then that is said, and nothing is called damaged or lost.

@@ -71,7 +71,7 @@ fn hostile_streams() {
     ];
     let text = String::from_utf8(head.data.clone()).unwrap();
     for (what, changed) in [
-        ("a newer format", text.replace("dura-band: 1", "dura-band: 2")),
+        ("a newer format", text.replace("dura-band: 2", "dura-band: 3")),
         ("another band's HEAD", text.replace(BAND, "20200102T030406Z")),
     ] {
         assert_ne!(text, changed);

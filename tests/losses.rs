@@ -231,7 +231,7 @@ fn gone(lost: &[&String]) -> Bad {
 /// one more: nothing comes back, and each is named.
 #[test]
 fn every_loss_of_small_groups() {
-    let shapes = [(1, 1), (1, 2), (2, 1), (3, 2), (4, 3), (2, 2), (5, 2), (6, 3), (4, 4)];
+    let shapes = [(2, 1), (2, 2), (3, 1), (3, 2), (4, 3), (5, 2), (6, 3), (4, 4)];
     let all = variable("DURA_LOSSES_CASES", 0) > 0;
     let mut told = 0;
     for (slots, parity) in if all { &shapes[..] } else { &shapes[..5] } {

@@ -28,6 +28,15 @@ fn section(letter: char) -> String {
     page[from..to].to_owned()
 }
 
+/// What stands before the sections: how objects are opened.
+fn by_hand() -> String {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/RECOVER.txt"))
+            .unwrap();
+    let (from, to) = (page.find("\nBY HAND").unwrap() + 1, page.find("\nA. ").unwrap());
+    page[from..to].to_owned()
+}
+
 /// The commands of a section: the pieces of it that are set in.
 fn commands(section: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
@@ -40,6 +49,13 @@ fn commands(section: &str) -> Vec<String> {
     }
     pieces.retain(|piece| !piece.is_empty());
     pieces
+}
+
+/// What a person types in the folder of a full band to recover it into `$DEST`.
+pub(crate) fn opening() -> String {
+    let a = commands(&section('A')).swap_remove(0).replace("DEST=/an/empty/directory;", "");
+    let a = a.replace("--xattrs --xattrs-include='*' --acls", "");
+    commands(&by_hand()).swap_remove(0) + "keys\n" + &a + "\nrm -r $K\n"
 }
 
 fn archive() -> (PathBuf, Vec<Snapshot>) {
@@ -61,18 +77,17 @@ fn archive() -> (PathBuf, Vec<Snapshot>) {
 /// What a person types who recovers the chain by hand into `$DEST`, band by band.
 fn typed(bands: &[PathBuf], options: &str) -> String {
     let a = commands(&section('A')).swap_remove(0);
-    let a = a.replace("DEST=/an/empty/directory;", "").replace("gpg -q -d", "cat");
+    let a = a.replace("DEST=/an/empty/directory;", "");
     let a = a.replace("--xattrs --xattrs-include='*' --acls", options);
-    let b: Vec<String> =
-        commands(&section('B')).iter().map(|piece| piece.replace("gpg -q -d", "cat")).collect();
+    let b = commands(&section('B'));
     let [list, helpers, mine, gone, within, dirs, ..] = &b[..] else { panic!("{b:?}") };
     let mine: String = mine
         .lines()
         .filter(|line| !line.contains("busybox tar only"))
         .fold(String::new(), |all, line| all + line + "\n");
-    let mut script = String::new();
+    let mut script = commands(&by_hand()).swap_remove(0);
     for (tier, band) in bands.iter().enumerate() {
-        script += &format!("cd '{}' || exit\n", band.display());
+        script += &format!("cd '{}' || exit\nkeys\n", band.display());
         script += &match tier {
             0 => a.clone(),
             _ => format!("{list}{helpers}{mine}{gone}{a}{within}{dirs}"),

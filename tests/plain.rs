@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::util::backup::UNDER_KEY;
 use crate::util::gpg::{KEY, home};
 use crate::util::run::{Shell, dura, scratch};
 use crate::util::tree::noise;
@@ -39,8 +40,12 @@ fn bands(dir: &Path) -> Vec<String> {
 
 /// Opens a sealed object, and puts it in its own place.
 fn unseal(dir: &Path, name: &str) {
-    run(dir, &format!("gpg -q -d archive/{name}.gpg > archive/{name} && rm archive/{name}.gpg"))
-        .ok();
+    let key = format!("{}/000000000-0.key.gpg", name.rsplit_once('/').unwrap().0);
+    let script = format!(
+        "K=$PWD/key; gpg -q -d archive/{key} > $K
+         {UNDER_KEY} archive/{name}.gpg > archive/{name} && rm archive/{name}.gpg $K"
+    );
+    run(dir, &script).ok();
 }
 
 /// What readers say that read the whole version.

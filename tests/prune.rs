@@ -99,7 +99,7 @@ fn what_stays_is_named_with_the_reason() {
         (
             // Nothing is removed from what cannot be read in whole.
             format!(
-                "mv archive/{FOURTH} x; mkdir archive/{FOURTH}; sed 's/band: 1/band: 99/' x/HEAD >archive/{FOURTH}/HEAD; \
+                "mv archive/{FOURTH} x; mkdir archive/{FOURTH}; sed 's/band: 2/band: 99/' x/HEAD >archive/{FOURTH}/HEAD; \
                  dura-prune archive {SECOND}; code=$?; rm -r archive/{FOURTH}; mv x archive/{FOURTH}; exit $code"
             ),
             2,

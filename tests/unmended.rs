@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use crate::util::backup::UNDER_KEY;
 use crate::util::dice::variable;
 use crate::util::gpg::home;
 use crate::util::run::{Done, bare, dura, scratch};
@@ -45,8 +46,16 @@ fn listed(made: &Made, blocks: &[u32]) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for block in blocks {
         let index = &made.files[&made.name(&format!("00000/{block:09}.mtree.gz"))];
-        let line = if made.sealed { "gpg -q -d | gzip -dc" } else { "gzip -dc" };
-        let text = home().with(bare(line)).input(index).ok().text();
+        let text = match made.sealed {
+            false => bare("gzip -dc").input(index).ok().text(),
+            true => {
+                let dir = scratch("index");
+                let key = &made.files[&made.name("00000/000000000-0.key.gpg")];
+                fs::write(dir.join("key.gpg"), key).unwrap();
+                let line = format!("K=$PWD/key; gpg -q -d key.gpg > $K; {UNDER_KEY} | gzip -dc");
+                home().with(bare(&line)).dir(&dir).input(index).ok().text()
+            }
+        };
         let files = text.lines().filter(|line| line.contains(" type=file "));
         paths.extend(
             files.map(|line| line.split(' ').next().unwrap().trim_start_matches("./").to_owned()),

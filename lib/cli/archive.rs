@@ -37,6 +37,7 @@ mod open;
 mod opener;
 mod part;
 pub(super) mod plain;
+mod runkeys;
 mod salvage;
 mod side_by_side;
 pub(super) mod signed;
@@ -53,6 +54,8 @@ use open::too_large;
 pub(super) use open::unzip;
 use opener::Opener;
 use plain::Looks;
+pub(super) use runkeys::RunMessages;
+use runkeys::Runs;
 pub(super) use side_by_side::side_by_side;
 pub(super) use stream::Entries;
 use stream::facts_of;
@@ -87,6 +90,8 @@ pub(super) struct Archive {
     kept: Kept,
     copying: Copying,
     opener: Arc<Opener>,
+    /// What is known of the key objects of its bands.
+    runs: Runs,
     /// What blocks and parts may have, if `--max-object` says so.
     max_object: Option<u64>,
     /// Who is told of a HEAD or TAIL that cannot be read.
@@ -144,6 +149,7 @@ impl Archive {
             kept: Kept::default(),
             copying: Copying::default(),
             opener: Arc::default(),
+            runs: Runs::default(),
             max_object: None,
             report: None,
             told: Mutex::default(),

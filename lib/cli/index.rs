@@ -28,6 +28,7 @@ mod expire;
 mod filter;
 mod find;
 mod gate;
+mod keys;
 mod ls;
 mod objects;
 mod own;
@@ -107,6 +108,8 @@ enum What {
     Where(objects::WhereArgs),
     /// List the bands that may be removed, by rules of what to keep
     Expire(expire::ExpireArgs),
+    /// List the keys that open each run, or write messages for more recipients
+    Keys(keys::KeysArgs),
     /// Mark entries that a command leaves out of a listing as excluded
     Filter(filter::FilterArgs),
 }
@@ -139,6 +142,7 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         What::Find(find) => find::find(&find, &reading, report),
         What::Where(wanted) => objects::locate(&wanted, &reading, report),
         What::Expire(expire) => expire::run(&expire, &reading, report),
+        What::Keys(keys) => keys::run(&keys, &reading, report),
         What::Filter(filter) => filter::run(&filter, report),
     }
 }

@@ -24,6 +24,7 @@ use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
 
+mod add;
 mod checks;
 mod confirm;
 mod feed;
@@ -213,7 +214,10 @@ fn push_stream(
     let lanes: Vec<(Sender<Event>, Receiver<Event>)> = places.iter().map(|_| channel()).collect();
     let begin =
         feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
-    let Begin { first, preface } = wait_for(&begin, &run.stop)?;
+    let Begin { first, preface, additions } = wait_for(&begin, &run.stop)?;
+    if let Some(additions) = additions {
+        return add::run(run, places, &additions).map(|()| Vec::new());
+    }
     if !stream::in_place(None, &first.item.name, preface.continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
     }

@@ -21,7 +21,7 @@ use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
 use crate::store::cache::Cache;
 
 mod keys;
-pub(super) use keys::signer;
+pub(super) use keys::{not_to_be_used, signer, to_keys};
 mod parity;
 mod write;
 
@@ -84,8 +84,8 @@ struct SealArgs {
 fn slots(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
-        .filter(|slots| (1..=255).contains(slots))
-        .ok_or_else(|| "expected a number from 1 to 255".to_owned())
+        .filter(|slots| (2..=255).contains(slots))
+        .ok_or_else(|| "expected a number from 2 to 255".to_owned())
 }
 
 fn shards(text: &str) -> Result<usize, String> {
@@ -131,7 +131,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             "lower --group or --parity",
         ));
     }
-    let keys = Arc::new(keys::resolve(&args, report)?);
+    let keys = keys::resolve(&args, report)?;
     let signer = args.sign.as_deref().map(|name| keys::signer(name, report)).transpose()?;
     let signed = signer.is_some();
     let jobs = common::jobs(args.jobs, 0, PER_JOB);
@@ -145,10 +145,21 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     if !stream::in_place(None, &first.name, continues.is_some()) {
         bail!("the object stream does not begin with HEAD");
     }
-    let id = match (continues, first.name.object) {
-        (Some(id), _) => id,
-        (None, _) => Head::parse(&first.bytes).with_context(|| format!("{}/HEAD", first.band))?.id,
+    let (id, has_keys) = match continues {
+        Some(id) => (id, stream.preface().keys),
+        None => {
+            let head = Head::parse(&first.bytes).with_context(|| format!("{}/HEAD", first.band))?;
+            (head.id, head.keys)
+        }
     };
+    let (keys, run) = match keys {
+        Some(to) if has_keys => {
+            let (sealer, message) = keys::of_run(&to, report)?;
+            (Some(sealer), Some(message))
+        }
+        keys => (keys, None),
+    };
+    let keys = Arc::new(keys);
     let out = write::Out {
         report,
         band: first.band.clone(),
@@ -160,7 +171,8 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             .and_then(|dir| Cache::open(&dir).ok())
             .map(|cache| cache.sealed(id)),
     };
-    let mut writer = write::Writer::new(out, id, args.group, args.parity, Arc::clone(&budget))?;
+    let shape = (args.group, args.parity);
+    let mut writer = write::Writer::new(out, id, shape, run, Arc::clone(&budget))?;
     let sealed = SealedAs {
         encrypted: keys.is_some(),
         signed,

@@ -30,9 +30,11 @@ use crate::format::object::Object;
 use crate::store::Store;
 use crate::store::cache::as_archive;
 
+mod added;
 mod against;
 mod band;
 mod check;
+mod copies;
 mod files;
 mod lists;
 mod loose;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
-use crate::format::object::ObjectName;
+use crate::format::object::{Object, ObjectName};
 
 /// The machine: `handle_object` for each object as stored, in stream order, then `finish` before
 /// TAIL. Each gives the list of the group that is then full, if one is. Of parity the list has only
@@ -16,6 +16,9 @@ pub struct Groups {
     slots: usize,
     parity: usize,
     members: Vec<Member>,
+    /// Whether each group has a key object, and whether the open one has it already.
+    keyed: bool,
+    has_key: bool,
     /// How many groups of the number that came last there are, so that the next has a name of its
     /// own.
     counters: HashMap<u32, u32>,
@@ -30,8 +33,26 @@ impl Groups {
             slots: slots.max(1),
             parity,
             members: Vec::new(),
+            keyed: false,
+            has_key: false,
             counters: HashMap::new(),
         }
+    }
+
+    /// The same, of a run with a key: each group begins with a key object, the first behind HEAD.
+    pub fn keyed(self) -> Groups {
+        Groups { keyed: true, ..self }
+    }
+
+    /// The name of the key object that comes before an object of the run, if one does. To be asked
+    /// again behind it: it may have filled the group of HEAD.
+    pub fn key_before(&mut self, next: &ObjectName) -> Option<ObjectName> {
+        if !self.keyed || self.has_key || next.object == Object::Head {
+            return None;
+        }
+        let (number, counter) = self.group_of(next)?;
+        self.has_key = true;
+        Some(ObjectName { object: Object::Key(number, counter, 0), encrypted: true })
     }
 
     /// Takes an object; lists, parity, signatures and TAIL are in no group.
@@ -46,7 +67,8 @@ impl Groups {
     /// The lists of what an earlier run of the band sealed, stored, and left without a list. They
     /// have no parity, and are named as groups of this run, by its first number: so whoever reads
     /// them sees that they say nothing of what lies between their objects. Must be called before the
-    /// first object of the run.
+    /// first object of the run; in a run with a key, whose first group begins with what opens it,
+    /// when that is closed.
     pub fn handle_left(&mut self, run: u32, left: Vec<Member>) -> Vec<List> {
         let mut lists = Vec::new();
         for members in left.chunks(self.slots) {
@@ -55,6 +77,7 @@ impl Groups {
                 band: self.band.clone(),
                 id: self.id,
                 name: (run, *counter),
+                added: 0,
                 slots: self.slots,
                 parity: 0,
                 members: members.to_vec(),
@@ -74,6 +97,7 @@ impl Groups {
     /// Closes the last group.
     pub fn finish(&mut self) -> Option<List> {
         let number = self.members.first()?.name.number()?;
+        self.has_key = false;
         // Numbers rise, so counters of other numbers are never asked for again.
         self.counters.retain(|known, _| *known == number);
         let counter = self.counters.entry(number).or_default();
@@ -83,6 +107,7 @@ impl Groups {
             band: self.band.clone(),
             id: self.id,
             name,
+            added: 0,
             slots: self.slots,
             parity: self.parity,
             members: std::mem::take(&mut self.members),
@@ -122,6 +147,46 @@ mod tests {
         assert!(lists.iter().all(|list| List::parse(list.text().as_bytes()).is_ok()));
         groups.handle_object(member("00000/000000032.tar"));
         assert_eq!(groups.finish().unwrap().name, (32, 2));
+    }
+
+    #[test]
+    fn each_group_begins_with_a_key() {
+        let run = |slots: usize, names: &[&str]| {
+            let mut groups =
+                Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), slots, 0).keyed();
+            let mut lists = Vec::new();
+            for name in names {
+                let name = ObjectName::parse(name).unwrap();
+                while let Some(key) = groups.key_before(&name) {
+                    lists.extend(groups.handle_object(Member::of(key, b"x")));
+                }
+                lists.extend(groups.handle_object(Member::of(name, b"x")));
+            }
+            lists.extend(groups.finish());
+            let shown = |list: List| {
+                let members = list
+                    .members
+                    .iter()
+                    .map(|member| member.name.to_string().replace("00000/00000000", ""));
+                members.collect::<Vec<_>>().join(" ")
+            };
+            lists.into_iter().map(shown).collect::<Vec<_>>()
+        };
+        let block = ["00000/000000001.tar.gz.gpg", "00000/000000001.mtree.gz.gpg"];
+        assert_eq!(
+            run(3, &["HEAD", "recover.sh", block[0], block[1]]),
+            ["HEAD 0-0.key.gpg recover.sh", "1-0.key.gpg 1.tar.gz.gpg 1.mtree.gz.gpg"]
+        );
+        assert_eq!(
+            run(2, &["HEAD", "recover.sh", block[0], block[1]]),
+            [
+                "HEAD 0-0.key.gpg",
+                "0-1.key.gpg recover.sh",
+                "1-0.key.gpg 1.tar.gz.gpg",
+                "1-1.key.gpg 1.mtree.gz.gpg"
+            ]
+        );
+        assert_eq!(run(32, &block), ["1-0.key.gpg 1.tar.gz.gpg 1.mtree.gz.gpg"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod prune;
 pub mod repair;
 pub mod resend;
 pub mod restore;
+pub mod runs;
 pub mod schedule;
 pub mod selection;
 pub mod unlisted;

@@ -75,6 +75,7 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
     let number = name.number().unwrap_or(u32::MAX);
     match name.object {
         Object::Head => (0, 0, 0),
+        Object::Key(_, counter, added) => (number, 1, counter.saturating_mul(1000) + added),
         Object::Note(_) => (0, 1, 0),
         Object::Block(..) => (number, 2, 0),
         Object::Part(_, _, part) => (number, 3, part),
@@ -83,6 +84,8 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
         Object::Parity(_, counter, shard) => (counter, 6, shard),
         Object::ListSig(_, counter) => (counter, 7, 0),
         Object::List(_, counter) => (counter, 8, 0),
+        Object::KeyListSig(_, counter, added) => (number, 7, counter.saturating_mul(1000) + added),
+        Object::KeyList(_, counter, added) => (number, 8, counter.saturating_mul(1000) + added),
         Object::Tail => (number, 9, 0),
         Object::TailSig => (number, 9, 1),
     }
@@ -178,6 +181,7 @@ mod tests {
             band: "20261101T020000Z".parse().unwrap(),
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
             name,
+            added: 0,
             slots: 4,
             parity: 1,
             members: members.iter().map(member).collect(),

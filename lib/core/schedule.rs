@@ -121,6 +121,7 @@ pub struct Schedule {
     /// number.
     shrunk: u64,
     first_index: Option<u32>,
+    first_key: Option<(u32, u32)>,
     halted: bool,
 }
 
@@ -139,6 +140,7 @@ impl Schedule {
             successes: 0,
             shrunk: 0,
             first_index: None,
+            first_key: None,
             halted: false,
         }
     }
@@ -163,6 +165,7 @@ impl Schedule {
         let ticket = self.tickets;
         self.tickets += 1;
         self.first_index = self.first_index.or(order::index(&name));
+        self.first_key = self.first_key.or(order::key(&name));
         self.jobs.push_back(Job {
             ticket,
             name,
@@ -218,7 +221,7 @@ impl Schedule {
         if self.halted || self.running >= self.window {
             return Next::Idle;
         }
-        let mut open = Open::new(self.first_index);
+        let mut open = Open::new(self.first_index, self.first_key);
         let mut wake: Option<Duration> = None;
         let mut found = None;
         for (at, job) in self.jobs.iter().enumerate() {
@@ -263,7 +266,7 @@ impl Schedule {
         {
             return None;
         }
-        let mut open = Open::new(self.first_index);
+        let mut open = Open::new(self.first_index, self.first_key);
         // What HEAD comes before waits for more than its write: for reading it back.
         for job in
             self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head)

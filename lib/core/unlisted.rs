@@ -142,6 +142,7 @@ mod tests {
             band: "20261101T020000Z".parse().unwrap(),
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
             name: (32, 0),
+            added: 0,
             slots: 4,
             parity: 0,
             members: vec![Member::of(names[1], b"x"), Member::of(names[2], b"y")],

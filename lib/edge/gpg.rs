@@ -22,21 +22,34 @@ mod signature;
 mod status;
 mod trial;
 
-pub use keys::{Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys};
+pub use keys::{
+    Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
+};
 pub use secret::Passphrase;
 #[cfg(test)]
 pub(crate) use signature::{SIGNER, stand_in};
 pub use signature::{Signatory, Signer, Standing, Verdict, verdict, verify};
 pub use status::Opened;
-pub use trial::{Trial, TrialError, trial};
+pub use trial::{Trial, TrialError, seal_key, seal_keys, trial};
 
 /// What gpg encrypts to.
 #[derive(Debug)]
 pub enum Keys {
     /// Public keys.
     Public(Vec<Recipient>),
-    /// A passphrase. True if it is long enough that it needs no slow derivation.
-    Symmetric(Arc<Passphrase>, bool),
+    /// A passphrase.
+    Symmetric(Arc<Passphrase>, Strength),
+}
+
+/// How hard a passphrase is to guess, so how slowly it is made into a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// A person's: with gpg's full derivation.
+    Weak,
+    /// Long enough to need no slow one.
+    Strong,
+    /// A run key of 256 random bits, which needs none.
+    RunKey,
 }
 
 /// A key that gpg encrypts to.
@@ -83,6 +96,25 @@ pub enum GpgError {
     /// It did not fail, but its status does not say that it succeeded.
     #[error("gpg did not report success")]
     Unsure,
+}
+
+impl GpgError {
+    /// The same once more, for another object that fails for the same reason.
+    pub fn again(&self) -> GpgError {
+        let copy = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            GpgError::Start(error) => GpgError::Start(copy(error)),
+            GpgError::Talk(error) => GpgError::Talk(copy(error)),
+            GpgError::Unusable(said) => GpgError::Unusable(said.clone()),
+            GpgError::NoSecretKey(ids) => GpgError::NoSecretKey(ids.clone()),
+            GpgError::Locked(said) => GpgError::Locked(said.clone()),
+            GpgError::WrongPassphrase => GpgError::WrongPassphrase,
+            GpgError::TooLarge(limit) => GpgError::TooLarge(*limit),
+            GpgError::Damaged(said) => GpgError::Damaged(said.clone()),
+            GpgError::Failed(said) => GpgError::Failed(said.clone()),
+            GpgError::Unsure => GpgError::Unsure,
+        }
+    }
 }
 
 fn would_do(ids: &[String]) -> String {
@@ -202,7 +234,7 @@ struct Outcome {
 /// What a child is to do.
 struct Call<'a> {
     args: Vec<OsString>,
-    /// Given before the input, for `--passphrase-fd 0`.
+    /// Given before the input, or through a pipe of its own where gpg reads a file by itself.
     passphrase: Option<&'a Passphrase>,
     input: Input<'a>,
     /// Bytes of output that are taken.
@@ -220,13 +252,22 @@ impl<'a> Call<'a> {
 fn run(call: Call<'_>) -> Result<Outcome, GpgError> {
     let size = call.input.size().map_err(GpgError::Talk)?;
     let line = call.passphrase.map(Passphrase::line);
+    let own = match (&call.input, &line) {
+        (Input::File(_), Some(line)) => handed::through_pipe(line).map_err(GpgError::Talk)?,
+        _ => None,
+    };
     let (stdin, feed) = match (call.input, &line) {
         (Input::File(file), None) => (Stdio::from(file), None),
+        (Input::File(file), Some(_)) if own.is_some() => (Stdio::from(file), None),
         (input, _) => (Stdio::piped(), Some(input)),
     };
     let mut command = Command::new("gpg");
+    command.args(arguments::COMMON);
+    if line.is_some() {
+        let fd = own.as_ref().map_or(0, std::os::fd::AsRawFd::as_raw_fd);
+        command.args(["--passphrase-fd".to_owned(), fd.to_string()]);
+    }
     command
-        .args(arguments::COMMON)
         .args(&call.args)
         // Messages in English, to be read here. What is not ASCII in names is given as it is.
         .env("LC_ALL", "C")
@@ -342,6 +383,11 @@ impl Sealer {
         Sealer { keys }
     }
 
+    /// The keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Encrypts `input` as one message.
     ///
     /// # Errors
@@ -377,9 +423,9 @@ impl Sealer {
                 args.push("--encrypt".into());
                 None
             }
-            Keys::Symmetric(passphrase, strong) => {
+            Keys::Symmetric(passphrase, strength) => {
                 args.extend(strings(arguments::WITH_PASSPHRASE));
-                args.extend(strings(arguments::derivation(*strong)));
+                args.extend(strings(arguments::derivation(*strength)));
                 args.push("--symmetric".into());
                 Some(&**passphrase)
             }
@@ -424,6 +470,38 @@ pub fn decrypt(
         }
         result => result,
     }
+}
+
+/// Decrypts a key object: gives the run keys in it, and says how it was opened.
+///
+/// # Errors
+/// When it is not opened, or holds something else.
+pub fn open_key(
+    message: &[u8],
+    unlock: &Unlock,
+) -> Result<(Vec<Arc<Passphrase>>, Opened), GpgError> {
+    secret::guard();
+    let (text, opened) = decrypt(Input::Bytes(message), unlock, message.len() as u64)?;
+    let text = zeroize::Zeroizing::new(text);
+    let keys = Passphrase::run_keys(&text)
+        .ok_or_else(|| GpgError::Damaged("what it holds is no run key".to_owned()))?;
+    Ok((keys.into_iter().map(Arc::new).collect(), opened))
+}
+
+/// Decrypts one message under a run key, which gives at most `limit` bytes. No home and no agent is
+/// needed for that, and no other key is tried.
+///
+/// # Errors
+/// When not all of the message came out of it unchanged.
+pub fn decrypt_under(
+    key: &Arc<Passphrase>,
+    input: Input<'_>,
+    limit: u64,
+) -> Result<Vec<u8>, GpgError> {
+    let unlock = Unlock { passphrase: Some(Arc::clone(key)) };
+    let mut args = strings(arguments::ALONE);
+    args.extend(strings(arguments::DECRYPTION));
+    decrypt_with(args, input, &unlock, limit).map(|(plain, _)| plain)
 }
 
 fn decrypt_with(

@@ -58,6 +58,8 @@ pub struct List {
     pub id: BandId,
     /// The number and counter that name the group.
     pub name: (u32, u32),
+    /// 0; for the list of a message that was added to a run later, its number.
+    pub added: u32,
     /// How many slots it has, filled or not.
     pub slots: usize,
     /// How many parity shards it has.
@@ -90,7 +92,9 @@ impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, counter) = self.name;
         writeln!(f, "#dura group 1\n#band {} {}", self.band, self.id)?;
-        writeln!(f, "#group {number:09}-{counter} slots={} parity={}", self.slots, self.parity)?;
+        let added = if self.added > 0 { format!(".{}", self.added) } else { String::new() };
+        let (slots, parity) = (self.slots, self.parity);
+        writeln!(f, "#group {number:09}-{counter}{added} slots={slots} parity={parity}")?;
         for Member { name, size, sha256, pieces } in &self.members {
             write!(f, "#object {size} {name}")?;
             for piece in pieces {
@@ -166,12 +170,15 @@ impl List {
 
     /// Its own name in the band's folder.
     pub fn object(&self) -> ObjectName {
-        ObjectName::plain(Object::List(self.name.0, self.name.1))
+        ObjectName::plain(match self.added {
+            0 => Object::List(self.name.0, self.name.1),
+            added => Object::KeyList(self.name.0, self.name.1, added),
+        })
     }
 
     /// The name of its signature.
     pub fn signature(&self) -> ObjectName {
-        ObjectName::plain(Object::ListSig(self.name.0, self.name.1))
+        self.object().signature().unwrap_or(self.object())
     }
 
     /// The name of one of its parity shards.
@@ -181,7 +188,7 @@ impl List {
 
     /// How many objects are in its slots; the members behind them are parity.
     pub fn objects(&self) -> usize {
-        self.members.iter().filter(|member| member.name.is_grouped()).count()
+        self.members.iter().filter(|member| !member.name.is_parity()).count()
     }
 
     /// The size of the parity shards: that of the longest object.
@@ -193,7 +200,7 @@ impl List {
 fn longest(members: &[Member]) -> u64 {
     members
         .iter()
-        .filter(|member| member.name.is_grouped())
+        .filter(|member| !member.name.is_parity())
         .map(|member| member.size)
         .max()
         .unwrap_or(0)
@@ -203,8 +210,8 @@ fn longest(members: &[Member]) -> u64 {
 #[derive(Default)]
 struct Draft {
     band: Option<(BandName, BandId)>,
-    /// Name, slots, parity.
-    group: Option<((u32, u32), usize, usize)>,
+    /// Name, the number of an added message, slots, parity.
+    group: Option<((u32, u32), u32, usize, usize)>,
     members: Vec<Member>,
     names: HashSet<ObjectName>,
     /// How many parity shards there were.
@@ -226,11 +233,11 @@ impl Draft {
             }
             Some("group") if self.group.is_some() => Err("a second #group"),
             Some("group") => {
-                let (name, slots, parity) = group(&mut words).ok_or("a bad #group")?;
+                let (name, added, slots, parity) = group(&mut words).ok_or("a bad #group")?;
                 if slots == 0 || slots > MAX_SHARDS || parity > MAX_SHARDS - slots {
                     return Err("no code has so many slots and parity shards");
                 }
-                self.group = Some((name, slots, parity));
+                self.group = Some((name, added, slots, parity));
                 Ok(())
             }
             Some("object") if self.object.is_some() => {
@@ -246,7 +253,7 @@ impl Draft {
         &mut self,
         words: &mut impl Iterator<Item = &'a str>,
     ) -> Result<(), &'static str> {
-        let Some((group, slots, parity)) = self.group else {
+        let Some((group, added, slots, parity)) = self.group else {
             return Err("an #object before #group");
         };
         let size =
@@ -265,7 +272,10 @@ impl Draft {
                 }
                 self.shards += 1;
             }
-            _ if !name.is_grouped() => return Err("an object that belongs in no list"),
+            Object::Key(n, c, m) if added > 0 && ((n, c), m) == (group, added) => {}
+            _ if !name.is_grouped() || added > 0 => {
+                return Err("an object that belongs in no list");
+            }
             _ if self.shards > 0 => return Err("an object behind parity"),
             _ if self.members.len() >= slots => return Err("more objects than slots"),
             _ => {}
@@ -307,7 +317,7 @@ impl Draft {
 
     fn finish(self) -> Result<List, &'static str> {
         let (band, id) = self.band.ok_or("no #band")?;
-        let (name, slots, parity) = self.group.ok_or("no #group")?;
+        let (name, added, slots, parity) = self.group.ok_or("no #group")?;
         if self.object.is_some() {
             return Err("an #object without its checksum");
         }
@@ -317,7 +327,7 @@ impl Draft {
         if self.shards != parity {
             return Err("not all parity shards");
         }
-        Ok(List { band, id, name, slots, parity, members: self.members })
+        Ok(List { band, id, name, added, slots, parity, members: self.members })
     }
 }
 
@@ -340,12 +350,17 @@ fn band<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<(BandName, Band
 }
 
 /// The words behind `#group`.
-fn group<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<((u32, u32), usize, usize)> {
+fn group<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<((u32, u32), u32, usize, usize)> {
     let (n, c) = words.next()?.split_once('-')?;
+    let (c, added) = match c.split_once('.') {
+        Some((c, added)) => (c, number(added.as_bytes()).filter(|added| *added > 0)?),
+        None => (c, 0),
+    };
     let name: (u32, u32) = (number(n.as_bytes())?, number(c.as_bytes())?);
     let mut parameter = |key: &str| number(words.next()?.strip_prefix(key)?.as_bytes());
     let (slots, parity) = (parameter("slots=")?, parameter("parity=")?);
-    (name.0.max(name.1) <= MAX_NUMBER && words.next().is_none()).then_some((name, slots, parity))
+    (name.0.max(name.1).max(added) <= MAX_NUMBER && words.next().is_none())
+        .then_some((name, added, slots, parity))
 }
 
 #[cfg(test)]

@@ -65,6 +65,13 @@ pub enum Object {
     ListSig(u32, u32),
     /// A parity shard: number, counter, shard.
     Parity(u32, u32, u32),
+    /// What opens the objects of a run: number and counter of the group that it stands first in, and
+    /// 0; or the number of a message for recipients that were added later, from 1.
+    Key(u32, u32, u32),
+    /// The checksum list of an added message.
+    KeyList(u32, u32, u32),
+    /// The detached signature of such a list.
+    KeyListSig(u32, u32, u32),
     /// The band's last object.
     Tail,
     /// The detached signature of TAIL.
@@ -78,6 +85,10 @@ pub const MAX_INDEX: usize = 48 << 20;
 /// The most bytes of a table of contents' text: 4096 lines with two paths, and a line for each
 /// earlier table.
 pub const MAX_TOC: usize = 96 << 20;
+
+/// The most bytes of a key object, and of the list of one that was added: messages for hundreds of
+/// recipients, with the keys of hundreds of runs.
+pub const MAX_KEY: usize = 1 << 20;
 
 /// The most bytes of a block, a part or a parity shard that a reader takes unless `--max-object`
 /// says another number: twice what `--part-size` is by default.
@@ -113,6 +124,7 @@ impl ObjectName {
                 Some(n)
             }
             Object::List(n, _) | Object::ListSig(n, _) | Object::Parity(n, _, _) => Some(n),
+            Object::Key(n, ..) | Object::KeyList(n, ..) | Object::KeyListSig(n, ..) => Some(n),
             Object::Tail | Object::TailSig => None,
         }
     }
@@ -133,7 +145,8 @@ impl ObjectName {
             Object::Head | Object::Tail => super::head::MAX_LEN as u64,
             Object::Note(_) => 1 << 20,
             Object::List(..) => super::group::MAX_LIST as u64,
-            Object::ListSig(..) | Object::TailSig => 64 << 10,
+            Object::ListSig(..) | Object::KeyListSig(..) | Object::TailSig => 64 << 10,
+            Object::Key(..) | Object::KeyList(..) => MAX_KEY as u64,
             Object::Index(_) => MAX_INDEX as u64,
             Object::Toc(_) => MAX_TOC as u64,
             Object::Block(..) | Object::Part(..) | Object::Parity(..) => MAX_BLOCK,
@@ -153,19 +166,50 @@ impl ObjectName {
         matches!(self.object, Object::Parity(..))
     }
 
-    /// True for what a group protects: every object but lists, parity, signatures and TAIL.
-    pub fn is_grouped(&self) -> bool {
-        self.is_secret() || matches!(self.object, Object::Head | Object::Note(_))
+    /// True for what opens a run, and for messages that were added to it.
+    pub fn is_key(&self) -> bool {
+        matches!(self.object, Object::Key(..))
     }
 
-    /// Reads a name; none if no program of format 1 writes it.
+    /// True for what stands in a band that is sealed, and in no other.
+    pub fn shows_sealing(&self) -> bool {
+        self.is_key() || (self.is_secret() && self.encrypted)
+    }
+
+    /// True for what a group protects: every object but lists, parity, signatures, TAIL, and what was
+    /// added to the band later.
+    pub fn is_grouped(&self) -> bool {
+        self.is_secret()
+            || matches!(self.object, Object::Head | Object::Note(_) | Object::Key(_, _, 0))
+    }
+
+    /// True for what was added to the band when it was written already: it has a list of its own.
+    pub fn is_added(&self) -> bool {
+        matches!(self.object, Object::Key(_, _, 1..) | Object::KeyList(..) | Object::KeyListSig(..))
+    }
+
+    /// The name of the detached signature that stands beside a list or TAIL.
+    pub fn signature(&self) -> Option<ObjectName> {
+        Some(ObjectName::plain(match self.object {
+            Object::List(n, c) => Object::ListSig(n, c),
+            Object::KeyList(n, c, m) => Object::KeyListSig(n, c, m),
+            Object::Tail => Object::TailSig,
+            _ => return None,
+        }))
+    }
+
+    /// Reads a name; none if no program writes it.
     pub fn parse(text: &str) -> Option<ObjectName> {
         let (bare, encrypted) = match text.strip_suffix(".gpg") {
             Some(bare) => (bare, true),
             None => (text, false),
         };
         let name = ObjectName { object: parse_bare(bare)?, encrypted };
-        (name.to_string() == text && (name.is_secret() || !encrypted)).then_some(name)
+        let may_be = match name.object {
+            Object::Key(..) => encrypted,
+            _ => name.is_secret() || !encrypted,
+        };
+        (name.to_string() == text && may_be).then_some(name)
     }
 }
 
@@ -188,6 +232,17 @@ fn parse_bare(text: &str) -> Option<Object> {
         return match suffix {
             "sha256" => Some(Object::List(n, c)),
             "sha256.sig" => Some(Object::ListSig(n, c)),
+            "key" => Some(Object::Key(n, c, 0)),
+            _ if suffix.contains('.') => {
+                let (added, suffix) = suffix.split_once('.')?;
+                let added = digits(added).filter(|added| *added > 0)?;
+                match suffix {
+                    "key" => Some(Object::Key(n, c, added)),
+                    "sha256" => Some(Object::KeyList(n, c, added)),
+                    "sha256.sig" => Some(Object::KeyListSig(n, c, added)),
+                    _ => None,
+                }
+            }
             _ => Some(Object::Parity(n, c, digits(suffix.strip_prefix("rs")?)?)),
         };
     }
@@ -222,6 +277,10 @@ impl fmt::Display for ObjectName {
             Object::List(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256", folder(n)),
             Object::ListSig(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256.sig", folder(n)),
             Object::Parity(n, c, j) => write!(f, "{:05}/{n:09}-{c}.rs{j}", folder(n)),
+            Object::Key(n, c, 0) => write!(f, "{:05}/{n:09}-{c}.key", folder(n)),
+            Object::Key(n, c, m) => write!(f, "{:05}/{n:09}-{c}.{m}.key", folder(n)),
+            Object::KeyList(n, c, m) => write!(f, "{:05}/{n:09}-{c}.{m}.sha256", folder(n)),
+            Object::KeyListSig(n, c, m) => write!(f, "{:05}/{n:09}-{c}.{m}.sha256.sig", folder(n)),
             Object::Tail => write!(f, "TAIL"),
             Object::TailSig => write!(f, "TAIL.sig"),
         }?;
@@ -248,6 +307,10 @@ mod tests {
             ("00000/000000000-0.sha256", Object::List(0, 0)),
             ("00000/000000007-12.sha256.sig", Object::ListSig(7, 12)),
             ("00000/000000000-0.rs1", Object::Parity(0, 0, 1)),
+            ("00000/000000000-0.key.gpg", Object::Key(0, 0, 0)),
+            ("00001/000010032-3.12.key.gpg", Object::Key(10_032, 3, 12)),
+            ("00000/000000000-0.1.sha256", Object::KeyList(0, 0, 1)),
+            ("00000/000000000-0.1.sha256.sig", Object::KeyListSig(0, 0, 1)),
             ("TAIL", Object::Tail),
             ("TAIL.sig", Object::TailSig),
         ] {
@@ -278,6 +341,12 @@ mod tests {
             "00000/000000000",
             "00000//000000000.tar",
             "RECOVER",
+            "00000/000000000-0.key",
+            "00000/000000000-0.0.key.gpg",
+            "00000/000000000-0.1.key",
+            "00000/000000000-0.1.rs0",
+            "00000/000000000-0.1.sha256.gpg",
+            "00000/000000000.key.gpg",
         ] {
             assert_eq!(ObjectName::parse(text), None, "{text}");
         }

@@ -120,6 +120,35 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     Err(PacketError::Nothing)
 }
 
+/// What opens a message, as far as its first bytes tell: whose keys, and how passphrases do.
+pub fn openers(start: &[u8]) -> (Vec<KeyId>, Vec<Derivation>) {
+    let (mut recipients, mut passphrases) = (Vec::new(), Vec::new());
+    let mut rest = start;
+    while let Some((tag, body, behind)) = packet(rest) {
+        match tag {
+            1 => recipients.extend(recipient(body)),
+            3 => passphrases.extend(derivation(body)),
+            10 | 21 => {}
+            _ => break,
+        }
+        rest = behind;
+    }
+    (recipients, passphrases)
+}
+
+/// About how many bytes a message holds, if it is not compressed; none if it is no message.
+pub fn holds(bytes: &[u8]) -> Option<usize> {
+    // A packet of literal data without a name, what stands before it, and the hash behind it.
+    const AROUND: usize = 49;
+    let mut packets = Packets::new(bytes).ok()?;
+    while let Ok(Some((tag, body))) = packets.next_packet() {
+        if matches!(tag, 9 | 18 | 20) {
+            return Some(body.len().saturating_sub(AROUND));
+        }
+    }
+    None
+}
+
 /// Reads a message that is one literal packet and nothing else.
 pub fn literal(bytes: &[u8]) -> Result<Literal, PacketError> {
     let mut packets = Packets::new(bytes)?;

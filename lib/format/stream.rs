@@ -168,6 +168,11 @@ impl<R: Read> Reader<R> {
         self.preface.continues.as_ref().map(|(_, id)| *id)
     }
 
+    /// The band that the last object is added to; none if the stream adds to none.
+    pub fn adds(&self) -> Option<&(BandName, BandId)> {
+        self.preface.adds.as_ref()
+    }
+
     /// What stood before the first object, once that has come.
     pub fn preface(&self) -> &Preface {
         &self.preface
@@ -214,7 +219,9 @@ impl<R: Read> Reader<R> {
                     );
                 }
                 tar::EntryType::XGlobalHeader
-                    if (!self.begun || self.repairs) && !follows && size <= MAX_RECORDS =>
+                    if (!self.begun || self.repairs || self.preface.adds.is_some())
+                        && !follows
+                        && size <= MAX_RECORDS =>
                 {
                     let records = self.body(size)?;
                     self.handle_global(&records).ok_or(StreamError::NotTar(at))?;
@@ -254,12 +261,12 @@ impl<R: Read> Reader<R> {
 
     fn handle_global(&mut self, records: &[u8]) -> Option<()> {
         let line = only_record(records, "comment")?;
-        if self.repairs {
+        if self.repairs || self.preface.adds.is_some() {
             // Each header stands for itself: only the last band counts.
             self.preface = Preface::default();
         }
         self.preface.handle_line(line)?;
-        if let Some((band, _)) = &self.preface.continues {
+        if let Some((band, _)) = self.preface.continues.as_ref().or(self.preface.adds.as_ref()) {
             self.band = Some(band.clone());
         }
         Some(())

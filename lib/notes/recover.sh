@@ -94,11 +94,13 @@ for p; do
     printf './%s//\n' "$p" >> "$T/want"
 done
 
-loopback='--pinentry-mode loopback'
 if [ -n "${DURA_PASSPHRASE_FILE-}" ]; then
     IFS= read -r phrase < "$DURA_PASSPHRASE_FILE" || [ -n "${phrase-}" ] || die "no passphrase in $DURA_PASSPHRASE_FILE"
-    $GPG $loopback --version >/dev/null 2>&1 || loopback=
 fi
+# What gpg 1.4 does not know. Under a run key no other key may open anything.
+loopback='--pinentry-mode loopback' alone=--no-keyring
+$GPG $loopback --version >/dev/null 2>&1 || loopback=
+$GPG $alone --version >/dev/null 2>&1 || alone='--no-default-keyring --keyring /dev/null --secret-keyring /dev/null'
 if tty=$(tty); then GPG_TTY=${GPG_TTY-$tty}; export GPG_TTY; fi
 root=; [ "$(id -u)" -ne 0 ] || root=1
 : > "$T/probe"
@@ -209,7 +211,7 @@ batch() {
     [ $# -eq 0 ] || $do "$was" "$@" || flaw
 }
 
-# --- The chain, from the left: "DIR NAME ID START HOW STATE" ------------------
+# --- The chain, from the left: "DIR NAME ID START HOW STATE FORMAT" -----------
 # START is the last index that counts ("max": the highest there is). HOW is
 # strict where a gap ends what counts, lost where it costs only what is gone.
 key() { [ ! -f "$2" ] || sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
@@ -241,11 +243,12 @@ while :; do
     [ -z "$(key dura-band "$dir/TAIL")" ] || [ "$(key band "$dir/TAIL")" != "$name" ] || ! sound "$dir/TAIL" || head=$dir/TAIL
     format=$(key dura-band "$head")
     [ $dir != . ] || [ "$(key band "$head")" = "$name" ] || format=
-    case $format in
-    1)  [ "$(key band "$head")" = "$name" ] && { [ $dir = . ] || [ "${id:=$(key id "$head")}" = "$(key id "$head")" ]; } ||
+    case $format/$(key uses "$head") in
+    1/* | 2/keys)
+        [ "$(key band "$head")" = "$name" ] && { [ $dir = . ] || [ "${id:=$(key id "$head")}" = "$(key id "$head")" ]; } ||
             die "../$name is another band than the one that the next builds on"
         id=$(key id "$head") parent=$(key parent "$head") parent_id=$(key parent-id "$head") parent_last=$(key parent-last "$head") ;;
-    ?*) die "$name is in format $format, this script knows format 1: take the recover.sh of a newer Dura" ;;
+    [!/]*) die "$name is in format $format $(key uses "$head"), and this script knows format 1, and of 2 keys: take the recover.sh of a newer Dura" ;;
     *)  filled "$dir" || [ -n "$force" ] || die "the band $name is missing; -f recovers what the others hold"
         tell "$name has lost its HEAD"
         parent=${name%-*}; [ "$parent" != "$name" ] || parent=- ;;
@@ -263,7 +266,7 @@ while :; do
     fi
     case $start in -) ;; *[!0-9]*|'') start=max; [ $state = complete ] || how=strict ;; esac
     case $id in *[!0-9a-f]*|'') id=- ;; esac
-    chain="$dir $name $id $start $how $state
+    chain="$dir $name $id $start $how $state ${format:--}
 $chain"
     [ "$parent" != - ] || break
     case $name in "$parent"-*) ;; *) die "the HEAD of $name names a parent that it cannot have" ;; esac
@@ -272,8 +275,9 @@ done
 printf '%s' "$chain" > "$T/chain"
 bands() {       # FUNCTION, for each band
     tier=0
-    while read -r dir name id start how state; do
+    while read -r dir name id start how state format; do
         B=$T/$tier
+        eval "runs=\${runs_$tier-}"
         $1 </dev/null
         tier=$((tier + 1))
     done < "$T/chain"
@@ -287,12 +291,16 @@ survey() {
     (
         cd -P "$dir" 2>/dev/null || exit
         for o in [0-9]*/[0-9]*.*; do [ ! -s "$o" ] || printf '%s\n' "$o"; done |
-            grep '^[0-9]*/[0-9]*\.[0-9a-z.]*$' > "$B/objects"
+            grep '^[0-9]*/[0-9][0-9.a-z-]*$' > "$B/objects"
     )
     : >> "$B/objects"
+    # In format 1 nothing is a key object.
+    [ "$format" = 1 ] || grep '^[0-9]*/[0-9]*-[0-9.]*\.key\.gpg$' "$B/objects" > "$B/keys"
+    grep -v - "$B/objects" > "$T/even" ; mv "$T/even" "$B/objects" || full
+    : >> "$B/keys"
     # An encrypted band holds nothing that is not: somebody has put it there. Its
     # first list tells, too.
-    if grep -q '\.gpg$' "$B/objects" ||
+    if [ -s "$B/keys" ] || grep -q '\.gpg$' "$B/objects" ||
         { [ -s "$dir/00000/000000000-0.sha256" ] && grep -q '\.gpg$' "$dir/00000/000000000-0.sha256"; }; then
         sealed=1
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
@@ -353,6 +361,7 @@ $1 != "[GNUPG:]" { next }
 $2 == "DECRYPTION_INFO" && $5 + 0 > 0 { seen["GOODMDC"]++ }
 END {
     bad = seen["DECRYPTION_FAILED"] + seen["BADMDC"] + seen["NODATA"] + seen["UNEXPECTED"]
+    if (run) bad += seen["ENC_TO"]
     exit !(seen["DECRYPTION_OKAY"] && seen["GOODMDC"] && seen["END_DECRYPTION"] && !bad)
 }'
 # The passphrase goes through a pipe, never in an argument or the environment.
@@ -363,15 +372,75 @@ open() {
         $GPG "$@" </dev/null
     fi
 }
-unseal() { open --status-fd 5 -q -o - -d "$1" 5> "$T/status"; awk "$GOOD" "$T/status"; }
+unseal() {
+    if [ -z "$runs" ]; then
+        open --status-fd 5 -q -o - -d "$1" 5> "$T/status"; awk "$GOOD" "$T/status"
+        return
+    fi
+    # The key of the nearest run at or below it, then the others.
+    at=${1##*/}; at=${at%%.*} below= above=
+    for k in $runs; do
+        if [ "${k%:*}" -gt "$at" ]; then above="$above $k"; else below="$k $below"; fi
+    done
+    for k in $below $above; do
+        eval "k=\$key_${k#*:}"
+        printf '%s\n' "$k" | $GPG --batch $loopback $alone --passphrase-fd 0 --status-fd 5 -q -o - -d "$1" 5> "$T/status" 2> "$T/gpg"
+        awk -v run=1 "$GOOD" "$T/status" && return
+        ! grep -q ' PLAINTEXT ' "$T/status" || break
+    done
+    clean < "$T/gpg" >&2
+    return 1
+}
 plain() { case $1 in *.gpg) unseal "$1" ;; *) cat "$1" ;; esac; }
 
+# The keys of a band's runs, each opened once. They stay in variables of this shell.
+n_keys=0
+opens() {       # KEYOBJECT
+    text=$(open --status-fd 5 -o - -d "$dir/$1" 5> "$T/status" 2> "$T/gpg")
+    awk "$GOOD" "$T/status" && case $text in '' | *[!A-Za-z0-9+/=\ $IFS]*) false ;; esac
+}
+keep() { n_keys=$((n_keys + 1)); eval "key_$n_keys=\$2"; runs="$runs $1:$n_keys"; }
+unlock_runs() {
+    (cd -P "$dir" && xargs sha256sum /dev/null < "$B/keys") | awk '
+        $2 ~ /\.key\.gpg$/ && !($1 in seen) {
+            seen[$1]; n = $2; sub(/.*\//, "", n); sub(/\.key\.gpg$/, "", n); print n, $2
+        }' | sort > "$B/messages" || full
+    runs=
+    # A message that was added may have the keys of all runs, a line each.
+    if [ "$(grep -c '^[0-9]*-[0-9]* ' "$B/messages")" -gt 1 ]; then
+        while read -r n o; do
+            case $n in *.*) opens "$o" || continue ;; *) continue ;; esac
+            set -- $(key runs "$dir/TAIL")
+            [ "$(printf '%s\n' $text | wc -l)" -eq $# ] || continue
+            for k in $text; do keep "$1" "$k"; shift; done
+            break
+        done < "$B/messages"
+    fi
+    done=
+    [ -n "$runs" ] || while read -r n o; do
+        [ "${n%%.*}" != "$done" ] || continue
+        if opens "$o"; then keep "${n%%-*}" "${text%%
+*}"; done=${n%%.*}; else clean < "$T/gpg" >&2; fi
+    done < "$B/messages"
+    eval "runs_$tier=\$runs"
+    [ -n "$runs" ] || die "gpg cannot open $name; what it said is above: it needs the secret key, or the passphrase"
+}
 # With no secret key at hand, say so before anything is begun.
 unlock() {
+    if [ -s "$B/keys" ]; then
+        has "${GPG%% *}" || die "$name is encrypted: it needs gpg"
+        unlock_runs
+        return
+    fi
     # Indexes are small, and some of them may be damaged.
     awk '/\.gpg$/ { print !/\.mtree/, $0 }' "$B/objects" | sort | sed 's/^. //;5q' > "$T/locked"
     [ -s "$T/locked" ] || return 0
     has "${GPG%% *}" || die "$name is encrypted: it needs gpg"
+    if [ "$format" != 1 ]; then
+        read -r o < "$T/locked"
+        ! $GPG --batch --list-only --list-packets "$dir/$o" 2>/dev/null </dev/null | grep -q 'count 1088 ' ||
+            die "all key objects (*.key.gpg) of $name are lost: parity may bring them back, python3 rsrepair.py LIST.sha256 in that band's folder"
+    fi
     while read -r o; do
         open --status-fd 1 -d "$dir/$o" 2> "$T/gpg" | grep -q '^\[GNUPG:\] PLAINTEXT' && return 0
     done < "$T/locked"

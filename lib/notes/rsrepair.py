@@ -16,7 +16,8 @@ give all others, by Lagrange's formula. Adding is XOR.
 import hashlib, os, re, signal, sys
 
 MIB = 1 << 20
-LIST = re.compile(r"#dura group 1\n#group ([0-9]{9})-([0-9]{1,9}) slots=([0-9]{1,3}) parity=([0-9]{1,3})")
+LIST = re.compile(r"#dura group 1\n#group ([0-9]{9})-([0-9]{1,9})(?:\.[0-9]{1,9})? slots=([0-9]{1,3})"
+                  r" parity=([0-9]{1,3})")
 NAME = r"HEAD|RECOVER\.txt|recover\.sh|rsrepair\.py|[0-9]{5}/[0-9]{9}[-.][0-9a-z.]+"
 OBJECT = re.compile(rf"#object ([0-9]{{1,10}}) ({NAME})((?: [0-9a-f]{{64}})*)\n([0-9a-f]{{64}})  \2")
 
@@ -65,7 +66,8 @@ def read_list(path):  # anyone may have written it: nothing is believed unseen
     stem, names = f"{number // 10000:05}/{number:09}-{counter}.rs", [shard.name for shard in shards]
     if not 1 <= objects <= slots <= 256 - parity or len(set(names)) < len(names) \
             or any(len(shard.pieces) != -(-shard.size // MIB) or shard.size > 2 << 30 for shard in shards) \
-            or names[objects:] != [f"{stem}{j}" for j in range(parity)] or any("-" in name for name in names[:objects]) \
+            or any("-" in name and not name.endswith(".key.gpg") for name in names[:objects]) \
+            or names[objects:] != [f"{stem}{j}" for j in range(parity)] \
             or any(shard.size != max(other.size for other in shards[:objects]) for shard in shards[objects:]):
         end(f"{path}: refused: no program makes such a list")
     return slots, parity, shards

@@ -143,7 +143,7 @@ pub(super) fn claims(bytes: &[u8]) -> bool {
     }
     let (slots, parity) = claims.shape().unwrap_or((32, 0));
     assert!(claims.count(slots, parity) <= slots);
-    let frame = List { band, id, name: (0, 0), slots, parity, members: Vec::new() };
+    let frame = List { band, id, name: (0, 0), added: 0, slots, parity, members: Vec::new() };
     relist(frame, &[], &claims).is_some_and(|made| made.vouched.iter().all(|sure| *sure))
 }
 

@@ -141,8 +141,12 @@ pub(crate) fn destination(user: bool) -> PathBuf {
 /// How the documentation has GNU tar extract everything.
 pub(crate) const GNU_TAR: &str = "tar --xattrs --xattrs-include='*' --acls -xpf -";
 
-/// Recovery as typed: `read` decrypts one object (`gpg -d`, or `cat`), `unpack` decompresses the
-/// stream of all, and `tar` extracts it into the working directory's place, `$DEST`.
+/// How a person decrypts an object, once the run key is in the file `$K`.
+pub(crate) const UNDER_KEY: &str =
+    "gpg -q --batch --pinentry-mode loopback --passphrase-file \"$K\" -d";
+
+/// Recovery as typed: `read` decrypts the key object of the run (`gpg -d`), or reads an object that
+/// is not encrypted (`cat`), `unpack` decompresses the stream of all, and `tar` extracts it into the working directory's place, `$DEST`.
 pub(crate) fn by_hand(
     archive: &Archive,
     read: &str,
@@ -150,8 +154,12 @@ pub(crate) fn by_hand(
     tar: &str,
     dest: &Path,
 ) -> Shell {
+    let (key, read) = match read {
+        "cat" => (String::new(), read),
+        read => (format!("K=$(mktemp); {read} 00000/000000000-0.key.gpg > \"$K\";"), UNDER_KEY),
+    };
     let line = format!(
-        "cd \"$BAND\"
+        "cd \"$BAND\"; {key}
          for i in */[0-9]*.mtree.*; do for b in ${{i%%.*}}.tar*; do [ -e \"$b\" ] && {read} \"$b\"; done; done | {unpack} | {tar} -C \"$DEST\""
     );
     bare(&line).var("BAND", &archive.band).var("DEST", dest)

@@ -197,7 +197,7 @@ pub(in super::super) fn piece<T>(
     match bytes.map(|bytes| parse(&bytes)) {
         None => Ok(Piece::Absent),
         Some(Ok(found)) => Ok(Piece::Whole(found)),
-        Some(Err(error @ HeadError::Newer(_))) => Err(error),
+        Some(Err(error @ (HeadError::Newer(_) | HeadError::Uses(_)))) => Err(error),
         Some(Err(_)) => Ok(Piece::Damaged),
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use super::super::message::{Hinted, Report};
 use super::super::unlock::{MAX_OBJECT, Unlocking};
+use super::runkeys::OpenedKeys;
 use super::{Archive, Stored};
 use crate::edge::gpg::{self, GpgError, Input, Unlock, Use};
 use crate::format::band::BandName;
@@ -21,10 +22,12 @@ const TRIED: usize = 4;
 
 /// What opens objects, and what was seen of that.
 pub(super) struct Opener {
-    unlock: Unlock,
+    pub(super) unlock: Unlock,
     /// Bytes that any object may give.
-    limit: u64,
-    report: Option<Arc<Report>>,
+    pub(super) limit: u64,
+    pub(super) report: Option<Arc<Report>>,
+    /// Key objects of runs.
+    pub(super) opened: OpenedKeys,
     /// Bands of which an object was opened, or none could be. Held while others are tried.
     bands: Mutex<HashMap<BandName, bool>>,
     /// Keys that have opened something.
@@ -37,6 +40,7 @@ impl Default for Opener {
             unlock: Unlock::default(),
             limit: MAX_OBJECT,
             report: None,
+            opened: OpenedKeys::default(),
             bands: Mutex::default(),
             keys: Mutex::default(),
         }
@@ -68,9 +72,29 @@ impl Opener {
         if !report.is_verbose() || !self.keys.lock().is_ok_and(is_new) {
             return;
         }
-        let found = gpg::find(OsStr::new(primary), Use::Encrypt).unwrap_or_default();
-        let user = found.first().map_or("", |key| key.user.as_str());
+        let user = user_of(primary);
         report.verbose(format_args!("decrypted with the key {key} of {primary} {user}"));
+    }
+
+    /// Whether a passphrase was given.
+    pub(super) fn has_passphrase(&self) -> bool {
+        self.unlock.passphrase.is_some()
+    }
+}
+
+/// The first user id of a key, as far as it is known.
+pub(super) fn user_of(primary: &str) -> String {
+    let found = gpg::find(OsStr::new(primary), Use::Encrypt).unwrap_or_default();
+    found.into_iter().next().map_or_else(String::new, |key| key.user)
+}
+
+/// An object is not opened: why, and what to do.
+pub(super) fn with_remedy(error: GpgError, shown: &str) -> anyhow::Error {
+    let hint = remedy(&error);
+    let error = anyhow::Error::new(error).context(shown.to_owned());
+    match hint {
+        Some(hint) => Hinted::wrap(error, hint),
+        None => error,
     }
 }
 
@@ -104,8 +128,14 @@ impl Archive {
         name: ObjectName,
         stored: Stored,
     ) -> anyhow::Result<Vec<u8>> {
+        if let Some(plain) = self.open_with_run_key(band, name, &stored)? {
+            return Ok(plain);
+        }
         let opened = match stored {
-            Stored::File(file) => self.opener.open(band, Input::File(file)),
+            Stored::File(mut file) => {
+                let rewound = std::io::Seek::rewind(&mut file).map_err(GpgError::Talk);
+                rewound.and_then(|()| self.opener.open(band, Input::File(file)))
+            }
             Stored::Bytes(bytes) => match self.opener.open(band, Input::Bytes(&bytes)) {
                 Err(error) if is_of_the_message(&error) => {
                     // It may have changed on the way.
@@ -136,12 +166,7 @@ impl Archive {
                 .to_owned();
             return anyhow::Error::new(GpgError::Damaged(what)).context(shown);
         }
-        let hint = remedy(&error);
-        let error = anyhow::Error::new(error).context(shown);
-        match hint {
-            Some(hint) => Hinted::wrap(error, hint),
-            None => error,
-        }
+        with_remedy(error, &shown)
     }
 
     /// Whether other objects of the band can be opened.

@@ -146,8 +146,9 @@ impl Archive {
         let Ok(names) = self.store.list(&format!("{band}/00000")) else { return };
         let there = names.iter().filter(|(_, size)| *size > 0);
         let there = there.filter_map(|(name, _)| ObjectName::parse(&format!("00000/{name}")));
-        let secret: Vec<ObjectName> = there.filter(ObjectName::is_secret).collect();
-        let is_sealed = secret.iter().any(|name| name.encrypted);
+        let there: Vec<ObjectName> = there.collect();
+        let is_sealed = there.iter().any(ObjectName::shows_sealing);
+        let secret: Vec<ObjectName> = there.into_iter().filter(ObjectName::is_secret).collect();
         self.see(|sealing| match (is_sealed, secret.is_empty()) {
             (true, _) => {
                 sealing.handle_sealed(band);

@@ -235,6 +235,25 @@ impl SignedStore {
         Ok(listed)
     }
 
+    /// What the signed list of a message that was added later says of it.
+    fn added(
+        &self,
+        band: &BandName,
+        (number, counter, added): (u32, u32, u32),
+        seen: &mut Seen,
+    ) -> Result<Option<(u64, Digest)>, StoreError> {
+        if seen.tail.is_none() && self.signers.is_some() {
+            self.tail(band, seen)?;
+        }
+        let own = ObjectName::plain(Object::KeyList(number, counter, added));
+        let text = self.signed(&format!("{band}/{own}"))?;
+        let list = text.and_then(|text| List::parse(&text).ok()).filter(|list| {
+            list.band == *band && list.object() == own && SignedStore::agrees(seen, list.id)
+        });
+        let member = list.and_then(|list| list.members.into_iter().next());
+        Ok(member.map(|member| (member.size, member.sha256)))
+    }
+
     /// What a signed list says of an object. A group has the number of its first object, so its list
     /// is the nearest below that names it; what a run left that was cut stands in a list of a later
     /// run, which has the number of that.
@@ -244,6 +263,9 @@ impl SignedStore {
         object: ObjectName,
         seen: &mut Seen,
     ) -> Result<Option<(u64, Digest)>, StoreError> {
+        if let Object::Key(number, counter, added @ 1..) = object.object {
+            return self.added(band, (number, counter, added), seen);
+        }
         let number = object.number().unwrap_or(0);
         let folder = number / 10_000;
         for folder in (folder.saturating_sub(1)..=folder).rev() {
@@ -297,6 +319,14 @@ impl SignedStore {
         Ok(found.filter(|_| seen.id == Some(band.id)))
     }
 
+    /// True for what no list names: it is looked at where it is used.
+    fn speaks_for_itself(name: &ObjectName) -> bool {
+        matches!(
+            name.object,
+            Object::List(..) | Object::ListSig(..) | Object::TailSig | Object::Parity(..)
+        ) || matches!(name.object, Object::KeyList(..) | Object::KeyListSig(..))
+    }
+
     /// The band and object that a name is of, if its bytes are held against a list.
     pub(super) fn listed(name: &str) -> Option<(BandName, ObjectName)> {
         let (band, object) = name.split_once('/')?;
@@ -330,9 +360,7 @@ impl Store for SignedStore {
                     let none = || refused(Kind::NotFound, name, "it is not signed");
                     return self.tail(&band, &mut seen)?.ok_or_else(none);
                 }
-                Object::List(..) | Object::ListSig(..) | Object::TailSig | Object::Parity(..) => {
-                    return self.inner.get(name);
-                }
+                _ if SignedStore::speaks_for_itself(&object) => return self.inner.get(name),
                 _ => self.member(&band, object, &mut seen)?,
             }
         };
@@ -385,9 +413,7 @@ impl Store for SignedStore {
             let Ok(mut seen) = known.lock() else { return false };
             match object.object {
                 Object::Tail => self.tail(&band, &mut seen).is_ok_and(|tail| tail.is_some()),
-                Object::List(..) | Object::ListSig(..) | Object::TailSig | Object::Parity(..) => {
-                    true
-                }
+                _ if SignedStore::speaks_for_itself(&object) => true,
                 _ => self.member(&band, object, &mut seen).map_or_else(
                     |error| {
                         failed.get_or_insert(error);

@@ -187,6 +187,7 @@ impl Start {
                 let head = Head {
                     source_id: Some(self.source_id.map_or_else(|| new_source_id(args.id), Ok)?),
                     partial: self.partial,
+                    keys: true,
                     ..Head::new(band.clone(), id, parent, started, compression, writer)
                 };
                 (band, id, Some(head), compression)
@@ -211,8 +212,10 @@ impl Start {
         let layered = config.band.tier() > 0;
         let continues = head.is_none().then(|| (config.band.clone(), config.id));
         let next = continues.is_some().then_some(config.first);
+        // A band keeps to the format that it was begun in.
+        let keys = continues.is_some() && config.head.as_ref().is_some_and(|head| head.keys);
         let Start { counted, unlisted, ended, .. } = self;
-        let preface = Preface { continues, next, counted, unlisted, ..Preface::default() };
+        let preface = Preface { continues, next, keys, counted, unlisted, ..Preface::default() };
         Ok(Plan { directory, config, head, ended, layered, preface })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::message::chain;
+use super::add::Addition;
 use super::held::{self, Held};
 use super::lane::{Ending, Event};
 use super::signatures;
@@ -24,6 +25,8 @@ pub(super) struct Begin {
     pub first: Arc<Held>,
     /// What it says before that.
     pub preface: Preface,
+    /// All that comes, the first too, if it is added to bands that are there.
+    pub additions: Option<Receiver<Addition>>,
 }
 
 /// Starts to read. What the stream begins with, or why it does not, comes first; the objects go to
@@ -45,13 +48,38 @@ pub(super) fn start(
         };
         let preface = stream.preface().clone();
         let continues = preface.continues.is_some();
-        if send.send(Ok(Begin { first: Arc::clone(&first), preface: preface.clone() })).is_ok() {
+        let begin = Begin { first: Arc::clone(&first), preface: preface.clone(), additions: None };
+        if preface.adds.is_some() {
+            let (give, additions) = channel();
+            if send.send(Ok(Begin { additions: Some(additions), ..begin })).is_ok() {
+                add(stream, &first, &give);
+            }
+            return;
+        }
+        if send.send(Ok(begin)).is_ok() {
             let intake = Intake::new(first.item.band.clone(), id_of(&first, &preface), &preface);
             let ending = feed(stream, first, continues, intake, &budget, &lanes);
             lanes.iter().for_each(|lane| drop(lane.send(Event::End(ending.clone()))));
         }
     });
     begin
+}
+
+/// Passes on what is added to bands; such objects are small.
+fn add(mut stream: Reader<impl Read>, first: &Held, give: &Sender<Addition>) {
+    let mut next = Ok(Some(first.item.clone()));
+    loop {
+        let id = stream.adds().map(|(_, id)| *id).ok_or(StreamError::Empty);
+        let addition = match next {
+            Ok(None) => return,
+            Ok(Some(item)) => id.map(|id| (item, id)),
+            Err(error) => Err(error),
+        };
+        if give.send(addition).is_err() {
+            return;
+        }
+        next = stream.next_item();
+    }
 }
 
 fn feed(

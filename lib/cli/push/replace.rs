@@ -18,7 +18,7 @@ use crate::format::stream::{Item, Reader, StreamError};
 use crate::store::{Kind, Store};
 
 /// An archive that is repaired.
-struct Target<'a> {
+pub(super) struct Target<'a> {
     place: &'a Place,
     store: Retrying,
     /// The band that is being repaired, and whether it may be.
@@ -88,17 +88,19 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
 }
 
 /// The band that an object says it is of; none if it is of a kind that does not say.
-fn own(object: Object, bytes: &[u8]) -> anyhow::Result<Option<(BandName, BandId)>> {
+pub(super) fn own(object: Object, bytes: &[u8]) -> anyhow::Result<Option<(BandName, BandId)>> {
     Ok(Some(match object {
         Object::Head => Head::parse(bytes).map(|head| (head.band, head.id))?,
         Object::Tail => Tail::parse(bytes).map(|tail| (tail.band, tail.id))?,
-        Object::List(..) => List::parse(bytes).map(|list| (list.band, list.id))?,
+        Object::List(..) | Object::KeyList(..) => {
+            List::parse(bytes).map(|list| (list.band, list.id))?
+        }
         _ => return Ok(None),
     }))
 }
 
 /// What says of itself which band it is of must say the right one.
-fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
+pub(super) fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
     let name = || format!("{}/{}", item.band, item.name);
     match own(item.name.object, &item.bytes).with_context(name)? {
         Some((band, other)) if (&band, other) != (&item.band, id) => {

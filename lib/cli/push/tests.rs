@@ -46,7 +46,8 @@ fn band(name: &str, id: u8) -> Vec<Item> {
         item("00000/000000001.toc.gz", &[11; 100]),
     ];
     let members = items.iter().map(|item| Member::of(item.name, &item.bytes)).collect();
-    let list = List { band: band.clone(), id, name: (0, 0), slots: 32, parity: 0, members };
+    let list =
+        List { band: band.clone(), id, name: (0, 0), added: 0, slots: 32, parity: 0, members };
     items.push(item("00000/000000000-0.sha256", list.to_string().as_bytes()));
     let (entries, files, bytes, skipped) = (2, 1, 900, 0);
     let tail = Tail {

@@ -1,7 +1,7 @@
 //! Which keys a run encrypts to and signs with, settled before the first object.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -10,7 +10,7 @@ use super::super::message::{Hinted, Report};
 use super::super::unlock;
 use super::SealArgs;
 use crate::edge::gpg::{
-    self, Fault, GpgError, Key, Keys, Recipient, Sealer, Signatory, TrialError, Use,
+    self, Fault, GpgError, Key, Keys, Recipient, Sealer, Signatory, Strength, TrialError, Use,
 };
 use crate::format::time::Stamp;
 
@@ -19,33 +19,53 @@ const STRONG: usize = 32;
 
 /// Finds the keys, and looks at what gpg makes for them; none when nothing is to be encrypted.
 pub(super) fn resolve(args: &SealArgs, report: &Report) -> anyhow::Result<Option<Sealer>> {
-    let keys = if args.symmetric {
-        symmetric(args, report)?
-    } else {
-        let mut recipients = Vec::new();
-        let named = [(&args.recipient, false), (&args.hidden_recipient, true)];
-        for (name, hidden) in named
-            .into_iter()
-            .flat_map(|(names, hidden)| names.iter().map(move |name| (name, hidden)))
-        {
-            recipients.push(in_keyring(name, hidden, report)?);
-        }
-        for file in &args.recipient_file {
-            recipients.push(in_file(file, report)?);
-        }
-        if recipients.is_empty() {
-            return Ok(None);
-        }
-        Keys::Public(recipients)
-    };
+    if args.symmetric {
+        return tried(symmetric(args, report)?, report).map(Some);
+    }
+    let hidden = &args.hidden_recipient;
+    if args.recipient.is_empty() && hidden.is_empty() && args.recipient_file.is_empty() {
+        return Ok(None);
+    }
+    to_keys(&args.recipient, hidden, &args.recipient_file, report).map(Some)
+}
+
+/// What seals to these keys: of the keyring, those that messages do not name, and of files.
+pub(in super::super) fn to_keys(
+    named: &[OsString],
+    hidden: &[OsString],
+    files: &[PathBuf],
+    report: &Report,
+) -> anyhow::Result<Sealer> {
+    let mut recipients = Vec::new();
+    for name in named {
+        recipients.push(in_keyring(name, false, report)?);
+    }
+    for name in hidden {
+        recipients.push(in_keyring(name, true, report)?);
+    }
+    for file in files {
+        recipients.push(in_file(file, report)?);
+    }
+    tried(Keys::Public(recipients), report)
+}
+
+/// The sealer, once a trial message is as it should be.
+fn tried(keys: Keys, report: &Report) -> anyhow::Result<Sealer> {
     let sealer = Sealer::new(keys);
     let seen = gpg::trial(&sealer).map_err(not_to_be_used)?;
     report.verbose(format_args!("a trial message is correct: {seen}"));
-    Ok(Some(sealer))
+    Ok(sealer)
+}
+
+/// Draws a key for the run: gives what seals its objects, and the key object.
+pub(super) fn of_run(to: &Sealer, report: &Report) -> anyhow::Result<(Sealer, Vec<u8>)> {
+    let made = gpg::seal_key(to).map_err(not_to_be_used)?;
+    report.verbose(format_args!("the run has a key of its own, in {} bytes", made.1.len()));
+    Ok(made)
 }
 
 /// Why gpg is not used: it failed, or it made something else than was asked for.
-fn not_to_be_used(error: TrialError) -> anyhow::Error {
+pub(in super::super) fn not_to_be_used(error: TrialError) -> anyhow::Error {
     let failed = "a trial encryption failed";
     match error {
         TrialError::Gpg(error) => anyhow::Error::new(error).context(failed),
@@ -204,6 +224,6 @@ fn symmetric(args: &SealArgs, report: &Report) -> anyhow::Result<Keys> {
             "give --passphrase-file FILE or --passphrase-command COMMAND, or set DURA_PASSPHRASE_FILE",
         )
     })?;
-    let strong = passphrase.len() >= STRONG;
-    Ok(Keys::Symmetric(Arc::new(passphrase), strong))
+    let strength = if passphrase.len() >= STRONG { Strength::Strong } else { Strength::Weak };
+    Ok(Keys::Symmetric(Arc::new(passphrase), strength))
 }

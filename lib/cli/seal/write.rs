@@ -76,24 +76,30 @@ pub(super) struct Writer<'a> {
     groups: Groups,
     parity: Option<Parity>,
     budget: Arc<Budget>,
+    /// The key object of the run.
+    key: Option<Vec<u8>>,
+    /// What an earlier run has left without a list, for lists of this run's name.
+    left: Option<(u32, Vec<Member>)>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer of groups; what objects took of the budget is given back when they are through.
+    /// A writer of groups of so many slots and parity shards, each with the key object if the run has
+    /// one; what objects took of the budget is given back when they are through.
     pub(super) fn new(
         out: Out<'a>,
         id: BandId,
-        slots: usize,
-        parity: usize,
+        (slots, parity): (usize, usize),
+        key: Option<Vec<u8>>,
         budget: Arc<Budget>,
     ) -> anyhow::Result<Writer<'a>> {
         let groups = Groups::new(out.band.clone(), id, slots, parity);
+        let groups = if key.is_some() { groups.keyed() } else { groups };
         let parity = if parity > 0 {
             Some(Parity::start(slots, parity, Arc::clone(&budget))?)
         } else {
             None
         };
-        Ok(Writer { out, groups, parity, budget })
+        Ok(Writer { out, groups, parity, budget, key, left: None })
     }
 
     /// Begins the stream, with what that of pack says before its first object, and with lists of
@@ -104,7 +110,17 @@ impl<'a> Writer<'a> {
             return Ok(());
         };
         let left = members(&preface.unlisted, &notes.read());
-        for list in self.groups.handle_left(preface.next.unwrap_or(0), left) {
+        self.left = Some((preface.next.unwrap_or(0), left));
+        match self.key {
+            // The run's first group has what opens the run, under the name that all know.
+            Some(_) => Ok(()),
+            None => self.lists_of_left(),
+        }
+    }
+
+    fn lists_of_left(&mut self) -> anyhow::Result<()> {
+        let Some((run, left)) = self.left.take() else { return Ok(()) };
+        for list in self.groups.handle_left(run, left) {
             for member in &list.members {
                 self.out.note(list.name, member);
             }
@@ -114,6 +130,16 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn object(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
+        while let Some(name) = self.groups.key_before(&item.name) {
+            let Some(bytes) = self.key.clone() else { break };
+            let member = Member::of(name, &bytes);
+            self.budget.adjust(0, bytes.len() as u64);
+            self.grouped(Item { band: item.band.clone(), name, bytes }, member)?;
+        }
+        self.grouped(item, member)
+    }
+
+    fn grouped(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
         if let Some(group) = self.groups.group_of(&item.name) {
             self.out.note(group, &member);
         }
@@ -139,7 +165,8 @@ impl<'a> Writer<'a> {
                 list.members.push(member);
             }
         }
-        self.out.signed(list.object(), list.text().into_bytes(), list.signature())
+        self.out.signed(list.object(), list.text().into_bytes(), list.signature())?;
+        self.lists_of_left()
     }
 
     /// Closes the last group, and the stream with TAIL.

@@ -458,7 +458,8 @@ impl Walk {
         }
         found.extend(audit.folder(folder, objects, &lists));
         self.found(found)?;
-        for list in &lists {
+        let added = self.added(walking, objects, &mut texts)?;
+        for list in lists.iter().chain(&added) {
             self.group(list, objects, next)?;
         }
         let head = ObjectName::plain(Object::Head);

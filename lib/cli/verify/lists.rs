@@ -111,8 +111,7 @@ impl Walk {
         texts: Vec<(ObjectName, Vec<u8>)>,
     ) -> Result<(), Gone> {
         for (name, text) in texts {
-            let Object::List(n, c) = name.object else { continue };
-            let sig = ObjectName::plain(Object::ListSig(n, c));
+            let Some(sig) = name.signature() else { continue };
             let has = objects.get(&place(&sig)).is_some_and(|(_, size)| *size > 0);
             if !has && walking.under_way {
                 walking.unsigned.push(sig);

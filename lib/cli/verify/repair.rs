@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::super::message::Report;
 use super::check::describe;
+use super::copies::KeyCopies;
 use super::loose::Loose;
 use crate::core::repair::{Plan, Row};
 use crate::core::verify::relist::{Claims, relist};
@@ -49,6 +50,8 @@ pub(super) struct Repairer {
     texts: HashMap<String, Vec<u8>>,
     /// How many objects were written, and their bytes.
     written: (u64, u64),
+    /// Key objects that were rebuilt.
+    keys: KeyCopies,
 }
 
 impl Repairer {
@@ -71,6 +74,7 @@ impl Repairer {
             unsigned: Vec::new(),
             texts: HashMap::new(),
             written: (0, 0),
+            keys: KeyCopies::default(),
         }
     }
 
@@ -163,7 +167,8 @@ impl Repairer {
             }
         }
         let members = Vec::new();
-        let frame = List { band: band.clone(), id: *id, name: group.name, slots, parity, members };
+        let (band, id, name) = (band.clone(), *id, group.name);
+        let frame = List { band: band.clone(), id, name, added: 0, slots, parity, members };
         let made = relist(frame.clone(), &found, &claims)
             .or_else(|| relist(frame.clone(), &self.with_shards(&frame, &found)?, &claims));
         let Some(made) = made else {
@@ -218,7 +223,8 @@ impl Repairer {
         let whole = objects.len() == group.objects.len();
         if let Some(name) = group.spare.filter(|_| whole && group.claims.is_empty()) {
             let (band, members) = (band.clone(), objects);
-            let list = List { band, id: *id, name, slots: group.shape.0, parity: 0, members };
+            let (id, slots) = (*id, group.shape.0);
+            let list = List { band, id, name, added: 0, slots, parity: 0, members };
             self.left.remove(&format!("{}/{own}", list.band));
             self.write_list(loose, &list, false, report)?;
             return Ok(Vec::new());
@@ -271,7 +277,10 @@ impl Repairer {
     fn with_shards(&self, frame: &List, found: &[Member]) -> Option<Vec<Member>> {
         let (mut all, shards): (Vec<Member>, Vec<Member>) =
             found.iter().cloned().partition(|member| member.name.is_grouped());
-        let made = self.shards_of(frame, &all).filter(|_| !shards.is_empty())?;
+        if shards.is_empty() || all.len() > frame.slots {
+            return None;
+        }
+        let made = self.shards_of(frame, &all)?;
         all.extend(made);
         shards.iter().all(|shard| all.contains(shard)).then_some(all)
     }
@@ -332,6 +341,9 @@ impl Repairer {
         }
         let path = format!("{band}/{name}");
         self.left.remove(&path);
+        if name.is_key() {
+            self.keys.handle_rebuilt(&bytes);
+        }
         if matches!(name.object, Object::List(..) | Object::Tail) {
             self.texts.insert(path, bytes.clone());
         }
@@ -414,10 +426,16 @@ impl Repairer {
         (bytes.len() as u64 == member.size && digest::of(&bytes) == member.sha256).then_some(bytes)
     }
 
-    /// What parity could not give, but something else can: one of the notes, from this program or
+    /// What parity could not give, but something else can: a key object, from another one of its
+    /// run; one of the notes, from this program or
     /// another band; HEAD, from TAIL; a small object with a flipped bit.
     fn elsewhere(&self, band: &BandName, member: &Member) -> Option<Vec<u8>> {
         let is_it = |bytes: &[u8]| digest::of(bytes) == member.sha256;
+        if let (true, Some(bytes)) =
+            (member.name.is_key(), self.keys.find(self.store.as_ref(), band, member))
+        {
+            return Some(bytes);
+        }
         if let Object::Note(note) = member.name.object {
             let own = super::super::pack::NOTES
                 .iter()

@@ -117,10 +117,7 @@ impl Wanted {
 
 /// The name of the signature of a list or TAIL.
 fn signature_of(of: ObjectName) -> ObjectName {
-    ObjectName::plain(match of.object {
-        Object::List(n, c) => Object::ListSig(n, c),
-        _ => Object::TailSig,
-    })
+    of.signature().unwrap_or(ObjectName::plain(Object::TailSig))
 }
 
 /// What is to be said of a signature.

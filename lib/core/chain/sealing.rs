@@ -42,7 +42,7 @@ pub struct Sealing {
 impl Sealing {
     /// An object was found. False if it is not to be taken.
     pub fn handle_object(&mut self, band: &BandName, name: ObjectName) -> bool {
-        if !name.is_secret() {
+        if !name.is_secret() && !name.is_key() {
             return true;
         }
         if name.encrypted {

@@ -68,6 +68,7 @@ fn run(preface: &Preface, stream: &[Came], tail_signed: bool) -> Vec<String> {
                     band: BAND.parse().unwrap(),
                     id: ID,
                     name: *group,
+                    added: 0,
                     slots: 32,
                     parity: 0,
                     members: members.collect(),

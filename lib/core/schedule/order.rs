@@ -1,6 +1,7 @@
 //! Push's order: what each object of a band waits for.
 //!
-//! 1. HEAD is stored before anything else of its band.
+//! 1. HEAD is stored before anything else of its band, and the run's first key object, by which a
+//!    second writer of the same numbers is refused, before all else but HEAD.
 //! 2. An index is stored after its block.
 //! 3. The first index of a run, and each whose number is a multiple of [`STRIDE`], is a gate: it is
 //!    stored after all indexes before it, and those behind it after it. See [`STRIDE`] for why.
@@ -19,6 +20,14 @@ use crate::format::object::{Object, ObjectName};
 pub(super) fn index(name: &ObjectName) -> Option<u32> {
     match name.object {
         Object::Index(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// The place of a key object of a run; none for other objects.
+pub(super) fn key(name: &ObjectName) -> Option<(u32, u32)> {
+    match name.object {
+        Object::Key(number, counter, 0) => Some((number, counter)),
         _ => None,
     }
 }
@@ -70,8 +79,10 @@ impl<T> SignedFirst<T> {
 #[derive(Debug)]
 pub struct Open {
     first_index: Option<u32>,
+    first_key: Option<(u32, u32)>,
     any: bool,
     head: bool,
+    key: bool,
     gate: bool,
     index: bool,
     /// Blocks, by number.
@@ -81,12 +92,15 @@ pub struct Open {
 }
 
 impl Open {
-    /// Nothing yet; `first_index` is the number of the run's first index.
-    pub fn new(first_index: Option<u32>) -> Open {
+    /// Nothing yet; `first_index` is the number of the run's first index, `first_key` the place of
+    /// its first key object.
+    pub fn new(first_index: Option<u32>, first_key: Option<(u32, u32)>) -> Open {
         Open {
             first_index,
+            first_key,
             any: false,
             head: false,
+            key: false,
             gate: false,
             index: false,
             blocks: BTreeSet::new(),
@@ -103,6 +117,7 @@ impl Open {
         self.any = true;
         match name.object {
             Object::Head => self.head = true,
+            Object::Key(..) => self.key |= key(name).is_some_and(|it| self.first_key == Some(it)),
             Object::Block(number, _) | Object::Part(number, ..) => _ = self.blocks.insert(number),
             Object::Index(number) => {
                 self.index = true;
@@ -116,6 +131,7 @@ impl Open {
     /// Whether an object has to wait for one of those taken so far.
     pub fn holds_back(&self, name: &ObjectName) -> bool {
         self.head
+            || self.key
             || match name.object {
                 Object::Index(number) => {
                     self.blocks.contains(&number)

@@ -57,7 +57,7 @@ fn barriers() {
     let number = |text: &str| NAMES.iter().position(|name| name.ends_with(text)).unwrap() as u64;
     // All of them stored but one: what may not start?
     let held = |open: u64| -> BTreeSet<u64> {
-        let mut before = Open::new(Some(0));
+        let mut before = Open::new(Some(0), None);
         before.handle_open(&ObjectName::parse(NAMES[open as usize]).unwrap());
         let later = (open + 1..NAMES.len() as u64)
             .map(|at| (at, ObjectName::parse(NAMES[at as usize]).unwrap()));
@@ -344,8 +344,10 @@ fn play(
                     writes += 1;
                     assert!(writes < 12 * objects.len() as u64, "livelock");
                     // Nothing that it waits for may be missing.
-                    let mut open =
-                        Open::new(objects.iter().find_map(|(name, _)| order::index(name)));
+                    let mut open = Open::new(
+                        objects.iter().find_map(|(name, _)| order::index(name)),
+                        objects.iter().find_map(|(name, _)| order::key(name)),
+                    );
                     (0..ticket as usize)
                         .filter(|at| !stored.contains(at))
                         .for_each(|at| open.handle_open(&objects[at].0));

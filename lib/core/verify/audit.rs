@@ -34,21 +34,25 @@ pub fn place(name: &ObjectName) -> Place {
     let number = name.number().unwrap_or(u32::MAX);
     let (class, first, second) = match name.object {
         Object::Head => (0, 0, 0),
+        // In the first group it stands behind HEAD, in all others first.
+        Object::Key(_, c, m) => (1, c, m),
         Object::Note(note) => (
-            1,
+            2,
             crate::format::object::NOTES.iter().position(|known| *known == note).unwrap_or(0)
                 as u32,
             0,
         ),
-        Object::Block(..) => (2, 0, 0),
-        Object::Part(_, _, part) => (3, part, 0),
-        Object::Index(_) => (4, 0, 0),
-        Object::Toc(_) => (5, 0, 0),
-        Object::List(_, c) => (6, c, 0),
-        Object::ListSig(_, c) => (7, c, 0),
-        Object::Parity(_, c, j) => (8, c, j),
-        Object::Tail => (9, 0, 0),
-        Object::TailSig => (10, 0, 0),
+        Object::Block(..) => (3, 0, 0),
+        Object::Part(_, _, part) => (4, part, 0),
+        Object::Index(_) => (5, 0, 0),
+        Object::Toc(_) => (6, 0, 0),
+        Object::List(_, c) => (7, c, 0),
+        Object::ListSig(_, c) => (8, c, 0),
+        Object::Parity(_, c, j) => (9, c, j),
+        Object::KeyList(_, c, m) => (10, c, m),
+        Object::KeyListSig(_, c, m) => (11, c, m),
+        Object::Tail => (12, 0, 0),
+        Object::TailSig => (13, 0, 0),
     };
     (number, class, first, second, name.encrypted)
 }
@@ -219,7 +223,7 @@ impl Audit {
             if !name.is_grouped() {
                 continue;
             }
-            self.seen += 1;
+            self.seen += u64::from(!name.is_key());
             let counts = self.counts(name, &numbers, &lost_indexes) != Some(false);
             if !counts && !empty {
                 found.push(self.superseded(*name));
@@ -325,7 +329,9 @@ impl Audit {
         let must = complete || (self.known.covered && !self.known.under_way);
         let mut unlisted = Unlisted::default();
         let mut before = None;
-        for open in self.open.values() {
+        let (keys, others): (Vec<&Open>, Vec<&Open>) =
+            self.open.values().partition(|open| open.name.is_key());
+        for open in others {
             if open.empty {
                 // HEAD is reported by the caller, indexes where the numbers are looked at.
                 let told = matches!(open.name.object, Object::Head | Object::Index(_));
@@ -353,6 +359,19 @@ impl Audit {
                 None => unlisted.runs.push(vec![free]),
             }
             before = Some((open.at, number));
+        }
+        for open in keys {
+            if open.empty {
+                let what = "it has 0 bytes, which counts as not there";
+                let finding = Finding::of(Kind::Missing, &band, open.name, what);
+                found.push(finding.bad_if(complete));
+                continue;
+            }
+            let what = if complete { "in no checksum list" } else { "in no checksum list yet" };
+            found.push(Finding::of(Kind::Unlisted, &band, open.name, what).bad_if(must));
+            let number = open.name.number();
+            let cut = self.begins.iter().any(|begin| number < Some(*begin));
+            put_key(&mut unlisted.runs, Free { name: open.name, counts: true, cut });
         }
         for ((n, c), orphan) in std::mem::take(&mut self.orphans) {
             if orphan.has_list {
@@ -447,6 +466,31 @@ impl Audit {
         let lost = lost || is_last || lost_indexes.contains(&number);
         (has.block && !has.index && !lost).then_some(false)
     }
+}
+
+/// Puts a key object where its group begins: before the first object of its number that stands
+/// behind none yet, but HEAD.
+fn put_key(runs: &mut Vec<Vec<Free>>, key: Free) {
+    let Object::Key(number, counter, _) = key.name.object else { return };
+    let number = Some(number);
+    for run in runs.iter_mut() {
+        let begins = |at: &usize| {
+            let free = &run[*at];
+            let has_key = *at > 0 && run[at - 1].name.is_key();
+            // An earlier group of the number has its first objects.
+            let is_earlier = match free.name.object {
+                Object::Head | Object::Key(..) => true,
+                Object::Note(_) | Object::Block(..) | Object::Part(_, _, 0) => counter > 0,
+                _ => false,
+            };
+            let is_other = !is_earlier || free.name.number() > number;
+            is_other && !has_key && free.name.number() >= number
+        };
+        if let Some(at) = (0..run.len()).find(begins) {
+            return run.insert(at, key);
+        }
+    }
+    runs.push(vec![key]);
 }
 
 /// True for a list that a later run wrote for what an earlier one had left.

@@ -191,7 +191,7 @@ mod tests {
             "20261101T020000Z".parse().unwrap(),
             "00112233445566778899aabbccddeeff".parse().unwrap(),
         );
-        List { band, id, name: (first, 0), slots: 4, parity: 0, members }.text()
+        List { band, id, name: (first, 0), added: 0, slots: 4, parity: 0, members }.text()
     }
 
     fn made(runs: Vec<Vec<Free>>, bad: &[(u32, &str)], taken: &[(u32, u32)]) -> Vec<String> {

@@ -2,6 +2,8 @@
 //! understood of what it says. Each option stands here because a sweep over all options of gpg
 //! found that its opposite did.
 
+use super::Strength;
+
 /// For every call.
 pub(super) const COMMON: &[&str] = &[
     "--batch",
@@ -62,12 +64,11 @@ pub(super) const ENCRYPTION: &[&str] = &[
     "--no-throw-keyids",
 ];
 
-/// For a passphrase on standard input, before the rest.
-pub(super) const WITH_PASSPHRASE: &[&str] =
-    &["--pinentry-mode", "loopback", "--passphrase-fd", "0"];
+/// For a passphrase that comes through a file descriptor, which is said by its number.
+pub(super) const WITH_PASSPHRASE: &[&str] = &["--pinentry-mode", "loopback"];
 
 /// How a passphrase is made into a key. The count is said, or gpg would ask an agent for it.
-pub(super) fn derivation(strong: bool) -> &'static [&'static str] {
+pub(super) fn derivation(strength: Strength) -> &'static [&'static str] {
     const COMMON: [&str; 7] = [
         "--s2k-mode",
         "3",
@@ -77,9 +78,15 @@ pub(super) fn derivation(strong: bool) -> &'static [&'static str] {
         "AES256",
         "--s2k-count",
     ];
-    const STRONG: [&str; 8] = with(COMMON, "65536");
-    const SLOW: [&str; 8] = with(COMMON, "65011712");
-    if strong { &STRONG } else { &SLOW }
+    const FULL: [&str; 8] = with(COMMON, "65011712");
+    const SHORT: [&str; 8] = with(COMMON, "65536");
+    // The lowest that is heeded: 1024 means "choose one yourself" to gpg.
+    const NONE: [&str; 8] = with(COMMON, "1088");
+    match strength {
+        Strength::Weak => &FULL,
+        Strength::Strong => &SHORT,
+        Strength::RunKey => &NONE,
+    }
 }
 
 const fn with(common: [&'static str; 7], count: &'static str) -> [&'static str; 8] {

@@ -2,8 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// A line that a child reads from a pipe, under the number of the descriptor here; none for one that
+/// a pipe might not take at once. What other children take over with it they do not read.
+pub(super) fn through_pipe(line: &[u8]) -> io::Result<Option<OwnedFd>> {
+    if line.len() > PIPE_BUF {
+        return Ok(None);
+    }
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::empty())?;
+    File::from(write).write_all(line)?;
+    Ok(Some(read))
+}
+
+/// What any pipe takes at once.
+const PIPE_BUF: usize = 512;
 
 /// Bytes under a path that gpg can open. In memory where the system allows it, since a full disk
 /// must not look like a bad signature; else in a private file.

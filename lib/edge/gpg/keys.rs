@@ -95,6 +95,22 @@ pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
     list("--list-secret-keys", name, Use::Sign)
 }
 
+/// The ids of all keys of which the secret part is here, or on a card.
+///
+/// # Errors
+/// When gpg cannot be run, or cannot look into the keyring.
+pub fn secret_ids() -> Result<Vec<KeyId>, GpgError> {
+    let call = || Call::new(listing(&["--list-secret-keys"]), Input::Bytes(b""));
+    let listed = found(run_without_trust(call)?)?;
+    let text = String::from_utf8_lossy(&listed).into_owned();
+    let id = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let is_here = matches!(fields[0], "sec" | "ssb") && fields.get(14) != Some(&"#");
+        is_here.then(|| KeyId::of(fields.get(4)?))?
+    };
+    Ok(text.lines().filter_map(id).collect())
+}
+
 fn list(command: &str, name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> {
     // Arguments are said to be UTF-8. What is not was typed in an older charset.
     let name = match std::str::from_utf8(name.as_bytes()) {

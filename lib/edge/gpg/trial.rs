@@ -2,14 +2,15 @@
 //! secret key.
 //!
 //! What the encryption holds cannot be seen without that key. So it is looked at in two other
-//! messages that are made in the same way: one that is not encrypted, and one under a passphrase.
+//! messages that are made in the same way: one that is not encrypted, and one under a run key that
+//! was drawn for it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Call, GpgError, Input, Keys, Opened, Passphrase, Sealer, Unlock, arguments, decrypt_with, run,
-    strings,
+    Call, GpgError, Input, Keys, Opened, Passphrase, Sealer, Strength, Unlock, arguments,
+    decrypt_with, run, strings,
 };
 use crate::format::openpgp::{self, Derivation, Envelope, KeyId, PacketError, Protection};
 
@@ -113,7 +114,7 @@ pub fn trial(sealer: &Sealer) -> Result<Trial, TrialError> {
     let sample = sample();
     std::thread::scope(|scope| {
         let stored = scope.spawn(|| store(&sample));
-        let known = scope.spawn(|| under_known_passphrase(&sample));
+        let known = scope.spawn(|| under_run_key(&sample));
         let seen = look(sealer, &sample)?;
         for other in [stored, known] {
             let broken = || TrialError::Gpg(GpgError::Talk(std::io::Error::other("broken off")));
@@ -136,11 +137,42 @@ fn store(sample: &[u8]) -> Result<(), TrialError> {
     if same { Ok(()) } else { Err(TrialError::Changed) }
 }
 
-/// Looks into a message under a passphrase that is known.
-fn under_known_passphrase(sample: &[u8]) -> Result<(), TrialError> {
-    let passphrase = Arc::new(Passphrase::known(b"trial of a passphrase"));
-    let message = Sealer::new(Keys::Symmetric(Arc::clone(&passphrase), true)).encrypt(sample)?;
-    comes_back(&message, passphrase, sample)
+/// Looks at a message as the objects of a run are sealed, and into it.
+fn under_run_key(sample: &[u8]) -> Result<(), TrialError> {
+    let key = Passphrase::random().map_err(GpgError::Talk)?;
+    look(&Sealer::new(Keys::Symmetric(Arc::new(key), Strength::RunKey)), sample).map(drop)
+}
+
+/// Draws the key of a run: gives what seals its objects, and the key object.
+///
+/// # Errors
+/// When gpg fails, or when the key object is not what was asked for.
+pub fn seal_key(to: &Sealer) -> Result<(Sealer, Vec<u8>), TrialError> {
+    let key = Arc::new(Passphrase::random().map_err(GpgError::Talk)?);
+    let full;
+    let to = match &to.keys {
+        // It is derived once a run, so there is time for all of it.
+        Keys::Symmetric(passphrase, _) => {
+            full = Sealer::new(Keys::Symmetric(Arc::clone(passphrase), Strength::Weak));
+            &full
+        }
+        Keys::Public(_) => to,
+    };
+    let message = seal_keys(to, &[Arc::clone(&key)])?;
+    Ok((Sealer::new(Keys::Symmetric(key, Strength::RunKey)), message))
+}
+
+/// A message with the keys of runs, a line each.
+///
+/// # Errors
+/// When gpg fails, or when the message is not what was asked for.
+pub fn seal_keys(to: &Sealer, keys: &[Arc<Passphrase>]) -> Result<Vec<u8>, TrialError> {
+    let lines: Vec<_> = keys.iter().map(|key| key.line()).collect();
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(lines.iter().map(|l| l.len()).sum()));
+    lines.iter().for_each(|line| text.extend_from_slice(line));
+    let (message, told) = to.encrypt_as_told(&text)?;
+    judge(&to.keys, &openpgp::envelope(&message)?, told.get(1).copied().unwrap_or(0))?;
+    Ok(message)
 }
 
 fn comes_back(
@@ -171,9 +203,10 @@ fn look(sealer: &Sealer, sample: &[u8]) -> Result<Trial, TrialError> {
 
 /// Judges a message: it is for those that were asked for, and well made.
 fn judge(keys: &Keys, envelope: &Envelope, cipher: u8) -> Result<(), TrialError> {
-    let (wanted, passphrases) = match keys {
-        Keys::Public(recipients) => (recipients.as_slice(), 0),
-        Keys::Symmetric(..) => (&[][..], 1),
+    let (wanted, passphrases, least) = match keys {
+        Keys::Public(recipients) => (recipients.as_slice(), 0, MIN_COUNT),
+        Keys::Symmetric(_, Strength::RunKey) => (&[][..], 1, 1),
+        Keys::Symmetric(..) => (&[][..], 1, MIN_COUNT),
     };
     let mut left = envelope.recipients.clone();
     for recipient in wanted {
@@ -199,7 +232,7 @@ fn judge(keys: &Keys, envelope: &Envelope, cipher: u8) -> Result<(), TrialError>
     if let Some(weak) = ciphers.into_iter().find(|cipher| !(7..=13).contains(cipher)) {
         return Err(TrialError::WeakCipher(weak));
     }
-    let weak = |&Derivation { salted, count, .. }: &Derivation| !salted || count < MIN_COUNT;
+    let weak = |&Derivation { salted, count, .. }: &Derivation| !salted || count < least;
     if envelope.passphrases.iter().any(weak) {
         return Err(TrialError::WeakDerivation);
     }
@@ -251,13 +284,19 @@ mod tests {
         }
         let open = Envelope { protection: Protection::None, ..seen(&[1]) };
         assert!(matches!(judge(&keys, &open, 9), Err(TrialError::Unprotected)));
-        let keys = Keys::Symmetric(Arc::new(Passphrase::known(b"x")), false);
+        let keys = Keys::Symmetric(Arc::new(Passphrase::known(b"x")), Strength::Weak);
         let of = |cipher, salted, count| {
             let passphrases = vec![Derivation { cipher, salted, count }];
             judge(&keys, &Envelope { passphrases, ..seen(&[]) }, 9).is_ok()
         };
         assert!(of(9, true, 65_536) && !of(9, true, 1024) && !of(9, false, 0));
         assert!(!of(2, true, 65_536));
+        let run = Keys::Symmetric(Arc::new(Passphrase::random().unwrap()), Strength::RunKey);
+        let of = |salted, count| {
+            let passphrases = vec![Derivation { cipher: 9, salted, count }];
+            judge(&run, &Envelope { passphrases, ..seen(&[]) }, 9).is_ok()
+        };
+        assert!(of(true, 1088) && !of(false, 0));
         let trial = Trial {
             recipients: vec![KeyId(1), KeyId(0)],
             passphrase: false,

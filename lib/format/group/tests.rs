@@ -26,6 +26,7 @@ fn golden() {
         band: "20261101T020000Z".parse().unwrap(),
         id: "00112233445566778899aabbccddeeff".parse().unwrap(),
         name: (0, 0),
+        added: 0,
         slots: 32,
         parity: 0,
         members: vec![head, empty, two],

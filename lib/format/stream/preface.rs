@@ -27,8 +27,12 @@ pub struct SealedAs {
 pub struct Preface {
     /// The band that the stream continues; none if it begins with HEAD.
     pub continues: Option<(BandName, BandId)>,
+    /// The band to which the objects that follow are added, though it may be complete.
+    pub adds: Option<(BandName, BandId)>,
     /// The number with which the run begins, if it continues a band.
     pub next: Option<u32>,
+    /// True if that band may hold key objects.
+    pub keys: bool,
     /// What dura-seal did; none if it did nothing, or was an earlier one.
     pub sealed: Option<SealedAs>,
     /// What counts of that band, or of the new band's parent, and must be in every archive.
@@ -44,8 +48,14 @@ impl Preface {
         if let Some((band, id)) = &self.continues {
             out.extend(continuation(band, id));
         }
+        if let Some((band, id)) = &self.adds {
+            push_comment(&mut out, &format!("dura-add {band} {id}"));
+        }
         if let Some(next) = self.next {
             push_comment(&mut out, &format!("dura-next {next:09}"));
+        }
+        if self.keys {
+            push_comment(&mut out, "dura-uses keys");
         }
         if let Some(SealedAs { encrypted, signed, parity }) = self.sealed {
             let yes = |is: bool| if is { "yes" } else { "no" };
@@ -73,8 +83,17 @@ impl Preface {
                 self.continues = Some((band.parse().ok()?, id.parse().ok()?));
                 Some(())
             }
+            "dura-add" if self.adds.is_none() && self.continues.is_none() => {
+                let (band, id) = rest.split_once(' ')?;
+                self.adds = Some((band.parse().ok()?, id.parse().ok()?));
+                Some(())
+            }
             "dura-next" if self.next.is_none() => {
                 self.next = Some(number(rest.as_bytes())?);
+                Some(())
+            }
+            "dura-uses" if !self.keys && rest == "keys" => {
+                self.keys = true;
                 Some(())
             }
             "dura-sealed" if self.sealed.is_none() => {
@@ -134,7 +153,9 @@ mod tests {
             (0..1200).map(|n| (ObjectName::parse(&format!("00000/{n:09}.tar.gz")).unwrap(), 7));
         Preface {
             continues: Some(("20261101T020000Z".parse().unwrap(), BandId([7; 16]))),
+            adds: None,
             next: Some(32),
+            keys: true,
             sealed: Some(SealedAs { encrypted: true, signed: false, parity: 2 }),
             counted,
             unlisted: unlisted.collect(),
@@ -159,6 +180,8 @@ mod tests {
     fn comes_back_whole() {
         let all = preface();
         assert_eq!(read(&all.to_bytes(), "TAIL").unwrap(), all);
+        let adds = Preface { adds: all.continues.clone(), ..Preface::default() };
+        assert_eq!(read(&adds.to_bytes(), "00000/000000000-0.1.key.gpg").unwrap(), adds);
         let new = Preface { continues: None, unlisted: Vec::new(), ..all };
         assert_eq!(read(&new.to_bytes(), "HEAD").unwrap(), new);
         assert_eq!(Preface::default().to_bytes(), b"");
@@ -176,6 +199,7 @@ mod tests {
             "dura-unlisted ../x:1",
             "dura-later thing",
             "dura-next x",
+            "dura-uses deltas",
             "dura-sealed encrypted=yes signed=maybe parity=0",
         ] {
             let mut bytes = Vec::new();

@@ -34,6 +34,7 @@ fn list(names: &str) -> Arc<List> {
         band,
         id,
         name: (members[0].name.number().unwrap(), 0),
+        added: 0,
         slots: 32,
         parity: 0,
         members,

@@ -38,7 +38,7 @@ fn group() -> List {
         member("2-0.rs1", &long(8)),
     ];
     let (band, id) = band();
-    List { band, id, name: (2, 0), slots: 4, parity: 2, members }
+    List { band, id, name: (2, 0), added: 0, slots: 4, parity: 2, members }
 }
 
 fn read(text: &str) -> Claims {

@@ -1,0 +1,257 @@
+//! Run keys: what has a passphrase, or lies on a card, is asked once a run, whatever the program, the
+//! script or the hand; every copy of a key object does; what others seal to the same key does not
+//! pass.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::continued::bash;
+use crate::page::opening;
+use crate::util::run::{base, scratch};
+
+/// Functions for the scripts of these tests.
+const FUNCTIONS: &str = r#"set -u
+fail() { echo "FAILED: $*" >&2; exit 1; }
+same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
+want() { [ "$1" = "$2" ] || fail "wanted $2, found $1: ${3-}"; }
+# A home with a key, its agent's log, and a pinentry that counts how often it is asked.
+home() { # PASSPHRASE
+    mkdir -m 700 "$GNUPGHOME"
+    printf '#!/bin/sh\necho OK\nwhile read -r l; do case $l in GETPIN*) echo asked >>%s/asked; echo "D %s"; echo OK ;; BYE*) echo OK; exit ;; *) echo OK ;; esac; done\n' "$GNUPGHOME" "$1" >"$GNUPGHOME/pinentry"
+    chmod 755 "$GNUPGHOME/pinentry"
+    echo 's2k-count 65536' >"$GNUPGHOME/gpg-agent.conf"
+    key me "$1"; gone
+    printf 's2k-count 65536\nlog-file %s/log\ndebug ipc\npinentry-program %s/pinentry\n' "$GNUPGHOME" "$GNUPGHOME" >"$GNUPGHOME/gpg-agent.conf"
+    fresh
+}
+key() { gpg -q --batch --passphrase "$2" --pinentry-mode loopback --quick-generate-key "$1 <$1@x>" future-default default never 2>/dev/null; }
+gone() { gpgconf --kill gpg-agent 2>/dev/null || true; }
+fresh() { gone; : >"$GNUPGHOME/log"; : >"$GNUPGHOME/asked"; }
+operations() { grep -c '<- PKDECRYPT' "$GNUPGHOME/log"; }
+asked() { wc -l <"$GNUPGHOME/asked"; }
+# Blocks of which each has one file, and is small.
+files() { for i in $(seq "$1" "$2"); do head -c 1100000 /dev/zero | tr '\0' "\\$((i % 64 + 100))" >"src/a/$i"; done; }
+settle() { find src -exec touch -h -d 2020-01-01 {} +; sleep 2.1; }
+# One run; with CUT it ends after so many blocks.
+run() {
+    dura-scan -q src | dura-index diff ${ARC:-arc} 2>said | dura-pack -q --level 1 --block-size 1k 2>>said | dura-seal -q ${SEAL--r me@x --group 8} 2>>said |
+        if [ -n "${CUT:-}" ]; then head -c "$CUT"; else cat; fi | dura-push ${ARC:-arc} 2>pushed
+    local s=("${PIPESTATUS[@]}"); echo "${s[1]} ${s[3]} ${s[5]}"
+}
+# A run that is halted after so many bytes.
+halt() { CUT=$1 run >/dev/null || true; ! ls ${ARC:-arc}/*/TAIL 2>/dev/null | tail -n 1 | grep -q "^$(band)TAIL" || fail 'not cut'; }
+band() { ls -d ${ARC:-arc}/*/ | awk '{ print length($0), $0 }' | sort -n | tail -n 1 | awk '{ print $2 }'; }
+mkdir -p src/a
+"#;
+
+/// Runs a script with these functions in a directory of its own, which is given, and with a home
+/// for gpg.
+#[track_caller]
+fn script(text: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let dir = scratch("keys");
+    let home = base().join(format!("gpg.k{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    let page = dir.join("page");
+    fs::write(&page, opening()).unwrap();
+    let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes");
+    let vars = [
+        ("GNUPGHOME", home.display().to_string()),
+        ("PAGE", page.display().to_string()),
+        ("NOTES", notes.display().to_string()),
+    ];
+    bash(&dir, &format!("{FUNCTIONS}\nset -e\n{text}"), &vars);
+    dir
+}
+
+/// A chain of four bands in six runs and some two hundred blocks: six operations at most, and one
+/// question, for all that reads it.
+#[test]
+fn one_operation_a_run() {
+    script(
+        r#"home word; files 100 249; settle
+        halt 300000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        for n in 1 2 3; do sleep 1.1; files $((100 + 30 * n)) $((129 + 30 * n)); for i in src/a/*; do case $i in *"$n") echo "$n" >>"$i" ;; esac; done; settle
+            [ $n != 2 ] || halt 100000
+            want "$(run)" '0 0 0' "$(cat said pushed)"; done
+        want "$(ls arc | wc -l)" 4; want "$(operations)" 0
+        [ "$(find arc -name '*.tar.gz.gpg' | wc -l)" -ge 190 ] || fail "$(find arc -name '*.tar.gz.gpg' | wc -l) blocks"
+        runs=$(cat arc/*/TAIL | sed -n 's/^runs: //p' | wc -w); want "$(find arc -name '*.key.gpg' | xargs sha256sum | awk '{ print $1 }' | sort -u | wc -l)" 6
+        count() { [ "$(operations)" -le 6 ] && [ "$(operations)" -ge "$runs" ] || fail "$1: $(operations) operations"; want "$(asked)" 1 "$1"; fresh; }
+        fresh; mkdir out; dura-restore -q --no-cache arc | tar -xpf - -C out; same src out; count restore
+        dura-index list -q --no-cache arc >/dev/null; count list
+        dura-scan -q src | dura-index diff -q --no-cache arc >/dev/null; count diff
+        dura-verify -q --files arc; count verify
+        for sh in dash 'busybox sh'; do rm -rf out
+            (cd "$(band)" && $sh "$NOTES/recover.sh" "$OLDPWD/out" 2>../../said) || fail "$sh: $(cat said)"; same src out; count "$sh"; done
+        # No key is in the cache, and none lies anywhere.
+        ! find . -name '*.key*' -not -path './arc/*' | grep . || fail 'a key object lies outside of the archive'
+        gone"#,
+    );
+}
+
+/// With `-v` it is told which key opened what; without the secret key, which would.
+#[test]
+fn keys_are_named() {
+    script(
+        r#"home word; files 100 102; settle; want "$(run)" '0 0 0' "$(cat said pushed)"
+        id=$(gpg --with-colons --list-keys me@x | awk -F: '$1 == "sub" { print $5 }')
+        dura-index list -v --no-cache arc 2>said >/dev/null; grep -q "000000000-0.key.gpg: decrypted with the key .*$id of .* me <me@x>" said || fail "$(cat said)"
+        export GNUPGHOME=$GNUPGHOME.other; mkdir -m 700 "$GNUPGHOME"
+        for reader in 'dura-restore arc' 'dura-index list arc' 'dura-index ls arc' 'dura-verify --files arc'; do
+            $reader --no-cache >/dev/null 2>said && fail "$reader: 0"; grep -q "no secret key that decrypts it: wanted $id" said || fail "$reader: $(cat said)"
+        done
+        gone"#,
+    );
+}
+
+/// Every copy opens the run. Where none is left that is said, and parity brings them back.
+#[test]
+fn key_objects_that_are_lost() {
+    script(
+        r#"home ''; files 100 140; settle; SEAL='-r me@x --group 8 --parity 1'; halt 200000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        cp -r arc whole; keys=$(cd arc && ls */*/*.key.gpg); runs=$(cat arc/*/TAIL | sed -n 's/^runs: //p'); [ "$(echo $runs | wc -w)" = 2 ] || fail "$runs"
+        all() { rm -rf out; mkdir out; dura-restore -q --no-cache arc | tar -xpf - -C out; same src out; rm -rf out
+            (cd "$(band)" && dash "$NOTES/recover.sh" ../../out 2>../../said) || [ $? = 1 ] || fail "$(cat said)"; same src out; }
+        second=${runs#* }
+        # All but the last of each run; all but one in the middle, damaged the one that all know.
+        keep=$(echo "$keys" | awk -v s="$second" '{ n = substr($0, index($0, "/00000/") + 7, 9) } n < s { a = $0 } n >= s { b = $0 } END { print a; print b }')
+        for k in $keys; do case $keep in *"$k"*) ;; *) rm "arc/$k" ;; esac; done; want "$(find arc -name '*.key.gpg' | wc -l)" 2; all
+        rm -rf arc; cp -r whole arc; for n in $runs; do printf x | dd of="$(echo arc/*/*/"$n-0.key.gpg")" bs=1 seek=40 conv=notrunc status=none; done; all
+        # None is left of the second run: what the first has is there.
+        rm -rf arc; cp -r whole arc; for k in arc/*/*/*.key.gpg; do n=${k##*/}; [ "${n%%-*}" -lt "$second" ] || rm "$k"; done
+        dura-restore -q --no-cache arc >/dev/null 2>said && fail 0; grep -q 'all key objects of its run are lost' said || fail "$(cat said)"
+        # None at all: nobody is asked for a passphrase.
+        rm -f arc/*/*/*.key.gpg; fresh
+        dura-restore -q --no-cache arc >/dev/null 2>said && fail 0; grep -q 'all key objects of the band are lost' said || fail "$(cat said)"
+        (cd "$(band)" && dash "$NOTES/recover.sh" ../../out2 2>../../said) && fail 0; grep -q 'all key objects (\*.key.gpg) of .* are lost' said || fail "$(cat said)"
+        want "$(asked)" 0
+        dura-verify arc >found 2>/dev/null && fail 0; want "$(grep -c '^missing.*key.gpg' found)" "$(echo "$keys" | wc -l)"
+        dura-verify --repair arc 2>/dev/null | dura-push --replace arc; diff -r arc whole || fail 'not repaired'
+        # The last one of the run that was cut is in a list without parity.
+        rm -f arc/*/*/*.key.gpg; (cd "$(band)" && for l in */*.sha256; do python3 "$NOTES/rsrepair.py" "$l" >/dev/null 2>&1; done || true)
+        [ "$(diff -r arc whole | wc -l)" -le 1 ] || fail 'not rebuilt'
+        gone"#,
+    );
+}
+
+/// An object that somebody else sealed to the same public key is none of the band's.
+#[test]
+fn what_others_seal_to_the_same_key_does_not_pass() {
+    script(
+        r#"home ''; files 100 102; settle; want "$(run)" '0 0 0' "$(cat said pushed)"
+        cd "$(band)"; mkdir ../../evil; (cd ../../src && tar cf - a/100) | gzip >../../evil.gz
+        o=00000/000000001.tar.gz.gpg; rm $o; gpg -q --batch --trust-model always -r me@x -o $o -e ../../evil.gz
+        rm 00000/*.sha256; cd ../..
+        dura-restore -q --no-cache arc 2>said >tar && fail 0; grep -q 'encrypted to a public key, which in this band counts for key objects only' said || fail "$(cat said)"
+        mkdir out; (cd "$(band)" && dash "$NOTES/recover.sh" ../../out 2>../../said) && fail 0; grep -q 'did not come out whole' said || fail "$(cat said)"
+        [ ! -e out/a/101 ] || cmp -s out/a/101 src/a/101 || fail 'it came out'
+        gone"#,
+    );
+}
+
+/// A passphrase is derived once a run; it opens what `--symmetric` sealed in all programs, from a
+/// file, a command and the environment, and no agent is started.
+#[test]
+fn a_passphrase_for_all() {
+    script(
+        r#"mkdir -m 700 "$GNUPGHOME"; echo 'phrase of a person' >phrase; files 100 105; settle; SEAL='--symmetric --passphrase-file phrase --group 4'
+        halt 20000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        gpg --list-packets --list-only arc/*/00000/000000000-0.key.gpg 2>/dev/null | grep -q 'count 65011712' || fail 'not the full derivation'
+        gpg --list-packets --list-only $(ls arc/*/00000/*.mtree.gz.gpg | tail -n 1) 2>/dev/null | grep -q 'count 1088 ' || fail 'no run key'
+        for way in '--passphrase-file phrase' '--passphrase-command cat\ phrase'; do
+            eval "dura-restore -q --no-cache $way arc" >tar; rm -rf out; mkdir out; tar -xpf tar -C out; same src out; done
+        export DURA_PASSPHRASE_FILE=$PWD/phrase
+        for reader in 'dura-index list' 'dura-index ls' 'dura-verify --files'; do $reader -q --no-cache arc >/dev/null; done
+        rm -rf out; (cd "$(band)" && busybox sh "$NOTES/recover.sh" ../../out 2>../../said) || fail "$(cat said)"; same src out
+        [ ! -S "$GNUPGHOME/S.gpg-agent" ] || fail 'an agent was started'
+        echo wrong >phrase; dura-restore -q --no-cache arc 2>said >tar && fail 0; grep -q 'the passphrase does not open it' said || fail "$(cat said)""#,
+    );
+}
+
+/// RECOVER.txt, typed: bands of one run and of several.
+#[test]
+fn by_hand() {
+    let dir = script(
+        r#"home word; files 100 110; settle; ARC=one; want "$(run)" '0 0 0' "$(cat said pushed)"; cp -r src src1
+        files 111 140; settle; ARC=two; halt 150000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        [ "$(sed -n 's/^runs: //p' two/*/TAIL | wc -w)" = 2 ] || fail 'one run'
+        for sh in dash 'busybox sh' bash; do for arc in one two; do
+            rm -rf out; mkdir out; fresh; src=src; [ $arc = two ] || src=src1
+            (cd $arc/*/ && export DEST="$OLDPWD/out" && $sh "$PAGE" 2>"$OLDPWD/said") || fail "$sh $(cat said)"
+            same $src out; n=$(cat $arc/*/*/*.key.gpg | wc -c); want "$(operations)" "$(sha256sum $arc/*/*/*.key.gpg | awk '{ print $1 }' | sort -u | wc -l)" "$sh"; want "$(asked)" 1
+        done; done
+        # gpg 1.4 knows neither the option nor an agent.
+        if command -v gpg1 >/dev/null; then
+            gpg --batch --pinentry-mode loopback --passphrase word --export-secret-keys me@x >secret 2>/dev/null || fail 'no export'
+        fi
+        gone"#,
+    );
+    assert!(dir.join("two").exists());
+}
+
+/// Messages for more recipients open each run, or all at once; nothing is stored again, and lists
+/// and signatures hold.
+#[test]
+fn recipients_that_are_added() {
+    script(
+        r#"home ''; key new ''; key sign ''; files 100 140; settle; halt 150000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        [ "$(sed -n 's/^runs: //p' arc/*/TAIL | wc -w)" = 2 ] || fail 'one run'
+        sub() { gpg --with-colons --list-keys "$1@x" | awk -F: '$1 == "sub" { print $5 }'; }
+        dura-index keys arc >told; want "$(awk '{ print $3, $4 }' told | sort -u)" "here $(sub me)"; want "$(wc -l <told)" 2
+        cp -r arc before
+        dura-index keys -q arc -r new@x --sign sign@x | dura-push -q arc
+        want "$(diff -rq before arc | grep -c '^Only in arc')" 6; want "$(diff -rq before arc | wc -l)" 6
+        dura-index keys arc >told; grep -q "$(sub new)" told && want "$(awk '{ print $4 }' told | tr ',' '\n' | sort -u | wc -l)" 2
+        # Once more there is nothing to add.
+        want "$(dura-index keys -q arc -r new@x | wc -c)" 1024
+        dura-verify -q arc >found || fail "$(cat found)"; want "$(dura-verify -q --quick arc)" ''
+        # The first key is gone.
+        export OLD=$GNUPGHOME; gpg --batch --pinentry-mode loopback --passphrase '' --export-secret-keys new@x >new.key; gone
+        export GNUPGHOME=$GNUPGHOME.new; mkdir -m 700 "$GNUPGHOME"; gpg -q --batch --import new.key 2>/dev/null
+        rm -rf out; mkdir out; dura-restore -q --no-cache arc | tar -xpf - -C out; same src out; rm -rf out
+        (cd "$(band)" && dash "$NOTES/recover.sh" ../../out 2>../../said) || fail "$(cat said)"; same src out
+        gone; export GNUPGHOME=$OLD
+        # A message that was changed, or has no list, is named.
+        cp -r arc good; printf x | dd of="$(ls arc/*/*/*-0.1.key.gpg | head -n 1)" bs=1 seek=40 conv=notrunc status=none
+        dura-verify -q arc >found && fail 0; grep -q '^damaged .*-0.1.key.gpg' found || fail "$(cat found)"
+        rm arc/*/*/*-0.1.sha256; dura-verify -q arc >found && fail 0; grep -q '^unlisted .*-0.1.key.gpg' found || fail "$(cat found)"
+        # Another archive's band of that name takes nothing.
+        rm -rf arc; cp -r before arc; sed -i 's/^id: ..../id: ffff/' arc/*/HEAD; rm arc/*/TAIL
+        dura-index keys -q before -r new@x >stream; dura-push -q arc <stream 2>said && fail 0; grep -q 'but the messages are for one with id' said || fail "$(cat said)"
+        # One message for all: one operation.
+        rm -rf arc; cp -r before arc; dura-index keys -q arc -r new@x --join | dura-push -q arc; want "$(diff -rq before arc | wc -l)" 2
+        dura-index keys arc >told; want "$(grep -c "$(sub new)" told)" 2
+        printf 'log-file %s/log\ndebug ipc\n' "$GNUPGHOME.new" >"$GNUPGHOME.new/gpg-agent.conf"; gone; export GNUPGHOME=$GNUPGHOME.new; fresh
+        for reader in 'dura-restore' 'dura-index list' 'dura-verify --files'; do $reader -q --no-cache arc >/dev/null; want "$(operations)" 1 "$reader"; fresh; done
+        (cd "$(band)" && rm -rf ../../out && dash "$NOTES/recover.sh" ../../out 2>../../said) || fail "$(cat said)"; same src out; want "$(operations)" 1 script
+        rm -rf out; mkdir out; fresh; (cd "$(band)" && export DEST="$OLDPWD/out" && dash "$PAGE" 2>"$OLDPWD/said"); same src out
+        gone"#,
+    );
+}
+
+/// The run key of a pipeline and of its readers is on no disk, in no argument and in no environment.
+#[test]
+fn no_key_leaves_memory() {
+    script(
+        r#"home ''; files 100 103; settle; export TMPDIR=$PWD/tmp; mkdir tmp
+        cat >traced <<'X'
+set -e
+dura-scan -q src | dura-index diff -q arc | dura-pack -q --block-size 1k | dura-seal -q -r me@x | dura-push -q arc
+dura-restore -q --no-cache arc >tar
+dura-index list -q arc >list
+(cd arc/*Z && sh "$NOTES/recover.sh" ../../out)
+gpgconf --kill gpg-agent
+X
+        strace -f -qq -v -s 100000 -e trace=execve,openat,write,pwrite64,writev,memfd_create -o trace bash traced 2>said || fail "$(cat said)"
+        same src out
+        key=$(gpg -q -d arc/*/00000/000000000-0.key.gpg 2>/dev/null); want "${#key}" 44
+        grep -q 'execve.*gpg' trace || fail 'nothing was traced'
+        grep -qF "$key" trace || fail 'the key was not seen on its way'
+        ! grep execve trace | grep -qF "$key" || fail 'in an argument or the environment'
+        grep -F "$key" trace | grep -v '^[0-9]* *write(' | head -n 3 | grep . && fail 'written in another way'
+        # What has it is a pipe.
+        ! grep -rqF "$key" . --exclude=trace || fail 'on disk'
+        gone"#,
+    );
+}
