@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folder of a format's archives: `KIND/BAND/…`, what each version lists in
-/// `KIND.BAND.listing`, and the key of the sealed one.
+/// `KIND.BAND.listing`; in that of format 1 also the key of all that is sealed.
+fn folder(format: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format)
+}
+
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
+    folder("format-1")
 }
 
 /// A keyring with the fixtures' key, which is no secret.
@@ -30,20 +34,24 @@ fn keyring() -> tempfile::TempDir {
 /// Archive, band and listing of every version there is.
 fn versions() -> Vec<(PathBuf, String, String)> {
     let mut versions = Vec::new();
-    for entry in fs::read_dir(fixtures()).unwrap() {
+    let formats = ["format-1", "format-2"].map(folder);
+    for (format, entry) in formats
+        .iter()
+        .flat_map(|format| fs::read_dir(format).unwrap().map(move |entry| (format, entry)))
+    {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if let Some((kind, band)) =
             name.strip_suffix(".listing").and_then(|name| name.split_once('.'))
         {
-            versions.push((
-                fixtures().join(kind),
-                band.to_owned(),
-                fs::read_to_string(&path).unwrap(),
-            ));
+            versions.push((format.join(kind), band.to_owned(), fs::read_to_string(&path).unwrap()));
         }
     }
-    assert_eq!(versions.len(), 5, "two bands of two archives, and one with parity and signatures");
+    assert_eq!(
+        versions.len(),
+        7,
+        "two bands of two archives, one with parity and signatures, and two bands with run keys"
+    );
     versions
 }
 
