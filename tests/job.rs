@@ -153,7 +153,7 @@ fn the_example_is_a_configuration() {
 #[test]
 fn not_now() {
     let dir = place("job-not-now");
-    configure(&dir, "BEFORE='sleep 30 & echo $! >sleeper'");
+    configure(&dir, "BEFORE='sleep 30 >/dev/null 2>&1 & echo $! >sleeper'");
     let done = job(&dir, "dura-job ./job.conf");
     assert_eq!(done.code, 0, "{}", done.report());
     // What was left behind does not hold the lock.

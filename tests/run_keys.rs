@@ -181,10 +181,6 @@ fn by_hand() {
             (cd $arc/*/ && export DEST="$OLDPWD/out" && $sh "$PAGE" 2>"$OLDPWD/said") || fail "$sh $(cat said)"
             same $src out; n=$(cat $arc/*/*/*.key.gpg | wc -c); want "$(operations)" "$(sha256sum $arc/*/*/*.key.gpg | awk '{ print $1 }' | sort -u | wc -l)" "$sh"; want "$(asked)" 1
         done; done
-        # gpg 1.4 knows neither the option nor an agent.
-        if command -v gpg1 >/dev/null; then
-            gpg --batch --pinentry-mode loopback --passphrase word --export-secret-keys me@x >secret 2>/dev/null || fail 'no export'
-        fi
         gone"#,
     );
     assert!(dir.join("two").exists());
