@@ -357,38 +357,38 @@ fn rclone_webdav() -> Setting {
 
 #[test]
 fn layers_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Layer, 0, 2);
+    sweep(&moto(), Backup::Layer, 0, 4);
 }
 
 #[test]
 fn resumes_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Resume, 3, 3);
+    sweep(&moto(), Backup::Resume, 3, 5);
 }
 
 #[test]
 fn layers_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Layer, 6, 4);
+    sweep(&rclone_s3(), Backup::Layer, 6, 6);
 }
 
 #[test]
 fn resumes_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Resume, 2, 4);
+    sweep(&rclone_s3(), Backup::Resume, 2, 6);
 }
 
 #[test]
 fn layers_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Layer, 4, 4);
+    sweep(&rclone_webdav(), Backup::Layer, 4, 6);
 }
 
 #[test]
 fn resumes_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Resume, 8, 4);
+    sweep(&rclone_webdav(), Backup::Resume, 8, 6);
 }
 
 #[test]
 fn spools_that_are_emptied_onto_servers() {
     for (setting, first) in [(moto(), 1), (rclone_s3(), 5), (rclone_webdav(), 9)] {
-        sweep(&setting, Backup::Move, first, 4);
+        sweep(&setting, Backup::Move, first, 9);
     }
 }
 

@@ -213,12 +213,19 @@ fn a_layer_of_plain_twins() {
                 continue;
             }
             let done = run(&dir, reader).run();
-            let code = if !beside && reader.contains("./1") { 1..=2 } else { 1..=1 };
+            // One that asks for the sealed ones first does not see the twins beside them.
+            let is_blind = reader.contains("1G") && reader.contains("./1");
+            let code = match () {
+                () if is_blind => 0..=1,
+                () if !beside && reader.contains("./1") => 1..=2,
+                () => 1..=1,
+            };
             assert!(code.contains(&done.code), "{beside}, {reader}\n{}", done.report());
             let said = format!("{}{}", done.stderr, done.text());
             let told = said.contains(&format!("{layer}/00000/000000000.mtree.gz: not encrypted"))
                 || reader.contains("./1") && said.contains(".toc.gz: not encrypted")
-                || !beside && reader.contains("verify");
+                || !beside && reader.contains("verify")
+                || is_blind && done.code == 0;
             assert!(told, "{beside}, {reader}: {said}");
             let out = fs::read(dir.join("t")).unwrap_or_default();
             assert!(!out.windows(6).any(|six| six == b"forged"), "{beside}, {reader}");

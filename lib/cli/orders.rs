@@ -244,15 +244,15 @@ fn cut_and_cut_again(search: &mut Search, jobs: usize, first: &State, tree: &Tre
         let case = format!("{name}, cut {cut:?}");
         look(&one, &case);
         for (what, tree) in trees() {
-            // Of every other cut all trees, of the rest the one that changes at the front.
-            if !large() && at % 2 != 0 && what != "changed at the front" {
+            // Of every third cut all trees, of the rest the one that changes at the front.
+            if !large() && at % 3 != 0 && what != "changed at the front" {
                 continue;
             }
             let case = format!("{case}, {what}");
             search.settles(&one, &tree, &case);
             let Some(second) = search.stream(&one, &tree, None, &[]) else { continue };
             let before = counted(&one.there, &second.band);
-            for cut in cuts(&second, if large() { jobs } else { 1 }).iter().step_by(every(3)) {
+            for cut in cuts(&second, if large() { jobs } else { 1 }).iter().step_by(every(5)) {
                 let case = format!("{case}, cut {cut:?}");
                 let two = after(&one, &second, cut.iter().copied(), &case);
                 if search.is_new(&two) {

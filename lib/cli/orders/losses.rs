@@ -31,7 +31,7 @@ fn chains(parity: usize, jobs: usize, few: usize) -> Vec<(String, State)> {
 fn every_loss_in_a_chain() {
     let mut states = 0;
     let search = Search::new(1);
-    for (cut, state) in chains(1, 2, every(3)) {
+    for (cut, state) in chains(1, 2, every(5)) {
         let chain = &state.there;
         let whole = version(chain, None).unwrap();
         for name in chain.keys() {
