@@ -15,6 +15,7 @@ use super::super::stores::Reach;
 use super::model::held;
 use super::{Objects, Search, State, Tree, base, found_whole, seen, version};
 use crate::format::band::BandName;
+use crate::format::time::Stamp;
 use crate::store::memory::Memory;
 use crate::store::{Kind, Remove, Store, StoreError};
 
@@ -183,11 +184,15 @@ fn every_cut_of_a_prune() {
 #[test]
 fn every_moment_for_a_writer() {
     let search = Search::new(0);
-    let (state, mut tree, names) = two_chains(&search);
+    let (mut state, mut tree, names) = two_chains(&search);
     tree[1].1 = 5;
     let run = Arc::new(search.stream(&state, &tree, None, &[]).unwrap());
     let parent = run.band.parent().unwrap();
     assert!(names.contains(&parent));
+    // A folder that is listed before it, and holds no band, does not hide it.
+    let before = Stamp::from_unix(run.band.start().unix() - 1).unwrap();
+    let empty = parent.child(before).unwrap();
+    state.there.insert(format!("{empty}/RECOVER.txt"), b"left".to_vec());
     let named: BTreeSet<BandName> = names.iter().filter(|name| **name == parent).cloned().collect();
     let (mut stopped, mut stayed) = (0, 0);
     for at in 0.. {

@@ -84,11 +84,12 @@ impl Remover {
     fn nobody_stands_on(&self, band: &BandName, going: &BTreeSet<&BandName>) -> anyhow::Result<()> {
         let listed = self.store.list("")?;
         let mut names = listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok());
+        // What is left in such a folder may be no band: then the next one counts.
         let on_top = names.find(|name: &BandName| {
-            name != band && name.chain().contains(band) && !going.contains(name)
+            let is_above = name != band && name.chain().contains(band) && !going.contains(name);
+            is_above && self.holds_a_band(name)
         });
-        // What is left in such a folder may be no band.
-        match on_top.filter(|name| self.holds_a_band(name)) {
+        match on_top {
             Some(name) => bail!("{name} has been based on it in the meantime"),
             None => Ok(()),
         }
