@@ -227,6 +227,10 @@ fn tar_is_told_the_same_everywhere() {
             let said = options.join(" ");
             let exact = "--xattrs --xattrs-include='*' --acls ";
             let rest = said.replacen(exact, "", 1);
+            // GNU tar cannot do it as an ordinary user, and the page says so.
+            if file.ends_with("RECOVER.txt") && said == "--delay-directory-restore -xpf" {
+                continue;
+            }
             assert!(said.contains(exact), "{}: tar {said}", file.display());
             let known = [
                 "-xpf",

@@ -119,6 +119,5 @@ def main(path):
 
 for number in (signal.SIGTERM, signal.SIGHUP): signal.signal(number, lambda *_: sys.exit(2))  # by way of finally
 if len(sys.argv) != 2: end("usage: cd BAND; python3 rsrepair.py NNNNN/NNNNNNNNN-C.sha256")
-if sys.argv[1] in ("-h", "--help"): print(__doc__.strip()), sys.exit()
-try: main(sys.argv[1])
+try: print(__doc__.strip(), flush=True) if sys.argv[1] in ("-h", "--help") else main(sys.argv[1])
 except OSError as why: end(f"{why.filename or sys.argv[1]}: {why.strerror}")

@@ -76,7 +76,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("rmdir", "coreutils"),
     ("script", "bsdutils"),
     ("sed", "sed"),
+    ("seq", "coreutils"),
     ("setfacl", "acl"),
+    ("setfattr", "attr"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("sha256sum", "coreutils"),
@@ -93,12 +95,14 @@ const TOOLS: &[(&str, &str)] = &[
     ("touch", "coreutils"),
     ("tr", "coreutils"),
     ("true", "coreutils"),
+    ("truncate", "coreutils"),
     ("tty", "coreutils"),
     ("umount", "mount"),
     ("uniq", "coreutils"),
     ("unshare", "util-linux"),
     ("wc", "coreutils"),
     ("xargs", "findutils"),
+    ("zsh", "zsh"),
     ("zstd", "zstd"),
 ];
 
@@ -191,7 +195,9 @@ fn applets() -> &'static Path {
         for applet in String::from_utf8(list.stdout).unwrap().lines() {
             symlink(need("busybox"), dir.join(applet)).unwrap();
         }
-        symlink(need("gpg"), dir.join("gpg")).unwrap();
+        for tool in ["gpg", "busybox"] {
+            symlink(need(tool), dir.join(tool)).unwrap();
+        }
         dir
     })
 }
