@@ -272,8 +272,8 @@ enum Done {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ended {
     end: End,
-    tree: Option<Have>,
-    behind: u64,
+    pub(super) tree: Option<Have>,
+    pub(super) behind: u64,
 }
 
 /// Reads the listing and large files, and queues the work.

@@ -163,20 +163,21 @@ fn packed(
     if let Some(head) = &plan.head {
         assembler.handle_head(head, &[("RECOVER.txt", b"a note")]);
     }
-    let (mut line, mut tree, mut behind) = (Some(first), None, 0);
+    let (mut line, mut ended) = (Some(first), plan.ended);
     let end = loop {
         match line.take() {
             Some(Line::Entry(entry)) => {
                 assembler.handle_member(piece(entry, entries)).unwrap();
             }
-            Some(Line::Header(Header::Tree(it))) => tree = Some(it),
-            Some(Line::Header(Header::Behind(it))) => behind = it,
+            Some(Line::Header(Header::Tree(it))) => ended.tree = Some(it),
+            Some(Line::Header(Header::Behind(it))) => ended.behind = it,
             Some(Line::Header(_)) => {}
             Some(Line::End(end)) => break end,
             None => {}
         }
         line = listing.next_line().unwrap();
     };
+    let (tree, behind) = (ended.tree, ended.behind);
     let finish = Finish { end, skipped: 0, unattributed: 0, tree, behind, finished: clock };
     assembler.finish(finish).unwrap();
     let mut sealer = Sealer::new(&band, id, wish, notes.get(&band).cloned().unwrap_or_default());
