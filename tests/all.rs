@@ -76,6 +76,9 @@ mod verify;
 // same.
 mod unmended;
 
+// Damage of any object of a chain: dura-restore never gives less than recover.sh.
+mod never_fewer;
+
 // What dura-verify looks at besides checksums, and how much can be lost.
 mod verify_modes;
 

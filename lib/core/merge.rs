@@ -33,12 +33,29 @@ pub struct Placed {
     /// The path under which the data lies in its block, if that is not the entry's own: a hard link
     /// whose first name a newer band replaced or removed.
     pub under: Option<Path>,
+    /// An older block that holds the same content under the same path.
+    pub spare: Option<Within>,
 }
 
 impl Placed {
     /// The tier and the block in which the entry's tar header and data lie.
     pub fn data(&self) -> Within {
         self.entry.within.unwrap_or(self.at)
+    }
+
+    /// Notes where an older tier has the same content.
+    fn note_spare(&mut self, older: &Placed) {
+        let content = |entry: &Entry| {
+            let is_file = entry.kind == Kind::File && entry.hard.is_none();
+            is_file.then_some((entry.size?, entry.sha256?))
+        };
+        let data = older.data();
+        if self.spare.is_none()
+            && data != self.data()
+            && content(&self.entry).is_some_and(|own| content(&older.entry) == Some(own))
+        {
+            self.spare = Some(data);
+        }
     }
 }
 
@@ -130,7 +147,7 @@ impl Merge {
         // Only older tiers can hold what is unchanged: with a forged reference, where the line
         // stands is all there is to go by.
         entry.within = entry.within.filter(|within| within.tier < tier);
-        let placed = Placed { entry, at: Within { tier, block: number }, under: None };
+        let placed = Placed { entry, at: Within { tier, block: number }, under: None, spare: None };
         let path = placed.entry.path.as_bytes();
         // All tiers without a head had one at the path placed last, so this is the tier's own
         // order.
@@ -184,7 +201,7 @@ impl Merge {
         if head.entry.path == newest.entry.path { self.next_head() } else { None }
     }
 
-    fn place(&mut self, newest: Placed) -> Option<Event> {
+    fn place(&mut self, mut newest: Placed) -> Option<Event> {
         let path = newest.entry.path.as_bytes();
         self.last.clear();
         self.last.extend_from_slice(path);
@@ -203,6 +220,7 @@ impl Merge {
                 removes = Some(older.at.tier);
             }
             self.names.hide(&older, live);
+            newest.note_spare(&older);
         }
         // A cover of tier 0 would hide nothing, nor one below a cover at least as new.
         if let Some(tier) = removes.filter(|tier| *tier > cover) {

@@ -21,7 +21,7 @@ use crate::format::entry::{Entry, Kind, Within};
 use crate::format::path::Path;
 
 /// Lanes of each tier.
-const LANES: usize = 2;
+pub const LANES: usize = 2;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Take {
     pub under: Path,
     /// Where it is.
     pub from: Open,
+    /// An older block that holds the same content.
+    pub spare: Option<Within>,
 }
 
 /// A first name that was not wanted, or the name that it was written under.
@@ -166,9 +168,14 @@ impl Plan {
                 else {
                     return;
                 };
-                let Placed { entry, at, under } = *first;
+                let Placed { entry, at, under, spare } = *first;
                 let under = under.unwrap_or_else(|| entry.path.clone());
-                self.take(Placed { entry: Entry { path: name, ..entry }, at, under: Some(under) });
+                self.take(Placed {
+                    entry: Entry { path: name, ..entry },
+                    at,
+                    under: Some(under),
+                    spare,
+                });
             }
             None => self.steps.push_back(Step::Stray(Box::new(placed))),
         }
@@ -178,7 +185,12 @@ impl Plan {
         let block = placed.data();
         let under = placed.under.unwrap_or_else(|| placed.entry.path.clone());
         let Some(from) = self.find(block, &under) else { return };
-        self.steps.push_back(Step::Take(Box::new(Take { entry: placed.entry, under, from })));
+        self.steps.push_back(Step::Take(Box::new(Take {
+            entry: placed.entry,
+            under,
+            from,
+            spare: placed.spare,
+        })));
     }
 
     /// The lane that can still get there; opens the block where it is not open.
@@ -227,6 +239,7 @@ mod tests {
                     entry,
                     at: Within { tier: 1, block: block.parse().unwrap() },
                     under: None,
+                    spare: None,
                 },
                 wanted,
             );

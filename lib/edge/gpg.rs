@@ -5,7 +5,6 @@
 //! lines say (`status`).
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
@@ -16,12 +15,14 @@ use handed::Handed;
 
 mod arguments;
 mod handed;
+mod input;
 mod keys;
 mod secret;
 mod signature;
 mod status;
 mod trial;
 
+pub use input::Input;
 pub use keys::{
     Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
 };
@@ -130,28 +131,6 @@ fn would_do(ids: &[String]) -> String {
 
 fn behind_colon(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-/// What gpg is to read.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// All of a file, which it reads by itself if nothing has to come before: nothing is copied.
-    File(File),
-}
-
-impl Input<'_> {
-    /// How many bytes it has.
-    ///
-    /// # Errors
-    /// When the file cannot be asked.
-    pub fn size(&self) -> io::Result<u64> {
-        match self {
-            Input::Bytes(bytes) => Ok(bytes.len() as u64),
-            Input::File(file) => Ok(file.metadata()?.len()),
-        }
-    }
 }
 
 /// What gpg wrote to stderr.
@@ -514,6 +493,9 @@ fn decrypt_with(
         args.extend(strings(arguments::WITH_PASSPHRASE));
     }
     args.push("--decrypt".into());
+    if input.is_something_else() {
+        return Err(GpgError::Damaged("it is no encrypted message".to_owned()));
+    }
     let outcome = run(Call { args, passphrase: unlock.passphrase.as_deref(), input, limit })?;
     if outcome.too_much {
         return Err(GpgError::TooLarge(limit));

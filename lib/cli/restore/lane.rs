@@ -7,7 +7,7 @@ use super::blocks::Feed;
 use crate::core::planner::MEMBER;
 use crate::core::restore::Take;
 use crate::format::sparse::{is_map, is_sparse};
-use crate::format::tarball::is_of_line;
+use crate::format::tarball::{is_of_line, line_of};
 use crate::format::untar::{Entry, Untar, UntarError, begins_entry};
 
 /// Where the blocks of a lane come out.
@@ -18,6 +18,8 @@ pub(in super::super) struct Lane {
     ahead: Option<Entry>,
     /// What was damaged last in the open block.
     damage: Option<String>,
+    /// A header was damaged: the next that is whole is looked for.
+    seeks: bool,
 }
 
 /// What came of copying an entry's content.
@@ -49,7 +51,7 @@ fn told(error: &UntarError) -> String {
 impl Lane {
     /// A lane at its begin.
     pub(in super::super) fn new(feed: Feed) -> Lane {
-        Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None }
+        Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None, seeks: false }
     }
 
     /// Why no block can be read at all, if so.
@@ -65,6 +67,7 @@ impl Lane {
             self.untar.restart();
             self.ahead = None;
             self.damage = None;
+            self.seeks = false;
         }
         loop {
             let next = match self.ahead.take() {
@@ -72,7 +75,10 @@ impl Lane {
                 None => self.untar.next_entry(),
             };
             match next {
+                // Some bytes of a file that look like a header.
+                Ok(Some(entry)) if self.seeks && line_of(&entry).is_none() => self.untar.restart(),
                 Ok(Some(entry)) if entry.path == take.under => {
+                    self.seeks = false;
                     return match is_of_line(&entry, &take.entry) {
                         true => Ok(entry),
                         false => {
@@ -82,10 +88,16 @@ impl Lane {
                 }
                 Ok(Some(entry)) if entry.path > take.under => {
                     self.ahead = Some(entry);
+                    self.seeks = false;
                     break;
                 }
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => self.seeks = false,
                 Ok(None) => break,
+                // Headers that follow may be whole, as long as the member gives bytes.
+                Err(error @ (UntarError::BadHeader(_) | UntarError::BadName(_))) => {
+                    self.damage = Some(told(&error));
+                    self.seeks = true;
+                }
                 Err(error) => self.step_over(told(&error)),
             }
         }
@@ -94,6 +106,7 @@ impl Lane {
 
     fn step_over(&mut self, damage: String) {
         self.damage = Some(damage);
+        self.seeks = false;
         self.untar.input_mut().resume();
         self.untar.restart();
     }

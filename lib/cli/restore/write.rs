@@ -8,10 +8,10 @@ use anyhow::{Context, anyhow};
 
 use super::super::message::Report;
 use super::super::progress::{Pace, WRITTEN};
-use super::blocks::{Feed, Source};
+use super::blocks::{Blocks, Feed, Source};
 use super::lane::{Copied, Lane};
 use crate::core::merge::is_first_name;
-use crate::core::restore::{Step, Take};
+use crate::core::restore::{LANES, Open, Step, Take};
 use crate::edge::ahead::Ahead;
 use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
@@ -49,6 +49,8 @@ pub(super) struct Writer<'a> {
     /// Who has which name here. A tar goes by names before numbers, so a name that has another
     /// number here is left out; none if all names are wanted.
     users: Option<Users>,
+    /// Opens older blocks with the same content, and the last one.
+    spares: Option<(Blocks, Open)>,
 }
 
 impl<'a> Writer<'a> {
@@ -70,6 +72,7 @@ impl<'a> Writer<'a> {
             pace: Pace::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
+            spares: None,
         }
     }
 
@@ -128,8 +131,46 @@ impl<'a> Writer<'a> {
         }
         match found {
             Ok(stored) => self.write(take, &stored),
-            Err(why) => self.make_lost(take, &why),
+            Err(why) => match self.find_spare(take) {
+                Some((spare, stored)) => {
+                    let without =
+                        if take.entry.x { ", without its extended attributes" } else { "" };
+                    self.report.warn(format_args!(
+                        "{}: restored from block {}, which has the same content{without}: block {}: {why}",
+                        take.entry.path,
+                        self.source.name(spare.from.block),
+                        self.source.name(take.from.block),
+                    ));
+                    self.write(&spare, &stored)
+                }
+                None => self.make_lost(take, &why),
+            },
         }
+    }
+
+    /// The lane of older blocks, behind those of the plan.
+    fn spare_lane(&self) -> usize {
+        self.source.bands.len() * LANES
+    }
+
+    /// The same content in an older block.
+    fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::Entry)> {
+        let (block, lane) = (take.spare?, self.spare_lane());
+        if self.spares.is_none() {
+            let from = Open { lane: 0, ticket: 0, block };
+            self.spares = Some((Blocks::new(&self.source, 1).ok()?, from));
+        }
+        let (blocks, from) = self.spares.as_mut()?;
+        let mut feed = None;
+        if from.ticket == 0 || from.block != block {
+            *from = Open { ticket: from.ticket + 1, block, ..*from };
+            feed = blocks.open(*from);
+        }
+        let from = Open { lane, ..*from };
+        feed.into_iter().for_each(|feed| self.handle_lane(lane, feed));
+        let spare = Take { from, spare: None, ..take.clone() };
+        let found = self.lanes.get_mut(lane)?.as_mut()?.find(&spare).ok()?;
+        Some((spare, found))
     }
 
     /// What has no content can be written without its block.
@@ -183,6 +224,8 @@ impl<'a> Writer<'a> {
             Err(why) => return self.make_lost(take, &why),
         };
         let mut extras = match Extras::of(stored) {
+            // Those of another time.
+            _ if take.from.lane == self.spare_lane() => Extras::default(),
             Ok(extras) if extras.all_of(entry) => extras,
             other => {
                 let block = self.source.name(take.from.block);

@@ -25,7 +25,8 @@ fn version(tiers: &[&[&str]]) -> Vec<String> {
             Within { tier, block } => format!(" @{tier}/{block}"),
         };
         let under = placed.under.as_ref().map(|path| format!(" as {path}")).unwrap_or_default();
-        format!("{}{at}{under}", short(&placed.entry))
+        let spare = placed.spare.map(|it| format!(" or {}/{}", it.tier, it.block));
+        format!("{}{at}{under}{}", short(&placed.entry), spare.unwrap_or_default())
     };
     let refused = refused.iter().map(|event| match event {
         Event::Orphan(placed) => format!("orphan {}", place(placed)),
@@ -47,6 +48,40 @@ fn one_band_is_its_own_version() {
     check(
         &[&[". dir", "./a file s1 d1", "3: ./b dir", "3: ./b/c link >x"]],
         &[". dir", "./a file s1 d1", "./b dir @0/3", "./b/c link >x @0/3"],
+    );
+}
+
+/// Where a lost block need not cost a file.
+#[test]
+fn an_older_block_with_the_same_content() {
+    check(
+        &[
+            &[
+                ". dir",
+                "2: ./a file s1 d1",
+                "2: ./b file s1 d1",
+                "2: ./c file s1 d1",
+                "2: ./d file s1",
+            ],
+            &[
+                "4: ./a file s1 d1 t2",
+                "4: ./b file s1 d2",
+                "4: ./c file s1 d1 in0/2",
+                "4: ./d file s1",
+            ],
+            &["6: ./a file s1 d1 t3", "6: ./b file s1 d1", "6: ./c file s1 d1 h./a"],
+        ],
+        &[
+            ". dir",
+            "./a file s1 t3 d1 @2/6 or 1/4",
+            "./b file s1 d1 @2/6 or 0/2",
+            "./c file s1 d1 h./a @2/6",
+            "./d file s1 @1/4",
+        ],
+    );
+    check(
+        &[&[". dir", "2: ./c file s1 d1"], &["4: ./c file s1 d1 in0/2 t2"]],
+        &[". dir", "./c file s1 t2 d1 in0/2 @1/4"],
     );
 }
 

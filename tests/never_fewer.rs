@@ -1,0 +1,151 @@
+//! Any object of a chain is damaged: dura-restore never gives fewer right files than recover.sh.
+//!
+//! `scripts/losses` tries every object and every kind of damage, and pairs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::util::dice::{Dice, variable};
+use crate::util::gpg::{KEY, home};
+use crate::util::run::{Done, bare, dura, scratch};
+use crate::util::tree::noise;
+use crate::verify::files;
+
+/// What becomes of the source from band to band: blocks of three files, a large file in parts, contents
+/// that stay in an older band, files that change their type, hard links.
+const ROUNDS: [&str; 3] = [
+    "mkdir a b; for i in 0 1 2 3 4 5; do N a/$i; done; for i in 0 1 2; do N b/$i; done
+     N large; N large; N large; N large; ln b/0 b/hard; echo t >text; ln -s text link",
+    "for i in 1 3 5; do rm a/$i; N a/$i; done; touch -d @1500000000 a/0 b/1; rm a/2; rm b/hard; mkdir b/hard
+     N b/hard/x; echo u >>text",
+    "N a/1; touch -d @1400000000 a/0; rm -r b/hard; N b/hard; N c; rm text; mkdir text; N text/x; ln c text/y",
+];
+const KINDS: [&str; 5] = ["gone", "empty", "bit", "first", "garbage"];
+
+struct Chain {
+    dir: PathBuf,
+    newest: String,
+    /// The objects, by their names in the archive.
+    objects: BTreeMap<String, Vec<u8>>,
+    source: BTreeMap<String, Vec<u8>>,
+}
+
+impl Chain {
+    fn new(seal: &str) -> Chain {
+        let top = scratch("fewer");
+        fs::write(top.join("noise"), noise(5, 4_000_000)).unwrap();
+        fs::create_dir(top.join("src")).unwrap();
+        let backup = format!(
+            "dura-scan src | dura-index diff archive |
+             dura-pack --block-size 80k --part-size 1M | dura-seal {seal} --parity 1 --group 5 | dura-push archive"
+        );
+        for (at, round) in ROUNDS.iter().enumerate() {
+            let noise = "N() { n=$((n + 1)); dd if=../noise bs=1k skip=$((AT * 1000 + n * 8)) count=360 >>$1; }";
+            bare(&format!("set -e; n=0; {noise}\n{round}"))
+                .dir(&top.join("src"))
+                .var("AT", at.to_string())
+                .ok();
+            // Only what has settled is left in an older band.
+            std::thread::sleep(std::time::Duration::from_millis(2100));
+            home().with(dura(&backup)).dir(&top).ok();
+        }
+        let (dir, source) = (top.join("archive"), files(&top.join("src")));
+        let objects = files(&dir);
+        let bands: BTreeSet<&str> =
+            objects.keys().map(|name| name.split_once('/').unwrap().0).collect();
+        assert_eq!(bands.len(), ROUNDS.len());
+        let newest = (*bands.last().unwrap()).to_owned();
+        Chain { dir, newest, objects, source }
+    }
+
+    /// The right files that a command gives in its DEST.
+    fn right(&self, line: &str) -> (Done, BTreeSet<&String>) {
+        let out = scratch("out").join("out");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes/recover.sh");
+        let shell = home().with(dura(line)).var("OUT", &out).var("SCRIPT", script);
+        let done = shell.dir(&self.dir).var("BAND", &self.newest).run();
+        let found = if out.exists() { files(&out) } else { BTreeMap::new() };
+        fs::remove_dir_all(out.parent().unwrap()).unwrap();
+        let is_right = |(path, bytes): &(&String, &Vec<u8>)| found.get(*path) == Some(bytes);
+        (done, self.source.iter().filter(is_right).map(|(path, _)| path).collect())
+    }
+
+    /// Damages these, looks, and mends them.
+    fn holds(&self, damaged: &[(&String, &str)], dice: &mut Dice) {
+        for (name, kind) in damaged {
+            let (path, mut bytes) = (self.dir.join(name), self.objects[*name].clone());
+            match *kind {
+                "gone" => fs::remove_file(&path).unwrap(),
+                "empty" => bytes.clear(),
+                "bit" | "first" if !bytes.is_empty() => {
+                    let most = if *kind == "first" { 95 } else { bytes.len() };
+                    let at = dice.below(most.min(bytes.len()) as u64) as usize;
+                    bytes[at] ^= 1 << dice.below(8);
+                }
+                _ => bytes = noise(dice.below(1000), bytes.len().max(10)),
+            }
+            if path.exists() {
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+        let (by_hand, recovered) =
+            self.right("mkdir \"$OUT\"; cd \"$BAND\" && dash \"$SCRIPT\" \"$OUT\"");
+        let (done, restored) =
+            self.right("mkdir \"$OUT\"; dura-restore --band \"$BAND\" . | tar -xpf - -C \"$OUT\"");
+        let fewer: Vec<_> = recovered.difference(&restored).collect();
+        assert!(
+            fewer.is_empty(),
+            "{damaged:?}: dura-restore lacks {fewer:?}\n{}\nrecover.sh\n{}",
+            done.report(),
+            by_hand.report()
+        );
+        for (name, _) in damaged {
+            fs::write(self.dir.join(name), &self.objects[*name]).unwrap();
+        }
+    }
+}
+
+fn never_fewer(seal: &str, every: u64) {
+    let chain = Chain::new(seal);
+    let cases = variable("DURA_LOSSES_CASES", 0);
+    let mut dice = Dice::new(variable("DURA_LOSSES_SEED", 1));
+    chain.holds(&[], &mut dice);
+    // No reader looks at notes and parity.
+    let objects: Vec<&String> = chain
+        .objects
+        .keys()
+        .filter(|name| ![".txt", ".sh", ".py", ".rs0"].iter().any(|end| name.ends_with(end)))
+        .collect();
+    assert!(objects.len() >= 30, "{objects:?}");
+    let mut seen = 0;
+    for (at, (name, kind)) in
+        objects.iter().flat_map(|name| KINDS.map(|kind| (name, kind))).enumerate()
+    {
+        if cases > 0 || (at as u64).is_multiple_of(every) {
+            chain.holds(&[(name, kind)], &mut dice);
+            seen += 1;
+        }
+    }
+    for _ in 0..cases {
+        let mut one = || objects[dice.below(objects.len() as u64) as usize];
+        let (first, second) = (one(), one());
+        if first != second {
+            let kinds = [dice.one(&KINDS), dice.one(&KINDS)];
+            chain.holds(&[(first, kinds[0]), (second, kinds[1])], &mut dice);
+            seen += 1;
+        }
+    }
+    println!("{seen} cases");
+    assert!(seen >= 12, "{seen} cases");
+}
+
+#[test]
+fn of_a_damaged_plain_chain() {
+    never_fewer("", 9);
+}
+
+#[test]
+fn of_a_damaged_encrypted_chain() {
+    never_fewer(&format!("-r {KEY} --sign {KEY}"), 23);
+}
