@@ -1,5 +1,5 @@
 //! `dura-prune` on real archives: what goes, what stays and why, and removals that are refused by
-//! the store. Every cut of a removal is searched in `lib/cli/orders/prune.rs`.
+//! the store. Every cut of a removal is searched in `lib/ops/orders/prune.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

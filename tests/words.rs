@@ -35,7 +35,7 @@ const BANNED: [&str; 25] = [
 ];
 
 /// Where findings are worded. They go to standard output, which scripts read, and stay as they are.
-const FINDINGS: [&str; 3] = ["lib/cli/verify/", "lib/core/verify/", "lib/format/group.rs"];
+const FINDINGS: [&str; 3] = ["lib/ops/verify/", "lib/core/verify/", "lib/format/group.rs"];
 
 /// Words with their lines, without the signs around them; a sentence's last word is followed by the
 /// sign that ends it.

@@ -1,18 +1,17 @@
 //! What all programs share: their common options, sizes like `10M`, and how a run begins and ends.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
-use super::events::Events;
-use super::message::{self, Report};
-use super::tips;
-use crate::core::fit::Room;
-use crate::edge::{memory, pipe};
+use crate::cli::tips;
+use crate::edge::pipe;
+use crate::report::events::Events;
+use crate::report::message::{self, Report};
 
 /// Options that every program has.
 #[derive(Debug, Clone, Args)]
@@ -147,59 +146,9 @@ pub fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a size above 0, such as 800k, 10M or 1G".to_owned())
 }
 
-/// A number of bytes for people: `17.3 MiB`.
-pub fn human(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
-/// The path without symbolic links; of one that is not there, as far as it is.
-pub(super) fn resolve(dir: &Path) -> Option<PathBuf> {
-    let dir = std::path::absolute(dir).ok()?;
-    dir.ancestors().find_map(|there| {
-        let rest = dir.strip_prefix(there).ok()?;
-        // Joining nothing would leave a slash behind.
-        Some(there.canonicalize().ok()?.join(rest).components().collect())
-    })
-}
-
-/// What the memory allows that the system grants to this process.
-pub fn room() -> Room {
-    static ROOM: OnceLock<Room> = OnceLock::new();
-    *ROOM.get_or_init(|| Room::of_limit(memory::limit()))
-}
-
-/// How many threads or children to run: `-j`, or one for each core and `more`, as far as there is
-/// memory for what each of them takes.
-pub fn jobs(asked: Option<usize>, more: usize, each: u64) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(2, usize::from) + more;
-    asked.unwrap_or_else(|| room().jobs(cores(), each)).clamp(1, 256)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_directory_has_one_name_whether_it_is_there_or_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().canonicalize().unwrap();
-        std::fs::create_dir(top.join("there")).unwrap();
-        std::os::unix::fs::symlink("there", top.join("link")).unwrap();
-        for (named, whole) in
-            [("there", "there"), ("link/", "there"), ("link/none/x/", "there/none/x"), (".", "")]
-        {
-            let found = resolve(&top.join(named)).unwrap().into_os_string();
-            let whole: PathBuf = top.join(whole).components().collect();
-            assert_eq!(found, whole.into_os_string(), "{named}");
-        }
-    }
 
     #[test]
     fn sizes() {
@@ -211,9 +160,5 @@ mod tests {
         for text in ["", "M", "0", "0M", "-1", "+1", "1.5M", "1MB", "99999999T", "1 M"] {
             assert!(size(text).is_err(), "{text}");
         }
-        assert_eq!(
-            [0, 1023, 1024, 18_140_365, 5 << 40].map(human),
-            ["0 B", "1023 B", "1.0 KiB", "17.3 MiB", "5.0 TiB"]
-        );
     }
 }

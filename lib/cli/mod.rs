@@ -1,31 +1,7 @@
-//! One module per program: its arguments, its messages, its exit status, and the thin loop that
-//! drives its machines.
+//! One module for each program: its arguments, one call, and its exit status.
 
-mod archive;
-mod asked;
-mod at;
-mod awaited;
-mod caching;
+pub mod at;
 pub mod common;
-#[cfg(test)]
-mod effort;
-pub mod events;
-pub mod index;
-pub mod message;
-mod named;
-#[cfg(test)]
-mod orders;
-pub mod pack;
-pub mod progress;
-pub mod prune;
-pub mod push;
-pub mod restore;
-mod retrying;
-pub mod scan;
-pub mod seal;
-mod signers;
-mod stores;
-mod tips;
-mod unlock;
-pub mod verify;
-mod vouching;
+pub mod tips;
+
+pub use crate::ops::{index, pack, prune, push, restore, scan, seal, verify};

@@ -13,6 +13,7 @@ pub mod mounts;
 pub mod ordered;
 pub mod pipe;
 pub mod privilege;
+pub mod resolve;
 pub mod signals;
 pub mod source;
 pub mod users;

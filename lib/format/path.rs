@@ -72,6 +72,19 @@ fn encode_with(mut raw: &[u8], out: &mut Vec<u8>, plain: impl Fn(u8) -> bool) {
     out.extend_from_slice(raw);
 }
 
+/// Bytes that a person typed, as a message shows them: encoded if they are not text or have control
+/// characters.
+pub fn shown(raw: &[u8]) -> String {
+    match std::str::from_utf8(raw) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => {
+            let mut encoded = Vec::new();
+            encode(raw, &mut encoded);
+            String::from_utf8_lossy(&encoded).into_owned()
+        }
+    }
+}
+
 /// Appends `raw` in the encoding of paths and link targets.
 pub fn encode(raw: &[u8], out: &mut Vec<u8>) {
     encode_with(raw, out, plain);

@@ -1,0 +1,357 @@
+//! Blocks fetched, decrypted and decompressed ahead of where they are wanted.
+//!
+//! Each lane of the plan has a thread that decompresses its blocks one after another into a short
+//! queue. Blocks are fetched ahead in the order of the plan's opens, within a budget. What lanes
+//! hold counts in it, but one block may be ahead in any case: all that was opened before the block
+//! that is wanted now was begun, so the budget never waits for itself.
+
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use anyhow::Context;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::archive::Archive;
+use crate::archive::kind::is_locked;
+use crate::core::restore::Open;
+use crate::edge::budget::Budget;
+use crate::format::entry::Within;
+use crate::format::head::Head;
+use crate::format::inflate::{Piece, Sink, inflate};
+use crate::format::object::Object;
+use crate::report::message::chain;
+
+/// Bytes of blocks that may be there, or on their way: those that lanes have begun with, too.
+const AHEAD: u64 = 56 << 20;
+
+/// What the first block is taken to have, while none was seen.
+const GUESS: u64 = 8 << 20;
+
+/// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
+/// and none where there are more, for each holds two besides.
+const PIECES: usize = 3;
+const FEW: usize = 3;
+
+/// A block's first or only object.
+struct First {
+    bytes: Vec<u8>,
+    in_parts: bool,
+}
+
+/// A block that a lane will come to.
+struct Slot {
+    open: Open,
+    first: Receiver<(u64, anyhow::Result<First>)>,
+}
+
+/// What a lane gives.
+enum Given {
+    Piece(Piece),
+    /// No block can be read: why.
+    Hopeless(anyhow::Error),
+    End,
+}
+
+/// Where blocks come from.
+pub(crate) struct Source {
+    /// The archive.
+    pub archive: Arc<Archive>,
+    /// The bands of the chain, by tier.
+    pub bands: Vec<Head>,
+}
+
+impl Source {
+    /// The block's name, for messages.
+    pub(crate) fn name(&self, block: Within) -> String {
+        let Some(band) = self.bands.get(usize::from(block.tier)) else {
+            return format!("{:09}", block.block);
+        };
+        self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
+    }
+
+    fn band(&self, block: Within) -> anyhow::Result<&Head> {
+        self.bands.get(usize::from(block.tier)).context("no such band")
+    }
+
+    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<Vec<u8>>> {
+        let band = self.band(block)?;
+        self.archive.fetch(&band.band, Object::Part(block.block, band.compression, part))
+    }
+
+    fn first(&self, block: Within) -> anyhow::Result<First> {
+        let band = self.band(block)?;
+        let whole = Object::Block(block.block, band.compression);
+        let names = [whole, Object::Part(block.block, band.compression, 0)];
+        let (found, bytes) = self.archive.fetch_first(&band.band, &names)?.context("missing")?;
+        Ok(First { bytes, in_parts: found != whole })
+    }
+
+    /// An error without the block's name, which stands before it already.
+    fn why(&self, block: Within, error: &anyhow::Error) -> String {
+        let text = chain(error);
+        text.strip_prefix(&format!("{}: ", self.name(block))).unwrap_or(&text).to_owned()
+    }
+}
+
+/// The side of the plan: opens blocks.
+pub(crate) struct Blocks {
+    source: Arc<Source>,
+    pool: ThreadPool,
+    budget: Arc<Budget>,
+    /// What a block had lately.
+    size: Arc<AtomicU64>,
+    lanes: Vec<Option<Sender<Slot>>>,
+}
+
+impl Blocks {
+    /// Starts threads that fetch, so many.
+    pub(crate) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
+        let pool =
+            ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
+        let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
+        Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
+    }
+
+    /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
+    /// at which it will come out.
+    pub(crate) fn open(&mut self, open: Open) -> Option<Feed> {
+        let mut feed = None;
+        if self.lanes.len() <= open.lane {
+            self.lanes.resize_with(open.lane + 1, || None);
+        }
+        let lane = self.lanes[open.lane].get_or_insert_with(|| {
+            let (send, slots) = channel();
+            let (give, given) = sync_channel(if open.lane < FEW { PIECES } else { 0 });
+            let wanted = Arc::new(AtomicU64::new(0));
+            let (source, budget, until) =
+                (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
+            let (used, spare) = channel();
+            let give = Give { given: give, spare, wanted: until, ticket: 0, budget, held: 0 };
+            std::thread::spawn(move || decompress(&source, &slots, give));
+            feed = Some(Feed {
+                given,
+                used,
+                wanted,
+                ticket: 0,
+                bytes: Vec::new(),
+                at: 0,
+                gap: None,
+                within: false,
+                ended: true,
+                hopeless: None,
+            });
+            send
+        });
+        let (give, first) = sync_channel(1);
+        // A lane that is gone has broken off, which its other end tells.
+        let _ = lane.send(Slot { open, first });
+        // The message and its plain text are in memory together for a while.
+        let guess = 2 * self.size.load(Ordering::Relaxed);
+        self.budget.take(guess);
+        let (source, budget, size) =
+            (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&self.size));
+        self.pool.spawn_fifo(move || {
+            let first = source.first(open.block);
+            let bytes = first.as_ref().map_or(0, |first| first.bytes.len() as u64);
+            if bytes > 0 {
+                size.store(bytes, Ordering::Relaxed);
+            }
+            budget.adjust(guess, bytes);
+            let _ = give.send((bytes, first));
+        });
+        feed
+    }
+}
+
+/// The end of a lane's thread.
+struct Give {
+    given: SyncSender<(u64, Given)>,
+    /// Pieces that are used up.
+    spare: Receiver<Vec<u8>>,
+    wanted: Arc<AtomicU64>,
+    ticket: u64,
+    budget: Arc<Budget>,
+    /// Bytes of the block that are in memory.
+    held: u64,
+}
+
+impl Give {
+    /// Takes up a block of so many bytes.
+    fn begin(&mut self, bytes: u64) {
+        self.budget.turn_to(bytes);
+        self.held = bytes;
+    }
+
+    fn send(&self, given: Given) -> bool {
+        self.given.send((self.ticket, given)).is_ok()
+    }
+}
+
+impl Sink for Give {
+    fn give(&mut self, piece: Piece) -> bool {
+        self.send(Given::Piece(piece)) && self.wanted.load(Ordering::Relaxed) <= self.ticket
+    }
+
+    fn spare(&mut self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    fn leave(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        self.budget.leave(bytes);
+    }
+}
+
+impl Drop for Give {
+    fn drop(&mut self) {
+        self.leave(u64::MAX);
+    }
+}
+
+/// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
+fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give) {
+    for Slot { open, first } in slots {
+        let Ok((counted, first)) = first.recv() else { return };
+        give.begin(counted);
+        give.ticket = open.ticket;
+        match first {
+            Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
+            Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
+            Ok(First { bytes, in_parts }) => {
+                let (mut first, mut next) = (Some(bytes), 1);
+                let mut parts = || match first.take() {
+                    Some(bytes) => Ok(Some(bytes)),
+                    None if in_parts => {
+                        let part = source.part(open.block, next);
+                        next += 1;
+                        part.map_err(|error| io::Error::other(source.why(open.block, &error)))
+                    }
+                    None => Ok(None),
+                };
+                let band = &source.bands[usize::from(open.block.tier)];
+                inflate(band.compression, &mut parts, &mut give);
+            }
+        }
+        give.leave(u64::MAX);
+        if !give.send(Given::End) {
+            return;
+        }
+    }
+}
+
+/// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
+pub(crate) struct Feed {
+    given: Receiver<(u64, Given)>,
+    /// Where the memory of pieces goes back to.
+    used: Sender<Vec<u8>>,
+    /// The block that is wanted now, told to the lane's thread.
+    wanted: Arc<AtomicU64>,
+    ticket: u64,
+    bytes: Vec<u8>,
+    at: usize,
+    /// Why the bytes do not go on, until [`Feed::resume`].
+    gap: Option<String>,
+    /// True if bytes of a member came of which more was to come: what is not as usual is streamed.
+    within: bool,
+    ended: bool,
+    /// Why no block can be read at all.
+    pub hopeless: Option<anyhow::Error>,
+}
+
+impl Feed {
+    /// Goes on to the block with this ticket.
+    pub(crate) fn turn_to(&mut self, ticket: u64) {
+        self.wanted.store(ticket, Ordering::Relaxed);
+        self.ticket = ticket;
+        self.take(Vec::new());
+        self.gap = None;
+        self.ended = false;
+    }
+
+    /// Whether bytes of a damaged member came before it was found to be damaged.
+    pub(crate) fn came_damaged(&self) -> bool {
+        self.within
+    }
+
+    /// Goes on behind damage, where the next member begins; false if there is none.
+    pub(crate) fn resume(&mut self) -> bool {
+        self.gap = None;
+        loop {
+            match self.next_piece() {
+                Some(Piece::Data(bytes, true)) => {
+                    self.within = false;
+                    self.take(bytes);
+                    return true;
+                }
+                Some(_) => {}
+                None => {
+                    self.take(Vec::new());
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Goes on with this piece, and gives back the one before.
+    fn take(&mut self, bytes: Vec<u8>) {
+        let used = std::mem::replace(&mut self.bytes, bytes);
+        if used.capacity() > 0 {
+            // A lane that is gone needs none.
+            let _ = self.used.send(used);
+        }
+        self.at = 0;
+    }
+
+    fn next_piece(&mut self) -> Option<Piece> {
+        while !self.ended {
+            match self.given.recv() {
+                Ok((ticket, _)) if ticket != self.ticket => {}
+                Ok((_, Given::Piece(piece))) => return Some(piece),
+                Ok((_, Given::Hopeless(error))) => {
+                    self.hopeless = Some(error);
+                    self.ended = true;
+                }
+                Ok((_, Given::End)) => self.ended = true,
+                Err(_) => {
+                    self.ended = true;
+                    return Some(Piece::Gap("its reader thread stopped unexpectedly".to_owned()));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let came = self.fill_buf()?.read(out)?;
+        self.consume(came);
+        Ok(came)
+    }
+}
+
+impl BufRead for Feed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.bytes.len() {
+            if let Some(why) = &self.gap {
+                return Err(io::Error::other(why.clone()));
+            }
+            match self.next_piece() {
+                Some(Piece::Data(bytes, begins)) => {
+                    self.within = !begins;
+                    self.take(bytes);
+                }
+                Some(Piece::Gap(why)) => self.gap = Some(why),
+                None => break,
+            }
+        }
+        Ok(&self.bytes[self.at..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}

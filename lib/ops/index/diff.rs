@@ -1,0 +1,345 @@
+//! `dura-index diff`: of a scan's listing, what a new band must record.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use crate::archive::Archive;
+use crate::archive::awaited::Awaited;
+use crate::archive::caching;
+use crate::archive::kind::is_locked;
+use crate::archive::named::ArchiveName;
+use crate::archive::version::Version;
+use crate::archive::vouching::{self, Vouching};
+use crate::core::chain::choice::Mask;
+use crate::core::diff::{Deletions, Diff, Effect, MaxDeleted, Summary};
+use crate::core::merge::Placed;
+use crate::edge::pipe::{self, Out};
+use crate::format::listing::{Header, Line, Reader, VERSION};
+use crate::ops::index::own::OwnArchive;
+use crate::ops::index::{CANNOT_WRITE, Reading};
+use crate::report::message::{Hinted, Report, why};
+use course::{Course, decide, deletions};
+use scan::Scan;
+
+mod course;
+mod scan;
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH; it need not exist yet
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
+    /// build on the newest band of tier 8 or less
+    #[arg(long, value_name = "N", value_parser = tier)]
+    tier: Option<Tier>,
+    /// Build on this band, whose name may be shortened; latest: on the newest
+    #[arg(long, value_name = "BAND")]
+    parent: Option<String>,
+    /// Make a full band
+    #[arg(long, conflicts_with_all = ["tier", "parent"])]
+    full: bool,
+    /// Start a new band even though the newest is unfinished
+    #[arg(long)]
+    no_resume: bool,
+    /// Fail if the archive does not hold a band yet
+    #[arg(long)]
+    must_exist: bool,
+    /// Refuse to delete more than N entries, or PCT% of them, minus new ones; none: no limit
+    /// [default: 50%, for versions with 100 entries or more]
+    #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
+    max_deleted: Option<MaxDeleted>,
+}
+
+/// `--tier`: a tier, or none for `auto`.
+#[derive(Debug, Clone, Copy)]
+struct Tier(Option<u8>);
+
+fn tier(text: &str) -> Result<Tier, String> {
+    match text.parse() {
+        Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
+        _ if text == "auto" => Ok(Tier(None)),
+        _ => Err("expected a number from 0 to 9, or auto".to_owned()),
+    }
+}
+
+fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    let scan = Reader::new(pipe::stdin()?);
+    compare(
+        args,
+        scan,
+        || {
+            let (named, none) = (reading.cache.as_deref(), reading.no_cache);
+            let cache = caching::to_write(named, none, report)?;
+            let journal = vouching::journal(named, none, report)?;
+            // Who begins again asks for nothing that was there.
+            let expected =
+                if args.full { Awaited::default() } else { reading.expected(&args.archive) };
+            let archive =
+                Archive::open(&args.archive, cache.clone(), &reading.reach, expected, report)?;
+            let (archive, signed) = archive.attested(&reading.signed_by)?;
+            let vouching = Vouching::new(journal, cache, signed).map(Arc::new);
+            if vouching.is_none() {
+                report.note("without a journal: building on whatever the archive holds");
+            }
+            let archive = archive.vouched_by(vouching).unlocked(&reading.unlocking, report)?;
+            archive.expect(reading.expect.as_deref(), report)?;
+            Ok(archive)
+        },
+        pipe::stdout()?,
+        report,
+    )
+}
+
+/// Lets through of a scan what a new band in the archive must record.
+pub(crate) fn compare(
+    args: &DiffArgs,
+    mut scan: Reader<impl BufRead>,
+    archive: impl FnOnce() -> anyhow::Result<Archive>,
+    mut out: Out,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    // Nothing is asked of the archive before the scan has begun.
+    let (headers, first) = begin(&mut scan)?;
+    let mut scan = Scan::new(scan, first);
+    let archive = Arc::new(archive()?);
+    let mask = mask_of(&headers);
+    let course = decide(
+        &archive,
+        args,
+        mask,
+        &mut |config, version| scan.ahead(config, &headers, version),
+        report,
+    )?;
+    if let Some(vouching) = archive.vouching().filter(|_| !course.config.full) {
+        vouching.tell(report);
+    }
+    let Course { continues, limit, earlier, source_id, .. } = course;
+    let (chain, holds) = (course.chain.clone(), course.holds.clone());
+
+    let mut version = Version::with(&archive, &course.chain, course.holds, report)?.exact();
+    // The header lines of the version come with its first entry.
+    let full = course.config.full;
+    let mut known = next_known(&mut version, full)?;
+    let is_same = same_source(&headers, version.headers());
+    // A full band may be of another source, and then begins its own row of bands.
+    let source_id = source_id.filter(|_| !full || is_same.is_ok());
+    if args.parent.is_none() && !args.full {
+        is_same?;
+    }
+    let mut buffer = Vec::new();
+    for header in [Header::Mtree, Header::Version(VERSION)]
+        .iter()
+        .chain(&headers)
+        .chain(&course.opening.headers())
+        .chain(&source_id.map(Header::SourceId))
+        .chain(&(args.max_deleted == Some(MaxDeleted::Any)).then_some(Header::DeletesMeant))
+        .chain(&course.headers)
+    {
+        writeln!(buffer, "{header}")?;
+    }
+    let mut diff = Diff::new(course.config);
+    headers.iter().for_each(|header| diff.handle_header(header));
+    let mut own = OwnArchive::find(&args.archive, &headers)?;
+    let mut started = false;
+    while let Some(effect) = diff.poll() {
+        match effect {
+            Effect::WantScan => {
+                match scan.next()? {
+                    Line::End(end) => diff.handle_scan_end(own.count(end)),
+                    Line::Entry(entry) => {
+                        own.leave_out(entry, report).into_iter().for_each(|it| diff.handle_scan(it))
+                    }
+                    Line::Header(_) => {}
+                }
+            }
+            Effect::WantVersion => {
+                let placed = if started { next_known(&mut version, full)? } else { known.take() };
+                started = true;
+                match placed {
+                    Some(Ok(placed)) => diff.handle_version(placed),
+                    Some(Err(orphan)) => diff.handle_orphan(orphan),
+                    None => diff.handle_version_end(),
+                }
+            }
+            Effect::Record(entry) => {
+                entry.write(&mut buffer);
+                if buffer.len() > 64 << 10 {
+                    out.write_all(&buffer).context(CANNOT_WRITE)?;
+                    buffer.clear();
+                }
+            }
+            Effect::PassedOver(path) => report.warn(format_args!(
+                "{path}: two runs were interrupted while they stored it: skipped, so that the rest is stored; the next band tries again"
+            )),
+            Effect::LeftOut(path) => {
+                report.warn(format_args!(
+                    "{path}: not a directory in what the band has so far: left out with everything below; the next run stores it"
+                ));
+            }
+        }
+    }
+    let summary = diff.finish()?;
+    let mut deleted = Deletions { unfinished: continues, ..summary.deletions };
+    if let Some(earlier) = earlier {
+        deleted = deleted.after(earlier);
+    } else if chain.len() > 1 && continues && !deleted.is_all() && !limit.allows(deleted) {
+        // What the band has already may be new to its parent, and make up for what goes.
+        let own = deletions(&archive, &chain, &holds, report)?.new;
+        deleted.new += own.saturating_sub(summary.gone_before);
+    }
+    if !limit.allows(deleted) {
+        out.write_all(&buffer).context(CANNOT_WRITE)?;
+        return Err(too_many(deleted, limit));
+    }
+    let counts =
+        [summary.tree.map(Header::Tree), continues.then_some(Header::Behind(summary.behind))];
+    for header in counts.iter().flatten() {
+        writeln!(buffer, "{header}")?;
+    }
+    writeln!(buffer, "{}", summary.end)?;
+    out.write_all(&buffer).context(CANNOT_WRITE)?;
+    out.finish().context(CANNOT_WRITE)?;
+    if let Some(vouching) = archive.vouching()
+        && let Err(error) = vouching.finish(
+            &args.archive.address()?,
+            chain.last().filter(|_| !full).map(|band| &band.head.band),
+        )
+    {
+        report.note(format_args!("cannot write the journal: {}", why(&error)));
+    }
+    tell(&summary, report);
+    Ok(())
+}
+
+/// The version's next entry. For a full band it only serves to tell what is dropped, and ends where
+/// it cannot be read.
+fn next_known(version: &mut Version, full: bool) -> anyhow::Result<Option<Result<Placed, Placed>>> {
+    match version.next_placed() {
+        Err(_) if full => Ok(None),
+        other => other.map_err(or_full),
+    }
+}
+
+/// A parent that cannot be read for want of a key is no reason to have no backup.
+fn or_full(error: anyhow::Error) -> anyhow::Error {
+    if !is_locked(&error) {
+        return error;
+    }
+    let hint = "give the --cache that was used when it was made, or import the secret key; or make a full band: --no-resume --full";
+    Hinted::wrap(anyhow!("{error:#}"), hint)
+}
+
+/// A source disk that is not mounted looks like one whose files were all deleted.
+fn too_many(deleted: Deletions, limit: MaxDeleted) -> anyhow::Error {
+    let Deletions { gone, new, of, .. } = deleted;
+    let hint = "check whether a disk of the source is not mounted; if all these entries were really deleted: --max-deleted none";
+    Hinted::wrap(
+        anyhow!(
+            "{gone} of {of} entries are deleted and {new} are new: more than --max-deleted {limit} allows"
+        ),
+        hint,
+    )
+}
+
+fn tell(summary: &Summary, report: &Report) {
+    let Summary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
+    if behind > 0 {
+        report.warn(format_args!(
+            "{behind} entries changed after an earlier run had stored them: the next run stores the changes"
+        ));
+    }
+    report.verbose(format_args!(
+        "{new} new, {changed} changed ({touched} of them probably only in time, mode or owner), {deleted} deleted"
+    ));
+    if dropped > 0 {
+        report.note(format_args!(
+            "this full band drops {dropped} entries that are excluded or unreadable now"
+        ));
+    }
+    let counts = [
+        ("new", new),
+        ("changed", changed),
+        ("deleted", deleted),
+        ("dropped", dropped),
+        ("left_out", left_out),
+        ("behind", behind),
+    ];
+    report.events().emit("compared", &counts.map(|(key, count)| (key, count.into())));
+}
+
+/// The scan's header lines, and its first line that is none.
+fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option<Line>)> {
+    let mut headers = Vec::new();
+    loop {
+        match next_line(scan)? {
+            Line::Header(
+                Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_),
+            ) => {}
+            Line::Header(header @ (Header::Source(..) | Header::Partial | Header::Mask(_))) => {
+                headers.push(header)
+            }
+            Line::Header(header) => bail!(
+                "the listing already has a `{header}` line: use dura-index diff only once in a pipeline"
+            ),
+            line => return Ok((headers, Some(line))),
+        }
+    }
+}
+
+/// The mask that the scan was made with.
+fn mask_of(headers: &[Header]) -> Mask {
+    let mask = headers.iter().find_map(|header| match header {
+        Header::Mask(mask) => Some(*mask),
+        _ => None,
+    });
+    if mask.is_some() || headers.contains(&Header::Partial) {
+        Mask::Masked(mask)
+    } else {
+        Mask::Whole
+    }
+}
+
+fn next_line(scan: &mut Reader<impl BufRead>) -> anyhow::Result<Line> {
+    scan.next_line()?.ok_or_else(|| anyhow!("the listing has no #end line"))
+}
+
+/// Refuses to lay a tree over another: all that the other has would count as deleted.
+fn same_source(scan: &[Header], parent: &[Header]) -> anyhow::Result<()> {
+    let source = |headers: &[Header]| {
+        headers.iter().find(|header| matches!(header, Header::Source(..))).cloned()
+    };
+    match (source(scan), source(parent)) {
+        (Some(own), Some(other)) if own != other => {
+            let text =
+                |header: &Header| header.to_string().trim_start_matches("#source ").to_owned();
+            let other_host =
+                matches!((&own, &other), (Header::Source(_, a), Header::Source(_, b)) if a == b);
+            let hint = match other_host {
+                true => {
+                    "if it is the same host under a new name: dura-scan --host NAME; otherwise use an archive for each tree, or --parent BAND, or --full"
+                }
+                false => {
+                    "use an archive for each tree; or --parent BAND if it is the same tree in another place; or --full"
+                }
+            };
+            Err(Hinted::wrap(
+                anyhow!(
+                    "the listing is of {}, but the archive's newest band is of {}",
+                    text(&own),
+                    text(&other)
+                ),
+                hint,
+            ))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,205 @@
+//! `dura-index expire`: the bands that may go.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::tz::Offset;
+
+use crate::archive::named::ArchiveName;
+use crate::archive::plain::not_encrypted;
+use crate::archive::unlock::PLAIN;
+use crate::archive::version::{must_exist, no_band};
+use crate::archive::{Archive, side_by_side};
+use crate::cli::common::size;
+use crate::core::chain::choice::Mask;
+use crate::core::chain::sealing::sealed_before;
+use crate::core::expire::{Candidate, Period, Reason, Rules, Standing, expire};
+use crate::edge::{clock, pipe};
+use crate::format::band::BandName;
+use crate::format::object::Object;
+use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
+use crate::report::message::Report;
+
+/// How many bands are asked for at the same time.
+const AT_ONCE: usize = 32;
+
+/// Arguments of `expire`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExpireArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Keep the N newest versions
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_last: u64,
+    /// Keep the newest version of each of the last N hours in which there is one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_hourly: u64,
+    /// The same for days
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_daily: u64,
+    /// The same for weeks, from Monday to Sunday
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_weekly: u64,
+    /// The same for months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_monthly: u64,
+    /// The same for years
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_yearly: u64,
+    /// Keep all versions that are at most SPAN older than the newest: 30d, or 1y6m (years, months,
+    /// days, hours)
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    keep_within: Option<Period>,
+    /// Keep the newest versions that take at most SIZE in the archive, with all bands below them
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_space: Option<u64>,
+    /// Let hours, days, weeks, months and years begin at this offset from UTC, such as +02:00
+    #[arg(
+        long,
+        value_name = "OFFSET",
+        value_parser = offset,
+        default_value = "+00:00",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    zone: Offset,
+}
+
+fn span(text: &str) -> Result<Period, String> {
+    Period::parse(text).ok_or_else(|| "expected a span such as 30d, 1y6m or 12h".to_owned())
+}
+
+fn offset(text: &str) -> Result<Offset, String> {
+    let wanted = || "expected an offset from UTC, such as +02:00".to_owned();
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(wanted()),
+    };
+    let (hours, minutes) = rest.split_once(':').ok_or_else(wanted)?;
+    let number = |text: &str, most: i32| {
+        let number = (text.len() == 2).then(|| text.parse::<i32>().ok()).flatten();
+        number.filter(|number| (0..=most).contains(number)).ok_or_else(wanted)
+    };
+    let seconds = (number(hours, 14)? * 60 + number(minutes, 59)?) * 60;
+    Offset::from_seconds(sign * seconds).map_err(|_| wanted())
+}
+
+/// Writes the names of the bands that may go, each before those that it stands on.
+pub(super) fn run(
+    args: &ExpireArgs,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    must_exist(&args.archive)?;
+    let archive = open_archive(&args.archive, reading, report)?;
+    let names = archive.bands(report)?;
+    if names.is_empty() {
+        return Err(no_band(&args.archive, "the archive has no band"));
+    }
+    let mut found = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        found.extend(side_by_side(names, |name| look(&archive, name, args.keep_space.is_some()))?);
+    }
+    let sealed: Vec<BandName> =
+        found.iter().filter(|band| band.sealed).map(|band| band.name.clone()).collect();
+    for band in found.iter().filter(|band| band.standing == Standing::Version && !band.sealed) {
+        if let Some(older) = sealed_before(&band.name, &sealed) {
+            let what = not_encrypted(&band.name, older);
+            report.warn(format_args!("{}: {what}: it replaces no other ({PLAIN})", band.name));
+        }
+    }
+    for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
+        report.warn(format_args!("{}: cannot be read: kept", band.name));
+    }
+    let rules = Rules {
+        last: args.keep_last,
+        hourly: args.keep_hourly,
+        daily: args.keep_daily,
+        weekly: args.keep_weekly,
+        monthly: args.keep_monthly,
+        yearly: args.keep_yearly,
+        within: args.keep_within,
+        space: args.keep_space,
+        zone: args.zone,
+    };
+    let plan = expire(&found, &rules, clock::stamp()?);
+    if args.zone != Offset::UTC {
+        report.note(format_args!("days begin at offset {} from UTC", args.zone));
+    }
+    if plan.kept.values().any(|why| why.contains(&Reason::NoRules)) {
+        report.note("no rule says what to keep (--keep-…): nothing expires");
+    }
+    for (name, why) in &plan.kept {
+        if why.contains(&Reason::Future) {
+            report.note(format_args!("{name}: dated in the future: kept, but not counted"));
+        }
+        let why: Vec<String> = why.iter().map(words).collect();
+        report.verbose(format_args!("keeping {name}: {}", why.join(", ")));
+    }
+    if plan.expired.is_empty() && plan.held > 0 {
+        let held = plan.held;
+        report.note(format_args!(
+            "nothing expires: later bands are based on {held} that no rule keeps; after a full band (dura-index diff --tier 0) these can expire in time"
+        ));
+    }
+    let mut out = pipe::stdout()?;
+    for name in &plan.expired {
+        writeln!(out, "{name}").context(CANNOT_WRITE)?;
+    }
+    out.finish().context(CANNOT_WRITE)
+}
+
+fn words(reason: &Reason) -> String {
+    match reason {
+        Reason::Rule(option) => (*option).to_owned(),
+        Reason::NeededBy(band) => format!("{band} is based on it"),
+        Reason::Future => "it is dated in the future".to_owned(),
+        Reason::NothingLater => "no later band of the whole source is complete".to_owned(),
+        Reason::Unreadable => "it cannot be read".to_owned(),
+        Reason::NoRules => "no rule was given".to_owned(),
+    }
+}
+
+/// What a band counts for. One that cannot be read counts for nothing.
+fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candidate> {
+    let unreadable = Candidate {
+        name: name.clone(),
+        time: name.start(),
+        standing: Standing::Unreadable,
+        signed: false,
+        sealed: true,
+        files: None,
+        stored: 0,
+    };
+    let Ok(ends) = archive.state(name, false) else { return Ok(unreadable) };
+    let Some(head) = ends.head.filter(|_| !ends.tail_damaged) else {
+        return Ok(unreadable);
+    };
+    let mask = archive.has_mask(&head, ends.tail.is_some());
+    let standing = match (&ends.tail, mask) {
+        // Its end is not there, or is not signed as it was, so it may be complete.
+        (None, _) if has_tail_signature(archive, name)? => Standing::Unreadable,
+        (None, _) => Standing::Unfinished,
+        (Some(_), Mask::Whole) => Standing::Version,
+        (Some(_), _) => Standing::Masked,
+    };
+    let stored = if weigh { archive.objects(name)?.iter().map(|(_, size)| size).sum() } else { 0 };
+    Ok(Candidate {
+        time: head.as_of.unwrap_or(head.started),
+        standing,
+        signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
+        sealed: archive.is_sealed_or_meant(name)?,
+        files: ends.tail.and_then(|tail| tail.tree).map(|tree| tree.files),
+        stored,
+        ..unreadable
+    })
+}
+
+fn has_tail_signature(archive: &Archive, name: &BandName) -> anyhow::Result<bool> {
+    let objects = archive.first_objects(name)?;
+    Ok(objects.iter().any(|name| name.object == Object::TailSig))
+}

@@ -1,0 +1,162 @@
+//! `dura-index filter`: lets another program leave entries out of a listing.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use crate::core::filter::Filter;
+use crate::edge::pipe;
+use crate::format::listing::{End, Line, ListingError, Reader};
+use crate::ops::index::CANNOT_WRITE;
+use crate::report::message::{Hinted, Report};
+
+/// Arguments of `filter`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FilterArgs {
+    /// A program that reads lines and writes some of them, such as grep -v, with its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<OsString>,
+}
+
+/// Gives the command the entries of a listing, and writes the listing with those that the command
+/// does not give back marked as excluded.
+pub(super) fn run(args: &FilterArgs, report: &Report) -> anyhow::Result<()> {
+    let [program, rest @ ..] = args.command.as_slice() else { bail!("no command") };
+    let shown = program.to_string_lossy().into_owned();
+    let mut child = Command::new(program)
+        .args(rest)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| shown.clone())?;
+    let merged = merge(&mut child, &shown);
+    if merged.is_err() {
+        // It may wait for more.
+        let _ = child.kill();
+    }
+    let status = child.wait().with_context(|| shown.clone())?;
+    let (mut out, end) = merged?;
+    if !status.success() {
+        let hint = "what it left out is not used: it must exit with status 0";
+        return Err(Hinted::wrap(anyhow!("{shown}: {status}"), hint));
+    }
+    writeln!(out, "{end}").context(CANNOT_WRITE)?;
+    report.verbose(format_args!("{end}"));
+    out.finish().context(CANNOT_WRITE)
+}
+
+/// Writes all but the last line.
+fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Out, End)> {
+    let given = child.stdin.take().context("no pipe to the command")?;
+    let mut kept = BufReader::new(child.stdout.take().context("no pipe from the command")?);
+    let lines = feed(given);
+    let mut out = pipe::stdout()?;
+    let mut filter = Filter::default();
+    let (mut line, mut next) = (Vec::new(), Vec::new());
+    let mut asked = false;
+    for read in lines {
+        let entry = match read? {
+            Line::Header(header) => {
+                writeln!(out, "{header}").context(CANNOT_WRITE)?;
+                continue;
+            }
+            Line::Entry(entry) => entry,
+            Line::End(said) => {
+                if next.is_empty() {
+                    kept.read_until(b'\n', &mut next).with_context(|| shown.to_owned())?;
+                }
+                if !next.is_empty() {
+                    let line = String::from_utf8_lossy(next.trim_ascii_end());
+                    let hint = "a filter may leave out lines, but not change, add or reorder them";
+                    return Err(Hinted::wrap(
+                        anyhow!(
+                            "{shown} wrote a line that does not come next in the listing: {line}"
+                        ),
+                        hint,
+                    ));
+                }
+                return Ok((out, filter.finish(said)));
+            }
+        };
+        line.clear();
+        entry.write(&mut line);
+        if Filter::is_asked(&entry) && next.is_empty() {
+            kept.read_until(b'\n', &mut next).with_context(|| shown.to_owned())?;
+        }
+        let is_kept = Filter::is_asked(&entry) && next == line;
+        if is_kept {
+            next.clear();
+        }
+        if !is_kept && !std::mem::replace(&mut asked, true) {
+            bail!("{shown} left out the source itself, the line that begins with a single dot");
+        }
+        asked = true;
+        if let Some(entry) = filter.handle_entry(entry, is_kept) {
+            line.clear();
+            entry.write(&mut line);
+            out.write_all(&line).context(CANNOT_WRITE)?;
+        }
+    }
+    bail!("the listing stopped unexpectedly")
+}
+
+/// Reads the listing, and gives the command what it is asked about.
+fn feed(given: ChildStdin) -> Receiver<Result<Line, ListingError>> {
+    let (send, lines) = channel();
+    std::thread::spawn(move || read(given, &send));
+    lines
+}
+
+fn read(given: ChildStdin, lines: &Sender<Result<Line, ListingError>>) {
+    let stdin = match pipe::stdin() {
+        Ok(stdin) => stdin,
+        Err(error) => return drop(lines.send(Err(error.into()))),
+    };
+    let mut reader = Reader::new(stdin);
+    let mut given = Some(BufWriter::new(given));
+    let mut text = Vec::new();
+    loop {
+        let line = match reader.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return,
+            Err(error) => return drop(lines.send(Err(error))),
+        };
+        if let Line::Entry(entry) = &line
+            && Filter::is_asked(entry)
+            && let Some(pipe) = &mut given
+        {
+            text.clear();
+            entry.write(&mut text);
+            let written = pipe.write_all(&text);
+            if written.is_err() {
+                given = None;
+            }
+            if let Err(error) = written.or_else(unless_unwanted) {
+                return drop(lines.send(Err(error.into())));
+            }
+        }
+        if matches!(line, Line::End(_)) {
+            let flushed = given.take().map_or(Ok(()), |mut pipe| pipe.flush());
+            if let Err(error) = flushed.or_else(unless_unwanted) {
+                return drop(lines.send(Err(error.into())));
+            }
+        }
+        if lines.send(Ok(line)).is_err() {
+            return;
+        }
+    }
+}
+
+/// A command may want no more, as head does.
+fn unless_unwanted(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,106 @@
+//! `dura-index find`: in which versions a path is.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::archive::named::ArchiveName;
+use crate::archive::version::{Version, must_exist};
+use crate::core::selection::sought::{Hits, Sought};
+use crate::edge::pipe;
+use crate::format::digest::Digest;
+use crate::format::entry::{Entry, Kind};
+use crate::format::path::{self, Path};
+use crate::format::time::Time;
+use crate::ops::asked;
+use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
+use crate::report::message::Report;
+
+/// Arguments of `find`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FindArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// What to find: a name at any depth, a path below the source, or a pattern (gitignore syntax)
+    #[arg(value_name = "PATTERN", required_unless_present = "files_from")]
+    patterns: Vec<OsString>,
+    /// Also use the lines in FILE as PATTERNs, or, if it has a NUL, what NULs terminate (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+}
+
+/// What makes two versions of a path the same to the person who looks for it.
+type Look = (Option<u64>, Option<Time>, Option<Digest>);
+
+/// How a path has looked, each time with the bands that have it so.
+type Looks = Vec<(Look, Vec<String>)>;
+
+/// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
+/// it.
+pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&args.archive)?;
+    let archive = open_archive(&args.archive, reading, report)?;
+    let typed = asked::typed(&args.patterns, &args.files_from)?;
+    let mut sought: Option<Sought> = None;
+    let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();
+    for name in archive.bands(report)? {
+        let chain = match archive.chain(&name) {
+            Ok(chain) => chain,
+            Err(error) => {
+                report.warn(format_args!("{name}: cannot be read: {error:#}"));
+                continue;
+            }
+        };
+        let sought = match &mut sought {
+            Some(sought) => sought,
+            none => {
+                let source = asked::source(&archive, &chain, &typed, report)?;
+                none.insert(Sought::new(&typed, source.as_deref())?)
+            }
+        };
+        let mut version = Version::open(&archive, &chain, report)?;
+        while let Some(placed) = version.next_entry()? {
+            let Entry { path, kind, size, .. } = &placed.entry;
+            let hits = sought.look_at(path, *kind == Kind::Dir);
+            if hits.is_empty() {
+                continue;
+            }
+            let look = (*size, placed.entry.meta().map(|meta| meta.time), placed.entry.digest());
+            let (_, looks) = found.entry(path.clone()).or_insert_with(|| (hits, Vec::new()));
+            match looks.iter_mut().find(|(known, _)| *known == look) {
+                Some((_, bands)) => bands.push(name.to_string()),
+                None => looks.push((look, vec![name.to_string()])),
+            }
+        }
+    }
+    let sought = match sought {
+        Some(sought) => sought,
+        None => Sought::new(&typed, None)?,
+    };
+    asked::tell_of_braces(sought.with_braces(), report);
+    let mut out = pipe::stdout()?;
+    for (path, (hits, looks)) in &found {
+        if !sought.means(hits) {
+            continue;
+        }
+        for ((size, time, sha256), bands) in looks {
+            let size = size.map_or("-".to_owned(), |size| size.to_string());
+            let time = time.map_or("-".to_owned(), |time| time.to_string());
+            let sha256 = sha256.map_or("-".to_owned(), hex::encode);
+            writeln!(out, "{path} {size} {time} {sha256} {}", bands.join(","))
+                .context(CANNOT_WRITE)?;
+        }
+    }
+    out.finish().context(CANNOT_WRITE)?;
+    for typed in sought.unseen() {
+        report.warn(format_args!("{}: in no version", path::shown(typed)));
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! `dura-index where`: the objects that a restore of paths reads.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::archive::named::ArchiveName;
+use crate::archive::version::Version;
+use crate::edge::pipe;
+use crate::format::entry::{Kind, Within};
+use crate::format::object::Object;
+use crate::format::path::Path;
+use crate::ops::asked;
+use crate::ops::index::{CANNOT_WRITE, Chosen, Reading, open};
+use crate::report::message::Report;
+
+/// Arguments of `where`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhereArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// What would be restored, with everything below it
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    paths: Vec<OsString>,
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+}
+
+/// Writes the objects that a restore of the paths reads, in the order in which it does: size and
+/// name. Blocks that are lost have size `-`.
+pub(super) fn locate(
+    args: &WhereArgs,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    let Chosen { archive, chain } = open(&args.archive, reading, report)?;
+    let typed = asked::typed(&args.paths, &args.files_from)?;
+    let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
+    let paths = selection.paths();
+    let mut blocks: Vec<Within> = Vec::new();
+    let mut indexes: Vec<Within> = Vec::new();
+    let mut firsts: Vec<Path> = Vec::new();
+    let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
+    // Of the directories above what is wanted, the lines tell all but their attributes.
+    let mut above: Vec<(Path, Within)> = Vec::new();
+    while let Some(next) = version.next_placed()? {
+        let (Ok(placed) | Err(placed)) = next;
+        let (path, is_dir) = (&placed.entry.path, placed.entry.kind == Kind::Dir);
+        while above.pop_if(|(dir, _)| !dir.holds(path)).is_some() {}
+        if selection.wants(path, is_dir) {
+            blocks.extend(above.drain(..).map(|(_, block)| block));
+            blocks.push(placed.data());
+            firsts.extend(placed.entry.hard.clone());
+        } else if placed.entry.x && is_dir {
+            above.push((path.clone(), placed.data()));
+        }
+    }
+    indexes.extend(version.indexes());
+    asked::tell_of_missing(&selection, report)?;
+    if !firsts.is_empty() {
+        firsts.sort();
+        firsts.dedup();
+        let mut version = Version::open_part(&archive, &chain, Some(&firsts), report)?;
+        while let Some(next) = version.next_placed()? {
+            let (Ok(placed) | Err(placed)) = next;
+            if firsts.binary_search(&placed.entry.path).is_ok() {
+                blocks.push(placed.data());
+            }
+        }
+        indexes.extend(version.indexes());
+    }
+    let mut out = pipe::stdout()?;
+    for (tier, band) in chain.iter().enumerate() {
+        let name = &band.head.band;
+        let mut line = |object: Object| -> anyhow::Result<bool> {
+            let Some((object, size)) = archive.size(name, object)? else { return Ok(false) };
+            writeln!(out, "{size} {name}/{object}").context(CANNOT_WRITE)?;
+            Ok(true)
+        };
+        line(Object::Head)?;
+        line(Object::Tail)?;
+        if let Some(tail) = &band.tail {
+            line(Object::Toc(tail.toc))?;
+        }
+        for (of, object) in [(&indexes, false), (&blocks, true)] {
+            let mut numbers: Vec<u32> = of
+                .iter()
+                .filter(|within| usize::from(within.tier) == tier)
+                .map(|within| within.block)
+                .collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            for number in numbers {
+                if !object {
+                    line(Object::Index(number))?;
+                } else if !line(Object::Block(number, band.head.compression))? {
+                    let mut part = 0;
+                    while line(Object::Part(number, band.head.compression, part))? {
+                        part += 1;
+                    }
+                    if part == 0 {
+                        let block = Object::Block(number, band.head.compression);
+                        report.warn(format_args!("{}: missing", archive.likely_name(name, block)));
+                    }
+                }
+            }
+        }
+    }
+    out.finish().context(CANNOT_WRITE)
+}

@@ -1,0 +1,457 @@
+//! `dura-pack`: reads the files of a listing and makes a band's objects.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use crate::archive::caching;
+use crate::archive::unzip;
+use crate::archive::vouching;
+use crate::cli::common::{self, Common};
+use crate::core::assemble::{Assembler, Finish, Member};
+use crate::core::links::Links;
+use crate::core::planner::{Job, Planner};
+use crate::edge::ordered::{Gone, Ordered, Results, Submit};
+use crate::edge::{clock, pipe, source::Source, users::Users};
+use crate::format::band::{BandId, BandName};
+use crate::format::codec::{self, Codec};
+use crate::format::digest;
+use crate::format::entry::Entry;
+use crate::format::journal::JournalEntry;
+use crate::format::listing::{End, Have, Header, Line, Reader};
+use crate::format::object::{Compression, Object};
+use crate::format::stream;
+use crate::ops::room;
+use crate::report::message::{Hinted, Report, why};
+use crate::report::units;
+use crate::store::cache::Cache;
+use crate::store::journal::Journal;
+use read::{Gathered, Raw, Reading};
+pub(crate) use start::Start;
+
+mod attributes;
+mod large;
+mod pieces;
+mod read;
+mod start;
+
+pub(crate) use pieces::hash_body;
+pub(crate) use start::NOTES;
+
+/// Read the files of a listing and make a band of them
+///
+/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's
+/// objects, as a tar, to standard output.
+#[derive(Debug, Parser)]
+#[command(name = "dura-pack", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
+    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
+)]
+pub(crate) struct PackArgs {
+    /// Read the files in DIR instead of the directory in the listing's #source line
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Compression of blocks: gzip, zstd or none [default: gzip]
+    #[arg(long, value_name = "HOW", value_parser = compression)]
+    compress: Option<Compression>,
+    /// Compression level: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
+    #[arg(long, value_name = "N")]
+    level: Option<i32>,
+    /// End a block when its compressed size reaches SIZE [default: 10M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    block_size: Option<u64>,
+    /// Store a block of more than SIZE in parts of SIZE [default: 64M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    part_size: Option<u64>,
+    /// Name the band NAME instead of the time of its start
+    #[arg(long, value_name = "NAME")]
+    band: Option<BandName>,
+    /// Give the band this id of 32 hexadecimal digits instead of a random one
+    #[arg(long, value_name = "HEX")]
+    id: Option<BandId>,
+    /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Keep no copies
+    #[arg(long)]
+    no_cache: bool,
+    /// Read and compress with N threads [default: one for each core, and one more]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn compression(word: &str) -> Result<Compression, String> {
+    Compression::from_word(word).ok_or_else(|| "expected gzip, zstd or none".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PackArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-pack", |args: &PackArgs| &args.common, run)
+}
+
+/// What a thread and the members that wait for it take.
+const PER_JOB: u64 = 8 << 20;
+
+/// Of what pack holds, a block or part is an eighth at most: it grows in one buffer, and then the
+/// other programs of the pipeline hold it.
+const BLOCKS: u64 = 8;
+
+/// Blocks and parts, unless others are asked for or there is too little memory.
+const BLOCK_SIZE: u64 = 10 << 20;
+const PART_SIZE: u64 = 64 << 20;
+
+/// The largest part: a reader holds a part in memory.
+const MAX_PART: u64 = 1 << 30;
+
+fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    if pipe::stdout_is_terminal() {
+        return Err(Hinted::wrap(
+            anyhow!("standard output is a terminal"),
+            "pipe it into dura-push ARCHIVE, or into a file",
+        ));
+    }
+    if args.part_size > Some(MAX_PART) {
+        bail!("--part-size: more than 1G, which a reader could not hold in memory");
+    }
+    let mut listing = Reader::new(pipe::stdin()?);
+    let (start, first) = Start::read(&mut listing, &args)?;
+    let started = clock::stamp()?;
+    if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
+        let epoch = epoch.to_string_lossy();
+        report.note(format_args!(
+            "SOURCE_DATE_EPOCH is set: using its time ({epoch}) instead of the clock"
+        ));
+    }
+    let plan = start.decide(&args, started, report)?;
+    report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
+
+    report.verbose(format_args!(
+        "blocks of {}, parts of {}",
+        units::human(plan.config.block_size),
+        units::human(plan.config.part_size)
+    ));
+
+    let (low, high, default) = codec::levels(plan.config.compression);
+    let level = args.level.unwrap_or(default);
+    if args.level.is_some()
+        && plan.config.compression != Compression::Plain
+        && !(low..=high).contains(&level)
+    {
+        bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
+    }
+    let source =
+        Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
+    let reading = Reading {
+        source,
+        users: Users::default(),
+        report: Arc::clone(report),
+        skipped: AtomicU64::new(0),
+        unattributed: AtomicU64::new(0),
+        layered: plan.layered,
+        buffers: Mutex::default(),
+    };
+    let shared = Arc::new(Shared {
+        reading,
+        codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() },
+    });
+    // A thread that waits for a file leaves its core to one more.
+    let jobs = room::jobs(args.jobs, 1, PER_JOB);
+    let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
+
+    let mut writer = Writer {
+        out: pipe::stdout()?,
+        band: plan.config.band.clone(),
+        mtime: started.unix().max(0) as u64,
+        assembler: Assembler::new(plan.config.clone()),
+        cache: caching::to_write(args.cache.as_deref(), args.no_cache, report)?,
+        journal: vouching::journal(args.cache.as_deref(), args.no_cache, report)?,
+        id: plan.config.id,
+        report,
+    };
+    writer.write(&plan.preface.to_bytes())?;
+    if let Some(head) = &plan.head {
+        writer.assembler.handle_head(head, start::NOTES);
+    }
+    std::thread::scope(|scope| {
+        let reader_shared = Arc::clone(&shared);
+        let reading =
+            scope.spawn(move || feed(listing, first, plan.ended, &reader_shared, &submit));
+        collect(results, &shared, &mut writer)?;
+        match reading.join() {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("a reader thread stopped unexpectedly"),
+        }
+    })
+    .and_then(|Ended { end, tree, behind }| {
+        let skipped = shared.reading.skipped.load(Ordering::Relaxed);
+        let unattributed = shared.reading.unattributed.load(Ordering::Relaxed);
+        let finished = clock::stamp()?;
+        let finish = Finish { end, skipped, unattributed, tree, behind, finished };
+        let tail = writer.assembler.finish(finish)?;
+        writer.drain()?;
+        writer.write(&stream::END)?;
+        writer.out.finish().context(CANNOT_WRITE)?;
+        let counts = [
+            ("entries", tail.entries),
+            ("files", tail.files),
+            ("bytes", tail.bytes),
+            ("skipped", tail.skipped),
+            ("behind", behind),
+            ("unattributed", tail.unattributed),
+        ];
+        report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
+        Ok(())
+    })
+}
+
+const CANNOT_WRITE: &str = "cannot write the object stream";
+
+/// What threads share.
+struct Shared {
+    reading: Reading,
+    codecs: Codecs,
+}
+
+/// Codecs that are not in use, with their output buffers: each holds tables that are worth keeping.
+struct Codecs {
+    compression: Compression,
+    level: i32,
+    idle: Mutex<Vec<(Codec, Vec<u8>)>>,
+}
+
+impl Shared {
+    fn compress(&self, raw: Raw) -> std::io::Result<Member> {
+        let Raw { tar, mut member } = raw;
+        if !tar.is_empty() {
+            let codecs = &self.codecs;
+            let idle = codecs.idle.lock().ok().and_then(|mut idle| idle.pop());
+            let (mut codec, mut scratch) = match idle {
+                Some(idle) => idle,
+                None => (Codec::new(codecs.compression, codecs.level)?, Vec::new()),
+            };
+            codec.append(&tar, &mut scratch)?;
+            member.bytes = scratch.as_slice().into();
+            scratch.clear();
+            if let Ok(mut idle) = codecs.idle.lock() {
+                idle.push((codec, scratch));
+            }
+        }
+        self.reading.recycle(tar);
+        Ok(member)
+    }
+}
+
+/// What comes out of the pool, in the listing's order.
+enum Done {
+    /// A planned member, not yet compressed if first names of its hard links were lost before.
+    Gathered {
+        member: std::io::Result<Member>,
+        planned: Vec<Entry>,
+        rest: Vec<Entry>,
+        links: Links,
+    },
+    /// A piece of a large file.
+    Piece(std::io::Result<Member>),
+    /// A large file is through; the first names that were lost with it.
+    Passed(Links),
+}
+
+/// How a listing ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ended {
+    end: End,
+    pub(super) tree: Option<Have>,
+    pub(super) behind: u64,
+}
+
+/// Reads the listing and large files, and queues the work.
+fn feed(
+    mut listing: Reader<impl std::io::BufRead>,
+    first: Line,
+    mut ended: Ended,
+    shared: &Arc<Shared>,
+    submit: &Submit<Done>,
+) -> anyhow::Result<Ended> {
+    let mut planner = Planner::new();
+    let mut line = Some(first);
+    loop {
+        let end = match line {
+            Some(Line::Entry(entry)) => {
+                planner.handle_entry(entry);
+                None
+            }
+            Some(Line::Header(header)) => {
+                match header {
+                    Header::Tree(tree) => ended.tree = Some(tree),
+                    Header::Behind(behind) => ended.behind = behind,
+                    _ => {}
+                }
+                None
+            }
+            Some(Line::End(end)) => {
+                planner.finish();
+                Some(end)
+            }
+            None => bail!("the listing has no #end line"),
+        };
+        while let Some(job) = planner.poll_job() {
+            // When nobody takes the results any more, the taker has the reason.
+            if queue(job, shared, submit).is_err() {
+                return Ok(ended);
+            }
+        }
+        if let Some(end) = end {
+            // Nothing may follow the end.
+            listing.next_line()?;
+            return Ok(Ended { end, ..ended });
+        }
+        line = listing.next_line()?;
+    }
+}
+
+fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
+    match job {
+        Job::Member(planned) => {
+            let shared = Arc::clone(shared);
+            submit.submit(move || {
+                let has_links = planned.iter().any(|entry| entry.hard.is_some());
+                let again = if has_links { planned.clone() } else { Vec::new() };
+                let Gathered { raw, rest, links } =
+                    shared.reading.gather(planned, Links::default());
+                Done::Gathered { member: shared.compress(raw), planned: again, rest, links }
+            })
+        }
+        Job::Big(entry) => {
+            let mut links = Links::default();
+            shared.reading.stream(*entry, &mut links, &mut |raw| {
+                let shared = Arc::clone(shared);
+                submit.submit(move || Done::Piece(shared.compress(raw)))
+            })?;
+            if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
+        }
+    }
+}
+
+/// Takes members in order, stores again what lost first names have changed, and writes objects as
+/// they are complete.
+fn collect(results: Results<Done>, shared: &Shared, writer: &mut Writer<'_>) -> anyhow::Result<()> {
+    let mut links = Links::default();
+    for done in results {
+        match done {
+            Done::Piece(member) => writer.member(member?)?,
+            Done::Passed(lost) => links.merge(lost),
+            Done::Gathered { planned, .. } if links.touches(&planned) => {
+                members(planned, shared, &mut links, writer)?
+            }
+            Done::Gathered { member, rest, links: found, .. } => {
+                links.merge(found);
+                writer.member(member?)?;
+                members(rest, shared, &mut links, writer)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores entries here and now, whatever their size; for the rare cases that the plan did not
+/// foresee.
+fn members(
+    mut entries: Vec<Entry>,
+    shared: &Shared,
+    links: &mut Links,
+    writer: &mut Writer<'_>,
+) -> anyhow::Result<()> {
+    while !entries.is_empty() {
+        let Gathered { raw, rest, links: found } = shared.reading.gather(entries, links.clone());
+        *links = found;
+        writer.member(shared.compress(raw)?)?;
+        let mut rest = rest.into_iter();
+        if let Some(large) = rest.next() {
+            shared.reading.stream(large, links, &mut |raw| writer.member(shared.compress(raw)?))?;
+        }
+        entries = rest.collect();
+    }
+    Ok(())
+}
+
+/// The object stream as it is written.
+struct Writer<'a> {
+    out: pipe::Out,
+    band: BandName,
+    mtime: u64,
+    assembler: Assembler,
+    cache: Option<Cache>,
+    /// What later runs know this one's bands by.
+    journal: Option<Journal>,
+    id: BandId,
+    report: &'a Report,
+}
+
+impl Writer<'_> {
+    fn member(&mut self, member: Member) -> anyhow::Result<()> {
+        self.assembler.handle_member(member)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some((name, bytes)) = self.assembler.poll_object() {
+            self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
+            self.report.events().emit(
+                "object",
+                &[("name", name.to_string().into()), ("bytes", bytes.len().into())],
+            );
+            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) =
+                (&self.cache, name.object)
+                && let Err(error) = cache.put(&self.band, self.id, name.object, &bytes)
+            {
+                self.report.note(format_args!("cannot keep a copy in the cache: {}", why(&error)));
+                self.cache = None;
+            }
+            self.note(name.object, &bytes)?;
+            let item = stream::Item { band: self.band.clone(), name, bytes };
+            stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
+        }
+        Ok(())
+    }
+
+    /// Notes HEAD or an index in the journal, before it leaves: what is stored must be known.
+    fn note(&mut self, object: Object, bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let entries = match object {
+            Object::Head => {
+                vec![JournalEntry::Band(self.band.clone()), JournalEntry::Head(digest::of(bytes))]
+            }
+            Object::Index(number) => {
+                let text = unzip(bytes, crate::format::object::Object::Index(0))?;
+                vec![JournalEntry::Index(number, digest::of(&text), digest::of(bytes))]
+            }
+            _ => return Ok(()),
+        };
+        if let Err(error) = journal.append(self.id, &entries) {
+            self.report.note(format_args!(
+                "cannot write the journal: {}: later runs may not build on this band",
+                why(&error)
+            ));
+            self.journal = None;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.out.write_all(bytes).context(CANNOT_WRITE)
+    }
+}

@@ -1,0 +1,162 @@
+//! Files that are too large to be held whole: read once, from end to end, in pieces.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::core::links::Links;
+use crate::edge::source::{Facts, Opened, Sizes};
+use crate::format::entry::Entry;
+use crate::format::sparse::is_nearly_all_holes;
+use crate::format::tarball::{Content, Segment, padding, sparse_map};
+use crate::format::time::Time;
+use crate::ops::pack::attributes::Got;
+use crate::ops::pack::pieces::{Came, Pieces, hash, hash_body};
+use crate::ops::pack::read::{Outcome, Raw, Reading, Trouble};
+use crate::report::message::why;
+
+/// A large file, ready to be read.
+struct Prepared {
+    /// What its attributes are read from.
+    file: Opened,
+    /// A copy to read the content from, where the size of the file says nothing.
+    copy: Option<Opened>,
+    before: Facts,
+    opened_at: Time,
+    segments: Option<Vec<Segment>>,
+    /// How many bytes are stored, holes included.
+    size: u64,
+    came: Came,
+}
+
+impl Prepared {
+    fn content(&self) -> &Opened {
+        self.copy.as_ref().unwrap_or(&self.file)
+    }
+}
+
+impl Reading {
+    fn prepare(&self, entry: &Entry) -> Result<Prepared, Trouble> {
+        let (file, before, opened_at) = self.open(entry)?;
+        let (copy, size, came, segments) = if self.is_as_long_as_said(&file, &before)? {
+            (None, before.size, Came::Whole, file.segments(&before)?)
+        } else {
+            // The header says how long the file is, and comes first.
+            let (copy, len, all) = file.spool()?;
+            let kept = |came| (Some(copy), len, came, None);
+            match len < before.size {
+                true if all => kept(Came::Short(len)),
+                // Its size is worth more than what could be kept.
+                true if self.source.sizes(&file, &before) == Sizes::Doubtful => {
+                    (None, before.size, Came::Cut, None)
+                }
+                false if all => kept(Came::Whole),
+                _ => kept(Came::Cut),
+            }
+        };
+        Ok(Prepared { file, copy, before, opened_at, segments, size, came })
+    }
+
+    fn is_as_long_as_said(&self, file: &Opened, facts: &Facts) -> std::io::Result<bool> {
+        if self.source.sizes(file, facts) == Sizes::True {
+            return Ok(true);
+        }
+        let mut end = Vec::new();
+        Ok((facts.size == 0 || file.read_at(facts.size - 1, 1, &mut end)? == 1)
+            && file.read_at(facts.size, 1, &mut end)? == 0)
+    }
+
+    /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the
+    /// line. Stops with what `emit` fails with.
+    pub(super) fn stream<E>(
+        &self,
+        mut entry: Entry,
+        links: &mut Links,
+        emit: &mut dyn FnMut(Raw) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let prepared = match self.prepare(&entry) {
+            Ok(prepared) => prepared,
+            Err(trouble) => {
+                self.skip(&entry, trouble, links);
+                return Ok(());
+            }
+        };
+        let Prepared { file, before, opened_at, segments, size, .. } = &prepared;
+        let (before, size) = (*before, *size);
+        let Got { attributes, all } = self.of_file(&entry, file, &before);
+        let outcome = |came| Outcome {
+            opened_at: *opened_at,
+            before,
+            after: file.facts().unwrap_or(Facts { size: u64::MAX, ..before }),
+            stored: size,
+            came,
+            all,
+        };
+        let whole = [Segment { offset: 0, len: size }];
+        let stored = segments.as_deref().unwrap_or(&whole);
+        let data: u64 = stored.iter().map(|segment| segment.len).sum();
+        let by_body = is_nearly_all_holes(size, data);
+        let suspect = entry.within.is_some()
+            && self.layered
+            && prepared.came == Came::Whole
+            && entry.size == Some(size)
+            && entry.body.is_some() == by_body
+            && attributes.is_empty();
+        if suspect {
+            let hashed = match by_body {
+                true => hash_body(prepared.content(), stored),
+                false => hash(prepared.content(), size),
+            };
+            if let Ok((found, came)) = hashed
+                && came == if by_body { data } else { size }
+                && self.may_stay(&mut entry, &before, Some(found))
+            {
+                let mut raw = self.empty();
+                self.close(&mut entry, &outcome(Came::Whole), links);
+                raw.member.border = true;
+                raw.line(&entry);
+                return emit(raw);
+            }
+        }
+        entry.within = None;
+        let content = match segments {
+            Some(segments) => Content::Sparse(segments, size),
+            None => Content::Bytes(size),
+        };
+        let mut raw = self.empty();
+        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes)
+            && !attributes.is_empty();
+        let empty = || self.empty();
+        let mut pieces = Pieces {
+            file: prepared.content(),
+            empty: &empty,
+            raw,
+            sha256: match by_body {
+                true => Sha256::new_with_prefix(sparse_map(stored)),
+                false => Sha256::new(),
+            },
+            holes: !by_body,
+            hashed: 0,
+            came: Came::Whole,
+            emit,
+        };
+        for segment in stored {
+            if let Err(error) = pieces.segment(*segment)? {
+                // The header has promised so many bytes; zeros keep the tar whole.
+                self.report.warn(format_args!(
+                    "{}: {}: stored with zeros from there on",
+                    entry.path,
+                    why(&error)
+                ));
+            }
+        }
+        pieces.hash_zeros(size);
+        let Pieces { mut raw, sha256, came, .. } = pieces;
+        raw.tar.resize(raw.tar.len() + padding(data), 0);
+        let found = Some(sha256.finalize().into());
+        (entry.sha256, entry.body) = if by_body { (None, found) } else { (found, None) };
+        let came = if came == Came::Whole { prepared.came } else { came };
+        self.close(&mut entry, &outcome(came), links);
+        raw.member.border = true;
+        raw.line(&entry);
+        emit(raw)
+    }
+}

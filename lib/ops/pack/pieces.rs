@@ -1,0 +1,123 @@
+//! A file that is too large to be held whole: its tar in pieces, its digest on the way.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::core::planner::MEMBER;
+use crate::edge::source::Opened;
+use crate::format::digest;
+use crate::format::tarball::{Segment, sparse_map};
+use crate::ops::pack::read::Raw;
+
+/// How a file's content came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// All of it.
+    Whole,
+    /// It ended after so many bytes.
+    Short(u64),
+    /// There is more than its size says, and more than could be kept.
+    Cut,
+}
+
+/// The digest of a file, and how many bytes came.
+pub(super) fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
+    let mut sha256 = Sha256::new();
+    let mut buffer = Vec::with_capacity(MEMBER as usize);
+    let mut at = 0;
+    while at < size {
+        buffer.clear();
+        let came = file.read_at(at, (size - at).min(MEMBER) as usize, &mut buffer)?;
+        if came == 0 {
+            break;
+        }
+        sha256.update(&buffer);
+        at += came as u64;
+    }
+    Ok((sha256.finalize().into(), at))
+}
+
+/// The digest of a sparse file's entry in the tar, its map and its data; and how many bytes of data
+/// came.
+pub(crate) fn hash_body(file: &Opened, segments: &[Segment]) -> io::Result<(digest::Digest, u64)> {
+    let mut sha256 = Sha256::new_with_prefix(sparse_map(segments));
+    let mut buffer = Vec::with_capacity(MEMBER as usize);
+    let mut data = 0;
+    for segment in segments {
+        let mut done = 0;
+        while done < segment.len {
+            buffer.clear();
+            let want = (segment.len - done).min(MEMBER) as usize;
+            let came = file.read_at(segment.offset + done, want, &mut buffer)?;
+            sha256.update(&buffer);
+            (done, data) = (done + came as u64, data + came as u64);
+            if came < want {
+                return Ok((sha256.finalize().into(), data));
+            }
+        }
+    }
+    Ok((sha256.finalize().into(), data))
+}
+
+/// A large file on its way into pieces.
+pub(super) struct Pieces<'a, E> {
+    pub file: &'a Opened,
+    pub empty: &'a dyn Fn() -> Raw,
+    pub raw: Raw,
+    pub sha256: Sha256,
+    /// Whether the digest is that of the file as it reads, holes and all; else that of what is
+    /// stored.
+    pub holes: bool,
+    /// How far into the file the digest has come.
+    pub hashed: u64,
+    pub came: Came,
+    pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+}
+
+impl<E> Pieces<'_, E> {
+    /// Reads a segment; the inner error is told once and the rest of the file is zeros.
+    pub(super) fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
+        self.hash_zeros(segment.offset);
+        let mut outcome = Ok(());
+        let mut left = segment.len;
+        while left > 0 {
+            let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
+            if room == 0 {
+                let full = std::mem::replace(&mut self.raw, (self.empty)());
+                (self.emit)(full)?;
+                continue;
+            }
+            let want = room.min(left) as usize;
+            let start = self.raw.tar.len();
+            if self.came == Came::Whole {
+                match self.file.read_at(self.hashed, want, &mut self.raw.tar) {
+                    Ok(came) if came == want => {}
+                    Ok(came) => self.came = Came::Short(self.hashed + came as u64),
+                    Err(error) => {
+                        self.came = Came::Short(self.hashed + (self.raw.tar.len() - start) as u64);
+                        outcome = Err(error);
+                    }
+                }
+            }
+            self.raw.tar.resize(start + want, 0);
+            self.sha256.update(&self.raw.tar[start..]);
+            self.hashed += want as u64;
+            left -= want as u64;
+        }
+        Ok(outcome)
+    }
+
+    /// Passes over a hole.
+    pub(super) fn hash_zeros(&mut self, until: u64) {
+        if !self.holes {
+            self.hashed = self.hashed.max(until);
+        }
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while self.hashed < until {
+            let len = (until - self.hashed).min(ZEROS.len() as u64);
+            self.sha256.update(&ZEROS[..len as usize]);
+            self.hashed += len;
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! Reading entries of the source into the tar of a member.
+
+use std::cmp::Ordering as Order;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::core::assemble::Member;
+use crate::core::links::{Links, Role};
+use crate::core::planner::{MEMBER, Seen, settled_ctime};
+use crate::edge::attributes::Attributes;
+use crate::edge::clock;
+use crate::edge::source::{Facts, Opened, Sizes, Source};
+use crate::edge::users::Users;
+use crate::format::digest;
+use crate::format::entry::{Entry, Kind, Meta, State};
+use crate::format::tarball::{self, Content, Segment, padding};
+use crate::format::time::Time;
+use crate::ops::pack::attributes::Got;
+use crate::ops::pack::pieces::Came;
+use crate::report::message::{Report, why};
+
+/// A file that has grown over this since it was listed is not read into memory.
+const MAX_WHOLE: u64 = 2 * MEMBER;
+
+/// What is read at once of a file behind the size that it should have.
+const MORE: usize = 64 << 10;
+
+/// What all readers share.
+pub(super) struct Reading {
+    /// The tree.
+    pub source: Source,
+    /// Names of owners.
+    pub users: Users,
+    /// Where trouble is told.
+    pub report: Arc<Report>,
+    /// Entries that could not be stored.
+    pub skipped: AtomicU64,
+    /// Entries that were stored without their attributes, or without some of them.
+    pub unattributed: AtomicU64,
+    /// Whether the band has a parent, in whose blocks content may stay.
+    pub layered: bool,
+    /// Buffers to be used again.
+    pub buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A member before compression.
+#[derive(Default)]
+pub(super) struct Raw {
+    /// The tar entries.
+    pub tar: Vec<u8>,
+    /// The member's lines and counts; its bytes are not set yet.
+    pub member: Member,
+}
+
+/// The outcome of a planned member.
+pub(super) struct Gathered {
+    pub raw: Raw,
+    /// Entries from the first on that turned out too large to be held in memory.
+    pub rest: Vec<Entry>,
+    pub links: Links,
+}
+
+/// Why an entry is not stored.
+pub(super) enum Trouble {
+    Vanished,
+    Changed,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        if error.kind() == io::ErrorKind::NotFound { Trouble::Vanished } else { Trouble::Io(error) }
+    }
+}
+
+/// A file that was read, as far as it shows whether it was changed meanwhile.
+pub(super) struct Outcome {
+    /// When it was opened.
+    pub opened_at: Time,
+    /// What it was before the first byte was read.
+    pub before: Facts,
+    /// What it was after the last.
+    pub after: Facts,
+    /// The size that the tar gives it.
+    pub stored: u64,
+    pub came: Came,
+    /// Whether all of its attributes could be read.
+    pub all: bool,
+}
+
+impl Raw {
+    pub(super) fn line(&mut self, entry: &Entry) {
+        entry.write(&mut self.member.lines);
+        self.member.entries += 1;
+        if entry.kind == Kind::File && entry.meta().is_some() {
+            self.member.files += 1;
+            self.member.source_bytes +=
+                if entry.hard.is_none() { entry.size.unwrap_or(0) } else { 0 };
+        }
+        let path = &entry.path;
+        match &mut self.member.span {
+            Some((_, last)) => last.clone_from(path),
+            none => *none = Some((path.clone(), path.clone())),
+        }
+    }
+}
+
+impl Reading {
+    /// A member with room for most.
+    pub(super) fn empty(&self) -> Raw {
+        let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
+        let tar = buffer.unwrap_or_else(|| Vec::with_capacity(MEMBER as usize * 5 / 4));
+        Raw { tar, member: Member::default() }
+    }
+
+    /// Takes a member's buffer back.
+    pub(super) fn recycle(&self, mut tar: Vec<u8>) {
+        tar.clear();
+        if let Ok(mut buffers) = self.buffers.lock()
+            && tar.capacity() <= 2 * MAX_WHOLE as usize
+        {
+            buffers.push(tar);
+        }
+    }
+
+    /// Reads the entries of a planned member, each file once, all into memory.
+    pub(super) fn gather(&self, entries: Vec<Entry>, mut links: Links) -> Gathered {
+        let mut raw = self.empty();
+        raw.member.border = true;
+        let mut entries = entries.into_iter();
+        while let Some(mut entry) = entries.next() {
+            let data = self.settle_role(&mut entry, &mut links);
+            if !data {
+                self.push_plain(&mut raw, &entry);
+                continue;
+            }
+            match self.open(&entry) {
+                Ok((_, facts, _)) if facts.size > MAX_WHOLE => {
+                    let rest = std::iter::once(entry).chain(entries).collect();
+                    return Gathered { raw, rest, links };
+                }
+                Ok((file, facts, opened_at)) => {
+                    let large =
+                        self.push_whole(&mut raw, entry, &file, (facts, opened_at), &mut links);
+                    if let Some(entry) = large {
+                        let rest = std::iter::once(entry).chain(entries).collect();
+                        return Gathered { raw, rest, links };
+                    }
+                }
+                Err(trouble) => self.skip(&entry, trouble, &mut links),
+            }
+        }
+        Gathered { raw, rest: Vec::new(), links }
+    }
+
+    /// Puts the entry into the role that lost first names leave it; true if it is a file whose
+    /// content is to be stored.
+    pub(super) fn settle_role(&self, entry: &mut Entry, links: &mut Links) -> bool {
+        match links.role(entry) {
+            // It is a file of its own now.
+            Role::IfSame(name) | Role::LinkTo(name)
+                if !self.source.is_one_file(&entry.path, &name) =>
+            {
+                entry.hard = None;
+            }
+            Role::AsListed | Role::IfSame(_) => {}
+            Role::File => {
+                links.handle_stand_in(entry);
+                entry.hard = None;
+            }
+            Role::LinkTo(first) => entry.hard = Some(first),
+        }
+        entry.kind == Kind::File && entry.hard.is_none() && entry.meta().is_some()
+    }
+
+    pub(super) fn open(&self, entry: &Entry) -> Result<(Opened, Facts, Time), Trouble> {
+        let opened_at = clock::now()?;
+        let file = self.source.open(&entry.path).map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Trouble::Changed,
+            _ => Trouble::from(error),
+        })?;
+        let facts = file.facts()?;
+        if facts.is_file { Ok((file, facts, opened_at)) } else { Err(Trouble::Changed) }
+    }
+
+    pub(super) fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
+        let path = &entry.path;
+        match trouble {
+            Trouble::Vanished => {
+                self.report.warn(format_args!("{path}: vanished before it was read: not stored"))
+            }
+            Trouble::Changed => {
+                self.report.warn(format_args!("{path}: no longer a file: not stored"))
+            }
+            Trouble::Io(error) => {
+                self.report.warn(format_args!("{path}: {}: not stored", why(&error)))
+            }
+        }
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        links.handle_lost(entry);
+    }
+
+    /// Stores all that has no content: directories, links, devices, fifos, hard links, and lines
+    /// without a tar entry.
+    fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
+        let mut entry = entry.clone();
+        let State::Present(meta) = entry.state else { return raw.line(&entry) };
+        let Got { attributes, all } = self.of_plain(&entry);
+        if entry.hard.is_none() {
+            entry.x = !attributes.is_empty();
+        }
+        if !all {
+            entry.ctime = None;
+        }
+        let content = match (&entry.hard, entry.kind, &entry.link, entry.device) {
+            (Some(first), ..) => Content::Hard(first),
+            (_, Kind::Link, Some(target), _) => Content::Link(target),
+            (_, Kind::Char | Kind::Block, _, Some((major, minor))) => Content::Device(major, minor),
+            _ => Content::Nothing,
+        };
+        let stored = self.write_header(&mut raw.tar, &entry, meta, content, &attributes);
+        entry.x &= stored;
+        raw.line(&entry);
+    }
+
+    /// Writes the headers; without the attributes if they do not fit, which is told and gives
+    /// false.
+    pub(super) fn write_header(
+        &self,
+        out: &mut Vec<u8>,
+        entry: &Entry,
+        meta: Meta,
+        content: Content<'_>,
+        attributes: &Attributes,
+    ) -> bool {
+        let (uname, gname) = (self.users.user(meta.uid), self.users.group(meta.gid));
+        let header = tarball::Member {
+            path: &entry.path,
+            kind: entry.kind,
+            meta,
+            uname: uname.as_deref().map(str::as_bytes),
+            gname: gname.as_deref().map(str::as_bytes),
+            content,
+            xattrs: &attributes.xattrs,
+            acl_access: attributes.acl_access.as_deref(),
+            acl_default: attributes.acl_default.as_deref(),
+        };
+        match header.write_header(out) {
+            Ok(_) => true,
+            Err(too_long) => {
+                self.unattributed.fetch_add(1, Ordering::Relaxed);
+                self.report.warn(format_args!("{}: attributes not stored: {too_long}", entry.path));
+                // Without them a header is a few kilobytes at most.
+                let _ =
+                    tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }
+                        .write_header(out);
+                false
+            }
+        }
+    }
+
+    /// Stores a file that can be held in memory; gives the entry back if there turns out to be more
+    /// of it.
+    fn push_whole(
+        &self,
+        raw: &mut Raw,
+        mut entry: Entry,
+        file: &Opened,
+        (before, opened_at): (Facts, Time),
+        links: &mut Links,
+    ) -> Option<Entry> {
+        let sizes = self.source.sizes(file, &before);
+        let Got { attributes, all } = self.of_file(&entry, file, &before);
+        let start = raw.tar.len();
+        let header = |raw: &mut Raw, entry: &Entry, content| {
+            self.write_header(&mut raw.tar, entry, before.meta, content, &attributes)
+        };
+        let mut fits = header(raw, &entry, Content::Bytes(before.size));
+        let data = raw.tar.len();
+        let (read, segments, after) = match read_whole(file, &before, sizes, &mut raw.tar) {
+            Ok(Some(all)) => all,
+            Ok(None) => {
+                raw.tar.truncate(start);
+                return Some(entry);
+            }
+            Err(error) => {
+                raw.tar.truncate(start);
+                self.skip(&entry, error.into(), links);
+                return None;
+            }
+        };
+        let sha256 = digest::of(&raw.tar[data..]);
+        let came = match read.cmp(&before.size) {
+            Order::Less if sizes == Sizes::Meaningless && after == before => Came::Whole,
+            Order::Less => Came::Short(read),
+            _ => Came::Whole,
+        };
+        if came == Came::Whole
+            && read == before.size
+            && attributes.is_empty()
+            && self.may_stay(&mut entry, &before, Some(sha256))
+        {
+            raw.tar.truncate(start);
+            self.close(
+                &mut entry,
+                &Outcome { opened_at, before, after, stored: read, came, all },
+                links,
+            );
+            raw.line(&entry);
+            return None;
+        }
+        if read != before.size || segments.is_some() {
+            // Held whole, so the header can say what really came; and holes are left out.
+            let bytes = raw.tar.split_off(data);
+            raw.tar.truncate(start);
+            let whole = [Segment { offset: 0, len: read }];
+            let segments = segments.filter(|_| read == before.size);
+            let content = segments
+                .as_deref()
+                .map_or(Content::Bytes(read), |segments| Content::Sparse(segments, read));
+            fits = header(raw, &entry, content);
+            for Segment { offset, len } in segments.as_deref().unwrap_or(&whole) {
+                raw.tar.extend_from_slice(&bytes[*offset as usize..(offset + len) as usize]);
+            }
+        }
+        // Headers and maps are whole blocks, so only the content can leave one open.
+        raw.tar.resize(raw.tar.len() + padding(raw.tar.len() as u64), 0);
+        entry.x = fits && !attributes.is_empty();
+        (entry.sha256, entry.body) = (Some(sha256), None);
+        self.close(
+            &mut entry,
+            &Outcome { opened_at, before, after, stored: read, came, all },
+            links,
+        );
+        raw.line(&entry);
+        None
+    }
+
+    /// Whether the content is that of the older block that diff suspects it in; if not, the entry
+    /// forgets the block.
+    pub(super) fn may_stay(
+        &self,
+        entry: &mut Entry,
+        facts: &Facts,
+        sha256: Option<digest::Digest>,
+    ) -> bool {
+        let same = self.layered
+            && facts.nlink == 1
+            && entry.size == Some(facts.size)
+            && entry.digest() == sha256;
+        if !same {
+            entry.within = None;
+        }
+        entry.within.is_some()
+    }
+
+    /// Fills in what the file's line says once it is read, and tells what is not as it should be.
+    pub(super) fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
+        let Outcome { opened_at, before, after, stored, came, all } = outcome;
+        let path = &entry.path;
+        match came {
+            Came::Short(len) if stored == len && after == before => {
+                self.report.warn(format_args!(
+                    "{path}: ends after {len} bytes instead of {}: stored as it was read",
+                    before.size
+                ));
+            }
+            Came::Short(len) if stored == len => {
+                self.report.warn(format_args!(
+                    "{path}: shrank while it was read: stored with its {len} bytes"
+                ));
+            }
+            Came::Cut => {
+                self.report.warn(format_args!(
+                    "{path}: longer than its size says, and too large for a temporary copy: truncated to {stored} bytes"
+                ));
+            }
+            Came::Short(len) => {
+                self.report.warn(format_args!(
+                    "{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
+                ));
+            }
+            Came::Whole if after.size > before.size && *stored > before.size => {
+                self.report.warn(format_args!(
+                    "{path}: grew while it was read: stored with the {stored} bytes that were read"
+                ));
+            }
+            Came::Whole if after.size > before.size => {
+                self.report.warn(format_args!(
+                    "{path}: grew while it was read: truncated to its {} bytes",
+                    before.size
+                ));
+            }
+            Came::Whole if (after.size, after.meta.time) != (before.size, before.meta.time) => {
+                self.report.warn(format_args!("{path}: changed while it was read"));
+            }
+            Came::Whole => {}
+        }
+        let seen = |facts: &Facts| Seen {
+            size: facts.size,
+            time: facts.meta.time,
+            ctime: facts.ctime,
+            inode: facts.inode,
+        };
+        let whole = *came == Came::Whole && *all && *stored == before.size;
+        if entry.inode.is_some() {
+            if entry.inode == Some(before.inode) {
+                let as_listed = entry.meta() == Some(&before.meta)
+                    && (entry.size, entry.nlink, entry.ctime)
+                        == (Some(before.size), Some(before.nlink), Some(before.ctime));
+                links.handle_stored(entry, as_listed);
+            } else {
+                links.handle_lost(entry);
+            }
+        }
+        entry.state = State::Present(before.meta);
+        entry.size = Some(*stored);
+        entry.nlink = Some(before.nlink);
+        entry.inode = (before.nlink > 1).then_some(before.inode);
+        entry.ctime = settled_ctime(&seen(before), &seen(after), *opened_at).filter(|_| whole);
+    }
+}
+
+/// How many bytes came, where they lie if the file has holes, and what it was afterwards.
+type WasRead = (u64, Option<Vec<Segment>>, Facts);
+
+/// Reads a file that can be held in memory to its end: how many bytes came, its segments, and what
+/// it is after that. None if there is more of it than is held.
+#[allow(clippy::type_complexity)]
+fn read_whole(
+    file: &Opened,
+    before: &Facts,
+    sizes: Sizes,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<WasRead>> {
+    let mut read = file.read_at(0, before.size as usize, out)? as u64;
+    let segments = file.segments(before)?;
+    let mut after = file.facts()?;
+    if read == before.size && (sizes != Sizes::True || after.size > before.size) {
+        loop {
+            let came = file.read_at(read, MORE, out)? as u64;
+            read += came;
+            if came == 0 {
+                break;
+            }
+            if read > MAX_WHOLE {
+                return Ok(None);
+            }
+        }
+        after = file.facts()?;
+    }
+    Ok(Some((read, segments, after)))
+}

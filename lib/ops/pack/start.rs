@@ -1,0 +1,259 @@
+//! What a run of pack begins with: the listing's header lines, the options, and what follows from
+//! both.
+
+use std::io::BufRead;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, bail};
+
+use crate::core::assemble::Config;
+use crate::core::chain::choice;
+use crate::edge::clock;
+use crate::format::band::{BandId, BandName};
+use crate::format::counted::CountedBlocks;
+use crate::format::digest::{self, Digest};
+use crate::format::head::{Head, Parent};
+use crate::format::listing::{Have, Header, Line, Reader};
+use crate::format::object::{Compression, ObjectName};
+use crate::format::stream::Preface;
+use crate::format::time::Stamp;
+use crate::ops::pack::{BLOCK_SIZE, BLOCKS, Ended, PART_SIZE, PackArgs};
+use crate::ops::room::room;
+use crate::report::message::{Hinted, Report};
+
+/// The notes that stand in each band.
+pub(crate) const NOTES: &[(&str, &[u8])] = &[
+    ("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")),
+    ("recover.sh", include_bytes!("../../notes/recover.sh")),
+    ("rsrepair.py", include_bytes!("../../notes/rsrepair.py")),
+];
+
+/// The header lines of a listing.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    source: Option<(Vec<u8>, Vec<u8>)>,
+    partial: bool,
+    mask: Option<Digest>,
+    source_id: Option<BandId>,
+    runs: Vec<u32>,
+    deletes_meant: bool,
+    ended: Ended,
+    parent: Option<Parent>,
+    band_after: Option<Stamp>,
+    continued: Option<(BandName, BandId)>,
+    next: u32,
+    after: Option<u32>,
+    have: Have,
+    compression: Option<Compression>,
+    counted: CountedBlocks,
+    unlisted: Vec<(ObjectName, u64)>,
+    continued_head: Option<Head>,
+}
+
+/// What the run does.
+pub(crate) struct Plan {
+    /// Where the files are read.
+    pub directory: PathBuf,
+    /// How the band is put together.
+    pub config: Config,
+    /// The HEAD of a new band; none when one is continued.
+    pub head: Option<Head>,
+    /// What the header lines say that stand before the listing's end.
+    pub ended: Ended,
+    /// True if the band has a parent, so that content may be left in older blocks.
+    pub layered: bool,
+    /// What the object stream says before its first object.
+    pub preface: Preface,
+}
+
+impl Start {
+    /// Reads up to the first line that is no header line, which comes back too.
+    pub(crate) fn read(
+        listing: &mut Reader<impl BufRead>,
+        args: &PackArgs,
+    ) -> anyhow::Result<(Start, Line)> {
+        let mut start = Start::default();
+        loop {
+            match listing.next_line()? {
+                Some(Line::Header(header)) => start.handle(header)?,
+                Some(line @ Line::Entry(_)) => return Ok((start, line)),
+                // Nothing has changed since the parent.
+                Some(line) if start.parent.is_some() || start.continued.is_some() => {
+                    return Ok((start, line));
+                }
+                Some(Line::End(_)) | None => {
+                    let hint = "even an empty directory has one line, for itself";
+                    return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
+                }
+            }
+            if args.directory.is_some() {
+                start.source.get_or_insert_default();
+            }
+        }
+    }
+
+    fn handle(&mut self, header: Header) -> anyhow::Result<()> {
+        match header {
+            Header::Source(host, dir) => self.source = Some((host, dir)),
+            Header::Partial => self.partial = true,
+            Header::Parent(band, id, last) => self.parent = Some(Parent { band, id, last }),
+            Header::BandAfter(stamp) => self.band_after = Some(stamp),
+            Header::Band(band, id) => self.continued = Some((band, id)),
+            Header::Next(next) => self.next = next,
+            Header::After(after) => self.after = Some(after),
+            Header::Have(have) => self.have = have,
+            Header::Counted(piece) => {
+                if !self.counted.extend(&piece) {
+                    bail!("the listing has `#counted` lines out of order");
+                }
+            }
+            Header::Unlisted(name, size) => self.unlisted.push((name, size)),
+            Header::Compression(compression) => self.compression = Some(compression),
+            Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
+            Header::SourceId(id) => self.source_id = Some(id),
+            Header::Runs(runs) => self.runs = runs,
+            Header::Tree(tree) => self.ended.tree = Some(tree),
+            Header::Behind(behind) => self.ended.behind = behind,
+            Header::DeletesMeant => self.deletes_meant = true,
+            Header::Head(text) => self.continued_head = Head::parse(&text).ok(),
+            Header::Above(..)
+            | Header::Mtree
+            | Header::Version(_)
+            | Header::Socket(_)
+            | Header::Index(..)
+            | Header::Comment => {}
+        }
+        Ok(())
+    }
+
+    /// Settles names, numbers and places.
+    pub(crate) fn decide(
+        self,
+        args: &PackArgs,
+        started: Stamp,
+        report: &Report,
+    ) -> anyhow::Result<Plan> {
+        let Some((host, dir)) = &self.source else {
+            return Err(Hinted::wrap(
+                anyhow!("the listing has no #source line"),
+                "name their directory with -C DIR",
+            ));
+        };
+        let directory = match &args.directory {
+            Some(directory) => directory.clone(),
+            None => {
+                let own = rustix::system::uname();
+                if own.nodename().to_bytes() != host.as_slice() {
+                    let host = host.escape_ascii();
+                    report.note(format_args!(
+                        "the listing was made on {host}: reading the same directory here"
+                    ));
+                }
+                PathBuf::from(std::ffi::OsString::from_vec(dir.clone()))
+            }
+        };
+        let mut headers = Vec::new();
+        if !host.is_empty() || !dir.is_empty() {
+            headers.push(Header::Source(host.clone(), dir.clone()));
+        }
+        if self.partial {
+            headers.push(Header::Partial);
+        }
+        headers.extend(self.mask.map(Header::Mask));
+        headers.extend(self.deletes_meant.then_some(Header::DeletesMeant));
+        let (band, id, head, compression) = match &self.continued {
+            Some((band, id)) => {
+                if args.band.as_ref().is_some_and(|asked| asked != band)
+                    || args.id.is_some_and(|asked| asked != *id)
+                {
+                    bail!("--band and --id cannot rename a band that is continued");
+                }
+                let compression = self.compression.unwrap_or(Compression::Gzip);
+                if args.compress.is_some_and(|asked| asked != compression) {
+                    report.note(format_args!(
+                        "continuing with {}, as the band was started",
+                        compression.word()
+                    ));
+                }
+                (band.clone(), *id, None, compression)
+            }
+            None => {
+                let band = self.name(args, started, report)?;
+                let id = args.id.map_or_else(clock::random_id, Ok)?;
+                let compression = args.compress.unwrap_or(Compression::Gzip);
+                let writer = concat!("dura ", env!("CARGO_PKG_VERSION"));
+                let parent = self.parent.clone();
+                let head = Head {
+                    source_id: Some(self.source_id.map_or_else(|| new_source_id(args.id), Ok)?),
+                    partial: self.partial,
+                    keys: true,
+                    ..Head::new(band.clone(), id, parent, started, compression, writer)
+                };
+                (band, id, Some(head), compression)
+            }
+        };
+        let repeated = head
+            .clone()
+            .or(self.continued_head.filter(|head| (&head.band, head.id) == (&band, id)));
+        let config = Config {
+            band,
+            id,
+            compression,
+            block_size: args.block_size.unwrap_or_else(|| room().bytes(BLOCK_SIZE, BLOCKS)),
+            part_size: args.part_size.unwrap_or_else(|| room().bytes(PART_SIZE, BLOCKS)),
+            first: self.next,
+            after: self.after,
+            have: self.have,
+            runs: self.runs,
+            head: repeated,
+            headers,
+        };
+        let layered = config.band.tier() > 0;
+        let continues = head.is_none().then(|| (config.band.clone(), config.id));
+        let next = continues.is_some().then_some(config.first);
+        // A band keeps to the format that it was begun in.
+        let keys = continues.is_some() && config.head.as_ref().is_some_and(|head| head.keys);
+        let Start { counted, unlisted, ended, .. } = self;
+        let preface = Preface { continues, next, keys, counted, unlisted, ..Preface::default() };
+        Ok(Plan { directory, config, head, ended, layered, preface })
+    }
+
+    fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {
+        let parent = self.parent.as_ref().map(|parent| &parent.band);
+        if parent.is_none() {
+            report.note("no parent: making a full band");
+        }
+        if let Some(name) = &args.band {
+            if name.parent().as_ref() != parent {
+                return match parent {
+                    Some(parent) => Err(anyhow!(
+                        "--band {name}: its parent must be {parent}, as the listing says"
+                    )),
+                    None => Err(anyhow!(
+                        "--band {name}: it names a parent, but the listing is of a full band"
+                    )),
+                };
+            }
+            return Ok(name.clone());
+        }
+        let named = choice::name(parent, self.band_after, started)?;
+        if named.ahead > 0 {
+            report.note(format_args!(
+                "the clock says {started}, but the archive has a newer band: naming this one {}",
+                named.name
+            ));
+        }
+        Ok(named.name)
+    }
+}
+
+/// The id of a source of which there is no band yet: random, but the same each time where the
+/// band's id was given, so that the same tree and options give the same bytes.
+fn new_source_id(band: Option<BandId>) -> anyhow::Result<BandId> {
+    let Some(BandId(band)) = band else { return Ok(clock::random_id()?) };
+    let digest = digest::of(&[&b"dura source "[..], &band].concat());
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    Ok(BandId(id))
+}

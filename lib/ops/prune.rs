@@ -1,0 +1,299 @@
+//! `dura-prune`: removes bands that nothing needs. The only program that removes.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use crate::archive::expected::Expected;
+use crate::archive::named::ArchiveName;
+use crate::archive::stores::{Reach, open_store_to_remove};
+use crate::archive::version::{must_exist, no_band};
+use crate::archive::{Archive, side_by_side};
+use crate::cli::common::{self, Common};
+use crate::core::chain::choice::Mask;
+use crate::core::prune::{Decision, Plan, Row, Standing, Stays, decide};
+use crate::core::verify::presence::{Presence, presence, shows_a_band};
+use crate::edge::pipe;
+use crate::format::band::BandName;
+use crate::format::object::ObjectName;
+use crate::report::message::{Hinted, Report};
+use crate::report::units::human;
+
+pub(crate) mod removal;
+mod whole;
+
+use removal::{Outcome, Remover};
+
+/// How many calls are under way at the same time.
+const AT_ONCE: usize = 32;
+
+/// More of standard input is no list of bands.
+const MAX_NAMES: u64 = 16 << 20;
+
+/// Remove bands from an archive
+///
+/// Reads the names of bands from the arguments or, without any, from standard input, one per line,
+/// as dura-index expire writes them. A band is kept if another one is based on it, or if no later
+/// complete version has all its objects.
+#[derive(Debug, Parser)]
+#[command(name = "dura-prune", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 all named bands are removed; 1 done, but a named band did not exist; 2 a named band was kept.\n\
+    Example: dura-index expire --keep-daily 7 --keep-monthly 12 /mnt/backup | dura-prune /mnt/backup"
+)]
+struct PruneArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// The bands to remove, by their whole names [default: those on standard input]
+    #[arg(value_name = "BAND")]
+    bands: Vec<BandName>,
+    /// Write the names of the bands that would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Remove nothing unless band NAME, the newest that you know of, exists and is complete
+    #[arg(long, value_name = "NAME")]
+    expect: Option<String>,
+    /// Remove N objects at a time [default: 32]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = AT_ONCE,
+        hide_default_value = true,
+        value_parser = jobs
+    )]
+    jobs: usize,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=256).contains(number));
+    number.ok_or_else(|| "expected a number from 1 to 256".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PruneArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-prune", |args: &PruneArgs| &args.common, run)
+}
+
+fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&args.archive)?;
+    let named = match args.bands.is_empty() {
+        false => args.bands.iter().cloned().collect(),
+        true => names_on_stdin()?,
+    };
+    if named.is_empty() {
+        report.verbose("no band was named");
+        return Ok(());
+    }
+    let (store, from) = open_store_to_remove(&args.archive, &args.reach, report)?;
+    let remover = Remover { store, from, jobs: args.jobs };
+    let wish = Wish { named: &named, expect: args.expect.as_deref(), dry_run: args.dry_run };
+    prune(&args.archive, &wish, &remover, report)
+}
+
+/// What is asked for.
+pub(crate) struct Wish<'a> {
+    /// The bands that are to go.
+    pub named: &'a BTreeSet<BandName>,
+    /// `--expect`
+    pub expect: Option<&'a str>,
+    /// `--dry-run`
+    pub dry_run: bool,
+}
+
+/// Removes the bands that are named and not needed.
+pub(crate) fn prune(
+    shown: &ArchiveName,
+    wish: &Wish<'_>,
+    remover: &Remover,
+    report: &Report,
+) -> anyhow::Result<()> {
+    // What is there is decided from the archive alone, never from a cache.
+    let archive = Archive::over(remover.store.clone(), None);
+    let rows = rows(&archive, report)?;
+    if rows.iter().all(|row| row.standing == Standing::Nothing) {
+        let hint = "check that this is the right archive, and that all of it can be reached";
+        return Err(Hinted::wrap(no_band(shown, "the archive has no band"), hint));
+    }
+    if let Some(expected) = wish.expect {
+        must_be_there(&archive, expected)?;
+    }
+    let plan = plan(&archive, rows, wish.named)?;
+    for name in &plan.absent {
+        if archive.store().stat(&format!("{name}/HEAD"))?.is_some() {
+            bail!("{name}: exists, but the listing of the archive lacks it: removing nothing");
+        }
+        report.warn(format_args!("{name}: does not exist"));
+    }
+    for (name, why) in &plan.stay {
+        report.fail("", stays(name, why));
+    }
+    if wish.dry_run {
+        let mut out = pipe::stdout()?;
+        for name in &plan.go {
+            writeln!(out, "{name}").context("cannot write the output")?;
+        }
+        return out.finish().context("cannot write the output");
+    }
+    remove(&plan.go, remover, report);
+    Ok(())
+}
+
+/// Removes bands, each before those that it stands on.
+fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
+    let going: BTreeSet<&BandName> = bands.iter().collect();
+    let mut needed: BTreeSet<BandName> = BTreeSet::new();
+    let mut sum = Outcome::default();
+    let mut count = 0;
+    for name in bands {
+        if needed.contains(name) {
+            let why = "a band that is based on it could not be removed";
+            report.fail("", anyhow!("{name}: kept: {why}"));
+            continue;
+        }
+        match remover.remove(name, &going) {
+            Ok(outcome) => {
+                let (gone, size) = (outcome.objects, human(outcome.bytes));
+                report.verbose(format_args!("{name}: removed {gone} objects, {size}"));
+                for stray in &outcome.strays {
+                    report.note(format_args!("{stray}: not written by Dura: left where it is"));
+                }
+                count += 1;
+                sum.objects += outcome.objects;
+                sum.bytes += outcome.bytes;
+            }
+            Err(error) => {
+                report.fail("", error.context(format!("{name}: cannot be removed")));
+                needed.extend(name.chain());
+            }
+        }
+    }
+    let s = |number| if number == 1 { "" } else { "s" };
+    report.done(format_args!(
+        "removed {count} band{}, {} object{}, {}",
+        s(count),
+        sum.objects,
+        s(sum.objects),
+        human(sum.bytes)
+    ));
+}
+
+/// The names that another program writes.
+fn names_on_stdin() -> anyhow::Result<BTreeSet<BandName>> {
+    if pipe::stdin_is_terminal() {
+        let hint = "name bands, or pipe them in: dura-index expire … ARCHIVE | dura-prune ARCHIVE";
+        return Err(Hinted::wrap(anyhow!("no band was named"), hint));
+    }
+    let mut names = BTreeSet::new();
+    let mut read = 0;
+    for line in std::io::stdin().lock().take(MAX_NAMES).lines() {
+        let line = line.context("cannot read the names of bands")?;
+        read += line.len() as u64 + 1;
+        if read >= MAX_NAMES {
+            bail!("standard input: too long for a list of bands");
+        }
+        if !line.trim().is_empty() {
+            names.insert(line.trim().parse().context("standard input")?);
+        }
+    }
+    Ok(names)
+}
+
+/// Fails unless a band is there, and complete.
+fn must_be_there(archive: &Archive, expected: &str) -> anyhow::Result<()> {
+    match archive.expected(expected)? {
+        Expected::There => Ok(()),
+        Expected::Unfinished(name) => {
+            bail!("{name}: expected, but not complete: removing nothing")
+        }
+        Expected::Gone(name) => bail!("{name}: expected, but missing: removing nothing"),
+        Expected::Unclear(why) => bail!("--expect {expected}: {why}: removing nothing"),
+    }
+}
+
+/// Looks at all bands of the archive.
+fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<Row>> {
+    let names = archive.names()?;
+    let mut rows = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        rows.extend(side_by_side(names, |name| row(archive, name))?);
+    }
+    for row in rows.iter().filter(|row| row.standing == Standing::Nothing) {
+        let name = &row.name;
+        report.verbose(format_args!("{name}: holds no band; name it to remove what is left"));
+    }
+    Ok(rows)
+}
+
+/// What a folder counts for. Whatever cannot be told makes the whole run fail: it could be a band
+/// that needs others.
+fn row(archive: &Archive, name: &BandName) -> anyhow::Result<Row> {
+    let row =
+        |standing| Row { name: name.clone(), standing, source: None, signed: false, whole: None };
+    let ends = archive.state(name, false)?;
+    let Some(head) = ends.head.filter(|_| ends.foreign.is_none()) else {
+        let objects = archive.objects(name)?;
+        let names: Vec<&ObjectName> = objects.iter().map(|(name, _)| name).collect();
+        let inside = || names.iter().any(|name| shows_a_band(name));
+        return Ok(row(match presence(names.iter().copied(), inside) {
+            Presence::NoBand => Standing::Nothing,
+            Presence::LostBoth | Presence::Band => Standing::Other,
+        }));
+    };
+    let is_version =
+        ends.tail.is_some() && archive.has_mask(&head, ends.tail.is_some()) == Mask::Whole;
+    Ok(Row {
+        source: head.source_id,
+        signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
+        ..row(if is_version { Standing::Version } else { Standing::Other })
+    })
+}
+
+/// Decides what goes, and looks for that at as many versions as it takes.
+fn plan(archive: &Archive, mut rows: Vec<Row>, named: &BTreeSet<BandName>) -> anyhow::Result<Plan> {
+    loop {
+        let ask = match decide(&rows, named) {
+            Decision::Plan(plan) => return Ok(plan),
+            Decision::Ask(ask) => ask,
+        };
+        let is_whole = whole::is_whole(archive, &ask)?;
+        if let Some(row) = rows.iter_mut().find(|row| row.name == ask) {
+            row.whole = Some(is_whole);
+        }
+    }
+}
+
+/// Why a band stays, and what helps.
+fn stays(name: &BandName, why: &Stays) -> anyhow::Error {
+    match why {
+        Stays::NeededBy(band) => anyhow!("{name}: kept: {band} is based on it"),
+        Stays::Last => Hinted::wrap(
+            anyhow!("{name}: kept: no other complete version of its source would be left"),
+            "remove the whole archive by hand if this is intended",
+        ),
+        Stays::NoneWhole(newest) => Hinted::wrap(
+            anyhow!(
+                "{name}: kept: objects of the version that would replace it are missing: {newest}"
+            ),
+            "list what is missing with dura-verify --quick ARCHIVE; make another backup, then prune",
+        ),
+        Stays::NoneSigned => Hinted::wrap(
+            anyhow!("{name}: kept: it is signed, and no other signed version would be left"),
+            "make a signed backup first",
+        ),
+    }
+}

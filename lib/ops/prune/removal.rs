@@ -1,0 +1,179 @@
+//! Removing one band, so that wherever that is cut nobody takes what is left for a band: see
+//! [`Stage`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+
+use crate::archive::retrying::Retrying;
+use crate::archive::side_by_side;
+use crate::core::prune::Stage;
+use crate::format::band::BandName;
+use crate::format::object::ObjectName;
+use crate::report::message::Hinted;
+use crate::store::{Kind, Remove, Store, as_folder};
+
+/// How often, and after how long, an object is looked for that was removed and still shows: some
+/// stores show for a moment what was.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What was removed.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// How many objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What was left because no program of ours writes it.
+    pub strays: Vec<String>,
+}
+
+/// Objects with their sizes, and the names of what else lies in a band's folder.
+type Folder = (Vec<(ObjectName, u64)>, Vec<String>);
+
+/// What removes.
+pub(crate) struct Remover {
+    /// The archive, to read.
+    pub store: Arc<Retrying>,
+    /// The same, to remove from.
+    pub from: Arc<dyn Remove>,
+    /// How many objects are removed at once.
+    pub jobs: usize,
+}
+
+impl Remover {
+    /// Removes a band; those in `going` are to go as well.
+    pub(crate) fn remove(
+        &self,
+        band: &BandName,
+        going: &BTreeSet<&BandName>,
+    ) -> anyhow::Result<Outcome> {
+        self.nobody_stands_on(band, going)?;
+        let mut outcome = Outcome::default();
+        let head = match self.store.get(&format!("{band}/HEAD")) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Damaged) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (objects, strays) = self.objects(band)?;
+        for stage in Stage::ALL {
+            let of_stage = objects.iter().filter(|(name, _)| Stage::of(name) == stage);
+            let names: Vec<ObjectName> = of_stage.clone().map(|(name, _)| *name).collect();
+            if names.is_empty() {
+                continue;
+            }
+            self.all_of(band, stage, &names)?;
+            outcome.objects += names.len() as u64;
+            outcome.bytes += of_stage.map(|(_, size)| size).sum::<u64>();
+            // A run that began before may have made a band on top meanwhile. It looks at HEAD once
+            // more when its own is stored; so either it sees that HEAD is gone, or we see the band.
+            if stage == Stage::Head
+                && let Err(error) = self.nobody_stands_on(band, going)
+            {
+                return Err(self.put_back(band, head.as_deref(), error));
+            }
+        }
+        outcome.strays = strays;
+        Ok(outcome)
+    }
+
+    /// Fails if the archive has a band on top of this one that is not to go.
+    fn nobody_stands_on(&self, band: &BandName, going: &BTreeSet<&BandName>) -> anyhow::Result<()> {
+        let listed = self.store.list("")?;
+        let mut names = listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok());
+        // What is left in such a folder may be no band: then the next one counts.
+        let on_top = names.find(|name: &BandName| {
+            let is_above = name != band && name.chain().contains(band) && !going.contains(name);
+            is_above && self.holds_a_band(name)
+        });
+        match on_top {
+            Some(name) => bail!("{name} has been based on it in the meantime"),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a folder holds anything that a version could need.
+    fn holds_a_band(&self, name: &BandName) -> bool {
+        let ends = ["HEAD", "TAIL"]
+            .iter()
+            .any(|end| !matches!(self.store.stat(&format!("{name}/{end}")), Ok(None)));
+        let is_part = |name: &ObjectName| Stage::of(name) == Stage::Lists;
+        ends || self.objects(name).map_or(true, |(objects, _)| {
+            objects.iter().any(|(name, size)| is_part(name) && *size > 0)
+        })
+    }
+
+    fn put_back(&self, band: &BandName, head: Option<&[u8]>, why: anyhow::Error) -> anyhow::Error {
+        let Some(head) = head else { return why };
+        match self.from.put_new(&format!("{band}/HEAD"), head) {
+            Ok(()) => why,
+            Err(error) => Hinted::wrap(
+                why.context(format!("HEAD cannot be restored: {}", error.source)),
+                "rebuild it: dura-verify --repair ARCHIVE | dura-push --replace ARCHIVE",
+            ),
+        }
+    }
+
+    /// All objects of a band, whatever their size, and what else lies in its folder.
+    fn objects(&self, band: &BandName) -> anyhow::Result<Folder> {
+        let (mut objects, mut strays) = (Vec::new(), Vec::new());
+        for (name, size) in self.store.list(&band.to_string())? {
+            let inside = match name.strip_suffix('/') {
+                Some(folder) => self.store.list(&format!("{band}/{folder}"))?,
+                None => Vec::new(),
+            };
+            let inside = inside.into_iter().map(|(inside, size)| (format!("{name}{inside}"), size));
+            let own = (!name.ends_with('/')).then(|| (name.clone(), size));
+            for (name, size) in own.into_iter().chain(inside) {
+                match ObjectName::parse(&name) {
+                    Some(object) => objects.push((object, size)),
+                    None => strays.push(format!("{band}/{name}")),
+                }
+            }
+        }
+        Ok((objects, strays))
+    }
+
+    /// Removes all objects of a stage, and looks whether they are gone.
+    fn all_of(&self, band: &BandName, stage: Stage, names: &[ObjectName]) -> anyhow::Result<()> {
+        for names in names.chunks(self.jobs) {
+            side_by_side(names, |name| {
+                Ok(self.store.remove(self.from.as_ref(), &format!("{band}/{name}"))?)
+            })?;
+        }
+        let mut left = None;
+        for look in 0..LOOKS {
+            std::thread::sleep(PAUSE * look);
+            left = match stage {
+                Stage::Head | Stage::Tail | Stage::TailSig => self.still_there(band, names)?,
+                // There may be many.
+                Stage::Lists | Stage::Rest => {
+                    let objects = self.objects(band)?.0.into_iter();
+                    objects.map(|(name, _)| name).find(|name| Stage::of(name) == stage)
+                }
+            };
+            if left.is_none() {
+                return Ok(());
+            }
+        }
+        left.map_or(Ok(()), |name| {
+            Err(anyhow!("{band}/{name}: the store confirmed its removal, but it still exists"))
+        })
+    }
+
+    fn still_there(
+        &self,
+        band: &BandName,
+        names: &[ObjectName],
+    ) -> anyhow::Result<Option<ObjectName>> {
+        for name in names {
+            if self.store.stat(&format!("{band}/{name}"))?.is_some() {
+                return Ok(Some(*name));
+            }
+        }
+        Ok(None)
+    }
+}

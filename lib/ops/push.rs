@@ -1,0 +1,339 @@
+//! `dura-push`: stores a band's objects in archives.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use crate::archive::named::ArchiveName;
+use crate::archive::retrying::Retrying;
+use crate::archive::stores::{RETRIES, open_store_to_write};
+use crate::cli::common::{self, Common, size};
+use crate::core::chain::kept_up::Waived;
+use crate::core::schedule::Limits;
+use crate::core::schedule::rate::Rate;
+use crate::core::schedule::retry::Patience;
+use crate::edge::signals::Stop;
+use crate::edge::{clock, pipe};
+use crate::format::band::BandName;
+use crate::format::head::{Head, Tail};
+use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
+use crate::report::message::Report;
+use crate::report::units::human;
+
+mod add;
+mod checks;
+mod confirm;
+mod feed;
+mod held;
+mod lane;
+mod progress;
+mod replace;
+mod shortfall;
+mod signatures;
+mod spool;
+mod used;
+mod write;
+
+pub(crate) use checks::strangers;
+use feed::Begin;
+use lane::{Duty, Event, Lane, Place, Run, Summary};
+use shortfall::Shortfall;
+
+/// Store a band's objects in one or more archives
+///
+/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object.
+/// Never overwrites an object. TAIL is stored last, and makes the band complete.
+#[derive(Debug, Parser)]
+#[command(name = "dura-push", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but the band lacks something, which TAIL counts; 2 not done.\n\
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
+struct PushArgs {
+    /// The archives: directories, which are created if needed, s3://BUCKET/PREFIX, or
+    /// https://HOST/PATH
+    #[arg(value_name = "ARCHIVE", required = true)]
+    archives: Vec<ArchiveName>,
+    /// Write N objects at a time to each archive [default: 4, or 32 over a network]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Send at most SIZE bytes per second to each archive, on average
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    limit_rate: Option<u64>,
+    /// Retry up to N times if something fails for a reason that may be temporary
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
+    retries: u32,
+    /// Instead of reading a stream, send what the archives lack of the local archive DIR, a spool
+    #[arg(long, value_name = "DIR")]
+    from: Option<ArchiveName>,
+    /// Remove from the spool what all archives have
+    #[arg(long = "move", requires = "from")]
+    empty: bool,
+    /// With --move, leave everything except blocks and parity in the spool, for new layers
+    #[arg(long, requires = "empty")]
+    keep_indexes: bool,
+    /// Continue until stopped by a signal, and send what others put into the spool as it arrives
+    #[arg(long, requires = "from")]
+    follow: bool,
+    /// With --from, send only bands that are newer than BAND, not older ones that were removed
+    #[arg(long, value_name = "BAND", requires = "from")]
+    newer_than: Option<BandName>,
+    /// Replace damaged or missing objects by rebuilt ones from dura-verify --repair
+    #[arg(long, conflicts_with = "from")]
+    replace: bool,
+    /// Record in the journal in DIR, the cache, which archives were used [default: see dura(7)]
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Record nothing
+    #[arg(long)]
+    no_cache: bool,
+    /// Refuse an archive that does not hold a band yet
+    #[arg(long)]
+    must_exist: bool,
+    /// Allow objects that are not encrypted in or on top of an encrypted band
+    #[arg(long)]
+    plain: bool,
+    /// Allow objects that are not signed in or on top of a signed band
+    #[arg(long)]
+    unsigned: bool,
+    /// Allow objects without parity in or on top of a band with parity
+    #[arg(long)]
+    no_parity: bool,
+    /// Make an archive even though the place contains other things
+    #[arg(long, conflicts_with = "replace")]
+    beside_others: bool,
+    /// Store nothing, and list with -v what would be stored
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PushArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-push", |args: &PushArgs| &args.common, run)
+}
+
+/// Writes at once to a local directory: more do not make a disk faster.
+const LOCAL_JOBS: usize = 4;
+
+/// Writes at once over a network, where most of the time goes by waiting for replies.
+const NETWORK_JOBS: usize = 32;
+
+fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
+    let limits =
+        Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(args.retries), seed };
+    let stop = Stop::on_signals()?;
+    let run = Run {
+        report: Arc::clone(report),
+        journal: used::journal(args.cache.as_deref(), args.no_cache, report),
+        stop,
+        limits,
+        dry_run: args.dry_run,
+        must_exist: args.must_exist,
+        waived: Waived { plain: args.plain, unsigned: args.unsigned, no_parity: args.no_parity },
+        beside_others: args.beside_others,
+        began: Instant::now(),
+    };
+    let stores = args
+        .archives
+        .iter()
+        .map(|archive| open_store_to_write(archive, report))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let several = args.archives.len() > 1;
+    let labels: Vec<String> = args
+        .archives
+        .iter()
+        .map(|a| if several { format!("{a}: ") } else { String::new() })
+        .collect();
+    let shares = progress::shares(report, &labels);
+    let jobs = |archive: &ArchiveName| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
+    let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
+        .map(|(((archive, (store, ahead)), label), share)| {
+            let rate = Arc::new(Mutex::new(args.limit_rate.map(Rate::new)));
+            let (shown, address) = (archive.to_string(), archive.address()?);
+            Ok(Place { store, ahead, shown, address, label, jobs: jobs(archive), rate, share })
+        })
+        .collect::<anyhow::Result<_>>()?;
+    if let Some(dir) = args.from {
+        let asked = spool::Asked {
+            dir,
+            empty: args.empty,
+            keep_indexes: args.keep_indexes,
+            follow: args.follow,
+            newer_than: args.newer_than,
+        };
+        let outcome = spool::run(&run, &places, &asked);
+        return outcome;
+    }
+    if args.replace {
+        let outcome = replace::run(&run, &places, pipe::stdin()?);
+        return outcome;
+    }
+    let outcomes = push_stream(&run, &places, pipe::stdin()?);
+    conclude(report, &places, outcomes?)
+}
+
+fn default_jobs(archive: &ArchiveName) -> usize {
+    if matches!(archive.local(), Ok(Some(_))) { LOCAL_JOBS } else { NETWORK_JOBS }
+}
+
+/// Tells how each archive fared. Each that is not done is named, and makes the status 2.
+fn conclude(
+    report: &Report,
+    places: &[Place],
+    outcomes: Vec<anyhow::Result<Summary>>,
+) -> anyhow::Result<()> {
+    let mut shortfall = Shortfall::default();
+    for (place, outcome) in places.iter().zip(outcomes) {
+        match outcome {
+            Ok(summary) => shortfall = shortfall.max(Shortfall::of(summary.tail.as_ref())),
+            Err(error) => report.fail(&place.label, error),
+        }
+    }
+    shortfall.report(report);
+    Ok(())
+}
+
+/// Stores a stream in all places at once. Fails when it does not even begin.
+fn push_stream(
+    run: &Run,
+    places: &[Place],
+    input: impl std::io::Read + Send + 'static,
+) -> anyhow::Result<Vec<anyhow::Result<Summary>>> {
+    let lanes: Vec<(Sender<Event>, Receiver<Event>)> = places.iter().map(|_| channel()).collect();
+    let begin =
+        feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
+    let Begin { first, preface, additions } = wait_for(&begin, &run.stop)?;
+    if let Some(additions) = additions {
+        return add::run(run, places, &additions).map(|()| Vec::new());
+    }
+    if !stream::in_place(None, &first.item.name, preface.continues.is_some()) {
+        bail!("the object stream does not begin with HEAD");
+    }
+    // What dura-seal did not mark is pack's own.
+    let plain = SealedAs { encrypted: false, signed: false, parity: 0 };
+    let sealed = preface.sealed.unwrap_or(plain);
+    let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
+        let reads = Retrying::new(
+            Arc::clone(&place.store),
+            run.limits.patience,
+            run.limits.seed,
+            &run.report,
+            &run.stop,
+        );
+        if run.must_exist {
+            checks::holds_a_band(&reads, &place.shown)?;
+        }
+        let counted = &preface.counted;
+        // What the band below has is asked for at the same time.
+        let (begun, kept_up) = std::thread::scope(|scope| {
+            let kept_up = below(&first.item, &preface).map(|(band, index)| {
+                let reads = &reads;
+                scope.spawn(move || checks::kept_up(reads, &band, index, sealed, run.waived))
+            });
+            let begun = match &preface.continues {
+                Some((band, id)) => checks::continued(&reads, band, *id, counted),
+                None => checks::settles(&reads, &first.item, run.beside_others).and_then(|()| {
+                    checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
+                }),
+            };
+            let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
+            (begun, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))
+        });
+        let (id, below) = begun.map_err(|error| checks::behind(error, places, place))?;
+        kept_up?;
+        run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
+        let duty = Duty { id, below, sees: false };
+        let summary = Lane::run(run, place, duty, &events, &done, &mut |_| ())?;
+        if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
+            emit_made(&run.report, place, tail, &summary);
+            run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
+        }
+        Ok(summary)
+    };
+    Ok(std::thread::scope(|scope| {
+        let threads: Vec<_> = places
+            .iter()
+            .zip(lanes)
+            .map(|(place, lane)| scope.spawn(|| push(place, lane)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("the run stopped unexpectedly")))
+            })
+            .collect()
+    }))
+}
+
+/// What was made, for scripts and UIs.
+fn emit_made(report: &Report, place: &Place, tail: &Tail, summary: &Summary) {
+    let counts = [
+        ("entries", tail.entries),
+        ("files", tail.files),
+        ("bytes", tail.bytes),
+        ("skipped", tail.skipped),
+        ("behind", tail.behind.unwrap_or(0)),
+        ("unattributed", tail.unattributed),
+        ("stored", summary.stored.1),
+    ];
+    let mut fields: Vec<(&str, serde_json::Value)> =
+        vec![("archive", place.shown.clone().into()), ("band", tail.band.to_string().into())];
+    fields.extend(counts.map(|(name, count)| (name, count.into())));
+    report.events().emit("made", &fields);
+}
+
+/// What was made, for people.
+fn made(tail: &Tail, summary: &Summary, sealed: SealedAs) -> String {
+    let count = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+    let (entries, files) =
+        (count(tail.entries, "entry", "entries"), count(tail.files, "file", "files"));
+    let how = [
+        if sealed.encrypted { ", encrypted" } else { ", not encrypted" },
+        if sealed.signed { ", signed" } else { "" },
+        if sealed.parity > 0 { ", with parity" } else { "" },
+    ];
+    let stored = human(summary.stored.1);
+    format!("{}: OK: {entries}, {files}, {stored} stored{}", tail.band, how.concat())
+}
+
+/// The band that the run goes on with or stands on, and an index of it that counts.
+fn below(first: &Item, preface: &Preface) -> Option<(BandName, Option<u32>)> {
+    let index = preface.counted.stretches().last().map(|stretch| stretch.last);
+    match &preface.continues {
+        Some((band, _)) => Some((band.clone(), index)),
+        None => {
+            let parent = Head::parse(&first.bytes).ok()?.parent?;
+            Some((parent.band, Some(parent.last)))
+        }
+    }
+}
+
+/// What the stream begins with, unless the program is asked to end while nothing has come.
+fn wait_for<T, E: Into<anyhow::Error>>(
+    begin: &Receiver<Result<T, E>>,
+    stop: &Stop,
+) -> anyhow::Result<T> {
+    loop {
+        match begin.recv_timeout(Duration::from_millis(200)) {
+            Ok(begin) => return begin.map_err(Into::into),
+            Err(RecvTimeoutError::Timeout) if !stop.is_set() => {}
+            Err(_) => bail!("interrupted before anything arrived"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

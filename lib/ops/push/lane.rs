@@ -1,0 +1,504 @@
+//! One archive's share of a run: the loop around its schedule, with its own writers, retries and
+//! outcome.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+
+use crate::archive::retrying::{Retrying, TOLD_AFTER, waiting};
+use crate::archive::side_by_side;
+use crate::core::chain::kept_up::Waived;
+use crate::core::confirm::{Check, Ledger};
+use crate::core::schedule::rate::Rate;
+use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
+use crate::edge::signals::Stop;
+use crate::format::band::{BandId, BandName};
+use crate::format::head::Tail;
+use crate::format::object::{Object, ObjectName};
+use crate::format::stream::StreamError;
+use crate::ops::push::checks::{Below, still_there};
+use crate::ops::push::confirm::{confirm, confirm_same};
+use crate::ops::push::held::Held;
+use crate::ops::push::progress::Share;
+use crate::ops::push::used;
+use crate::ops::push::write::{Stored, Task, conflict, write_tasks};
+use crate::report::message::{Hinted, Report, why};
+use crate::report::units::human;
+use crate::store::journal::Journal;
+use crate::store::{LookAhead, Store, StoreError};
+
+/// How often the loop looks whether it is asked to end.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// How long a run that ends early waits for what is under way.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What happens to a lane.
+pub(super) enum Event {
+    /// An object has come.
+    Object(Arc<Held>),
+    /// Nothing more comes.
+    End(Ending),
+    /// A look ahead of the write with this ticket has ended.
+    Looked(u64),
+    /// A write has ended.
+    Done(u64, Result<Stored, StoreError>),
+}
+
+/// How the objects ended.
+#[derive(Debug, Clone)]
+pub(super) enum Ending {
+    /// The stream is whole.
+    Whole,
+    /// There is no more for now; TAIL may be among it or not.
+    SoFar,
+    /// The stream is cut off or damaged. What has come is stored, and a continuation can build on
+    /// it.
+    Broken(String),
+    /// The stream ends at this byte, before its end.
+    Cut(u64),
+}
+
+/// What all lanes of a run have in common.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub report: Arc<Report>,
+    /// Where is noted which archives were used.
+    pub journal: Option<Journal>,
+    pub stop: Stop,
+    pub limits: Limits,
+    pub dry_run: bool,
+    /// Whether each archive must hold a band already.
+    pub must_exist: bool,
+    /// What the band below has, and this run need not have.
+    pub waived: Waived,
+    /// An archive may be made where other things lie.
+    pub beside_others: bool,
+    pub began: Instant,
+}
+
+/// An archive that objects go to.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub store: Arc<dyn Store>,
+    /// The same store, if it may have to look before it writes.
+    pub ahead: Option<Arc<dyn LookAhead>>,
+    /// The archive as it was named.
+    pub shown: String,
+    /// Its name in the journal.
+    pub address: String,
+    /// What messages begin with: the archive if there are several, or nothing.
+    pub label: String,
+    pub jobs: usize,
+    /// What was sent to it, band by band, as far as it counts for `--limit-rate`.
+    pub rate: Arc<Mutex<Option<Rate>>>,
+    pub share: Arc<Share>,
+}
+
+impl Place {
+    /// Waits until so many bytes may be sent, or the run is to end.
+    pub(super) fn pace(&self, run: &Run, bytes: u64) {
+        loop {
+            let now = run.began.elapsed();
+            let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(rate) = rate.as_mut() else { return };
+            let wait = rate.free().saturating_sub(now);
+            if wait.is_zero() || run.stop.is_set() {
+                return rate.handle_start(bytes, now);
+            }
+            std::thread::sleep(wait.min(GLANCE));
+        }
+    }
+}
+
+/// What a lane has done.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    /// Objects and bytes written.
+    pub stored: (u64, u64),
+    /// Objects that were there.
+    pub already: u64,
+    /// The band's TAIL, once it is stored.
+    pub tail: Option<Tail>,
+}
+
+/// What a lane is to store, and how sure it is to be.
+pub(super) struct Duty {
+    /// The band's id.
+    pub id: BandId,
+    /// What the band stands on.
+    pub below: Below,
+    /// Whether an object counts as stored only when it was seen in the archive: whoever is told of
+    /// it removes it elsewhere.
+    pub sees: bool,
+}
+
+/// So many stored objects at most wait to be seen, by one look at their folders.
+const UNSEEN: usize = 512;
+
+pub(super) struct Lane<'a> {
+    run: &'a Run,
+    place: &'a Place,
+    duty: Duty,
+    schedule: Schedule,
+    /// Objects that are not stored yet, by ticket, with their failures.
+    waiting: HashMap<u64, (Arc<Held>, u32)>,
+    tasks: Sender<Task>,
+    /// TAIL and its signature, kept until the stream has ended.
+    last: Vec<Arc<Held>>,
+    summary: Summary,
+    /// What is to be found again before TAIL.
+    ledger: Ledger,
+    band: Option<BandName>,
+    reads: Retrying,
+    /// Whether the wait that lasts was told.
+    waits: bool,
+    /// TAIL and its signature, as they were written.
+    ends: Vec<Arc<Held>>,
+    /// Stored, and not looked for yet.
+    unseen: Vec<ObjectName>,
+    /// Called with each object that the archive has for sure.
+    confirm: &'a mut dyn FnMut(&ObjectName),
+}
+
+impl Lane<'_> {
+    /// Stores what comes, until the end of it or the first failure.
+    pub(super) fn run(
+        run: &Run,
+        place: &Place,
+        duty: Duty,
+        events: &Receiver<Event>,
+        done: &Sender<Event>,
+        confirm: &mut dyn FnMut(&ObjectName),
+    ) -> anyhow::Result<Summary> {
+        let (tasks, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..place.jobs {
+            let (store, queue, done, dry_run) =
+                (Arc::clone(&place.store), Arc::clone(&queue), done.clone(), run.dry_run);
+            // Where the store looks ahead, it reads HEAD back by itself.
+            let reads_back = place.ahead.is_none();
+            std::thread::spawn(move || {
+                write_tasks(store.as_ref(), &queue, &done, dry_run, reads_back);
+            });
+        }
+        let rate = || place.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let schedule = Schedule::new(Limits { jobs: place.jobs, rate: *rate(), ..run.limits });
+        let summary = Summary::default();
+        let (patience, seed) = (run.limits.patience, run.limits.seed);
+        let reads = Retrying::new(Arc::clone(&place.store), patience, seed, &run.report, &run.stop);
+        let mut lane = Lane {
+            run,
+            place,
+            duty,
+            schedule,
+            waiting: HashMap::new(),
+            tasks,
+            last: Vec::new(),
+            summary,
+            ledger: Ledger::default(),
+            band: None,
+            reads,
+            waits: false,
+            ends: Vec::new(),
+            unseen: Vec::new(),
+            confirm,
+        };
+        let outcome = lane.events(events);
+        lane.wind_up(events);
+        *rate() = lane.schedule.rate();
+        let ended = outcome?;
+        lane.tell();
+        let Summary { tail, .. } = &lane.summary;
+        match ended {
+            Ending::Broken(why) => Err(anyhow!("{why}")),
+            Ending::Cut(at) => Err(StreamError::Cut(at).into()),
+            Ending::Whole if tail.is_none() => Err(anyhow!("the object stream has no TAIL")),
+            Ending::Whole | Ending::SoFar => Ok(lane.summary),
+        }
+    }
+
+    fn events(&mut self, events: &Receiver<Event>) -> anyhow::Result<Ending> {
+        let mut ended = None;
+        loop {
+            let wake = self.start()?;
+            if let Some(ending) = ended.take_if(|_| self.schedule.pending() == 0) {
+                if self.last.is_empty() || matches!(ending, Ending::Broken(_) | Ending::Cut(_)) {
+                    // TAIL too is looked for, and what a spool is to be emptied of.
+                    let (run, reads, sees) = (self.run, &self.reads, self.duty.sees);
+                    side_by_side(&self.ends, |end| confirm_same(run, reads, end, sees))?;
+                    if self.duty.sees {
+                        let checks = self.ledger.finish();
+                        self.look_for(&checks)?;
+                        self.tell_seen();
+                    }
+                    return Ok(ending);
+                }
+                self.confirm_all()?;
+                let last = std::mem::take(&mut self.last);
+                last.into_iter().for_each(|object| self.schedule(object));
+                ended = Some(ending);
+                continue;
+            }
+            self.confirm_done()?;
+            if self.run.stop.is_set() {
+                let hint = "what is stored is intact: run the same command again to continue";
+                return Err(Hinted::wrap(anyhow!("interrupted"), hint));
+            }
+            let event = match events.recv_timeout(wake.min(GLANCE)) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("the writer threads stopped unexpectedly")
+                }
+            };
+            match event {
+                Event::Object(object) => self.handle_object(object)?,
+                Event::End(ending) if ended.is_none() => {
+                    if matches!(ending, Ending::Whole) && self.last.is_empty() {
+                        bail!("the object stream has no TAIL: a previous program failed");
+                    }
+                    ended = Some(ending);
+                }
+                Event::End(_) => {}
+                Event::Looked(ticket) => self.schedule.handle_ahead(ticket),
+                Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
+            }
+        }
+    }
+
+    /// Waits for the writes that are under way, for a while: what they store is whole, and counts.
+    fn wind_up(&mut self, events: &Receiver<Event>) {
+        self.schedule.handle_stop();
+        let until = Instant::now() + GRACE;
+        while self.schedule.running() > 0 {
+            match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // The first failure is the one that is told.
+                Ok(Event::Done(ticket, outcome)) => _ = self.handle_done(ticket, outcome),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_object(&mut self, object: Arc<Held>) -> anyhow::Result<()> {
+        let item = &object.item;
+        if !matches!(item.name.object, Object::Tail | Object::TailSig) {
+            self.schedule(object);
+            return Ok(());
+        }
+        if item.name.object == Object::Tail {
+            let tail = Tail::parse(&item.bytes).with_context(|| object.name())?;
+            if (&tail.band, tail.id) != (&item.band, self.duty.id) {
+                bail!("{} is of another band than HEAD", object.name());
+            }
+        }
+        self.last.push(object);
+        Ok(())
+    }
+
+    /// Before TAIL: looks for all that is stored, for what the band stands on, and for TAIL itself
+    /// if the store may have to, side by side.
+    fn confirm_all(&mut self) -> anyhow::Result<()> {
+        let checks = self.ledger.finish();
+        let tail = self.last.iter().find(|object| object.item.name.object == Object::Tail);
+        let ahead = self.place.ahead.as_ref().filter(|_| !self.run.dry_run).zip(tail);
+        let (reads, below) = (&self.reads, &self.duty.below);
+        std::thread::scope(|scope| {
+            if let Some((ahead, tail)) = ahead {
+                scope.spawn(move || ahead.look_ahead(&tail.name()));
+            }
+            let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band, below)));
+            self.look_for(&checks)?;
+            below.map_or(Ok(()), |looked| {
+                looked.join().unwrap_or_else(|_| Err(anyhow!("a check stopped unexpectedly")))
+            })
+        })?;
+        self.tell_seen();
+        Ok(())
+    }
+
+    /// All that is stored was seen.
+    fn tell_seen(&mut self) {
+        for name in std::mem::take(&mut self.unseen) {
+            (self.confirm)(&name);
+        }
+    }
+
+    /// Looks for what is stored in folders that are done with, or for all when much of it waits.
+    fn confirm_done(&mut self) -> anyhow::Result<()> {
+        if self.unseen.len() >= UNSEEN {
+            let checks = self.ledger.take();
+            self.look_for(&checks)?;
+            self.tell_seen();
+        }
+        let checks: Vec<Check> = self.ledger.poll().into_iter().collect();
+        self.look_for(&checks)
+    }
+
+    fn look_for(&self, checks: &[Check]) -> anyhow::Result<()> {
+        let Some(band) = self.band.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
+        let (run, reads) = (self.run, &self.reads);
+        side_by_side(checks, |check| confirm(run, reads, band, check)).map(drop)
+    }
+
+    fn schedule(&mut self, object: Arc<Held>) {
+        self.band.get_or_insert_with(|| object.item.band.clone());
+        self.ledger.handle_begun(&object.item.name);
+        let ticket = self.schedule.handle_object(object.item.name, object.size());
+        self.waiting.insert(ticket, (object, 0));
+    }
+
+    /// Starts what may start, and gives the time until more may.
+    fn start(&mut self) -> anyhow::Result<Duration> {
+        loop {
+            let now = self.run.began.elapsed();
+            match self.schedule.poll(now) {
+                Next::Start(ticket) => {
+                    let (object, failures) = self
+                        .waiting
+                        .get(&ticket)
+                        .context("the schedule knows an object that is not there")?;
+                    let task =
+                        Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
+                    self.tasks
+                        .send(task)
+                        .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
+                }
+                Next::At(then) => return Ok(then.saturating_sub(now)),
+                Next::Idle => {
+                    self.look_ahead()?;
+                    return Ok(Duration::MAX);
+                }
+            }
+        }
+    }
+
+    /// Has looked for what is to be written next, if the store may have to.
+    fn look_ahead(&mut self) -> anyhow::Result<()> {
+        let Some(ahead) = self.place.ahead.as_ref().filter(|_| !self.run.dry_run) else {
+            return Ok(());
+        };
+        while let Some(ticket) = self.schedule.poll_ahead() {
+            let (object, _) = self
+                .waiting
+                .get(&ticket)
+                .context("the schedule knows an object that is not there")?;
+            let look = Task::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
+            self.tasks
+                .send(look)
+                .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
+        }
+        Ok(())
+    }
+
+    fn handle_done(
+        &mut self,
+        ticket: u64,
+        outcome: Result<Stored, StoreError>,
+    ) -> anyhow::Result<()> {
+        let passed = match &outcome {
+            Ok(Stored::Written | Stored::Same) => Outcome::Stored,
+            Err(error) if error.kind.may_pass() => Outcome::Passing(error.retry_after),
+            Ok(Stored::Conflict) | Err(_) => Outcome::Failed,
+        };
+        let after = self.schedule.handle_done(ticket, passed, self.run.began.elapsed());
+        if let (After::Again(wait), Err(error)) = (after, &outcome) {
+            self.tell_again(error, wait);
+            if let Some((_, failures)) = self.waiting.get_mut(&ticket) {
+                *failures += 1;
+                if *failures == TOLD_AFTER && !std::mem::replace(&mut self.waits, true) {
+                    self.run.report.note(waiting(error));
+                }
+            }
+            return Ok(());
+        }
+        let (object, failures) =
+            self.waiting.remove(&ticket).context("a write ended that did not begin")?;
+        let (name, bytes) = (object.name(), object.size());
+        // What was there was read to be the same, and needs no look.
+        let is_end = matches!(object.item.name.object, Object::Tail | Object::TailSig);
+        let is_same = matches!(outcome, Ok(Stored::Same));
+        if is_end && !is_same && !self.run.dry_run {
+            self.ends.push(Arc::clone(&object));
+        }
+        let to_see = if is_end || is_same { 0 } else { bytes };
+        match outcome {
+            // An earlier try of ours had stored it, and only its reply was lost.
+            Ok(Stored::Written) => self.written(&name, bytes),
+            Ok(Stored::Same) if failures > 0 => self.written(&name, bytes),
+            Ok(Stored::Same) => {
+                self.summary.already += 1;
+                self.say(format_args!("{name} already exists"));
+            }
+            Ok(Stored::Conflict) => return Err(conflict(&name)),
+            Err(error) if failures > 0 => {
+                return Err(anyhow::Error::new(error)
+                    .context(format!("cannot store, after {} tries", failures + 1)));
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context("cannot store")),
+        }
+        if object.item.name.object == Object::Tail {
+            self.summary.tail = Tail::parse(&object.item.bytes).ok();
+        }
+        if object.item.name.object == Object::Head {
+            used::note(self.run, self.place);
+        }
+        self.waits = false;
+        self.ledger.handle_stored(&object.item.name, to_see);
+        self.place.share.handle_object(bytes);
+        match self.duty.sees {
+            true => self.unseen.push(object.item.name),
+            false => (self.confirm)(&object.item.name),
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, name: &str, bytes: u64) {
+        self.summary.stored.0 += 1;
+        self.summary.stored.1 += bytes;
+        let would = if self.run.dry_run { "would store " } else { "" };
+        self.say(format_args!("{would}{name} {bytes} bytes"));
+        self.emit("object", &[("name", name.into()), ("bytes", bytes.into())]);
+    }
+
+    fn tell_again(&self, error: &StoreError, wait: Duration) {
+        let seconds = wait.as_secs_f64();
+        self.say(format_args!("{}: {}: retrying in {seconds:.1} s", error.at, why(&error.source)));
+        self.emit(
+            "retry",
+            &[
+                ("at", error.at.clone().into()),
+                ("why", why(&error.source).into()),
+                ("seconds", seconds.into()),
+            ],
+        );
+    }
+
+    fn tell(&self) {
+        let Summary { stored: (objects, bytes), already, .. } = self.summary;
+        let same =
+            if already == 0 { String::new() } else { format!(", {already} already existed") };
+        self.say(format_args!("stored {objects} objects, {}{same}", human(bytes)));
+        self.emit(
+            "stored",
+            &[("objects", objects.into()), ("bytes", bytes.into()), ("already", already.into())],
+        );
+    }
+
+    fn say(&self, what: std::fmt::Arguments<'_>) {
+        self.run.report.verbose(format_args!("{}{what}", self.place.label));
+    }
+
+    fn emit(&self, event: &str, fields: &[(&str, serde_json::Value)]) {
+        let archive = self.place.label.trim_end_matches(": ");
+        let mut fields = fields.to_vec();
+        if !archive.is_empty() {
+            fields.insert(0, ("archive", archive.into()));
+        }
+        self.run.report.events().emit(event, &fields);
+    }
+}

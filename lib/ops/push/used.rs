@@ -1,0 +1,30 @@
+//! That an archive was used from this host: dura-index diff asks, when the archive is empty all of a
+//! sudden.
+
+use std::path::Path;
+
+use crate::archive::vouching;
+use crate::ops::push::lane::{Place, Run};
+use crate::report::message::{Report, why};
+use crate::store::journal::Journal;
+
+/// The journal. Nothing that is stored goes by it, so the run goes on without one that cannot be
+/// used.
+pub(super) fn journal(cache: Option<&Path>, no_cache: bool, report: &Report) -> Option<Journal> {
+    vouching::journal(cache, no_cache, report).unwrap_or_else(|error| {
+        report.note(format_args!("{error:#}: continuing without a journal"));
+        None
+    })
+}
+
+/// Notes that a band has its HEAD in an archive.
+pub(super) fn note(run: &Run, place: &Place) {
+    let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
+    if let Err(error) = journal.note_stored(&place.address) {
+        run.report.note(format_args!(
+            "cannot write the journal: {}: a later run may not notice if {} is missing",
+            why(&error),
+            place.shown
+        ));
+    }
+}

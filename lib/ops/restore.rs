@@ -1,0 +1,337 @@
+//! `dura-restore`: a version, or parts of it, as one tar.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{CommandFactory, Parser};
+
+use crate::archive::awaited::Awaited;
+use crate::archive::caching;
+use crate::archive::named::ArchiveName;
+use crate::archive::stores::Reach;
+use crate::archive::unlock::Unlocking;
+use crate::archive::version::{Version, choose, must_exist};
+use crate::archive::{Archive, Band};
+use crate::cli::at::{said, time};
+use crate::cli::common::{self, Common};
+use crate::core::merge::Placed;
+use crate::core::restore::{Open, Plan, Step};
+use crate::core::selection::Selection;
+use crate::edge::batches::{Batches, batches};
+use crate::edge::ordered::Gone;
+use crate::edge::pipe::{self, Out};
+use crate::format::entry::Kind;
+use crate::format::moment::Moment;
+use crate::format::path::Path;
+use crate::ops::asked;
+use crate::ops::room;
+use crate::report::message::{Hinted, Report};
+use crate::report::units::human;
+
+pub(crate) mod lane;
+mod write;
+
+use crate::archive::blocks::{Blocks, Feed, Source};
+use write::Writer;
+
+/// Write a version, or parts of it, as a tar
+///
+/// Writes a tar to standard output, with the whole version, or with each PATH and everything below
+/// it; tar extracts it. A PATH is a name below the source, as it is or as Dura prints it. If the
+/// version has no such name, a PATH with * ? or [ is a pattern (gitignore syntax, relative to the
+/// source).
+#[derive(Debug, Parser)]
+#[command(name = "dura-restore", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or missing; 2 not done.\n\
+    Example: dura-restore --into /tmp/out /mnt/backup ./Documents |\n\
+    \x20   tar --no-overwrite-dir --xattrs --xattrs-include='*' --acls -xpf - -C /tmp/out"
+)]
+pub(crate) struct RestoreArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// What to restore, with everything below it [default: everything]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+    /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<OsString>,
+    /// Leave out directories above the PATHs that already exist in DIR, so that they do not change
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+    /// Keep plain copies of indexes in DIR, and use them
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Neither use nor keep copies of indexes
+    #[arg(long)]
+    no_cache: bool,
+    /// Read the version of band NAME, which may be shortened; latest is the newest
+    #[arg(long, value_name = "NAME")]
+    band: Option<String>,
+    /// Read the newest version that was started at or before TIME: 2026-11-27T22:30 (local time;
+    /// add Z or +02:00 for others), yesterday, or 3d
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
+    at: Option<Moment>,
+    /// Accept only objects in lists with a good signature by KEY, and only a signed TAIL; may be
+    /// given several times
+    #[arg(long, value_name = "KEY")]
+    signed_by: Vec<String>,
+    /// Exit with status 1 if band NAME, the newest that you know of, is missing or not complete
+    #[arg(long, value_name = "NAME")]
+    expect: Option<String>,
+    /// Keep an owner's name even if it has another number on this system: tar then uses the name,
+    /// not the number
+    #[arg(long)]
+    owner_names: bool,
+    /// Fetch and decrypt N blocks at a time [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    unlocking: Unlocking,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    RestoreArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-restore", |args: &RestoreArgs| &args.common, run)
+}
+
+/// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
+const STEPS: usize = 16 << 10;
+
+/// What a block takes that is fetched, decrypted and decompressed.
+const PER_JOB: u64 = 32 << 20;
+
+/// Bytes of tar that wait for whoever reads it.
+const AHEAD: usize = 16 << 20;
+
+/// From the thread that plans to the one that writes.
+enum Order {
+    Lane(usize, Feed),
+    Step(Step),
+    End,
+    Failed(anyhow::Error),
+}
+
+fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    if pipe::stdout_is_terminal() {
+        return Err(Hinted::wrap(
+            anyhow!("standard output is a terminal"),
+            "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
+        ));
+    }
+    must_exist(&args.archive)?;
+    let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
+    let expected = Awaited::of(&args.archive, args.cache.as_deref(), args.no_cache);
+    let archive = Archive::open(&args.archive, cache, &args.reach, expected, report)?;
+    let archive = archive.signed_by(&args.signed_by, report)?;
+    let archive = archive.unlocked(&args.unlocking, report)?;
+    restore(&args, archive, pipe::stdout()?, report)
+}
+
+/// Writes what is asked for of an archive as a tar.
+pub(crate) fn restore(
+    args: &RestoreArgs,
+    archive: Archive,
+    out: Out,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
+    let archive = Arc::new(archive);
+    archive.expect(args.expect.as_deref(), report)?;
+    let band = choose(
+        &archive,
+        &args.archive,
+        args.band.as_deref(),
+        args.at.as_ref().map(|at| said(at, report)),
+        report,
+    )?;
+    let chain = archive.chain(&band)?;
+    report.verbose(format_args!("band {band}"));
+    if archive.ends(&band)?.1.is_none() {
+        report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
+    }
+    let reader = Reader { archive, chain, report: Arc::clone(report) };
+    let typed = asked::typed(&args.paths, &args.files_from)?;
+    let selection = asked::select(&reader.archive, &reader.chain, typed, &args.exclude, report)?;
+    let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
+    let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
+    let blocks = Blocks::new(&source, room::jobs(args.jobs, 0, PER_JOB))?;
+    let out =
+        out.ahead(room::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;
+    let mut writer = Writer::new(out, &source, args.owner_names, report);
+    let (orders, taken) = batches(STEPS);
+    let plan = Plan::new(reader.chain.len());
+    let into = args.into.clone();
+    // Not joined: after a failure it may wait for a store that is in no hurry.
+    std::thread::spawn(move || {
+        let mut planner = Planner { reader, selection, plan, blocks, orders, into };
+        let last = planner.run().map_or_else(Order::Failed, |()| Order::End);
+        // Whoever writes may be gone, and then knows why.
+        drop(planner.orders.send(last));
+    });
+    for order in taken {
+        match order {
+            Order::Lane(lane, feed) => writer.handle_lane(lane, feed),
+            Order::Step(step) => writer.handle_step(step)?,
+            Order::Failed(error) => return Err(error),
+            Order::End => {
+                let sum = writer.finish()?;
+                report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
+                let fields = [
+                    ("entries", sum.entries.into()),
+                    ("bytes", sum.bytes.into()),
+                    ("lost", sum.lost.into()),
+                ];
+                report.events().emit("restored", &fields);
+                return Ok(());
+            }
+        }
+    }
+    bail!("the plan stopped unexpectedly")
+}
+
+/// The version that is read.
+struct Reader {
+    archive: Arc<Archive>,
+    chain: Vec<Band>,
+    report: Arc<Report>,
+}
+
+impl Reader {
+    /// The version, or of it only the indexes that may concern these paths.
+    fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
+        Version::salvage(&self.archive, &self.chain, paths, &self.report)
+    }
+}
+
+fn gone(_: Gone) -> anyhow::Error {
+    anyhow!("the tar stopped unexpectedly")
+}
+
+/// Reads the version, makes the plan, and opens the blocks.
+struct Planner {
+    reader: Reader,
+    selection: Selection,
+    plan: Plan,
+    blocks: Blocks,
+    orders: Batches<Order>,
+    /// Where the tar will be extracted, if that is known.
+    into: Option<PathBuf>,
+}
+
+impl Planner {
+    fn run(&mut self) -> anyhow::Result<()> {
+        let report = Arc::clone(&self.reader.report);
+        let paths = self.selection.paths();
+        let mut version = self.reader.open(paths.as_deref())?;
+        // What is no directory, as long as the walk may be below it.
+        let mut bar: Option<Path> = None;
+        while let Some(next) = version.next_placed()? {
+            let (Ok(placed) | Err(placed)) = &next;
+            let is_dir = placed.entry.kind == Kind::Dir;
+            let wanted = self.selection.wants(&placed.entry.path, is_dir);
+            let barred = bar.as_ref().is_some_and(|bar| bar.holds(&placed.entry.path));
+            if placed.entry.kind != Kind::Dir && !barred {
+                bar = Some(placed.entry.path.clone());
+            }
+            match next {
+                Ok(placed) => self.handle(placed, wanted)?,
+                // Of a part of the indexes, other entries lack their directories.
+                Err(_) if !wanted => {}
+                Err(orphan) if barred => {
+                    report.warn(format_args!(
+                        "{}: not below a directory: left out",
+                        orphan.entry.path
+                    ));
+                }
+                Err(orphan) => {
+                    report.warn(format_args!(
+                        "{}: its directory is not listed: restored without it",
+                        orphan.entry.path
+                    ));
+                    self.handle(orphan, wanted)?;
+                }
+            }
+        }
+        asked::tell_of_missing(&self.selection, &report)
+    }
+
+    fn handle(&mut self, placed: Placed, wanted: bool) -> anyhow::Result<()> {
+        if let Some(into) = self.into.as_deref().filter(|_| wanted) {
+            let below = |path: &Path| into.join(OsStr::from_bytes(&path.raw()));
+            self.plan.retain_above(|path| !below(path).is_dir());
+        }
+        self.plan.handle_entry(placed, wanted);
+        while let Some(step) = self.plan.poll() {
+            match step {
+                Step::Open(open) => self.open(open)?,
+                Step::Stray(stray) => self.look_up(*stray)?,
+                step => self.send(Order::Step(step))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room, which comes when blocks before it are written.
+    fn open(&mut self, open: Open) -> anyhow::Result<()> {
+        self.orders.flush().map_err(gone)?;
+        match self.blocks.open(open) {
+            Some(feed) => self.send(Order::Lane(open.lane, feed)),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(gone)
+    }
+
+    /// A hard link to a name that did not come: where only a part of the indexes is read, the name
+    /// is in another one.
+    fn look_up(&mut self, stray: Placed) -> anyhow::Result<()> {
+        let Some(first) = stray.entry.hard.clone() else { return Ok(()) };
+        let paths = [first.clone(), stray.entry.path.clone()];
+        let mut version = self.reader.open(Some(&paths))?;
+        let mut again = None;
+        while let Some(next) = version.next_placed()? {
+            let (Ok(placed) | Err(placed)) = next;
+            if placed.entry.path == stray.entry.path {
+                again = Some(placed);
+                break;
+            }
+            // Other first names in the same index are probably wanted next.
+            if placed.entry.path == first || crate::core::merge::is_first_name(&placed.entry) {
+                self.plan.handle_first(placed);
+            }
+        }
+        self.plan.handle_entry(again.unwrap_or_else(|| stray.clone()), true);
+        while let Some(step) = self.plan.poll() {
+            match step {
+                Step::Stray(stray) => {
+                    let path = &stray.entry.path;
+                    let report = &self.reader.report;
+                    report.warn(format_args!("{path}: lost: it is a hard link to {first}, which this version does not have"));
+                }
+                Step::Open(open) => self.open(open)?,
+                step => self.send(Order::Step(step))?,
+            }
+        }
+        Ok(())
+    }
+}

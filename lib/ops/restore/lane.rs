@@ -1,0 +1,205 @@
+//! Finding entries in the blocks of a lane, past damage.
+
+use std::io::BufRead;
+
+use crate::archive::blocks::Feed;
+use crate::core::planner::MEMBER;
+use crate::core::restore::Take;
+use crate::format::sparse::{is_map, is_sparse};
+use crate::format::tarball::{is_of_line, line_of};
+use crate::format::untar::{Entry, Untar, UntarError, begins_entry};
+use crate::report::message::why;
+
+/// Where the blocks of a lane come out.
+pub(crate) struct Lane {
+    untar: Untar<Feed>,
+    ticket: u64,
+    /// An entry behind the one that was looked for.
+    ahead: Option<Entry>,
+    /// What was damaged last in the open block.
+    damage: Option<String>,
+    /// A header was damaged: the next that is whole is looked for.
+    seeks: bool,
+}
+
+/// What came of copying an entry's content.
+pub(crate) enum Copied {
+    Whole,
+    /// From one byte on until another it is lost, at least in part: why. There are zeros instead.
+    Broken(u64, u64, String),
+}
+
+/// Why copying stopped.
+enum Stop<E> {
+    Input(UntarError),
+    Output(E),
+}
+
+impl<E> From<UntarError> for Stop<E> {
+    fn from(error: UntarError) -> Stop<E> {
+        Stop::Input(error)
+    }
+}
+
+fn told(error: &UntarError) -> String {
+    match error {
+        UntarError::Io(error) => why(error),
+        other => other.to_string(),
+    }
+}
+
+impl Lane {
+    /// A lane at its begin.
+    pub(crate) fn new(feed: Feed) -> Lane {
+        Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None, seeks: false }
+    }
+
+    /// Why no block can be read at all, if so.
+    pub(crate) fn hopeless(&mut self) -> Option<anyhow::Error> {
+        self.untar.input_mut().hopeless.take()
+    }
+
+    /// Finds the entry; the error says why it is not to be had.
+    pub(crate) fn find(&mut self, take: &Take) -> Result<Entry, String> {
+        if self.ticket != take.from.ticket {
+            self.ticket = take.from.ticket;
+            self.untar.input_mut().turn_to(self.ticket);
+            self.untar.restart();
+            self.ahead = None;
+            self.damage = None;
+            self.seeks = false;
+        }
+        loop {
+            let next = match self.ahead.take() {
+                Some(ahead) => Ok(Some(ahead)),
+                None => self.untar.next_entry(),
+            };
+            match next {
+                // Some bytes of a file that look like a header.
+                Ok(Some(entry)) if self.seeks && line_of(&entry).is_none() => self.untar.restart(),
+                Ok(Some(entry)) if entry.path == take.under => {
+                    self.seeks = false;
+                    return match is_of_line(&entry, &take.entry) {
+                        true => Ok(entry),
+                        false => {
+                            Err("its header there does not agree with its index line".to_owned())
+                        }
+                    };
+                }
+                Ok(Some(entry)) if entry.path > take.under => {
+                    self.ahead = Some(entry);
+                    self.seeks = false;
+                    break;
+                }
+                Ok(Some(_)) => self.seeks = false,
+                Ok(None) => break,
+                // Headers that follow may be whole, as long as the member gives bytes.
+                Err(error @ (UntarError::BadHeader(_) | UntarError::BadName(_))) => {
+                    self.damage = Some(told(&error));
+                    self.seeks = true;
+                }
+                Err(error) => self.step_over(told(&error)),
+            }
+        }
+        Err(self.damage.clone().unwrap_or_else(|| "the block does not hold it".to_owned()))
+    }
+
+    fn step_over(&mut self, damage: String) {
+        self.damage = Some(damage);
+        self.seeks = false;
+        self.untar.input_mut().resume();
+        self.untar.restart();
+    }
+
+    /// The map of holes of the sparse file that was found just now; none for other entries. The error says why it is not to be had.
+    pub(crate) fn map(&mut self, stored: &Entry, size: u64) -> Result<Option<Vec<u8>>, String> {
+        if !is_sparse(stored) {
+            return Ok(None);
+        }
+        let map = match self.untar.map(stored) {
+            Ok(map) => map,
+            Err(UntarError::BadMap(_)) => return Err("its map of holes is not valid".to_owned()),
+            Err(error) => {
+                let damage = told(&error);
+                self.step_over(damage.clone());
+                return Err(damage);
+            }
+        };
+        match is_map(&map, stored.stored - map.len() as u64, size) {
+            true => Ok(Some(map)),
+            false => Err("its map of holes is not valid".to_owned()),
+        }
+    }
+
+    /// Copies the content of the entry that was found just now, behind its map; zeros for what is
+    /// lost.
+    pub(crate) fn copy<E>(
+        &mut self,
+        entry: &Entry,
+        put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Copied, E> {
+        let start = self.untar.content_read(entry);
+        let mut holes: Option<(u64, u64, String)> = None;
+        loop {
+            let copied = self.untar.copy(entry, &mut |piece| put(piece).map_err(Stop::Output));
+            let error = match copied {
+                Ok(()) => break,
+                Err(Stop::Output(error)) => return Err(error),
+                Err(Stop::Input(error)) => error,
+            };
+            let damage = told(&error);
+            let came = self.untar.content_read(entry);
+            let bad = self.bad_member(entry, came);
+            let goes_on = self.goes_on(entry, bad.1, damage.clone());
+            let until = goes_on.unwrap_or(entry.stored);
+            zeros(until - came, put)?;
+            let (from, _, why) = holes.take().unwrap_or((bad.0.max(start) - start, 0, damage));
+            holes = Some((from, until - start, why));
+            if goes_on.is_none() {
+                break;
+            }
+        }
+        Ok(match holes {
+            None => Copied::Whole,
+            Some((from, to, why)) => Copied::Broken(from, to, why),
+        })
+    }
+
+    /// From where to where in an entry's content the member is that was damaged when `came` bytes
+    /// had come. A large file is cut into members of one size. Of the damaged one some bytes came,
+    /// or all, or none.
+    fn bad_member(&mut self, entry: &Entry, came: u64) -> (u64, u64) {
+        let headers = entry.headers.len() as u64;
+        let at = headers + came;
+        let whole = at.is_multiple_of(MEMBER) && !self.untar.input_mut().came_damaged();
+        let member = if whole { at / MEMBER } else { (at - 1) / MEMBER };
+        let place = |member: u64| (member * MEMBER).saturating_sub(headers);
+        let from = if self.untar.input_mut().came_damaged() { place(member) } else { came };
+        (from, place(member + 1))
+    }
+
+    /// Goes on with the content of a large file at its byte `next`, where the first member is that
+    /// is whole: mostly one is lost. None if the rest is lost.
+    fn goes_on(&mut self, entry: &Entry, next: u64, damage: String) -> Option<u64> {
+        self.damage = Some(damage);
+        let there = self.untar.input_mut().resume();
+        let ahead = self.untar.input_mut().fill_buf().ok()?;
+        if !there || next >= entry.stored || begins_entry(ahead) {
+            self.untar.restart();
+            return None;
+        }
+        self.untar.go_on(entry, next);
+        Some(next)
+    }
+}
+
+/// Puts so many zeros, which stand for what is lost.
+fn zeros<E>(mut left: u64, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while left > 0 {
+        let now = left.min(ZEROS.len() as u64);
+        put(&ZEROS[..now as usize])?;
+        left -= now;
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The tar that a restore writes: the plan's steps, one after another.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+
+use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::core::merge::is_first_name;
+use crate::core::restore::{LANES, Open, Step, Take};
+use crate::edge::ahead::Ahead;
+use crate::edge::users::Users;
+use crate::format::entry::{Entry, Kind};
+use crate::format::path::Path;
+use crate::format::sparse::{Digester, is_sparse};
+use crate::format::stream::END;
+use crate::format::tarball::{BLOCK, Extras, padding};
+use crate::format::untar;
+use crate::ops::restore::lane::{Copied, Lane};
+use crate::report::message::Report;
+use crate::report::progress::{Pace, WRITTEN};
+
+pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sum {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Entries that are lost.
+    pub lost: u64,
+}
+
+/// Writes the tar.
+pub(super) struct Writer<'a> {
+    out: Ahead,
+    source: Arc<Source>,
+    report: &'a Report,
+    lanes: Vec<Option<Lane>>,
+    /// First names that are lost: what is linked to them is lost, too.
+    lost: HashSet<Path>,
+    sum: Sum,
+    pace: Pace,
+    /// Where headers are made.
+    headers: Vec<u8>,
+    /// Who has which name here. A tar goes by names before numbers, so a name that has another
+    /// number here is left out; none if all names are wanted.
+    users: Option<Users>,
+    /// Opens older blocks with the same content, and the last one.
+    spares: Option<(Blocks, Open)>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer of what the blocks of `source` give; with names of owners that have another number
+    /// here only if these are asked for.
+    pub(super) fn new(
+        out: Ahead,
+        source: &Arc<Source>,
+        owner_names: bool,
+        report: &'a Report,
+    ) -> Writer<'a> {
+        Writer {
+            out,
+            source: Arc::clone(source),
+            report,
+            lanes: Vec::new(),
+            lost: HashSet::new(),
+            sum: Sum::default(),
+            pace: Pace::new(WRITTEN),
+            headers: Vec::new(),
+            users: (!owner_names).then(Users::default),
+            spares: None,
+        }
+    }
+
+    /// A lane begins.
+    pub(super) fn handle_lane(&mut self, lane: usize, feed: Feed) {
+        if self.lanes.len() <= lane {
+            self.lanes.resize_with(lane + 1, || None);
+        }
+        self.lanes[lane] = Some(Lane::new(feed));
+    }
+
+    /// The next step.
+    pub(super) fn handle_step(&mut self, step: Step) -> anyhow::Result<()> {
+        match step {
+            Step::Take(take) => self.take(&take),
+            Step::Make(entry) => match &entry.hard {
+                Some(first) if self.lost.contains(first) => {
+                    self.lose(&entry, format_args!("it is a hard link to {first}, which is lost"));
+                    Ok(())
+                }
+                _ => self.make(&entry),
+            },
+            // Blocks are opened where the plan is made, and strays looked up there.
+            Step::Open(_) | Step::Stray(_) => Ok(()),
+        }
+    }
+
+    /// All is written: closes the tar.
+    pub(super) fn finish(mut self) -> anyhow::Result<Sum> {
+        self.put(&END)?;
+        self.out.finish().context(CANNOT_WRITE)?;
+        Ok(self.sum)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.out.write_all(bytes).context(CANNOT_WRITE)
+    }
+
+    fn lose(&mut self, entry: &Entry, why: std::fmt::Arguments<'_>) {
+        self.report.warn(format_args!("{}: lost: {why}", entry.path));
+        self.sum.lost += 1;
+        if is_first_name(entry) {
+            self.lost.insert(entry.path.clone());
+        }
+    }
+
+    fn take(&mut self, take: &Take) -> anyhow::Result<()> {
+        let lane = self
+            .lanes
+            .get_mut(take.from.lane)
+            .and_then(Option::as_mut)
+            .context("the plan names a lane that is not there")?;
+        let found = lane.find(take);
+        if let Some(error) = lane.hopeless() {
+            return Err(error);
+        }
+        match found {
+            Ok(stored) => self.write(take, &stored),
+            Err(why) => match self.find_spare(take) {
+                Some((spare, stored)) => {
+                    let without =
+                        if take.entry.x { ", without its extended attributes" } else { "" };
+                    self.report.warn(format_args!(
+                        "{}: restored from block {}, which has the same content{without}: block {}: {why}",
+                        take.entry.path,
+                        self.source.name(spare.from.block),
+                        self.source.name(take.from.block),
+                    ));
+                    self.write(&spare, &stored)
+                }
+                None => self.make_lost(take, &why),
+            },
+        }
+    }
+
+    /// The lane of older blocks, behind those of the plan.
+    fn spare_lane(&self) -> usize {
+        self.source.bands.len() * LANES
+    }
+
+    /// The same content in an older block.
+    fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::Entry)> {
+        let (block, lane) = (take.spare?, self.spare_lane());
+        if self.spares.is_none() {
+            let from = Open { lane: 0, ticket: 0, block };
+            self.spares = Some((Blocks::new(&self.source, 1).ok()?, from));
+        }
+        let (blocks, from) = self.spares.as_mut()?;
+        let mut feed = None;
+        if from.ticket == 0 || from.block != block {
+            *from = Open { ticket: from.ticket + 1, block, ..*from };
+            feed = blocks.open(*from);
+        }
+        let from = Open { lane, ..*from };
+        feed.into_iter().for_each(|feed| self.handle_lane(lane, feed));
+        let spare = Take { from, spare: None, ..take.clone() };
+        let found = self.lanes.get_mut(lane)?.as_mut()?.find(&spare).ok()?;
+        Some((spare, found))
+    }
+
+    /// What has no content can be written without its block.
+    fn make_lost(&mut self, take: &Take, why: &str) -> anyhow::Result<()> {
+        let (entry, block) = (&take.entry, self.source.name(take.from.block));
+        if entry.kind == Kind::File && entry.size != Some(0) {
+            self.lose(entry, format_args!("block {block}: {why}"));
+            return Ok(());
+        }
+        let without = if entry.x { ", without its extended attributes" } else { "" };
+        self.report.warn(format_args!(
+            "{}: restored metadata only{without}: block {block}: {why}",
+            entry.path
+        ));
+        self.make(entry)
+    }
+
+    /// Writes an entry from its line alone.
+    fn make(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        self.header(entry, &Extras::default(), None)?;
+        self.done(entry);
+        Ok(())
+    }
+
+    /// Writes the header of an entry's line, with what its block adds to it. Of a sparse file, `map`
+    /// and data have `size` bytes; other files have as many as the line says.
+    fn header(
+        &mut self,
+        entry: &Entry,
+        extras: &Extras,
+        sparse: Option<(&[u8], u64)>,
+    ) -> anyhow::Result<()> {
+        let size = match sparse {
+            Some((_, size)) => size,
+            None if entry.kind == Kind::File && entry.hard.is_none() => entry.size.unwrap_or(0),
+            None => 0,
+        };
+        let member =
+            extras.member(entry, sparse.is_some()).with_context(|| entry.path.to_string())?;
+        self.headers.clear();
+        member.write_head(&mut self.headers, size).with_context(|| entry.path.to_string())?;
+        self.headers.extend(sparse.map_or(&[][..], |(map, _)| map));
+        self.out.write_all(&self.headers).context(CANNOT_WRITE)
+    }
+
+    fn write(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
+        let entry = &take.entry;
+        let lane = self.lanes[take.from.lane].as_mut().context("the lane is gone")?;
+        let map = match lane.map(stored, entry.size.unwrap_or(0)) {
+            Ok(map) => map,
+            Err(why) => return self.make_lost(take, &why),
+        };
+        let mut extras = match Extras::of(stored) {
+            // Those of another time.
+            _ if take.from.lane == self.spare_lane() => Extras::default(),
+            Ok(extras) if extras.all_of(entry) => extras,
+            other => {
+                let block = self.source.name(take.from.block);
+                self.report.warn(format_args!(
+                    "{}: its attributes in block {block} do not agree with its index line: left out",
+                    entry.path
+                ));
+                other.unwrap_or_default()
+            }
+        };
+        if let Some(users) = &self.users {
+            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
+            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
+        }
+        let sparse = map.as_ref().map(|map| (&map[..], stored.stored));
+        self.header(entry, &extras, sparse)?;
+        if entry.kind == Kind::File {
+            let map = map.unwrap_or_default();
+            self.content(take, stored, &map)?;
+        }
+        self.done(entry);
+        Ok(())
+    }
+
+    /// Copies the content, of a sparse file what is stored behind its map.
+    fn content(&mut self, take: &Take, stored: &untar::Entry, map: &[u8]) -> anyhow::Result<()> {
+        let entry = &take.entry;
+        let mut digester = Digester::of_line(entry, is_sparse(stored));
+        if let Some(digester) = digester.as_mut().filter(|_| !map.is_empty()) {
+            digester.update(map);
+        }
+        let len = stored.stored - map.len() as u64;
+        let lane =
+            self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
+        let out = &mut self.out;
+        let copied = lane.copy(stored, &mut |piece| {
+            if let Some(digester) = &mut digester {
+                digester.update(piece);
+            }
+            out.write_all(piece).context(CANNOT_WRITE)
+        })?;
+        match copied {
+            Copied::Whole => {
+                let found = digester.map(|digester| digester.finish());
+                if found.is_some_and(|found| found != entry.digest()) {
+                    self.report.warn(format_args!(
+                        "{}: its content does not match the sha256 in its index line",
+                        entry.path
+                    ));
+                }
+            }
+            Copied::Broken(from, to, why) => {
+                // The header has promised so many bytes: zeros stand for those that are lost.
+                let block = self.source.name(take.from.block);
+                let to = match to == len {
+                    true => "to its end".to_owned(),
+                    false => format!("to {to}"),
+                };
+                self.report.warn(format_args!(
+                    "{}: damaged from byte {from} of the stored content {to}: block {block}: {why}",
+                    entry.path
+                ));
+                self.sum.lost += 1;
+            }
+        }
+        self.put(&[0; BLOCK][..padding(len)])
+    }
+
+    fn done(&mut self, entry: &Entry) {
+        self.sum.entries += 1;
+        self.sum.bytes += entry.size.filter(|_| entry.hard.is_none()).unwrap_or(0);
+        self.report.verbose(&entry.path);
+        self.pace.draw(self.report.progress(), self.sum.entries, self.sum.bytes);
+    }
+}

@@ -1,0 +1,204 @@
+//! The listing as it is written.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path as FsPath;
+
+use anyhow::Context;
+
+use crate::core::links::FirstNames;
+use crate::edge::look::{Looked, look_again};
+use crate::edge::pipe;
+use crate::edge::source::Source;
+use crate::format::digest::Digest;
+use crate::format::entry::{Entry, Kind, State};
+use crate::format::listing::{End, Header, VERSION};
+use crate::format::path::Path;
+use crate::ops::scan::seen::{Seen, Unread, Verdict, What};
+use crate::report::message::{Report, why};
+
+/// Takes what was seen, in canonical order, and writes the lines.
+pub(super) struct Listing<'a> {
+    out: pipe::Out,
+    buffer: Vec<u8>,
+    report: &'a Report,
+    end: End,
+    /// Directories that are listed only if something below them is.
+    above: VecDeque<Entry>,
+    /// First name listed of each inode with several links.
+    links: FirstNames,
+    /// Where a first name is looked up again.
+    source: Source,
+    /// A directory that turned out to be none that can be listed, when what is in it is on its way.
+    barred: Option<Path>,
+}
+
+/// What the first lines say.
+pub(super) struct Heading<'a> {
+    /// The host that is backed up.
+    pub host: Vec<u8>,
+    /// The directory that is backed up.
+    pub root: &'a FsPath,
+    /// Whether what is not listed may be there all the same.
+    pub partial: bool,
+    /// What the mask is, if there is one.
+    pub mask: Option<Digest>,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn new(source: Source, report: &'a Report) -> io::Result<Listing<'a>> {
+        let (above, links) = (VecDeque::new(), FirstNames::default());
+        let (out, buffer, end) = (pipe::stdout()?, Vec::new(), End::default());
+        Ok(Listing { out, buffer, report, end, above, links, source, barred: None })
+    }
+
+    pub(super) fn begin(&mut self, heading: Heading<'_>) -> anyhow::Result<()> {
+        let source = Header::Source(heading.host, heading.root.as_os_str().as_bytes().to_vec());
+        let headers = [Header::Mtree, Header::Version(VERSION), source].into_iter();
+        let partial = heading.partial.then_some(Header::Partial);
+        for header in headers.chain(partial).chain(heading.mask.map(Header::Mask)) {
+            writeln!(self.buffer, "{header}")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle(&mut self, Seen { verdict, what }: Seen) -> anyhow::Result<()> {
+        if let Some(barred) = &self.barred {
+            let (What::Entry(Looked { entry: Entry { path, .. }, .. }, _)
+            | What::Socket(path)
+            | What::Excluded(path, _)
+            | What::Failed(path, ..)) = &what;
+            if barred.holds(path) {
+                return Ok(());
+            }
+            self.barred = None;
+        }
+        match what {
+            What::Entry(looked, unread) => self.handle_entry(looked, verdict, unread),
+            What::Excluded(path, kind) => {
+                self.drop_above(&path);
+                // Below a directory that is not listed itself there is nothing to tell.
+                if self.above.is_empty() {
+                    self.end.excluded += 1;
+                    self.list(Entry::new(path, kind, State::Excluded))?;
+                }
+                Ok(())
+            }
+            What::Socket(path) => {
+                self.flush_above(&path)?;
+                writeln!(self.buffer, "{}", Header::Socket(path))?;
+                Ok(())
+            }
+            What::Failed(path, kind, error) => self.handle_failed(path, kind, verdict, error),
+        }
+    }
+
+    fn handle_entry(
+        &mut self,
+        Looked { mut entry, unlisted }: Looked,
+        verdict: Verdict,
+        unread: Unread,
+    ) -> anyhow::Result<()> {
+        if let Some(error) = unlisted {
+            let (path, text) = (&entry.path, why(&error));
+            self.report.warn(format_args!("{path}: cannot list its extended attributes: {text}"));
+        }
+        if verdict == Verdict::IfBelow && entry.kind != Kind::Dir {
+            return Ok(());
+        }
+        entry.unread = unread != Unread::No;
+        match &unread {
+            Unread::No => {}
+            Unread::ByWish => self.end.excluded += 1,
+            Unread::Failed(text) => {
+                self.report.warn(format_args!("{}: {text}", entry.path));
+                self.end.unreadable += 1;
+            }
+        }
+        if verdict == Verdict::IfBelow && !matches!(unread, Unread::Failed(_)) {
+            self.drop_above(&entry.path);
+            self.above.push_back(entry);
+            return Ok(());
+        }
+        self.end.entries += 1;
+        // Gives an entry with several links its `hard:`.
+        entry.hard = self.links.handle_entry(&entry, |first| look_again(&self.source, first));
+        self.list(entry)
+    }
+
+    fn handle_failed(
+        &mut self,
+        path: Path,
+        kind: Kind,
+        verdict: Verdict,
+        error: io::Error,
+    ) -> anyhow::Result<()> {
+        let vanished = error.kind() == io::ErrorKind::NotFound;
+        self.barred = (kind == Kind::Dir).then(|| path.clone());
+        if vanished && verdict == Verdict::IfBelow {
+            return Ok(());
+        }
+        let text = if vanished { "vanished during the scan".to_owned() } else { why(&error) };
+        self.report.warn(format_args!("{path}: {text}"));
+        if path.is_root() {
+            return Err(error.into());
+        }
+        self.end.unreadable += 1;
+        self.list(Entry::new(path, kind, State::Unreadable))
+    }
+
+    fn drop_above(&mut self, next: &Path) {
+        while self.above.back().is_some_and(|dir| !dir.path.holds(next)) {
+            self.above.pop_back();
+        }
+    }
+
+    fn flush_above(&mut self, next: &Path) -> anyhow::Result<()> {
+        self.drop_above(next);
+        while let Some(dir) = self.above.pop_front() {
+            self.end.entries += 1;
+            self.write(&dir)?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, entry: Entry) -> anyhow::Result<()> {
+        self.flush_above(&entry.path)?;
+        self.report.verbose(&entry.path);
+        self.write(&entry)
+    }
+
+    fn write(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        entry.write(&mut self.buffer);
+        if self.buffer.len() >= 64 << 10 {
+            self.out.write_all(&self.buffer).context("cannot write the listing")?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes the last line.
+    pub(super) fn end(mut self) -> anyhow::Result<()> {
+        // A mask that selects nothing still gives a listing, of the root.
+        if self.end.entries == 0
+            && let Some(root) = self.above.pop_front()
+        {
+            self.end.entries = 1;
+            self.write(&root)?;
+        }
+        writeln!(self.buffer, "{}", self.end)?;
+        self.out.write_all(&self.buffer).context("cannot write the listing")?;
+        self.out.finish().context("cannot write the listing")?;
+        self.report.verbose(self.end);
+        self.report.events().emit(
+            "listed",
+            &[
+                ("entries", self.end.entries.into()),
+                ("excluded", self.end.excluded.into()),
+                ("unreadable", self.end.unreadable.into()),
+            ],
+        );
+        Ok(())
+    }
+}

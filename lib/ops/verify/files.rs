@@ -1,0 +1,289 @@
+//! `--files`: every block of a band is read from its begin to its end, and each member of it compared
+//! with the next line of its index: the header byte for byte, the content by its sha256. A block
+//! must hold nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+
+use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::archive::kind::is_locked;
+use crate::archive::{Archive, Band, Entries, Trust};
+use crate::core::chain::ancestors::Extent;
+use crate::core::restore::Open;
+use crate::core::verify::{Finding, Kind, Subject};
+use crate::edge::batches::{Batches, batches};
+use crate::edge::ordered::Gone;
+use crate::format::band::BandName;
+use crate::format::entry::{Entry, Within};
+use crate::format::object::Object;
+use crate::ops::verify::members::Members;
+use crate::report::message::chain;
+
+/// Lines that the reader may be ahead.
+const STEPS: usize = 16 << 10;
+
+/// From the thread that reads the indexes to the one that compares.
+enum Order {
+    Lane(Feed),
+    /// The next block, under its ticket.
+    Block(Open),
+    /// The next line of the block's index that has a member.
+    Line(Box<Entry>),
+    Found(Finding),
+    End(u64),
+    Failed(anyhow::Error),
+}
+
+/// Reads out a band. Calls `found` for what is wrong; fails if nothing can be decrypted. Gives how
+/// many files were read.
+pub(super) fn read_out(
+    archive: &Arc<Archive>,
+    name: &BandName,
+    jobs: usize,
+    found: &mut dyn FnMut(Finding) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let (head, tail) = match archive.ends(name) {
+        Ok((Some(head), tail)) if head.band == *name => (head, tail),
+        _ => {
+            found(Finding::new(
+                Kind::Damaged,
+                Subject::Band(name.clone()),
+                "no file of it can be read out: it has neither HEAD nor TAIL that tells of it",
+            ))?;
+            return Ok(0);
+        }
+    };
+    let tail = tail.filter(|tail| (&tail.band, tail.id) == (name, head.id));
+    let extent = tail.as_ref().map_or(Extent::Unfinished, |tail| Extent::UpTo(tail.last));
+    let mut bands = vec![head.clone()];
+    while let Some(below) = bands.last().and_then(|band| band.parent.clone()) {
+        match archive.ends(&below.band) {
+            Ok((Some(head), _)) if head.id == below.id => bands.push(head),
+            _ => {
+                found(Finding::top(
+                    Kind::Damaged,
+                    name,
+                    Object::Head,
+                    format!("what it says is in {} cannot be looked at", below.band),
+                ))?;
+                return Ok(0);
+            }
+        }
+    }
+    bands.reverse();
+    let source = Arc::new(Source { archive: Arc::clone(archive), bands });
+    let blocks = Blocks::new(&source, jobs)?;
+    let (orders, taken) = batches(STEPS);
+    let reader = Reader {
+        source: Arc::clone(&source),
+        band: Band { head, tail, extent },
+        blocks,
+        ticket: 0,
+        orders,
+    };
+    // Not joined: after a failure it may wait for a store that is in no hurry.
+    std::thread::spawn(move || reader.run());
+    let mut members: Option<Members<'_>> = None;
+    for order in taken {
+        match order {
+            Order::Lane(feed) => members = Some(Members::new(feed, &source, name)),
+            Order::Block(open) => {
+                let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
+                members.turn_to(open, found)?;
+            }
+            Order::Line(line) => {
+                let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
+                members.handle_line(&line, found)?;
+            }
+            Order::Found(finding) => found(finding)?,
+            Order::Failed(error) => return Err(error),
+            Order::End(entries) => {
+                let read = members.map_or(Ok(0), |members| members.finish(found))?;
+                let wrong = counts_differ(archive, name, entries);
+                wrong.into_iter().try_for_each(found)?;
+                return Ok(read);
+            }
+        }
+    }
+    bail!("the reader of {name} stopped unexpectedly")
+}
+
+/// What TAIL says of the indexes, against what they have.
+fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Finding> {
+    let tail = archive.tail(name).ok().flatten()?;
+    let what =
+        format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
+    (entries != u64::MAX && tail.entries != entries)
+        .then(|| Finding::top(Kind::Damaged, name, Object::Tail, what))
+}
+
+/// Reads the indexes, makes the plan, and opens the blocks.
+struct Reader {
+    source: Arc<Source>,
+    band: Band,
+    blocks: Blocks,
+    ticket: u64,
+    orders: Batches<Order>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let last = self.entries().map_or_else(Order::Failed, Order::End);
+        // Whoever compares may be gone, and then knows why.
+        drop(self.orders.send(last));
+    }
+
+    /// Gives the count of entries; the highest number if some are not known.
+    fn entries(&mut self) -> anyhow::Result<u64> {
+        let source = Arc::clone(&self.source);
+        let archive = Arc::clone(&source.archive);
+        let name = self.band.head.band.clone();
+        let held = match archive.holds(&self.band) {
+            Ok(held) => held,
+            Err(error) if is_locked(&error) => return Err(error),
+            Err(error) => {
+                self.send(Order::Found(Finding::new(
+                    Kind::Damaged,
+                    Subject::Band(name.clone()),
+                    format!("no index can be read: {}", chain(&error)),
+                )))?;
+                return Ok(u64::MAX);
+            }
+        };
+        let mut whole = held.lost.is_empty();
+        let trust =
+            if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
+        let mut entries =
+            Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
+        let tiers = source.bands.len();
+        let tier = (tiers - 1) as u8;
+        let (mut older, mut count) = (Older::new(&source), 0);
+        // The index that is read, and whether a member of its block was asked for.
+        let (mut at, mut asked) = (None, true);
+        loop {
+            let next = entries.next_entry();
+            for (number, error) in entries.failed.drain(..) {
+                if is_locked(&error) {
+                    return Err(error);
+                }
+                whole = false;
+                let object = archive.likely(&name, Object::Index(number));
+                let what = format!("what it lists is not known: {}", chain(&error));
+                self.send(Order::Found(Finding::of(Kind::Damaged, &name, object, what)))?;
+            }
+            let Some((block, entry)) = next else { break };
+            count += 1;
+            if at != Some(block) {
+                self.bare(at.filter(|_| !asked))?;
+                (at, asked) = (Some(block), false);
+            }
+            if entry.meta().is_none() {
+                continue;
+            }
+            if let Some(within) = entry.within {
+                if let Some(what) = older.differs(&entry, within)? {
+                    let subject = Subject::File(name.clone(), entry.path);
+                    self.send(Order::Found(Finding::new(Kind::File, subject, what)))?;
+                }
+                continue;
+            }
+            if !asked {
+                asked = true;
+                self.open(Within { tier, block })?;
+            }
+            self.send(Order::Line(Box::new(entry)))?;
+        }
+        self.bare(at.filter(|_| !asked))?;
+        Ok(if whole { count } else { u64::MAX })
+    }
+
+    /// Goes on to the next block.
+    fn open(&mut self, block: Within) -> anyhow::Result<()> {
+        self.ticket += 1;
+        let open = Open { lane: 0, ticket: self.ticket, block };
+        // To open waits for room, which comes when blocks before it are compared.
+        self.orders.flush().map_err(gone)?;
+        if let Some(feed) = self.blocks.open(open) {
+            self.send(Order::Lane(feed))?;
+        }
+        self.send(Order::Block(open))
+    }
+
+    /// An index none of whose lines has a member: it has no block.
+    fn bare(&mut self, number: Option<u32>) -> anyhow::Result<()> {
+        let Some(number) = number else { return Ok(()) };
+        let (band, compression) = (self.band.head.band.clone(), self.band.head.compression);
+        for object in [Object::Block(number, compression), Object::Part(number, compression, 0)] {
+            if let Some((name, _)) = self.source.archive.size(&band, object)? {
+                let what = "its index lists nothing that is in it";
+                let finding = Finding::of(Kind::Damaged, &band, name, what);
+                self.send(Order::Found(finding))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+        self.orders.send(order).map_err(gone)
+    }
+}
+
+fn gone(_: Gone) -> anyhow::Error {
+    anyhow!("the comparison stopped unexpectedly")
+}
+
+/// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come
+/// in order there, too.
+struct Older<'a> {
+    source: &'a Source,
+    open: HashMap<u8, (u32, Vec<u8>, usize)>,
+}
+
+impl<'a> Older<'a> {
+    fn new(source: &'a Source) -> Older<'a> {
+        Older { source, open: HashMap::new() }
+    }
+
+    /// Why the older band's index does not have the file that the entry says is there; none if it
+    /// has.
+    fn differs(&mut self, entry: &Entry, within: Within) -> anyhow::Result<Option<String>> {
+        let place = || format!("its content should be in {}", self.source.name(within));
+        if self.open.get(&within.tier).is_none_or(|(block, ..)| *block != within.block) {
+            let Some(head) = self.source.bands.get(usize::from(within.tier)) else {
+                return Ok(Some(place()));
+            };
+            match self.source.archive.text(
+                head,
+                Object::Index(within.block),
+                Trust::Listed(u64::MAX),
+            ) {
+                Ok(text) => {
+                    _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0))
+                }
+                Err(error) if is_locked(&error) => return Err(error),
+                Err(error) => return Ok(Some(format!("{}: {}", place(), chain(&error)))),
+            }
+        }
+        let Some((_, text, at)) = self.open.get_mut(&within.tier) else { return Ok(None) };
+        while *at < text.len() {
+            let end =
+                text[*at..].iter().position(|&b| b == b'\n').map_or(text.len(), |end| *at + end);
+            let line = Entry::parse(&text[*at..end]).ok();
+            match line {
+                Some(older) if older.path == entry.path => {
+                    let same = (older.kind, older.size, older.digest())
+                        == (entry.kind, entry.size, entry.digest())
+                        && older.within.is_none();
+                    let what =
+                        "the index of the block that holds its content says something else of it";
+                    return Ok((!same).then(|| what.to_owned()));
+                }
+                Some(older) if older.path > entry.path => break,
+                _ => *at = end + 1,
+            }
+        }
+        Ok(Some(format!("{}, whose index does not list it", place())))
+    }
+}

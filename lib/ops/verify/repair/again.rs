@@ -1,0 +1,67 @@
+//! What is made again from what is there: signatures, and parity shards to hold others against.
+
+use anyhow::Context;
+use sha2::{Digest as _, Sha256};
+
+use crate::core::parity::Encoder;
+use crate::format::digest;
+use crate::format::group::{List, Member};
+use crate::format::head::Tail;
+use crate::format::object::{Object, ObjectName};
+use crate::ops::verify::repair::Repairer;
+use crate::report::message::Report;
+
+impl Repairer {
+    /// Signatures that are missing of lists and TAILs that are in order.
+    pub(super) fn sign_again(&mut self, report: &Report) -> anyhow::Result<()> {
+        let Some(key) = self.signer.clone() else { return Ok(()) };
+        for (band, name) in std::mem::take(&mut self.unsigned) {
+            let of = match name.object {
+                Object::ListSig(n, c) => ObjectName::plain(Object::List(n, c)),
+                _ => ObjectName::plain(Object::Tail),
+            };
+            let text = self.store.get_range(&format!("{band}/{of}"), 0, of.most()).ok();
+            let id = text.as_deref().and_then(|text| match of.object {
+                Object::Tail => Some(Tail::parse(text).ok().filter(|it| it.band == band)?.id),
+                _ => {
+                    let own = |list: &List| list.band == band && list.object() == of;
+                    Some(List::parse(text).ok().filter(own)?.id)
+                }
+            });
+            let (Some(text), Some(id)) = (text, id) else { continue };
+            let signature = key.sign(&text).with_context(|| format!("{band}/{of}"))?;
+            report.note(format_args!("{band}/{of}: signed as it is"));
+            self.write(&band, id, name, signature)?;
+        }
+        Ok(())
+    }
+
+    /// The parity shards of these objects in a group as the list has; none if one cannot be read, or
+    /// is not as it was.
+    pub(super) fn shards_of(&self, list: &List, objects: &[Member]) -> Option<Vec<Member>> {
+        let mut encoder = Encoder::new(list.slots, list.parity)?;
+        let rows = objects.iter().map(|member| member.pieces.len()).max()?;
+        let mut made: Vec<(Sha256, Member)> = (0..list.parity as u32)
+            .map(|shard| {
+                let (name, pieces) = (list.shard(shard), Vec::with_capacity(rows));
+                (Sha256::new(), Member { name, size: 0, sha256: [0; 32], pieces })
+            })
+            .collect();
+        for row in 0..rows {
+            for member in objects {
+                encoder.handle_object(&match row < member.pieces.len() {
+                    true => self.piece_of(&list.band, member, row)?,
+                    false => Vec::new(),
+                });
+            }
+            for ((sum, member), piece) in made.iter_mut().zip(encoder.finish()) {
+                sum.update(&piece);
+                member.size += piece.len() as u64;
+                member.pieces.push(digest::of(&piece));
+            }
+        }
+        let member =
+            |(sum, member): (Sha256, Member)| Member { sha256: sum.finalize().into(), ..member };
+        Some(made.into_iter().map(member).collect())
+    }
+}

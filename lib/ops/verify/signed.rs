@@ -1,0 +1,134 @@
+//! Signatures of lists and TAILs: whether they are good, and whose they are.
+
+use crate::archive::signers::Signers;
+use crate::core::verify::{Finding, Kind};
+use crate::edge::gpg::{self, Signer, Standing, Verdict};
+use crate::format::band::BandName;
+use crate::format::object::{Object, ObjectName};
+use crate::ops::verify::check::{Event, unreadable};
+use crate::report::message::chain;
+use crate::store::Store;
+
+/// Whose signatures are wanted; without any, a signature need only be good.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted(pub(super) Option<Signers>);
+
+impl Wanted {
+    /// `--signed-by`: keys of the keyring.
+    pub(super) fn by(keys: &[String]) -> anyhow::Result<Wanted> {
+        Signers::by(keys).map(Wanted)
+    }
+
+    /// Whether signatures must be there.
+    pub(super) fn demands(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Looks at the signature of an object. `text` is what the object holds, if that was read
+    /// already.
+    pub(super) fn look(
+        &self,
+        store: &dyn Store,
+        band: &BandName,
+        of: ObjectName,
+        sig: Option<ObjectName>,
+        text: Option<Vec<u8>>,
+    ) -> Vec<Event> {
+        let finding = |kind, what: String| {
+            vec![Event::Found(Finding::of(kind, band, signature_of(of), what))]
+        };
+        let Some(sig) = sig else { return finding(Kind::Missing, "it is not signed".to_owned()) };
+        let read = |name: ObjectName| {
+            store.get_range(&format!("{band}/{name}"), 0, name.most().saturating_add(1))
+        };
+        let (signature, text) = match (read(sig), text.map_or_else(|| read(of), Ok)) {
+            (Ok(signature), Ok(text)) => (signature, text),
+            (Err(error), _) | (_, Err(error)) => {
+                let (kind, what) = unreadable(&error);
+                return finding(kind, what);
+            }
+        };
+        match gpg::verify(&signature, &text) {
+            Ok(verdict) => match self.judge(&verdict) {
+                Judged::Good => vec![Event::Signed],
+                Judged::Revoked(key) => {
+                    let what = format!(
+                        "signatures by {key}: the key was revoked: it may be in other hands"
+                    );
+                    vec![Event::Signed, Event::Note(what)]
+                }
+                Judged::Bad(what) => finding(Kind::Damaged, what),
+                Judged::Open(what) => {
+                    let unknown = "by a key that the keyring does not have";
+                    let finding = Finding::of(Kind::Damaged, band, signature_of(of), unknown);
+                    vec![Event::Unknown(finding, what)]
+                }
+            },
+            // That is no fault of the signature.
+            Err(error) => {
+                let error = anyhow::Error::new(error).context("signatures were not checked");
+                vec![match self.demands() {
+                    true => Event::Failed(error),
+                    false => Event::Note(chain(&error)),
+                }]
+            }
+        }
+    }
+
+    /// Whether these bytes are signed as they should be.
+    pub(super) fn judge(&self, verdict: &Verdict) -> Judged {
+        match (verdict, &self.0) {
+            (Verdict::Signed(signers), Some(keys)) => {
+                let own: Vec<&Signer> = signers.iter().filter(|by| keys.wants(by)).collect();
+                if own.iter().any(|signer| signer.standing != Standing::Revoked) {
+                    Judged::Good
+                } else if own.is_empty() {
+                    let by: Vec<&str> =
+                        signers.iter().map(|signer| signer.primary.as_str()).collect();
+                    let wanted = keys.fingerprints.join(" or ");
+                    Judged::Bad(format!("signed by {}, not by {wanted}", by.join(", ")))
+                } else {
+                    Judged::Bad("its key was revoked: it may be in other hands".to_owned())
+                }
+            }
+            (Verdict::Signed(signers), None) => {
+                match signers.iter().find(|signer| signer.standing != Standing::Revoked) {
+                    Some(_) => Judged::Good,
+                    None => Judged::Revoked(
+                        signers.first().map_or_else(String::new, |signer| signer.primary.clone()),
+                    ),
+                }
+            }
+            (Verdict::Bad, _) => {
+                Judged::Bad("a key has signed other bytes than there are".to_owned())
+            }
+            (Verdict::Unknown(key), None) => Judged::Open(format!(
+                "signatures by {key} were not checked: the keyring does not have that key"
+            )),
+            (Verdict::Unknown(key), _) => {
+                Judged::Bad(format!("signed by {key}, which the keyring does not have"))
+            }
+            (Verdict::NoSignature, _) => {
+                Judged::Bad("it is no signature, or a damaged one".to_owned())
+            }
+        }
+    }
+}
+
+/// The name of the signature of a list or TAIL.
+fn signature_of(of: ObjectName) -> ObjectName {
+    of.signature().unwrap_or(ObjectName::plain(Object::TailSig))
+}
+
+/// What is to be said of a signature.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// It is as it should be.
+    Good,
+    /// It is, by a key that was revoked since.
+    Revoked(String),
+    /// It is not: why.
+    Bad(String),
+    /// That cannot be known.
+    Open(String),
+}
