@@ -12,8 +12,8 @@ const RINGS: [(&str, &[&str]); 8] = [
     ("store", &["format"]),
     ("edge", &["format"]),
     ("report", &["format", "store", "edge"]),
-    ("archive", &["format", "core", "store", "edge", "report", "cli"]),
-    ("ops", &["format", "core", "store", "edge", "report", "archive", "cli"]),
+    ("archive", &["format", "core", "store", "edge", "report"]),
+    ("ops", &["format", "core", "store", "edge", "report", "archive"]),
     ("cli", &["format", "core", "store", "edge", "report", "archive", "ops"]),
 ];
 
@@ -58,6 +58,23 @@ const WORLDLY_WORDS: [&str; 8] = [
     "::stdout",
     "::stderr",
 ];
+
+/// What arguments alone need, and nothing inside of them may know.
+const ARGUMENTS: [&str; 2] = ["clap::", "clap_complete::"];
+
+/// What the ring of arguments leaves to those inside of it.
+const DEEDS: [&str; 7] = [
+    "std::thread::",
+    "std::fs::",
+    "std::net::",
+    "std::process::Command::",
+    "rayon::",
+    "crate::store::",
+    "crate::edge::gpg::",
+];
+
+/// Modules of `lib/ops/` that several deeds use; no deed uses another.
+const SHARED: [&str; 4] = ["CANNOT_WRITE", "asked", "keyring", "room"];
 
 /// Macros that a pure ring may not call.
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
@@ -289,6 +306,33 @@ fn names(path: &str, word: &str) -> bool {
 
 fn ring_of(file: &str) -> &str {
     file.split('/').nth(1).filter(|ring| !ring.ends_with(".rs")).unwrap_or("")
+}
+
+/// Arguments lie outermost: what does the work knows nothing of them, and they do no work.
+#[test]
+fn arguments_and_deeds_are_apart() {
+    let mut findings = Vec::new();
+    for file in files("lib", "rs") {
+        let forbidden: &[&str] = if ring_of(&file) == "cli" { &DEEDS } else { &ARGUMENTS };
+        for (line, path) in paths(&tokens(&read(&file))) {
+            let path = absolute(&file, &path);
+            if forbidden.iter().any(|of| path.starts_with(of)) {
+                findings.push(format!("{file}:{line}: may not use {path}"));
+            }
+            let of_deed =
+                path.strip_prefix("crate::ops::").and_then(|rest| rest.split("::").next());
+            let own = file.strip_prefix("lib/ops/").map(|rest| rest.trim_end_matches(".rs"));
+            if let (Some(of), Some(own)) = (of_deed, own)
+                && own.split('/').next() != Some(of)
+                && !SHARED.contains(&of)
+                // Tests of several deeds.
+                && !["effort", "orders"].contains(&own.split('/').next().unwrap_or(own))
+            {
+                findings.push(format!("{file}:{line}: a deed may not use another: {path}"));
+            }
+        }
+    }
+    nothing(findings);
 }
 
 #[test]

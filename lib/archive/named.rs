@@ -12,7 +12,7 @@ use crate::report::message::Hinted;
 
 /// The name of an archive, which messages show as they show paths.
 #[derive(Debug, Clone)]
-pub(crate) struct ArchiveName {
+pub struct ArchiveName {
     raw: OsString,
     shown: String,
 }

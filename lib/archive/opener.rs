@@ -108,8 +108,8 @@ impl Archive {
         let (unlock, limit) = options.open(report)?;
         let report = Some(Arc::clone(report));
         self.opener = Arc::new(Opener { unlock, limit, report, ..Opener::default() });
-        self.max_object = options.max_object();
-        self.plain_is_meant = options.plain();
+        self.max_object = options.max_object;
+        self.plain_is_meant = options.plain;
         Ok(self)
     }
 

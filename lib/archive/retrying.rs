@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::archive::awaited::Awaited;
-use crate::archive::stores::Reach;
+use crate::archive::reading::Reach;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::{Dice, Patience};
 use crate::edge::signals::Stop;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use clap::Args;
 
 use crate::archive::awaited::Awaited;
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reach;
 use crate::archive::retrying::Retrying;
-use crate::cli::common::size;
 use crate::core::place::Place;
 use crate::edge::clock;
 use crate::report::message::{Hinted, Report, why};
@@ -19,33 +18,6 @@ use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
 use crate::store::{LookAhead, Notice, Remove, Store, StoreError, Word};
-
-/// How patient a reader is, and how fast it may read.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Reach {
-    /// Retry up to N times if something fails for a reason that may be temporary
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = RETRIES,
-        hide_default_value = true,
-        global = true,
-        display_order = 895
-    )]
-    pub(crate) retries: u32,
-    /// Read at most SIZE bytes per second, on average
-    #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 896)]
-    pub(crate) limit_rate: Option<u64>,
-}
-
-/// Four minutes of waits: a laptop that wakes up has no network yet, and a server starts again.
-pub(crate) const RETRIES: u32 = 10;
-
-impl Default for Reach {
-    fn default() -> Reach {
-        Reach { retries: RETRIES, limit_rate: None }
-    }
-}
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
 /// again, which is told when it lasts; so is a listing without what is expected. An entry that cannot be looked at ends the run with 1.

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
 
-use crate::cli::common::size;
 use crate::edge::gpg::{Passphrase, Unlock};
 use crate::report::message::{Hinted, Report};
 
@@ -16,50 +14,28 @@ use crate::report::message::{Hinted, Report};
 pub(crate) const MAX_OBJECT: u64 = 80 << 20;
 
 /// How sealed objects are opened.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Unlocking {
-    /// Use the first line of FILE as the passphrase of the objects or of the secret key
-    #[arg(long, value_name = "FILE", global = true, display_order = 890)]
-    passphrase_file: Option<PathBuf>,
-    /// Use the first line that COMMAND writes as the passphrase; sh runs it
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        conflicts_with = "passphrase_file",
-        global = true,
-        display_order = 891
-    )]
-    passphrase_command: Option<OsString>,
-    /// Accept blocks, parts and parity of up to SIZE bytes [default: 128M], and up to SIZE from an
-    /// encrypted object that yields more than its own size [default: 80M]
-    #[arg(long, value_name = "SIZE", value_parser = size, global = true, display_order = 892)]
-    max_object: Option<u64>,
-    /// Accept objects that are not encrypted in an encrypted band, and an unencrypted band that is
-    /// newer than an encrypted one
-    #[arg(long, global = true, display_order = 893)]
-    plain: bool,
+#[derive(Debug, Clone, Default)]
+pub struct Unlocking {
+    /// The file whose first line is the passphrase of the objects or of the secret key.
+    pub passphrase_file: Option<PathBuf>,
+    /// The command whose first line is the passphrase.
+    pub passphrase_command: Option<OsString>,
+    /// The most bytes of a block, a part or a parity shard, if another number than usual.
+    pub max_object: Option<u64>,
+    /// Plain objects count in any case.
+    pub plain: bool,
 }
 
 /// What is said where something is plain that should not be.
 pub(crate) const PLAIN: &str = "--plain if that is as it should be";
 
 impl Unlocking {
-    /// Whether plain objects are taken in any case.
-    pub(crate) fn plain(&self) -> bool {
-        self.plain
-    }
-
     /// What gpg is given, and how much it may give.
     pub(crate) fn open(&self, report: &Report) -> anyhow::Result<(Unlock, u64)> {
         let source =
             Source { file: self.passphrase_file.clone(), command: self.passphrase_command.clone() };
         let passphrase = source.read(report)?.map(Arc::new);
         Ok((Unlock { passphrase }, self.max_object.unwrap_or(MAX_OBJECT)))
-    }
-
-    /// The most bytes of a block, a part or a parity shard, if another number than usual.
-    pub(crate) fn max_object(&self) -> Option<u64> {
-        self.max_object
     }
 }
 

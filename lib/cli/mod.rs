@@ -1,7 +1,14 @@
 //! One module for each program: its arguments, one call, and its exit status.
 
-pub mod at;
+mod at;
 pub mod common;
-pub mod tips;
-
-pub use crate::ops::{index, pack, prune, push, restore, scan, seal, verify};
+pub mod index;
+pub mod pack;
+pub mod prune;
+pub mod push;
+mod reading;
+pub mod restore;
+pub mod scan;
+pub mod seal;
+mod tips;
+pub mod verify;

@@ -7,6 +7,7 @@ pub mod batches;
 pub mod budget;
 pub mod clock;
 pub mod gpg;
+pub mod hashing;
 pub mod look;
 pub mod memory;
 pub mod mounts;

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod listing;
 pub mod litter;
 pub mod moment;
+pub mod notes;
 pub mod object;
 pub mod openpgp;
 pub mod path;

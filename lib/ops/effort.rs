@@ -6,9 +6,8 @@ use std::io::{Read, Seek};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use clap::Parser;
-
 use crate::archive::Archive;
+use crate::archive::named::ArchiveName;
 use crate::archive::version::{Version, choose};
 use crate::archive::vouching::Vouching;
 use crate::core::assemble::{Assembler, Config, Finish, Member};
@@ -22,8 +21,8 @@ use crate::format::object::{Compression, Object};
 use crate::format::path::Path;
 use crate::format::tarball::{self, Content, padding};
 use crate::format::time::{Stamp, Time};
-use crate::ops::index::diff::{DiffArgs, compare};
-use crate::ops::restore::{RestoreArgs, restore};
+use crate::ops::diff::{self, compare};
+use crate::ops::restore::{self, restore};
 use crate::report::events::Events;
 use crate::report::message::Report;
 use crate::store::cache::Cache;
@@ -175,21 +174,20 @@ impl Written {
     }
 }
 
-#[derive(Parser)]
-struct Diff {
-    #[command(flatten)]
-    args: DiffArgs,
+/// What such an archive is called.
+pub(crate) fn memory() -> ArchiveName {
+    std::ffi::OsString::from("memory").into()
 }
 
 /// `dura-index diff` of a scan of these entries.
-fn diff(archive: Archive, entries: &[Entry], options: &[&str]) -> String {
+fn diff(archive: Archive, entries: &[Entry]) -> String {
     let mut scan = b"#mtree\n#dura listing 1\n#source host /tree\n".to_vec();
     entries.iter().for_each(|entry| Entry { sha256: None, ..entry.clone() }.write(&mut scan));
     scan.extend(
         format!("{}\n", End { entries: entries.len() as u64, ..End::default() }).into_bytes(),
     );
-    let Diff { args } = Diff::parse_from([&["diff"], options, &["memory"]].concat());
-    told(|out| compare(&args, Reader::new(&scan[..]), || Ok(archive), out, &report()).unwrap())
+    let options = diff::Options::of(memory());
+    told(|out| compare(&options, Reader::new(&scan[..]), || Ok(archive), out, &report()).unwrap())
 }
 
 pub(crate) fn told(work: impl FnOnce(Out)) -> String {
@@ -203,9 +201,10 @@ pub(crate) fn told(work: impl FnOnce(Out)) -> String {
 
 /// `dura-restore` of these paths: the names in the tar.
 fn restored(archive: Archive, paths: &[&str]) -> Vec<String> {
-    let args = RestoreArgs::parse_from([&["restore", "memory"], paths].concat());
+    let paths = paths.iter().map(Into::into).collect();
+    let options = restore::Options { paths, ..restore::Options::of(memory()) };
     let report = report();
-    let tar = told(|out| restore(&args, archive, out, &report).unwrap());
+    let tar = told(|out| restore(&options, archive, out, &report).unwrap());
     assert_eq!(report.warnings(), 0);
     let mut tar = tar::Archive::new(tar.as_bytes());
     tar.entries()
@@ -217,8 +216,7 @@ fn restored(archive: Archive, paths: &[&str]) -> Vec<String> {
 /// Reads a version as `list`, `ls` and `find` do: how many entries it has.
 fn listed(archive: Archive, band: Option<&str>) -> usize {
     let (archive, report) = (Arc::new(archive), report());
-    let band =
-        choose(&archive, &std::ffi::OsString::from("memory").into(), band, None, &report).unwrap();
+    let band = choose(&archive, &memory(), band, None, &report).unwrap();
     let chain = archive.chain(&band).unwrap();
     let mut version = Version::open(&archive, &chain, &report).unwrap();
     let count = std::iter::from_fn(|| version.next_entry().unwrap()).count();
@@ -239,7 +237,7 @@ fn nothing_changed() {
     let journal = Journal::open(&written._dir.path().join("journal")).unwrap();
     let unchanged = |archive: Archive| {
         let vouching = Vouching::new(Some(journal.clone()), None, None).map(Arc::new);
-        let out = diff(archive.vouched_by(vouching), &tree(3), &[]);
+        let out = diff(archive.vouched_by(vouching), &tree(3));
         assert!(out.ends_with("#end entries=0 excluded=0 unreadable=0\n"), "{out}");
     };
     // With a warm cache: the names of the bands, HEAD and TAIL of each tier, and a look whether that
@@ -377,7 +375,7 @@ fn listing_reads_each_index_once() {
     assert_eq!(once(written.calls(true, latest)), 0);
     // And to go on with it.
     let goes_on = |archive: Archive| {
-        let out = diff(archive.vouched_by(None), &tree(3), &[]);
+        let out = diff(archive.vouched_by(None), &tree(3));
         assert!(out.contains("#after 000000001\n") && out.contains("#head dura-band:"), "{out}");
     };
     assert_eq!(once(written.calls(false, goes_on)), TREE.len() + 6);

@@ -2,9 +2,18 @@
 //! options and a report.
 
 pub(crate) mod asked;
+pub mod bands;
+pub mod diff;
 #[cfg(test)]
 mod effort;
-pub mod index;
+pub mod expire;
+pub mod filter;
+pub mod find;
+pub(crate) mod keyring;
+pub mod keys;
+pub mod list;
+pub mod locate;
+pub mod ls;
 #[cfg(test)]
 mod orders;
 pub mod pack;
@@ -15,3 +24,6 @@ pub(crate) mod room;
 pub mod scan;
 pub mod seal;
 pub mod verify;
+
+/// Why a deed that writes text to standard output ends.
+const CANNOT_WRITE: &str = "cannot write the output";

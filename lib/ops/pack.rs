@@ -2,17 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, anyhow, bail};
-use clap::{CommandFactory, Parser};
 
 use crate::archive::caching;
 use crate::archive::unzip;
 use crate::archive::vouching;
-use crate::cli::common::{self, Common};
 use crate::core::assemble::{Assembler, Finish, Member};
 use crate::core::links::Links;
 use crate::core::planner::{Job, Planner};
@@ -24,6 +21,7 @@ use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::journal::JournalEntry;
 use crate::format::listing::{End, Have, Header, Line, Reader};
+use crate::format::notes::NOTES;
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
 use crate::ops::room;
@@ -40,67 +38,29 @@ mod pieces;
 mod read;
 mod start;
 
-pub(crate) use pieces::hash_body;
-pub(crate) use start::NOTES;
-
-/// Read the files of a listing and make a band of them
-///
-/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's
-/// objects, as a tar, to standard output.
-#[derive(Debug, Parser)]
-#[command(name = "dura-pack", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
-    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
-    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
-)]
-pub(crate) struct PackArgs {
-    /// Read the files in DIR instead of the directory in the listing's #source line
-    #[arg(short = 'C', long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-    /// Compression of blocks: gzip, zstd or none [default: gzip]
-    #[arg(long, value_name = "HOW", value_parser = compression)]
-    compress: Option<Compression>,
-    /// Compression level: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
-    #[arg(long, value_name = "N")]
-    level: Option<i32>,
-    /// End a block when its compressed size reaches SIZE [default: 10M, less in little memory]
-    #[arg(long, value_name = "SIZE", value_parser = common::size)]
-    block_size: Option<u64>,
-    /// Store a block of more than SIZE in parts of SIZE [default: 64M, less in little memory]
-    #[arg(long, value_name = "SIZE", value_parser = common::size)]
-    part_size: Option<u64>,
-    /// Name the band NAME instead of the time of its start
-    #[arg(long, value_name = "NAME")]
-    band: Option<BandName>,
-    /// Give the band this id of 32 hexadecimal digits instead of a random one
-    #[arg(long, value_name = "HEX")]
-    id: Option<BandId>,
-    /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Keep no copies
-    #[arg(long)]
-    no_cache: bool,
-    /// Read and compress with N threads [default: one for each core, and one more]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
-
-fn compression(word: &str) -> Result<Compression, String> {
-    Compression::from_word(word).ok_or_else(|| "expected gzip, zstd or none".to_owned())
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    PackArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-pack", |args: &PackArgs| &args.common, run)
+/// What a band is made of, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where the files are [default: the directory that the listing names].
+    pub directory: Option<PathBuf>,
+    /// The compression of blocks [default: gzip, or that of the band that is continued].
+    pub compress: Option<Compression>,
+    /// Its level [default: 5 for gzip, 3 for zstd].
+    pub level: Option<i32>,
+    /// Bytes, compressed, at which a block ends [default: 10 MiB, less in little memory].
+    pub block_size: Option<u64>,
+    /// Bytes of the parts of larger blocks [default: 64 MiB, less in little memory].
+    pub part_size: Option<u64>,
+    /// The band's name [default: the time of its start].
+    pub band: Option<BandName>,
+    /// The band's id [default: a random one].
+    pub id: Option<BandId>,
+    /// Where copies of indexes are kept [default: the usual place].
+    pub cache: Option<PathBuf>,
+    /// Keep no copies.
+    pub no_cache: bool,
+    /// How many threads read and compress [default: one for each core, and one more].
+    pub jobs: Option<usize>,
 }
 
 /// What a thread and the members that wait for it take.
@@ -117,18 +77,22 @@ const PART_SIZE: u64 = 64 << 20;
 /// The largest part: a reader holds a part in memory.
 const MAX_PART: u64 = 1 << 30;
 
-fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+/// Reads a listing on standard input, and writes a band's objects to standard output.
+///
+/// # Errors
+/// What keeps the band from being whole; a file that could not be read is only reported.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
         return Err(Hinted::wrap(
             anyhow!("standard output is a terminal"),
             "pipe it into dura-push ARCHIVE, or into a file",
         ));
     }
-    if args.part_size > Some(MAX_PART) {
+    if options.part_size > Some(MAX_PART) {
         bail!("--part-size: more than 1G, which a reader could not hold in memory");
     }
     let mut listing = Reader::new(pipe::stdin()?);
-    let (start, first) = Start::read(&mut listing, &args)?;
+    let (start, first) = Start::read(&mut listing, &options)?;
     let started = clock::stamp()?;
     if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
         let epoch = epoch.to_string_lossy();
@@ -136,7 +100,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             "SOURCE_DATE_EPOCH is set: using its time ({epoch}) instead of the clock"
         ));
     }
-    let plan = start.decide(&args, started, report)?;
+    let plan = start.decide(&options, started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
 
     report.verbose(format_args!(
@@ -146,8 +110,8 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     ));
 
     let (low, high, default) = codec::levels(plan.config.compression);
-    let level = args.level.unwrap_or(default);
-    if args.level.is_some()
+    let level = options.level.unwrap_or(default);
+    if options.level.is_some()
         && plan.config.compression != Compression::Plain
         && !(low..=high).contains(&level)
     {
@@ -169,7 +133,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() },
     });
     // A thread that waits for a file leaves its core to one more.
-    let jobs = room::jobs(args.jobs, 1, PER_JOB);
+    let jobs = room::jobs(options.jobs, 1, PER_JOB);
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
 
     let mut writer = Writer {
@@ -177,14 +141,14 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
-        cache: caching::to_write(args.cache.as_deref(), args.no_cache, report)?,
-        journal: vouching::journal(args.cache.as_deref(), args.no_cache, report)?,
+        cache: caching::to_write(options.cache.as_deref(), options.no_cache, report)?,
+        journal: vouching::journal(options.cache.as_deref(), options.no_cache, report)?,
         id: plan.config.id,
         report,
     };
     writer.write(&plan.preface.to_bytes())?;
     if let Some(head) = &plan.head {
-        writer.assembler.handle_head(head, start::NOTES);
+        writer.assembler.handle_head(head, &NOTES);
     }
     std::thread::scope(|scope| {
         let reader_shared = Arc::clone(&shared);

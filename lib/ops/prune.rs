@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{CommandFactory, Parser};
 
 use crate::archive::expected::Expected;
 use crate::archive::named::ArchiveName;
-use crate::archive::stores::{Reach, open_store_to_remove};
+use crate::archive::reading::Reach;
+use crate::archive::stores::open_store_to_remove;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, side_by_side};
-use crate::cli::common::{self, Common};
 use crate::core::chain::choice::Mask;
 use crate::core::prune::{Decision, Plan, Row, Standing, Stays, decide};
 use crate::core::verify::presence::{Presence, presence, shows_a_band};
@@ -28,81 +26,47 @@ mod whole;
 
 use removal::{Outcome, Remover};
 
-/// How many calls are under way at the same time.
-const AT_ONCE: usize = 32;
+/// What is removed, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// The bands that are to go [default: those on standard input, one a line].
+    pub bands: Vec<BandName>,
+    /// Write the names of the bands that would go, and remove nothing.
+    pub dry_run: bool,
+    /// Remove nothing unless this band is there and complete.
+    pub expect: Option<String>,
+    /// How many calls are under way at the same time.
+    pub jobs: usize,
+    /// How patient the store is asked.
+    pub reach: Reach,
+}
+
+/// How many calls are under way at the same time, unless another number is asked for.
+pub const AT_ONCE: usize = 32;
 
 /// More of standard input is no list of bands.
 const MAX_NAMES: u64 = 16 << 20;
 
-/// Remove bands from an archive
+/// Removes the named bands that nothing needs.
 ///
-/// Reads the names of bands from the arguments or, without any, from standard input, one per line,
-/// as dura-index expire writes them. A band is kept if another one is based on it, or if no later
-/// complete version has all its objects.
-#[derive(Debug, Parser)]
-#[command(name = "dura-prune", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 all named bands are removed; 1 done, but a named band did not exist; 2 a named band was kept.\n\
-    Example: dura-index expire --keep-daily 7 --keep-monthly 12 /mnt/backup | dura-prune /mnt/backup"
-)]
-struct PruneArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// The bands to remove, by their whole names [default: those on standard input]
-    #[arg(value_name = "BAND")]
-    bands: Vec<BandName>,
-    /// Write the names of the bands that would be removed, and remove nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Remove nothing unless band NAME, the newest that you know of, exists and is complete
-    #[arg(long, value_name = "NAME")]
-    expect: Option<String>,
-    /// Remove N objects at a time [default: 32]
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = AT_ONCE,
-        hide_default_value = true,
-        value_parser = jobs
-    )]
-    jobs: usize,
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    common: Common,
-}
-
-fn jobs(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=256).contains(number));
-    number.ok_or_else(|| "expected a number from 1 to 256".to_owned())
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    PruneArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-prune", |args: &PruneArgs| &args.common, run)
-}
-
-fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    must_exist(&args.archive)?;
-    let named = match args.bands.is_empty() {
-        false => args.bands.iter().cloned().collect(),
+/// # Errors
+/// What keeps it from beginning; a band that stays is reported, and makes the status 2.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&options.archive)?;
+    let named = match options.bands.is_empty() {
+        false => options.bands.iter().cloned().collect(),
         true => names_on_stdin()?,
     };
     if named.is_empty() {
         report.verbose("no band was named");
         return Ok(());
     }
-    let (store, from) = open_store_to_remove(&args.archive, &args.reach, report)?;
-    let remover = Remover { store, from, jobs: args.jobs };
-    let wish = Wish { named: &named, expect: args.expect.as_deref(), dry_run: args.dry_run };
-    prune(&args.archive, &wish, &remover, report)
+    let (store, from) = open_store_to_remove(&options.archive, &options.reach, report)?;
+    let remover = Remover { store, from, jobs: options.jobs };
+    let wish = Wish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
+    prune(&options.archive, &wish, &remover, report)
 }
 
 /// What is asked for.

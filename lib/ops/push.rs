@@ -1,18 +1,15 @@
 //! `dura-push`: stores a band's objects in archives.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
-use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
 use crate::archive::retrying::Retrying;
-use crate::archive::stores::{RETRIES, open_store_to_write};
-use crate::cli::common::{self, Common, size};
+use crate::archive::stores::open_store_to_write;
 use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
@@ -39,89 +36,45 @@ mod spool;
 mod used;
 mod write;
 
-pub(crate) use checks::strangers;
 use feed::Begin;
 use lane::{Duty, Event, Lane, Place, Run, Summary};
 use shortfall::Shortfall;
 
-/// Store a band's objects in one or more archives
-///
-/// Reads an object stream (from dura-seal or dura-pack) on standard input and stores each object.
-/// Never overwrites an object. TAIL is stored last, and makes the band complete.
-#[derive(Debug, Parser)]
-#[command(name = "dura-push", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 done; 1 done, but the band lacks something, which TAIL counts; 2 not done.\n\
-    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
-)]
-struct PushArgs {
-    /// The archives: directories, which are created if needed, s3://BUCKET/PREFIX, or
-    /// https://HOST/PATH
-    #[arg(value_name = "ARCHIVE", required = true)]
-    archives: Vec<ArchiveName>,
-    /// Write N objects at a time to each archive [default: 4, or 32 over a network]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
-    /// Send at most SIZE bytes per second to each archive, on average
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    limit_rate: Option<u64>,
-    /// Retry up to N times if something fails for a reason that may be temporary
-    #[arg(long, value_name = "N", default_value_t = RETRIES)]
-    retries: u32,
-    /// Instead of reading a stream, send what the archives lack of the local archive DIR, a spool
-    #[arg(long, value_name = "DIR")]
-    from: Option<ArchiveName>,
-    /// Remove from the spool what all archives have
-    #[arg(long = "move", requires = "from")]
-    empty: bool,
-    /// With --move, leave everything except blocks and parity in the spool, for new layers
-    #[arg(long, requires = "empty")]
-    keep_indexes: bool,
-    /// Continue until stopped by a signal, and send what others put into the spool as it arrives
-    #[arg(long, requires = "from")]
-    follow: bool,
-    /// With --from, send only bands that are newer than BAND, not older ones that were removed
-    #[arg(long, value_name = "BAND", requires = "from")]
-    newer_than: Option<BandName>,
-    /// Replace damaged or missing objects by rebuilt ones from dura-verify --repair
-    #[arg(long, conflicts_with = "from")]
-    replace: bool,
-    /// Record in the journal in DIR, the cache, which archives were used [default: see dura(7)]
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Record nothing
-    #[arg(long)]
-    no_cache: bool,
-    /// Refuse an archive that does not hold a band yet
-    #[arg(long)]
-    must_exist: bool,
-    /// Allow objects that are not encrypted in or on top of an encrypted band
-    #[arg(long)]
-    plain: bool,
-    /// Allow objects that are not signed in or on top of a signed band
-    #[arg(long)]
-    unsigned: bool,
-    /// Allow objects without parity in or on top of a band with parity
-    #[arg(long)]
-    no_parity: bool,
-    /// Make an archive even though the place contains other things
-    #[arg(long, conflicts_with = "replace")]
-    beside_others: bool,
-    /// Store nothing, and list with -v what would be stored
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    PushArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-push", |args: &PushArgs| &args.common, run)
+/// What is stored, where, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archives.
+    pub archives: Vec<ArchiveName>,
+    /// How many objects are written at a time to each [default: 4, or 32 over a network].
+    pub jobs: Option<u16>,
+    /// Bytes a second to each, on average; none: no limit.
+    pub limit_rate: Option<u64>,
+    /// How often something is tried again that fails for a reason that may pass.
+    pub retries: u32,
+    /// Instead of a stream: the spool whose objects are sent.
+    pub from: Option<ArchiveName>,
+    /// Remove from the spool what all archives have.
+    pub empty: bool,
+    /// But only blocks and parity.
+    pub keep_indexes: bool,
+    /// Go on until a signal, and send what comes into the spool.
+    pub follow: bool,
+    /// Send only bands that are newer than this one.
+    pub newer_than: Option<BandName>,
+    /// Replace damaged or missing objects by rebuilt ones.
+    pub replace: bool,
+    /// The cache whose journal records the archives [default: the usual place].
+    pub cache: Option<PathBuf>,
+    /// Record nothing.
+    pub no_cache: bool,
+    /// Refuse an archive that does not hold a band yet.
+    pub must_exist: bool,
+    /// What of the band below may be missing in this one.
+    pub waived: Waived,
+    /// Make an archive even though the place contains other things.
+    pub beside_others: bool,
+    /// Store nothing.
+    pub dry_run: bool,
 }
 
 /// Writes at once to a local directory: more do not make a disk faster.
@@ -130,54 +83,59 @@ const LOCAL_JOBS: usize = 4;
 /// Writes at once over a network, where most of the time goes by waiting for replies.
 const NETWORK_JOBS: usize = 32;
 
-fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+/// Stores objects in archives.
+///
+/// # Errors
+/// What keeps it from beginning, and what keeps a band from being whole in an archive.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
     let limits =
-        Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(args.retries), seed };
+        Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(options.retries), seed };
     let stop = Stop::on_signals()?;
     let run = Run {
         report: Arc::clone(report),
-        journal: used::journal(args.cache.as_deref(), args.no_cache, report),
+        journal: used::journal(options.cache.as_deref(), options.no_cache, report),
         stop,
         limits,
-        dry_run: args.dry_run,
-        must_exist: args.must_exist,
-        waived: Waived { plain: args.plain, unsigned: args.unsigned, no_parity: args.no_parity },
-        beside_others: args.beside_others,
+        dry_run: options.dry_run,
+        must_exist: options.must_exist,
+        waived: options.waived,
+        beside_others: options.beside_others,
         began: Instant::now(),
     };
-    let stores = args
+    let stores = options
         .archives
         .iter()
         .map(|archive| open_store_to_write(archive, report))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let several = args.archives.len() > 1;
-    let labels: Vec<String> = args
+    let several = options.archives.len() > 1;
+    let labels: Vec<String> = options
         .archives
         .iter()
         .map(|a| if several { format!("{a}: ") } else { String::new() })
         .collect();
     let shares = progress::shares(report, &labels);
-    let jobs = |archive: &ArchiveName| args.jobs.map_or_else(|| default_jobs(archive), usize::from);
-    let places: Vec<Place> = (args.archives.iter().zip(stores).zip(labels).zip(shares))
+    let jobs =
+        |archive: &ArchiveName| options.jobs.map_or_else(|| default_jobs(archive), usize::from);
+    let places: Vec<Place> = (options.archives.iter().zip(stores).zip(labels).zip(shares))
         .map(|(((archive, (store, ahead)), label), share)| {
-            let rate = Arc::new(Mutex::new(args.limit_rate.map(Rate::new)));
+            let rate = Arc::new(Mutex::new(options.limit_rate.map(Rate::new)));
             let (shown, address) = (archive.to_string(), archive.address()?);
             Ok(Place { store, ahead, shown, address, label, jobs: jobs(archive), rate, share })
         })
         .collect::<anyhow::Result<_>>()?;
-    if let Some(dir) = args.from {
+    if let Some(dir) = options.from {
         let asked = spool::Asked {
             dir,
-            empty: args.empty,
-            keep_indexes: args.keep_indexes,
-            follow: args.follow,
-            newer_than: args.newer_than,
+            empty: options.empty,
+            keep_indexes: options.keep_indexes,
+            follow: options.follow,
+            newer_than: options.newer_than,
         };
         let outcome = spool::run(&run, &places, &asked);
         return outcome;
     }
-    if args.replace {
+    if options.replace {
         let outcome = replace::run(&run, &places, pipe::stdin()?);
         return outcome;
     }

@@ -3,21 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{CommandFactory, Parser};
 
-use crate::archive::awaited::Awaited;
-use crate::archive::caching;
 use crate::archive::named::ArchiveName;
-use crate::archive::stores::Reach;
-use crate::archive::unlock::Unlocking;
-use crate::archive::version::{Version, choose, must_exist};
+use crate::archive::reading::{Chosen, Reading};
+use crate::archive::version::{Version, must_exist};
 use crate::archive::{Archive, Band};
-use crate::cli::at::{said, time};
-use crate::cli::common::{self, Common};
 use crate::core::merge::Placed;
 use crate::core::restore::{Open, Plan, Step};
 use crate::core::selection::Selection;
@@ -25,7 +18,6 @@ use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::edge::pipe::{self, Out};
 use crate::format::entry::Kind;
-use crate::format::moment::Moment;
 use crate::format::path::Path;
 use crate::ops::asked;
 use crate::ops::room;
@@ -37,81 +29,6 @@ mod write;
 
 use crate::archive::blocks::{Blocks, Feed, Source};
 use write::Writer;
-
-/// Write a version, or parts of it, as a tar
-///
-/// Writes a tar to standard output, with the whole version, or with each PATH and everything below
-/// it; tar extracts it. A PATH is a name below the source, as it is or as Dura prints it. If the
-/// version has no such name, a PATH with * ? or [ is a pattern (gitignore syntax, relative to the
-/// source).
-#[derive(Debug, Parser)]
-#[command(name = "dura-restore", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 done; 1 done, but something is lost, damaged or missing; 2 not done.\n\
-    Example: dura-restore --into /tmp/out /mnt/backup ./Documents |\n\
-    \x20   tar --no-overwrite-dir --xattrs --xattrs-include='*' --acls -xpf - -C /tmp/out"
-)]
-pub(crate) struct RestoreArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// What to restore, with everything below it [default: everything]
-    #[arg(value_name = "PATH")]
-    paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
-    /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
-    /// Leave out directories above the PATHs that already exist in DIR, so that they do not change
-    #[arg(long, value_name = "DIR")]
-    into: Option<PathBuf>,
-    /// Keep plain copies of indexes in DIR, and use them
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Neither use nor keep copies of indexes
-    #[arg(long)]
-    no_cache: bool,
-    /// Read the version of band NAME, which may be shortened; latest is the newest
-    #[arg(long, value_name = "NAME")]
-    band: Option<String>,
-    /// Read the newest version that was started at or before TIME: 2026-11-27T22:30 (local time;
-    /// add Z or +02:00 for others), yesterday, or 3d
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
-    at: Option<Moment>,
-    /// Accept only objects in lists with a good signature by KEY, and only a signed TAIL; may be
-    /// given several times
-    #[arg(long, value_name = "KEY")]
-    signed_by: Vec<String>,
-    /// Exit with status 1 if band NAME, the newest that you know of, is missing or not complete
-    #[arg(long, value_name = "NAME")]
-    expect: Option<String>,
-    /// Keep an owner's name even if it has another number on this system: tar then uses the name,
-    /// not the number
-    #[arg(long)]
-    owner_names: bool,
-    /// Fetch and decrypt N blocks at a time [default: one for each core]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    unlocking: Unlocking,
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    RestoreArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-restore", |args: &RestoreArgs| &args.common, run)
-}
 
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
 const STEPS: usize = 16 << 10;
@@ -130,55 +47,84 @@ enum Order {
     Failed(anyhow::Error),
 }
 
-fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+/// What is restored, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// What is restored, as it was typed [default: everything].
+    pub paths: Vec<OsString>,
+    /// Files with names of what is restored, too.
+    pub files_from: Vec<PathBuf>,
+    /// Patterns of what is left out.
+    pub exclude: Vec<OsString>,
+    /// Where the tar will be extracted: directories that are there already are left out.
+    pub into: Option<PathBuf>,
+    /// Which version, and how it is read.
+    pub reading: Reading,
+    /// Keep an owner's name even if it has another number on this system.
+    pub owner_names: bool,
+    /// How many blocks are fetched and decrypted at a time [default: one for each core].
+    pub jobs: Option<usize>,
+}
+
+impl Options {
+    /// Those that restore the newest version of an archive.
+    pub fn of(archive: ArchiveName) -> Options {
+        Options {
+            archive,
+            paths: Vec::new(),
+            files_from: Vec::new(),
+            exclude: Vec::new(),
+            into: None,
+            reading: Reading::default(),
+            owner_names: false,
+            jobs: None,
+        }
+    }
+}
+
+/// Writes a version, or parts of it, to standard output as a tar.
+///
+/// # Errors
+/// What keeps the tar from its end; what is lost or damaged is only reported.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
         return Err(Hinted::wrap(
             anyhow!("standard output is a terminal"),
             "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
         ));
     }
-    must_exist(&args.archive)?;
-    let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let expected = Awaited::of(&args.archive, args.cache.as_deref(), args.no_cache);
-    let archive = Archive::open(&args.archive, cache, &args.reach, expected, report)?;
-    let archive = archive.signed_by(&args.signed_by, report)?;
-    let archive = archive.unlocked(&args.unlocking, report)?;
-    restore(&args, archive, pipe::stdout()?, report)
+    must_exist(&options.archive)?;
+    let archive = options.reading.open(&options.archive, report)?;
+    restore(&options, archive, pipe::stdout()?, report)
 }
 
 /// Writes what is asked for of an archive as a tar.
 pub(crate) fn restore(
-    args: &RestoreArgs,
+    options: &Options,
     archive: Archive,
     out: Out,
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
-    let archive = Arc::new(archive);
-    archive.expect(args.expect.as_deref(), report)?;
-    let band = choose(
-        &archive,
-        &args.archive,
-        args.band.as_deref(),
-        args.at.as_ref().map(|at| said(at, report)),
-        report,
-    )?;
-    let chain = archive.chain(&band)?;
+    let (band, chosen) = options.reading.choose(Arc::new(archive), &options.archive, report)?;
+    let Chosen { archive, chain } = chosen;
     report.verbose(format_args!("band {band}"));
     if archive.ends(&band)?.1.is_none() {
         report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
     }
     let reader = Reader { archive, chain, report: Arc::clone(report) };
-    let typed = asked::typed(&args.paths, &args.files_from)?;
-    let selection = asked::select(&reader.archive, &reader.chain, typed, &args.exclude, report)?;
+    let typed = asked::typed(&options.paths, &options.files_from)?;
+    let selection = asked::select(&reader.archive, &reader.chain, typed, &options.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
-    let blocks = Blocks::new(&source, room::jobs(args.jobs, 0, PER_JOB))?;
+    let blocks = Blocks::new(&source, room::jobs(options.jobs, 0, PER_JOB))?;
     let out =
         out.ahead(room::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;
-    let mut writer = Writer::new(out, &source, args.owner_names, report);
+    let mut writer = Writer::new(out, &source, options.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
-    let into = args.into.clone();
+    let into = options.into.clone();
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {
         let mut planner = Planner { reader, selection, plan, blocks, orders, into };

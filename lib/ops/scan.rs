@@ -3,13 +3,10 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use clap::{CommandFactory, Parser};
 
-use crate::cli::common::{self, Common};
 use crate::edge::ordered::Ordered;
 use crate::edge::privilege;
 use crate::edge::source::Source;
@@ -29,69 +26,38 @@ mod own;
 mod seen;
 mod walker;
 
-/// List a directory tree, for dura-pack or dura-index diff
+/// What is listed, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory to list.
+    pub dir: PathBuf,
+    /// Stay on its file system: mount points are listed but not entered.
+    pub one_file_system: bool,
+    /// Patterns of what is left out (gitignore syntax, relative to the directory).
+    pub exclude: Vec<OsString>,
+    /// Files with such patterns; `-` is standard input.
+    pub exclude_from: Vec<PathBuf>,
+    /// Leave out what is in directories with a `CACHEDIR.TAG`.
+    pub exclude_caches: bool,
+    /// A file with patterns of what alone is listed, with what lies below it.
+    pub only_from: Option<PathBuf>,
+    /// List only what comes after this path in canonical order, and the directories above it.
+    pub after: Option<OsString>,
+    /// The name of the host that the listing says [default: the system's].
+    pub host: Option<OsString>,
+    /// The cache of indexes, which is left out.
+    pub cache: Option<PathBuf>,
+    /// How many threads inspect entries [default: one for each core].
+    pub jobs: Option<usize>,
+}
+
+/// Writes the listing of a tree to standard output.
 ///
-/// Walks DIR in canonical order and writes a listing in a dialect of mtree(5) to standard output.
-/// Does not read files.
-#[derive(Debug, Parser)]
-#[command(name = "dura-scan", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 done; 1 done, but something could not be inspected; 2 not done.\n\
-    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
-)]
-struct ScanArgs {
-    /// The directory to list
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// Stay on DIR's file system: mount points are listed but not entered
-    #[arg(short = 'x', long)]
-    one_file_system: bool,
-    /// Leave out what matches PATTERN (gitignore syntax, relative to DIR)
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
-    /// Leave out what matches a pattern in FILE (gitignore syntax; - is standard input)
-    #[arg(long, value_name = "FILE")]
-    exclude_from: Vec<PathBuf>,
-    /// List a directory that holds a CACHEDIR.TAG, but not what is in it
-    #[arg(long)]
-    exclude_caches: bool,
-    /// List only what matches a pattern in FILE, and what lies below it (gitignore syntax)
-    #[arg(long, value_name = "FILE")]
-    only_from: Option<PathBuf>,
-    /// List only what comes after PATH in canonical order, and the directories above it
-    #[arg(long, value_name = "PATH")]
-    after: Option<std::ffi::OsString>,
-    /// Record NAME in the listing as the host of the tree [default: the system's name]
-    #[arg(long, value_name = "NAME", value_parser = not_empty)]
-    host: Option<OsString>,
-    /// Leave out DIR, the cache of indexes, if it lies in the tree
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Inspect entries with N threads [default: one for each core]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    ScanArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-scan", |args: &ScanArgs| &args.common, run)
-}
-
-/// A host has a name.
-fn not_empty(text: &str) -> Result<OsString, String> {
-    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.into()) }
-}
-
-fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    let shown = args.dir.display().to_string();
-    let root = args.dir.canonicalize().with_context(|| shown.clone())?;
+/// # Errors
+/// What keeps it from a whole listing; what could not be inspected is only reported.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+    let shown = options.dir.display().to_string();
+    let root = options.dir.canonicalize().with_context(|| shown.clone())?;
     let stat = std::fs::metadata(&root).with_context(|| shown.clone())?;
     if !stat.is_dir() {
         let hint = "name the directory that holds it, and list a part of it with --only-from";
@@ -102,9 +68,9 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             "without CAP_SYS_ADMIN the system shows no trusted.* attributes: they are not stored",
         );
     }
-    let only_from = args.only_from.as_deref();
-    let masks = Masks::load(&root, &args.exclude, &args.exclude_from, only_from, report)?;
-    let after = args
+    let only_from = options.only_from.as_deref();
+    let masks = Masks::load(&root, &options.exclude, &options.exclude_from, only_from, report)?;
+    let after = options
         .after
         .map(|after| Path::from_typed(after.as_bytes()))
         .transpose()
@@ -115,18 +81,18 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let masks = Arc::new(masks);
     let wanted = WalkPlan {
         masks: Arc::clone(&masks),
-        caches: args.exclude_caches,
-        device: args.one_file_system.then_some(device),
-        own: OwnCache::all(args.cache.as_deref(), &root),
+        caches: options.exclude_caches,
+        device: options.one_file_system.then_some(device),
+        own: OwnCache::all(options.cache.as_deref(), &root),
         after,
     };
-    let jobs = room::jobs(args.jobs, 0, 4 << 20);
+    let jobs = room::jobs(options.jobs, 0, 4 << 20);
     let ahead = jobs * 4;
     let (submit, results) = Ordered::start::<Vec<Seen>>(jobs, ahead)?;
     let mut listing = Listing::new(Source::open_root(&root)?, report)?;
     let system = || rustix::system::uname().nodename().to_bytes().to_vec();
     listing.begin(Heading {
-        host: args.host.map_or_else(system, |host| host.as_bytes().to_vec()),
+        host: options.host.map_or_else(system, |host| host.as_bytes().to_vec()),
         root: &root,
         partial: masks.has_only() || !whole,
         // What --after leaves out is a mask too, of which nobody knows whether the next is the same.

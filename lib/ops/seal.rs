@@ -1,109 +1,56 @@
 //! `dura-seal`: encrypts objects with gpg, lists their checksums, and adds parity and signatures.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{CommandFactory, Parser};
 
 use crate::archive::caching;
-use crate::cli::common::{self, Common};
 use crate::edge::budget::Budget;
 use crate::edge::gpg::{GpgError, Sealer};
 use crate::edge::ordered::{Ordered, Submit};
 use crate::edge::pipe;
-use crate::format::group::{DEFAULT_SLOTS, MAX_SHARDS, Member};
+use crate::format::group::{MAX_SHARDS, Member};
 use crate::format::head::Head;
 use crate::format::object::Object;
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
+use crate::ops::keyring;
 use crate::ops::room;
 use crate::report::message::{Hinted, Report};
 use crate::store::cache::Cache;
 
 mod keys;
-pub(crate) use keys::{not_to_be_used, signer, to_keys};
 mod parity;
 mod write;
 
-/// Encrypt a band's objects with gpg, and protect them with checksums, parity and signatures
-///
-/// Reads an object stream (from dura-pack) on standard input, encrypts each block, index and table
-/// of contents, adds a checksum list after each group of objects, and writes the stream to standard
-/// output. Without options it only adds checksum lists.
-#[derive(Debug, Parser)]
-#[command(name = "dura-seal", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 2 not done.\n\
-    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org --parity 2 | dura-push /mnt/backup")]
-struct SealArgs {
-    /// Encrypt to KEY of the keyring: a fingerprint or mail address; may be given several times
-    #[arg(short, long, value_name = "KEY")]
-    recipient: Vec<std::ffi::OsString>,
-    /// Encrypt to the public key in FILE, which need not be in a keyring; may be given several
-    /// times
-    #[arg(long, value_name = "FILE")]
-    recipient_file: Vec<PathBuf>,
-    /// Also encrypt to KEY, but without its id in the archive; may be given several times
-    #[arg(short = 'R', long, value_name = "KEY")]
-    hidden_recipient: Vec<std::ffi::OsString>,
-    /// Encrypt with the passphrase from --passphrase-file or --passphrase-command
-    #[arg(long, conflicts_with_all = ["recipient", "recipient_file", "hidden_recipient"])]
-    symmetric: bool,
-    /// Use the first line of FILE as the passphrase
-    #[arg(long, value_name = "FILE", requires = "symmetric")]
-    passphrase_file: Option<PathBuf>,
-    /// Use the first line that COMMAND writes as the passphrase; sh runs it
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        requires = "symmetric",
-        conflicts_with = "passphrase_file"
-    )]
-    passphrase_command: Option<std::ffi::OsString>,
-    /// Sign each checksum list and TAIL with the secret key KEY
-    #[arg(long, value_name = "KEY")]
-    sign: Option<std::ffi::OsString>,
-    /// Add M shards of parity to each group: any M of its objects can then be rebuilt
-    #[arg(long, value_name = "M", default_value_t = 0, value_parser = shards)]
-    parity: usize,
-    /// Put K objects into each group
-    #[arg(long, value_name = "K", default_value_t = DEFAULT_SLOTS, value_parser = slots)]
-    group: usize,
-    /// Record in DIR what is sealed, so that a run that continues this one can list it
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Record nothing
-    #[arg(long)]
-    no_cache: bool,
-    /// Run N gpg processes at a time [default: one for each core]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
-
-fn slots(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|slots| (2..=255).contains(slots))
-        .ok_or_else(|| "expected a number from 2 to 255".to_owned())
-}
-
-fn shards(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|shards| (0..=255).contains(shards))
-        .ok_or_else(|| "expected a number from 0 to 255".to_owned())
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    SealArgs::command()
-}
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-seal", |args: &SealArgs| &args.common, run)
+/// How a band's objects are protected.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Keys of the keyring that can open them.
+    pub recipient: Vec<OsString>,
+    /// Files with public keys that can.
+    pub recipient_file: Vec<PathBuf>,
+    /// Keys of the keyring that can, of which the archive does not hold the ids.
+    pub hidden_recipient: Vec<OsString>,
+    /// A passphrase opens them.
+    pub symmetric: bool,
+    /// The file whose first line is the passphrase.
+    pub passphrase_file: Option<PathBuf>,
+    /// The command whose first line is the passphrase.
+    pub passphrase_command: Option<OsString>,
+    /// The secret key that signs lists and TAIL.
+    pub sign: Option<OsString>,
+    /// How many shards of parity each group gets.
+    pub parity: usize,
+    /// How many objects a group has.
+    pub group: usize,
+    /// Where it is noted what was sealed [default: the usual place].
+    pub cache: Option<PathBuf>,
+    /// Note nothing.
+    pub no_cache: bool,
+    /// How many gpg processes run at a time [default: one for each core].
+    pub jobs: Option<usize>,
 }
 
 /// What gpg takes, and an object that it encrypts.
@@ -114,28 +61,33 @@ const MAX_UNDER_WAY: u64 = 40 << 20;
 
 type Sealed = Result<(Item, Member), GpgError>;
 
-fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+/// Reads an object stream on standard input, and writes it with protected objects to standard
+/// output.
+///
+/// # Errors
+/// What keeps the stream from being whole, and keys that cannot be used.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if pipe::stdout_is_terminal() {
         return Err(Hinted::wrap(
             anyhow!("standard output is a terminal"),
             "pipe it into dura-push ARCHIVE, or into a file",
         ));
     }
-    if args.group + args.parity > MAX_SHARDS {
-        let all = args.group + args.parity;
+    if options.group + options.parity > MAX_SHARDS {
+        let all = options.group + options.parity;
         return Err(Hinted::wrap(
             anyhow!(
                 "groups of {} objects and {} parity shards: {all} in total, but the maximum is {MAX_SHARDS}",
-                args.group,
-                args.parity
+                options.group,
+                options.parity
             ),
             "lower --group or --parity",
         ));
     }
-    let keys = keys::resolve(&args, report)?;
-    let signer = args.sign.as_deref().map(|name| keys::signer(name, report)).transpose()?;
+    let keys = keys::resolve(&options, report)?;
+    let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let signed = signer.is_some();
-    let jobs = room::jobs(args.jobs, 0, PER_JOB);
+    let jobs = room::jobs(options.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Sealed>(jobs, jobs + 1)?;
     let budget = Arc::new(Budget::new(room::room().bytes(MAX_UNDER_WAY, 4)));
     let mut stream = Reader::new(pipe::stdin()?);
@@ -155,7 +107,7 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     };
     let (keys, run) = match keys {
         Some(to) if has_keys => {
-            let (sealer, message) = keys::of_run(&to, report)?;
+            let (sealer, message) = keyring::of_run(&to, report)?;
             (Some(sealer), Some(message))
         }
         keys => (keys, None),
@@ -167,17 +119,17 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         mtime: stream.mtime(),
         signer,
         pipe: pipe::stdout()?,
-        notes: caching::dir(args.cache.as_deref(), args.no_cache)
+        notes: caching::dir(options.cache.as_deref(), options.no_cache)
             // What is wrong with a cache, dura-pack tells.
             .and_then(|dir| Cache::open(&dir).ok())
             .map(|cache| cache.sealed(id)),
     };
-    let shape = (args.group, args.parity);
+    let shape = (options.group, options.parity);
     let mut writer = write::Writer::new(out, id, shape, run, Arc::clone(&budget))?;
     let sealed = SealedAs {
         encrypted: keys.is_some(),
         signed,
-        parity: args.parity.try_into().unwrap_or(u32::MAX),
+        parity: options.parity.try_into().unwrap_or(u32::MAX),
     };
     // A stream that pack begins with HEAD begins with HEAD here, too.
     let mut preface = stream.preface().clone();

@@ -1,31 +1,27 @@
 //! `dura-verify`: finds damage in an archive, and rebuilds what parity allows.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{CommandFactory, Parser};
 
 use crate::archive::Archive;
 use crate::archive::awaited::Awaited;
-use crate::archive::caching;
 use crate::archive::expected::Expected;
 use crate::archive::named::ArchiveName;
-use crate::archive::stores::{Reach, open_store};
-use crate::archive::unlock::Unlocking;
+use crate::archive::reading::Reading;
+use crate::archive::stores::open_store;
 use crate::archive::version::{choose, must_exist, no_band};
-use crate::cli::at::{said, time};
-use crate::cli::common::{self, Common, size};
 use crate::core::chain::choice::{Known, find};
 use crate::core::verify::part::Part;
 use crate::core::verify::{Finding, Kind, State, Subject, judge};
 use crate::edge::ordered::{Ordered, Results};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
-use crate::format::moment::Moment;
 use crate::format::object::Object;
+use crate::ops::keyring::signer;
 use crate::ops::room;
 use crate::report::message::{Hinted, Report};
 use crate::report::units;
@@ -48,7 +44,6 @@ mod source;
 mod sources;
 mod told;
 
-use crate::ops::seal::signer;
 use against::Against;
 use band::Walk;
 use check::{Event, Meter};
@@ -56,100 +51,37 @@ use repair::Repairer;
 use signed::Wanted;
 use told::Told;
 
-/// Find damage in an archive, and rebuild what parity allows
-///
-/// Reads each object and compares it with its checksum list. Writes one line for each object that
-/// is missing, damaged, in no list, or unexpected. Only --files and --source need the secret key.
-#[derive(Debug, Parser)]
-#[command(name = "dura-verify", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 nothing is wrong; 1 done, but something is wrong; 2 not done, or not everything can be rebuilt.\n\
-    Example: dura-verify --repair /mnt/backup | dura-push --replace /mnt/backup"
-)]
-struct VerifyArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// Compare only names and sizes with HEAD, TAIL and the lists
-    #[arg(long, conflicts_with_all = ["files", "repair", "sample", "limit"])]
-    quick: bool,
-    /// Also read every file in the blocks and compare it with its index; needs the secret key
-    #[arg(long, conflicts_with_all = ["sample", "limit", "repair"])]
-    files: bool,
-    /// Read only PCT per cent of the objects, different ones each time
-    #[arg(long, value_name = "PCT", value_parser = percent, conflicts_with = "repair")]
-    sample: Option<f64>,
-    /// Read at most BYTES, such as 10G, of different objects each time
-    #[arg(long, value_name = "BYTES", value_parser = size, conflicts_with = "repair")]
-    limit: Option<u64>,
-    /// With --sample or --limit: read the same objects as another run with this seed
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Also compare with OTHER, another archive or a cache
-    #[arg(long, value_name = "OTHER", conflicts_with_all = ["limit", "repair"])]
-    against: Option<ArchiveName>,
-    /// Compare the files in DIR with the newest version, or that of --band or --at; needs the
-    /// secret key, or a cache
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["limit", "repair"])]
-    source: Option<PathBuf>,
-    /// Require a good signature by KEY on each list and each TAIL; if given several times, a
-    /// signature by one of the keys is enough
-    #[arg(long, value_name = "KEY")]
-    signed_by: Vec<String>,
-    /// Require that band NAME, the newest that you know of, exists and is complete
-    #[arg(long, value_name = "NAME")]
-    expect: Option<String>,
-    /// Write what can be rebuilt as an object stream, for dura-push --replace; findings go to
-    /// stderr
-    #[arg(long)]
-    repair: bool,
-    /// With --repair: sign the lists that are written with KEY, and write missing signatures
-    #[arg(long, value_name = "KEY", requires = "repair")]
-    sign: Option<std::ffi::OsString>,
-    /// Use the plain copies of indexes in DIR
-    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
-    cache: Option<PathBuf>,
-    /// Neither use nor keep copies of indexes
-    #[arg(long)]
-    no_cache: bool,
-    /// Check only band NAME, which may be shortened, and those below it; latest is the newest
-    #[arg(long, value_name = "NAME")]
-    band: Option<String>,
-    /// Check only the newest band that was started at or before TIME, and those below it:
-    /// 2026-11-27T22:30 (local time; add Z or +02:00 for others), yesterday, or 3d
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band")]
-    at: Option<Moment>,
-    /// Read N objects at a time [default: one for each core]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    unlocking: Unlocking,
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Reads a percentage.
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
-    number
-        .filter(|number| *number > 0.0 && *number <= 100.0)
-        .ok_or_else(|| "expected a number above 0, up to 100".to_owned())
-}
-
-/// The program's arguments, for tests and tools.
-pub fn command() -> clap::Command {
-    VerifyArgs::command()
+/// What is checked, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// Compare only names and sizes.
+    pub quick: bool,
+    /// Also read every file and compare it with its index.
+    pub files: bool,
+    /// Read only this share of the objects, in per cent.
+    pub sample: Option<f64>,
+    /// Read at most so many bytes.
+    pub limit: Option<u64>,
+    /// What decides which objects these are [default: chance].
+    pub seed: Option<u64>,
+    /// Another archive, or a cache, to compare with.
+    pub against: Option<ArchiveName>,
+    /// A directory whose files are compared with a version.
+    pub source: Option<PathBuf>,
+    /// Write what can be rebuilt as an object stream.
+    pub repair: bool,
+    /// The secret key that signs the lists which a repair writes.
+    pub sign: Option<OsString>,
+    /// Which bands are checked, and how they are read.
+    pub reading: Reading,
+    /// How many objects are read at a time [default: one for each core].
+    pub jobs: Option<usize>,
 }
 
 /// What reading an object takes, with gpg and what it decrypts.
 const PER_JOB: u64 = 32 << 20;
-
-/// The program.
-pub fn main() -> ExitCode {
-    common::main("dura-verify", |args: &VerifyArgs| &args.common, run)
-}
 
 /// The bands that are looked at, and all that there are.
 struct Bands {
@@ -157,23 +89,46 @@ struct Bands {
     all: Vec<BandName>,
 }
 
-fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    if args.repair && pipe::stdout_is_terminal() {
+impl Options {
+    /// Those that read all objects of an archive.
+    pub fn of(archive: ArchiveName) -> Options {
+        Options {
+            archive,
+            quick: false,
+            files: false,
+            sample: None,
+            limit: None,
+            seed: None,
+            against: None,
+            source: None,
+            repair: false,
+            sign: None,
+            reading: Reading::default(),
+            jobs: None,
+        }
+    }
+}
+
+/// Compares the objects of an archive with their lists, and writes its findings to standard output.
+///
+/// # Errors
+/// What keeps it from looking; what is wrong with the archive is a finding, and makes the status 1.
+pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+    if options.repair && pipe::stdout_is_terminal() {
         let hint = "pipe it into dura-push --replace ARCHIVE, or into a file";
         return Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint));
     }
-    must_exist(&args.archive)?;
-    let wanted = Arc::new(Wanted::by(&args.signed_by)?);
-    let signer = args.sign.as_deref().map(|key| signer(key, report)).transpose()?;
-    let cache = caching::to_read(args.cache.as_deref(), args.no_cache, report);
-    let expected = Awaited::of(&args.archive, args.cache.as_deref(), args.no_cache);
-    let archive = Archive::open(&args.archive, cache, &args.reach, expected, report)?;
-    let archive = Arc::new(archive.unlocked(&args.unlocking, report)?);
-    let bands = select(&archive, &args, report)?;
-    let meter = Arc::new(Meter::new(args.limit));
-    let (part, sizes) = part(&archive, &args, &bands)?;
-    let results = start(&archive, &args, &bands, &wanted, &meter, part)?;
-    let (out, repairer) = match args.repair {
+    must_exist(&options.archive)?;
+    let reading = &options.reading;
+    let wanted = Arc::new(Wanted::by(&reading.signed_by)?);
+    let signer = options.sign.as_deref().map(|key| signer(key, report)).transpose()?;
+    let archive = reading.reach(&options.archive, report)?.unlocked(&reading.unlocking, report)?;
+    let archive = Arc::new(archive);
+    let bands = select(&archive, &options, report)?;
+    let meter = Arc::new(Meter::new(options.limit));
+    let (part, sizes) = part(&archive, &options, &bands)?;
+    let results = start(&archive, &options, &bands, &wanted, &meter, part)?;
+    let (out, repairer) = match options.repair {
         false => (Some(pipe::stdout()?), None),
         true => {
             let mtime = clock::now()?.sec.try_into().unwrap_or(0);
@@ -188,10 +143,10 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         signed: (false, Vec::new()),
     };
     run.follow(results, &meter)?;
-    if let Some(expected) = &args.expect {
+    if let Some(expected) = &reading.expect {
         run.expect(&archive, expected)?;
     }
-    run.more(&archive, &args, &bands, part, report)?;
+    run.more(&archive, &options, &bands, part, report)?;
     if meter.reached() {
         run.told.note("the limit is reached: the rest was not read".to_owned());
     }
@@ -203,19 +158,19 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
 }
 
 /// Finds the bands that the options ask for.
-fn select(archive: &Archive, args: &VerifyArgs, report: &Report) -> anyhow::Result<Bands> {
+fn select(archive: &Archive, options: &Options, report: &Report) -> anyhow::Result<Bands> {
     let names = archive.names()?;
     let all = names.clone();
-    let chosen = match (&args.band, args.at.as_ref().map(|at| said(at, report))) {
+    let chosen = match (&options.reading.band, options.reading.at) {
         (None, None) => None,
         (Some(text), _) => {
             let known: Vec<Known> = names.iter().cloned().map(Known::new).collect();
             Some(find(&known, text)?.name.clone())
         }
-        (None, at) => Some(choose(archive, &args.archive, None, at, report)?),
+        (None, at) => Some(choose(archive, &options.archive, None, at, report)?),
     };
     if names.is_empty() {
-        return Err(no_band(&args.archive, "the archive has no band"));
+        return Err(no_band(&options.archive, "the archive has no band"));
     }
     let Some(chosen) = chosen else { return Ok(Bands { names, all }) };
     // An ancestor that is not there is told like one that is damaged.
@@ -261,18 +216,18 @@ impl Sizes {
 /// What part of the objects is read.
 fn part(
     archive: &Archive,
-    args: &VerifyArgs,
+    options: &Options,
     bands: &Bands,
 ) -> anyhow::Result<(Part, Option<Sizes>)> {
-    let seed = match args.seed {
+    let seed = match options.seed {
         Some(seed) => seed,
         None => clock::random_id()?.0.iter().fold(0_u64, |seed, byte| {
             // All of the id tells: what it begins with alone may be the same for many.
             seed.rotate_left(8) ^ u64::from(*byte)
         }),
     };
-    let mut share = args.sample.map_or(1.0, |percent| percent / 100.0);
-    let Some(limit) = args.limit else { return Ok((Part::new(seed, share), None)) };
+    let mut share = options.sample.map_or(1.0, |percent| percent / 100.0);
+    let Some(limit) = options.limit else { return Ok((Part::new(seed, share), None)) };
     // Lists are read in any case. A little less than the limit allows, or chance would keep it from
     // the last bands.
     let (mut all, mut lists) = (0_u64, 0_u64);
@@ -304,27 +259,27 @@ fn part(
 /// Starts to walk the bands.
 fn start(
     archive: &Arc<Archive>,
-    args: &VerifyArgs,
+    options: &Options,
     bands: &Bands,
     signer: &Arc<Wanted>,
     meter: &Arc<Meter>,
     part: Part,
 ) -> anyhow::Result<Results<Vec<Event>>> {
-    let jobs = room::jobs(args.jobs, 0, PER_JOB);
+    let jobs = room::jobs(options.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Vec<Event>>(jobs, 4 * jobs)?;
     let walk = Walk {
         archive: Arc::clone(archive),
         store: Arc::clone(archive.store()),
         submit,
-        quick: args.quick,
-        keys: args.files,
-        repair: args.repair,
+        quick: options.quick,
+        keys: options.files,
+        repair: options.repair,
         part,
         meter: Arc::clone(meter),
         signer: Arc::clone(signer),
         seen: HashMap::new(),
         all: bands.all.clone(),
-        plain: args.unlocking.plain(),
+        plain: options.reading.unlocking.plain,
         sealing: Default::default(),
         blind: Default::default(),
         source: None,
@@ -428,13 +383,13 @@ impl Run<'_> {
     fn more(
         &mut self,
         archive: &Arc<Archive>,
-        args: &VerifyArgs,
+        options: &Options,
         bands: &Bands,
         part: Part,
         report: &Arc<Report>,
     ) -> anyhow::Result<()> {
-        let jobs = room::jobs(args.jobs, 0, PER_JOB);
-        if args.files {
+        let jobs = room::jobs(options.jobs, 0, PER_JOB);
+        if options.files {
             for band in &bands.names {
                 let read = files::read_out(archive, band, jobs, &mut |finding| {
                     self.told.finding(&finding)
@@ -442,29 +397,38 @@ impl Run<'_> {
                 report.verbose(format_args!("{band}: {read} files read"));
             }
         }
-        if let Some(shown) = &args.against {
+        if let Some(shown) = &options.against {
             must_exist(shown)?;
             // A cache has its bands in folders of their ids.
             let other: Arc<dyn Store> = match shown.local()?.and_then(as_archive) {
                 Some(cache) => Arc::new(cache),
-                None => open_store(shown, &args.reach, Awaited::default(), report)?,
+                None => open_store(shown, &options.reading.reach, Awaited::default(), report)?,
             };
-            let plain =
-                Archive::open(&args.archive, None, &args.reach, Awaited::default(), report)?;
+            let plain = Archive::open(
+                &options.archive,
+                None,
+                &options.reading.reach,
+                Awaited::default(),
+                report,
+            )?;
             let plain = plain.unlocked_as(archive);
             let against = Against {
                 archive: &plain,
                 other: other.as_ref(),
                 shown: &shown.to_string(),
-                quick: args.quick,
+                quick: options.quick,
                 part,
             };
-            against.run(&bands.names, args.band.is_none() && args.at.is_none(), &mut self.told)?;
+            against.run(
+                &bands.names,
+                options.reading.band.is_none() && options.reading.at.is_none(),
+                &mut self.told,
+            )?;
         }
-        if let Some(dir) = &args.source {
-            let band = match args.band.is_some() || args.at.is_some() {
+        if let Some(dir) = &options.source {
+            let band = match options.reading.band.is_some() || options.reading.at.is_some() {
                 true => bands.names.last().cloned().context("the archive has no band")?,
-                false => choose(archive, &args.archive, None, None, report)?,
+                false => choose(archive, &options.archive, None, None, report)?,
             };
             let count = source::compare(archive, &band, dir, part, jobs, report, &mut |finding| {
                 self.told.finding(&finding)

@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-
 use crate::archive::Archive;
 use crate::archive::version::{Version, choose};
 use crate::core::assemble::{Assembler, Finish, Member as Piece};
@@ -27,9 +25,9 @@ use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
 use crate::format::stream::{END, Item, Preface, write};
 use crate::format::time::Stamp;
-use crate::ops::effort::{entry, member, told};
-use crate::ops::index::diff::{DiffArgs, compare};
-use crate::ops::pack::{PackArgs, Start};
+use crate::ops::diff::{self, compare};
+use crate::ops::effort::{entry, member, memory, told};
+use crate::ops::pack::{self, Start};
 use crate::report::events::Events;
 use crate::report::message::Report;
 use crate::store::Store;
@@ -49,12 +47,6 @@ pub(super) type Tree = Vec<(&'static str, i64)>;
 
 /// How many objects a group has.
 const SLOTS: usize = 3;
-
-#[derive(Parser)]
-struct Diff {
-    #[command(flatten)]
-    args: DiffArgs,
-}
 
 /// A run that is ready to be stored.
 #[derive(Clone)]
@@ -125,12 +117,14 @@ pub(super) fn run_over(
     of_tree.for_each(|entry| Entry { sha256: None, ..entry }.write(&mut scan));
     let end = End { entries: wish.tree.len() as u64, ..End::default() };
     scan.extend(format!("{end}\n").into_bytes());
-    let Diff { args } = Diff::parse_from([&["diff"], wish.options, &["memory"]].concat());
+    let asks = |option| wish.options.contains(&option);
+    let (full, no_resume) = (asks("--full"), asks("--no-resume"));
+    let options = diff::Options { full, no_resume, ..diff::Options::of(memory()) };
     let said = report();
     let mut refused = false;
     let archive = Archive::over(store, None);
     let listing = told(|out| {
-        refused = compare(&args, Reader::new(&scan[..]), || Ok(archive), out, &said).is_err();
+        refused = compare(&options, Reader::new(&scan[..]), || Ok(archive), out, &said).is_err();
     });
     if refused {
         return None;
@@ -147,16 +141,17 @@ fn packed(
     warned: bool,
 ) -> Stream {
     let id = format!("{:02x}", wish.run).repeat(16);
-    let args = ["dura-pack", "-q", "--no-cache", "-C", "/", "--block-size", "1"];
-    let mut args = args.map(str::to_owned).to_vec();
-    if !listing.contains("\n#band ") {
-        args.extend(["--id".to_owned(), id]);
-    }
-    let args = PackArgs::parse_from(args);
+    let options = pack::Options {
+        directory: Some("/".into()),
+        block_size: Some(1),
+        id: (!listing.contains("\n#band ")).then(|| id.parse().unwrap()),
+        no_cache: true,
+        ..pack::Options::default()
+    };
     let mut listing = Reader::new(listing.as_bytes());
-    let (start, first) = Start::read(&mut listing, &args).unwrap();
+    let (start, first) = Start::read(&mut listing, &options).unwrap();
     let clock = Stamp::from_unix(1_800_000_000 + i64::from(wish.run) * 3600).unwrap();
-    let plan = start.decide(&args, clock, &report()).unwrap();
+    let plan = start.decide(&options, clock, &report()).unwrap();
     let (band, id) = (plan.config.band.clone(), plan.config.id);
     let mut preface = plan.preface;
     let mut assembler = Assembler::new(plan.config);

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::archive::reading::Reach;
 use crate::archive::retrying::Retrying;
-use crate::archive::stores::Reach;
 use crate::format::band::BandName;
 use crate::format::time::Stamp;
 use crate::ops::orders::model::held;

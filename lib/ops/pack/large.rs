@@ -3,13 +3,14 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::core::links::Links;
+use crate::edge::hashing::{hash, hash_body};
 use crate::edge::source::{Facts, Opened, Sizes};
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{Came, Pieces, hash, hash_body};
+use crate::ops::pack::pieces::{Came, Pieces};
 use crate::ops::pack::read::{Outcome, Raw, Reading, Trouble};
 use crate::report::message::why;
 

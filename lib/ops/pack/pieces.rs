@@ -6,8 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::planner::MEMBER;
 use crate::edge::source::Opened;
-use crate::format::digest;
-use crate::format::tarball::{Segment, sparse_map};
+use crate::format::tarball::Segment;
 use crate::ops::pack::read::Raw;
 
 /// How a file's content came.
@@ -19,45 +18,6 @@ pub(super) enum Came {
     Short(u64),
     /// There is more than its size says, and more than could be kept.
     Cut,
-}
-
-/// The digest of a file, and how many bytes came.
-pub(super) fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
-    let mut sha256 = Sha256::new();
-    let mut buffer = Vec::with_capacity(MEMBER as usize);
-    let mut at = 0;
-    while at < size {
-        buffer.clear();
-        let came = file.read_at(at, (size - at).min(MEMBER) as usize, &mut buffer)?;
-        if came == 0 {
-            break;
-        }
-        sha256.update(&buffer);
-        at += came as u64;
-    }
-    Ok((sha256.finalize().into(), at))
-}
-
-/// The digest of a sparse file's entry in the tar, its map and its data; and how many bytes of data
-/// came.
-pub(crate) fn hash_body(file: &Opened, segments: &[Segment]) -> io::Result<(digest::Digest, u64)> {
-    let mut sha256 = Sha256::new_with_prefix(sparse_map(segments));
-    let mut buffer = Vec::with_capacity(MEMBER as usize);
-    let mut data = 0;
-    for segment in segments {
-        let mut done = 0;
-        while done < segment.len {
-            buffer.clear();
-            let want = (segment.len - done).min(MEMBER) as usize;
-            let came = file.read_at(segment.offset + done, want, &mut buffer)?;
-            sha256.update(&buffer);
-            (done, data) = (done + came as u64, data + came as u64);
-            if came < want {
-                return Ok((sha256.finalize().into(), data));
-            }
-        }
-    }
-    Ok((sha256.finalize().into(), data))
 }
 
 /// A large file on its way into pieces.

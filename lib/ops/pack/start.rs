@@ -18,16 +18,9 @@ use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
-use crate::ops::pack::{BLOCK_SIZE, BLOCKS, Ended, PART_SIZE, PackArgs};
+use crate::ops::pack::{BLOCK_SIZE, BLOCKS, Ended, Options, PART_SIZE};
 use crate::ops::room::room;
 use crate::report::message::{Hinted, Report};
-
-/// The notes that stand in each band.
-pub(crate) const NOTES: &[(&str, &[u8])] = &[
-    ("RECOVER.txt", include_bytes!("../../notes/RECOVER.txt")),
-    ("recover.sh", include_bytes!("../../notes/recover.sh")),
-    ("rsrepair.py", include_bytes!("../../notes/rsrepair.py")),
-];
 
 /// The header lines of a listing.
 #[derive(Debug, Default)]
@@ -71,7 +64,7 @@ impl Start {
     /// Reads up to the first line that is no header line, which comes back too.
     pub(crate) fn read(
         listing: &mut Reader<impl BufRead>,
-        args: &PackArgs,
+        options: &Options,
     ) -> anyhow::Result<(Start, Line)> {
         let mut start = Start::default();
         loop {
@@ -87,7 +80,7 @@ impl Start {
                     return Err(Hinted::wrap(anyhow!("the listing has no entries"), hint));
                 }
             }
-            if args.directory.is_some() {
+            if options.directory.is_some() {
                 start.source.get_or_insert_default();
             }
         }
@@ -130,7 +123,7 @@ impl Start {
     /// Settles names, numbers and places.
     pub(crate) fn decide(
         self,
-        args: &PackArgs,
+        options: &Options,
         started: Stamp,
         report: &Report,
     ) -> anyhow::Result<Plan> {
@@ -140,7 +133,7 @@ impl Start {
                 "name their directory with -C DIR",
             ));
         };
-        let directory = match &args.directory {
+        let directory = match &options.directory {
             Some(directory) => directory.clone(),
             None => {
                 let own = rustix::system::uname();
@@ -164,13 +157,13 @@ impl Start {
         headers.extend(self.deletes_meant.then_some(Header::DeletesMeant));
         let (band, id, head, compression) = match &self.continued {
             Some((band, id)) => {
-                if args.band.as_ref().is_some_and(|asked| asked != band)
-                    || args.id.is_some_and(|asked| asked != *id)
+                if options.band.as_ref().is_some_and(|asked| asked != band)
+                    || options.id.is_some_and(|asked| asked != *id)
                 {
                     bail!("--band and --id cannot rename a band that is continued");
                 }
                 let compression = self.compression.unwrap_or(Compression::Gzip);
-                if args.compress.is_some_and(|asked| asked != compression) {
+                if options.compress.is_some_and(|asked| asked != compression) {
                     report.note(format_args!(
                         "continuing with {}, as the band was started",
                         compression.word()
@@ -179,13 +172,13 @@ impl Start {
                 (band.clone(), *id, None, compression)
             }
             None => {
-                let band = self.name(args, started, report)?;
-                let id = args.id.map_or_else(clock::random_id, Ok)?;
-                let compression = args.compress.unwrap_or(Compression::Gzip);
+                let band = self.name(options, started, report)?;
+                let id = options.id.map_or_else(clock::random_id, Ok)?;
+                let compression = options.compress.unwrap_or(Compression::Gzip);
                 let writer = concat!("dura ", env!("CARGO_PKG_VERSION"));
                 let parent = self.parent.clone();
                 let head = Head {
-                    source_id: Some(self.source_id.map_or_else(|| new_source_id(args.id), Ok)?),
+                    source_id: Some(self.source_id.map_or_else(|| new_source_id(options.id), Ok)?),
                     partial: self.partial,
                     keys: true,
                     ..Head::new(band.clone(), id, parent, started, compression, writer)
@@ -200,8 +193,8 @@ impl Start {
             band,
             id,
             compression,
-            block_size: args.block_size.unwrap_or_else(|| room().bytes(BLOCK_SIZE, BLOCKS)),
-            part_size: args.part_size.unwrap_or_else(|| room().bytes(PART_SIZE, BLOCKS)),
+            block_size: options.block_size.unwrap_or_else(|| room().bytes(BLOCK_SIZE, BLOCKS)),
+            part_size: options.part_size.unwrap_or_else(|| room().bytes(PART_SIZE, BLOCKS)),
             first: self.next,
             after: self.after,
             have: self.have,
@@ -219,12 +212,12 @@ impl Start {
         Ok(Plan { directory, config, head, ended, layered, preface })
     }
 
-    fn name(&self, args: &PackArgs, started: Stamp, report: &Report) -> anyhow::Result<BandName> {
+    fn name(&self, options: &Options, started: Stamp, report: &Report) -> anyhow::Result<BandName> {
         let parent = self.parent.as_ref().map(|parent| &parent.band);
         if parent.is_none() {
             report.note("no parent: making a full band");
         }
-        if let Some(name) = &args.band {
+        if let Some(name) = &options.band {
             if name.parent().as_ref() != parent {
                 return match parent {
                     Some(parent) => Err(anyhow!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::strangers::strangers;
 use crate::archive::{piece, side_by_side};
 use crate::core::chain::ends::ends;
 use crate::core::chain::kept_up::{Forgotten, Waived, questions};
@@ -11,14 +12,12 @@ use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
-use crate::format::litter::is_litter;
 use crate::format::object::{Compression, Object, ObjectName};
-use crate::format::path::Path;
 use crate::format::stream::{Item, SealedAs};
 use crate::ops::push::lane::Place;
 use crate::ops::push::spool::survey;
 use crate::report::message::{Hinted, causes};
-use crate::store::{Kind, LookAhead, Store, StoreError, as_folder};
+use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// What a band stands on, from the parent down, with the last index of each that counts. One of
 /// which only the name is known is not in it.
@@ -74,24 +73,6 @@ pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> an
             Err(Hinted::wrap(anyhow!("the archive would be made beside {names}"), hint))
         }
     }
-}
-
-/// What lies in a place that holds no band, but for what other programs leave everywhere; none if
-/// it holds one, or nothing.
-pub(crate) fn strangers(listed: &[(String, u64)]) -> Option<String> {
-    if listed.iter().filter_map(as_folder).any(|name| name.parse::<BandName>().is_ok()) {
-        return None;
-    }
-    let mut others = listed.iter().map(|(name, _)| name).filter(|name| !is_litter(name));
-    let shown: Vec<String> = others.by_ref().take(3).map(|name| shown(name)).collect();
-    let more = if others.next().is_some() { ", …" } else { "" };
-    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
-}
-
-/// A name as a line can hold it.
-fn shown(name: &str) -> String {
-    let path = Path::from_raw(name.trim_end_matches('/').as_bytes()).to_string();
-    path.strip_prefix("./").unwrap_or(&path).to_owned()
 }
 
 type Found = (BandName, Option<Arc<Vec<u8>>>, Option<Arc<Vec<u8>>>);

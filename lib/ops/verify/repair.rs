@@ -437,7 +437,7 @@ impl Repairer {
             return Some(bytes);
         }
         if let Object::Note(note) = member.name.object {
-            let own = crate::ops::pack::NOTES
+            let own = crate::format::notes::NOTES
                 .iter()
                 .find(|(name, _)| *name == note)
                 .map(|(_, text)| text.to_vec());

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use rustix::fs::FileType;
-use sha2::{Digest as _, Sha256};
 
 use crate::archive::Archive;
 use crate::archive::version::Version;
 use crate::core::verify::part::Part;
 use crate::core::verify::{Finding, Kind, Subject};
+use crate::edge::hashing::{hash, hash_body};
 use crate::edge::look;
 use crate::edge::ordered::Ordered;
 use crate::edge::source::Source;
@@ -20,11 +20,7 @@ use crate::format::digest::Digest;
 use crate::format::entry::{Entry, Kind as Type};
 use crate::format::tarball::Segment;
 use crate::format::time::Time;
-use crate::ops::pack::hash_body;
 use crate::report::message::{Report, why};
-
-/// Bytes of a file that are read at once.
-const AT_ONCE: usize = 1 << 20;
 
 /// Compares the version of a band with the files in `dir`. Gives how many entries were compared.
 pub(super) fn compare(
@@ -127,14 +123,5 @@ fn digest(source: &Source, entry: &Entry) -> io::Result<Digest> {
         let whole = vec![Segment { offset: 0, len: facts.size }];
         return Ok(hash_body(&file, &segments.unwrap_or(whole))?.0);
     }
-    let (mut sha256, mut at, mut buffer) = (Sha256::new(), 0, Vec::new());
-    loop {
-        buffer.clear();
-        let came = file.read_at(at, AT_ONCE, &mut buffer)?;
-        sha256.update(&buffer);
-        at += came as u64;
-        if came < AT_ONCE {
-            return Ok(sha256.finalize().into());
-        }
-    }
+    Ok(hash(&file, u64::MAX)?.0)
 }

@@ -148,12 +148,12 @@ fn verify_by(
 ) -> (Vec<String>, Objects, bool) {
     let archive = Arc::new(Archive::over(Arc::clone(store), None));
     let meter = Arc::new(Meter::new(None));
-    let args = VerifyArgs::parse_from(["dura-verify", "-q", "-j1", "ARCHIVE"]);
-    let args = VerifyArgs { repair: repair.is_some(), ..args };
+    let options = Options::of(std::ffi::OsString::from("ARCHIVE").into());
+    let options = Options { repair: repair.is_some(), jobs: Some(1), ..options };
     let names = archive.names().unwrap();
     let bands = Bands { names: names.clone(), all: names.clone() };
     let part = Part::new(0, 1.0);
-    let results = start(&archive, &args, &bands, &Arc::new(wanted), &meter, part).unwrap();
+    let results = start(&archive, &options, &bands, &Arc::new(wanted), &meter, part).unwrap();
     let report = Report::new("dura-verify", -2, Events::default());
     let (found, stream) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     let out = |file: &File| Out::to(file.try_clone().unwrap());

@@ -1,4 +1,4 @@
-//! `dura-index filter`: lets another program leave entries out of a listing.
+//! Lets another program leave entries out of a listing.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -6,31 +6,20 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
 
 use crate::core::filter::Filter;
 use crate::edge::pipe;
 use crate::format::listing::{End, Line, ListingError, Reader};
-use crate::ops::index::CANNOT_WRITE;
+use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report};
-
-/// Arguments of `filter`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct FilterArgs {
-    /// A program that reads lines and writes some of them, such as grep -v, with its arguments
-    #[arg(
-        value_name = "COMMAND",
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    command: Vec<OsString>,
-}
 
 /// Gives the command the entries of a listing, and writes the listing with those that the command
 /// does not give back marked as excluded.
-pub(super) fn run(args: &FilterArgs, report: &Report) -> anyhow::Result<()> {
-    let [program, rest @ ..] = args.command.as_slice() else { bail!("no command") };
+///
+/// # Errors
+/// What keeps the listing from its end, and a command that fails.
+pub fn run(command: &[OsString], report: &Report) -> anyhow::Result<()> {
+    let [program, rest @ ..] = command else { bail!("no command") };
     let shown = program.to_string_lossy().into_owned();
     let mut child = Command::new(program)
         .args(rest)

@@ -1,4 +1,4 @@
-//! `dura-index ls`: a version for people.
+//! A version for people.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -6,40 +6,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::Version;
 use crate::edge::pipe;
 use crate::format::entry::{Entry, Kind, Meta, push_number};
 use crate::format::path;
 use crate::format::time::Stamp;
+use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
-use crate::ops::index::{CANNOT_WRITE, Chosen, Reading, open};
 use crate::report::message::Report;
 
-/// Arguments of `ls`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct LsArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// List these, and what lies below them [default: all]
-    #[arg(value_name = "PATH")]
-    paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
-    /// List only what lies directly in PATH, not what is further below
-    #[arg(short = '1', long)]
-    one_level: bool,
+/// What is listed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// These paths, and what lies below them [default: all].
+    pub paths: Vec<OsString>,
+    /// Files with more of them.
+    pub files_from: Vec<PathBuf>,
+    /// Only what lies directly in a path.
+    pub one_level: bool,
 }
 
 /// Writes a line an entry: mode, owner, size, time in UTC, path; with the target of a link.
-pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    let Chosen { archive, chain } = open(&args.archive, reading, report)?;
-    let typed = asked::typed(&args.paths, &args.files_from)?;
+///
+/// # Errors
+/// What keeps the listing from its end.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    let Chosen { archive, chain } = reading.version(&options.archive, report)?;
+    let typed = asked::typed(&options.paths, &options.files_from)?;
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
     let paths = selection.paths();
     let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
@@ -52,7 +50,7 @@ pub(super) fn run(args: &LsArgs, reading: &Reading, report: &Arc<Report>) -> any
             continue;
         }
         let top = selection.innermost().map_or(0, path::Path::depth);
-        if args.one_level && path.depth() > top + 1 {
+        if options.one_level && path.depth() > top + 1 {
             continue;
         }
         line.clear();

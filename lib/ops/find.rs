@@ -1,4 +1,4 @@
-//! `dura-index find`: in which versions a path is.
+//! In which versions a path is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
 use crate::archive::version::{Version, must_exist};
 use crate::core::selection::sought::{Hits, Sought};
 use crate::edge::pipe;
@@ -17,23 +17,19 @@ use crate::format::digest::Digest;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::{self, Path};
 use crate::format::time::Time;
+use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
-use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
 use crate::report::message::Report;
 
-/// Arguments of `find`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct FindArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// What to find: a name at any depth, a path below the source, or a pattern (gitignore syntax)
-    #[arg(value_name = "PATTERN", required_unless_present = "files_from")]
-    patterns: Vec<OsString>,
-    /// Also use the lines in FILE as PATTERNs, or, if it has a NUL, what NULs terminate (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+/// What is looked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// Names at any depth, paths below the source, or patterns.
+    pub patterns: Vec<OsString>,
+    /// Files with more of them.
+    pub files_from: Vec<PathBuf>,
 }
 
 /// What makes two versions of a path the same to the person who looks for it.
@@ -44,10 +40,13 @@ type Looks = Vec<(Look, Vec<String>)>;
 
 /// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
 /// it.
-pub(super) fn find(args: &FindArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    must_exist(&args.archive)?;
-    let archive = open_archive(&args.archive, reading, report)?;
-    let typed = asked::typed(&args.patterns, &args.files_from)?;
+///
+/// # Errors
+/// What keeps it from looking through all versions.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&options.archive)?;
+    let archive = Arc::new(reading.open(&options.archive, report)?);
+    let typed = asked::typed(&options.patterns, &options.files_from)?;
     let mut sought: Option<Sought> = None;
     let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();
     for name in archive.bands(report)? {

@@ -1,4 +1,4 @@
-//! `dura-index keys`: which keys open which run, and messages for more recipients.
+//! Which keys open which run, and messages for more recipients.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
 use crate::archive::version::{choose, must_exist};
 use crate::archive::{Archive, RunMessages};
 use crate::edge::clock;
@@ -20,8 +20,8 @@ use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
 use crate::format::openpgp::{KeyId, holds, openers};
 use crate::format::stream::{self, Item, Preface};
-use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
-use crate::ops::seal;
+use crate::ops::CANNOT_WRITE;
+use crate::ops::keyring;
 use crate::report::message::{Hinted, Report};
 
 /// What the columns are, for people: scripts get lines alone.
@@ -30,43 +30,40 @@ const HEADING: &str = "band run here keys";
 /// The bytes of a run key in its message: a line of base64.
 const LINE: usize = 45;
 
-/// What `keys` is asked.
-#[derive(Debug, Clone, Args)]
-pub(super) struct KeysArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// Write messages to KEY of the keyring for all runs that it does not open, as a stream for
-    /// dura-push; may be given several times
-    #[arg(short, long, value_name = "KEY")]
-    recipient: Vec<OsString>,
-    /// The same to the public key in FILE, which need not be in a keyring
-    #[arg(long, value_name = "FILE")]
-    recipient_file: Vec<PathBuf>,
-    /// Write one message with the keys of all runs of a band, so that it opens at once
-    #[arg(long)]
-    join: bool,
-    /// Sign the lists of the messages with the secret key KEY
-    #[arg(long, value_name = "KEY")]
-    sign: Option<OsString>,
+/// What is asked of an archive's keys.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// Keys of the keyring that get messages for the runs that they do not open.
+    pub recipient: Vec<OsString>,
+    /// Files with public keys that get them.
+    pub recipient_file: Vec<PathBuf>,
+    /// One message with the keys of all runs of a band.
+    pub join: bool,
+    /// The secret key that signs the lists of the messages.
+    pub sign: Option<OsString>,
 }
 
-/// The program.
-pub(super) fn run(args: &KeysArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    must_exist(&args.archive)?;
-    let adds = !(args.recipient.is_empty() && args.recipient_file.is_empty());
-    if !adds && (args.join || args.sign.is_some()) {
+/// Writes which keys open which run, or messages for more recipients as an object stream.
+///
+/// # Errors
+/// What keeps it from the whole answer.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&options.archive)?;
+    let adds = !(options.recipient.is_empty() && options.recipient_file.is_empty());
+    if !adds && (options.join || options.sign.is_some()) {
         return Err(Hinted::wrap(
             anyhow!("--join and --sign are of messages, and none are asked for"),
             "say for whom: -r KEY",
         ));
     }
-    let archive = open_archive(&args.archive, reading, report)?;
+    let archive = reading.open(&options.archive, report)?;
     let bands = match &reading.band {
-        Some(asked) => vec![choose(&archive, &args.archive, Some(asked), None, report)?],
+        Some(asked) => vec![choose(&archive, &options.archive, Some(asked), None, report)?],
         None => archive.bands(report)?,
     };
-    if adds { add(args, &archive, &bands, report) } else { tell(&archive, &bands, report) }
+    if adds { add(options, &archive, &bands, report) } else { tell(&archive, &bands, report) }
 }
 
 /// Writes a line a run: the band, the run's first number, whether a secret key is here that opens
@@ -135,7 +132,7 @@ fn without_keys(archive: &Archive, band: &BandName, secret: &[KeyId]) -> anyhow:
 
 /// Writes the messages.
 fn add(
-    args: &KeysArgs,
+    options: &Options,
     archive: &Archive,
     bands: &[BandName],
     report: &Arc<Report>,
@@ -146,8 +143,8 @@ fn add(
             "pipe it into dura-push ARCHIVE",
         ));
     }
-    let sealer = seal::to_keys(&args.recipient, &[], &args.recipient_file, report)?;
-    let signer = args.sign.as_deref().map(|name| seal::signer(name, report)).transpose()?;
+    let sealer = keyring::to_keys(&options.recipient, &[], &options.recipient_file, report)?;
+    let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let mtime = u64::try_from(clock::stamp()?.unix()).unwrap_or(0);
     let mut out = Out { pipe: pipe::stdout()?, signer, mtime, objects: 0 };
     let mut without: Option<anyhow::Error> = None;
@@ -159,14 +156,14 @@ fn add(
         };
         let mut begun = false;
         let mut write = |run: &RunMessages, keys: &[Arc<gpg::Passphrase>]| {
-            let message = gpg::seal_keys(&sealer, keys).map_err(seal::not_to_be_used)?;
+            let message = gpg::seal_keys(&sealer, keys).map_err(keyring::not_to_be_used)?;
             if !std::mem::replace(&mut begun, true) {
                 out.begin(band, head.id)?;
             }
             out.message(band, head.id, run, message)
         };
         let keys = runs.iter().map(|run| (run, archive.key_of_run(band, run.place)));
-        if args.join && tail.is_some() && runs.len() > 1 {
+        if options.join && tail.is_some() && runs.len() > 1 {
             if runs
                 .iter()
                 .flat_map(|run| &run.messages)

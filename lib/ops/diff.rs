@@ -1,16 +1,16 @@
-//! `dura-index diff`: of a scan's listing, what a new band must record.
+//! Of a scan's listing, what a new band must record.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
 
 use crate::archive::Archive;
 use crate::archive::awaited::Awaited;
 use crate::archive::caching;
 use crate::archive::kind::is_locked;
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
 use crate::archive::version::Version;
 use crate::archive::vouching::{self, Vouching};
 use crate::core::chain::choice::Mask;
@@ -18,63 +18,60 @@ use crate::core::diff::{Deletions, Diff, Effect, MaxDeleted, Summary};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
 use crate::format::listing::{Header, Line, Reader, VERSION};
-use crate::ops::index::own::OwnArchive;
-use crate::ops::index::{CANNOT_WRITE, Reading};
+use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report, why};
 use course::{Course, decide, deletions};
+use own::OwnArchive;
 use scan::Scan;
 
 mod course;
+mod gate;
+mod own;
 mod scan;
 
-/// Arguments of `diff`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct DiffArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH; it need not exist yet
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
-    /// build on the newest band of tier 8 or less
-    #[arg(long, value_name = "N", value_parser = tier)]
-    tier: Option<Tier>,
-    /// Build on this band, whose name may be shortened; latest: on the newest
-    #[arg(long, value_name = "BAND")]
-    parent: Option<String>,
-    /// Make a full band
-    #[arg(long, conflicts_with_all = ["tier", "parent"])]
-    full: bool,
-    /// Start a new band even though the newest is unfinished
-    #[arg(long)]
-    no_resume: bool,
-    /// Fail if the archive does not hold a band yet
-    #[arg(long)]
-    must_exist: bool,
-    /// Refuse to delete more than N entries, or PCT% of them, minus new ones; none: no limit
-    /// [default: 50%, for versions with 100 entries or more]
-    #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
-    max_deleted: Option<MaxDeleted>,
+/// Which band is written, and on which it builds.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// Build on the newest band of a tier below this one; 0: make a full band.
+    pub tier: Option<u8>,
+    /// The band to build on, perhaps shortened; `latest` is the newest.
+    pub parent: Option<String>,
+    /// Make a full band.
+    pub full: bool,
+    /// Start a new band even though the newest is unfinished.
+    pub no_resume: bool,
+    /// Fail if the archive does not hold a band yet.
+    pub must_exist: bool,
+    /// How many entries may be deleted.
+    pub max_deleted: Option<MaxDeleted>,
 }
 
-/// `--tier`: a tier, or none for `auto`.
-#[derive(Debug, Clone, Copy)]
-struct Tier(Option<u8>);
-
-fn tier(text: &str) -> Result<Tier, String> {
-    match text.parse() {
-        Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
-        _ if text == "auto" => Ok(Tier(None)),
-        _ => Err("expected a number from 0 to 9, or auto".to_owned()),
+impl Options {
+    /// Those of a run that nothing else is asked of.
+    pub fn of(archive: ArchiveName) -> Options {
+        Options {
+            archive,
+            tier: None,
+            parent: None,
+            full: false,
+            no_resume: false,
+            must_exist: false,
+            max_deleted: None,
+        }
     }
 }
 
-fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
-    text.parse().map_err(str::to_owned)
-}
-
-pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+/// Reads a scan's listing on standard input, and writes what a new band must record of it to
+/// standard output.
+///
+/// # Errors
+/// What keeps it from knowing, an archive that nothing vouches for, and too many deletions.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     let scan = Reader::new(pipe::stdin()?);
     compare(
-        args,
+        options,
         scan,
         || {
             let (named, none) = (reading.cache.as_deref(), reading.no_cache);
@@ -82,9 +79,9 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
             let journal = vouching::journal(named, none, report)?;
             // Who begins again asks for nothing that was there.
             let expected =
-                if args.full { Awaited::default() } else { reading.expected(&args.archive) };
+                if options.full { Awaited::default() } else { reading.expected(&options.archive) };
             let archive =
-                Archive::open(&args.archive, cache.clone(), &reading.reach, expected, report)?;
+                Archive::open(&options.archive, cache.clone(), &reading.reach, expected, report)?;
             let (archive, signed) = archive.attested(&reading.signed_by)?;
             let vouching = Vouching::new(journal, cache, signed).map(Arc::new);
             if vouching.is_none() {
@@ -101,7 +98,7 @@ pub(super) fn run(args: &DiffArgs, reading: &Reading, report: &Arc<Report>) -> a
 
 /// Lets through of a scan what a new band in the archive must record.
 pub(crate) fn compare(
-    args: &DiffArgs,
+    options: &Options,
     mut scan: Reader<impl BufRead>,
     archive: impl FnOnce() -> anyhow::Result<Archive>,
     mut out: Out,
@@ -114,7 +111,7 @@ pub(crate) fn compare(
     let mask = mask_of(&headers);
     let course = decide(
         &archive,
-        args,
+        options,
         mask,
         &mut |config, version| scan.ahead(config, &headers, version),
         report,
@@ -132,7 +129,7 @@ pub(crate) fn compare(
     let is_same = same_source(&headers, version.headers());
     // A full band may be of another source, and then begins its own row of bands.
     let source_id = source_id.filter(|_| !full || is_same.is_ok());
-    if args.parent.is_none() && !args.full {
+    if options.parent.is_none() && !options.full {
         is_same?;
     }
     let mut buffer = Vec::new();
@@ -141,14 +138,14 @@ pub(crate) fn compare(
         .chain(&headers)
         .chain(&course.opening.headers())
         .chain(&source_id.map(Header::SourceId))
-        .chain(&(args.max_deleted == Some(MaxDeleted::Any)).then_some(Header::DeletesMeant))
+        .chain(&(options.max_deleted == Some(MaxDeleted::Any)).then_some(Header::DeletesMeant))
         .chain(&course.headers)
     {
         writeln!(buffer, "{header}")?;
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
-    let mut own = OwnArchive::find(&args.archive, &headers)?;
+    let mut own = OwnArchive::find(&options.archive, &headers)?;
     let mut started = false;
     while let Some(effect) = diff.poll() {
         match effect {
@@ -210,7 +207,7 @@ pub(crate) fn compare(
     out.finish().context(CANNOT_WRITE)?;
     if let Some(vouching) = archive.vouching()
         && let Err(error) = vouching.finish(
-            &args.archive.address()?,
+            &options.archive.address()?,
             chain.last().filter(|_| !full).map(|band| &band.head.band),
         )
     {

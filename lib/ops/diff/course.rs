@@ -22,9 +22,9 @@ use crate::format::head::Parent;
 use crate::format::listing::{End, Header, Line};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
-use crate::ops::index::diff::scan::summary;
-use crate::ops::index::diff::{DiffArgs, or_full};
-use crate::ops::index::gate::Gate;
+use crate::ops::diff::gate::Gate;
+use crate::ops::diff::scan::summary;
+use crate::ops::diff::{Options, or_full};
 use crate::report::message::{Hinted, Report};
 
 /// What the run is to write, and what it compares with.
@@ -52,25 +52,30 @@ type Ahead<'a> = &'a mut dyn FnMut(Config, &mut Version) -> anyhow::Result<Summa
 /// Decides which band the run writes.
 pub(super) fn decide(
     archive: &Arc<Archive>,
-    args: &DiffArgs,
+    options: &Options,
     mask: Mask,
     ahead: Ahead<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Course> {
-    let tier = args.tier.and_then(|tier| tier.0);
+    let tier = options.tier;
     // The newest is what is built on anyway; but when it is too deep, the one below it is taken.
-    let parent = args.parent.as_deref().filter(|text| *text != "latest");
+    let parent = options.parent.as_deref().filter(|text| *text != "latest");
     let mut rows = archive.rows(tier.is_none() && parent.is_none(), true)?;
     if rows.is_empty() {
-        may_be_empty(archive, args)?;
+        may_be_empty(archive, options)?;
     }
     let parent = parent.map(|text| find(&rows, text).map(|band| band.name.clone())).transpose()?;
-    let wish =
-        Wish { tier, parent: parent.as_ref(), full: args.full, no_resume: args.no_resume, mask };
-    let limit = args.max_deleted.unwrap_or_default();
-    let mut gate = Gate::open(archive, &args.archive, &rows, parent.clone(), report)?;
-    if !args.full {
-        gate.misses(&args.archive, &rows)?;
+    let wish = Wish {
+        tier,
+        parent: parent.as_ref(),
+        full: options.full,
+        no_resume: options.no_resume,
+        mask,
+    };
+    let limit = options.max_deleted.unwrap_or_default();
+    let mut gate = Gate::open(archive, &options.archive, &rows, parent.clone(), report)?;
+    if !options.full {
+        gate.misses(&options.archive, &rows)?;
     }
     let after = gate.band_after(&rows)?;
     loop {
@@ -80,8 +85,8 @@ pub(super) fn decide(
                 (band.name.clone(), resume(archive, band, limit, ahead, report)?)
             }
             Target::New { parent: None, left } => {
-                if !args.full && tier != Some(0) {
-                    gate.nothing_is_left(&args.archive)?;
+                if !options.full && tier != Some(0) {
+                    gate.nothing_is_left(&options.archive)?;
                 }
                 leaving(left, report);
                 return full(archive, rows, after, limit, report);
@@ -113,13 +118,13 @@ fn facts_of<'a>(rows: &'a mut [Known], name: &BandName) -> anyhow::Result<&'a mu
 
 /// Whether an archive without a band is to get its first one. One that has held bands may only be
 /// away: a disk that is not mounted, a listing that is late.
-fn may_be_empty(archive: &Archive, args: &DiffArgs) -> anyhow::Result<()> {
-    let shown = &args.archive;
-    if args.must_exist {
+fn may_be_empty(archive: &Archive, options: &Options) -> anyhow::Result<()> {
+    let shown = &options.archive;
+    if options.must_exist {
         bail!("{shown}: holds no band, and --must-exist was given");
     }
     let Some(vouching) = archive.vouching() else { return Ok(()) };
-    if args.full || !vouching.has_seen_bands(&shown.address()?)? {
+    if options.full || !vouching.has_seen_bands(&shown.address()?)? {
         return Ok(());
     }
     let hint =

@@ -10,7 +10,7 @@ use crate::archive::version::Version;
 use crate::core::diff::{Config, Diff, Effect, Summary};
 use crate::core::merge::Placed;
 use crate::format::listing::{Header, Line, Reader, VERSION};
-use crate::ops::index::diff::course::placed;
+use crate::ops::diff::course::placed;
 
 /// A scan behind its header lines.
 pub(super) struct Scan<R> {

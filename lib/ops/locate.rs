@@ -1,4 +1,4 @@
-//! `dura-index where`: the objects that a restore of paths reads.
+//! The objects that a restore of paths reads.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -6,42 +6,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::Version;
 use crate::edge::pipe;
 use crate::format::entry::{Kind, Within};
 use crate::format::object::Object;
 use crate::format::path::Path;
+use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
-use crate::ops::index::{CANNOT_WRITE, Chosen, Reading, open};
 use crate::report::message::Report;
 
-/// Arguments of `where`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct WhereArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// What would be restored, with everything below it
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
-    paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+/// What would be restored.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// These paths, and what lies below them.
+    pub paths: Vec<OsString>,
+    /// Files with more of them.
+    pub files_from: Vec<PathBuf>,
 }
 
 /// Writes the objects that a restore of the paths reads, in the order in which it does: size and
 /// name. Blocks that are lost have size `-`.
-pub(super) fn locate(
-    args: &WhereArgs,
-    reading: &Reading,
-    report: &Arc<Report>,
-) -> anyhow::Result<()> {
-    let Chosen { archive, chain } = open(&args.archive, reading, report)?;
-    let typed = asked::typed(&args.paths, &args.files_from)?;
+///
+/// # Errors
+/// What keeps it from the whole answer.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    let Chosen { archive, chain } = reading.version(&options.archive, report)?;
+    let typed = asked::typed(&options.paths, &options.files_from)?;
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
     let paths = selection.paths();
     let mut blocks: Vec<Within> = Vec::new();

@@ -1,4 +1,4 @@
-//! `dura-index bands`: the bands of an archive.
+//! The bands of an archive.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -6,6 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
+use crate::archive::strangers::strangers;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, Band};
 use crate::core::chain::ancestors::Extent;
@@ -13,8 +15,7 @@ use crate::core::chain::ends::Ends;
 use crate::edge::pipe;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
-use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
-use crate::ops::push::strangers;
+use crate::ops::CANNOT_WRITE;
 use crate::report::message::Report;
 
 /// What the columns are, for people: scripts get lines alone.
@@ -23,13 +24,12 @@ const HEADING: &str = "band state started entries bytes-of-source sealed signed 
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
 /// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
 /// has. `-` for what cannot be told.
-pub(super) fn run(
-    shown: &ArchiveName,
-    reading: &Reading,
-    report: &Arc<Report>,
-) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What keeps it from listing all.
+pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
     must_exist(shown)?;
-    let archive = open_archive(shown, reading, report)?;
+    let archive = reading.open(shown, report)?;
     let mut out = pipe::stdout()?;
     let names = archive.bands(report)?;
     if names.is_empty() && archive.names()?.is_empty() {

@@ -1,108 +1,48 @@
-//! `dura-index expire`: the bands that may go.
+//! The bands that may go.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
 use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::plain::not_encrypted;
+use crate::archive::reading::Reading;
 use crate::archive::unlock::PLAIN;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, side_by_side};
-use crate::cli::common::size;
 use crate::core::chain::choice::Mask;
 use crate::core::chain::sealing::sealed_before;
-use crate::core::expire::{Candidate, Period, Reason, Rules, Standing, expire};
+use crate::core::expire::{Candidate, Reason, Rules, Standing, expire};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::object::Object;
-use crate::ops::index::{CANNOT_WRITE, Reading, open_archive};
+use crate::ops::CANNOT_WRITE;
 use crate::report::message::Report;
 
 /// How many bands are asked for at the same time.
 const AT_ONCE: usize = 32;
 
-/// Arguments of `expire`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ExpireArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
-    #[arg(value_name = "ARCHIVE")]
-    archive: ArchiveName,
-    /// Keep the N newest versions
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_last: u64,
-    /// Keep the newest version of each of the last N hours in which there is one
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_hourly: u64,
-    /// The same for days
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_daily: u64,
-    /// The same for weeks, from Monday to Sunday
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_weekly: u64,
-    /// The same for months
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_monthly: u64,
-    /// The same for years
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    keep_yearly: u64,
-    /// Keep all versions that are at most SPAN older than the newest: 30d, or 1y6m (years, months,
-    /// days, hours)
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    keep_within: Option<Period>,
-    /// Keep the newest versions that take at most SIZE in the archive, with all bands below them
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    keep_space: Option<u64>,
-    /// Let hours, days, weeks, months and years begin at this offset from UTC, such as +02:00
-    #[arg(
-        long,
-        value_name = "OFFSET",
-        value_parser = offset,
-        default_value = "+00:00",
-        hide_default_value = true,
-        allow_hyphen_values = true
-    )]
-    zone: Offset,
-}
-
-fn span(text: &str) -> Result<Period, String> {
-    Period::parse(text).ok_or_else(|| "expected a span such as 30d, 1y6m or 12h".to_owned())
-}
-
-fn offset(text: &str) -> Result<Offset, String> {
-    let wanted = || "expected an offset from UTC, such as +02:00".to_owned();
-    let (sign, rest) = match text.split_at_checked(1) {
-        Some(("+", rest)) => (1, rest),
-        Some(("-", rest)) => (-1, rest),
-        _ => return Err(wanted()),
-    };
-    let (hours, minutes) = rest.split_once(':').ok_or_else(wanted)?;
-    let number = |text: &str, most: i32| {
-        let number = (text.len() == 2).then(|| text.parse::<i32>().ok()).flatten();
-        number.filter(|number| (0..=most).contains(number)).ok_or_else(wanted)
-    };
-    let seconds = (number(hours, 14)? * 60 + number(minutes, 59)?) * 60;
-    Offset::from_seconds(sign * seconds).map_err(|_| wanted())
-}
-
 /// Writes the names of the bands that may go, each before those that it stands on.
-pub(super) fn run(
-    args: &ExpireArgs,
+///
+/// # Errors
+/// What keeps it from judging all bands.
+pub fn run(
+    shown: &ArchiveName,
+    rules: &Rules,
     reading: &Reading,
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
-    must_exist(&args.archive)?;
-    let archive = open_archive(&args.archive, reading, report)?;
+    must_exist(shown)?;
+    let archive = Arc::new(reading.open(shown, report)?);
     let names = archive.bands(report)?;
     if names.is_empty() {
-        return Err(no_band(&args.archive, "the archive has no band"));
+        return Err(no_band(shown, "the archive has no band"));
     }
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
-        found.extend(side_by_side(names, |name| look(&archive, name, args.keep_space.is_some()))?);
+        found.extend(side_by_side(names, |name| look(&archive, name, rules.space.is_some()))?);
     }
     let sealed: Vec<BandName> =
         found.iter().filter(|band| band.sealed).map(|band| band.name.clone()).collect();
@@ -115,20 +55,9 @@ pub(super) fn run(
     for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
         report.warn(format_args!("{}: cannot be read: kept", band.name));
     }
-    let rules = Rules {
-        last: args.keep_last,
-        hourly: args.keep_hourly,
-        daily: args.keep_daily,
-        weekly: args.keep_weekly,
-        monthly: args.keep_monthly,
-        yearly: args.keep_yearly,
-        within: args.keep_within,
-        space: args.keep_space,
-        zone: args.zone,
-    };
-    let plan = expire(&found, &rules, clock::stamp()?);
-    if args.zone != Offset::UTC {
-        report.note(format_args!("days begin at offset {} from UTC", args.zone));
+    let plan = expire(&found, rules, clock::stamp()?);
+    if rules.zone != Offset::UTC {
+        report.note(format_args!("days begin at offset {} from UTC", rules.zone));
     }
     if plan.kept.values().any(|why| why.contains(&Reason::NoRules)) {
         report.note("no rule says what to keep (--keep-…): nothing expires");

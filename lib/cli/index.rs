@@ -1,0 +1,335 @@
+//! `dura-index`: says what is in an archive, and what a new band must record.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use jiff::tz::Offset;
+
+use crate::archive::named::ArchiveName;
+use crate::cli::common::{self, Common, size};
+use crate::cli::reading::ReadingArgs;
+use crate::core::diff::MaxDeleted;
+use crate::core::expire::{Period, Rules};
+use crate::ops::{bands, diff, expire, filter, find, keys, list, locate, ls};
+use crate::report::message::Report;
+
+/// List what is in an archive, and what a new band must record
+#[derive(Debug, Parser)]
+#[command(name = "dura-index", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something is lost or damaged; 2 not done.\n\
+    Example: dura-scan ~ | dura-index diff /mnt/backup | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
+struct IndexArgs {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Reduce a listing to what a new band must record
+    Diff(DiffArgs),
+    /// Write a version as a listing
+    List(Of),
+    /// List a version for people
+    Ls(LsArgs),
+    /// List the bands of an archive, oldest first
+    Bands(Of),
+    /// List the versions that contain the paths that match a pattern
+    Find(FindArgs),
+    /// List the objects that a restore of paths reads
+    Where(WhereArgs),
+    /// List the bands that may be removed, by rules of what to keep
+    Expire(ExpireArgs),
+    /// List the keys that open each run, or write messages for more recipients
+    Keys(KeysArgs),
+    /// Mark entries that a command leaves out of a listing as excluded
+    Filter(FilterArgs),
+}
+
+/// The archive that is read.
+#[derive(Debug, Clone, Args)]
+struct Of {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+struct DiffArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH; it need not exist yet
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
+    /// build on the newest band of tier 8 or less
+    #[arg(long, value_name = "N", value_parser = tier)]
+    tier: Option<Tier>,
+    /// Build on this band, whose name may be shortened; latest: on the newest
+    #[arg(long, value_name = "BAND")]
+    parent: Option<String>,
+    /// Make a full band
+    #[arg(long, conflicts_with_all = ["tier", "parent"])]
+    full: bool,
+    /// Start a new band even though the newest is unfinished
+    #[arg(long)]
+    no_resume: bool,
+    /// Fail if the archive does not hold a band yet
+    #[arg(long)]
+    must_exist: bool,
+    /// Refuse to delete more than N entries, or PCT% of them, minus new ones; none: no limit
+    /// [default: 50%, for versions with 100 entries or more]
+    #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
+    max_deleted: Option<MaxDeleted>,
+}
+
+/// `--tier`: a tier, or none for `auto`.
+#[derive(Debug, Clone, Copy)]
+struct Tier(Option<u8>);
+
+fn tier(text: &str) -> Result<Tier, String> {
+    match text.parse() {
+        Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
+        _ if text == "auto" => Ok(Tier(None)),
+        _ => Err("expected a number from 0 to 9, or auto".to_owned()),
+    }
+}
+
+fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+/// Arguments of `ls`.
+#[derive(Debug, Clone, Args)]
+struct LsArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// List these, and what lies below them [default: all]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+    /// List only what lies directly in PATH, not what is further below
+    #[arg(short = '1', long)]
+    one_level: bool,
+}
+
+/// Arguments of `find`.
+#[derive(Debug, Clone, Args)]
+struct FindArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// What to find: a name at any depth, a path below the source, or a pattern (gitignore syntax)
+    #[arg(value_name = "PATTERN", required_unless_present = "files_from")]
+    patterns: Vec<OsString>,
+    /// Also use the lines in FILE as PATTERNs, or, if it has a NUL, what NULs terminate (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+}
+
+/// Arguments of `where`.
+#[derive(Debug, Clone, Args)]
+struct WhereArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// What would be restored, with everything below it
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    paths: Vec<OsString>,
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+}
+
+/// Arguments of `expire`.
+#[derive(Debug, Clone, Args)]
+struct ExpireArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Keep the N newest versions
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_last: u64,
+    /// Keep the newest version of each of the last N hours in which there is one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_hourly: u64,
+    /// The same for days
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_daily: u64,
+    /// The same for weeks, from Monday to Sunday
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_weekly: u64,
+    /// The same for months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_monthly: u64,
+    /// The same for years
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_yearly: u64,
+    /// Keep all versions that are at most SPAN older than the newest: 30d, or 1y6m (years, months,
+    /// days, hours)
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    keep_within: Option<Period>,
+    /// Keep the newest versions that take at most SIZE in the archive, with all bands below them
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_space: Option<u64>,
+    /// Let hours, days, weeks, months and years begin at this offset from UTC, such as +02:00
+    #[arg(
+        long,
+        value_name = "OFFSET",
+        value_parser = offset,
+        default_value = "+00:00",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    zone: Offset,
+}
+
+fn span(text: &str) -> Result<Period, String> {
+    Period::parse(text).ok_or_else(|| "expected a span such as 30d, 1y6m or 12h".to_owned())
+}
+
+fn offset(text: &str) -> Result<Offset, String> {
+    let wanted = || "expected an offset from UTC, such as +02:00".to_owned();
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(wanted()),
+    };
+    let (hours, minutes) = rest.split_once(':').ok_or_else(wanted)?;
+    let number = |text: &str, most: i32| {
+        let number = (text.len() == 2).then(|| text.parse::<i32>().ok()).flatten();
+        number.filter(|number| (0..=most).contains(number)).ok_or_else(wanted)
+    };
+    let seconds = (number(hours, 14)? * 60 + number(minutes, 59)?) * 60;
+    Offset::from_seconds(sign * seconds).map_err(|_| wanted())
+}
+
+/// What `keys` is asked.
+#[derive(Debug, Clone, Args)]
+struct KeysArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Write messages to KEY of the keyring for all runs that it does not open, as a stream for
+    /// dura-push; may be given several times
+    #[arg(short, long, value_name = "KEY")]
+    recipient: Vec<OsString>,
+    /// The same to the public key in FILE, which need not be in a keyring
+    #[arg(long, value_name = "FILE")]
+    recipient_file: Vec<PathBuf>,
+    /// Write one message with the keys of all runs of a band, so that it opens at once
+    #[arg(long)]
+    join: bool,
+    /// Sign the lists of the messages with the secret key KEY
+    #[arg(long, value_name = "KEY")]
+    sign: Option<OsString>,
+}
+
+/// Arguments of `filter`.
+#[derive(Debug, Clone, Args)]
+struct FilterArgs {
+    /// A program that reads lines and writes some of them, such as grep -v, with its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<OsString>,
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    IndexArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-index", |args: &IndexArgs| &args.common, run)
+}
+
+fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let reading = &args.reading.settle(report);
+    match args.what {
+        What::Diff(args) => diff::run(&args.into(), reading, report),
+        What::List(of) => list::run(&of.archive, reading, report),
+        What::Ls(args) => ls::run(&args.into(), reading, report),
+        What::Bands(of) => bands::run(&of.archive, reading, report),
+        What::Find(args) => find::run(&args.into(), reading, report),
+        What::Where(args) => locate::run(&args.into(), reading, report),
+        What::Expire(args) => expire::run(&args.archive.clone(), &args.into(), reading, report),
+        What::Keys(args) => keys::run(&args.into(), reading, report),
+        What::Filter(args) => filter::run(&args.command, report),
+    }
+}
+
+impl From<DiffArgs> for diff::Options {
+    fn from(args: DiffArgs) -> diff::Options {
+        diff::Options {
+            archive: args.archive,
+            tier: args.tier.and_then(|tier| tier.0),
+            parent: args.parent,
+            full: args.full,
+            no_resume: args.no_resume,
+            must_exist: args.must_exist,
+            max_deleted: args.max_deleted,
+        }
+    }
+}
+
+impl From<LsArgs> for ls::Options {
+    fn from(args: LsArgs) -> ls::Options {
+        let LsArgs { archive, paths, files_from, one_level } = args;
+        ls::Options { archive, paths, files_from, one_level }
+    }
+}
+
+impl From<FindArgs> for find::Options {
+    fn from(args: FindArgs) -> find::Options {
+        let FindArgs { archive, patterns, files_from } = args;
+        find::Options { archive, patterns, files_from }
+    }
+}
+
+impl From<WhereArgs> for locate::Options {
+    fn from(args: WhereArgs) -> locate::Options {
+        let WhereArgs { archive, paths, files_from } = args;
+        locate::Options { archive, paths, files_from }
+    }
+}
+
+impl From<ExpireArgs> for Rules {
+    fn from(args: ExpireArgs) -> Rules {
+        Rules {
+            last: args.keep_last,
+            hourly: args.keep_hourly,
+            daily: args.keep_daily,
+            weekly: args.keep_weekly,
+            monthly: args.keep_monthly,
+            yearly: args.keep_yearly,
+            within: args.keep_within,
+            space: args.keep_space,
+            zone: args.zone,
+        }
+    }
+}
+
+impl From<KeysArgs> for keys::Options {
+    fn from(args: KeysArgs) -> keys::Options {
+        let KeysArgs { archive, recipient, recipient_file, join, sign } = args;
+        keys::Options { archive, recipient, recipient_file, join, sign }
+    }
+}

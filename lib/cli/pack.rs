@@ -1,0 +1,89 @@
+//! `dura-pack`: reads the files of a listing and makes a band's objects.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::common::{self, Common};
+use crate::format::band::{BandId, BandName};
+use crate::format::object::Compression;
+use crate::ops::pack;
+use crate::report::message::Report;
+
+/// Read the files of a listing and make a band of them
+///
+/// Reads a listing (from dura-scan or dura-index diff) on standard input and writes the band's
+/// objects, as a tar, to standard output.
+#[derive(Debug, Parser)]
+#[command(name = "dura-pack", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
+    Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
+    Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
+)]
+struct PackArgs {
+    /// Read the files in DIR instead of the directory in the listing's #source line
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Compression of blocks: gzip, zstd or none [default: gzip]
+    #[arg(long, value_name = "HOW", value_parser = compression)]
+    compress: Option<Compression>,
+    /// Compression level: 1 to 12 for gzip, 1 to 19 for zstd [default: 5 and 3]
+    #[arg(long, value_name = "N")]
+    level: Option<i32>,
+    /// End a block when its compressed size reaches SIZE [default: 10M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    block_size: Option<u64>,
+    /// Store a block of more than SIZE in parts of SIZE [default: 64M, less in little memory]
+    #[arg(long, value_name = "SIZE", value_parser = common::size)]
+    part_size: Option<u64>,
+    /// Name the band NAME instead of the time of its start
+    #[arg(long, value_name = "NAME")]
+    band: Option<BandName>,
+    /// Give the band this id of 32 hexadecimal digits instead of a random one
+    #[arg(long, value_name = "HEX")]
+    id: Option<BandId>,
+    /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Keep no copies
+    #[arg(long)]
+    no_cache: bool,
+    /// Read and compress with N threads [default: one for each core, and one more]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn compression(word: &str) -> Result<Compression, String> {
+    Compression::from_word(word).ok_or_else(|| "expected gzip, zstd or none".to_owned())
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    PackArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-pack", |args: &PackArgs| &args.common, run)
+}
+
+fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let options = pack::Options {
+        directory: args.directory,
+        compress: args.compress,
+        level: args.level,
+        block_size: args.block_size,
+        part_size: args.part_size,
+        band: args.band,
+        id: args.id,
+        cache: args.cache,
+        no_cache: args.no_cache,
+        jobs: args.jobs,
+    };
+    pack::run(options, report)
+}

@@ -1,0 +1,88 @@
+//! `dura-scan`: walks a tree and lists it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::common::{self, Common};
+use crate::ops::scan;
+use crate::report::message::Report;
+
+/// List a directory tree, for dura-pack or dura-index diff
+///
+/// Walks DIR in canonical order and writes a listing in a dialect of mtree(5) to standard output.
+/// Does not read files.
+#[derive(Debug, Parser)]
+#[command(name = "dura-scan", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 done, but something could not be inspected; 2 not done.\n\
+    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+)]
+struct ScanArgs {
+    /// The directory to list
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Stay on DIR's file system: mount points are listed but not entered
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+    /// Leave out what matches PATTERN (gitignore syntax, relative to DIR)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<OsString>,
+    /// Leave out what matches a pattern in FILE (gitignore syntax; - is standard input)
+    #[arg(long, value_name = "FILE")]
+    exclude_from: Vec<PathBuf>,
+    /// List a directory that holds a CACHEDIR.TAG, but not what is in it
+    #[arg(long)]
+    exclude_caches: bool,
+    /// List only what matches a pattern in FILE, and what lies below it (gitignore syntax)
+    #[arg(long, value_name = "FILE")]
+    only_from: Option<PathBuf>,
+    /// List only what comes after PATH in canonical order, and the directories above it
+    #[arg(long, value_name = "PATH")]
+    after: Option<std::ffi::OsString>,
+    /// Record NAME in the listing as the host of the tree [default: the system's name]
+    #[arg(long, value_name = "NAME", value_parser = not_empty)]
+    host: Option<OsString>,
+    /// Leave out DIR, the cache of indexes, if it lies in the tree
+    #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
+    cache: Option<PathBuf>,
+    /// Inspect entries with N threads [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The program's arguments, for tests and tools.
+pub fn command() -> clap::Command {
+    ScanArgs::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::main("dura-scan", |args: &ScanArgs| &args.common, run)
+}
+
+/// A host has a name.
+fn not_empty(text: &str) -> Result<OsString, String> {
+    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.into()) }
+}
+
+fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let options = scan::Options {
+        dir: args.dir,
+        one_file_system: args.one_file_system,
+        exclude: args.exclude,
+        exclude_from: args.exclude_from,
+        exclude_caches: args.exclude_caches,
+        only_from: args.only_from,
+        after: args.after,
+        host: args.host,
+        cache: args.cache,
+        jobs: args.jobs,
+    };
+    scan::run(options, report)
+}
