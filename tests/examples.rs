@@ -216,7 +216,7 @@ fn tar_is_told_the_same_everywhere() {
         .iter()
         .map(|name| root.join(name))
         .collect();
-    for folder in ["man", "docs", "lib/cli"] {
+    for folder in ["man", "docs", "lib/cli", "lib/ops"] {
         files.extend(fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     // Measurements tell what was measured.
