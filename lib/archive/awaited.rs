@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use crate::archive::catalogue;
 use crate::archive::named::ArchiveName;
 use crate::archive::vouching;
 use crate::core::chain::lag::unlisted;
 use crate::format::band::BandName;
 use crate::report::events::Events;
 use crate::report::message::Report;
-use crate::store::{Store, StoreError, as_folder};
+use crate::store::{Store, StoreError};
 
 /// How many of the bands that this host wrote last may be asked for. It may have other archives.
 const ASKED: usize = 16;
@@ -42,8 +43,7 @@ impl Awaited {
         store: &dyn Store,
         listed: &[(String, u64)],
     ) -> Result<(), StoreError> {
-        let names: Vec<BandName> =
-            listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok()).collect();
+        let names = catalogue::bands(listed);
         for name in unlisted(&names, &self.written) {
             match store.stat(&format!("{name}/HEAD")) {
                 Ok(Some(1..)) => {

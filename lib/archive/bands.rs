@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use anyhow::Context;
 
+use crate::archive::catalogue;
 use crate::archive::{Archive, Trust, side_by_side};
 use crate::core::chain::choice::{Ask, Facts, Found, Known, Mask};
 use crate::format::band::BandName;
@@ -12,15 +13,13 @@ use crate::format::listing::{Header, parse_header};
 use crate::format::object::Object;
 use crate::report::message::Report;
 use crate::store::cache::Cache;
-use crate::store::{Kind, StoreError, as_folder};
+use crate::store::{Kind, StoreError};
 
 impl Archive {
     /// The names of all bands, by their start; none for an archive that is not there.
     pub(crate) fn names(&self) -> anyhow::Result<Vec<BandName>> {
         let listed = self.store.list("").context("cannot list the archive")?;
-        let mut names: Vec<BandName> =
-            listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok()).collect();
-        names.sort_by_key(|name| (name.start(), name.to_string()));
+        let names = catalogue::bands(&listed);
         self.looks.names.get_or_init(|| names.clone());
         Ok(names)
     }

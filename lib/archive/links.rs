@@ -1,6 +1,7 @@
 //! What verify asks of an archive: sizes of objects, and which indexes of a band count as far as
 //! that can be read.
 
+use crate::archive::catalogue::Folder;
 use crate::archive::{Archive, Trust, stream, unzip};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
@@ -14,18 +15,8 @@ impl Archive {
         band: &BandName,
         each: &mut dyn FnMut(&ObjectName, u64),
     ) -> anyhow::Result<()> {
-        for (name, size) in self.store.list(&band.to_string())? {
-            match name.strip_suffix('/') {
-                Some(folder) => {
-                    let inside = self.store.list(&format!("{band}/{folder}"))?;
-                    let objects = inside.iter().filter_map(|(name, size)| {
-                        Some((ObjectName::parse(&format!("{folder}/{name}"))?, size))
-                    });
-                    objects.for_each(|(name, size)| each(&name, *size));
-                }
-                None => ObjectName::parse(&name).iter().for_each(|name| each(name, size)),
-            }
-        }
+        let found = Folder::list_all(self.store.as_ref(), band)?;
+        found.all.iter().for_each(|(name, size)| each(name, *size));
         Ok(())
     }
 
@@ -48,17 +39,16 @@ impl Archive {
     ) -> Option<Counted> {
         let mut indexes = Indexes::new();
         for folder in folders {
-            let names = self.store.list(&format!("{}/{folder:05}", band.band)).ok()?;
+            let found = Folder::list(self.store.as_ref(), &band.band, Some(*folder)).ok()?;
             let mut listed: Vec<(u32, bool, u64)> = Vec::new();
-            for (name, size) in names.into_iter().filter(|(_, size)| *size > 0) {
-                match ObjectName::parse(&format!("{folder:05}/{name}")) {
-                    Some(ObjectName { object: Object::Index(number), encrypted }) => {
+            for (name, size) in found.objects() {
+                match name {
+                    ObjectName { object: Object::Index(number), encrypted } => {
                         listed.push((number, encrypted, size))
                     }
-                    Some(name) => {
+                    name => {
                         name.number().into_iter().for_each(|number| indexes.handle_number(number))
                     }
-                    None => {}
                 }
             }
             listed.sort_unstable();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 
 use crate::archive::awaited::Awaited;
+use crate::archive::catalogue::Folder;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reach;
 use crate::archive::stores::open_store;
@@ -24,13 +25,14 @@ use crate::format::toc::Toc;
 use crate::report::message::{Report, why};
 use crate::store::cache::Cache;
 use crate::store::local::Local;
-use crate::store::{Kind, Store, as_folder};
+use crate::store::{Kind, Store};
 
 mod attested;
 pub(crate) mod awaited;
 mod bands;
 pub(crate) mod blocks;
 pub(crate) mod caching;
+pub(crate) mod catalogue;
 mod copies;
 mod ends;
 pub(crate) mod expected;
@@ -229,23 +231,8 @@ impl Archive {
 
     /// The names of all objects of a band with their sizes; needed only for an unfinished one.
     pub(crate) fn objects(&self, band: &BandName) -> anyhow::Result<Vec<(ObjectName, u64)>> {
-        let mut found = Vec::new();
-        for (name, size) in self.store.list(&band.to_string())? {
-            match name.strip_suffix('/') {
-                Some(folder) => {
-                    let inside = self.store.list(&format!("{band}/{folder}"))?;
-                    found.extend(
-                        inside.into_iter().map(|(name, size)| (format!("{folder}/{name}"), size)),
-                    );
-                }
-                None => found.push((name, size)),
-            }
-        }
-        let found: Vec<(ObjectName, u64)> = found
-            .into_iter()
-            .filter_map(|(name, size)| Some((ObjectName::parse(&name)?, size)))
-            .filter(|(_, size)| *size > 0)
-            .collect();
+        let found: Vec<(ObjectName, u64)> =
+            Folder::list_all(self.store.as_ref(), band)?.objects().collect();
         let index = found.iter().find(|(name, _)| matches!(name.object, Object::Index(_)));
         let sealed = found.iter().find(|(name, _)| name.encrypted);
         if let Some((name, _)) = sealed.or(index) {
@@ -262,14 +249,12 @@ impl Archive {
 
     /// The names of the objects in a band's own folder and the first one below it.
     pub(crate) fn first_objects(&self, band: &BandName) -> anyhow::Result<Vec<ObjectName>> {
-        let top = self.store.list(&band.to_string())?;
-        let below = match top.iter().any(|entry| as_folder(entry) == Some("00000")) {
-            true => self.store.list(&format!("{band}/00000"))?,
-            false => Vec::new(),
+        let top = Folder::list(self.store.as_ref(), band, None)?;
+        let first = match top.folders.first() {
+            Some(0) => Folder::list(self.store.as_ref(), band, Some(0))?,
+            _ => Folder::default(),
         };
-        let below = below.into_iter().map(|(name, size)| (format!("00000/{name}"), size));
-        let there = top.into_iter().chain(below).filter(|(_, size)| *size > 0);
-        Ok(there.filter_map(|(name, _)| ObjectName::parse(&name)).collect())
+        Ok(top.names().chain(first.names()).collect())
     }
 
     /// An object, decrypted; none if it is not there.

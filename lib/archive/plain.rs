@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::archive::catalogue::Folder;
 use crate::archive::unlock::PLAIN;
 use crate::archive::{Archive, Band, side_by_side};
 use crate::core::chain::sealing::{Oddity, Sealing, plain_above_sealed, sealed_before, to_look_at};
@@ -143,10 +144,8 @@ impl Archive {
 
     /// The names in the first folder of a band: of a sealed one, those that are plain are told.
     fn look_at_names(&self, band: &BandName) {
-        let Ok(names) = self.store.list(&format!("{band}/00000")) else { return };
-        let there = names.iter().filter(|(_, size)| *size > 0);
-        let there = there.filter_map(|(name, _)| ObjectName::parse(&format!("00000/{name}")));
-        let there: Vec<ObjectName> = there.collect();
+        let Ok(found) = Folder::list(self.store.as_ref(), band, Some(0)) else { return };
+        let there: Vec<ObjectName> = found.names().collect();
         let is_sealed = there.iter().any(ObjectName::shows_sealing);
         let secret: Vec<ObjectName> = there.into_iter().filter(ObjectName::is_secret).collect();
         self.see(|sealing| match (is_sealed, secret.is_empty()) {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::Archive;
+use crate::archive::catalogue::Folder;
 use crate::archive::signers::Signers;
 use crate::core::chain::counted::STRIDE;
 use crate::format::band::{BandId, BandName};
@@ -21,7 +22,7 @@ use crate::format::group::List;
 use crate::format::head::{Head, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::report::message::{Report, why};
-use crate::store::{Kind, Store, StoreError, as_folder};
+use crate::store::{Kind, Store, StoreError};
 
 /// Lists of a band that are kept at once; each has a hundred or so objects.
 const LISTS: usize = 256;
@@ -182,14 +183,13 @@ impl SignedStore {
         if let Some(known) = seen.folders.get(&folder) {
             return Ok(Arc::clone(known));
         }
-        let mut lists = Vec::new();
-        for (name, _) in self.inner.list(&format!("{band}/{folder:05}"))? {
-            if let Some(ObjectName { object: Object::List(number, counter), .. }) =
-                ObjectName::parse(&format!("{folder:05}/{name}"))
-            {
-                lists.push((number, counter));
-            }
-        }
+        let found = Folder::list(self.inner.as_ref(), band, Some(folder))?;
+        let list = |name: &ObjectName| match name.object {
+            Object::List(number, counter) => Some((number, counter)),
+            _ => None,
+        };
+        let mut lists: Vec<(u32, u32)> =
+            found.all.iter().filter_map(|(name, _)| list(name)).collect();
         lists.sort_unstable_by(|a, b| b.cmp(a));
         let lists = Arc::new(lists);
         seen.folders.insert(folder, Arc::clone(&lists));
@@ -300,9 +300,8 @@ impl SignedStore {
         seen: &mut Seen,
     ) -> Result<Vec<u32>, StoreError> {
         if seen.all.is_none() {
-            let listed = self.inner.list(&band.to_string())?;
-            let numbers = listed.iter().filter_map(as_folder).filter_map(|name| name.parse().ok());
-            seen.all = Some(numbers.collect::<BTreeSet<u32>>());
+            let found = Folder::list(self.inner.as_ref(), band, None)?;
+            seen.all = Some(found.folders.into_iter().collect::<BTreeSet<u32>>());
         }
         Ok(seen.all.iter().flat_map(|all| all.range(first..)).copied().collect())
     }

@@ -1,14 +1,13 @@
 //! Whether a place is one for an archive, or holds other things.
 
-use crate::format::band::BandName;
+use crate::archive::catalogue::bands;
 use crate::format::litter::is_litter;
 use crate::format::path::Path;
-use crate::store::as_folder;
 
 /// What lies in a place that holds no band, but for what other programs leave everywhere; none if
 /// it holds one, or nothing.
 pub(crate) fn strangers(listed: &[(String, u64)]) -> Option<String> {
-    if listed.iter().filter_map(as_folder).any(|name| name.parse::<BandName>().is_ok()) {
+    if !bands(listed).is_empty() {
         return None;
     }
     let mut others = listed.iter().map(|(name, _)| name).filter(|name| !is_litter(name));

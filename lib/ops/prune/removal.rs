@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
+use crate::archive::catalogue::{self, Folder};
 use crate::archive::retrying::Retrying;
 use crate::archive::side_by_side;
 use crate::core::prune::Stage;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::report::message::Hinted;
-use crate::store::{Kind, Remove, Store, as_folder};
+use crate::store::{Kind, Remove, Store};
 
 /// How often, and after how long, an object is looked for that was removed and still shows: some
 /// stores show for a moment what was.
@@ -32,7 +33,7 @@ pub(crate) struct Outcome {
 }
 
 /// Objects with their sizes, and the names of what else lies in a band's folder.
-type Folder = (Vec<(ObjectName, u64)>, Vec<String>);
+type Inside = (Vec<(ObjectName, u64)>, Vec<String>);
 
 /// What removes.
 pub(crate) struct Remover {
@@ -83,7 +84,7 @@ impl Remover {
     /// Fails if the archive has a band on top of this one that is not to go.
     fn nobody_stands_on(&self, band: &BandName, going: &BTreeSet<&BandName>) -> anyhow::Result<()> {
         let listed = self.store.list("")?;
-        let mut names = listed.iter().filter_map(|entry| as_folder(entry)?.parse().ok());
+        let mut names = catalogue::bands(&listed).into_iter();
         // What is left in such a folder may be no band: then the next one counts.
         let on_top = names.find(|name: &BandName| {
             let is_above = name != band && name.chain().contains(band) && !going.contains(name);
@@ -118,23 +119,10 @@ impl Remover {
     }
 
     /// All objects of a band, whatever their size, and what else lies in its folder.
-    fn objects(&self, band: &BandName) -> anyhow::Result<Folder> {
-        let (mut objects, mut strays) = (Vec::new(), Vec::new());
-        for (name, size) in self.store.list(&band.to_string())? {
-            let inside = match name.strip_suffix('/') {
-                Some(folder) => self.store.list(&format!("{band}/{folder}"))?,
-                None => Vec::new(),
-            };
-            let inside = inside.into_iter().map(|(inside, size)| (format!("{name}{inside}"), size));
-            let own = (!name.ends_with('/')).then(|| (name.clone(), size));
-            for (name, size) in own.into_iter().chain(inside) {
-                match ObjectName::parse(&name) {
-                    Some(object) => objects.push((object, size)),
-                    None => strays.push(format!("{band}/{name}")),
-                }
-            }
-        }
-        Ok((objects, strays))
+    fn objects(&self, band: &BandName) -> anyhow::Result<Inside> {
+        let found = Folder::list_all(self.store.as_ref(), band)?;
+        let strays = found.strangers.into_iter().map(|name| format!("{band}/{name}"));
+        Ok((found.all, strays.collect()))
     }
 
     /// Removes all objects of a stage, and looks whether they are gone.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::catalogue;
 use crate::archive::strangers::strangers;
 use crate::archive::{piece, side_by_side};
 use crate::core::chain::ends::ends;
@@ -314,9 +315,7 @@ pub(super) fn kept_up(
 
 /// The archive holds a band.
 pub(super) fn holds_a_band(store: &dyn Store, shown: &str) -> anyhow::Result<()> {
-    let is_band =
-        |name: &str| name.strip_suffix('/').is_some_and(|name| name.parse::<BandName>().is_ok());
-    if store.list("")?.iter().any(|(name, _)| is_band(name)) {
+    if !catalogue::bands(&store.list("")?).is_empty() {
         return Ok(());
     }
     let hint = "check that the disk is mounted and the address is right";

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::catalogue::{self, Folder};
 use crate::archive::named::ArchiveName;
 use crate::format::band::BandName;
-use crate::format::object::ObjectName;
 use crate::ops::push::lane::{Place, Run};
 use crate::ops::push::shortfall::Shortfall;
 use crate::report::message::Hinted;
@@ -107,10 +107,8 @@ impl Spool<'_> {
             bail!("{}: no such directory", self.asked.dir);
         }
         let listed = self.local.list("")?;
-        let mut bands: Vec<BandName> =
-            listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+        let mut bands = catalogue::bands(&listed);
         let age = |band: &BandName| (band.start(), band.to_string());
-        bands.sort_by_key(age);
         if let Some(than) = &self.asked.newer_than {
             bands.retain(|band| age(band) > age(than));
         }
@@ -211,24 +209,14 @@ impl Spool<'_> {
         for first in ["HEAD", "TAIL", "TAIL.sig"] {
             self.remove_one(band, first)?;
         }
-        for (name, _) in self.local.list(&band.to_string())? {
-            match name.strip_suffix('/') {
-                Some(folder) => {
-                    for (name, _) in self.local.list(&format!("{band}/{folder}"))? {
-                        self.remove_one(band, &format!("{folder}/{name}"))?;
-                    }
-                }
-                None => self.remove_one(band, &name)?,
-            }
+        for (name, _) in Folder::list_all(self.local.as_ref(), band)?.all {
+            self.remove_one(band, &name.to_string())?;
         }
         self.run.report.verbose(format_args!("{band}: removed from the spool"));
         Ok(())
     }
 
     fn remove_one(&self, band: &BandName, name: &str) -> anyhow::Result<()> {
-        if ObjectName::parse(name).is_none() {
-            return Ok(());
-        }
         match self.local.remove(&format!("{band}/{name}")) {
             Err(error) if error.kind != Kind::NotFound => {
                 Err(anyhow::Error::new(error).context("cannot empty the spool"))

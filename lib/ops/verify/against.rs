@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::archive::catalogue::{self, Folder};
 use crate::archive::kind::is_locked;
 use crate::archive::{Archive, Trust, unzip};
 use crate::core::verify::audit::{Objects, place};
@@ -51,8 +52,7 @@ impl Against<'_> {
     ) -> anyhow::Result<()> {
         let listed =
             self.other.list("").with_context(|| format!("{}: cannot be listed", self.shown))?;
-        let others: BTreeSet<BandName> =
-            listed.iter().filter_map(|(name, _)| name.strip_suffix('/')?.parse().ok()).collect();
+        let others: BTreeSet<BandName> = catalogue::bands(&listed).into_iter().collect();
         // A cache has what its host has seen, and no band has to be in it.
         let is_cache = !others.is_empty() && !others.iter().any(|band| self.is_whole(band));
         for band in bands {
@@ -80,7 +80,7 @@ impl Against<'_> {
 
     /// Whether a band is there with more than its summaries.
     fn is_whole(&self, band: &BandName) -> bool {
-        self.other.list(&band.to_string()).is_ok_and(|names| is_whole(&names))
+        Folder::list(self.other, band, None).is_ok_and(|found| is_whole(&found))
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -88,20 +88,10 @@ impl Against<'_> {
     }
 
     fn band(&self, band: &BandName, tell: &mut dyn Tell) -> anyhow::Result<()> {
-        let folder = |folder: Option<u32>| match folder {
-            Some(folder) => format!("{band}/{folder:05}"),
-            None => band.to_string(),
-        };
-        let top = self.other.list(&folder(None))?;
+        let top = Folder::list(self.other, band, None)?;
         let whole = is_whole(&top);
-        let mut folders: BTreeSet<u32> = BTreeSet::new();
-        for (name, _) in top.iter().chain(&self.store().list(&folder(None))?) {
-            folders.extend(
-                name.strip_suffix('/')
-                    .and_then(|name| name.parse::<u32>().ok())
-                    .filter(|number| *number < 100_000),
-            );
-        }
+        let own = Folder::list(self.store().as_ref(), band, None)?;
+        let folders: BTreeSet<u32> = top.folders.into_iter().chain(own.folders).collect();
         let heads = (self.head(self.store().as_ref(), band), self.head(self.other, band));
         if let (Some(own), Some(other)) = &heads
             && own.id != other.id
@@ -111,8 +101,8 @@ impl Against<'_> {
             return tell.found(Finding::top(Kind::Damaged, band, Object::Head, what));
         }
         for at in std::iter::once(None).chain(folders.into_iter().map(Some)) {
-            let own = objects(self.store().as_ref(), band, &folder(at), at)?;
-            let other = objects(self.other, band, &folder(at), at)?;
+            let own = objects(self.store().as_ref(), band, at)?;
+            let other = objects(self.other, band, at)?;
             match (whole, &heads.0) {
                 (true, _) => self.folder(band, &own, &other, tell)?,
                 (false, Some(head)) => self.summaries(head, &own, &other, tell)?,
@@ -269,26 +259,13 @@ impl Against<'_> {
 }
 
 /// True if a band's folder has what only an archive has.
-fn is_whole(names: &[(String, u64)]) -> bool {
-    names.iter().any(|(name, _)| name == "TAIL" || name == "recover.sh" || name == "RECOVER.txt")
+fn is_whole(found: &Folder) -> bool {
+    found.all.iter().any(|(name, _)| matches!(name.object, Object::Tail | Object::Note(_)))
 }
 
 /// The objects in a folder, or directly in the band's.
-fn objects(
-    store: &dyn Store,
-    band: &BandName,
-    path: &str,
-    folder: Option<u32>,
-) -> anyhow::Result<Objects> {
-    let mut objects = Objects::new();
-    for (name, size) in store.list(path).with_context(|| format!("{band}: cannot be listed"))? {
-        let name = match folder {
-            Some(folder) => format!("{folder:05}/{name}"),
-            None => name,
-        };
-        if let Some(name) = ObjectName::parse(&name) {
-            objects.insert(place(&name), (name, size));
-        }
-    }
-    Ok(objects)
+fn objects(store: &dyn Store, band: &BandName, folder: Option<u32>) -> anyhow::Result<Objects> {
+    let found = Folder::list(store, band, folder);
+    let found = found.with_context(|| format!("{band}: cannot be listed"))?;
+    Ok(found.all.iter().map(|(name, size)| (place(name), (*name, *size))).collect())
 }

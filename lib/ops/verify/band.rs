@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::archive::Archive;
+use crate::archive::catalogue::Folder;
 use crate::core::chain::counted::Counted;
 use crate::core::chain::sealing::Sealing;
 use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
@@ -135,18 +136,11 @@ impl Walk {
         let mut found = Vec::new();
         let mut top = Objects::new();
         let mut folders = Vec::new();
-        match self.store.list(&band.to_string()) {
-            Ok(names) => {
-                for (name, size) in names {
-                    match (name.strip_suffix('/'), ObjectName::parse(&name)) {
-                        (Some(folder), _) => match folder_number(folder) {
-                            Some(number) => folders.push(number),
-                            None => found.push(unexpected(band, "", &name)),
-                        },
-                        (None, Some(object)) => _ = top.insert(place(&object), (object, size)),
-                        (None, None) => found.push(unexpected(band, "", &name)),
-                    }
-                }
+        match Folder::list(self.store.as_ref(), band, None) {
+            Ok(listed) => {
+                top.extend(listed.all.iter().map(|(name, size)| (place(name), (*name, *size))));
+                found.extend(listed.strangers.iter().map(|name| unexpected(band, name)));
+                folders = listed.folders;
             }
             Err(error) if error.kind.is_unavailable() => {
                 self.blind.borrow_mut().handle_band(band);
@@ -285,26 +279,18 @@ impl Walk {
     }
 
     fn shows_a_band(&self, band: &BandName, folder: u32) -> bool {
-        let names = self.store.list(&format!("{band}/{folder:05}")).unwrap_or_default();
-        names.into_iter().filter(|(_, size)| *size > 0).any(|(name, _)| {
-            ObjectName::parse(&format!("{folder:05}/{name}"))
-                .is_some_and(|name| shows_a_band(&name))
-        })
+        let listed = Folder::list(self.store.as_ref(), band, Some(folder)).unwrap_or_default();
+        listed.names().any(|name| shows_a_band(&name))
     }
 
     /// The names in a folder.
     fn load(&self, band: &BandName, folder: u32) -> Result<Objects, Gone> {
         let mut objects = Objects::new();
         let mut found = Vec::new();
-        match self.store.list(&format!("{band}/{folder:05}")) {
-            Ok(names) => {
-                for (inside, size) in names {
-                    let name = format!("{folder:05}/{inside}");
-                    match ObjectName::parse(&name) {
-                        Some(object) => _ = objects.insert(place(&object), (object, size)),
-                        None => found.push(unexpected(band, &format!("{folder:05}/"), &inside)),
-                    }
-                }
+        match Folder::list(self.store.as_ref(), band, Some(folder)) {
+            Ok(listed) => {
+                objects.extend(listed.all.iter().map(|(name, size)| (place(name), (*name, *size))));
+                found.extend(listed.strangers.iter().map(|name| unexpected(band, name)));
             }
             Err(error) => {
                 if error.kind.is_unavailable() {
@@ -512,11 +498,12 @@ impl Walk {
 const LIMITED: &str = "the limit is reached: the rest was not checked";
 
 /// A name that no object has, in a folder of the band.
-fn unexpected(band: &BandName, folder: &str, name: &str) -> Finding {
+fn unexpected(band: &BandName, name: &str) -> Finding {
     let shown = crate::format::path::Path::from_raw(name.as_bytes()).to_string();
     let shown = shown.strip_prefix("./").unwrap_or(&shown).to_owned();
-    let subject = Subject::Stray(band.clone(), format!("{folder}{shown}"));
-    match is_litter(name.trim_end_matches('/')) {
+    let subject = Subject::Stray(band.clone(), shown);
+    let name = name.trim_end_matches('/');
+    match is_litter(name.rsplit('/').next().unwrap_or(name)) {
         true => Finding::new(Kind::Unexpected, subject, "other programs leave it").bad_if(false),
         false => Finding::new(Kind::Unexpected, subject, "no program of Dura writes it there"),
     }
@@ -526,10 +513,4 @@ fn unexpected(band: &BandName, folder: &str, name: &str) -> Finding {
 fn unlisted_folder(subject: Subject, error: &crate::store::StoreError) -> Finding {
     let (kind, what) = unreadable(error);
     Finding::new(kind, subject, what.replacen("be read", "be listed", 1))
-}
-
-/// The number of a folder, if it is spelled as one.
-fn folder_number(name: &str) -> Option<u32> {
-    let number = crate::format::entry::number::<u32>(name.as_bytes())?;
-    (format!("{number:05}") == name && number < 100_000).then_some(number)
 }

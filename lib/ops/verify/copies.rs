@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::archive::catalogue::Folder;
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
 use crate::format::group::Member;
@@ -29,12 +30,10 @@ impl KeyCopies {
             return Some(bytes.clone());
         }
         let shown = member.name.to_string();
-        let (folder, _) = shown.split_once('/')?;
-        let listed = store.list(&format!("{band}/{folder}")).ok()?;
-        let copies =
-            listed.into_iter().filter(|(_, size)| *size == member.size).filter_map(|(name, _)| {
-                ObjectName::parse(&format!("{folder}/{name}")).filter(ObjectName::is_key)
-            });
+        let number = shown.split_once('/')?.0.parse().ok()?;
+        let listed = Folder::list(store, band, Some(number)).ok()?.all.into_iter();
+        let copies = listed.filter(|(name, size)| *size == member.size && name.is_key());
+        let copies = copies.map(|(name, _)| name);
         let read = |name: ObjectName| {
             store.get_range(&format!("{band}/{name}"), 0, member.size.saturating_add(1)).ok()
         };
