@@ -175,7 +175,9 @@ fn arguments_and_deeds_are_apart() {
                 findings.push(format!("{file}:{line}: may not use {path}"));
             }
             let below = path.strip_prefix("crate::ops::");
-            let of_deed = below.and_then(|rest| rest.split("::").next()).filter(|of| *of != "*");
+            let of_deed = below
+                .and_then(|rest| rest.split("::").next())
+                .filter(|of| !matches!(*of, "*" | ""));
             let own = file.strip_prefix("lib/ops/").map(|rest| rest.trim_end_matches(".rs"));
             if let (Some(of), Some(own)) = (of_deed, own)
                 && own.split('/').next() != Some(of)
