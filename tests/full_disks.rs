@@ -170,3 +170,27 @@ fn a_cache_on_a_full_disk() {
     ));
     well(&done, 4);
 }
+
+/// What is recovered does not fit into its place, by bytes or by inodes, or the lists not into
+/// TMPDIR: recover.sh says so once, and stops with 2, whatever the tar.
+#[test]
+fn recovered_to_a_disk_that_is_full() {
+    let done = mounted(&format!(
+        "n=0; mkdir tmp
+         for tar in tar bsdtar 'busybox tar'; do
+             for limits in 1m,9999 64m,7; do
+                 small ${{limits%,*}} ${{limits#*,}} disk
+                 (cd plain/{BAND} && TAR=$tar dash recover.sh ../../disk/out) 2>said; code=$?
+                 [ $code = 2 ] && grep -q 'disk/out is full: make room' said && ! grep -q 'recover.sh: done' said || {{ echo $tar $limits: $code; cat said; }}
+                 [ $(wc -l <said) -le 4 ] || cat said
+                 case $limits in 1m*) grep -q 'has room for [0-9]* KiB; the files may have [0-9]* KiB' said || cat said ;; esac
+                 umount disk; n=$((n + 1))
+             done
+         done
+         small 16k 9999 tmp
+         (cd plain/{BAND} && TMPDIR=$PWD/../../tmp dash recover.sh ../../out) 2>said; code=$?
+         [ $code = 2 ] && grep -q 'is it full?' said || {{ echo TMPDIR: $code; cat said; }}
+         umount tmp; echo $((n + 1)) cases"
+    ));
+    well(&done, 7);
+}

@@ -413,3 +413,24 @@ fn to_a_key_in_a_file() {
     let archive = Archive { band: only_band(&dir.join("archive")), done: bare("true").ok() };
     exact_by_hand(&archive, "gpg -d", "gzip -dc", &take(&src));
 }
+
+/// On a terminal recover.sh says which object and which block of how many it is at, and how much.
+#[test]
+fn where_the_script_is() {
+    need("script");
+    let dest = destination(false);
+    let line = "cd \"$BAND\" && script -qec 'sh recover.sh \"$DEST\"' /dev/null";
+    let said = bare(line).var("BAND", &plain().band).var("DEST", &dest).ok().text();
+    let count = |what: &str| said.matches(what).count();
+    let name = plain().band.file_name().unwrap().to_str().unwrap().to_owned();
+    let blocks = bare("ls */[0-9]*.tar.gz | wc -l").dir(&plain().band).ok().text();
+    let blocks = blocks.trim();
+    assert!(blocks.parse::<u32>().unwrap() > 5);
+    assert_eq!(count(&format!("\r{name}: block {blocks} of {blocks}, ")), 1, "{said}");
+    assert_eq!(count(&format!("\r{name}: block 1 of {blocks}, ")), 1, "{said}");
+    let last = said.rsplit('\r').find(|line| line.contains(" checked, ")).unwrap();
+    let numbers: Vec<u32> =
+        last.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    let [.., nth, of, mib, mibs] = numbers[..] else { panic!("{last}") };
+    assert!(nth == of && mib == mibs && mib > 5, "{last}");
+}

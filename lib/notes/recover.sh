@@ -26,6 +26,32 @@
 # Exit status: 0 all is exact, 1 something was told, 2 nothing was done, or it
 # had to stop.
 
+# WHAT IS WHERE, from top to bottom; a letter is the section of RECOVER.txt that
+# has the same for the hand.
+#   say die tell abort     messages; tell also makes the exit status 1
+#   takes                  what this tar can do: $kind, $untar, $bare
+#   AWK run full           the awk that all awk programs share; run runs one
+#   take each batch        lists of paths: one item; a command for many items
+#   key sound signed       HEAD and TAIL, and their signatures (D)
+#   bands                  runs a function for each band, from the left
+#   survey                 the objects that a band has; what is not of it
+#   open unseal plain      decrypts an object; GOOD judges what gpg says of it
+#   unlock                 the keys of a band's runs, before all else (3)
+#   verify progress        the checksums of a band's objects (D)
+#   READ WALK PLAN NARROW  the lines of an index; which indexes count (C); which
+#   read_indexes             blocks are wanted; of which paths (E)
+#   SIFT ready remove renew aside back      before the tar: B, 1 and 2
+#   stream extract cut_off                  the tar: A, and B, 3
+#   SET look another digest                 after it: B, 4 and 5; sums, D
+#   STILL version          what is amiss, and what is there, band upon band
+#   recover                a band, by all of these
+#   move place             a part of a version goes to its place in DEST (E)
+# Files in $T, which is removed at the end: chain (a line a band), want (paths
+# asked for), version (paths there), wrong (what is amiss), before (what DEST
+# had), flaw (there was something to tell). In $B, a band's own: objects, sizes,
+# keys (key objects), listed and bad (of checksum lists), indexes, counts, lines
+# (of the indexes), plan (blocks), and lists of paths for each step.
+
 set -u
 LC_ALL=C; export LC_ALL
 unset CDPATH TAR_OPTIONS GZIP POSIXLY_CORRECT
@@ -286,18 +312,20 @@ bands() {       # FUNCTION, for each band
 # --- What is damaged, and what counts -----------------------------------------
 # Names of objects are letters, digits, dots, dashes and slashes; no other name
 # that a list may hold ever gets near a command.
+only() { "$@" "$B/objects" > "$T/even"; mv "$T/even" "$B/objects" || full; }  # keeps what COMMAND prints
 survey() {
     mkdir "$B"
+    for f in objects listed bad; do : > "$B/$f"; done
     (
         cd -P "$dir" 2>/dev/null || exit
         for o in [0-9]*/[0-9]*.*; do [ ! -s "$o" ] || printf '%s\n' "$o"; done |
             grep '^[0-9]*/[0-9][0-9.a-z-]*$' > "$B/objects"
     )
-    : >> "$B/objects"
     # In format 1 nothing is a key object.
     [ "$format" = 1 ] || grep '^[0-9]*/[0-9]*-[0-9.]*\.key\.gpg$' "$B/objects" > "$B/keys"
-    grep -v - "$B/objects" > "$T/even" ; mv "$T/even" "$B/objects" || full
     : >> "$B/keys"
+    (cd -P "$dir" && xargs ls -ln /dev/null < "$B/objects") | awk '$1 ~ /^-/ && !/\.sha256/ { print $5, $9 }' > "$B/sizes" || full
+    only grep -v -
     # An encrypted band holds nothing that is not: somebody has put it there. Its
     # first list tells, too.
     if [ -s "$B/keys" ] || grep -q '\.gpg$' "$B/objects" ||
@@ -306,7 +334,7 @@ survey() {
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
             while read -r o; do tell "not encrypted, though $name is: $name/$o; left out (-p takes it)"; done < "$T/odd"
-            awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/' "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
+            only awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/'
         fi
     elif [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
         if [ -n "$sealed" ]; then
@@ -321,6 +349,19 @@ survey() {
             done
         fi
     fi
+}
+# On a terminal: which object of how many, and bytes.
+watched=; [ ! -t 2 ] || watched=1
+progress() {
+    [ -n "$watched" ] || { cat; return; }
+    awk -v name="$name" '
+        !sums { size[$2] = $1 / 1048576; all += size[$2]; m++; next }
+        { print }
+        $2 in size {
+            mib += size[$2]
+            printf "\r%s: object %d of %d checked, %d of %d MiB ", name, ++n, m, mib, all > "/dev/stderr"
+        }
+        END { if (n) print "" > "/dev/stderr" }' "$B/sizes" sums=1 -
 }
 verify() {
     say "checking $name (tier $tier, $state)"
@@ -337,7 +378,7 @@ verify() {
             fi
         done | awk '!/^#/ && length($1) == 64 && $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
         while read -r sum o; do [ ! -s "$o" ] || printf '%s\n' "$o"; done < "$B/listed" |
-            xargs sha256sum /dev/null > "$B/sums"
+            xargs -n 16 sha256sum /dev/null | progress > "$B/sums"
     )
     for f in listed sums; do : >> "$B/$f"; done
     awk 'FILENAME ~ /sums$/ { sum[$2] = $1; next }
@@ -348,8 +389,8 @@ verify() {
         say "  parity may rebuild it: python3 rsrepair.py LIST.sha256, in that band's folder"
     fi
     if [ -n "$signer" ]; then
-        awk 'FILENAME ~ /bad$/ { bad[$2]; next } FILENAME ~ /listed$/ { good[$2]; next }
-            $0 in good && !($0 in bad)' "$B/bad" "$B/listed" "$B/objects" > "$T/even" && mv "$T/even" "$B/objects" || full
+        only awk 'FILENAME ~ /bad$/ { bad[$2]; next } FILENAME ~ /listed$/ { good[$2]; next }
+            $0 in good && !($0 in bad)' "$B/bad" "$B/listed"
     fi
 }
 
@@ -494,12 +535,14 @@ END {
     }
 }'
 
-# Makes of it all the plan, "N STATE OBJECT..." for each block that counts:
-# bad, or unlisted where no checksum list speaks for it, or good.
+# Makes of it all the plan, "N STATE NTH MIB OBJECT..." for each block that counts:
+# bad, or unlisted where no checksum list speaks for it, or good; and which one it
+# is, and the MiB up to its end.
 PLAN='
 FILENAME ~ /lines$/ { if ($3 == "s" || $3 == "o") full[$9]; next }
 FILENAME ~ /bad$/ { if ($2 ~ /\.tar/) bad[number($2)]; next }
 FILENAME ~ /listed$/ { listed[$2]; next }
+FILENAME ~ /sizes$/ { size[$2] = $1 / 1048576; next }
 FILENAME ~ /objects$/ {
     n = number($0)
     if ($0 ~ /\.tar(\.gz|\.zst)?(\.gpg)?$/) whole[n] = $0
@@ -518,8 +561,9 @@ FILENAME ~ /objects$/ {
     m = split(objects, o)
     for (i = 1; i <= m; i++) if (!(o[i] in listed) && state == "good") state = "unlisted"
     if (only != "" && !(n in full)) next
-    if (m) print n, state, objects
-    else if (n in full) { tell("block " n " of " name " is missing"); print n, "bad" }
+    if (!m && n in full) { tell("block " n " of " name " is missing"); state = "bad" }
+    for (i = 1; i <= m; i++) mib += size[o[i]]
+    if (m || n in full) print n, state, ++nth, int(mib), objects
 }'
 
 # Keeps of the lines what is wanted, with the directories above.
@@ -555,7 +599,7 @@ read_indexes() {
     rest=$(awk 'FILENAME ~ /counts$/ { counts[$1]; next } !($1 in counts) { print $1 }' "$B/counts" "$B/indexes")
     [ -z "$rest" ] || say "left out of $name, as superseded or beyond a gap:" $rest
     [ -z "$want" ] || narrow
-    run -v only="$want" "$AWK$PLAN" "$B/lines" "$B/bad" "$B/listed" "$B/objects" "$B/counts" > "$B/plan"
+    run -v only="$want" "$AWK$PLAN" "$B/lines" "$B/bad" "$B/listed" "$B/sizes" "$B/objects" "$B/counts" > "$B/plan"
     ! grep -q '\.zst' "$B/plan" || has zstd || die "$name is compressed with zstd: it needs zstd"
 }
 
@@ -658,12 +702,11 @@ FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
 !($1 in new)'
 
 in_dest() { (cd "$dest" || abort "cannot enter $dest"; "$@"); }
-lists() { : > "$B/listed"; : > "$B/bad"; }
-list_version() {
-    awk '$3 != "d"' "$B/lines" > "$B/use"
+version() {
     run "$AWK$STILL" "$B/use" "$B/lines" "$T/version" > "$T/listed"
     awk '{ print $1, $2 }' "$B/use" >> "$T/listed" && mv "$T/listed" "$T/version" || full
 }
+list_version() { awk '$3 != "d"' "$B/lines" > "$B/use"; version; }
 links() { find . -type l -exec printf '%s//\n' {} + 2>/dev/null; }
 setids() { find . -type f \( -perm -4000 -o -perm -2000 \) -exec printf '%s//\n' {} + 2>/dev/null; }
 everything() { find . -exec printf '%s//\n' {} + | run "$AWK"'found() { print path }' | sort; }
@@ -737,15 +780,16 @@ cut_off() {
 # The blocks that the plan on stdin names, as one tar stream. Each part of a
 # block is an encrypted message of its own.
 stream() {
-    rm -f "$B/torn"; count=0
-    while read -r n state objects; do
-        count=$((count + 1))
-        [ ! -t 2 ] || printf '\r%s: block %s of %s ' "$name" $count "$(($(wc -l < "$B/todo")))" >&2
+    rm -f "$B/torn"
+    while read -r n state nth mib objects; do
+        [ -z "$watched" ] || printf '\r%s: block %s of %s, %s of %s MiB ' "$name" "$nth" "$nths" "$mib" "$mibs" >&2
         case $objects in *.tar.gz*) decode='gzip -dc' ;; *.tar.zst*) decode='zstd -dcq' ;; *) decode=cat ;; esac
         for o in $objects; do plain "$dir/$o" || : > "$B/torn"; done | $decode || : > "$B/torn"
         [ ! -e "$B/torn" ] || break
     done
 }
+# KiB that are free.
+room() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { n = $4; found = 1 } END { print found ? n : "999999999999" }'; }
 extract() {
     set -- -C "$dest" "$@"
     # GNU tar would follow a symlink that is there; this keeps it from it.
@@ -753,8 +797,9 @@ extract() {
     # --no-same-permissions heeds the umask.
     (case $untar in *no-same*) umask 0 ;; esac; exec $untar "$@") 2> "$T/err"
     code=$?
-    [ ! -t 2 ] || printf '\n' >&2
-    [ $code = 0 ] || [ "$(room "$dest")" -gt 1024 ] || abort "$shown is full: make room, and begin again with an empty directory"
+    [ -z "$watched" ] || printf '\n' >&2
+    [ $code = 0 ] || ! grep -qE ': (No space left on device|Disk quota exceeded)$' "$T/err" ||
+        abort "$shown is full: make room, and begin again with an empty directory"
     [ ! -s "$T/err" ] || { clean < "$T/err" >&2; flaw; }
     return $code
 }
@@ -820,6 +865,9 @@ recover() {
     # Step 3. A block with a line below a symlink of its own band is a forgery.
     awk 'FILENAME ~ /twisted$/ { twisted[$1]; next } !($1 in twisted)' "$B/twisted" "$B/plan" > "$B/todo"
     awk '$2 != "good" { print $1 }' "$B/todo" > "$B/doubt"
+    read -r n state nths mibs rest <<END
+$(tail -n 1 "$B/todo")
+END
     all= exact= hurt=
     if ! grep -q '^[0-9]* bad' "$B/todo"; then
         [ ! -s "$B/todo" ] || stream < "$B/todo" | extract || all=1
@@ -827,10 +875,10 @@ recover() {
     if [ -e "$B/torn" ] || grep -q '^[0-9]* bad' "$B/todo"; then
         say "block by block"
         all=
-        while read -r n state objects; do
+        while read -r n state nth mib objects; do
             in_dest ready < "$B/dirs"
             in_dest all_aside
-            [ -n "$objects" ] && echo "$n $state $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
+            [ -n "$objects" ] && echo "$n $state $nth $mib $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
             tell "block $n of $name did not come out whole"
             echo "$n" >> "$B/doubt"
         done < "$B/todo"
@@ -857,8 +905,7 @@ recover() {
     run -v all="$all" -v hurt="$hurt" -v every="$every" -v exact="$exact" -v bare="$bare" -v nanoseconds="$nanoseconds" \
         -v me="$(id -u):$(id -g)" -v foreign_file="$T/foreign" "$AWK$SET" "$B/links" "$B/setids" "$B/doubt" "$B/use"
     run "$AWK$STILL" "$B/use" "$B/lines" "$T/wrong" > "$T/still"
-    run "$AWK$STILL" "$B/use" "$B/lines" "$T/version" > "$T/listed"
-    awk '{ print $1 }' "$B/use" >> "$T/listed" && mv "$T/listed" "$T/version" || full
+    version
     in_dest look < "$B/look" 3> "$B/read" >> "$T/still"
     run 'FILENAME ~ /before$/ { had[$1]; next } { split($2, f, ":") } !(f[4] in had)' "$T/before" "$B/other" | in_dest each remove
     if [ -s "$B/read" ]; then
@@ -878,48 +925,6 @@ recover() {
     rm -rf "$B"
 }
 
-[ -n "$touch" ] || tell "this touch takes no seconds: times of directories are not recovered"
-want=; [ ! -s "$T/want" ] || want=1
-room() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { n = $4; found = 1 } END { print found ? n : "999999999999" }'; }
-sealed=
-bands survey
-bands unlock
-[ -n "$list" ] || bands verify
-[ -z "$list" ] || bands lists
-bands read_indexes
-if [ -n "$list" ]; then
-    : > "$T/version"
-    bands list_version
-    sort "$T/version" | if [ -n "$word" ]; then grep -F -e "$word"; else cat; fi
-    exit
-fi
-if [ -n "$want" ] && [ ! -s "$T/seen" ]; then die "nothing of what was asked for is in this version (-l lists it)"; fi
-made=; [ -d "$dest" ] || made=1
-mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $shown"
-dest=${dest%??}         # the dot keeps a newline that ends the name
-top=$dest
-if [ -n "$want" ]; then
-    dest=$dest/.recover.$$
-    mkdir -m 700 "$dest" || die "cannot make $dest"
-fi
-bytes=$(while read -r dir rest; do key bytes "$dir/TAIL"; done < "$T/chain" | awk '/^[0-9]+$/ { n += $1 } END { printf "%.0f", n / 1024 }')
-[ -n "$want" ] || [ "$bytes" -le "$(room "$dest")" ] ||
-    say "$shown has room for $(room "$dest") KiB; the files may have $bytes KiB"
-: > "$T/wrong"; : > "$T/marked"; : > "$T/had"; echo . > "$T/version"
-in_dest everything > "$T/before"
-in_dest inodes > "$T/linked"
-bands recover
-
-# What is in no index, and was not in DEST before?
-sort -u "$T/version" "$T/before" > "$T/known"
-in_dest everything | sort "$T/known" "$T/known" - | uniq -u > "$T/unlisted"
-if [ -n "$want" ]; then
-    run "$AWK"'{ print item("-", $1) }' "$T/unlisted" | in_dest each remove
-elif [ -s "$T/unlisted" ]; then
-    what='in no index; removed'; [ ! -e "$T/unindexed" ] || what='in no index that can be read'
-    run -v what="$what" "$AWK"'{ tell($1 ": " what); print item("-", $1) }' "$T/unlisted" > "$T/items"
-    [ -e "$T/unindexed" ] || in_dest each remove < "$T/items"
-fi
 # A part goes to its place. Directories that are there stay as they are; those
 # that are not come as they were, with all that was asked for below them.
 move() {
@@ -948,12 +953,51 @@ place() {
         move "$path" "$at" || flaw
     done
 }
+
+# --- The whole -----------------------------------------------------------------
+[ -n "$touch" ] || tell "this touch takes no seconds: times of directories are not recovered"
+want=; [ ! -s "$T/want" ] || want=1
+sealed=
+bands survey
+bands unlock
+[ -n "$list" ] || bands verify
+bands read_indexes
+if [ -n "$list" ]; then
+    : > "$T/version"
+    bands list_version
+    sort "$T/version" | if [ -n "$word" ]; then grep -F -e "$word"; else cat; fi
+    exit
+fi
+if [ -n "$want" ] && [ ! -s "$T/seen" ]; then die "nothing of what was asked for is in this version (-l lists it)"; fi
+mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $shown"
+dest=${dest%??}         # the dot keeps a newline that ends the name
+top=$dest
 if [ -n "$want" ]; then
+    dest=$dest/.recover.$$
+    mkdir -m 700 "$dest" || die "cannot make $dest"
+fi
+bytes=$(while read -r dir rest; do key bytes "$dir/TAIL"; done < "$T/chain" | awk '/^[0-9]+$/ { n += $1 } END { printf "%.0f", n / 1024 }')
+free=$(room "$dest")
+[ -n "$want" ] || [ "$bytes" -le "$free" ] || say "$shown has room for $free KiB; the files may have $bytes KiB"
+: > "$T/wrong"; : > "$T/marked"; : > "$T/had"; echo . > "$T/version"
+in_dest everything > "$T/before"
+in_dest inodes > "$T/linked"
+bands recover
+
+# What is in no index, and was not in DEST before?
+{ cut -d ' ' -f 1 "$T/version"; cat "$T/before"; } | sort -u > "$T/known"
+in_dest everything | sort "$T/known" "$T/known" - | uniq -u > "$T/unlisted"
+if [ -n "$want" ]; then
+    run "$AWK"'{ print item("-", $1) }' "$T/unlisted" | in_dest each remove
     run "$AWK"'found() { print item(path, path) }' "$T/want" > "$T/items"
     in_dest place < "$T/items"
     chmod u+rwx "$dest"; find "$dest" -type d ! -perm -700 -exec chmod u+rwx {} \;
     left=$(find "$dest" ! -type d | head -n 1)
     [ -n "$left" ] || remove "$dest"
+elif [ -s "$T/unlisted" ]; then
+    what='in no index; removed'; [ ! -e "$T/unindexed" ] || what='in no index that can be read'
+    run -v what="$what" "$AWK"'{ tell($1 ": " what); print item("-", $1) }' "$T/unlisted" > "$T/items"
+    [ -e "$T/unindexed" ] || in_dest each remove < "$T/items"
 fi
 
 sort -u "$T/wrong" | while read -r path what; do tell "$path: $what"; done

@@ -46,6 +46,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dash", "dash"),
     ("date", "coreutils"),
     ("dd", "coreutils"),
+    ("df", "coreutils"),
     ("dirname", "coreutils"),
     ("basename", "coreutils"),
     ("env", "coreutils"),
