@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::named::ArchiveName;
+use crate::archive::stream::first_line;
 use crate::archive::vouching::Unvouched;
 use crate::archive::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
@@ -180,7 +181,7 @@ impl Archive {
     /// Which indexes count, and why one of them cannot be read, if that was seen.
     fn sort_out(&self, band: &Band) -> anyhow::Result<(Holds, Option<anyhow::Error>)> {
         if let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail)
-            && let Some(holds) = self.by_tables(band, tail.toc, last)?
+            && let Some(holds) = self.by_tables(band, tail.toc, last, false)?
         {
             return Ok((holds, None));
         }
@@ -190,7 +191,14 @@ impl Archive {
         {
             return Err(ChainError::Foreign(head.band, "TAIL").into());
         }
-        let (indexes, facts) = self.indexes(&band.head)?;
+        let (indexes, facts) = match (self.indexes(&band.head), &band.tail, band.extent) {
+            // Where nothing is listed, each index names the one before it.
+            (Err(error), Some(tail), Extent::UpTo(last)) if lacks_listing(&error) => {
+                let holds = self.by_tables(band, tail.toc, last, true)?.ok_or(error)?;
+                return Ok((holds, None));
+            }
+            (read, ..) => read?,
+        };
         let counted = match band.extent {
             Extent::UpTo(last) => indexes.up_to(last),
             Extent::Unfinished => indexes.of_unfinished(),
@@ -207,8 +215,15 @@ impl Archive {
         Ok((holds, facts.unreadable.map(|(_, error)| error)))
     }
 
-    /// The same by tables of contents alone; none if they do not reach back to the first index.
-    fn by_tables(&self, band: &Band, toc: u32, last: u32) -> anyhow::Result<Option<Holds>> {
+    /// The same by tables of contents alone; none if they do not reach back to the first index, as
+    /// where a run was cut before its table, unless each index is asked for the one `before` it.
+    fn by_tables(
+        &self,
+        band: &Band,
+        toc: u32,
+        last: u32,
+        before: bool,
+    ) -> anyhow::Result<Option<Holds>> {
         let Ok(Some(newest)) = self.toc(&band.head, toc) else { return Ok(None) };
         let mut rows = Vec::new();
         for earlier in &newest.earlier {
@@ -216,7 +231,25 @@ impl Archive {
             rows.extend(toc.rows);
         }
         rows.extend(newest.rows);
+        let Some(first) = rows.first().map(|row| row.number) else { return Ok(None) };
         let mut numbers: Vec<RangeInclusive<u32>> = Vec::new();
+        if first > 0 {
+            let mut at = first;
+            while let Some(number) = match self.after(band, at)? {
+                Some(after) => after,
+                None => return Ok(None),
+            } {
+                if !before {
+                    return Ok(None);
+                }
+                at = number;
+                match numbers.last_mut() {
+                    Some(range) if number + 1 == *range.start() => *range = number..=*range.end(),
+                    _ => numbers.push(number..=number),
+                }
+            }
+            numbers.reverse();
+        }
         let mut blocks = CountedBlocks::default();
         for (number, parts) in rows.iter().map(|row| (row.number, row.parts)) {
             if number > last {
@@ -229,9 +262,21 @@ impl Archive {
                 _ => numbers.push(number..=number),
             }
         }
-        let whole = numbers.first().is_some_and(|range| *range.start() == 0)
-            && numbers.last().is_some_and(|range| *range.end() == last);
+        let whole = numbers.last().is_some_and(|range| *range.end() == last);
         Ok(whole.then_some(Holds { numbers, lost: Vec::new(), blocks }))
+    }
+
+    /// What an index says that it comes after; none if it does not say.
+    fn after(&self, band: &Band, number: u32) -> anyhow::Result<Option<Option<u32>>> {
+        let text = match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
+            Err(error) if is_unreachable(&error) => return Err(error),
+            read => read.ok().flatten().unwrap_or_default(),
+        };
+        let said = first_line(&text, band.head.id).ok().flatten();
+        let fits = |(said, after): &(u32, Option<u32>)| {
+            *said == number && after.is_none_or(|after| after < number)
+        };
+        Ok(said.filter(fits).map(|(_, after)| after))
     }
 }
 
