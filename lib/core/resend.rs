@@ -82,21 +82,23 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
         Object::Index(_) => (number, 4, 0),
         Object::Toc(_) => (number, 5, 0),
         Object::Parity(_, counter, shard) => (counter, 6, shard),
-        Object::ListSig(_, counter) => (counter, 7, 0),
-        Object::List(_, counter) => (counter, 8, 0),
-        Object::KeyListSig(_, counter, added) => (number, 7, counter.saturating_mul(1000) + added),
-        Object::KeyList(_, counter, added) => (number, 8, counter.saturating_mul(1000) + added),
+        Object::ListSig(_, counter) | Object::KeyListSig(_, counter, _) => (counter, 7, 0),
+        Object::List(_, counter) | Object::KeyList(_, counter, _) => (counter, 8, 0),
         Object::Tail => (number, 9, 0),
         Object::TailSig => (number, 9, 1),
     }
 }
 
-/// The group that an object belongs to as list, parity or signature.
-fn group(name: &ObjectName) -> Option<(u32, u32)> {
+/// The group that an object belongs to as list, parity or signature, and for the list of a key
+/// message that was added its number.
+fn group(name: &ObjectName) -> Option<(u32, u32, u32)> {
     match name.object {
         Object::List(number, counter)
         | Object::ListSig(number, counter)
-        | Object::Parity(number, counter, _) => Some((number, counter)),
+        | Object::Parity(number, counter, _) => Some((number, counter, 0)),
+        Object::KeyList(number, counter, added) | Object::KeyListSig(number, counter, added) => {
+            Some((number, counter, added))
+        }
         _ => None,
     }
 }
@@ -109,8 +111,8 @@ impl Resend {
 
     /// The names of the next folder, with sizes, and its lists as far as they can be read.
     pub fn handle_folder(&mut self, names: &[(ObjectName, u64)], lists: Vec<List>) -> Vec<Row> {
-        let mut lists: HashMap<(u32, u32), List> =
-            lists.into_iter().map(|list| (list.name, list)).collect();
+        let mut lists: HashMap<(u32, u32, u32), List> =
+            lists.into_iter().map(|list| ((list.name.0, list.name.1, list.added), list)).collect();
         let mut own: Vec<(ObjectName, u64)> = names.to_vec();
         own.sort_by_key(|(name, _)| rank(name));
         let row = |(name, size): &(ObjectName, u64)| Row { name: *name, size: *size, listed: None };
@@ -118,7 +120,8 @@ impl Resend {
             own.iter().filter(|(name, _)| group(name).is_none()).map(row).collect();
 
         let mut groups = std::mem::take(&mut self.carried);
-        let mut keys: Vec<(u32, u32)> = own.iter().filter_map(|(name, _)| group(name)).collect();
+        let mut keys: Vec<(u32, u32, u32)> =
+            own.iter().filter_map(|(name, _)| group(name)).collect();
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
@@ -244,6 +247,32 @@ mod tests {
         ];
         assert_eq!(sent(&rows), wanted);
         assert_eq!(resend.finish(), []);
+    }
+
+    #[test]
+    fn messages_that_were_added_go_before_their_lists() {
+        let text = "00000/000000000-0.key.gpg 00000/000000000-0.1.key.gpg 00000/000000000-0.2.key.gpg \
+            00000/000000000-0.1.sha256 00000/000000000-0.1.sha256.sig 00000/000000000-0.2.sha256 \
+            00000/000000000-0.sha256 00000/000000000.mtree.gz";
+        let own = list((0, 0), &["00000/000000000-0.key.gpg", "00000/000000000.mtree.gz"]);
+        let added = |added, name| List { added, ..list((0, 0), &[name]) };
+        let lists = vec![
+            added(1, "00000/000000000-0.1.key.gpg"),
+            own,
+            added(2, "00000/000000000-0.2.key.gpg"),
+        ];
+        let mut resend = Resend::new();
+        let wanted = [
+            "00000/000000000-0.key.gpg",
+            "00000/000000000-0.1.key.gpg",
+            "00000/000000000-0.1.sha256.sig ?",
+            "00000/000000000-0.1.sha256 ?",
+            "00000/000000000-0.2.key.gpg",
+            "00000/000000000-0.2.sha256 ?",
+            "00000/000000000.mtree.gz",
+            "00000/000000000-0.sha256 ?",
+        ];
+        assert_eq!(sent(&resend.handle_folder(&names(text), lists)), wanted);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
-use crate::format::stream::{self, Item, Preface, Reader, SealedAs};
+use crate::format::stream::{self, Item, Preface, Reader};
 use crate::report::message::Report;
 use crate::report::units::human;
 
@@ -181,8 +181,7 @@ fn push_stream(
         bail!("the object stream does not begin with HEAD");
     }
     // What dura-seal did not mark is pack's own.
-    let plain = SealedAs { encrypted: false, signed: false, parity: 0 };
-    let sealed = preface.sealed.unwrap_or(plain);
+    let sealed = preface.sealed.unwrap_or_default();
     let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
         let reads = Retrying::new(
             Arc::clone(&place.store),
@@ -217,7 +216,7 @@ fn push_stream(
         let summary = Lane::run(run, place, duty, &events, &done, &mut |_| ())?;
         if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
             emit_made(&run.report, place, tail, &summary);
-            run.report.done(format_args!("{}{}", place.label, made(tail, &summary, sealed)));
+            run.report.done(format_args!("{}{}", place.label, made(tail, &summary)));
         }
         Ok(summary)
     };
@@ -254,7 +253,8 @@ fn emit_made(report: &Report, place: &Place, tail: &Tail, summary: &Summary) {
 }
 
 /// What was made, for people.
-fn made(tail: &Tail, summary: &Summary, sealed: SealedAs) -> String {
+fn made(tail: &Tail, summary: &Summary) -> String {
+    let sealed = summary.sealed;
     let count = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     let (entries, files) =
         (count(tail.entries, "entry", "entries"), count(tail.files, "file", "files"));

@@ -4,7 +4,7 @@
 use super::super::band::{BandId, BandName};
 use super::super::counted::CountedBlocks;
 use super::super::entry::number;
-use super::super::object::ObjectName;
+use super::super::object::{Object, ObjectName};
 use super::super::tarball::{padding, record};
 use super::push_header;
 
@@ -12,7 +12,7 @@ use super::push_header;
 const MAX_UNLISTED: usize = 500;
 
 /// What dura-seal does with a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SealedAs {
     /// It encrypts.
     pub encrypted: bool,
@@ -20,6 +20,17 @@ pub struct SealedAs {
     pub signed: bool,
     /// It adds so many shards of parity to each group.
     pub parity: u32,
+}
+
+impl SealedAs {
+    /// Takes in what an object of the stream shows of it.
+    pub fn handle(&mut self, name: &ObjectName) {
+        self.encrypted |= name.encrypted;
+        self.signed |= matches!(name.object, Object::ListSig(..) | Object::TailSig);
+        if let Object::Parity(_, _, shard) = name.object {
+            self.parity = self.parity.max(shard + 1);
+        }
+    }
 }
 
 /// What stands before the first object of a stream.

@@ -18,7 +18,7 @@ use crate::edge::signals::Stop;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::StreamError;
+use crate::format::stream::{SealedAs, StreamError};
 use crate::ops::push::checks::{Below, still_there};
 use crate::ops::push::confirm::{confirm, confirm_same};
 use crate::ops::push::held::Held;
@@ -123,6 +123,8 @@ pub(super) struct Summary {
     pub already: u64,
     /// The band's TAIL, once it is stored.
     pub tail: Option<Tail>,
+    /// What its objects show of how they were sealed.
+    pub sealed: SealedAs,
 }
 
 /// What a lane is to store, and how sure it is to be.
@@ -286,6 +288,7 @@ impl Lane<'_> {
 
     fn handle_object(&mut self, object: Arc<Held>) -> anyhow::Result<()> {
         let item = &object.item;
+        self.summary.sealed.handle(&item.name);
         if !matches!(item.name.object, Object::Tail | Object::TailSig) {
             self.schedule(object);
             return Ok(());

@@ -247,6 +247,7 @@ impl Feed<'_> {
         let look = || survey::folder(self.pass.local, self.pass.band, folder);
         let level = |name: &ObjectName| match name.object {
             Object::List(..) | Object::ListSig(..) => 0,
+            Object::KeyList(..) | Object::KeyListSig(..) => 0,
             Object::Toc(_) => 1,
             Object::Index(_) => 2,
             _ => 3,
@@ -262,7 +263,9 @@ impl Feed<'_> {
     /// no use here.
     fn lists(&self, names: &[(ObjectName, u64)]) -> anyhow::Result<Vec<List>> {
         let mut lists = Vec::new();
-        for (name, _) in names.iter().filter(|(name, _)| matches!(name.object, Object::List(..))) {
+        let is_list =
+            |name: &ObjectName| matches!(name.object, Object::List(..) | Object::KeyList(..));
+        for (name, _) in names.iter().filter(|(name, _)| is_list(name)) {
             let bytes = self.pass.local.get(&format!("{}/{name}", self.pass.band))?;
             let Ok(mut list) = List::parse(&bytes) else { continue };
             list.members.iter_mut().for_each(|member| member.pieces = Vec::new());
@@ -278,14 +281,15 @@ impl Feed<'_> {
         names: &[(ObjectName, u64)],
         lists: &[List],
     ) -> Vec<(ObjectName, u64)> {
-        let good: HashSet<(u32, u32)> = lists.iter().map(|list| list.name).collect();
+        let good: HashSet<ObjectName> =
+            lists.iter().flat_map(|list| [list.object(), list.signature()]).collect();
         let mut left = names.to_vec();
         left.retain(|(name, _)| match name.object {
-            Object::List(number, counter) if !good.contains(&(number, counter)) => {
+            Object::List(..) | Object::KeyList(..) if !good.contains(name) => {
                 self.flaw(damaged(self.pass, name));
                 false
             }
-            Object::ListSig(number, counter) => good.contains(&(number, counter)),
+            Object::ListSig(..) | Object::KeyListSig(..) => good.contains(name),
             _ => true,
         });
         left
@@ -358,7 +362,9 @@ impl Feed<'_> {
                 |at: &usize| size_of(*at).is_some_and(|it| [row.size, u64::MAX].contains(&it));
             let (having, lacking): (Vec<usize>, Vec<usize>) =
                 (0..self.targets.len()).partition(has);
-            let listable = row.name.is_grouped() || row.name.is_parity();
+            let listable = row.name.is_grouped()
+                || row.name.is_parity()
+                || matches!(row.name.object, Object::Key(..));
             let is_superseded = folder.superseded.contains(&row.name);
             let is_vouched = row.listed.is_some() || is_superseded || !listable;
             let mut object = None;
@@ -492,6 +498,7 @@ impl Feed<'_> {
     fn is_torn(&self, held: &Held) -> anyhow::Result<bool> {
         let of = match held.item.name.object {
             Object::ListSig(number, counter) => Object::List(number, counter),
+            Object::KeyListSig(number, counter, added) => Object::KeyList(number, counter, added),
             Object::TailSig => Object::Tail,
             _ => return Ok(false),
         };
@@ -506,7 +513,7 @@ const OTHER: &str = "what the archive has is damaged, or another object";
 /// What is said of an object that is not what its list says, or of such a list.
 fn damaged(pass: &Pass<'_>, name: &ObjectName) -> String {
     let why = match name.object {
-        Object::List(..) => "not a checksum list of this band",
+        Object::List(..) | Object::KeyList(..) => "not a checksum list of this band",
         _ => "it differs from its checksum list",
     };
     format!("{}/{name}: damaged in the spool: {why}", pass.band)
