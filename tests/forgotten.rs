@@ -30,7 +30,9 @@ fn bands(dir: &Path) -> usize {
 fn each_of_them_is_refused_unless_it_is_meant() {
     let all = format!("-r {KEY} --sign {OTHER} --parity 1");
     let dir = tree();
-    assert_eq!(backup(&dir, &all, "").stages, [0; 5]);
+    let first = backup(&dir, &all, "-v");
+    assert_eq!(first.stages, [0; 5]);
+    first.tells(" stored, encrypted, signed, with parity\n");
     for (seal, hint, waive) in [
         (format!("--sign {OTHER} --parity 1"), "-r KEY", "--plain"),
         (format!("-r {KEY} --parity 1"), "--sign KEY", "--unsigned"),
@@ -49,8 +51,12 @@ fn each_of_them_is_refused_unless_it_is_meant() {
         // In an archive of its own each time: the next layer stands on this one.
         let copy = tree();
         assert_eq!(backup(&copy, &all, "").stages, [0; 5]);
-        let done = backup(&copy, &seal, waive);
+        let done = backup(&copy, &seal, &format!("-v {waive}"));
         assert_eq!(done.stages, [0; 5], "{seal}\n{}", done.report());
+        let encrypted = if seal.contains("-r ") { "encrypted" } else { "not encrypted" };
+        let signed = if seal.contains("--sign") { ", signed" } else { "" };
+        let parity = if seal.contains("--parity") { ", with parity" } else { "" };
+        done.tells(&format!(" stored, {encrypted}{signed}{parity}\n"));
     }
     // More than before is no matter, and a full band stands on nothing.
     assert_eq!(backup(&dir, &all.replace("--parity 1", "--parity 2"), "").stages, [0; 5]);

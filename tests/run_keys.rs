@@ -16,12 +16,12 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
 want() { [ "$1" = "$2" ] || fail "wanted $2, found $1: ${3-}"; }
 # A home with a key, its agent's log, and a pinentry that counts how often it is asked.
-home() { # PASSPHRASE
+home() { # PASSPHRASE [FILE], which has the key
     mkdir -m 700 "$GNUPGHOME"
     printf '#!/bin/sh\necho OK\nwhile read -r l; do case $l in GETPIN*) echo asked >>%s/asked; echo "D %s"; echo OK ;; BYE*) echo OK; exit ;; *) echo OK ;; esac; done\n' "$GNUPGHOME" "$1" >"$GNUPGHOME/pinentry"
     chmod 755 "$GNUPGHOME/pinentry"
     echo 's2k-count 65536' >"$GNUPGHOME/gpg-agent.conf"
-    key me "$1"; gone
+    if [ $# = 2 ]; then gpg -q --batch --import "$2" 2>/dev/null; else key me "$1"; fi; gone
     printf 's2k-count 65536\nlog-file %s/log\ndebug ipc\npinentry-program %s/pinentry\n' "$GNUPGHOME" "$GNUPGHOME" >"$GNUPGHOME/gpg-agent.conf"
     fresh
 }
@@ -45,6 +45,9 @@ band() { ls -d ${ARC:-arc}/*/ | awk '{ print length($0), $0 }' | sort -n | tail 
 mkdir -p src/a
 "#;
 
+/// A key as careful people have it, with the passphrase `word`; making one takes a minute.
+const RSA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rsa4096.asc");
+
 /// Runs a script with these functions in a directory of its own, which is given, and with a home
 /// for gpg.
 #[track_caller]
@@ -59,6 +62,7 @@ fn script(text: &str) -> PathBuf {
         ("GNUPGHOME", home.display().to_string()),
         ("PAGE", page.display().to_string()),
         ("NOTES", notes.display().to_string()),
+        ("RSA", RSA.to_owned()),
     ];
     bash(&dir, &format!("{FUNCTIONS}\nset -e\n{text}"), &vars);
     dir
@@ -202,6 +206,16 @@ fn recipients_that_are_added() {
         # Once more there is nothing to add.
         want "$(dura-index keys -q arc -r new@x | wc -c)" 1024
         dura-verify -q arc >found || fail "$(cat found)"; want "$(dura-verify -q --quick arc)" ''
+        # What was added goes to an archive that has the band whole, and with the band to a new one.
+        cp -r before second; dura-push -q --from arc second; diff -r arc second || fail 'not all was added'
+        dura-push -q --from arc third; diff -r arc third || fail 'not the whole band'
+        cp -r arc spool; dura-push -q --move --from spool fourth; diff -r arc fourth || fail 'not moved'; want "$(ls spool)" ''
+        # A message that is damaged does not pass, nor one without its list from a spool that is emptied.
+        cp -r arc spool2; printf x | dd of="$(ls spool2/*/*/*-0.1.key.gpg | head -n 1)" bs=1 seek=40 conv=notrunc status=none
+        cp -r before fifth; dura-push -q --from spool2 fifth 2>said && fail 0; grep -q '0-0.1.key.gpg: damaged in the spool' said || fail "$(cat said)"
+        want "$(diff -rq before fifth | grep -c '0-0.1')" 0
+        cp arc/*/00000/000000000-0.1.key.gpg spool2/*/00000/; rm spool2/*/00000/000000000-0.1.sha256*
+        dura-push -q --move --from spool2 fifth 2>said && fail 0; grep -q '0-0.1.key.gpg: in no checksum list' said || fail "$(cat said)"; [ -e "$(echo spool2/*/00000/000000000-0.1.key.gpg)" ] || fail gone
         # The first key is gone.
         export OLD=$GNUPGHOME; gpg --batch --pinentry-mode loopback --passphrase '' --export-secret-keys new@x >new.key; gone
         export GNUPGHOME=$GNUPGHOME.new; mkdir -m 700 "$GNUPGHOME"; gpg -q --batch --import new.key 2>/dev/null
@@ -248,6 +262,79 @@ X
         grep -F "$key" trace | grep -v '^[0-9]* *write(' | head -n 3 | grep . && fail 'written in another way'
         # What has it is a pipe.
         ! grep -rqF "$key" . --exclude=trace || fail 'on disk'
+        gone"#,
+    );
+}
+
+/// A key of 4096 bits with a passphrase, in gpg and in gpg 1.4: restore, list and verify, the script
+/// and the page, for a band in two runs.
+#[test]
+fn a_large_key_and_an_old_gpg() {
+    script(
+        r#"home word "$RSA"; SEAL='-r rsa@x --group 8'; files 100 140; settle; halt 150000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        want "$(sed -n 's/^runs: //p' arc/*/TAIL | wc -w)" 2
+        once() { want "$(operations)" 2 "$1"; want "$(asked)" 1 "$1"; fresh; }
+        fresh; mkdir out; dura-restore -q --no-cache arc | tar -xpf - -C out; same src out; once restore
+        dura-index list -q --no-cache arc >/dev/null; once list
+        dura-verify -q --files arc; once verify
+        rm -rf out; (cd arc/*/ && dash "$NOTES/recover.sh" ../../out 2>../../said) || fail "$(cat said)"; same src out; once recover.sh
+        rm -rf out; mkdir out; (cd arc/*/ && DEST=$OLDPWD/out dash "$PAGE" 2>"$OLDPWD/said") || fail "$(cat said)"; same src out; once page
+        gone
+        # gpg 1.4 has a ring of its own, and no agent.
+        export GNUPGHOME=$GNUPGHOME.1; mkdir -m 700 "$GNUPGHOME"; gpg1 -q --batch --import "$RSA" 2>/dev/null
+        echo word >phrase; gpg1 --version | grep -q '^gpg (GnuPG) 1[.]4' || fail 'not gpg 1.4'
+        for sh in dash 'busybox sh'; do
+            rm -rf out; (cd arc/*/ && GPG=gpg1 DURA_PASSPHRASE_FILE=../../phrase $sh "$NOTES/recover.sh" ../../out 2>../../said) || fail "$sh: $(cat said)"; same src out
+            # As the page says for gpg 1; what it asks on the terminal is answered here.
+            { echo "gpg() { case \$* in *--passphrase-file*) gpg1 \"\$@\" ;; *) gpg1 --batch --passphrase-file '$PWD/phrase' \"\$@\" ;; esac; }"
+                sed 's/ --pinentry-mode loopback//' "$PAGE"; } >page1
+            rm -rf out; mkdir out; (cd arc/*/ && DEST=$OLDPWD/out $sh ../../page1 2>"$OLDPWD/said") || fail "$sh: $(cat said)"; same src out
+        done"#,
+    );
+}
+
+/// For bands of format 1, dura(7) has a copy of the key without its passphrase, in memory: typed as
+/// it stands, with what a person answers to gpg. Nothing is derived for an object, and nothing left.
+#[test]
+fn a_copy_of_the_key_for_old_bands() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/dura.7");
+    let page = fs::read_to_string(page).unwrap();
+    let from = page.find("home=$(mktemp").unwrap();
+    let typed = &page[from..from + page[from..].find(".Ed").unwrap()];
+    assert_eq!(typed.matches('\n').count(), 5, "{typed}");
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1");
+    let typed = typed
+        .replace("me@example.org", "fixture@dura.invalid")
+        .replace("/mnt/backup", &format!("{old}/sealed"));
+    let text = r#"home word OLD/secret-key.asc
+        # Answers as a person does: the passphrase, none where a new one is asked for, and yes.
+        ask() { printf '#!/bin/sh\necho OK\nwhile read -r l; do case $l in SETDESC*%s*) none=1; echo OK ;; SETDESC*) none=; echo OK ;; GETPIN*) echo asked >>%s; [ -n "$none" ] || echo "D word"; echo OK ;; BYE*) echo OK; exit ;; *) echo OK ;; esac; done\n' "$1" "$PWD/asked" >pinentry; chmod 755 pinentry; }
+        fresh; ask none; echo "pinentry-program $PWD/pinentry" >"$GNUPGHOME/gpg-agent.conf"; gpg -q --passwd fixture@dura.invalid 2>/dev/null; gone; ask new
+        dura-index list --no-cache OLD/sealed >there; : >asked
+        gpg() { echo "pinentry-program $PWD/pinentry" >"$GNUPGHOME/gpg-agent.conf"; echo "log-file $PWD/agent" >>"$GNUPGHOME/gpg-agent.conf"; command gpg "$@"; }
+        TYPED
+        [ -s asked ] || fail 'gpg did not ask'; [ ! -e "$home" ] || fail 'the copy is left'
+        want "$(tar -tf restored.tar | wc -l)" "$(grep -vc '^#' there)"
+        : >asked; gone; GNUPGHOME=$GNUPGHOME dura-index list --no-cache OLD/sealed >/dev/null; want "$(wc -l <asked)" 1 'the key itself has no passphrase'
+        gone"#;
+    script(&text.replace("TYPED", &typed).replace("OLD", old));
+}
+
+/// A web server that lists nothing: by the names of its runs in TAIL, a chain of bands in several
+/// runs is restored whole, and in part.
+#[test]
+fn several_runs_without_a_listing() {
+    script(
+        r#"home ''; files 100 140; settle; halt 150000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        sleep 1.1; files 130 170; settle; halt 100000; want "$(run)" '0 0 0' "$(cat said pushed)"
+        want "$(ls arc | wc -l)" 2; for tail in arc/*/TAIL; do want "$(sed -n 's/^runs: //p' "$tail" | wc -w)" 2 "$tail"; done
+        python3 -u -m http.server --bind 127.0.0.1 0 >port 2>requests & server=$!; trap 'kill $server' EXIT
+        for n in $(seq 100); do grep -q port port && break; sleep 0.1; done; at=http://127.0.0.1:$(grep -o 'port [0-9]*' port | cut -c6-)/arc
+        dura-index bands "$at" 2>said && fail 'it lists'; band=$(basename "$(band)")
+        mkdir out; dura-restore -q --no-cache --band "$band" "$at" | tar -xpf - -C out; same src out
+        mkdir part; dura-restore -q --no-cache --band "$band" "$at" ./a/105 ./a/165 | tar -xpf - -C part; cmp part/a/105 src/a/105; cmp part/a/165 src/a/165; want "$(find part -type f | wc -l)" 2
+        dura-index list -q --no-cache --band "$band" "$at" | grep -c type=file | grep -qx 71 || fail 'the list'
+        want "$(grep -o 'GET [^ ]*-0.key.gpg' requests | sort -u | wc -l)" 4 "$(grep key requests)"
         gone"#,
     );
 }

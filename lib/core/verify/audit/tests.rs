@@ -257,3 +257,64 @@ fn links_tell_exactly() {
         ["missing 0001.mtree.gz"]
     );
 }
+
+/// A key object without its list goes to where its group begins, also when the list of a neighbour
+/// is lost: objects of both are then one run. Runs are separated by `|`.
+#[test]
+fn where_key_objects_belong() {
+    let shown = |free: &Free| {
+        let name = free.name.to_string();
+        let Some((_, own)) = name.split_once('/') else { return name };
+        let (number, rest) = own.split_at(9);
+        let number: u32 = number.parse().unwrap();
+        format!("{number}{}", rest.replace(".key.gpg", "").replace(".mtree.gz", ".mtree"))
+    };
+    for (runs, keys, wanted) in [
+        // The only group, with HEAD and notes or without.
+        ("HEAD RECOVER.txt 0.tar 0.mtree", "0-0", "HEAD 0-0 RECOVER.txt 0.tar 0.mtree"),
+        ("0.tar 0.mtree 1.tar 1.mtree", "0-0", "0-0 0.tar 0.mtree 1.tar 1.mtree"),
+        // Two groups, and three.
+        ("0.tar 0.mtree 1.tar 1.mtree", "0-0 1-0", "0-0 0.tar 0.mtree 1-0 1.tar 1.mtree"),
+        (
+            "HEAD 0.tar 0.mtree 1.mtree 2.tar 2.mtree 3.mtree",
+            "0-0 1-0 3-0",
+            "HEAD 0-0 0.tar 0.mtree 1-0 1.mtree 2.tar 2.mtree 3-0 3.mtree",
+        ),
+        // The first object of the group is lost, too: what comes next is of it.
+        ("1.mtree 2.tar 2.mtree", "1-0", "1-0 1.mtree 2.tar 2.mtree"),
+        ("4.tar 4.mtree 6.tar", "4-0 5-0", "4-0 4.tar 4.mtree 5-0 6.tar"),
+        // Only the later one of two lists is lost.
+        ("2.tar 2.mtree", "2-0", "2-0 2.tar 2.mtree"),
+        // Several groups begin with one number: the first with its first part, the next behind.
+        (
+            "5.tar.000000 5.tar.000001 5.tar.000002 5.mtree",
+            "5-0 5-1",
+            "5-0 5.tar.000000 5-1 5.tar.000001 5.tar.000002 5.mtree",
+        ),
+        ("5.tar.000001 5.tar.000002 5.mtree", "5-1", "5-1 5.tar.000001 5.tar.000002 5.mtree"),
+        (
+            "5.tar.000000 5.tar.000001 5.mtree 6.mtree",
+            "5-0 5-1 6-0",
+            "5-0 5.tar.000000 5-1 5.tar.000001 5.mtree 6-0 6.mtree",
+        ),
+        // What is listed stands between: each key goes to the run that has its number.
+        ("0.tar 0.mtree | 5.tar 5.mtree", "0-0 5-0", "0-0 0.tar 0.mtree | 5-0 5.tar 5.mtree"),
+        ("0.tar 0.mtree | 5.tar 5.mtree", "3-0", "0.tar 0.mtree | 3-0 5.tar 5.mtree"),
+        // Nothing else of its group is left.
+        ("0.tar 0.mtree", "7-0", "0.tar 0.mtree | 7-0"),
+        ("", "0-0", "0-0"),
+    ] {
+        let free = |name| Free { name, counts: true, cut: false };
+        let run = |names: &str| objects(names).values().map(|(name, _)| free(*name)).collect();
+        let mut got: Vec<Vec<Free>> =
+            runs.split('|').map(run).filter(|run: &Vec<Free>| !run.is_empty()).collect();
+        for key in keys.split(' ') {
+            let key = format!("{key}.key.gpg");
+            let key = objects(&key).into_values().next().unwrap().0;
+            put_key(&mut got, free(key));
+        }
+        let shown: Vec<String> =
+            got.iter().map(|run| run.iter().map(&shown).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(shown.join(" | "), wanted, "{runs}, {keys}");
+    }
+}
