@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::util::gpg::{KEY, public};
 use super::util::run::{Done, dura, need, programs, scratch};
 use super::util::snapshot::{EXACT, assert_same, take};
 
@@ -110,6 +111,95 @@ fn words_of_other_programs() {
         done.tells(tip);
         assert!(!done.stderr.contains("as a value"), "{}", done.report());
     }
+}
+
+/// An archive is made in an empty or new place, or beside bands: swapped arguments write nothing.
+#[test]
+fn the_right_place() {
+    let dir = place();
+    let push = "dura-scan -q src | dura-pack -q | dura-push -q";
+    let done = run(&dir, &format!("{push} src"));
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells("src: an archive would be made beside Documents, picture.jpg");
+    done.tells("--beside-others");
+    assert_eq!(fs::read_dir(dir.join("src")).unwrap().count(), 2);
+    for litter in ["lost+found", "@eaDir", ".Trash-1000"] {
+        let archive = format!("disk {litter}");
+        fs::create_dir_all(dir.join(&archive).join(litter)).unwrap();
+        let done = run(&dir, &format!("{push} '{archive}'"));
+        assert_eq!(done.code, 0, "{}", done.report());
+    }
+    let done = run(&dir, &format!("cp -r src mixed; {push} --beside-others mixed"));
+    assert_eq!(done.code, 0, "{}", done.report());
+    fs::create_dir(dir.join("empty")).unwrap();
+    for (archive, code, says) in [
+        ("nowhere", 2, "nowhere: no such file or directory"),
+        ("empty", 0, ""),
+        ("src", 2, "src: the archive has no band, but Documents, picture.jpg"),
+    ] {
+        let done = run(&dir, &format!("dura-index bands {archive}"));
+        assert_eq!((done.code, done.text().as_str()), (code, ""), "{}", done.report());
+        done.tells(says);
+    }
+}
+
+/// Times as people write them; local ones with their zone told.
+#[test]
+fn times_as_people_write_them() {
+    let dir = place();
+    let made = "for t in 20200101T000000Z 20200601T000000Z; do dura-scan -q src | SOURCE_DATE_EPOCH=$(date -d ${t%T*} +%s) dura-pack -q --band $t | dura-push -q A; done";
+    assert_eq!(run(&dir, made).code, 0);
+    let days = "echo $(( ($(date +%s) - $(date -d 2020-03-01 +%s)) / 86400 ))";
+    let days = run(&dir, days).text();
+    for (time, band) in [
+        ("2020-05-31", "20200101T000000Z"),
+        ("2020-06-01T02:30+02:00", "20200601T000000Z"),
+        ("2020-06-01T01:30+02:00", "20200101T000000Z"),
+        (&format!("{}d", days.trim()), "20200101T000000Z"),
+        ("yesterday", "20200601T000000Z"),
+    ] {
+        let line = format!("TZ=Europe/Berlin dura-index ls -v --at '{time}' A");
+        let done = run(&dir, &line);
+        assert_eq!(done.code, 0, "{}", done.report());
+        done.tells(band);
+        if !time.contains('+') && !time.ends_with('d') {
+            done.tells("as local time (Europe/Berlin, +");
+        }
+    }
+    let done = run(&dir, "dura-index ls --at 2019-12-31 A");
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells("the archive has no band from 2019-12-31T23:59:59Z or earlier");
+    done.tells("hint: list its bands with: dura-index bands A");
+}
+
+/// The line of the README with the public key alone: layers by the copies of indexes, and without
+/// those a word that helps.
+#[test]
+fn with_the_public_key_alone() {
+    let dir = place();
+    let line = format!(
+        "dura-scan src | dura-index diff A | dura-pack -q | dura-seal -r {KEY} | dura-push A"
+    );
+    let run = |line: &str| {
+        let home = dir.join("home");
+        fs::create_dir_all(&home).unwrap();
+        let cache = dir.join("cache");
+        public()
+            .with(dura(line).dir(&dir).var("HOME", &home).var("XDG_CACHE_HOME", &cache))
+            .stages()
+    };
+    for bands in 1..4 {
+        fs::write(dir.join("src/picture.jpg"), format!("{bands}")).unwrap();
+        let done = run(&line);
+        assert_eq!(done.stages, [0; 5], "{}", done.report());
+        assert_eq!(fs::read_dir(dir.join("A")).unwrap().count(), bands);
+    }
+    fs::remove_dir_all(dir.join("cache")).unwrap();
+    let done = run(&line);
+    assert_eq!(done.stages, [0, 2, 2, 2, 2], "{}", done.report());
+    done.tells("no secret key that decrypts it").tells("--full");
+    let done = run(&line.replace("diff", "diff --full"));
+    assert_eq!(done.stages, [0; 5], "{}", done.report());
 }
 
 /// The commands of a section of README.md, without the line for a crontab.

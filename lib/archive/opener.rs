@@ -208,7 +208,7 @@ fn is_of_the_message(error: &GpgError) -> bool {
 fn remedy(error: &GpgError) -> Option<&'static str> {
     Some(match error {
         GpgError::NoSecretKey(_) => {
-            "import the secret key for which the band was encrypted (gpg --import), or name the cache of the host that wrote it (--cache)"
+            "import the secret key for which the band was encrypted (gpg --import), or name the cache of the host that wrote it (--cache); a backup that has neither can be a full one (--full)"
         }
         GpgError::WrongPassphrase => {
             "use the passphrase with which the band was encrypted, or that of the secret key"

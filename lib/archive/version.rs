@@ -88,9 +88,13 @@ pub(crate) fn choose(
     let together = if at.is_some() { 8 } else { 1 };
     archive.settle(&mut rows, together, report, |rows| to_read(rows, at).err())?;
     let Some(reading) = to_read(&rows, at)? else {
-        let when =
-            at.map_or_else(String::new, |at| format!(" from {} or earlier", at.to_rfc3339()));
-        return Err(no_band(shown, format_args!("the archive has no band{when}")));
+        return Err(match at.filter(|_| !rows.is_empty()) {
+            Some(at) => Hinted::wrap(
+                anyhow!("{shown}: the archive has no band from {} or earlier", at.to_rfc3339()),
+                format!("list its bands with: dura-index bands {shown}"),
+            ),
+            None => no_band(shown, "the archive has no band"),
+        });
     };
     let name = &reading.band.name;
     if let Some(newer) = reading.newer {

@@ -202,9 +202,10 @@ fn push_stream(
             });
             let begun = match &preface.continues {
                 Some((band, id)) => checks::continued(&reads, band, *id, counted),
-                None => checks::settles(&reads, &first.item, run.beside_others).and_then(|()| {
-                    checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
-                }),
+                None => checks::settles(&reads, &place.shown, &first.item, run.beside_others)
+                    .and_then(|()| {
+                        checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)
+                    }),
             };
             let broke_off = |_| Err(anyhow!("a reader thread stopped unexpectedly"));
             (begun, kept_up.map_or(Ok(()), |thread| thread.join().unwrap_or_else(broke_off)))

@@ -53,7 +53,12 @@ pub(super) fn new_band(
 
 /// A full band makes an archive where there is none: where nothing else lies, or other bands do.
 /// What stands on a band was made for this archive, and needs no look.
-pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> anyhow::Result<()> {
+pub(super) fn settles(
+    store: &dyn Store,
+    shown: &str,
+    head: &Item,
+    beside_others: bool,
+) -> anyhow::Result<()> {
     if beside_others || head.band.parent().is_some() {
         return Ok(());
     }
@@ -66,12 +71,12 @@ pub(super) fn settles(store: &dyn Store, head: &Item, beside_others: bool) -> an
         None => Ok(()),
         Some(_) if listed.iter().any(|(name, _)| name == "HEAD") => {
             let hint = "name the archive, which is the folder above it";
-            Err(Hinted::wrap(anyhow!("this is a band, not an archive"), hint))
+            Err(Hinted::wrap(anyhow!("{shown}: this is a band, not an archive"), hint))
         }
         Some(names) => {
             let hint =
                 "check that this is the right place; use a separate folder, or --beside-others";
-            Err(Hinted::wrap(anyhow!("the archive would be made beside {names}"), hint))
+            Err(Hinted::wrap(anyhow!("{shown}: an archive would be made beside {names}"), hint))
         }
     }
 }

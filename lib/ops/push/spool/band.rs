@@ -94,11 +94,14 @@ impl Pass<'_> {
         let knows = self.ask(targets, |at, reads| match sent.done.contains_key(&at) {
             // The last pass asks once more, and trusts nothing that was remembered.
             true => Ok(if complete { Knows::Ask } else { Knows::Remember }),
-            false => Ok(if survey::begun(reads, &head, id, self.run.beside_others)? {
-                Knows::Ask
-            } else {
-                Knows::Nothing
-            }),
+            false => Ok(
+                if survey::begun(reads, &self.places[at].shown, &head, id, self.run.beside_others)?
+                {
+                    Knows::Ask
+                } else {
+                    Knows::Nothing
+                },
+            ),
         });
         // What it stands on as the spool's own bands tell, where they are there.
         let below = checks::below(self.local, &parsed)?;

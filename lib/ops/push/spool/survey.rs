@@ -19,6 +19,7 @@ pub(crate) type Have = HashMap<ObjectName, u64>;
 /// stands on is not there.
 pub(super) fn begun(
     store: &dyn Store,
+    shown: &str,
     head: &Item,
     id: BandId,
     beside_others: bool,
@@ -35,7 +36,7 @@ pub(super) fn begun(
             Ok(true)
         }
         Err(error) if error.kind == Kind::NotFound => {
-            checks::settles(store, head, beside_others)?;
+            checks::settles(store, shown, head, beside_others)?;
             checks::new_band(store, None, head, &CountedBlocks::default()).map(|_| false)
         }
         Err(error) => Err(error.into()),
