@@ -15,13 +15,29 @@ pub const ZSTD_LEVELS: (i32, i32, i32) = (1, 19, 3);
 
 /// Compresses one member at a time; a thread keeps one and uses it again.
 pub enum Codec {
-    /// gzip, and a second compressor that only stores.
-    Gzip(Box<libdeflater::Compressor>, Box<libdeflater::Compressor>),
+    /// gzip.
+    Gzip(Box<Gzip>),
     /// zstd with frame checksums.
     Zstd(zstd::bulk::Compressor<'static>),
     /// Nothing.
     Plain,
 }
+
+/// The compressors of gzip members.
+pub struct Gzip {
+    deflate: libdeflater::Compressor,
+    /// Only stores.
+    store: libdeflater::Compressor,
+    /// Compresses samples, at the lowest level.
+    probe: libdeflater::Compressor,
+}
+
+/// Samples of a member, spread over it, and the bytes of each: a fiftieth of a large member.
+const SAMPLES: usize = 6;
+const SAMPLE: usize = 4 << 10;
+
+/// A member of less is compressed without a look at samples.
+const WORTH_A_LOOK: usize = 128 << 10;
 
 /// Lowest, highest and default level of a compression.
 pub fn levels(compression: Compression) -> (i32, i32, i32) {
@@ -40,10 +56,14 @@ impl Codec {
         let deflate = |level| {
             let level = libdeflater::CompressionLvl::new(level)
                 .map_err(|_| io::Error::other("no such gzip level"))?;
-            io::Result::Ok(Box::new(libdeflater::Compressor::new(level)))
+            io::Result::Ok(libdeflater::Compressor::new(level))
         };
         Ok(match compression {
-            Compression::Gzip => Codec::Gzip(deflate(level)?, deflate(0)?),
+            Compression::Gzip => Codec::Gzip(Box::new(Gzip {
+                deflate: deflate(level)?,
+                store: deflate(0)?,
+                probe: deflate(1)?,
+            })),
             Compression::Zstd => {
                 let mut zstd = zstd::bulk::Compressor::new(level)?;
                 zstd.include_checksum(true)?;
@@ -53,16 +73,19 @@ impl Codec {
         })
     }
 
-    /// Appends `data` as one member; a gzip member that would not shrink is stored (zstd does so by
-    /// itself).
+    /// Appends `data` as one member; a gzip member that would not shrink is stored, most often after
+    /// a look at samples alone (zstd does so by itself).
     pub fn append(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let start = out.len();
         match self {
-            Codec::Gzip(deflate, store) => {
-                deflate_member(deflate, data, out)?;
-                if out.len() - start > data.len() {
+            Codec::Gzip(gzip) => {
+                let shrinks = gzip.may_shrink(data, out)?;
+                if shrinks {
+                    deflate_member(&mut gzip.deflate, data, out)?;
+                }
+                if !shrinks || out.len() - start > data.len() {
                     out.truncate(start);
-                    deflate_member(store, data, out)?;
+                    deflate_member(&mut gzip.store, data, out)?;
                 }
             }
             Codec::Zstd(zstd) => {
@@ -73,6 +96,25 @@ impl Codec {
             Codec::Plain => out.extend_from_slice(data),
         }
         Ok(())
+    }
+}
+
+impl Gzip {
+    /// Whether it is worth the time to compress these bytes: photographs, films and archives of
+    /// other programs do not shrink, in any part. `scratch` is used behind its end.
+    fn may_shrink(&mut self, data: &[u8], scratch: &mut Vec<u8>) -> io::Result<bool> {
+        if data.len() < WORTH_A_LOOK {
+            return Ok(true);
+        }
+        let start = scratch.len();
+        let step = (data.len() - SAMPLE) / (SAMPLES - 1);
+        for sample in (0..SAMPLES).map(|number| &data[number * step..][..SAMPLE]) {
+            deflate_member(&mut self.probe, sample, scratch)?;
+        }
+        let compressed = scratch.len() - start;
+        scratch.truncate(start);
+        // A hundredth is not worth it.
+        Ok(compressed < SAMPLES * (SAMPLE - SAMPLE / 100))
     }
 }
 
@@ -133,6 +175,37 @@ mod tests {
             };
             assert_eq!(back, parts.concat());
         }
+    }
+
+    /// What is compressed although it need not be costs time only; what is not, although it would
+    /// shrink, costs bytes.
+    #[test]
+    fn samples_tell_what_shrinks() {
+        let text: Vec<u8> =
+            (0..).flat_map(|n: u32| format!("{n:x} ").into_bytes()).take(1 << 20).collect();
+        let noise = noise(1 << 20);
+        let mut base64 = noise.clone();
+        base64.iter_mut().for_each(|byte| *byte = b'0' + (*byte & 63));
+        let half = [&noise[..1 << 19], &text[..1 << 19]].concat();
+        let tenth = [&noise[..9 << 16], &text[..1 << 16], &noise[9 << 16..]].concat();
+        for (data, most, what) in [
+            (&text, 60, "text"),
+            (&base64, 77, "six bits of eight"),
+            (&half, 75, "half of it text"),
+            (&tenth, 101, "a tenth of it text"),
+            (&noise, 101, "noise"),
+            (&noise[..WORTH_A_LOOK - 1].to_vec(), 101, "a little noise"),
+        ] {
+            let mut out = vec![1, 2, 3];
+            Codec::new(Compression::Gzip, 5).unwrap().append(data, &mut out).unwrap();
+            assert!((out.len() - 3) * 100 <= data.len() * most, "{what}: {}", out.len());
+            let mut back = Vec::new();
+            flate2::read::GzDecoder::new(&out[3..]).read_to_end(&mut back).unwrap();
+            assert_eq!((&back == data, &out[..3]), (true, &[1, 2, 3][..]), "{what}");
+        }
+        let Codec::Gzip(mut gzip) = Codec::new(Compression::Gzip, 5).unwrap() else { panic!() };
+        assert!(!gzip.may_shrink(&noise, &mut Vec::new()).unwrap());
+        assert!(gzip.may_shrink(&half, &mut Vec::new()).unwrap());
     }
 
     #[test]
