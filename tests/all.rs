@@ -157,6 +157,7 @@ mod forgotten;
 
 // A host's copies of indexes.
 mod caches;
+mod changes;
 
 // What a backup builds on.
 mod attribution;

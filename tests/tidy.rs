@@ -78,7 +78,7 @@ const DEEDS: [&str; 7] = [
 ];
 
 /// Modules of `lib/ops/` that several deeds use; no deed uses another.
-const SHARED: [&str; 4] = ["CANNOT_WRITE", "asked", "keyring", "room"];
+const SHARED: [&str; 5] = ["CANNOT_WRITE", "asked", "keyring", "records", "room"];
 
 /// Macros that a pure ring may not call.
 const PRINTING: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];

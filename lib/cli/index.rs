@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::tz::Offset;
 
@@ -13,7 +14,7 @@ use crate::cli::common::{self, Common, size};
 use crate::cli::reading::ReadingArgs;
 use crate::core::diff::MaxDeleted;
 use crate::core::expire::{Period, Rules};
-use crate::ops::{bands, diff, expire, filter, find, keys, list, locate, ls};
+use crate::ops::{bands, changes, diff, expire, filter, find, keys, list, locate, ls};
 use crate::report::message::Report;
 
 /// List what is in an archive, and what a new band must record
@@ -28,6 +29,9 @@ struct IndexArgs {
     what: What,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// Write lines of JSON instead of columns (bands, ls, find, changes, where, expire)
+    #[arg(long, global = true, display_order = 806)]
+    json: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -44,6 +48,8 @@ enum What {
     Bands(Of),
     /// List the versions that contain the paths that match a pattern
     Find(FindArgs),
+    /// List what differs between two versions, or between a version and a listing
+    Changes(ChangesArgs),
     /// List the objects that a restore of paths reads
     Where(WhereArgs),
     /// List the bands that may be removed, by rules of what to keep
@@ -122,6 +128,31 @@ struct LsArgs {
     /// List only what lies directly in PATH, not what is further below
     #[arg(short = '1', long)]
     one_level: bool,
+    /// List directories with the bytes and files below them, the largest first
+    #[arg(short, long)]
+    sums: bool,
+}
+
+/// Arguments of `changes`.
+#[derive(Debug, Clone, Args)]
+struct ChangesArgs {
+    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveName,
+    /// Compare these, and what lies below them [default: all]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+    /// Compare a version with the listing in FILE, from dura-scan or dura-index list (- is standard
+    /// input)
+    #[arg(long, value_name = "FILE")]
+    listing: Option<PathBuf>,
+    /// Also list what differs in mode, owner or time alone
+    #[arg(long)]
+    metadata: bool,
 }
 
 /// Arguments of `find`.
@@ -262,15 +293,42 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    let reading = &args.reading.settle(report);
+    let json = args.json;
+    let (reading, newer) = args.reading.settle_two(report)?;
+    if newer.is_some() && !matches!(args.what, What::Changes(_)) {
+        bail!("--band may be given only once, except with changes");
+    }
+    if json && matches!(args.what, What::Diff(_) | What::List(_) | What::Keys(_) | What::Filter(_))
+    {
+        bail!("--json: for bands, ls, find, changes, where and expire only");
+    }
+    let reading = &reading;
     match args.what {
         What::Diff(args) => diff::run(&args.into(), reading, report),
         What::List(of) => list::run(&of.archive, reading, report),
-        What::Ls(args) => ls::run(&args.into(), reading, report),
-        What::Bands(of) => bands::run(&of.archive, reading, report),
-        What::Find(args) => find::run(&args.into(), reading, report),
-        What::Where(args) => locate::run(&args.into(), reading, report),
-        What::Expire(args) => expire::run(&args.archive.clone(), &args.into(), reading, report),
+        What::Ls(args) => {
+            let LsArgs { archive, paths, files_from, one_level, sums } = args;
+            let options = ls::Options { archive, paths, files_from, one_level, sums, json };
+            ls::run(&options, reading, report)
+        }
+        What::Bands(of) => bands::run(&of.archive, json, reading, report),
+        What::Find(args) => {
+            let FindArgs { archive, patterns, files_from } = args;
+            find::run(&find::Options { archive, patterns, files_from, json }, reading, report)
+        }
+        What::Changes(args) => {
+            let ChangesArgs { archive, paths, files_from, listing, metadata } = args;
+            let options =
+                changes::Options { archive, paths, files_from, newer, listing, metadata, json };
+            changes::run(&options, reading, report)
+        }
+        What::Where(args) => {
+            let WhereArgs { archive, paths, files_from } = args;
+            locate::run(&locate::Options { archive, paths, files_from, json }, reading, report)
+        }
+        What::Expire(args) => {
+            expire::run(&args.archive.clone(), &args.into(), json, reading, report)
+        }
         What::Keys(args) => keys::run(&args.into(), reading, report),
         What::Filter(args) => filter::run(&args.command, report),
     }
@@ -287,27 +345,6 @@ impl From<DiffArgs> for diff::Options {
             must_exist: args.must_exist,
             max_deleted: args.max_deleted,
         }
-    }
-}
-
-impl From<LsArgs> for ls::Options {
-    fn from(args: LsArgs) -> ls::Options {
-        let LsArgs { archive, paths, files_from, one_level } = args;
-        ls::Options { archive, paths, files_from, one_level }
-    }
-}
-
-impl From<FindArgs> for find::Options {
-    fn from(args: FindArgs) -> find::Options {
-        let FindArgs { archive, patterns, files_from } = args;
-        find::Options { archive, patterns, files_from }
-    }
-}
-
-impl From<WhereArgs> for locate::Options {
-    fn from(args: WhereArgs) -> locate::Options {
-        let WhereArgs { archive, paths, files_from } = args;
-        locate::Options { archive, paths, files_from }
     }
 }
 

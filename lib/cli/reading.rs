@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::archive::reading::{RETRIES, Reach, Reading};
@@ -30,7 +31,7 @@ pub(super) struct ReadingArgs {
     no_cache: bool,
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME", global = true, display_order = 802)]
-    band: Option<String>,
+    band: Vec<String>,
     /// Read the newest version that was started at or before TIME: 2026-11-27T22:30 (local time;
     /// add Z or +02:00 for others), yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
@@ -50,17 +51,31 @@ pub(super) struct ReadingArgs {
 
 impl ReadingArgs {
     /// What is asked for; says what a local time was taken for.
-    pub(super) fn settle(self, report: &Report) -> Reading {
-        Reading {
+    pub(super) fn settle(self, report: &Report) -> anyhow::Result<Reading> {
+        match self.settle_two(report)? {
+            (reading, None) => Ok(reading),
+            (_, Some(_)) => bail!("--band may be given only once"),
+        }
+    }
+
+    /// The same, and the second of two bands.
+    pub(super) fn settle_two(self, report: &Report) -> anyhow::Result<(Reading, Option<String>)> {
+        let mut bands = self.band.into_iter();
+        let (band, second) = (bands.next(), bands.next());
+        if bands.next().is_some() {
+            bail!("--band may be given only twice");
+        }
+        let reading = Reading {
             cache: self.cache,
             no_cache: self.no_cache,
-            band: self.band,
+            band,
             at: self.at.map(|at| said(&at, report)),
             signed_by: self.signed_by,
             expect: self.expect,
             unlocking: self.unlocking.into(),
             reach: self.reach.into(),
-        }
+        };
+        Ok((reading, second))
     }
 }
 

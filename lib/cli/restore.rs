@@ -73,7 +73,7 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         files_from: args.files_from,
         exclude: args.exclude,
         into: args.into,
-        reading: args.reading.settle(report),
+        reading: args.reading.settle(report)?,
         owner_names: args.owner_names,
         jobs: args.jobs,
     };

@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub mod chain;
+pub mod changes;
 pub mod confirm;
 pub mod diff;
 pub mod expire;
@@ -23,5 +24,6 @@ pub mod restore;
 pub mod runs;
 pub mod schedule;
 pub mod selection;
+pub mod sums;
 pub mod unlisted;
 pub mod verify;

@@ -1,9 +1,6 @@
 //! The bands of an archive.
 
-use std::io::Write;
 use std::sync::Arc;
-
-use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
@@ -12,10 +9,9 @@ use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, Band};
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::ends::Ends;
-use crate::edge::pipe;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
-use crate::ops::CANNOT_WRITE;
+use crate::ops::records::Records;
 use crate::report::message::Report;
 
 /// What the columns are, for people: scripts get lines alone.
@@ -27,10 +23,14 @@ const HEADING: &str = "band state started entries bytes-of-source sealed signed 
 ///
 /// # Errors
 /// What keeps it from listing all.
-pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    shown: &ArchiveName,
+    json: bool,
+    reading: &Reading,
+    report: &Arc<Report>,
+) -> anyhow::Result<()> {
     must_exist(shown)?;
     let archive = reading.open(shown, report)?;
-    let mut out = pipe::stdout()?;
     let names = archive.bands(report)?;
     if names.is_empty() && archive.names()?.is_empty() {
         // Nothing there is an archive without bands; other things are another place.
@@ -38,9 +38,7 @@ pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyh
             return Err(no_band(shown, format_args!("the archive has no band, but {others}")));
         }
     }
-    if pipe::stdout_is_terminal() {
-        writeln!(out, "{HEADING}").context(CANNOT_WRITE)?;
-    }
+    let mut records = Records::open(json, Some(HEADING))?;
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let (head, tail) = match archive.state(&name, true) {
@@ -53,44 +51,78 @@ pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyh
         };
         archive.tell_of_damaged_ends(&name, report);
         let started = head.started.to_rfc3339();
-        let line = match &tail {
-            Some(tail) => format!("{name} complete {started} {} {}", tail.entries, tail.bytes),
+        let complete = tail.is_some();
+        let counts = match tail {
+            Some(tail) => Some((tail.entries, tail.bytes)),
             None => match count(&archive, Band { head, tail: None, extent: Extent::Unfinished }) {
-                Ok(have) => format!("{name} unfinished {started} {} {}", have.entries, have.bytes),
+                Ok(have) => Some((have.entries, have.bytes)),
                 Err(error) => {
                     report.verbose(format_args!("{error:#}"));
-                    format!("{name} unfinished {started} - -")
+                    None
                 }
             },
         };
         let protection = match archive.first_objects(&name) {
-            Ok(objects) => protection(&objects),
+            Ok(objects) => Some(protection(&objects)),
             Err(error) => {
                 report.verbose(format_args!("{error:#}"));
-                "- - -".to_owned()
+                None
             }
         };
-        writeln!(out, "{line} {protection}").context(CANNOT_WRITE)?;
+        let state = if complete { "complete" } else { "unfinished" };
+        let columns = |line: &mut Vec<u8>| {
+            let counts = match counts {
+                Some((entries, bytes)) => format!("{entries} {bytes}"),
+                None => "- -".to_owned(),
+            };
+            let protection = match protection {
+                Some(Protection { sealed, signed, parity }) => {
+                    let signed = if signed { "signed" } else { "unsigned" };
+                    format!("{} {signed} {parity}", sealed.unwrap_or("-"))
+                }
+                None => "- - -".to_owned(),
+            };
+            line.extend(format!("{name} {state} {started} {counts} {protection}").bytes());
+        };
+        records.write(columns, || {
+            vec![
+                ("band", name.to_string().into()),
+                ("state", state.into()),
+                ("started", started.clone().into()),
+                ("entries", counts.map(|(entries, _)| entries).into()),
+                ("source_bytes", counts.map(|(_, bytes)| bytes).into()),
+                ("sealed", protection.and_then(|it| it.sealed).into()),
+                ("signed", protection.map(|it| it.signed).into()),
+                ("parity", protection.map(|it| it.parity).into()),
+            ]
+        })?;
     }
-    out.finish().context(CANNOT_WRITE)
+    records.finish()
 }
 
-/// How the objects of a band are protected, by the names in its first folder.
-fn protection(objects: &[ObjectName]) -> String {
+/// How the objects of a band are protected.
+#[derive(Debug, Clone, Copy)]
+struct Protection {
+    /// `encrypted`, `plain` or `mixed`; none if no object shows it.
+    sealed: Option<&'static str>,
+    signed: bool,
+    /// How many parity shards its first group has.
+    parity: usize,
+}
+
+/// The same by the names in a band's first folder.
+fn protection(objects: &[ObjectName]) -> Protection {
     let any = |is: &dyn Fn(&ObjectName) -> bool| objects.iter().any(is);
     let secret = |encrypted: bool| any(&|name| name.is_secret() && name.encrypted == encrypted);
     let sealed = match (secret(true), secret(false)) {
-        (true, true) => "mixed",
-        (true, false) => "encrypted",
-        (false, true) => "plain",
-        (false, false) => "-",
+        (true, true) => Some("mixed"),
+        (true, false) => Some("encrypted"),
+        (false, true) => Some("plain"),
+        (false, false) => None,
     };
-    let signed = match any(&|name| matches!(name.object, Object::ListSig(..) | Object::TailSig)) {
-        true => "signed",
-        false => "unsigned",
-    };
+    let signed = any(&|name| matches!(name.object, Object::ListSig(..) | Object::TailSig));
     let shards = objects.iter().filter(|name| matches!(name.object, Object::Parity(0, 0, _)));
-    format!("{sealed} {signed} {}", shards.count())
+    Protection { sealed, signed, parity: shards.count() }
 }
 
 /// What an unfinished band holds.

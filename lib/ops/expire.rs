@@ -1,9 +1,7 @@
 //! The bands that may go.
 
-use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
 use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
@@ -15,10 +13,10 @@ use crate::archive::{Archive, side_by_side};
 use crate::core::chain::choice::Mask;
 use crate::core::chain::sealing::sealed_before;
 use crate::core::expire::{Candidate, Reason, Rules, Standing, expire};
-use crate::edge::{clock, pipe};
+use crate::edge::clock;
 use crate::format::band::BandName;
 use crate::format::object::Object;
-use crate::ops::CANNOT_WRITE;
+use crate::ops::records::Records;
 use crate::report::message::Report;
 
 /// How many bands are asked for at the same time.
@@ -31,6 +29,7 @@ const AT_ONCE: usize = 32;
 pub fn run(
     shown: &ArchiveName,
     rules: &Rules,
+    json: bool,
     reading: &Reading,
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
@@ -75,11 +74,14 @@ pub fn run(
             "nothing expires: later bands are based on {held} that no rule keeps; after a full band (dura-index diff --tier 0) these can expire in time"
         ));
     }
-    let mut out = pipe::stdout()?;
+    let mut records = Records::open(json, None)?;
     for name in &plan.expired {
-        writeln!(out, "{name}").context(CANNOT_WRITE)?;
+        records.write(
+            |line| line.extend(name.to_string().bytes()),
+            || vec![("band", name.to_string().into())],
+        )?;
     }
-    out.finish().context(CANNOT_WRITE)
+    records.finish()
 }
 
 fn words(reason: &Reason) -> String {

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::version::{Version, must_exist};
 use crate::core::selection::sought::{Hits, Sought};
-use crate::edge::pipe;
 use crate::format::digest::Digest;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::{self, Path};
 use crate::format::time::Time;
-use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
+use crate::ops::records::{Fields, Records, time_fields};
 use crate::report::message::Report;
 
 /// What is looked for.
@@ -30,6 +26,8 @@ pub struct Options {
     pub patterns: Vec<OsString>,
     /// Files with more of them.
     pub files_from: Vec<PathBuf>,
+    /// Write lines of JSON.
+    pub json: bool,
 }
 
 /// What makes two versions of a path the same to the person who looks for it.
@@ -84,20 +82,30 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         None => Sought::new(&typed, None)?,
     };
     asked::tell_of_braces(sought.with_braces(), report);
-    let mut out = pipe::stdout()?;
+    let mut records = Records::open(options.json, None)?;
     for (path, (hits, looks)) in &found {
         if !sought.means(hits) {
             continue;
         }
         for ((size, time, sha256), bands) in looks {
-            let size = size.map_or("-".to_owned(), |size| size.to_string());
-            let time = time.map_or("-".to_owned(), |time| time.to_string());
-            let sha256 = sha256.map_or("-".to_owned(), hex::encode);
-            writeln!(out, "{path} {size} {time} {sha256} {}", bands.join(","))
-                .context(CANNOT_WRITE)?;
+            let columns = |line: &mut Vec<u8>| {
+                let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+                let size = or_dash(size.map(|size| size.to_string()));
+                let time = or_dash(time.map(|time| time.to_string()));
+                let sha256 = or_dash(sha256.map(hex::encode));
+                line.extend(format!("{path} {size} {time} {sha256} {}", bands.join(",")).bytes());
+            };
+            records.write(columns, || {
+                let mut fields: Fields =
+                    vec![("path", path.to_string().into()), ("size", (*size).into())];
+                fields.extend(time_fields(*time));
+                fields.push(("sha256", sha256.map(hex::encode).into()));
+                fields.push(("bands", bands.clone().into()));
+                fields
+            })?;
         }
     }
-    out.finish().context(CANNOT_WRITE)?;
+    records.finish()?;
     for typed in sought.unseen() {
         report.warn(format_args!("{}: in no version", path::shown(typed)));
     }

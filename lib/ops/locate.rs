@@ -1,21 +1,17 @@
 //! The objects that a restore of paths reads.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::Version;
-use crate::edge::pipe;
 use crate::format::entry::{Kind, Within};
 use crate::format::object::Object;
 use crate::format::path::Path;
-use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
+use crate::ops::records::Records;
 use crate::report::message::Report;
 
 /// What would be restored.
@@ -27,6 +23,8 @@ pub struct Options {
     pub paths: Vec<OsString>,
     /// Files with more of them.
     pub files_from: Vec<PathBuf>,
+    /// Write lines of JSON.
+    pub json: bool,
 }
 
 /// Writes the objects that a restore of the paths reads, in the order in which it does: size and
@@ -71,12 +69,16 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         }
         indexes.extend(version.indexes());
     }
-    let mut out = pipe::stdout()?;
+    let mut records = Records::open(options.json, None)?;
     for (tier, band) in chain.iter().enumerate() {
         let name = &band.head.band;
         let mut line = |object: Object| -> anyhow::Result<bool> {
             let Some((object, size)) = archive.size(name, object)? else { return Ok(false) };
-            writeln!(out, "{size} {name}/{object}").context(CANNOT_WRITE)?;
+            let shown = format!("{name}/{object}");
+            records.write(
+                |line| line.extend(format!("{size} {shown}").bytes()),
+                || vec![("object", shown.clone().into()), ("size", size.into())],
+            )?;
             Ok(true)
         };
         line(Object::Head)?;
@@ -108,5 +110,5 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
             }
         }
     }
-    out.finish().context(CANNOT_WRITE)
+    records.finish()
 }

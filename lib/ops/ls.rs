@@ -1,22 +1,22 @@
 //! A version for people.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::Version;
-use crate::edge::pipe;
+use crate::core::sums::{Sum, Sums};
 use crate::format::entry::{Entry, Kind, Meta, push_number};
 use crate::format::path;
 use crate::format::time::Stamp;
-use crate::ops::CANNOT_WRITE;
 use crate::ops::asked;
+use crate::ops::records::{Fields, Records, time_fields};
 use crate::report::message::Report;
+
+/// What the columns of sums are, for people: scripts get lines alone.
+const SUMS_HEADING: &str = "bytes files directory";
 
 /// What is listed.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct Options {
     pub files_from: Vec<PathBuf>,
     /// Only what lies directly in a path.
     pub one_level: bool,
+    /// Directories with the sums of what is below them instead, the largest first.
+    pub sums: bool,
+    /// Write lines of JSON.
+    pub json: bool,
 }
 
 /// Writes a line an entry: mode, owner, size, time in UTC, path; with the target of a link.
@@ -41,8 +45,8 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
     let paths = selection.paths();
     let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
-    let mut out = pipe::stdout()?;
-    let mut line = Vec::new();
+    let mut records = Records::open(options.json, options.sums.then_some(SUMS_HEADING))?;
+    let mut sums = Sums::default();
     while let Some(placed) = version.next_entry()? {
         let Entry { path, kind, .. } = &placed.entry;
         let Some(meta) = placed.entry.meta() else { continue };
@@ -51,17 +55,37 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         }
         let top = selection.innermost().map_or(0, path::Path::depth);
         if options.one_level && path.depth() > top + 1 {
+            // What lies deeper counts in the sums of what is listed.
+            if options.sums {
+                sums.handle_below(&placed.entry);
+            }
             continue;
         }
-        line.clear();
-        write_line(&mut line, &placed.entry, meta);
-        out.write_all(&line).context(CANNOT_WRITE)?;
+        match options.sums {
+            true => sums.handle(&placed.entry),
+            false => records.write(
+                |line| push_line(line, &placed.entry, meta),
+                || fields(&placed.entry, meta),
+            )?,
+        }
     }
     asked::tell_of_missing(&selection, report)?;
-    out.finish().context(CANNOT_WRITE)
+    for Sum { path, files, bytes } in sums.finish() {
+        records.write(
+            |line| line.extend(format!("{bytes} {files} {path}").bytes()),
+            || {
+                vec![
+                    ("path", path.to_string().into()),
+                    ("size", bytes.into()),
+                    ("files", files.into()),
+                ]
+            },
+        )?;
+    }
+    records.finish()
 }
 
-fn write_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {
+fn push_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {
     const WIDTH: usize = 12;
     out.extend(mode_text(entry.kind, meta.mode));
     out.push(b' ');
@@ -95,7 +119,30 @@ fn write_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {
         out.extend(b" link to ");
         out.extend(first.as_bytes());
     }
-    out.push(b'\n');
+}
+
+/// The same by name.
+fn fields(entry: &Entry, meta: &Meta) -> Fields {
+    let encoded = |raw: &Vec<u8>| {
+        let mut text = Vec::new();
+        path::encode(raw, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let mut fields: Fields = vec![
+        ("path", entry.path.to_string().into()),
+        ("type", entry.kind.word().into()),
+        ("mode", format!("{:04o}", meta.mode).into()),
+        ("uid", meta.uid.into()),
+        ("gid", meta.gid.into()),
+        ("size", entry.size.into()),
+    ];
+    fields.extend(time_fields(Some(meta.time)));
+    fields.push(("target", entry.link.as_ref().map(encoded).into()));
+    fields.push(("link_to", entry.hard.as_ref().map(ToString::to_string).into()));
+    let device = entry.device.map(|(major, minor)| vec![major, minor]);
+    fields.push(("device", device.into()));
+    fields.push(("sha256", entry.sha256.map(hex::encode).into()));
+    fields
 }
 
 /// The mode as ls(1) writes it.

@@ -3,6 +3,7 @@
 
 pub(crate) mod asked;
 pub mod bands;
+pub mod changes;
 pub mod diff;
 #[cfg(test)]
 mod effort;
@@ -19,6 +20,7 @@ mod orders;
 pub mod pack;
 pub mod prune;
 pub mod push;
+pub(crate) mod records;
 pub mod restore;
 pub(crate) mod room;
 pub mod scan;

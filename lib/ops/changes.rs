@@ -1,0 +1,276 @@
+//! What differs between two versions, or between a version and a listing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufReader, Read};
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::archive::Archive;
+use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
+use crate::archive::version::{Version, choose, must_exist};
+use crate::core::chain::choice::Mask;
+use crate::core::changes::{Change, Changes, How, Side};
+use crate::core::selection::Selection;
+use crate::edge::pipe;
+use crate::format::band::BandName;
+use crate::format::entry::{Entry, Kind, push_number};
+use crate::format::listing::{Line, Reader};
+use crate::format::path;
+use crate::ops::asked;
+use crate::ops::records::Records;
+use crate::report::message::Report;
+use crate::report::units::human;
+
+/// Changes that are held back to find what was moved: some hundred bytes each.
+const HELD: usize = 500_000;
+
+/// What is compared, and how it is written.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The archive.
+    pub archive: ArchiveName,
+    /// These paths, and what lies below them [default: all].
+    pub paths: Vec<OsString>,
+    /// Files with more of them.
+    pub files_from: Vec<PathBuf>,
+    /// The newer of two versions; the older one is the reading's. With one version or none: the
+    /// newest, and the one before it.
+    pub newer: Option<String>,
+    /// A listing that is compared instead of a newer version; `-` is standard input.
+    pub listing: Option<PathBuf>,
+    /// Write also what differs in mode, owner or time alone.
+    pub metadata: bool,
+    /// Write lines of JSON.
+    pub json: bool,
+}
+
+/// Where a tree comes from.
+enum Tree {
+    Version(Box<Version>),
+    Listing(Reader<BufReader<Box<dyn Read>>>),
+    /// There is no older version.
+    Nothing,
+}
+
+impl Tree {
+    fn next(&mut self) -> anyhow::Result<Option<Entry>> {
+        Ok(match self {
+            Tree::Version(version) => version.next_entry()?.map(|placed| placed.entry),
+            Tree::Listing(listing) => loop {
+                match listing.next_line()? {
+                    Some(Line::Entry(entry)) => break Some(entry),
+                    Some(Line::Header(_)) => {}
+                    Some(Line::End(_)) | None => break None,
+                }
+            },
+            Tree::Nothing => None,
+        })
+    }
+}
+
+/// One of the two trees, and what of it is compared.
+struct Part {
+    tree: Tree,
+    selection: Selection,
+}
+
+impl Part {
+    fn next(&mut self) -> anyhow::Result<Option<Entry>> {
+        while let Some(entry) = self.tree.next()? {
+            if self.selection.wants(&entry.path, entry.kind == Kind::Dir) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Writes a line for each entry that differs: how, the size of its file, its path, and where it was
+/// before if it was moved.
+///
+/// # Errors
+/// What keeps it from comparing all, and paths that are in neither tree.
+pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+    must_exist(&options.archive)?;
+    let archive = Arc::new(reading.open(&options.archive, report)?);
+    let (older, newer) = versions(&archive, options, reading, report)?;
+    let (mut old, mut new) = parts(&archive, options, older.as_ref(), newer.as_ref(), report)?;
+    let mut changes = Changes::new(options.metadata, HELD);
+    let mut writer = Writer { records: Records::open(options.json, None)?, sums: BTreeMap::new() };
+    while let Some(side) = changes.want() {
+        match side {
+            Side::Old => changes.handle_old(old.next()?),
+            Side::New => changes.handle_new(new.next()?),
+        }
+        while let Some(change) = changes.poll() {
+            writer.write(&change)?;
+        }
+    }
+    if changes.overflows() {
+        report.note("too many changes to tell which files were moved: they stand as - and as +");
+    }
+    for change in changes.finish() {
+        writer.write(&change)?;
+    }
+    let missing: Vec<&[u8]> = old
+        .selection
+        .unseen()
+        .filter(|it| new.selection.unseen().any(|other| other == *it))
+        .collect();
+    for typed in &missing {
+        report.warn(format_args!("{}: in neither of the two", path::shown(typed)));
+    }
+    if old.selection.found_nothing() && new.selection.found_nothing() {
+        bail!("none of the requested paths is in either of the two");
+    }
+    writer.finish(report)
+}
+
+/// The two versions; none for one that is nothing, or the listing.
+fn versions(
+    archive: &Archive,
+    options: &Options,
+    reading: &Reading,
+    report: &Report,
+) -> anyhow::Result<(Option<BandName>, Option<BandName>)> {
+    let shown = &options.archive;
+    let asked = choose(archive, shown, reading.band.as_deref(), reading.at, report)?;
+    if options.listing.is_some() {
+        return Ok((Some(asked), None));
+    }
+    if let Some(newer) = &options.newer {
+        return Ok((Some(asked), Some(choose(archive, shown, Some(newer), None, report)?)));
+    }
+    if reading.band.is_some() || reading.at.is_some() {
+        return Ok((Some(asked), Some(choose(archive, shown, None, None, report)?)));
+    }
+    let mut before = archive.bands(report)?;
+    before.retain(|name| name.start() < asked.start());
+    // A version of a part of the source would lack the rest.
+    let is_whole = |name: &BandName| match archive.ends(name) {
+        Ok((Some(head), Some(_))) => archive.has_mask(&head, true) == Mask::Whole,
+        _ => false,
+    };
+    Ok((before.into_iter().rev().find(is_whole), Some(asked)))
+}
+
+/// Opens what is compared.
+fn parts(
+    archive: &Arc<Archive>,
+    options: &Options,
+    older: Option<&BandName>,
+    newer: Option<&BandName>,
+    report: &Arc<Report>,
+) -> anyhow::Result<(Part, Part)> {
+    let typed = asked::typed(&options.paths, &options.files_from)?;
+    // Of names that one of them does not have, the other says what they are.
+    let selection = |name: Option<&BandName>| {
+        let name = name.or(older).or(newer).context("the archive has no band")?;
+        asked::select(archive, &archive.chain(name)?, typed.clone(), &[], report)
+    };
+    let open = |name: &BandName| -> anyhow::Result<Tree> {
+        let version = Version::open(archive, &archive.chain(name)?, report)?;
+        Ok(Tree::Version(Box::new(version)))
+    };
+    let shown = |name: Option<&BandName>, or: &str| match name {
+        Some(name) => name.to_string(),
+        None => or.to_owned(),
+    };
+    let (from, to) = (shown(older, "nothing"), shown(newer, "the listing"));
+    report.done(format_args!("from {from} to {to}"));
+    let old = older.map_or(Ok(Tree::Nothing), open)?;
+    let new = match &options.listing {
+        Some(file) => Tree::Listing(Reader::new(BufReader::new(opened(file)?))),
+        None => newer.map_or(Ok(Tree::Nothing), open)?,
+    };
+    Ok((
+        Part { tree: old, selection: selection(older)? },
+        Part { tree: new, selection: selection(newer)? },
+    ))
+}
+
+fn opened(file: &FsPath) -> anyhow::Result<Box<dyn Read>> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(pipe::stdin()?));
+    }
+    let opened = std::fs::File::open(file).with_context(|| file.display().to_string())?;
+    Ok(Box::new(opened))
+}
+
+/// Writes the changes, and counts them.
+struct Writer {
+    records: Records,
+    /// How many there are of each kind, and the bytes of their files.
+    sums: BTreeMap<How, (u64, u64)>,
+}
+
+impl Writer {
+    fn write(&mut self, change: &Change) -> anyhow::Result<()> {
+        let Change { how, path, from, old, new } = change;
+        let size = if *how == How::Removed { *old } else { *new };
+        let sum = self.sums.entry(*how).or_default();
+        *sum = (sum.0 + 1, sum.1 + size.unwrap_or(0));
+        self.records.write(
+            |line| {
+                line.push(sign(*how));
+                line.push(b' ');
+                match size {
+                    Some(size) => push_number(line, size),
+                    None => line.push(b'-'),
+                }
+                line.push(b' ');
+                line.extend(path.as_bytes());
+                if let Some(from) = from {
+                    line.push(b' ');
+                    line.extend(from.as_bytes());
+                }
+            },
+            || {
+                vec![
+                    ("change", word(*how).into()),
+                    ("path", path.to_string().into()),
+                    ("from", from.as_ref().map(ToString::to_string).into()),
+                    ("old_size", (*old).into()),
+                    ("new_size", (*new).into()),
+                ]
+            },
+        )
+    }
+
+    fn finish(self, report: &Report) -> anyhow::Result<()> {
+        self.records.finish()?;
+        let sum = |(how, (count, bytes)): (How, (u64, u64))| {
+            format!("{count} {} ({})", word(how), human(bytes))
+        };
+        let sums: Vec<String> = self.sums.into_iter().map(sum).collect();
+        report.done(if sums.is_empty() { "no differences".to_owned() } else { sums.join(", ") });
+        Ok(())
+    }
+}
+
+/// What the first column says.
+fn sign(how: How) -> u8 {
+    match how {
+        How::Added => b'+',
+        How::Removed => b'-',
+        How::Modified => b'M',
+        How::Retyped => b'T',
+        How::Metadata => b'U',
+        How::Moved => b'R',
+    }
+}
+
+fn word(how: How) -> &'static str {
+    match how {
+        How::Added => "added",
+        How::Removed => "removed",
+        How::Modified => "modified",
+        How::Retyped => "retyped",
+        How::Metadata => "metadata",
+        How::Moved => "moved",
+    }
+}
