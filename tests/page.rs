@@ -219,9 +219,16 @@ fn what_is_not_there_is_seen_not_to_be_there() {
 fn one_file() {
     let (dir, versions) = archive();
     let bands = bands(&dir);
-    let [find, block] = &commands(&section('E'))[..] else { panic!() };
+    let [find, block, give] = &commands(&section('E'))[..] else { panic!() };
     let opener = commands(&by_hand()).swap_remove(0);
-    for (sh, user) in [("dash", false), ("busybox sh", true), ("zsh", false)] {
+    for (sh, with, user) in [
+        ("dash", "tar", false),
+        ("busybox sh", "tar", true),
+        ("zsh", "tar", false),
+        ("bash", "bsdtar", true),
+        ("dash", "busybox tar", false),
+        ("busybox", "busybox tar", true),
+    ] {
         for (path, wanted) in [("parts", 0), ("a/sub", 1), ("e/three*", 2)] {
             let dest = destination(user);
             // Each band from the newest on, until one lists it.
@@ -236,21 +243,25 @@ fn one_file() {
             let (mut tier, said, index) = found.unwrap();
             let mut stem = index.split('.').next().unwrap().to_owned();
             // A newer band may only say where the content is.
+            let line = said.lines().next().unwrap();
             let content = said.lines().find_map(|line| line.split_once("in:"));
             if let Some((of, number)) = content.and_then(|(_, at)| at.split_once('/')) {
                 (tier, stem) = (of.parse().unwrap(), format!("00000/{}", &number[..9]));
             }
             assert_eq!(tier, wanted, "{said}");
             let block = block.replace("00000/000000007", &stem).replace("my file", path);
+            let helpers = &commands(&section('B'))[1];
+            let give = give.replace("THE LINE", line);
             let script = format!(
-                "{opener}{}cd '{}'\nkeys\n{block}",
-                tar("tar", user),
+                "{opener}{}cd '{}'\nkeys\n{block}{helpers}{give}",
+                tar(with, user),
                 bands[tier].display()
             );
             let done = types(sh, &script, &dest, user);
             let is = take(&dest);
             let (was, is) = (&versions[2].0[path.as_bytes()], is.0.get(path.as_bytes()));
             assert_eq!(is.and_then(|is| is.content.clone()), was.content, "{}", done.report());
+            assert_eq!(is.map(|is| is.mode), Some(was.mode), "{}", done.report());
         }
     }
 }
