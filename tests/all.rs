@@ -159,6 +159,9 @@ mod forgotten;
 mod caches;
 mod changes;
 
+// What programs make again by themselves is left out.
+mod apps;
+
 // What a backup builds on.
 mod attribution;
 

@@ -113,6 +113,7 @@ fn by_script_and_gone_again() {
         "share/man/man7/dura.7",
         "lib/systemd/system/dura@.service",
         "share/dura/recover.sh",
+        "share/dura/exclude/caches.list",
         "share/doc/dura/README.md",
     ] {
         assert!(there.contains(&format!("opt/d/{file}")), "{file} is not there: {there:?}");

@@ -186,7 +186,7 @@ fn clap_options(mut command: clap::Command) -> Vec<Opt> {
         let name = arg
             .get_long()
             .map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
-        let words = |line: &str| line.split([' ', ',', '.']).any(|word| word == name);
+        let words = |line: &str| line.split([' ', ',', '.', '[']).any(|word| word == name);
         shown
             .iter()
             .position(|line| words(line))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::{CommandFactory, Parser};
 
 use crate::cli::common::{self, Common};
@@ -23,8 +24,8 @@ use crate::report::message::Report;
 )]
 struct ScanArgs {
     /// The directory to list
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "exclude_apps")]
+    dir: Option<PathBuf>,
     /// Stay on DIR's file system: mount points are listed but not entered
     #[arg(short = 'x', long)]
     one_file_system: bool,
@@ -34,6 +35,17 @@ struct ScanArgs {
     /// Leave out what matches a pattern in FILE (gitignore syntax; - is standard input)
     #[arg(long, value_name = "FILE")]
     exclude_from: Vec<PathBuf>,
+    /// Leave out caches, trash and what else programs make again, by the lists with these names,
+    /// separated by commas [default: all lists]; =list shows the lists
+    #[arg(
+        long,
+        value_name = "LISTS",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = ""
+    )]
+    exclude_apps: Option<Vec<String>>,
     /// List a directory that holds a CACHEDIR.TAG, but not what is in it
     #[arg(long)]
     exclude_caches: bool,
@@ -72,8 +84,16 @@ fn not_empty(text: &str) -> Result<OsString, String> {
 }
 
 fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let exclude_apps = args
+        .exclude_apps
+        .map(|names| names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<String>>());
+    if exclude_apps.as_deref() == Some(&["list".to_owned()]) {
+        return scan::show_apps();
+    }
+    let Some(dir) = args.dir else { bail!("name the directory to list") };
     let options = scan::Options {
-        dir: args.dir,
+        dir,
+        exclude_apps,
         one_file_system: args.one_file_system,
         exclude: args.exclude,
         exclude_from: args.exclude_from,

@@ -1,6 +1,7 @@
 //! The decisions, as machines without I/O: they take events and return effects, so they are tested
 //! as tables.
 
+pub mod apps;
 pub mod assemble;
 pub mod chain;
 pub mod changes;

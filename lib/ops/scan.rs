@@ -1,17 +1,21 @@
 //! `dura-scan`: walks a tree and lists it.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use crate::core::apps::shown;
 use crate::edge::ordered::Ordered;
+use crate::edge::pipe;
 use crate::edge::privilege;
 use crate::edge::source::Source;
 use crate::edge::walk::{self, Walk};
 use crate::format::path::Path;
+use crate::ops::CANNOT_WRITE;
 use crate::ops::room;
 use crate::report::message::{Hinted, Report};
 use listing::{Heading, Listing};
@@ -20,6 +24,7 @@ use own::OwnCache;
 use seen::Seen;
 use walker::{WalkPlan, Walker};
 
+mod apps;
 mod listing;
 mod masks;
 mod own;
@@ -37,6 +42,8 @@ pub struct Options {
     pub exclude: Vec<OsString>,
     /// Files with such patterns; `-` is standard input.
     pub exclude_from: Vec<PathBuf>,
+    /// Lists of what programs make again, by name, which is left out; none: no list, empty: all.
+    pub exclude_apps: Option<Vec<String>>,
     /// Leave out what is in directories with a `CACHEDIR.TAG`.
     pub exclude_caches: bool,
     /// A file with patterns of what alone is listed, with what lies below it.
@@ -49,6 +56,18 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// How many threads inspect entries [default: one for each core].
     pub jobs: Option<usize>,
+}
+
+/// Writes the lists that `exclude_apps` can name to standard output.
+///
+/// # Errors
+/// A list that cannot be read.
+pub fn show_apps() -> anyhow::Result<()> {
+    let mut out = pipe::stdout()?;
+    for (name, list) in apps::all()? {
+        writeln!(out, "### {name}\n{}", shown(&list)).context(CANNOT_WRITE)?;
+    }
+    out.finish().context(CANNOT_WRITE)
 }
 
 /// Writes the listing of a tree to standard output.
@@ -68,8 +87,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             "without CAP_SYS_ADMIN the system shows no trusted.* attributes: they are not stored",
         );
     }
-    let only_from = options.only_from.as_deref();
-    let masks = Masks::load(&root, &options.exclude, &options.exclude_from, only_from, report)?;
+    let masks = Masks::load(&root, &options, report)?;
     let after = options
         .after
         .map(|after| Path::from_typed(after.as_bytes()))

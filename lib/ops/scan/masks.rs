@@ -1,20 +1,22 @@
 //! What `--exclude` leaves out and `--only-from` lets in: gitignore patterns relative to the
 //! source.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 
 use anyhow::bail;
 use bstr::ByteSlice;
 use sha2::{Digest as _, Sha256};
 
+use crate::core;
 use crate::core::patterns::Patterns;
 use crate::core::selection::anchored;
 use crate::format::digest::Digest;
 use crate::format::path::shown;
 use crate::ops::asked::{self, read_file};
 use crate::ops::scan::seen::Verdict;
+use crate::ops::scan::{Options, apps};
 use crate::report::message::Report;
 
 /// The patterns of a run.
@@ -103,26 +105,24 @@ fn other_name(path: &FsPath, root: &FsPath) -> Option<Vec<u8>> {
 }
 
 impl Masks {
-    /// Reads all patterns; those of `--exclude` come before those of files, and the last that
-    /// matches decides. `root` is the path of the source, without links: a pattern may begin with it.
-    pub(super) fn load(
-        root: &FsPath,
-        exclude: &[OsString],
-        exclude_from: &[PathBuf],
-        only_from: Option<&FsPath>,
-        report: &Report,
-    ) -> anyhow::Result<Masks> {
+    /// Reads all patterns: those of `--exclude-apps` come first, then those of `--exclude`, then
+    /// those of files, and the last that matches decides. `root` is the path of the source, without links: a pattern may begin with it.
+    pub(super) fn load(root: &FsPath, options: &Options, report: &Report) -> anyhow::Result<Masks> {
         let mut source = Source::new(root);
         let mut patterns = Patterns::default();
-        for pattern in exclude {
+        for list in options.exclude_apps.as_deref().map_or(Ok(Vec::new()), apps::chosen)? {
+            let own = root.as_os_str().as_bytes();
+            core::apps::patterns(list.as_bytes(), own).for_each(|line| patterns.add_line(line));
+        }
+        for pattern in &options.exclude {
             patterns.add_line(&source.plain(pattern.as_bytes()));
         }
-        for file in exclude_from {
+        for file in &options.exclude_from {
             let text = read_file(file)?;
             lines(&text).for_each(|line| patterns.add_line(&source.plain(line)));
         }
         let mut only = None;
-        if let Some(file) = only_from {
+        if let Some(file) = options.only_from.as_deref() {
             let text = read_file(file)?;
             let mut mask = Only::default();
             for line in lines(&text) {
