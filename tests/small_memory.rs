@@ -55,6 +55,6 @@ mkdir out; tar -xpf out.tar -C out; diff -r src out >&2"#;
     let peaks = crate::continued::bash(&dir, script, &[]);
     let peaks: Vec<u64> = peaks.lines().map(|line| line.parse().unwrap()).collect();
     let [one, ten] = peaks[..] else { panic!("{peaks:?}") };
-    // 206 MiB of ten, when nothing gave way.
-    assert!(one <= 90 && ten <= 160, "{one} MiB of one tier, {ten} MiB of ten");
+    // 206 MiB of ten, when nothing gave way; 150 while blocks were held to the next 2 MiB.
+    assert!(one <= 90 && ten <= 145, "{one} MiB of one tier, {ten} MiB of ten");
 }

@@ -128,7 +128,9 @@ impl Blocks {
             let (source, budget, until) =
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
             let (used, spare) = channel();
-            let give = Give { given: give, spare, wanted: until, ticket: 0, budget, held: 0 };
+            let (one_of_many, held) = (open.lane >= FEW, 0);
+            let give =
+                Give { given: give, spare, wanted: until, ticket: 0, budget, held, one_of_many };
             std::thread::spawn(move || decompress(&source, &slots, give));
             feed = Some(Feed {
                 given,
@@ -175,6 +177,8 @@ struct Give {
     budget: Arc<Budget>,
     /// Bytes of the block that are in memory.
     held: u64,
+    /// There are many lanes.
+    one_of_many: bool,
 }
 
 impl Give {
@@ -196,6 +200,10 @@ impl Sink for Give {
 
     fn spare(&mut self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_default()
+    }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.one_of_many
     }
 
     fn leave(&mut self, bytes: u64) {

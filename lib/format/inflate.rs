@@ -12,8 +12,10 @@ use libdeflater::{Crc, DecompressionError, Decompressor};
 
 use super::object::Compression;
 
-/// So much of a part is read before its memory is given back.
+/// So much of a part is read before its memory is given back: less often, for what is left of it is
+/// moved, and sooner where many are held.
 const LEAVE: usize = 2 << 20;
+const LEAVE_SOON: usize = 512 << 10;
 
 /// How every gzip member begins.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
@@ -52,6 +54,11 @@ pub trait Sink {
     /// anew takes longer than to fill it.
     fn spare(&mut self) -> Vec<u8> {
         Vec::new()
+    }
+
+    /// Whether the memory of a block is wanted back as soon as it is read.
+    fn is_short_of_memory(&self) -> bool {
+        false
     }
 
     /// So many bytes of the block were given back to the system.
@@ -117,7 +124,7 @@ struct Input<'a, 'b> {
 impl Input<'_, '_> {
     /// Gives back what was read. What a lane holds that waits for others is then the rest of its block.
     fn leave(&mut self, sink: &mut dyn Sink) {
-        if self.at >= LEAVE {
+        if self.at >= if sink.is_short_of_memory() { LEAVE_SOON } else { LEAVE } {
             self.bytes.drain(..self.at);
             self.bytes.shrink_to_fit();
             sink.leave(std::mem::take(&mut self.at) as u64);
@@ -325,7 +332,7 @@ fn frame(
         return None;
     }
     content.clear();
-    content.reserve(len);
+    content.reserve_exact(len);
     decompressor.decompress_to_buffer(&bytes[..end], &mut content).ok()?;
     Some((content, end))
 }

@@ -36,6 +36,9 @@ pub struct Loose {
     pub claims: Claims,
     /// True if there was a list of this name.
     pub had_list: bool,
+    /// True if the run that made the group was cut: its list, and some of its parity, may never have
+    /// come.
+    pub cut: bool,
     /// Another name, for a list without parity, if the run that made the group was cut: then its
     /// parity may be of objects that never came.
     pub spare: Option<(u32, u32)>,
@@ -74,7 +77,15 @@ pub fn groups(
         let shape = claims.shape().unwrap_or((shape.slots, shards(&bad)));
         let objects = take(&mut runs, name.0, claims, claims.count(shape.0, shape.1));
         let (name, claims) = (*name, claims.clone());
-        groups.push(Loose { name, shape, objects, claims, had_list: true, spare: None });
+        groups.push(Loose {
+            name,
+            shape,
+            objects,
+            claims,
+            had_list: true,
+            cut: false,
+            spare: None,
+        });
     }
     let mut taken = shape.taken.clone();
     taken.extend(groups.iter().map(|group| group.name).chain(lost.iter().map(|bad| bad.name)));
@@ -89,12 +100,14 @@ pub fn groups(
         let (behind, before) = (run[range.end..].to_vec(), run[..range.start].to_vec());
         let parts = [before, behind].into_iter().filter(|part| !part.is_empty());
         runs.splice(at..at, parts);
+        let cut = run[range.clone()].iter().all(|free| free.cut);
         groups.push(Loose {
             name: bad.name,
             shape,
             objects: run[range].iter().map(|free| free.name).collect(),
             claims: bad.claims,
             had_list: true,
+            cut,
             spare: None,
         });
     }
@@ -124,6 +137,7 @@ pub fn groups(
             objects: chunk.iter().map(|free| free.name).collect(),
             had_list: known.is_some(),
             claims: known.map(|bad| bad.claims).unwrap_or_default(),
+            cut,
             spare: fresh.filter(|_| cut),
         });
     }

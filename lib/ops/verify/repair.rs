@@ -200,7 +200,13 @@ impl Repairer {
                 return self.without_parity(loose, &found, report, what);
             }
         }
-        let told = judge(&list, &states);
+        let mut told = judge(&list, &states);
+        // Parity that never came is made, and is no loss.
+        let is_parity = |name: ObjectName| matches!(name.object, Object::Parity(..));
+        let came = |it: &Finding| {
+            it.kind != Kind::Missing || !it.subject.object().is_some_and(|of| is_parity(of.1))
+        };
+        told.retain(|finding| !group.cut || came(finding));
         told.iter().try_for_each(|finding| self.handle_finding(finding))?;
         self.write_list(loose, &list, vouched || list.parity > 0, report)?;
         self.handle_group(&list, &states)?;
