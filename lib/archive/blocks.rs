@@ -5,16 +5,17 @@
 //! hold counts in it, but one block may be ahead in any case: all that was opened before the block
 //! that is wanted now was begun, so the budget never waits for itself.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::archive::Archive;
-use crate::archive::kind::is_locked;
+use crate::archive::kind::{ReadErrorKind, is_locked};
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
 use crate::format::entry::Within;
@@ -38,6 +39,15 @@ const FEW: usize = 3;
 struct First {
     bytes: Vec<u8>,
     in_parts: bool,
+    /// Why it is not sure to be what was stored.
+    unsure: Option<String>,
+}
+
+/// Why what comes of some blocks of a lane is not sure to be what was stored, by their tickets.
+type Unsure = Arc<Mutex<BTreeMap<u64, String>>>;
+
+fn locked(unsure: &Unsure) -> MutexGuard<'_, BTreeMap<u64, String>> {
+    unsure.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A block that a lane will come to.
@@ -54,12 +64,17 @@ enum Given {
     End,
 }
 
+/// An object, and why it is not sure to be what was stored.
+type Fetched = (Object, Vec<u8>, Option<String>);
+
 /// Where blocks come from.
 pub(crate) struct Source {
     /// The archive.
     pub archive: Arc<Archive>,
     /// The bands of the chain, by tier.
     pub bands: Vec<Head>,
+    /// Of a damaged block that is sealed, what gpg still gives is taken: see [`Feed::unsure`].
+    pub takes_remains: bool,
 }
 
 impl Source {
@@ -75,17 +90,31 @@ impl Source {
         self.bands.get(usize::from(block.tier)).context("no such band")
     }
 
-    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<Vec<u8>>> {
-        let band = self.band(block)?;
-        self.archive.fetch(&band.band, Object::Part(block.block, band.compression, part))
+    /// The first of these objects, and why it is not sure to be what was stored.
+    fn fetch(&self, block: Within, names: &[Object]) -> anyhow::Result<Option<Fetched>> {
+        let band = &self.band(block)?.band;
+        match self.archive.fetch_first(band, names) {
+            Err(error)
+                if self.takes_remains && ReadErrorKind::of(&error) == ReadErrorKind::Damaged =>
+            {
+                let why = self.why(block, &error);
+                let (found, bytes) = self.archive.remains(band, names).ok_or(error)?;
+                Ok(Some((found, bytes, Some(why))))
+            }
+            fetched => Ok(fetched?.map(|(found, bytes)| (found, bytes, None))),
+        }
+    }
+
+    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<Fetched>> {
+        self.fetch(block, &[Object::Part(block.block, self.band(block)?.compression, part)])
     }
 
     fn first(&self, block: Within) -> anyhow::Result<First> {
-        let band = self.band(block)?;
-        let whole = Object::Block(block.block, band.compression);
-        let names = [whole, Object::Part(block.block, band.compression, 0)];
-        let (found, bytes) = self.archive.fetch_first(&band.band, &names)?.context("missing")?;
-        Ok(First { bytes, in_parts: found != whole })
+        let compression = self.band(block)?.compression;
+        let whole = Object::Block(block.block, compression);
+        let names = [whole, Object::Part(block.block, compression, 0)];
+        let (found, bytes, unsure) = self.fetch(block, &names)?.context("missing")?;
+        Ok(First { bytes, in_parts: found != whole, unsure })
     }
 
     /// An error without the block's name, which stands before it already.
@@ -125,13 +154,15 @@ impl Blocks {
             let (send, slots) = channel();
             let (give, given) = sync_channel(if open.lane < FEW { PIECES } else { 0 });
             let wanted = Arc::new(AtomicU64::new(0));
+            let unsure = Unsure::default();
             let (source, budget, until) =
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
             let (used, spare) = channel();
             let (one_of_many, held) = (open.lane >= FEW, 0);
             let give =
                 Give { given: give, spare, wanted: until, ticket: 0, budget, held, one_of_many };
-            std::thread::spawn(move || decompress(&source, &slots, give));
+            let tell = Arc::clone(&unsure);
+            std::thread::spawn(move || decompress(&source, &slots, give, &tell));
             feed = Some(Feed {
                 given,
                 used,
@@ -143,6 +174,7 @@ impl Blocks {
                 within: false,
                 ended: true,
                 hopeless: None,
+                unsure,
             });
             send
         });
@@ -220,21 +252,29 @@ impl Drop for Give {
 }
 
 /// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
-fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give) {
+fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &Unsure) {
     for Slot { open, first } in slots {
         let Ok((counted, first)) = first.recv() else { return };
         give.begin(counted);
         give.ticket = open.ticket;
+        let note = |why| _ = locked(unsure).insert(open.ticket, why);
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
             Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
-            Ok(First { bytes, in_parts }) => {
+            Ok(First { bytes, in_parts, unsure: why }) => {
+                why.into_iter().for_each(note);
                 let (mut first, mut next) = (Some(bytes), 1);
                 let mut parts = || match first.take() {
                     Some(bytes) => Ok(Some(bytes)),
                     None if in_parts => {
                         let part = source.part(open.block, next);
                         next += 1;
+                        let part = part.map(|part| {
+                            part.map(|(_, bytes, why)| {
+                                why.into_iter().for_each(note);
+                                bytes
+                            })
+                        });
                         part.map_err(|error| io::Error::other(source.why(open.block, &error)))
                     }
                     None => Ok(None),
@@ -267,6 +307,7 @@ pub(crate) struct Feed {
     ended: bool,
     /// Why no block can be read at all.
     pub hopeless: Option<anyhow::Error>,
+    unsure: Unsure,
 }
 
 impl Feed {
@@ -274,9 +315,15 @@ impl Feed {
     pub(crate) fn turn_to(&mut self, ticket: u64) {
         self.wanted.store(ticket, Ordering::Relaxed);
         self.ticket = ticket;
+        locked(&self.unsure).retain(|other, _| *other >= ticket);
         self.take(Vec::new());
         self.gap = None;
         self.ended = false;
+    }
+
+    /// Why what comes of this block is not sure to be what was stored.
+    pub(crate) fn unsure(&self) -> Option<String> {
+        locked(&self.unsure).get(&self.ticket).cloned()
     }
 
     /// Whether bytes of a damaged member came before it was found to be damaged.

@@ -31,6 +31,8 @@ const MOST: u64 = MAX_KEY as u64;
 /// Bytes of a message that tell what opens it.
 const START: u64 = 4096;
 
+mod remains;
+
 type Key = Arc<Passphrase>;
 type Opened = Result<Arc<Vec<Key>>, Arc<GpgError>>;
 
@@ -520,17 +522,21 @@ fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
     }
 }
 
+fn input(stored: &Stored) -> Result<Input<'_>, GpgError> {
+    match stored {
+        Stored::Bytes(bytes) => Ok(Input::Bytes(bytes)),
+        Stored::File(file) => {
+            let mut file = file.try_clone().map_err(GpgError::Talk)?;
+            file.rewind().map_err(GpgError::Talk)?;
+            Ok(Input::File(file))
+        }
+    }
+}
+
 impl Opener {
     /// Decrypts an object under a run key.
     fn decrypt_under(&self, key: &Key, stored: &Stored) -> Result<Vec<u8>, GpgError> {
-        let input = match stored {
-            Stored::Bytes(bytes) => Input::Bytes(bytes),
-            Stored::File(file) => {
-                let mut file = file.try_clone().map_err(GpgError::Talk)?;
-                file.rewind().map_err(GpgError::Talk)?;
-                Input::File(file)
-            }
-        };
+        let input = input(stored)?;
         let size = input.size().map_err(GpgError::Talk)?;
         gpg::decrypt_under(key, input, self.limit.max(size))
     }

@@ -21,7 +21,11 @@ pub(super) struct Salvaged {
 impl Salvaged {
     /// Those of this block; none if it cannot be read at all.
     pub(super) fn of(archive: &Arc<Archive>, band: &Head, number: u32) -> Option<Salvaged> {
-        let source = Arc::new(Source { archive: Arc::clone(archive), bands: vec![band.clone()] });
+        let source = Arc::new(Source {
+            archive: Arc::clone(archive),
+            bands: vec![band.clone()],
+            takes_remains: false,
+        });
         let mut blocks = Blocks::new(&source, 1).ok()?;
         let block = Within { tier: 0, block: number };
         let mut feed = blocks.open(Open { lane: 0, ticket: 1, block })?;

@@ -483,12 +483,39 @@ pub fn decrypt_under(
     decrypt_with(args, input, &unlock, limit).map(|(plain, _)| plain)
 }
 
+/// What gpg still gives of a damaged message, under a run key or as `unlock` opens it: whether it is
+/// what was encrypted is not known.
+pub fn remains(
+    input: Input<'_>,
+    key: Option<&Arc<Passphrase>>,
+    unlock: &Unlock,
+    limit: u64,
+) -> Option<Vec<u8>> {
+    let mut args = strings(if key.is_some() { arguments::ALONE } else { &[] });
+    args.extend(strings(arguments::DECRYPTION));
+    let under = key.map(|key| Unlock { passphrase: Some(Arc::clone(key)) });
+    let outcome = attempt(args, input, under.as_ref().unwrap_or(unlock), limit).ok()?;
+    (outcome.said.has("PLAINTEXT") && !outcome.stdout.is_empty()).then_some(outcome.stdout)
+}
+
 fn decrypt_with(
-    mut args: Vec<OsString>,
+    args: Vec<OsString>,
     input: Input<'_>,
     unlock: &Unlock,
     limit: u64,
 ) -> Result<(Vec<u8>, Opened), GpgError> {
+    let outcome = attempt(args, input, unlock, limit)?;
+    let opened = status::judge(&outcome.said, outcome.stdout.len())?;
+    Ok((outcome.stdout, opened))
+}
+
+/// Lets gpg decrypt a message, however that ends.
+fn attempt(
+    mut args: Vec<OsString>,
+    input: Input<'_>,
+    unlock: &Unlock,
+    limit: u64,
+) -> Result<Outcome, GpgError> {
     if unlock.passphrase.is_some() {
         args.extend(strings(arguments::WITH_PASSPHRASE));
     }
@@ -503,6 +530,5 @@ fn decrypt_with(
     if outcome.stdout.starts_with(b"gpg: ") {
         return Err(GpgError::Unusable("its messages are mixed with its output".to_owned()));
     }
-    let opened = status::judge(&outcome.said, outcome.stdout.len())?;
-    Ok((outcome.stdout, opened))
+    Ok(outcome)
 }

@@ -117,7 +117,8 @@ pub(crate) fn restore(
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let selection = asked::select(&reader.archive, &reader.chain, typed, &options.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
-    let source = Arc::new(Source { archive: Arc::clone(&reader.archive), bands });
+    let source =
+        Arc::new(Source { archive: Arc::clone(&reader.archive), bands, takes_remains: true });
     let blocks = Blocks::new(&source, room::jobs(options.jobs, 0, PER_JOB))?;
     let out =
         out.ahead(room::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;

@@ -59,6 +59,11 @@ impl Lane {
         self.untar.input_mut().hopeless.take()
     }
 
+    /// Why what comes of the open block is not sure to be what was stored.
+    pub(super) fn unsure(&mut self) -> Option<String> {
+        self.untar.input_mut().unsure()
+    }
+
     /// Finds the entry; the error says why it is not to be had.
     pub(crate) fn find(&mut self, take: &Take) -> Result<Entry, String> {
         if self.ticket != take.from.ticket {

@@ -21,6 +21,9 @@ use crate::ops::restore::lane::{Copied, Lane};
 use crate::report::message::Report;
 use crate::report::progress::{Pace, WRITTEN};
 
+/// A larger file is not held in memory.
+const CHECKED: u64 = 64 << 20;
+
 pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
 
 /// What was written.
@@ -51,6 +54,8 @@ pub(super) struct Writer<'a> {
     users: Option<Users>,
     /// Opens older blocks with the same content, and the last one.
     spares: Option<(Blocks, Open)>,
+    /// Damaged blocks of which something was taken, by lane and ticket.
+    unsure: HashSet<(usize, u64)>,
 }
 
 impl<'a> Writer<'a> {
@@ -73,6 +78,7 @@ impl<'a> Writer<'a> {
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
             spares: None,
+            unsure: HashSet::new(),
         }
     }
 
@@ -223,9 +229,10 @@ impl<'a> Writer<'a> {
             Ok(map) => map,
             Err(why) => return self.make_lost(take, &why),
         };
+        let unsure = lane.unsure();
         let mut extras = match Extras::of(stored) {
-            // Those of another time.
-            _ if take.from.lane == self.spare_lane() => Extras::default(),
+            // Those of another time, or changed by nobody knows whom.
+            _ if unsure.is_some() || take.from.lane == self.spare_lane() => Extras::default(),
             Ok(extras) if extras.all_of(entry) => extras,
             other => {
                 let block = self.source.name(take.from.block);
@@ -241,6 +248,21 @@ impl<'a> Writer<'a> {
             extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
         }
         let sparse = map.as_ref().map(|map| (&map[..], stored.stored));
+        if let Some(why) = unsure {
+            let content = self.checked(take, stored, map.as_deref().unwrap_or_default());
+            let Some(content) = content else { return self.make_lost(take, &why) };
+            if self.unsure.insert((take.from.lane, take.from.ticket)) {
+                let block = self.source.name(take.from.block);
+                self.report.warn(format_args!(
+                    "block {block}: {why}: files that have the sha256 of their index lines are restored, without extended attributes"
+                ));
+            }
+            self.header(entry, &extras, sparse)?;
+            self.put(&content)?;
+            self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
+            self.done(entry);
+            return Ok(());
+        }
         self.header(entry, &extras, sparse)?;
         if entry.kind == Kind::File {
             let map = map.unwrap_or_default();
@@ -248,6 +270,24 @@ impl<'a> Writer<'a> {
         }
         self.done(entry);
         Ok(())
+    }
+
+    /// The content of an entry, of a sparse file what is stored behind its map, if that is what its
+    /// line says; none of a file that is too large to wait for its end.
+    fn checked(&mut self, take: &Take, stored: &untar::Entry, map: &[u8]) -> Option<Vec<u8>> {
+        let mut content = Vec::new();
+        let is_small = take.entry.kind == Kind::File && stored.stored <= CHECKED;
+        let mut digester =
+            Digester::of_line(&take.entry, is_sparse(stored)).filter(|_| is_small)?;
+        digester.update(map);
+        let lane = self.lanes[take.from.lane].as_mut()?;
+        let copied = lane.copy(stored, &mut |piece| {
+            content.extend_from_slice(piece);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        digester.update(&content);
+        let is_whole = matches!(copied, Ok(Copied::Whole));
+        (is_whole && Some(digester.finish()) == Some(take.entry.digest())).then_some(content)
     }
 
     /// Copies the content, of a sparse file what is stored behind its map.
