@@ -14,7 +14,7 @@ use crate::archive::{Archive, Stored};
 use crate::core::chain::counted::STRIDE;
 use crate::core::chain::ends::Piece;
 use crate::core::runs::{Place, line, of_run, order};
-use crate::edge::gpg::{self, GpgError, Input, Passphrase};
+use crate::edge::gpg::{self, GpgError, Passphrase};
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Tail};
@@ -292,11 +292,13 @@ impl Archive {
         }
         // A passphrase that nobody gave is asked for only where nothing else opens the run.
         let mut asks: Option<(String, Vec<u8>)> = None;
-        let mut added = 0;
+        let (mut tried, mut added) = (HashSet::new(), 0);
         loop {
             let name = key_name(place, added);
             let shown = format!("{band}/{name}");
-            match self.get(&shown, name.most())? {
+            let message = self.get(&shown, name.most())?;
+            tried.extend(message.as_deref().map(digest::of));
+            match message {
                 Some(message) if self.would_ask(&message) => {
                     asks.get_or_insert((shown, message));
                 }
@@ -312,26 +314,28 @@ impl Archive {
             }
             added += 1;
         }
-        if failed.is_lost() && asks.is_none() {
-            // Any copy opens the run.
-            let listed = self.list_keys(band, runs)?;
-            let all = places(&listed);
-            for copy in of_run(&all, &runs.runs, place.0).filter(|copy| *copy != place) {
-                let shown = format!("{band}/{}", key_name(copy, 0));
-                let Some(message) = self.get(&shown, key_name(copy, 0).most())? else { continue };
-                match self.opener.keys_in(&shown, &message) {
-                    Ok(keys) => match pick(runs, &keys) {
-                        Some(key) => return Ok(Ok(key)),
-                        None => failed.handle(&GpgError::Damaged("of other runs".to_owned())),
-                    },
-                    Err(error) => failed.handle(&error),
-                }
-                if !failed.is_lost() {
-                    break;
-                }
+        // Any copy opens the run. Where one is the same, the key is what lacks.
+        let listed = self.list_keys(band, runs)?;
+        let all = places(&listed);
+        for copy in of_run(&all, &runs.runs, place.0).filter(|copy| *copy != place) {
+            let shown = format!("{band}/{}", key_name(copy, 0));
+            let Some(message) = self.get(&shown, key_name(copy, 0).most())? else { continue };
+            if !tried.insert(digest::of(&message)) {
+                break;
             }
-            runs.has_keys = !listed.is_empty();
+            if self.would_ask(&message) {
+                asks.get_or_insert((shown, message));
+                continue;
+            }
+            match self.opener.keys_in(&shown, &message) {
+                Ok(keys) => match pick(runs, &keys) {
+                    Some(key) => return Ok(Ok(key)),
+                    None => failed.handle(&GpgError::Damaged("of other runs".to_owned())),
+                },
+                Err(error) => failed.handle(&error),
+            }
         }
+        runs.has_keys = !listed.is_empty();
         if let Some((shown, message)) = asks {
             match self.opener.keys_in(&shown, &message) {
                 Ok(keys) => {
@@ -484,11 +488,6 @@ impl Failed {
         }
     }
 
-    /// Whether no message was there, or all were damaged.
-    fn is_lost(&self) -> bool {
-        !self.whole
-    }
-
     fn finish(self) -> GpgError {
         match self.first {
             Some(GpgError::NoSecretKey(_)) => GpgError::NoSecretKey(self.ids),
@@ -522,21 +521,10 @@ fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
     }
 }
 
-fn input(stored: &Stored) -> Result<Input<'_>, GpgError> {
-    match stored {
-        Stored::Bytes(bytes) => Ok(Input::Bytes(bytes)),
-        Stored::File(file) => {
-            let mut file = file.try_clone().map_err(GpgError::Talk)?;
-            file.rewind().map_err(GpgError::Talk)?;
-            Ok(Input::File(file))
-        }
-    }
-}
-
 impl Opener {
     /// Decrypts an object under a run key.
     fn decrypt_under(&self, key: &Key, stored: &Stored) -> Result<Vec<u8>, GpgError> {
-        let input = input(stored)?;
+        let input = remains::input(stored)?;
         let size = input.size().map_err(GpgError::Talk)?;
         gpg::decrypt_under(key, input, self.limit.max(size))
     }

@@ -120,15 +120,15 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     Err(PacketError::Nothing)
 }
 
-/// Whether a packet that begins with this byte is none with which an encrypted message begins. Text
-/// is not looked at: it may be armored.
+/// Whether a packet that begins with this byte is none with which an encrypted message begins: one that
+/// tells what opens it, a marker or padding. Text is not looked at: it may be armored.
 pub fn begins_something_else(first: u8) -> bool {
     let tag = match first {
         0xc0.. => first & 0x3f,
         0x80.. => first >> 2 & 0xf,
         _ => return false,
     };
-    !matches!(tag, 1 | 3 | 9 | 10 | 18 | 20 | 21)
+    !matches!(tag, 1 | 3 | 10 | 21)
 }
 
 /// What opens a message, as far as its first bytes tell: whose keys, and how passphrases do.
@@ -362,11 +362,12 @@ mod tests {
 
     #[test]
     fn what_begins_an_encrypted_message() {
-        for first in [0x84, 0x85, 0x8c, 0xa4, 0xa8, 0xc1, 0xc3, 0xd2, 0xd4, 0xd5, b'-', 0] {
+        for first in [0x84, 0x85, 0x8c, 0xa8, 0xc1, 0xc3, 0xd5, b'-', 0] {
             assert!(!begins_something_else(first), "{first:x}");
         }
-        // A signature, a key, compressed and literal data, others.
-        for first in [0x88, 0x99, 0xa0, 0xa3, 0xac, 0xaf, 0xc8, 0xcb, 0xcd, 0xfd] {
+        // A signature, a key, compressed, encrypted and literal data, others.
+        for first in [0x88, 0x99, 0xa0, 0xa3, 0xa4, 0xd2, 0xd4, 0xac, 0xaf, 0xc8, 0xcb, 0xcd, 0xfd]
+        {
             assert!(begins_something_else(first), "{first:x}");
         }
     }

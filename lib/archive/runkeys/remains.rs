@@ -1,9 +1,11 @@
 //! What can still be read of a damaged block that is sealed.
 
-use super::{input, locked};
-use crate::archive::Archive;
+use std::io::Seek as _;
+
+use super::locked;
+use crate::archive::{Archive, Stored};
 use crate::core::runs::order;
-use crate::edge::gpg;
+use crate::edge::gpg::{self, GpgError, Input};
 use crate::format::band::BandName;
 use crate::format::object::Object;
 
@@ -27,5 +29,17 @@ impl Archive {
             let bytes = gpg::remains(input(&stored).ok()?, Some(&key), unlock, limit)?;
             Some((found.object, bytes))
         })
+    }
+}
+
+/// What gpg is to read: an object from its begin.
+pub(super) fn input(stored: &Stored) -> Result<Input<'_>, GpgError> {
+    match stored {
+        Stored::Bytes(bytes) => Ok(Input::Bytes(bytes)),
+        Stored::File(file) => {
+            let mut file = file.try_clone().map_err(GpgError::Talk)?;
+            file.rewind().map_err(GpgError::Talk)?;
+            Ok(Input::File(file))
+        }
     }
 }
