@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use super::audit::Free;
 use super::relist::Claims;
-use crate::format::object::ObjectName;
+use super::{Finding, Kind};
+use crate::format::object::{Object, ObjectName};
 
 /// A list that cannot be relied on, or is not there although something of its group is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,14 @@ pub struct Loose {
     /// Another name, for a list without parity, if the run that made the group was cut: then its
     /// parity may be of objects that never came.
     pub spare: Option<(u32, u32)>,
+}
+
+impl Loose {
+    /// Whether a finding is one: parity of a run that was cut may never have come, and is made.
+    pub fn is_told(&self, finding: &Finding) -> bool {
+        let object = finding.subject.object().map(|(_, name)| name.object);
+        !self.cut || finding.kind != Kind::Missing || !matches!(object, Some(Object::Parity(..)))
+    }
 }
 
 /// What the groups of a band are like, and what is known of its lists.

@@ -201,12 +201,7 @@ impl Repairer {
             }
         }
         let mut told = judge(&list, &states);
-        // Parity that never came is made, and is no loss.
-        let is_parity = |name: ObjectName| matches!(name.object, Object::Parity(..));
-        let came = |it: &Finding| {
-            it.kind != Kind::Missing || !it.subject.object().is_some_and(|of| is_parity(of.1))
-        };
-        told.retain(|finding| !group.cut || came(finding));
+        told.retain(|finding| group.is_told(finding));
         told.iter().try_for_each(|finding| self.handle_finding(finding))?;
         self.write_list(loose, &list, vouched || list.parity > 0, report)?;
         self.handle_group(&list, &states)?;
