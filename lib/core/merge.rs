@@ -88,8 +88,6 @@ pub struct Merge {
     /// The tiers without a head that have not ended; the last one was asked for.
     wanted: Vec<u8>,
     refused: Option<Placed>,
-    /// The path whose part of the version is wanted; none for all of it.
-    part: Option<Path>,
     /// The path placed last.
     last: Vec<u8>,
     /// Paths above the current one below which nothing counts of tiers older than the mark; marks
@@ -114,28 +112,11 @@ impl Merge {
             order: Vec::with_capacity(tiers.into()),
             wanted: (0..tiers).collect(),
             refused: None,
-            part: None,
             last: Vec::new(),
             covers: Nest::new(),
             dirs: Nest::new(),
             names: Names::default(),
         }
-    }
-
-    /// A machine for the part of a version that is at or below `path`. Of each tier it needs only
-    /// the lines of that part, and the last line before them; it takes the directories above as
-    /// given, and gives no other entry.
-    ///
-    /// That is enough, for `deleted` and files have no line of their own tier below them, and where
-    /// a band has a directory that is `over`, some older band has such a line. A hard link to a
-    /// path outside of the part is to be looked up in the tiers up to that of its own line.
-    pub fn below(tiers: u8, path: &Path) -> Merge {
-        let mut merge = Merge { part: Some(path.clone()), ..Merge::new(tiers) };
-        let bytes = path.as_bytes();
-        for slash in (0..bytes.len()).filter(|&at| bytes[at] == b'/') {
-            merge.dirs.enter(&bytes[..slash], ());
-        }
-        merge
     }
 
     /// The next entry of the tier that was asked for, from the index with this number of its band.
@@ -229,13 +210,9 @@ impl Merge {
         if counts { self.admit(newest) } else { None }
     }
 
-    /// Gives an entry that counts, if it is wanted.
+    /// Gives an entry that counts.
     fn admit(&mut self, mut placed: Placed) -> Option<Event> {
-        let path = &placed.entry.path;
-        if self.part.as_ref().is_some_and(|part| part != path && !part.holds(path)) {
-            return None;
-        }
-        let path = path.as_bytes();
+        let path = placed.entry.path.as_bytes();
         self.dirs.leave(path);
         let orphan = path.iter().rposition(|&b| b == b'/') != self.dirs.end();
         if placed.entry.kind != Kind::Dir {

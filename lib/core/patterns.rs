@@ -23,13 +23,7 @@ struct Pattern {
 }
 
 impl Patterns {
-    /// Adds the patterns of a file, a line each; a byte order mark at its start is passed over.
-    pub fn add_text(&mut self, text: &[u8]) {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        text.lines().for_each(|line| self.add_line(line));
-    }
-
-    /// Adds one line of such a file, which may be empty or a comment.
+    /// Adds one line of a file of patterns, which may be empty or a comment.
     pub fn add_line(&mut self, line: &[u8]) {
         // A name may have a newline, which only an argument can say.
         let glob = if line.contains(&b'\n') {
@@ -174,7 +168,7 @@ mod tests {
 
     fn patterns(lines: &[&str]) -> Patterns {
         let mut patterns = Patterns::default();
-        patterns.add_text(lines.join("\n").as_bytes());
+        lines.iter().for_each(|line| patterns.add_line(line.as_bytes()));
         patterns
     }
 
@@ -246,7 +240,8 @@ mod tests {
     #[test]
     fn a_pattern_need_not_be_text() {
         let mut patterns = Patterns::default();
-        patterns.add_text(b"\xef\xbb\xbf/a\r\n\xff*\n");
+        patterns.add_line(b"/a\r");
+        patterns.add_line(b"\xff*");
         patterns.add_line(b"new\nline");
         assert!(patterns.selects(b"a", false) && patterns.selects(b"\xffx", false));
         assert!(patterns.selects(b"d/new\nline", false) && !patterns.selects(b"new", false));

@@ -235,6 +235,7 @@ impl Selection {
     }
 
     /// How many comparisons of paths it has made.
+    #[cfg(test)]
     pub fn compared(&self) -> u64 {
         self.compared
     }

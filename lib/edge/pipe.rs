@@ -148,6 +148,7 @@ fn buffered(stream: Standard) -> BufWriter<Standard> {
 
 impl Out {
     /// Any file with a buffer, in the place of stdout.
+    #[cfg(test)]
     pub fn to(file: File) -> Out {
         Out(buffered(file.into()))
     }

@@ -31,6 +31,7 @@ impl Stop {
     }
 
     /// Asks for the end, as a signal does.
+    #[cfg(test)]
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -38,11 +38,6 @@ impl CountedBlocks {
         }
     }
 
-    /// True if no index counts.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The stretches, which rise.
     pub fn stretches(&self) -> &[Stretch] {
         &self.0

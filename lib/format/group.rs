@@ -190,11 +190,6 @@ impl List {
     pub fn objects(&self) -> usize {
         self.members.iter().filter(|member| !member.name.is_parity()).count()
     }
-
-    /// The size of the parity shards: that of the longest object.
-    pub fn longest(&self) -> u64 {
-        longest(&self.members)
-    }
 }
 
 fn longest(members: &[Member]) -> u64 {

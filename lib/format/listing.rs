@@ -393,11 +393,6 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The number of the line that came last, from 1.
-    pub fn line_number(&self) -> u64 {
-        self.number
-    }
-
     /// The next line; none once `#end` has come and nothing follows it.
     pub fn next_line(&mut self) -> Result<Option<Line>, ListingError> {
         self.line.clear();

@@ -65,12 +65,6 @@ impl Entry {
         self.records().rev().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
-    /// The entry's own header: what is behind the records.
-    pub fn header(&self) -> &[u8; BLOCK] {
-        static NONE: [u8; BLOCK] = [0; BLOCK];
-        self.headers.last_chunk().unwrap_or(&NONE)
-    }
-
     /// How many bytes of content and padding follow the headers.
     pub fn padded(&self) -> u64 {
         self.stored + padding(self.stored) as u64
@@ -117,11 +111,6 @@ impl<R: BufRead> Untar<R> {
     /// How many bytes behind the content of entries were not zero. Dura writes none.
     pub fn dirt(&self) -> u64 {
         self.dirt
-    }
-
-    /// How many bytes were read.
-    pub fn position(&self) -> u64 {
-        self.at
     }
 
     /// The next entry; none at the end, which in a block is just the end of input.

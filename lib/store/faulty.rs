@@ -10,7 +10,7 @@ use super::{Kind, Store, StoreError};
 /// What goes wrong with a call. What does not fit the call (a torn read, a stale write) is an error
 /// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing is done, and the call fails.
     Error(Kind),
     /// Nothing is done, and the server asks to wait.
@@ -31,7 +31,7 @@ pub enum Fault {
 
 /// What was asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
+pub(crate) enum Call {
     /// `put_new`
     PutNew,
     /// `replace`
@@ -56,31 +56,26 @@ struct State {
 
 /// A store with faults around another. Calls are numbered from 0, in the order in which they begin.
 #[derive(Debug)]
-pub struct Faulty<S> {
+pub(crate) struct Faulty<S> {
     inner: S,
     state: Mutex<State>,
 }
 
 impl<S: Store> Faulty<S> {
     /// Without faults: only counts.
-    pub fn new(inner: S) -> Faulty<S> {
+    pub(crate) fn new(inner: S) -> Faulty<S> {
         Faulty { inner, state: Mutex::default() }
     }
 
     /// Call `number` goes wrong.
-    pub fn with(self, number: usize, fault: Fault) -> Faulty<S> {
+    pub(crate) fn with(self, number: usize, fault: Fault) -> Faulty<S> {
         self.state().faults.insert(number, fault);
         self
     }
 
     /// What was asked so far.
-    pub fn calls(&self) -> Vec<(Call, String)> {
+    pub(crate) fn calls(&self) -> Vec<(Call, String)> {
         self.state().calls.clone()
-    }
-
-    /// The store within.
-    pub fn into_inner(self) -> S {
-        self.inner
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use super::{Remove, Store, StoreError};
 
 /// Objects in a map.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+pub(crate) struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl Memory {
     fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {

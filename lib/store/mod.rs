@@ -5,12 +5,15 @@ mod create_only;
 pub mod dav;
 pub mod durable;
 mod error;
-pub mod faulty;
+#[cfg(test)]
+pub(crate) mod faulty;
 pub mod http;
 pub mod journal;
 pub mod local;
-pub mod memory;
-pub mod recording;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod recording;
 pub mod s3;
 pub mod sealed;
 mod xml;

@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Store, StoreError};
 
 /// A store with a record of the calls of it.
-pub struct Recording {
+pub(crate) struct Recording {
     store: Arc<dyn Store>,
     calls: Mutex<Vec<String>>,
 }
 
 impl Recording {
     /// Records the calls of `store` from now on.
-    pub fn new(store: Arc<dyn Store>) -> Recording {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Recording {
         Recording { store, calls: Mutex::default() }
     }
 
     /// The calls since this was asked last, sorted: `get NAME`, `put NAME`, `replace NAME`, `range
     /// NAME`, `stat NAME`, `list FOLDER`.
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         let mut calls =
             std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
         calls.sort();

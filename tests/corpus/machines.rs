@@ -79,7 +79,7 @@ pub(super) fn counted(bytes: &[u8]) -> bool {
                 if id == own().1 {
                     indexes.handle_index(number, after)
                 } else {
-                    indexes.handle_lost(number, after)
+                    indexes.handle_number(number)
                 }
             }
             _ => {}

@@ -25,9 +25,7 @@ struct Run {
     last: u32,
     /// The index that the first one is after.
     after: Option<u32>,
-    /// False for indexes that are not there, but that a table of contents names.
-    there: bool,
-    /// Whether the chain reaches the first index of all, and all of it is there.
+    /// Whether the chain reaches the first index of all.
     rooted: bool,
 }
 
@@ -76,13 +74,18 @@ impl Indexes {
     /// and the one that it is after. An index of another band's id is not one of this band: give
     /// its number to [`Indexes::handle_number`].
     pub fn handle_index(&mut self, number: u32, after: Option<u32>) {
-        self.handle(number, after, true);
-    }
-
-    /// The next index, if it is not there but a table of contents says which one it is after: the
-    /// one in the row before it.
-    pub fn handle_lost(&mut self, number: u32, after: Option<u32>) {
-        self.handle(number, after, false);
+        self.handle_number(number);
+        // An index after itself or a later one is forged; like one whose predecessor is not there,
+        // it leads nowhere.
+        let rooted = match after {
+            None => true,
+            Some(after) => after < number && self.run_of(after).is_some_and(|run| run.rooted),
+        };
+        match self.runs.last_mut() {
+            Some(run) if number <= run.last => {}
+            Some(run) if after == Some(run.last) && number == run.last + 1 => run.last = number,
+            _ => self.runs.push(Run { first: number, last: number, after, rooted }),
+        }
     }
 
     /// The number of any object seen in the band.
@@ -96,26 +99,6 @@ impl Indexes {
         let next =
             self.highest.map_or(Some(0), |highest| (highest / STRIDE + 1).checked_mul(STRIDE));
         next.filter(|next| *next <= MAX_NUMBER)
-    }
-
-    fn handle(&mut self, number: u32, after: Option<u32>, there: bool) {
-        self.handle_number(number);
-        // An index after itself or a later one is forged; like one whose predecessor is not there,
-        // it leads nowhere.
-        let rooted = there
-            && match after {
-                None => true,
-                Some(after) => after < number && self.run_of(after).is_some_and(|run| run.rooted),
-            };
-        match self.runs.last_mut() {
-            Some(run) if number <= run.last => {}
-            Some(run)
-                if after == Some(run.last) && number == run.last + 1 && there == run.there =>
-            {
-                run.last = number
-            }
-            _ => self.runs.push(Run { first: number, last: number, after, there, rooted }),
-        }
     }
 
     fn run_of(&self, number: u32) -> Option<&Run> {
@@ -140,8 +123,7 @@ impl Indexes {
         while let Some(number) = next {
             match self.run_of(number) {
                 Some(run) => {
-                    let ranges = if run.there { &mut found.counted } else { &mut found.lost };
-                    ranges.push(run.first..=number);
+                    found.counted.push(run.first..=number);
                     next = run.after.filter(|after| *after < run.first);
                     found.guessed |= next != run.after;
                 }
@@ -162,7 +144,7 @@ impl Indexes {
     /// The indexes that are there but not in `counted`.
     fn rest(&self, counted: &[RangeInclusive<u32>]) -> Vec<RangeInclusive<u32>> {
         let mut rest = Vec::new();
-        for run in self.runs.iter().filter(|run| run.there) {
+        for run in &self.runs {
             // A chain takes a run from its first index on.
             let at = counted.partition_point(|range| *range.end() < run.first);
             match counted.get(at).filter(|range| *range.start() <= run.last) {

@@ -2,7 +2,7 @@
 
 pub(crate) mod sample;
 
-use self::sample::{entry, overlay, overlay_with, short};
+use self::sample::{entry, overlay, short};
 use super::*;
 
 /// `N: line`, or just the line for index 0.
@@ -373,68 +373,6 @@ fn names_keep_what_they_were_linked_to() {
     );
     // Links to what never was are given as they are.
     check(&[&[". dir", "./b file n2 i9 h./none"]], &[". dir", "./b file n2 i9 h./none"]);
-}
-
-#[test]
-fn a_part_of_a_version_needs_a_part_of_the_lines() {
-    let tiers: [&[&str]; 3] = [
-        &[
-            ". dir",
-            "./a dir",
-            "./a/x file s1",
-            "./a/y dir",
-            "./a/y/z file",
-            "./b dir",
-            "./b/c dir",
-            "./b/c/d file",
-            "./e file",
-            "./f dir",
-            "./f/x file",
-        ],
-        &[". dir", "./a dir", "./a/y file over", "./b dir deleted", "./f dir", "./f/x file s2"],
-        &[
-            ". dir",
-            "./a dir",
-            "./a/y dir over",
-            "./a/y/n file",
-            "./e dir over",
-            "./e/m file",
-            "./e/n file h./a/x n2",
-        ],
-    ];
-    let tiers: Vec<Vec<(u32, Entry)>> =
-        tiers.iter().map(|tier| tier.iter().map(|line| numbered(line)).collect()).collect();
-    let (whole, _) = overlay(&tiers);
-    for path in [
-        ".", "./a", "./a/x", "./a/y", "./a/y/n", "./a/y/z", "./b", "./b/c", "./b/c/d", "./e",
-        "./e/n", "./f/x", "./none/x",
-    ] {
-        let path = Path::parse(path.as_bytes()).unwrap();
-        let inside = |entry: &Entry| entry.path == path || path.holds(&entry.path);
-        // Of each tier, only what is in the part and the line before it.
-        let some: Vec<Vec<(u32, Entry)>> = tiers
-            .iter()
-            .map(|tier| {
-                let from = tier.partition_point(|(_, entry)| entry.path < path).saturating_sub(1);
-                tier[from..]
-                    .iter()
-                    .take_while(|(_, entry)| entry.path < path || inside(entry))
-                    .cloned()
-                    .collect()
-            })
-            .collect();
-        let (part, refused) = overlay_with(Merge::below(tiers.len() as u8, &path), &some);
-        assert_eq!(refused, [], "{path}");
-        let wanted: Vec<Placed> =
-            whole.iter().filter(|placed| inside(&placed.entry)).cloned().collect();
-        assert_eq!(part, wanted, "{path}");
-        // All lines do no harm.
-        assert_eq!(
-            overlay_with(Merge::below(tiers.len() as u8, &path), &tiers),
-            (wanted, vec![]),
-            "{path}"
-        );
-    }
 }
 
 #[test]

@@ -3,18 +3,12 @@
 use crate::core::chain::counted::*;
 use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
 
-/// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first; `!` in front for one that only a table of
-/// contents names.
+/// Indexes, as `NUMBER<AFTER`, `NUMBER<-` for the first.
 pub(super) fn indexes(text: &str) -> Indexes {
     let mut indexes = Indexes::new();
     for word in text.split_whitespace() {
-        let (number, after) = word.trim_start_matches('!').split_once('<').unwrap();
-        let (number, after) = (number.parse().unwrap(), after.parse().ok());
-        if word.starts_with('!') {
-            indexes.handle_lost(number, after)
-        } else {
-            indexes.handle_index(number, after)
-        }
+        let (number, after) = word.split_once('<').unwrap();
+        indexes.handle_index(number.parse().unwrap(), after.parse().ok());
     }
     indexes
 }
@@ -79,16 +73,11 @@ fn what_counts_up_to_an_index() {
         ("0<- 1<0 2<1 3<2", 1, "0-1", "", "2-3", false),
         ("0<- 1<0 2<1 3<1 4<3", 4, "0-1 3-4", "", "2", false),
         ("0<- 1<0 2<1 3<1 4<3", 2, "0-2", "", "3-4", false),
-        // Lost, and no table of contents to tell what they were after.
+        // Lost, with what they were after.
         ("0<- 1<0 3<2", 3, "0-1 3", "2", "", true),
         ("0<- 1<0", 5, "0-1", "5", "", true),
         ("", 0, "", "0", "", true),
         ("2<1 3<2", 3, "2-3", "1", "", true),
-        // A table of contents knows.
-        ("0<- 1<0 !2<1 3<2", 3, "0-1 3", "2", "", false),
-        ("0<- !1<0 !2<1 3<2", 3, "0 3", "1-2", "", false),
-        ("0<- 1<0 2<1 !3<1 4<3", 4, "0-1 4", "3", "2", false),
-        ("!0<- 1<0", 1, "1", "0", "", false),
         ("0<- 1<7", 1, "1", "", "0", true),
     ] {
         let found = indexes(text).up_to(last);

@@ -134,14 +134,7 @@ pub(crate) fn short(entry: &Entry) -> String {
 /// Lays tiers over each other; each is a list of entries with the number of their index. What is no
 /// part of the version comes second.
 pub(crate) fn overlay(tiers: &[Vec<(u32, Entry)>]) -> (Vec<Placed>, Vec<Event>) {
-    overlay_with(Merge::new(tiers.len() as u8), tiers)
-}
-
-/// The same by a machine that may be for a part of the version.
-pub(crate) fn overlay_with(
-    mut merge: Merge,
-    tiers: &[Vec<(u32, Entry)>],
-) -> (Vec<Placed>, Vec<Event>) {
+    let mut merge = Merge::new(tiers.len() as u8);
     let mut tiers: Vec<_> = tiers.iter().map(|tier| tier.iter()).collect();
     let (mut version, mut refused) = (Vec::new(), Vec::new());
     while let Some(event) = merge.poll() {
