@@ -44,6 +44,15 @@ fn events_follow_no_link() {
     assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o600);
     run(&link).stderr(predicates::str::contains("cannot write events: "));
     assert!(!other.exists());
+    // Another name of a file, and a FIFO that nobody reads.
+    std::fs::write(&other, "as it was").unwrap();
+    let (name, fifo) = (dir.path().join("name"), dir.path().join("fifo"));
+    std::fs::hard_link(&other, &name).unwrap();
+    run(&name).stderr(predicates::str::contains("another name"));
+    assert_eq!(std::fs::read(&other).unwrap(), b"as it was");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    run(&fifo).stderr(predicates::str::contains("cannot write events: "));
 }
 
 /// A mistake in the arguments ends in status 2, says so on stderr, and writes nothing to stdout.

@@ -60,7 +60,7 @@ pub(crate) fn to_write(
 ) -> anyhow::Result<Option<Cache>> {
     let Some(dir) = dir(asked, no_cache) else { return Ok(None) };
     match Cache::open(&dir) {
-        Err(error @ (CacheError::Foreign(_) | CacheError::Writable(_))) => {
+        Err(error) if !matches!(error, CacheError::Io(_)) => {
             let hint = "you must own the cache, and nobody else may be able to write to it: chmod 700, or name another with --cache DIR, or use --no-cache";
             Err(Hinted::wrap(anyhow!("{}: {error}", dir.display()), hint))
         }

@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rustix::fs::OFlags;
 use serde_json::{Map, Value};
 
 use crate::edge::clock;
@@ -23,15 +24,21 @@ impl Events {
     /// folder where others may write it could lead anywhere. What a process has open already is no
     /// such link.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
-        let open = |path: &Path| {
+        let open = |path: &Path| -> anyhow::Result<File> {
             let mut options = OpenOptions::new();
             options.append(true).create(true).mode(0o600);
-            // A link that somebody put into a folder like /tmp is not followed; those in /dev are
-            // the system's.
-            if !path.starts_with("/dev") {
-                options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+            // What somebody put into a folder like /tmp is not followed, and not waited for: a link, a
+            // FIFO, another name of a file. What is in /dev is the system's.
+            let is_own = !path.starts_with("/dev");
+            if is_own {
+                options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
             }
-            options.open(path).with_context(|| path.display().to_string())
+            let file = options.open(path).with_context(|| path.display().to_string())?;
+            let stat = file.metadata().with_context(|| path.display().to_string())?;
+            if is_own && stat.is_file() && stat.nlink() > 1 {
+                bail!("{}: the file has another name, too", path.display());
+            }
+            Ok(file)
         };
         Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
     }

@@ -33,6 +33,9 @@ pub enum CacheError {
     /// Others may write to it.
     #[error("others may write to it (mode {0:04o})")]
     Writable(u32),
+    /// Others may put another in its place.
+    #[error("others may replace it: they may write to {above}, which is above it (mode {mode:04o}, without the sticky bit)", above = .0.display(), mode = .1)]
+    Above(PathBuf, u32),
 }
 
 /// A directory of copies.
@@ -62,6 +65,7 @@ impl Cache {
         }
         if let Ok(stat) = std::fs::metadata(dir) {
             owned(&stat)?;
+            kept_above(dir)?;
             // What cannot be looked into holds no copies, and takes none.
             std::fs::read_dir(dir)?;
         }
@@ -145,6 +149,19 @@ pub(super) fn owned(stat: &std::fs::Metadata) -> Result<(), CacheError> {
         return Err(CacheError::Foreign(stat.uid()));
     }
     if mode & 0o022 != 0 { Err(CacheError::Writable(mode)) } else { Ok(()) }
+}
+
+/// Refuses a directory of which others can rename one above it, or a link that leads to it.
+pub(super) fn kept_above(dir: &Path) -> Result<(), CacheError> {
+    let paths = [std::path::absolute(dir), dir.canonicalize()];
+    let above = paths.iter().flatten().flat_map(|path| path.ancestors().skip(1));
+    for above in above {
+        let mode = std::fs::metadata(above).map_or(0, |stat| stat.mode() & 0o7777);
+        if mode & 0o1002 == 0o002 {
+            return Err(CacheError::Above(above.to_owned(), mode));
+        }
+    }
+    Ok(())
 }
 
 fn names(dir: &Path) -> impl Iterator<Item = String> {
@@ -291,6 +308,14 @@ mod tests {
         for open in [0o777, 0o770, 0o1777] {
             mode(dir.path(), open);
             assert!(matches!(Cache::open(dir.path()), Err(CacheError::Writable(_))), "{open:o}");
+            // In one that is open to all, only the sticky bit keeps it where it is.
+            let below = dir.path().join("below");
+            let found = Cache::open(&below);
+            let is_open = matches!(found, Err(CacheError::Above(..)));
+            let can_rename = open & 0o1002 == 0o2;
+            assert_eq!((is_open, found.is_ok()), (can_rename, !can_rename), "{open:o}");
+            mode(dir.path(), open | 0o1000);
+            assert!(Cache::open(&below).is_ok(), "{open:o}");
         }
         mode(dir.path(), 0o755);
         assert!(Cache::open(dir.path()).is_ok());

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cache::{CacheError, owned};
+use super::cache::{CacheError, kept_above, owned};
 use super::durable;
 use crate::format::band::{BandId, BandName};
 use crate::format::journal::{BandRecord, JournalEntry, lines};
@@ -34,7 +34,7 @@ impl Journal {
     /// The journal in `dir`, which is made with mode 0700 when something is written.
     pub fn open(dir: &Path) -> Result<Journal, CacheError> {
         match fs::metadata(dir) {
-            Ok(stat) => owned(&stat)?,
+            Ok(stat) => owned(&stat).and_then(|()| kept_above(dir))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
