@@ -328,3 +328,21 @@ fn a_limit_smaller_than_any_object() {
     let samples: std::collections::BTreeSet<String> = (0..4).map(|_| sample()).collect();
     assert!(samples.len() > 1, "{samples:?}");
 }
+
+/// HEAD comes back from TAIL where there is no parity. A parent without TAIL and its last group lacks
+/// that, as its child says.
+#[test]
+fn what_tail_and_children_say() {
+    let script = r#"set -eu
+mkdir src; for i in 1 2 3 4; do head -c 400000 /dev/urandom >src/$i; done
+run() { dura-scan -q src | dura-index diff -q arc | dura-pack -q --block-size 100k | dura-seal -q --group 3 | dura-push -q arc; }
+run; sleep 2.1; echo x >src/new; run; parent=$(ls arc | head -n 1); cp -r arc was
+rm arc/$parent/HEAD; dura-verify -q --repair arc 2>said | dura-push -q --replace arc; diff -r arc was
+last=$(ls arc/$parent/00000/*.sha256 | tail -n 1); for name in $(grep -v '^#' $last | cut -c67-); do rm arc/$parent/$name; done
+rm $last arc/$parent/TAIL
+for how in "" --quick --files; do
+    if dura-verify -q $how arc >said; then exit 1; fi
+    grep "^missing $parent/.*is on top of it up to index" said
+done"#;
+    crate::continued::bash(&scratch("ends"), script, &[]);
+}

@@ -16,6 +16,7 @@ fn go_on(parent: &[&str], stored: &[&str], scan: &[&str]) -> Vec<String> {
     let told = found.left_out.iter().map(|path| format!("- {path}"));
     let count = found.summary.left_out;
     assert_eq!(count > 0, !found.left_out.is_empty());
+    assert!(found.summary.behind >= count, "what is left out lacks, too");
     lines(&found).into_iter().chain(told).collect()
 }
 
