@@ -156,3 +156,53 @@ fn of_a_damaged_plain_chain() {
 fn of_a_damaged_encrypted_chain() {
     never_fewer(&format!("-r {KEY} --sign {KEY}"), 23);
 }
+
+/// What was lost and is still in the source is stored again, and a later version needs no more of
+/// what is lost.
+#[test]
+fn lost_blocks_are_stored_again() {
+    let dir = scratch("distrust");
+    let backup = |second: u32, options: &str| {
+        let line = format!(
+            "export SOURCE_DATE_EPOCH=17672328{second:02}; dura-scan src | \
+             dura-index diff {options} archive | dura-pack -q --block-size 1k | dura-seal | dura-push -q archive"
+        );
+        dura(&line).dir(&dir).run()
+    };
+    dura("mkdir -p src/d; for i in 1 2 3 4 5 6; do head -c 1200000 /dev/urandom >src/d/$i; done; ln src/d/2 src/d/7")
+        .dir(&dir)
+        .ok();
+    assert_eq!(backup(10, "").code, 0);
+    dura("rm archive/*/00000/000000001.tar.gz archive/*/00000/000000003.tar.gz; dura-verify archive >findings")
+        .dir(&dir)
+        .code(1);
+    // As it is, the next layer needs what is lost.
+    dura("echo new >src/new").dir(&dir).ok();
+    assert_eq!(backup(20, "").code, 0);
+    dura("mkdir out1; dura-restore archive | tar xpf - -C out1").dir(&dir).run();
+    let same = |restored: &str| {
+        let sums = |tree: &str| {
+            let line = format!("cd {tree} && find . -type f | sort | xargs sha256sum");
+            bare(&line).dir(&dir).ok().text()
+        };
+        sums("src") == sums(restored)
+    };
+    assert!(!same("out1"));
+    // A line that verify does not write is refused, before anything is stored.
+    dura("echo nonsense >bad; dura-scan src | dura-index diff --distrust bad archive >out")
+        .dir(&dir)
+        .code(2)
+        .tells("bad: line 1");
+    assert_eq!(backup(30, "--distrust findings").code, 0);
+    // Only what is lost is stored again.
+    for (path, band) in [("d/2", "30Z"), ("d/4", "30Z"), ("d/3", "10Z"), ("d/5", "10Z")] {
+        let line = format!("dura-index where archive {path} | grep tar.gz | tail -n 1");
+        let block = dura(&line).dir(&dir).ok().text();
+        assert!(block.contains(&format!("{band}/00000/")), "{path}: {block}");
+    }
+    dura("mkdir out2; dura-restore archive | tar xpf - -C out2").dir(&dir).ok();
+    assert!(same("out2"));
+    dura("test src/d/2 -ef src/d/7 && test out2/d/2 -ef out2/d/7").dir(&dir).ok();
+    bare("mkdir out3; sh archive/*-*30Z/recover.sh out3").dir(&dir).run();
+    assert!(same("out3"));
+}

@@ -94,6 +94,10 @@ struct DiffArgs {
     /// [default: 50%, for versions with 100 entries or more]
     #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
     max_deleted: Option<MaxDeleted>,
+    /// Store again what the lines of dura-verify in FILE call missing or damaged, though it did not
+    /// change
+    #[arg(long, value_name = "FILE")]
+    distrust: Option<PathBuf>,
 }
 
 /// `--tier`: a tier, or none for `auto`.
@@ -344,6 +348,7 @@ impl From<DiffArgs> for diff::Options {
             no_resume: args.no_resume,
             must_exist: args.must_exist,
             max_deleted: args.max_deleted,
+            distrust: args.distrust,
         }
     }
 }

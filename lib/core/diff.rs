@@ -20,6 +20,7 @@
 //!    the band does not have it as it is now.
 
 mod change;
+mod distrust;
 mod limit;
 mod links;
 mod opening;
@@ -30,6 +31,7 @@ use std::collections::VecDeque;
 
 pub use self::change::{Change, compare};
 use self::change::{is_as_recorded, is_same_file, may_keep_content};
+pub use self::distrust::{Distrust, NoFinding};
 pub use self::limit::{Deletions, MaxDeleted};
 use self::links::Links;
 pub use self::opening::{Continuation, Opening, count};
@@ -165,6 +167,7 @@ pub struct Diff {
     /// The scan's directories above the current path that the version has or gets.
     dirs: Nest<()>,
     links: Links,
+    distrust: Distrust,
     out: VecDeque<Effect>,
     summary: Summary,
 }
@@ -189,9 +192,16 @@ impl Diff {
             held: Vec::new(),
             dirs: Nest::new(),
             links: Links::default(),
+            distrust: Distrust::default(),
             out: VecDeque::new(),
             summary: Summary::default(),
         }
+    }
+
+    /// What is stored anew although it did not change, because its block is lost or damaged; it must
+    /// come before the first entry.
+    pub fn handle_distrust(&mut self, distrust: Distrust) {
+        self.distrust = distrust;
     }
 
     /// A header line of the scan; it must come before the first entry. Only `#partial` means
@@ -327,7 +337,7 @@ impl Diff {
         let change = match compare(&scan, &version.entry) {
             // A name whose content lies under the first name that it lost is stored anew once it is
             // seen, so that no line ever needs to name it as it was before.
-            _ if version.under.is_some() => Change::More,
+            _ if version.under.is_some() || self.distrust.concerns(version) => Change::More,
             // Its line is found again when its directory is, but until then nobody sees it.
             Change::Nothing if known.orphan => Change::Touched,
             change => change,

@@ -67,7 +67,7 @@ pub struct Inode {
 }
 
 /// Where unchanged content lies: `in:TIER/NUMBER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Within {
     /// The tier of the band in the chain, 0 to 9.
     pub tier: u8,

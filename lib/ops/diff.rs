@@ -1,11 +1,11 @@
 //! Of a scan's listing, what a new band must record.
 
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::archive::Archive;
 use crate::archive::awaited::Awaited;
 use crate::archive::caching;
 use crate::archive::kind::is_locked;
@@ -13,10 +13,12 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::version::Version;
 use crate::archive::vouching::{self, Vouching};
+use crate::archive::{Archive, Band};
 use crate::core::chain::choice::Mask;
-use crate::core::diff::{Deletions, Diff, Effect, MaxDeleted, Summary};
+use crate::core::diff::{Deletions, Diff, Distrust, Effect, MaxDeleted, Summary};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Out};
+use crate::format::band::BandName;
 use crate::format::listing::{Header, Line, Reader, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report, why};
@@ -46,6 +48,8 @@ pub struct Options {
     pub must_exist: bool,
     /// How many entries may be deleted.
     pub max_deleted: Option<MaxDeleted>,
+    /// A file with findings of verify: what they name is stored anew.
+    pub distrust: Option<PathBuf>,
 }
 
 impl Options {
@@ -59,6 +63,7 @@ impl Options {
             no_resume: false,
             must_exist: false,
             max_deleted: None,
+            distrust: None,
         }
     }
 }
@@ -94,6 +99,20 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         pipe::stdout()?,
         report,
     )
+}
+
+/// Reads findings of verify.
+fn distrust(file: &Path, chain: &[Band], report: &Report) -> anyhow::Result<Distrust> {
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| shown.clone())?;
+    let names: Vec<BandName> = chain.iter().map(|band| band.head.band.clone()).collect();
+    let found = Distrust::read(&text, &names).with_context(|| shown.clone())?;
+    if found.is_empty() {
+        report.note(format_args!(
+            "{shown}: names no block or file of the bands that this one is based on"
+        ));
+    }
+    Ok(found)
 }
 
 /// Lets through of a scan what a new band in the archive must record.
@@ -145,6 +164,9 @@ pub(crate) fn compare(
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
+    if let Some(file) = &options.distrust {
+        diff.handle_distrust(distrust(file, &chain, report)?);
+    }
     let mut own = OwnArchive::find(&options.archive, &headers)?;
     let mut started = false;
     while let Some(effect) = diff.poll() {

@@ -1,28 +1,20 @@
 //! Tables of scans and versions, and what a band records of them.
 
 mod archive;
+mod distrusted;
 mod model;
 mod property;
 mod resume;
 pub(crate) mod run;
 mod unread;
 
-use self::run::{Run, run};
+use self::run::{Run, run, tier};
 use super::*;
 use crate::core::merge::tests::sample::{entry, short};
 
 /// A band on top of the given ones.
 fn on(tiers: u8) -> Config {
     Config { tier: tiers, full: false, pass_over: None, after: None }
-}
-
-/// Entries, each with the number of its index: `4: ./a file`, 0 if none stands there.
-fn tier(lines: &[&str]) -> Vec<(u32, Entry)> {
-    let numbered = |line: &&str| match line.split_once(": ") {
-        Some((number, line)) => (number.parse().unwrap(), entry(line)),
-        None => (0, entry(line)),
-    };
-    lines.iter().map(numbered).collect()
 }
 
 fn entries(lines: &[&str]) -> Vec<Entry> {

@@ -19,7 +19,19 @@ pub(crate) fn run(
     scan: &[Entry],
     tiers: &[Vec<(u32, Entry)>],
 ) -> Run {
+    run_distrusting(config, partial, scan, tiers, Distrust::default())
+}
+
+/// The same, where some blocks or files are distrusted.
+pub(crate) fn run_distrusting(
+    config: Config,
+    partial: bool,
+    scan: &[Entry],
+    tiers: &[Vec<(u32, Entry)>],
+    distrust: Distrust,
+) -> Run {
     let mut diff = Diff::new(config);
+    diff.handle_distrust(distrust);
     if partial {
         diff.handle_header(&Header::Partial);
     }
@@ -60,4 +72,13 @@ pub(crate) fn end_of(scan: &[Entry]) -> End {
     let count = |wanted: State| scan.iter().filter(|entry| entry.state == wanted).count() as u64;
     let (excluded, unreadable) = (count(State::Excluded), count(State::Unreadable));
     End { entries: scan.len() as u64 - excluded - unreadable, excluded, unreadable }
+}
+
+/// Entries, each with the number of its index: `4: ./a file`, 0 if none stands there.
+pub(crate) fn tier(lines: &[&str]) -> Vec<(u32, Entry)> {
+    let numbered = |line: &&str| match line.split_once(": ") {
+        Some((number, line)) => (number.parse().unwrap(), entry(line)),
+        None => (0, entry(line)),
+    };
+    lines.iter().map(numbered).collect()
 }
