@@ -92,6 +92,12 @@ else
     [ $# -ge 1 ] && [ -n "$1" ] || die "$usage"
 fi
 case $1 in /*) dest=$1 ;; *) dest=./$1 ;; esac
+# Started from elsewhere, it goes into the band that it lies in.
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+if [ ! -e HEAD ] && [ ! -e TAIL ] && { [ -e "$here/HEAD" ] || [ -e "$here/TAIL" ]; }; then
+    case $dest in /*) ;; *) dest=$(pwd -P)/$dest ;; esac
+    cd "$here" || die "$here cannot be entered"
+fi
 for tool in ${TAR%% *} awk chmod cut find gzip head ls mktemp sed sha256sum sort touch tr xargs; do
     has "$tool" || die "it needs $tool"
 done
