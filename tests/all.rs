@@ -162,6 +162,9 @@ mod changes;
 // What programs make again by themselves is left out.
 mod apps;
 
+// Events for other programs.
+mod events;
+
 // What a backup builds on.
 mod attribution;
 
