@@ -144,17 +144,17 @@ fn never_fewer(seal: &str, every: u64) {
         }
     }
     println!("{seen} cases");
-    assert!(seen >= 6, "{seen} cases");
+    assert!(seen >= 4, "{seen} cases");
 }
 
 #[test]
 fn of_a_damaged_plain_chain() {
-    never_fewer("", 17);
+    never_fewer("", 29);
 }
 
 #[test]
 fn of_a_damaged_encrypted_chain() {
-    never_fewer(&format!("-r {KEY} --sign {KEY}"), 41);
+    never_fewer(&format!("-r {KEY} --sign {KEY}"), 61);
 }
 
 /// What was lost and is still in the source is stored again, and a later version needs no more of
