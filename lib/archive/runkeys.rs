@@ -63,6 +63,13 @@ struct BandRuns {
     joined: Option<Vec<Key>>,
 }
 
+impl BandRuns {
+    /// The key of the run whose key object lies there, from a message with one or all.
+    fn pick(&self, keys: &[Key], place: Place) -> Option<Key> {
+        line(keys.len(), &self.runs, place.0).and_then(|at| keys.get(at).cloned())
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -276,22 +283,17 @@ impl Archive {
         runs: &mut BandRuns,
         place: Place,
     ) -> anyhow::Result<Result<Key, Arc<GpgError>>> {
-        let mut failed = Failed::default();
-        let pick = |runs: &BandRuns, keys: &Vec<Key>| {
-            line(keys.len(), &runs.runs, place.0).and_then(|at| keys.get(at).cloned())
-        };
+        let mut search = Search::default();
         // A message with the keys of all runs saves opening each.
         if runs.runs.len() > 1 {
             if runs.joined.is_none() {
                 let first = (runs.runs[0], 0);
                 runs.joined = Some(self.joined(band, first, runs.runs.len())?);
             }
-            if let Some(key) = runs.joined.as_ref().and_then(|keys| pick(runs, keys)) {
+            if let Some(key) = runs.joined.as_ref().and_then(|keys| runs.pick(keys, place)) {
                 return Ok(Ok(key));
             }
         }
-        // A passphrase that nobody gave is asked for only where nothing else opens the run.
-        let mut asks: Option<(String, Vec<u8>)> = None;
         let (mut tried, mut added) = (HashSet::new(), 0);
         loop {
             let name = key_name(place, added);
@@ -299,16 +301,11 @@ impl Archive {
             let message = self.get(&shown, name.most())?;
             tried.extend(message.as_deref().map(digest::of));
             match message {
-                Some(message) if self.would_ask(&message) => {
-                    asks.get_or_insert((shown, message));
+                Some(message) => {
+                    if let Some(key) = self.attempt(&mut search, runs, place, shown, message) {
+                        return Ok(Ok(key));
+                    }
                 }
-                Some(message) => match self.opener.keys_in(&shown, &message) {
-                    Ok(keys) => match pick(runs, &keys) {
-                        Some(key) => return Ok(Ok(key)),
-                        None => failed.handle(&GpgError::Damaged("of other runs".to_owned())),
-                    },
-                    Err(error) => failed.handle(&error),
-                },
                 None if added > 0 => break,
                 None => {}
             }
@@ -323,30 +320,50 @@ impl Archive {
             if !tried.insert(digest::of(&message)) {
                 break;
             }
-            if self.would_ask(&message) {
-                asks.get_or_insert((shown, message));
-                continue;
-            }
-            match self.opener.keys_in(&shown, &message) {
-                Ok(keys) => match pick(runs, &keys) {
-                    Some(key) => return Ok(Ok(key)),
-                    None => failed.handle(&GpgError::Damaged("of other runs".to_owned())),
-                },
-                Err(error) => failed.handle(&error),
+            if let Some(key) = self.attempt(&mut search, runs, place, shown, message) {
+                return Ok(Ok(key));
             }
         }
         runs.has_keys = !listed.is_empty();
-        if let Some((shown, message)) = asks {
+        if let Some((shown, message)) = search.asks.take() {
             match self.opener.keys_in(&shown, &message) {
                 Ok(keys) => {
-                    if let Some(key) = pick(runs, &keys) {
+                    if let Some(key) = runs.pick(&keys, place) {
                         return Ok(Ok(key));
                     }
                 }
-                Err(error) => failed.handle(&error),
+                Err(error) => search.failed.handle(&error),
             }
         }
-        Ok(Err(Arc::new(failed.finish())))
+        Ok(Err(Arc::new(search.failed.finish())))
+    }
+
+    /// The run's key from a message; one that would ask for a passphrase is left for the end.
+    fn attempt(
+        &self,
+        search: &mut Search,
+        runs: &BandRuns,
+        place: Place,
+        shown: String,
+        message: Vec<u8>,
+    ) -> Option<Key> {
+        if self.would_ask(&message) {
+            search.asks.get_or_insert((shown, message));
+            return None;
+        }
+        match self.opener.keys_in(&shown, &message) {
+            Ok(keys) => {
+                let key = runs.pick(&keys, place);
+                if key.is_none() {
+                    search.failed.handle(&GpgError::Damaged("of other runs".to_owned()));
+                }
+                key
+            }
+            Err(error) => {
+                search.failed.handle(&error);
+                None
+            }
+        }
     }
 
     /// Whether only a passphrase opens a message, and none was given.
@@ -460,6 +477,15 @@ fn places(listed: &[ObjectName]) -> Vec<Place> {
     let mut places: Vec<Place> = listed.iter().map(place).collect();
     places.dedup();
     places
+}
+
+/// A search for the key of a run.
+#[derive(Default)]
+struct Search {
+    failed: Failed,
+    /// The first message that only a passphrase opens which nobody gave: it is asked for only where
+    /// nothing else opens the run.
+    asks: Option<(String, Vec<u8>)>,
 }
 
 /// Why no message of a run was opened.

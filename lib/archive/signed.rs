@@ -20,7 +20,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::digest::Digest;
 use crate::format::group::List;
 use crate::format::head::{Head, Tail};
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{FOLDER, Object, ObjectName};
 use crate::report::message::{Report, why};
 use crate::store::{Kind, Store, StoreError};
 
@@ -267,7 +267,7 @@ impl SignedStore {
             return self.added(band, (number, counter, added), seen);
         }
         let number = object.number().unwrap_or(0);
-        let folder = number / 10_000;
+        let folder = number / FOLDER;
         for folder in (folder.saturating_sub(1)..=folder).rev() {
             let lists = self.lists_in(band, folder, seen)?;
             for &name in lists.iter().filter(|(first, _)| *first <= number) {

@@ -284,6 +284,21 @@ impl Archive {
     }
 }
 
+/// What each band of a chain holds: all that counts, as `whole` finds it out, or only what may concern
+/// these paths.
+fn held(
+    archive: &Archive,
+    chain: &[Band],
+    paths: Option<&[Path]>,
+    whole: impl Fn(&Band) -> anyhow::Result<Holds> + Sync,
+) -> anyhow::Result<Vec<Holds>> {
+    archive.reads_part(paths.is_some());
+    side_by_side(chain, |band| {
+        let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
+        part.map_or_else(|| whole(band), Ok)
+    })
+}
+
 impl Version {
     /// Starts to read the version of a chain; tells of indexes that are lost.
     pub(crate) fn open(
@@ -302,12 +317,8 @@ impl Version {
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
-        archive.reads_part(paths.is_some());
-        let holds = side_by_side(chain, |band| {
-            let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
-            part.map_or_else(|| archive.holds(band), Ok)
-        })?;
-        Version::with(archive, chain, holds, report)
+        let whole = |band: &Band| archive.holds(band);
+        Version::with(archive, chain, held(archive, chain, paths, whole)?, report)
     }
 
     /// The same for whoever takes what there is: of a block whose index is lost the entries come by
@@ -318,12 +329,8 @@ impl Version {
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
-        archive.reads_part(paths.is_some());
-        let holds = side_by_side(chain, |band| {
-            let part = paths.map_or(Ok(None), |paths| archive.holds_part(band, paths))?;
-            part.map_or_else(|| archive.holds_at_least(band, report), Ok)
-        })?;
-        Version::start(archive, chain, holds, true, report)
+        let whole = |band: &Band| archive.holds_at_least(band, report);
+        Version::start(archive, chain, held(archive, chain, paths, whole)?, true, report)
     }
 
     /// The same, when it is known already what counts.

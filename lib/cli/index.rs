@@ -11,7 +11,7 @@ use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
 use crate::cli::common::{self, Common, size};
-use crate::cli::reading::ReadingArgs;
+use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::core::diff::MaxDeleted;
 use crate::core::expire::{Period, Rules};
 use crate::ops::{bands, changes, diff, expire, filter, find, keys, list, locate, ls};
@@ -125,10 +125,8 @@ struct LsArgs {
     /// List these, and what lies below them [default: all]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+    #[command(flatten)]
+    names: FilesFromArgs,
     /// List only what lies directly in PATH, not what is further below
     #[arg(short = '1', long)]
     one_level: bool,
@@ -146,10 +144,8 @@ struct ChangesArgs {
     /// Compare these, and what lies below them [default: all]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+    #[command(flatten)]
+    names: FilesFromArgs,
     /// Compare a version with the listing in FILE, from dura-scan or dura-index list (- is standard
     /// input)
     #[arg(long, value_name = "FILE")]
@@ -183,10 +179,8 @@ struct WhereArgs {
     /// What would be restored, with everything below it
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
     paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+    #[command(flatten)]
+    names: FilesFromArgs,
 }
 
 /// Arguments of `expire`.
@@ -311,7 +305,8 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         What::Diff(args) => diff::run(&args.into(), reading, report),
         What::List(of) => list::run(&of.archive, reading, report),
         What::Ls(args) => {
-            let LsArgs { archive, paths, files_from, one_level, sums } = args;
+            let LsArgs { archive, paths, names: FilesFromArgs { files_from }, one_level, sums } =
+                args;
             let options = ls::Options { archive, paths, files_from, one_level, sums, json };
             ls::run(&options, reading, report)
         }
@@ -321,18 +316,22 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             find::run(&find::Options { archive, patterns, files_from, json }, reading, report)
         }
         What::Changes(args) => {
-            let ChangesArgs { archive, paths, files_from, listing, metadata } = args;
+            let ChangesArgs {
+                archive,
+                paths,
+                names: FilesFromArgs { files_from },
+                listing,
+                metadata,
+            } = args;
             let options =
                 changes::Options { archive, paths, files_from, newer, listing, metadata, json };
             changes::run(&options, reading, report)
         }
         What::Where(args) => {
-            let WhereArgs { archive, paths, files_from } = args;
+            let WhereArgs { archive, paths, names: FilesFromArgs { files_from } } = args;
             locate::run(&locate::Options { archive, paths, files_from, json }, reading, report)
         }
-        What::Expire(args) => {
-            expire::run(&args.archive.clone(), &args.into(), json, reading, report)
-        }
+        What::Expire(args) => expire::run(&args.archive, &args.rules(), json, reading, report),
         What::Keys(args) => keys::run(&args.into(), reading, report),
         What::Filter(args) => filter::run(&args.command, report),
     }
@@ -353,18 +352,18 @@ impl From<DiffArgs> for diff::Options {
     }
 }
 
-impl From<ExpireArgs> for Rules {
-    fn from(args: ExpireArgs) -> Rules {
+impl ExpireArgs {
+    fn rules(&self) -> Rules {
         Rules {
-            last: args.keep_last,
-            hourly: args.keep_hourly,
-            daily: args.keep_daily,
-            weekly: args.keep_weekly,
-            monthly: args.keep_monthly,
-            yearly: args.keep_yearly,
-            within: args.keep_within,
-            space: args.keep_space,
-            zone: args.zone,
+            last: self.keep_last,
+            hourly: self.keep_hourly,
+            daily: self.keep_daily,
+            weekly: self.keep_weekly,
+            monthly: self.keep_monthly,
+            yearly: self.keep_yearly,
+            within: self.keep_within,
+            space: self.keep_space,
+            zone: self.zone,
         }
     }
 }

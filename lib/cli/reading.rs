@@ -79,6 +79,15 @@ impl ReadingArgs {
     }
 }
 
+/// Names in files, besides those on the command line.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FilesFromArgs {
+    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
+    /// standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(super) files_from: Vec<PathBuf>,
+}
+
 /// How sealed objects are opened, and how much one may hold.
 #[derive(Debug, Clone, Args)]
 pub(super) struct UnlockingArgs {

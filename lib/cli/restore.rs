@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
 use crate::cli::common::{self, Common};
-use crate::cli::reading::ReadingArgs;
+use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::ops::restore;
 use crate::report::message::Report;
 
@@ -33,10 +33,8 @@ struct RestoreArgs {
     /// What to restore, with everything below it [default: everything]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Also use the names in FILE as PATHs: one per line, or each terminated by a NUL (- is
-    /// standard input)
-    #[arg(long, value_name = "FILE")]
-    files_from: Vec<PathBuf>,
+    #[command(flatten)]
+    names: FilesFromArgs,
     /// Leave out what matches PATTERN (gitignore syntax, relative to the source)
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
@@ -70,7 +68,7 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let options = restore::Options {
         archive: args.archive,
         paths: args.paths,
-        files_from: args.files_from,
+        files_from: args.names.files_from,
         exclude: args.exclude,
         into: args.into,
         reading: args.reading.settle(report)?,

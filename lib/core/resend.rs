@@ -65,9 +65,9 @@ pub struct Resend {
     carried: Vec<Group>,
 }
 
-/// The folder that an object lies in.
+/// The folder with which an object is sent: HEAD and the notes go with the first.
 fn folder(name: &ObjectName) -> u32 {
-    name.number().unwrap_or(0) / 10_000
+    name.folder().unwrap_or(0)
 }
 
 /// Where an object stands among those of its number.

@@ -50,6 +50,15 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Kind> {
+        use Kind::{Damaged, File, Missing, Superseded, Unavailable, Unexpected, Unlisted};
+        let all = [Missing, Damaged, Unavailable, Unlisted, Superseded, Unexpected, File];
+        all.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
 /// What a finding is about. Its text is how the line names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {

@@ -98,6 +98,9 @@ pub const MAX_BLOCK: u64 = 128 << 20;
 /// be an object or a folder, and cannot be read as far as the store knows.
 pub const UNSEEN: u64 = 1 << 50;
 
+/// How many numbers a folder has.
+pub const FOLDER: u32 = 10_000;
+
 /// The highest number that nine digits can write.
 pub const MAX_NUMBER: u32 = 999_999_999;
 
@@ -127,6 +130,12 @@ impl ObjectName {
             Object::Key(n, ..) | Object::KeyList(n, ..) | Object::KeyListSig(n, ..) => Some(n),
             Object::Tail | Object::TailSig => None,
         }
+    }
+
+    /// The number of the folder that the object lies in; none for what lies in the band's own.
+    pub fn folder(&self) -> Option<u32> {
+        let is_on_top = matches!(self.object, Object::Head | Object::Note(_));
+        self.number().filter(|_| !is_on_top).map(|number| number / FOLDER)
     }
 
     /// True for what holds the user's names or data, which is encrypted when anything is.
@@ -264,7 +273,7 @@ fn parse_bare(text: &str) -> Option<Object> {
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = |n: u32| n / 10_000;
+        let folder = |n: u32| n / FOLDER;
         match self.object {
             Object::Head => write!(f, "HEAD"),
             Object::Note(note) => write!(f, "{note}"),

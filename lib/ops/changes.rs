@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::archive::Archive;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::version::{Version, choose, must_exist};
+use crate::archive::{Archive, Band};
 use crate::core::chain::choice::Mask;
 use crate::core::changes::{Change, Changes, How, Side};
 use crate::core::selection::Selection;
@@ -167,14 +167,22 @@ fn parts(
     report: &Arc<Report>,
 ) -> anyhow::Result<(Part, Part)> {
     let typed = asked::typed(&options.paths, &options.files_from)?;
+    let chain = |name: &BandName| archive.chain(name);
+    let chains = (older.map(chain).transpose()?, newer.map(chain).transpose()?);
     // Of names that one of them does not have, the other says what they are.
-    let selection = |name: Option<&BandName>| {
-        let name = name.or(older).or(newer).context("the archive has no band")?;
-        asked::select(archive, &archive.chain(name)?, typed.clone(), &[], report)
-    };
-    let open = |name: &BandName| -> anyhow::Result<Tree> {
-        let version = Version::open(archive, &archive.chain(name)?, report)?;
-        Ok(Tree::Version(Box::new(version)))
+    let any = chains.0.as_ref().or(chains.1.as_ref()).context("the archive has no band")?;
+    let part = |chain: &Option<Vec<Band>>| -> anyhow::Result<Part> {
+        let of = chain.as_ref().unwrap_or(any);
+        let selection = asked::select(archive, of, typed.clone(), &[], report)?;
+        let tree = match chain {
+            Some(chain) => {
+                let paths = selection.paths();
+                let version = Version::open_part(archive, chain, paths.as_deref(), report)?;
+                Tree::Version(Box::new(version))
+            }
+            None => Tree::Nothing,
+        };
+        Ok(Part { tree, selection })
     };
     let shown = |name: Option<&BandName>, or: &str| match name {
         Some(name) => name.to_string(),
@@ -182,15 +190,11 @@ fn parts(
     };
     let (from, to) = (shown(older, "nothing"), shown(newer, "the listing"));
     report.done(format_args!("from {from} to {to}"));
-    let old = older.map_or(Ok(Tree::Nothing), open)?;
-    let new = match &options.listing {
-        Some(file) => Tree::Listing(Reader::new(BufReader::new(opened(file)?))),
-        None => newer.map_or(Ok(Tree::Nothing), open)?,
-    };
-    Ok((
-        Part { tree: old, selection: selection(older)? },
-        Part { tree: new, selection: selection(newer)? },
-    ))
+    let (old, mut new) = (part(&chains.0)?, part(&chains.1)?);
+    if let Some(file) = &options.listing {
+        new.tree = Tree::Listing(Reader::new(BufReader::new(opened(file)?)));
+    }
+    Ok((old, new))
 }
 
 fn opened(file: &FsPath) -> anyhow::Result<Box<dyn Read>> {

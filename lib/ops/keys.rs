@@ -22,7 +22,7 @@ use crate::format::openpgp::{KeyId, holds, openers};
 use crate::format::stream::{self, Item, Preface};
 use crate::ops::CANNOT_WRITE;
 use crate::ops::keyring;
-use crate::report::message::{Hinted, Report};
+use crate::report::message::{Hinted, Report, refuse_terminal};
 
 /// What the columns are, for people: scripts get lines alone.
 const HEADING: &str = "band run here keys";
@@ -137,12 +137,7 @@ fn add(
     bands: &[BandName],
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
-    if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(
-            anyhow!("standard output is a terminal"),
-            "pipe it into dura-push ARCHIVE",
-        ));
-    }
+    refuse_terminal("pipe it into dura-push ARCHIVE")?;
     let sealer = keyring::to_keys(&options.recipient, &[], &options.recipient_file, report)?;
     let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let mtime = u64::try_from(clock::stamp()?.unix()).unwrap_or(0);

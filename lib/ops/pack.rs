@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
 use crate::archive::caching;
 use crate::archive::unzip;
@@ -25,7 +25,7 @@ use crate::format::notes::NOTES;
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
 use crate::ops::room;
-use crate::report::message::{Hinted, Report, why};
+use crate::report::message::{Report, refuse_terminal, why};
 use crate::report::units;
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
@@ -82,12 +82,7 @@ const MAX_PART: u64 = 1 << 30;
 /// # Errors
 /// What keeps the band from being whole; a file that could not be read is only reported.
 pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(
-            anyhow!("standard output is a terminal"),
-            "pipe it into dura-push ARCHIVE, or into a file",
-        ));
-    }
+    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
     if options.part_size > Some(MAX_PART) {
         bail!("--part-size: more than 1G, which a reader could not hold in memory");
     }

@@ -19,7 +19,7 @@ use crate::edge::pipe;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::report::message::{Hinted, Report};
-use crate::report::units::human;
+use crate::report::units::{self, human};
 
 pub(crate) mod removal;
 mod whole;
@@ -146,12 +146,10 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
             }
         }
     }
-    let s = |number| if number == 1 { "" } else { "s" };
     report.done(format_args!(
-        "removed {count} band{}, {} object{}, {}",
-        s(count),
-        sum.objects,
-        s(sum.objects),
+        "removed {}, {}, {}",
+        units::count(count, "band"),
+        units::count(sum.objects, "object"),
         human(sum.bytes)
     ));
 }

@@ -132,12 +132,10 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             follow: options.follow,
             newer_than: options.newer_than,
         };
-        let outcome = spool::run(&run, &places, &asked);
-        return outcome;
+        return spool::run(&run, &places, &asked);
     }
     if options.replace {
-        let outcome = replace::run(&run, &places, pipe::stdin()?);
-        return outcome;
+        return replace::run(&run, &places, pipe::stdin()?);
     }
     let outcomes = push_stream(&run, &places, pipe::stdin()?);
     conclude(report, &places, outcomes?)

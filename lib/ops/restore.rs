@@ -21,7 +21,7 @@ use crate::format::entry::Kind;
 use crate::format::path::Path;
 use crate::ops::asked;
 use crate::ops::room;
-use crate::report::message::{Hinted, Report};
+use crate::report::message::{Report, refuse_terminal};
 use crate::report::units::human;
 
 pub(crate) mod lane;
@@ -89,12 +89,9 @@ impl Options {
 /// # Errors
 /// What keeps the tar from its end; what is lost or damaged is only reported.
 pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(
-            anyhow!("standard output is a terminal"),
-            "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
-        ));
-    }
+    refuse_terminal(
+        "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
+    )?;
     must_exist(&options.archive)?;
     let archive = options.reading.open(&options.archive, report)?;
     restore(&options, archive, pipe::stdout()?, report)

@@ -17,7 +17,7 @@ use crate::format::object::Object;
 use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
 use crate::ops::keyring;
 use crate::ops::room;
-use crate::report::message::{Hinted, Report};
+use crate::report::message::{Hinted, Report, refuse_terminal};
 use crate::store::cache::Cache;
 
 mod keys;
@@ -67,12 +67,7 @@ type Sealed = Result<(Item, Member), GpgError>;
 /// # Errors
 /// What keeps the stream from being whole, and keys that cannot be used.
 pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    if pipe::stdout_is_terminal() {
-        return Err(Hinted::wrap(
-            anyhow!("standard output is a terminal"),
-            "pipe it into dura-push ARCHIVE, or into a file",
-        ));
-    }
+    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
     if options.group + options.parity > MAX_SHARDS {
         let all = options.group + options.parity;
         return Err(Hinted::wrap(

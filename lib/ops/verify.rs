@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
 use crate::archive::Archive;
 use crate::archive::awaited::Awaited;
@@ -23,7 +23,7 @@ use crate::format::band::BandName;
 use crate::format::object::Object;
 use crate::ops::keyring::signer;
 use crate::ops::room;
-use crate::report::message::{Hinted, Report};
+use crate::report::message::{Report, refuse_terminal};
 use crate::report::units;
 use crate::store::Store;
 use crate::store::cache::as_archive;
@@ -114,9 +114,8 @@ impl Options {
 /// # Errors
 /// What keeps it from looking; what is wrong with the archive is a finding, and makes the status 1.
 pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    if options.repair && pipe::stdout_is_terminal() {
-        let hint = "pipe it into dura-push --replace ARCHIVE, or into a file";
-        return Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint));
+    if options.repair {
+        refuse_terminal("pipe it into dura-push --replace ARCHIVE, or into a file")?;
     }
     must_exist(&options.archive)?;
     let reading = &options.reading;

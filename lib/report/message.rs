@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use anyhow::anyhow;
 use indicatif::ProgressBar;
 
 use crate::edge::pipe;
@@ -198,6 +199,14 @@ impl Report {
         let status = if self.failed() { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
+    }
+}
+
+/// Fails if the output, which is not for people, would go to a terminal.
+pub fn refuse_terminal(hint: &str) -> anyhow::Result<()> {
+    match pipe::stdout_is_terminal() {
+        true => Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint)),
+        false => Ok(()),
     }
 }
 

@@ -12,9 +12,20 @@ pub fn human(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// How many there are of something, in words: `1 band`, `2 bands`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        let words = [0, 1, 2].map(|number| count(number, "object"));
+        assert_eq!(words, ["0 objects", "1 object", "2 objects"]);
+    }
 
     #[test]
     fn bytes_have_a_unit() {

@@ -4,10 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::counted::{CountedBlocks, Stretch};
-use crate::format::object::{Object, ObjectName};
-
-/// The numbers that share a folder.
-const FOLDER: u32 = 10_000;
+use crate::format::object::{FOLDER, Object, ObjectName};
 
 /// Something that counts and is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

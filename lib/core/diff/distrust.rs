@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::merge::Placed;
+use crate::core::verify::Kind;
 use crate::format::band::BandName;
 use crate::format::entry::Within;
 use crate::format::object::{Object, ObjectName};
@@ -38,20 +39,15 @@ impl Distrust {
                 Some(Object::Block(block, _) | Object::Part(block, ..)) => Some(block),
                 _ => None,
             };
-            match (kind, tier, block) {
-                ("missing" | "damaged", Some(tier), Some(block)) => {
+            match (Kind::from_word(kind).ok_or_else(no_finding)?, tier, block) {
+                (Kind::Missing | Kind::Damaged, Some(tier), Some(block)) => {
                     distrust.blocks.insert(Within { tier: tier as u8, block });
                 }
-                ("file", ..) => {
+                (Kind::File, ..) => {
                     let path = Path::parse(name.as_bytes()).map_err(|_| no_finding())?;
                     distrust.paths.insert(path);
                 }
-                (
-                    "missing" | "damaged" | "unavailable" | "unlisted" | "superseded"
-                    | "unexpected",
-                    ..,
-                ) => distrust.others += 1,
-                _ => return Err(no_finding()),
+                _ => distrust.others += 1,
             }
         }
         Ok(distrust)

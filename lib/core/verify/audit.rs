@@ -20,10 +20,7 @@ use super::{Finding, Kind, Subject};
 use crate::core::chain::counted::{Counted, STRIDE};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_SHARDS};
-use crate::format::object::{Compression, Object, ObjectName};
-
-/// How many numbers a folder has.
-pub const FOLDER: u32 = 10_000;
+use crate::format::object::{Compression, FOLDER, Object, ObjectName};
 
 /// Where an object stands in its band's stream; lists, parity and signatures of a number stand
 /// behind its other objects.

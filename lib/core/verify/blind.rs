@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::{Finding, Kind, Subject};
 use crate::format::band::BandName;
-use crate::format::object::Object;
 
 /// The folders that could not be listed so far.
 #[derive(Debug, Default)]
@@ -33,11 +32,8 @@ impl Blind {
     /// nothing can be seen. The folder itself is told of.
     pub fn hides(&self, finding: &Finding) -> bool {
         let Subject::Object(band, name) = &finding.subject else { return false };
-        let lies_there = || {
-            let own = !matches!(name.object, Object::Head | Object::Note(_));
-            let folder = name.number().filter(|_| own).map(|number| number / 10_000);
-            folder.is_some_and(|folder| self.folders.contains(&(band.clone(), folder)))
-        };
+        let lies_there =
+            || name.folder().is_some_and(|folder| self.folders.contains(&(band.clone(), folder)));
         match finding.kind {
             Kind::Missing => self.bands.contains(band) || lies_there(),
             // Its list may be in any folder.

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::archive::{Archive, Band, side_by_side};
 use crate::core::chain::ancestors::Extent;
-use crate::core::verify::audit::{Audit, FOLDER, Known, Objects, place};
+use crate::core::verify::audit::{Audit, Known, Objects, place};
 use crate::core::verify::{Kind, State, judge};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_LIST};
@@ -85,5 +85,5 @@ fn is_all_there(archive: &Archive, band: &Band) -> anyhow::Result<bool> {
 
 /// HEAD and the notes count to the first.
 fn folder_of(name: &ObjectName) -> u32 {
-    name.number().unwrap_or(0) / FOLDER
+    name.folder().unwrap_or(0)
 }

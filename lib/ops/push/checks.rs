@@ -220,7 +220,7 @@ fn level(
     counted: &CountedBlocks,
 ) -> anyhow::Result<()> {
     for folder in folders(counted) {
-        let have = survey::folder(store, band, &format!("{folder:05}"))?;
+        let have = survey::folder(store, band, Some(folder))?;
         let lacks = lacking(counted, folder, have.keys());
         for (at, lack) in lacks.into_iter().enumerate() {
             let object = match lack {

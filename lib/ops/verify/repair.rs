@@ -21,7 +21,8 @@ use crate::format::stream::{self, Item};
 use crate::ops::verify::check::describe;
 use crate::ops::verify::copies::KeyCopies;
 use crate::ops::verify::loose::Loose;
-use crate::report::message::Report;
+use crate::report::message::{Hinted, Report};
+use crate::report::units;
 use crate::store::Store;
 
 mod again;
@@ -302,9 +303,9 @@ impl Repairer {
         fitting.iter().for_each(|name| _ = self.left.remove(name));
         let (objects, bytes) = self.written;
         report.note(format_args!(
-            "{objects} object{} rebuilt, {}",
-            if objects == 1 { "" } else { "s" },
-            crate::report::units::human(bytes)
+            "{} rebuilt, {}",
+            units::count(objects, "object"),
+            units::human(bytes)
         ));
         report.events().emit(
             "rebuilt",
@@ -319,10 +320,10 @@ impl Repairer {
         }
         match self.left.len() {
             0 => Ok(()),
-            left => Err(super::Hinted::wrap(
+            left => Err(Hinted::wrap(
                 anyhow!(
-                    "{left} object{} cannot be rebuilt: more is damaged than parity can rebuild, or there is no parity",
-                    if left == 1 { "" } else { "s" }
+                    "{} cannot be rebuilt: more is damaged than parity can rebuild, or there is no parity",
+                    units::count(left as u64, "object")
                 ),
                 "copy them from another copy of the archive, if there is one; dura(7) says what can be recovered without them",
             )),

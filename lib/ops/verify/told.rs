@@ -12,7 +12,7 @@ use crate::ops::verify::against::Tell;
 use crate::ops::verify::check::Meter;
 use crate::report::message::{Report, printable};
 use crate::report::progress::{Pace, READ};
-use crate::report::units::human;
+use crate::report::units::{count, human};
 
 const CANNOT_WRITE: &str = "cannot write the findings";
 
@@ -108,17 +108,15 @@ impl<'a> Told<'a> {
         } else {
             format!("found: {}", kinds.join(", "))
         };
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
         let open: Vec<String> = self.unfinished.iter().map(BandName::to_string).collect();
         let unfinished = match open.is_empty() {
             true => String::new(),
             false => format!("; without TAIL, so unfinished: {}", open.join(", ")),
         };
         self.report.note(format_args!(
-            "{} band{}, {objects} object{} read, {}: {found}{unfinished}",
-            self.bands,
-            plural(self.bands),
-            plural(objects),
+            "{}, {} read, {}: {found}{unfinished}",
+            count(self.bands, "band"),
+            count(objects, "object"),
             human(bytes)
         ));
         let fields =

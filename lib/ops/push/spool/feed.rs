@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
 
+use crate::archive::catalogue;
 use crate::archive::retrying::Retrying;
 use crate::core::intake::Look;
 use crate::core::resend::{Resend, Row, superseded};
@@ -15,7 +16,7 @@ use crate::edge::budget::Budget;
 use crate::format::band::BandId;
 use crate::format::digest::{self, Digest};
 use crate::format::group::List;
-use crate::format::object::{Object, ObjectName};
+use crate::format::object::{FOLDER, Object, ObjectName};
 use crate::format::stream::{Item, MAX_OBJECT};
 use crate::ops::push::held::{self, Held};
 use crate::ops::push::lane::{Ending, Event};
@@ -105,29 +106,19 @@ struct Folder {
 impl Feed<'_> {
     pub(super) fn run(&mut self, complete: bool) -> anyhow::Result<()> {
         let budget = Arc::new(Budget::new(held::most()));
-        let band = self.pass.band.to_string();
-        let listed = self.pass.local.list(&band)?;
+        let listed = catalogue::Folder::list(self.pass.local, self.pass.band, None)?;
         let (root, tail): (Vec<_>, Vec<_>) = listed
-            .iter()
-            .filter_map(|(name, size)| Some((ObjectName::parse(name)?, *size)))
-            .filter(|(_, size)| *size > 0)
+            .objects()
             .partition(|(name, _)| !matches!(name.object, Object::Tail | Object::TailSig));
-        let mut folders: Vec<String> = listed
-            .iter()
-            .filter_map(|(name, _)| Some(name.strip_suffix('/')?.to_owned()))
-            .collect();
-        folders.retain(|folder| {
-            folder.len() == 5
-                && folder.parse::<u32>().is_ok_and(|number| complete || number >= *self.closed)
-        });
-        folders.sort_unstable();
-        let have = self.have("")?;
+        let mut folders = listed.folders;
+        folders.retain(|folder| complete || *folder >= *self.closed);
+        let have = self.have(None)?;
         for (target, have) in self.targets.iter_mut().zip(&have) {
             target.whole = have.contains_key(&ObjectName::plain(Object::Tail));
         }
         // HEAD and the notes stand in a list of the first folder.
-        let first = folders.first().filter(|folder| *folder == "00000");
-        let lists = first.map(|folder| self.lists(&self.names(folder, complete)?)).transpose()?;
+        let first = folders.first().filter(|folder| **folder == 0);
+        let lists = first.map(|folder| self.lists(&self.names(*folder, complete)?)).transpose()?;
         let lists = lists.unwrap_or_default();
         self.lost_notes(&root, &lists, &have);
         let mut resend = Resend::new();
@@ -137,24 +128,24 @@ impl Feed<'_> {
 
         // What lists name of folders to come.
         let mut expected: HashMap<ObjectName, u64> = HashMap::new();
-        for folder in folders.iter().take_while(|_| !self.pass.run.stop.is_set()) {
+        for folder in folders.iter().copied().take_while(|_| !self.pass.run.stop.is_set()) {
             let names = self.names(folder, complete)?;
             let lists = self.lists(&names)?;
             for name in self.unlisted.handle_lists(&lists) {
                 self.flaw(damaged(self.pass, &name));
             }
-            let have = self.have(folder)?;
+            let have = self.have(Some(folder))?;
             expected.extend(
                 lists
                     .iter()
                     .flat_map(|list| &list.members)
                     .map(|member| (member.name, member.size)),
             );
-            let here = |name: &ObjectName| name.to_string().starts_with(folder.as_str());
+            let here = |name: &ObjectName| name.folder() == Some(folder);
             let there: HashSet<ObjectName> = names.iter().map(|(name, _)| *name).collect();
             let missing = expected.iter().filter(|(name, _)| here(name) && !there.contains(*name));
             self.missing(missing, &have);
-            expected.retain(|name, _| !here(name) && name.to_string().contains('/'));
+            expected.retain(|name, _| name.folder().is_some_and(|of| of != folder));
             if names.is_empty() {
                 continue;
             }
@@ -163,10 +154,9 @@ impl Feed<'_> {
             self.send(&rows, &Folder { have, superseded }, complete, &budget)?;
         }
         // Folders of which the spool has nothing any more.
-        while let Some(folder) = expected.keys().next().map(|name| name.to_string()[..5].to_owned())
-        {
-            let have = self.have(&folder)?;
-            let here = |name: &ObjectName| name.to_string().starts_with(&folder);
+        while let Some(folder) = expected.keys().next().and_then(ObjectName::folder) {
+            let have = self.have(Some(folder))?;
+            let here = |name: &ObjectName| name.folder() == Some(folder);
             self.missing(expected.iter().filter(|(name, _)| here(name)), &have);
             expected.retain(|name, _| !here(name));
         }
@@ -185,11 +175,11 @@ impl Feed<'_> {
             let (tail, sig): (Vec<Row>, Vec<Row>) =
                 rows.into_iter().partition(|row| row.name.object == Object::Tail);
             self.send(&[tail, sig].concat(), &none, complete, &budget)?;
-        } else if let Some(last) = folders.last().and_then(|folder| folder.parse::<u32>().ok()) {
+        } else if let Some(last) = folders.last() {
             // Lists of the folder before the last may still come.
             let closed = last.saturating_sub(1).max(*self.closed);
             let open = |name: &ObjectName| {
-                name.number().is_none_or(|number| number == 0 || number / 10_000 >= closed)
+                name.number().is_none_or(|number| number == 0 || number / FOLDER >= closed)
             };
             self.done.values().for_each(|done| {
                 done.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| open(name))
@@ -243,8 +233,8 @@ impl Feed<'_> {
     /// The objects of a folder. While a band is written, what others wait for may come between two
     /// looks: so those that wait most are looked for first, and what they wait for is there by the
     /// next look.
-    fn names(&self, folder: &str, complete: bool) -> anyhow::Result<Vec<(ObjectName, u64)>> {
-        let look = || survey::folder(self.pass.local, self.pass.band, folder);
+    fn names(&self, folder: u32, complete: bool) -> anyhow::Result<Vec<(ObjectName, u64)>> {
+        let look = || survey::folder(self.pass.local, self.pass.band, Some(folder));
         let level = |name: &ObjectName| match name.object {
             Object::List(..) | Object::ListSig(..) => 0,
             Object::KeyList(..) | Object::KeyListSig(..) => 0,
@@ -310,7 +300,7 @@ impl Feed<'_> {
     }
 
     /// What each target has of a folder.
-    fn have(&mut self, folder: &str) -> anyhow::Result<Vec<Have>> {
+    fn have(&mut self, folder: Option<u32>) -> anyhow::Result<Vec<Have>> {
         let pass = self.pass;
         let ask = |target: &Target| match target.knows {
             Knows::Nothing => Ok(Have::new()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, bail};
 
+use crate::archive::catalogue::Folder;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::Head;
@@ -43,14 +44,11 @@ pub(super) fn begun(
     }
 }
 
-/// The objects in one folder of a band; the folder `""` is the band itself.
-pub(crate) fn folder(store: &dyn Store, band: &BandName, folder: &str) -> anyhow::Result<Have> {
-    let (at, prefix) = match folder {
-        "" => (band.to_string(), String::new()),
-        folder => (format!("{band}/{folder}"), format!("{folder}/")),
-    };
-    let listed = store.list(&at)?;
-    let object =
-        |(name, size): (String, u64)| Some((ObjectName::parse(&format!("{prefix}{name}"))?, size));
-    Ok(listed.into_iter().filter_map(object).filter(|(_, size)| *size > 0).collect())
+/// The objects in a folder of a band: its own, or the one below it that has this number.
+pub(crate) fn folder(
+    store: &dyn Store,
+    band: &BandName,
+    number: Option<u32>,
+) -> anyhow::Result<Have> {
+    Ok(Folder::list(store, band, number)?.objects().collect())
 }
