@@ -1,14 +1,14 @@
 //! Decompression of blocks, member by member, in bounded memory, and past damage.
 //!
-//! A gzip member does not say how long it is, and libdeflate, which is twice as fast as what
-//! streams, not how much of its input it took. But a member ends in the checksum and the length of
-//! its content, and the next one's magic number follows: only there does it end. A zstd frame says
-//! how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a
-//! member over 8 MiB, or in two parts) is streamed.
+//! Members of usual size are decompressed in one call, which tells where each one ends. A zstd frame
+//! says how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a
+//! member over 8 MiB, or in two parts) is streamed, by another decoder: so one that wrongly refuses
+//! a member costs time, not data.
 
 use std::io::{self, BufRead, Read};
 
-use libdeflater::{Crc, DecompressionError, Decompressor};
+use sirocco::Format;
+use sirocco::inflate::Decoder;
 
 use super::object::Compression;
 
@@ -22,6 +22,9 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// How every zstd frame begins (RFC 8878, 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// So much memory a member gets at first, and twice as much whenever that is full.
+const LEAST: usize = 64 << 10;
 
 /// Members of pack's seldom hold more.
 const USUAL: usize = 5 << 18;
@@ -75,7 +78,9 @@ impl<F: FnMut(Piece) -> bool> Sink for F {
 pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn Sink) {
     let mut input = Input { parts, bytes: Vec::new(), at: 0 };
     match compression {
-        Compression::Gzip => members(&mut Members::Gzip(Decompressor::new()), &mut input, sink),
+        Compression::Gzip => {
+            members(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, sink)
+        }
         Compression::Zstd => match zstd::bulk::Decompressor::new() {
             Ok(frames) => members(&mut Members::Zstd(frames), &mut input, sink),
             Err(error) => drop(damaged(sink, &error)),
@@ -90,28 +95,12 @@ pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn S
 pub fn whole(bytes: &[u8], most: usize) -> Option<Vec<u8>> {
     // What deflate can make of a byte at most, so a length that lies does not cost memory.
     const RATIO: usize = 1032;
-    let len = length(bytes)?;
+    let len = u32::from_le_bytes(*bytes.last_chunk()?) as usize;
     let mut content =
         vec![0; Some(len).filter(|len| *len <= most && *len <= bytes.len().saturating_mul(RATIO))?];
-    let came = Decompressor::new().gzip_decompress(bytes, &mut content).ok()?;
-    // Where it stands only at the end, no other member comes between.
-    (came == len && memchr::memmem::find(bytes, &trailer(&content)) == Some(bytes.len() - 8))
-        .then_some(content)
-}
-
-/// The length that a member says its content has, if `bytes` end with it.
-fn length(bytes: &[u8]) -> Option<usize> {
-    Some(u32::from_le_bytes(*bytes.last_chunk()?) as usize)
-}
-
-/// What a member with this content ends in.
-fn trailer(content: &[u8]) -> [u8; 8] {
-    let mut crc = Crc::new();
-    crc.update(content);
-    let mut trailer = [0; 8];
-    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
-    trailer[4..].copy_from_slice(&(content.len() as u32).to_le_bytes());
-    trailer
+    let came = Decoder::new(Format::Gzip).decompress(bytes, &mut content, true).ok()?;
+    let all = came.done && came.consumed == bytes.len() && came.output.len() == len;
+    all.then_some(content)
 }
 
 /// The parts of a block as one stream.
@@ -218,7 +207,7 @@ fn damaged(sink: &mut dyn Sink, error: &io::Error) -> Ended {
 
 /// What decompresses one member after another.
 enum Members {
-    Gzip(Decompressor),
+    Gzip(Box<Decoder>),
     Zstd(zstd::bulk::Decompressor<'static>),
 }
 
@@ -286,39 +275,26 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
     }
 }
 
-/// The length that the member which `bytes` begin with has if the next magic number is that of the
-/// next one.
-fn probable(bytes: &[u8]) -> Option<usize> {
-    let end = memchr::memmem::find(bytes.get(20..)?, &GZIP).map_or(bytes.len(), |at| at + 20);
-    length(&bytes[..end]).filter(|len| *len <= USUAL)
-}
-
-fn member(
-    decompressor: &mut Decompressor,
-    bytes: &[u8],
-    mut content: Vec<u8>,
-) -> Option<(Vec<u8>, usize)> {
+fn member(decoder: &mut Decoder, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+    decoder.reset();
     // Room for any: members grow and shrink. But what is not needed is not cleared.
     content.reserve(USUAL.saturating_sub(content.len()));
-    content.resize(probable(bytes).unwrap_or(USUAL), 0);
+    content.resize(content.len().max(LEAST), 0);
+    let mut end = 0;
     loop {
-        match decompressor.gzip_decompress(bytes, &mut content) {
-            Ok(len) => {
-                content.truncate(len);
-                break;
-            }
-            Err(DecompressionError::InsufficientSpace) if content.len() < MAX_MEMBER => {
-                let more = (content.len() * 2).clamp(USUAL, MAX_MEMBER);
-                content.resize(more, 0);
-            }
-            Err(_) => return None,
+        let came = decoder.decompress(&bytes[end..], &mut content, true).ok()?;
+        end += came.consumed;
+        if came.done {
+            content.truncate(usize::try_from(decoder.total_out()).ok()?);
+            return Some((content, end));
         }
+        let more = match content.len() {
+            len if len < USUAL => USUAL.min(2 * len),
+            len if len < MAX_MEMBER => MAX_MEMBER.min(2 * len),
+            _ => return None,
+        };
+        content.resize(more, 0);
     }
-    // 10 bytes of header and at least 2 of content come before it. The first such place is the end:
-    // when neither the next member nor nothing follows there, a later one would be that of a member
-    // with the same content, and what lies between would be lost unsaid.
-    let end = memchr::memmem::find(bytes.get(12..)?, &trailer(&content))? + 20;
-    (end == bytes.len() || bytes[end..].starts_with(&GZIP)).then_some((content, end))
 }
 
 fn frame(
@@ -426,10 +402,7 @@ mod tests {
     fn one_member_is_read_at_once() {
         for content in [noise(1, 3000), vec![], vec![0; 1 << 20]] {
             let one = members(Compression::Gzip, std::slice::from_ref(&content));
-            // Nothing in nothing but zeros may be left to who reads streams.
-            assert!(
-                whole(&one, content.len()).map_or(content.is_empty(), |found| found == content)
-            );
+            assert!(whole(&one, content.len()).is_some_and(|found| found == content));
             assert!(content.is_empty() || whole(&one, content.len() - 1).is_none());
             assert_eq!(
                 whole(&members(Compression::Gzip, &[content.clone(), content.clone()]), 1 << 22),
