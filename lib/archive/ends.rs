@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, anyhow};
 
-use crate::archive::{Archive, Band, side_by_side, stream, unzip};
+use crate::archive::{Archive, Band, index_text, side_by_side, unzip};
 use crate::core::chain::ancestors::{ChainError, Link, extents};
 use crate::core::chain::ends::{Ends, Piece, ends};
 use crate::format::band::BandName;
@@ -77,7 +77,7 @@ impl Archive {
         for number in numbers {
             let Some(bytes) = self.fetch(band, Object::Index(number))? else { continue };
             let id =
-                unzip(&bytes, Object::Index(number)).ok().and_then(|text| stream::id_of(&text));
+                unzip(&bytes, Object::Index(number)).ok().and_then(|text| index_text::id_of(&text));
             if let Some(id) = id {
                 let (started, compression) =
                     (band.start(), compression.unwrap_or(Compression::Gzip));

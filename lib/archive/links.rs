@@ -2,7 +2,7 @@
 //! that can be read.
 
 use crate::archive::catalogue::Folder;
-use crate::archive::{Archive, Trust, stream, unzip};
+use crate::archive::{Archive, Trust, index_text, unzip};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
@@ -23,7 +23,7 @@ impl Archive {
     /// The text of an index or table of contents that this run or the cache has a copy of.
     pub(super) fn cached(&self, band: &Head, object: Object, trust: Trust) -> Option<Vec<u8>> {
         let text = unzip(&self.copy(band, object, trust)?, object).ok()?;
-        stream::is_own(&text, object, band.id).then_some(text)
+        index_text::is_own(&text, object, band.id).then_some(text)
     }
 
     /// Which indexes in these folders of the band count. With `keys`, indexes may be decrypted;
@@ -67,8 +67,8 @@ impl Archive {
                             bytes.map(|bytes| unzip(&bytes, Object::Index(number))).transpose()
                         }),
                 };
-                let first =
-                    text.and_then(|text| stream::first_line(&text.unwrap_or_default(), band.id));
+                let first = text
+                    .and_then(|text| index_text::first_line(&text.unwrap_or_default(), band.id));
                 match first {
                     Ok(Some((said, after))) if said == number => {
                         indexes.handle_index(number, after)

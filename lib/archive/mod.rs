@@ -36,6 +36,7 @@ pub(crate) mod catalogue;
 mod copies;
 mod ends;
 pub(crate) mod expected;
+mod index_text;
 mod kept;
 pub(crate) mod kind;
 mod links;
@@ -62,6 +63,7 @@ pub(crate) mod vouching;
 pub(crate) use attested::Attested;
 use copies::Copying;
 pub(crate) use ends::piece;
+use index_text::{IndexFacts, facts_of};
 use kept::{Kept, Sealed};
 use kind::is_unreachable;
 use open::too_large;
@@ -72,8 +74,6 @@ pub(crate) use runkeys::RunMessages;
 use runkeys::Runs;
 pub(crate) use side_by_side::side_by_side;
 pub(crate) use stream::Entries;
-use stream::facts_of;
-use version::IndexFacts;
 
 /// A band of a chain that is read.
 #[derive(Debug, Clone)]
@@ -384,7 +384,7 @@ impl Archive {
                 unzip(&bytes, object).with_context(|| plain_name(band, object))?
             }
         };
-        if stream::is_own(&text, object, band.id) {
+        if index_text::is_own(&text, object, band.id) {
             self.keep_copy(band, object, &bytes);
         }
         if keep {

@@ -6,22 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::index_text::{first_line, is_own};
 use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::salvage::Salvaged;
-use crate::archive::version::IndexFacts;
 use crate::archive::vouching::{Unvouched, Vouching};
 use crate::archive::{Archive, Trust, unzip};
-use crate::core::diff::count;
 use crate::edge::batches::{Batches, Taken, batches};
 use crate::edge::budget::Budget;
 use crate::edge::ordered::{Gone, Ordered, Results};
-use crate::format::band::{BandId, BandName};
-use crate::format::entry::{Entry, State};
+use crate::format::band::BandName;
+use crate::format::entry::Entry;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
-use crate::format::toc::Toc;
 use crate::report::message::Hinted;
 
 /// Indexes that are fetched and decrypted ahead of the one that is read. They are decompressed one
@@ -42,66 +40,6 @@ const READ_AHEAD: usize = 512;
 
 /// What an index is taken to have, while none was seen.
 const GUESS: u64 = 1 << 20;
-
-/// The number of an index and that of the one before it, if its text is of the band with this id.
-pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
-    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
-        if let Ok(Header::Index(own, number, after)) = parse_header(line) {
-            return Ok((own == id).then_some((number, after)));
-        }
-    }
-    bail!("no index: it has no #index line")
-}
-
-/// Whether a text is that of this index or table of contents of the band with this id.
-pub(super) fn is_own(text: &[u8], object: Object, id: BandId) -> bool {
-    match object {
-        Object::Index(number) => {
-            text.last() == Some(&b'\n')
-                && matches!(first_line(text, id), Ok(Some((said, _))) if said == number)
-        }
-        Object::Toc(number) => {
-            Toc::parse(text).is_some_and(|toc| toc.id == id && toc.number() == Some(number))
-        }
-        _ => true,
-    }
-}
-
-/// The id of the band that an index is of.
-pub(super) fn id_of(text: &[u8]) -> Option<BandId> {
-    let headers = text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#'));
-    headers.filter_map(|line| parse_header(line).ok()).find_map(|header| match header {
-        Header::Index(id, ..) => Some(id),
-        _ => None,
-    })
-}
-
-/// What an index says of itself and what it holds. None if it is of another band.
-pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSays>> {
-    let Some((number, after)) = first_line(text, id)? else { return Ok(None) };
-    let mut facts = IndexFacts { number, ..IndexFacts::default() };
-    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
-        match parse_header(line) {
-            Ok(Header::Source(..)) => facts.begins_run = true,
-            Ok(Header::Mask(mask)) => facts.mask = Some(mask),
-            Ok(Header::Partial) => facts.partial = true,
-            Ok(Header::DeletesMeant) => facts.deletes_meant = true,
-            _ => {}
-        }
-    }
-    for line in
-        text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#')))
-    {
-        let entry = Entry::parse(line)?;
-        count(&mut facts.have, &entry);
-        facts.deletes |= entry.over || entry.state == State::Deleted;
-        facts.last = Some(entry.path);
-    }
-    Ok(Some((after, facts)))
-}
-
-/// The index before it, and the rest.
-type IndexSays = (Option<u32>, IndexFacts);
 
 /// An index as it is stored but for encryption, and whether the store gave it.
 type Fetched = (u32, anyhow::Result<(Vec<u8>, bool)>);

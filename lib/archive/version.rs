@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::index_text::first_line;
 use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::named::ArchiveName;
-use crate::archive::stream::first_line;
 use crate::archive::vouching::Unvouched;
 use crate::archive::{Archive, Band, Entries, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
@@ -17,9 +17,8 @@ use crate::core::chain::choice::{FindError, Mask, beside, find, newest, passed_m
 use crate::core::merge::{Event, Merge, Placed};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
-use crate::format::digest::Digest;
 use crate::format::entry::Within;
-use crate::format::listing::{Have, Header};
+use crate::format::listing::Header;
 use crate::format::object::Object;
 use crate::format::path::Path;
 use crate::format::time::Stamp;
@@ -478,25 +477,4 @@ impl Version {
     pub(crate) fn headers(&self) -> &[Header] {
         self.tiers.last().map_or(&[], Entries::headers)
     }
-}
-
-/// What one index of an unfinished band holds.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct IndexFacts {
-    /// Its number.
-    pub number: u32,
-    /// Its counts.
-    pub have: Have,
-    /// Its last path.
-    pub last: Option<Path>,
-    /// Whether a run begins with it.
-    pub begins_run: bool,
-    /// Whether the run that it begins used a mask.
-    pub partial: bool,
-    /// The sha256 of that mask.
-    pub mask: Option<Digest>,
-    /// Whether it has a line that is deleted, or that takes the place of a directory.
-    pub deletes: bool,
-    /// Whether its run was told that it may delete any number of entries.
-    pub deletes_meant: bool,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::archive::vouching::Vouching;
-use crate::archive::{Archive, Trust, plain_name, stream, unzip};
+use crate::archive::{Archive, Trust, index_text, plain_name, unzip};
 use crate::format::head::Head;
 use crate::format::object::Object;
 
@@ -38,7 +38,7 @@ impl Archive {
     pub(super) fn fresh(&self, band: &Head, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(bytes) = self.fetch(&band.band, object)? else { return Ok(None) };
         let text = unzip(&bytes, object).with_context(|| plain_name(band, object))?;
-        if stream::is_own(&text, object, band.id) {
+        if index_text::is_own(&text, object, band.id) {
             self.keep_copy(band, object, &bytes);
         }
         Ok(Some(text))

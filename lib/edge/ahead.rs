@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::pipe::{self, BUFFER as PIECE, Standard};
+use super::pipe::{self, BUFFER as PIECE, Out, Standard};
 
 /// A file that another thread writes, with so many bytes between them at most.
 pub struct Ahead {
@@ -16,6 +16,13 @@ pub struct Ahead {
     full: Option<SyncSender<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Out {
+    /// The same, written by another thread, with so many bytes between them at most.
+    pub fn ahead(self, most: usize) -> io::Result<Ahead> {
+        Ok(Ahead::to(self.into_stream()?, most))
+    }
 }
 
 impl Ahead {

@@ -1,17 +1,16 @@
 //! What the system says of an entry of an open directory.
 
-use std::cell::OnceCell;
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as FsPath, PathBuf};
 
-use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::attributes::{self, At};
+use super::near::before;
 use super::source::Source;
 use super::walk::Place;
 use crate::format::entry::{Entry, Inode, Kind, Meta, State};
@@ -20,11 +19,6 @@ use crate::format::time::Time;
 
 /// Neither a symbolic link is followed nor a file system mounted by a look.
 const STILL: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT);
-
-thread_local! {
-    /// Whether this thread has a working directory of its own.
-    static OWN: OnceCell<bool> = const { OnceCell::new() };
-}
 
 /// An entry as it was found.
 #[derive(Debug)]
@@ -60,29 +54,6 @@ pub fn kind(file_type: FileType) -> Option<Kind> {
 /// What `lstat` says of an entry.
 pub fn stat(place: &Place, name: &CStr) -> io::Result<Stat> {
     Ok(rustix::fs::statat(place, name, STILL)?)
-}
-
-/// What stands before a name in a path to an entry of a directory; nothing if the directory becomes
-/// this thread's own.
-///
-/// Attributes can only be listed by a path. A thread whose working directory is the entry's has the
-/// shortest one; where the system gives threads no directory of their own, the path leads through
-/// `/proc`.
-fn before(dir: BorrowedFd<'_>) -> Option<PathBuf> {
-    let unshare = || nix::sched::unshare(CloneFlags::CLONE_FS).is_ok();
-    let own = OWN.with(|own| *own.get_or_init(unshare));
-    let is_here = own && rustix::process::fchdir(dir).is_ok();
-    (!is_here).then(|| format!("/proc/self/fd/{}", dir.as_raw_fd()).into())
-}
-
-/// Calls `ask` with a path to an entry of a directory, whatever its length is from the root. The
-/// path is good in this thread, for this call.
-pub fn near<T>(dir: impl AsFd, name: &CStr, ask: impl FnOnce(&FsPath) -> T) -> T {
-    let name = FsPath::new(OsStr::from_bytes(name.to_bytes()));
-    match before(dir.as_fd()) {
-        None => ask(name),
-        Some(before) => ask(&before.join(name)),
-    }
 }
 
 impl<'a> Looker<'a> {

@@ -11,6 +11,7 @@ pub mod hashing;
 pub mod look;
 pub mod memory;
 pub mod mounts;
+mod near;
 pub mod ordered;
 pub mod pipe;
 pub mod privilege;

@@ -9,8 +9,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
-use super::ahead::Ahead;
-
 /// How much a pipe should hold: fewer switches between the programs of a pipe. The kernel gives
 /// less where it must.
 const PIPE: usize = 1 << 20;
@@ -153,9 +151,9 @@ impl Out {
         Out(buffered(file.into()))
     }
 
-    /// The same, written by another thread, with so many bytes between them at most.
-    pub fn ahead(self, most: usize) -> io::Result<Ahead> {
-        Ok(Ahead::to(self.0.into_inner().map_err(io::IntoInnerError::into_error)?, most))
+    /// The stream without its buffer, which is written out.
+    pub(super) fn into_stream(self) -> io::Result<Standard> {
+        self.0.into_inner().map_err(io::IntoInnerError::into_error)
     }
 
     /// Writes out what is buffered. Must end every program that writes: a dropped buffer would

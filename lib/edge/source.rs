@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::attributes::{self, At, Attributes, Unread};
-use super::look::near;
+use super::near::near;
 use crate::format::entry::{Inode, Meta};
 use crate::format::path::Path;
 use crate::format::tarball::Segment;

@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use super::band::{BandId, BandName};
 use super::digest::{self, Digest};
 use super::entry::number;
-use super::object::{MAX_NUMBER, Object, ObjectName};
-use super::stream::MAX_OBJECT;
+pub use super::object::MAX_LIST;
+use super::object::{MAX_NUMBER, MAX_OBJECT, Object, ObjectName};
 
 /// How many objects a group has unless `--group` says otherwise.
 pub const DEFAULT_SLOTS: usize = 32;
@@ -20,9 +20,6 @@ pub const MAX_SHARDS: usize = 256;
 
 /// How every list begins.
 pub const OPENING: &[u8] = b"#dura group ";
-
-/// The longest list that a reader takes: twice what one of 256 of the largest objects needs.
-pub const MAX_LIST: usize = 64 << 20;
 
 /// An object of a group, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

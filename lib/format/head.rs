@@ -6,6 +6,7 @@ use super::band::{BandId, BandName};
 use super::digest;
 use super::listing::Have;
 use super::object::Compression;
+pub use super::object::MAX_HEAD as MAX_LEN;
 use super::time::Stamp;
 
 /// The highest format that this build reads.
@@ -16,9 +17,6 @@ const USES_KEYS: &str = "keys";
 
 /// The key that HEAD begins with, and only a TAIL that repeats HEAD has.
 const FIRST_KEY: &str = "dura-band";
-
-/// Longest HEAD or TAIL that a reader takes, in bytes.
-pub const MAX_LEN: usize = 64 << 10;
 
 /// The band that another one is laid over, and how far it had come when diff read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,6 +78,15 @@ pub enum Object {
     TailSig,
 }
 
+/// The largest object that a reader takes. Pack makes parts far below it.
+pub const MAX_OBJECT: u64 = 2 << 30;
+
+/// Longest HEAD or TAIL that a reader takes, in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+
+/// The longest list that a reader takes: twice what one of 256 of the largest objects needs.
+pub const MAX_LIST: usize = 64 << 20;
+
 /// The most bytes of an index's text: 16 MiB close one, and one entry may come after; the lines of
 /// the directories above its first path come on top.
 pub const MAX_INDEX: usize = 48 << 20;
@@ -151,9 +160,9 @@ impl ObjectName {
     /// spare, and `--max-object` says another.
     pub fn most(&self) -> u64 {
         match self.object {
-            Object::Head | Object::Tail => super::head::MAX_LEN as u64,
+            Object::Head | Object::Tail => MAX_HEAD as u64,
             Object::Note(_) => 1 << 20,
-            Object::List(..) => super::group::MAX_LIST as u64,
+            Object::List(..) => MAX_LIST as u64,
             Object::ListSig(..) | Object::KeyListSig(..) | Object::TailSig => 64 << 10,
             Object::Key(..) | Object::KeyList(..) => MAX_KEY as u64,
             Object::Index(_) => MAX_INDEX as u64,
@@ -165,7 +174,7 @@ impl ObjectName {
     /// The same where nobody says how large blocks may be: the most that any program takes.
     pub fn most_of_all(&self) -> u64 {
         match self.most() {
-            MAX_BLOCK => super::stream::MAX_OBJECT,
+            MAX_BLOCK => MAX_OBJECT,
             most => most,
         }
     }

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::entry::{self, Entry as Line};
-use super::tarball::{Segment, padding, sparse_map};
+use super::tarball::{MAX_MAP, Segment, padding, sparse_map};
 use super::untar::Entry;
 
 /// Whether an entry's content begins with a map of its holes, in the form that GNU tar calls 1.0.
@@ -53,9 +53,6 @@ struct Map {
 /// Zeros of holes that are digested for one file: more takes hours, and who writes a line costs
 /// whoever reads it nothing but them.
 const MAX_HOLES: u64 = 1 << 40;
-
-/// No map of a file that a machine has is longer.
-pub(super) const MAX_MAP: usize = 64 << 20;
 
 impl Digester {
     /// The one for what an index line says of its file, with a map if it is stored as sparse; none
@@ -136,13 +133,6 @@ impl Digester {
         }
         Some(self.sha256.finalize().into())
     }
-}
-
-/// How many newlines a map has, by its first tar block: one behind the count of segments, and two
-/// for each. None if the block begins no map.
-pub(super) fn newlines(block: &[u8]) -> Option<u64> {
-    let end = memchr::memchr(b'\n', block)?;
-    entry::number::<u64>(&block[..end])?.checked_mul(2)?.checked_add(1)
 }
 
 /// Whether Dura writes this map, byte for byte, for a file of `size` bytes that stores `data` bytes.

@@ -4,15 +4,13 @@
 use std::io::{self, Read, Write};
 
 use super::band::{BandId, BandName};
+pub use super::object::MAX_OBJECT;
 use super::object::{Object, ObjectName};
 use super::tarball::{BLOCK, padding, record};
 
 mod preface;
 
 pub use preface::{Preface, SealedAs, continuation};
-
-/// The largest object that a reader takes. Pack makes parts far below it.
-pub const MAX_OBJECT: u64 = 2 << 30;
 
 /// Longest pax header that a reader takes.
 const MAX_RECORDS: u64 = 64 << 10;

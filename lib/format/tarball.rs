@@ -4,7 +4,7 @@
 //! The `tar` crate fills the 512-byte header; the records are written here, because the crate
 //! splits them at newlines. What each reader makes of each record was tried: see `docs/recover.md`.
 
-use super::entry::{Kind, Meta};
+use super::entry::{Kind, Meta, number};
 use super::path::Path;
 use super::time::Time;
 
@@ -348,6 +348,16 @@ fn sparse_name(name: &[u8]) -> Vec<u8> {
     let slash = name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
     let whole = [&name[..slash], b"GNUSparseFile.0/", &name[slash..]].concat();
     if split_name(&whole).is_some() { whole } else { truncated(&whole, Kind::File).to_vec() }
+}
+
+/// No map of a file that a machine has is longer.
+pub(super) const MAX_MAP: usize = 64 << 20;
+
+/// How many newlines a map has, by its first tar block: one behind the count of segments, and two
+/// for each. None if the block begins no map.
+pub(super) fn newlines(block: &[u8]) -> Option<u64> {
+    let end = memchr::memchr(b'\n', block)?;
+    number::<u64>(&block[..end])?.checked_mul(2)?.checked_add(1)
 }
 
 /// GNU.sparse 1.0: the count of segments, offset and length of each, a line each, padded to tar's

@@ -7,8 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
 use super::path::Path;
-use super::sparse;
-use super::tarball::{BLOCK, checksum, padding};
+use super::tarball::{BLOCK, MAX_MAP, checksum, newlines, padding};
 
 /// Content is handed on in pieces of at most this size: what was just decompressed, digested and
 /// written stays near the processor.
@@ -172,7 +171,7 @@ impl<R: BufRead> Untar<R> {
         let mut wanted = None;
         while wanted != Some(0) {
             let start = map.len();
-            if entry.stored < (start + BLOCK) as u64 || start >= sparse::MAX_MAP {
+            if entry.stored < (start + BLOCK) as u64 || start >= MAX_MAP {
                 return Err(UntarError::BadMap(at));
             }
             if !self.block(&mut map)? {
@@ -180,7 +179,7 @@ impl<R: BufRead> Untar<R> {
             }
             self.left -= BLOCK as u64;
             let came = memchr::memchr_iter(b'\n', &map[start..]).count() as u64;
-            let left = wanted.or_else(|| sparse::newlines(&map)).ok_or(UntarError::BadMap(at))?;
+            let left = wanted.or_else(|| newlines(&map)).ok_or(UntarError::BadMap(at))?;
             wanted = Some(left.checked_sub(came).ok_or(UntarError::BadMap(at))?);
         }
         Ok(map)
