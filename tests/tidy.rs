@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use source::{absolute, paths, tokens};
 
+mod circles;
 mod source;
 
 /// The rings of `lib/`, each with those that it may use besides itself. Imports point inwards only.

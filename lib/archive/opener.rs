@@ -5,20 +5,26 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-use crate::archive::runkeys::OpenedKeys;
 use crate::archive::unlock::{MAX_OBJECT, Unlocking};
 use crate::archive::{Archive, Stored};
-use crate::edge::gpg::{self, GpgError, Input, Unlock, Use};
+use crate::edge::gpg::{self, GpgError, Input, Passphrase, Unlock, Use};
 use crate::format::band::BandName;
+use crate::format::digest::{self, Digest};
 use crate::format::object::ObjectName;
 use crate::report::message::{Hinted, Report};
 
 /// Objects of a band that are tried before it is said that no key opens it.
 const TRIED: usize = 4;
+
+type Opened = Result<Arc<Vec<Arc<Passphrase>>>, Arc<GpgError>>;
+
+/// The key objects that this process has opened, or could not open, by what they hold.
+#[derive(Debug, Default)]
+struct OpenedKeys(Mutex<HashMap<Digest, Opened>>);
 
 /// What opens objects, and what was seen of that.
 pub(super) struct Opener {
@@ -27,7 +33,7 @@ pub(super) struct Opener {
     pub(super) limit: u64,
     pub(super) report: Option<Arc<Report>>,
     /// Key objects of runs.
-    pub(super) opened: OpenedKeys,
+    opened: OpenedKeys,
     /// Bands of which an object was opened, or none could be. Held while others are tried.
     bands: Mutex<HashMap<BandName, bool>>,
     /// Keys that have opened something.
@@ -66,6 +72,23 @@ impl Opener {
         Ok(plain)
     }
 
+    /// The keys in a key object, opened once. Held while one is opened, so no two are at a time.
+    pub(super) fn keys_in(&self, shown: &str, message: &[u8]) -> Opened {
+        let mut opened = self.opened.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = opened.entry(digest::of(message));
+        known
+            .or_insert_with(|| match gpg::open_key(message, &self.unlock) {
+                Ok((keys, how)) => {
+                    if let Some(report) = &self.report {
+                        tell(report, shown, how.key.as_ref());
+                    }
+                    Ok(Arc::new(keys))
+                }
+                Err(error) => Err(Arc::new(error)),
+            })
+            .clone()
+    }
+
     fn tell(&self, report: &Report, key: &str, primary: &str) {
         let is_new =
             |mut keys: std::sync::MutexGuard<'_, BTreeSet<String>>| keys.insert(key.into());
@@ -82,8 +105,23 @@ impl Opener {
     }
 }
 
+/// Says with `-v` what has opened a key object.
+fn tell(report: &Report, shown: &str, key: Option<&(String, String)>) {
+    if !report.is_verbose() {
+        return;
+    }
+    match key {
+        Some((key, primary)) => {
+            let user = user_of(primary);
+            report
+                .verbose(format_args!("{shown}: decrypted with the key {key} of {primary} {user}"));
+        }
+        None => report.verbose(format_args!("{shown}: decrypted with the passphrase")),
+    }
+}
+
 /// The first user id of a key, as far as it is known.
-pub(super) fn user_of(primary: &str) -> String {
+fn user_of(primary: &str) -> String {
     let found = gpg::find(OsStr::new(primary), Use::Encrypt).unwrap_or_default();
     found.into_iter().next().map_or_else(String::new, |key| key.user)
 }

@@ -5,40 +5,27 @@
 //! a person. What was opened stays in memory alone.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::archive::Archive;
 use crate::archive::kind::is_unreachable;
-use crate::archive::opener::{Opener, with_remedy};
-use crate::archive::{Archive, Stored};
-use crate::core::chain::counted::STRIDE;
+use crate::archive::opener::with_remedy;
 use crate::core::chain::ends::Piece;
-use crate::core::runs::{Place, line, of_run, order};
+use crate::core::runs::{Place, line, of_run};
 use crate::edge::gpg::{self, GpgError, Passphrase};
 use crate::format::band::BandName;
-use crate::format::digest::{self, Digest};
+use crate::format::digest;
 use crate::format::head::{Head, Tail};
-use crate::format::object::{MAX_KEY, Object, ObjectName};
-use crate::format::openpgp::{Derivation, KeyId, openers};
-use crate::report::message::Report;
+use crate::format::object::{Object, ObjectName};
+use crate::format::openpgp::{KeyId, openers};
 
-/// A derivation with fewer bytes is of a run key: no passphrase is made into a key so.
-const RUN_KEY_COUNT: u64 = 65_536;
-
-/// The most bytes of a key object.
-const MOST: u64 = MAX_KEY as u64;
-
-/// Bytes of a message that tell what opens it.
-const START: u64 = 4096;
-
+mod messages;
+mod open;
 mod remains;
 
-type Key = Arc<Passphrase>;
-type Opened = Result<Arc<Vec<Key>>, Arc<GpgError>>;
+pub(crate) use messages::RunMessages;
 
-/// The key objects that this process has opened, or could not open, by what they hold.
-#[derive(Debug, Default)]
-pub(super) struct OpenedKeys(Mutex<HashMap<Digest, Opened>>);
+type Key = Arc<Passphrase>;
 
 /// What is known of the key objects of each band.
 #[derive(Debug, Default)]
@@ -78,128 +65,7 @@ fn key_name((number, counter): Place, added: u32) -> ObjectName {
     ObjectName { object: Object::Key(number, counter, added), encrypted: true }
 }
 
-impl Opener {
-    /// The keys in a key object, opened once. Held while one is opened, so no two are at a time.
-    fn keys_in(&self, shown: &str, message: &[u8]) -> Opened {
-        let mut opened = locked(&self.opened.0);
-        let known = opened.entry(digest::of(message));
-        known
-            .or_insert_with(|| match gpg::open_key(message, &self.unlock) {
-                Ok((keys, how)) => {
-                    if let Some(report) = &self.report {
-                        tell(report, shown, how.key.as_ref());
-                    }
-                    Ok(Arc::new(keys))
-                }
-                Err(error) => Err(Arc::new(error)),
-            })
-            .clone()
-    }
-}
-
-/// Says with `-v` what has opened a key object.
-fn tell(report: &Report, shown: &str, key: Option<&(String, String)>) {
-    if !report.is_verbose() {
-        return;
-    }
-    match key {
-        Some((key, primary)) => {
-            let user = crate::archive::opener::user_of(primary);
-            report
-                .verbose(format_args!("{shown}: decrypted with the key {key} of {primary} {user}"));
-        }
-        None => report.verbose(format_args!("{shown}: decrypted with the passphrase")),
-    }
-}
-
 impl Archive {
-    /// The plain bytes of an object that a run key opens; none where that is for the keys of the
-    /// recipients, as in format 1.
-    pub(super) fn open_with_run_key(
-        &self,
-        band: &BandName,
-        name: ObjectName,
-        stored: &Stored,
-    ) -> anyhow::Result<Option<Vec<u8>>> {
-        let shown = format!("{band}/{name}");
-        let Some(runs) = self.runs_of(band)? else { return Ok(None) };
-        let again = |found: anyhow::Result<Option<Vec<u8>>>| match (found, stored) {
-            (Err(error), Stored::Bytes(bytes)) if !is_unreachable(&error) => {
-                // It may have changed on the way.
-                match self.get(&shown, self.most(name)) {
-                    Ok(Some(now)) if now != *bytes => {
-                        self.open_in_turn(band, name, &runs, &Stored::Bytes(now))
-                    }
-                    _ => Err(error),
-                }
-            }
-            (found, _) => found,
-        };
-        again(self.open_in_turn(band, name, &runs, stored))
-    }
-
-    /// Tries the band's run keys in turn.
-    fn open_in_turn(
-        &self,
-        band: &BandName,
-        name: ObjectName,
-        runs: &Mutex<BandRuns>,
-        stored: &Stored,
-    ) -> anyhow::Result<Option<Vec<u8>>> {
-        let shown = format!("{band}/{name}");
-        let fail = |error: GpgError| with_remedy(error, &shown);
-        let mut tried: HashSet<*const Passphrase> = HashSet::new();
-        let mut why: Option<Arc<GpgError>> = None;
-        let mut places = Arc::clone(&locked(runs).places);
-        for looked in [false, true] {
-            for place in order(&places, name.number().unwrap_or(0)) {
-                let key = match self.run_key(band, &mut locked(runs), place)? {
-                    Ok(key) => key,
-                    Err(error) => {
-                        why.get_or_insert(error);
-                        continue;
-                    }
-                };
-                if !tried.insert(Arc::as_ptr(&key)) {
-                    continue;
-                }
-                match self.opener.decrypt_under(&key, stored) {
-                    Ok(plain) => return Ok(Some(plain)),
-                    Err(
-                        error
-                        @ (GpgError::Start(_) | GpgError::Unusable(_) | GpgError::TooLarge(_)),
-                    ) => return Err(fail(error)),
-                    Err(_) => {}
-                }
-            }
-            if looked || why.is_some() || !locked(runs).has_keys {
-                break;
-            }
-            // TAIL may not name a run whose number diff did not know.
-            let listed = self.list_keys(band, &mut locked(runs))?;
-            let begins = |(number, counter): &Place| {
-                *counter == 0 && number.is_multiple_of(STRIDE) && !places.contains(&(*number, 0))
-            };
-            places = Arc::new(self::places(&listed).into_iter().filter(begins).collect());
-        }
-        let (recipients, passphrases) = start_of(stored);
-        if !locked(runs).has_keys {
-            if !recipients.is_empty() || !is_under_run_key(&passphrases) {
-                return Ok(None);
-            }
-            return Err(fail(lost_keys("the band")));
-        }
-        Err(fail(match why {
-            Some(error) if is_under_run_key(&passphrases) => error.again(),
-            _ if !recipients.is_empty() => GpgError::Damaged(
-                "encrypted to a public key, which in this band counts for key objects only: \
-                 somebody else may have put it there"
-                    .to_owned(),
-            ),
-            _ => GpgError::Damaged("no run key of the band opens it".to_owned()),
-        }))
-    }
-
     /// What is known of the key objects of a band; none in format 1.
     fn runs_of(&self, band: &BandName) -> anyhow::Result<Option<Arc<Mutex<BandRuns>>>> {
         let known = Arc::clone(locked(&self.runs.0).entry(band.clone()).or_default());
@@ -394,64 +260,6 @@ impl Archive {
         }
         Ok(Vec::new())
     }
-}
-
-/// The messages that open a run.
-pub(crate) struct RunMessages {
-    /// Where its first key object lies, with which messages that are added go.
-    pub(crate) place: Place,
-    /// The messages; the first is that of the run itself, if any copy of it is there.
-    pub(crate) messages: Vec<Vec<u8>>,
-    /// The number of the next message that is added.
-    pub(crate) next: u32,
-}
-
-impl Archive {
-    /// The messages that open each run of a band; none if it is of format 1, or has no key object.
-    pub(crate) fn run_messages(&self, band: &BandName) -> anyhow::Result<Option<Vec<RunMessages>>> {
-        let Some(known) = self.runs_of(band)? else { return Ok(None) };
-        let mut runs = locked(&known);
-        let first_numbers = runs.runs.clone();
-        let mut found = Vec::new();
-        for first in &first_numbers {
-            let mut own = self.get(&format!("{band}/{}", key_name((*first, 0), 0)), MOST)?;
-            if own.is_none() {
-                let all = places(&self.list_keys(band, &mut runs)?);
-                for copy in of_run(&all, &first_numbers, *first) {
-                    own = self.get(&format!("{band}/{}", key_name(copy, 0)), MOST)?;
-                    if own.is_some() {
-                        break;
-                    }
-                }
-            }
-            found.push(self.with_added(band, (*first, 0), own)?);
-        }
-        if first_numbers.is_empty() {
-            let mut seen = HashSet::new();
-            for place in runs.places.iter() {
-                let own = self.get(&format!("{band}/{}", key_name(*place, 0)), MOST)?;
-                if own.as_ref().is_some_and(|own| seen.insert(digest::of(own))) {
-                    found.push(self.with_added(band, *place, own)?);
-                }
-            }
-        }
-        let any = found.iter().any(|run| !run.messages.is_empty());
-        Ok(any.then_some(found))
-    }
-
-    fn with_added(
-        &self,
-        band: &BandName,
-        place: Place,
-        own: Option<Vec<u8>>,
-    ) -> anyhow::Result<RunMessages> {
-        let (mut messages, mut next) = (Vec::from_iter(own), 1);
-        while let Some(added) = self.get(&format!("{band}/{}", key_name(place, next)), MOST)? {
-            messages.push(added);
-            next += 1;
-        }
-        Ok(RunMessages { place, messages, next })
-    }
 
     /// The key of a run, whose first key object lies there.
     pub(crate) fn key_of_run(
@@ -528,30 +336,4 @@ fn lost_keys(of: &str) -> GpgError {
         "all key objects of {of} are lost or damaged (dura-verify --repair brings them back where \
          there is parity)"
     ))
-}
-
-fn is_under_run_key(passphrases: &[Derivation]) -> bool {
-    passphrases.iter().any(|derivation| derivation.count < RUN_KEY_COUNT)
-}
-
-/// What opens a message, by its first bytes.
-fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
-    match stored {
-        Stored::Bytes(bytes) => openers(&bytes[..bytes.len().min(START as usize)]),
-        Stored::File(file) => {
-            let mut start = Vec::new();
-            let mut file = file;
-            let read = file.rewind().and_then(|()| file.take(START).read_to_end(&mut start));
-            read.map_or_else(|_| (Vec::new(), Vec::new()), |_| openers(&start))
-        }
-    }
-}
-
-impl Opener {
-    /// Decrypts an object under a run key.
-    fn decrypt_under(&self, key: &Key, stored: &Stored) -> Result<Vec<u8>, GpgError> {
-        let input = remains::input(stored)?;
-        let size = input.size().map_err(GpgError::Talk)?;
-        gpg::decrypt_under(key, input, self.limit.max(size))
-    }
 }
