@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::util::backup::{GNU_TAR, destination};
 use crate::util::run::{bare, dura, scratch};
-use crate::util::tree::root;
+use crate::util::tree::{only_root, root};
 
 /// The tree that is backed up, whose directories are as closed as may be.
 const SOURCE: &str = "set -e; umask 022; mkdir -p src/top/sub src/top/new/deep src/other; echo f > src/top/sub/f
@@ -145,7 +145,7 @@ fn the_whole_brings_the_top_directory() {
 /// names are asked for; a name that has the same number, or none, comes.
 #[test]
 fn names_of_owners() {
-    if !root() {
+    if !only_root() {
         return;
     }
     let dir = scratch("owners");

@@ -91,6 +91,9 @@ pub struct Literal {
 }
 
 /// Looks at an encrypted message.
+///
+/// # Errors
+/// If it is no encrypted message.
 pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     let mut packets = Packets::new(bytes)?;
     let mut envelope =
@@ -161,6 +164,9 @@ pub fn holds(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reads a message that is one literal packet and nothing else.
+///
+/// # Errors
+/// If it is anything else.
 pub fn literal(bytes: &[u8]) -> Result<Literal, PacketError> {
     let mut packets = Packets::new(bytes)?;
     match packets.next_packet()? {

@@ -23,6 +23,9 @@ impl Events {
     /// Opens the file for appending, and makes it for its owner alone. A link is not followed: in a
     /// folder where others may write it could lead anywhere. What a process has open already is no
     /// such link.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
         let open = |path: &Path| -> anyhow::Result<File> {
             let mut options = OpenOptions::new();
