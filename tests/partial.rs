@@ -149,7 +149,8 @@ fn names_of_owners() {
         return;
     }
     let dir = scratch("owners");
-    // On the other host `games` has another number, `bin` the same, and `nowhere` is not known here.
+    // On the other host `games` has another number, `bin` the same, and `nowhere` is not known
+    // here.
     let script = "set -e; mkdir src; touch src/games src/bin src/nowhere; id=$(id -u games); chown $((id + 4000)):$((id + 4000)) src/games
         chown bin:bin src/bin; chown 4999:4999 src/nowhere
         for file in passwd group; do

@@ -377,6 +377,24 @@ fn paths_in_the_docs_exist() {
     assert!(named > 0, "no page names a path");
 }
 
+/// Tables and what is typed or shown as it is may be wider.
+#[test]
+fn pages_have_narrow_lines() {
+    let mut findings = Vec::new();
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+    for page in files("docs", "md").into_iter().chain(pages.map(str::to_owned)) {
+        let mut is_code = false;
+        for (number, line) in read(&page).lines().enumerate() {
+            is_code ^= line.starts_with("```");
+            let is_prose = !is_code && !line.starts_with("    ") && !line.starts_with('|');
+            if is_prose && line.chars().count() > 100 {
+                findings.push(format!("{page}:{}: over 100 characters", number + 1));
+            }
+        }
+    }
+    nothing(findings);
+}
+
 #[test]
 fn every_dependency_is_explained() {
     let manifest = read("Cargo.toml");

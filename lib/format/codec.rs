@@ -76,8 +76,8 @@ impl Codec {
         })
     }
 
-    /// Appends `data` as one member; a gzip member that would not shrink is stored, most often after
-    /// a look at samples alone (zstd does so by itself).
+    /// Appends `data` as one member; a gzip member that would not shrink is stored, most often
+    /// after a look at samples alone (zstd does so by itself).
     ///
     /// # Errors
     /// If the library fails.

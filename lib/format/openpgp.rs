@@ -123,8 +123,8 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     Err(PacketError::Nothing)
 }
 
-/// Whether a packet that begins with this byte is none with which an encrypted message begins: one that
-/// tells what opens it, a marker or padding. Text is not looked at: it may be armored.
+/// Whether a packet that begins with this byte is none with which an encrypted message begins: one
+/// that tells what opens it, a marker or padding. Text is not looked at: it may be armored.
 pub fn begins_something_else(first: u8) -> bool {
     let tag = match first {
         0xc0.. => first & 0x3f,
