@@ -209,6 +209,9 @@ impl<R: BufRead> Untar<R> {
             self.consume(came);
             left -= came as u64;
         }
+        // Whoever has the input may hold all of its last piece until this is read. What fails here
+        // fails again when the next entry is asked for.
+        drop(self.skip());
         Ok(())
     }
 
