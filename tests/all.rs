@@ -29,6 +29,9 @@ mod hostile_recover;
 // Chains through recover.sh, which stays inside of its directory whatever it reads.
 mod hostile_scripts;
 
+// Names, members and fields through recover.sh that no honest archive holds.
+mod hostile_siblings;
+
 // Readers that take only what a key has signed.
 mod signed;
 

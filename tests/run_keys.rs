@@ -154,6 +154,20 @@ fn what_others_seal_to_the_same_key_does_not_pass() {
     );
 }
 
+/// TAIL is not encrypted: what it says of its runs is no command to recover.sh.
+#[test]
+fn runs_that_are_commands() {
+    script(
+        r#"home ''; files 100 101; settle; want "$(run)" '0 0 0' "$(cat said pushed)"
+        cd "$(band)"; (cat 00000/000000000-0.key.gpg; echo x) >00000/000000032-0.key.gpg
+        printf 'aaaa\nbbbb\n' | gpg -q --batch --trust-model always -r me@x -e -o 00000/000000000-0.1.key.gpg
+        sed -i 's/^runs:.*/runs: 0:1;touch${IFS}pwned 32/' TAIL
+        dash "$NOTES/recover.sh" ../../out 2>../../said && fail 0
+        want "$(ls -d pwned* ../../pwned* ../../out/pwned* 2>/dev/null)" ''
+        gone"#,
+    );
+}
+
 /// A passphrase is derived once a run; it opens what `--symmetric` sealed in all programs, from a
 /// file, a command and the environment, and no agent is started.
 #[test]

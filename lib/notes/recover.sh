@@ -115,6 +115,7 @@ shown=$1; shift
 T=$(mktemp -d) || exit 2
 case $T in /*) ;; *) T=$PWD/$T ;; esac
 trap 'rm -rf "$T"' EXIT
+own=.recover.${T##*[./]}    # what lies in DEST meanwhile; nobody can guess it
 trap 'exit 2' HUP INT TERM
 
 # What is wanted, if it is not all: paths as typed, without ./ and /.
@@ -246,21 +247,30 @@ batch() {
 # --- The chain, from the left: "DIR NAME ID START HOW STATE FORMAT" -----------
 # START is the last index that counts ("max": the highest there is). HOW is
 # strict where a gap ends what counts, lost where it costs only what is gone.
-key() { [ ! -f "$2" ] || sed -n "s/^$1: *//p" "$2" 2>/dev/null | head -n 1; }
-sound() { [ "$(sed '/^sha256:/,$d' "$1" 2>/dev/null | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
+# (No HEAD or TAIL is larger; a sparse one of any size costs nothing to make.)
+text() { [ ! -f "$1" ] || head -c 65536 "$1" 2>/dev/null; }
+lines_of() { [ ! -f "$1" ] || head -c 67108864 "$1" | cut -b 1-1048576; }
+key() { text "$2" | sed -n "s/^$1: *//p" | head -n 1; }
+sound() { [ "$(text "$1" | sed '/^sha256:/,$d' | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
 
-# Whether a detached signature is good and by the key that was asked for.
+# Whether a detached signature is good and by the key that was asked for; with `!`
+# behind it, by that part of the key alone.
 signed() {
     [ -s "$1.sig" ] || return 1
     $GPG --status-fd 1 --verify "$1.sig" "$1" 2>/dev/null </dev/null |
-        awk '$2 == "REVKEYSIG" { exit } $2 == "VALIDSIG" { print $3; print $12 }' |
+        awk -v part="$part" '$2 ~ /SIG$/ && $2 != "VALIDSIG" { revoked = $2 == "REVKEYSIG" }
+            $2 == "VALIDSIG" && !revoked { print $3; if (!part) print $12 }' |
         grep -qxF -f "$T/signers"
 }
+part=
 if [ -n "$signer" ]; then
     has "${GPG%% *}" || die "it needs gpg"
+    case $signer in *!) part=$(printf '%s' "${signer%!}" | sed 's/^0[xX]//' | tr -d ' ' | tr a-f A-F) ;; esac
     $GPG --with-colons --list-keys -- "$signer" 2>/dev/null </dev/null |
-        awk -F: '$1 == "pub" { n++ } $1 == "fpr" { print $10 } END { if (n != 1) exit 1 }' > "$T/signers" ||
+        awk -F: -v part="$part" '$1 == "pub" { n++ }
+            $1 == "fpr" && substr($10, length($10) + 1 - length(part)) == part { print $10; found = 1 }
+            END { if (n != 1 || !found) exit 1 }' > "$T/signers" ||
         die "$signer: no such public key, or several: gpg --import it, and give its fingerprint"
 fi
 
@@ -324,7 +334,7 @@ survey() {
     for f in objects listed bad; do : > "$B/$f"; done
     (
         cd -P "$dir" 2>/dev/null || exit
-        for o in [0-9]*/[0-9]*.*; do [ ! -s "$o" ] || printf '%s\n' "$o"; done |
+        for o in [0-9]*/[0-9]*.*; do [ ! -s "$o" ] || [ -h "$o" ] || printf '%s\n' "$o"; done |
             grep '^[0-9]*/[0-9][0-9.a-z-]*$' > "$B/objects"
     )
     # In format 1 nothing is a key object.
@@ -332,10 +342,13 @@ survey() {
     : >> "$B/keys"
     (cd -P "$dir" && xargs ls -ln /dev/null < "$B/objects") | awk '$1 ~ /^-/ && !/\.sha256/ { print $5, $9 }' > "$B/sizes" || full
     only grep -v -
+    awk '/\.(mtree|toc)\./ && $1 > 67108864 { print $2 }' "$B/sizes" > "$T/odd"
+    while read -r o; do tell "larger than any index: $name/$o; left out"; done < "$T/odd"
+    [ ! -s "$T/odd" ] || only grep -vxF -f "$T/odd"
     # An encrypted band holds nothing that is not: somebody has put it there. Its
     # first list tells, too.
     if [ -s "$B/keys" ] || grep -q '\.gpg$' "$B/objects" ||
-        { [ -s "$dir/00000/000000000-0.sha256" ] && grep -q '\.gpg$' "$dir/00000/000000000-0.sha256"; }; then
+        lines_of "$dir/00000/000000000-0.sha256" | grep -q '\.gpg$'; then
         sealed=1
         awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
@@ -379,14 +392,26 @@ verify() {
                 tell "no good signature by $signer: $name/$l; what only it lists is left out"
             else
                 # It must be this band's, and not one of another archive.
-                [ -z "$signer" ] || [ "$(sed -n 's/^#band //p' "$l" | head -n 1)" = "$name $id" ] || continue
-                cat "$l"
+                if [ -n "$signer" ] && [ "$(lines_of "$l" | sed -n 's/^#band //p' | head -n 1)" != "$name $id" ]; then
+                    tell "the list of another band: $name/$l; left out"
+                    continue
+                fi
+                lines_of "$l"
             fi
-        done | awk '!/^#/ && length($1) == 64 && $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2 }' > "$B/listed"
-        while read -r sum o; do [ ! -s "$o" ] || printf '%s\n' "$o"; done < "$B/listed" |
+        done | awk '
+            $1 == "#object" { size[$3] = $2 }
+            !/^#/ && length($1) == 64 && $2 ~ "^[0-9A-Za-z][0-9A-Za-z./-]*$" && $2 !~ /\.\./ { print $1, $2, $2 in size ? size[$2] : "-" }' > "$B/listed"
+        # What has another size need not be read for that, or at all if it is far larger.
+        while read -r sum o size; do [ ! -s "$o" ] || printf '%s\n' "$o"; done < "$B/listed" | xargs ls -ln /dev/null |
+            awk -v other="$B/other" -v huge="$B/huge" 'FILENAME ~ /listed$/ { size[$2] = $3; next }
+                $1 !~ /^-/ || !($9 in size) { next }
+                size[$9] == "-" || size[$9] == $5 { print $9; next }
+                { print "-", $9 > other; if ($5 > 2 * size[$9] + 67108864) print $9 > huge }' "$B/listed" - |
             xargs -n 16 sha256sum /dev/null | progress > "$B/sums"
     )
-    for f in listed sums; do : >> "$B/$f"; done
+    for f in listed sums other; do : >> "$B/$f"; done
+    cat "$B/other" >> "$B/sums"
+    [ ! -s "$B/huge" ] || only grep -vxF -f "$B/huge"
     awk 'FILENAME ~ /sums$/ { sum[$2] = $1; next }
         !($2 in sum) { print "missing", $2; next }
         sum[$2] != $1 { print "damaged", $2 }' "$B/sums" "$B/listed" > "$B/bad"
@@ -457,7 +482,7 @@ unlock_runs() {
     if [ "$(grep -c '^[0-9]*-[0-9]* ' "$B/messages")" -gt 1 ]; then
         while read -r n o; do
             case $n in *.*) opens "$o" || continue ;; *) continue ;; esac
-            set -- $(key runs "$dir/TAIL")
+            set -- $(key runs "$dir/TAIL" | tr -cs '0-9\n' ' ')
             [ "$(printf '%s\n' $text | wc -l)" -eq $# ] || continue
             for k in $text; do keep "$1" "$k"; shift; done
             break
@@ -522,6 +547,7 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
     if (!safe($1) || v["type"] !~ /^(file|dir|link|fifo|char|block)$/ || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
+    if (v["mode"] ~ /[^0-7]/ || v["uid"] v["gid"] ~ /[^0-9]/ || v["time"] !~ /^(-?[0-9]+\.[0-9]+)?$/ || v["sha256digest"] v["device"] ~ /[^0-9a-z,]/) { tell($1 ": a line that no index has; skipped"); next }
     print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n > lines
 }
 END { print after }'
@@ -645,7 +671,8 @@ END {
     # If there are many, GNU tar is told to leave alone what lies below them; bsdtar does so by
     # itself.
     for (s in link) many++
-    for (s in link) if (!(s in here) && (many < 1000 || kind == "other" || index(s, "\\012"))) aside[s]
+    # (It takes no blank at the end of a line in its list for a part of the name.)
+    for (s in link) if (!(s in here) && (many < 1000 || kind == "other" || s ~ /\\0(12|(40|1[1-5])$)/)) aside[s]
     for (s in aside) print item("-", s) > (out "/aside")
     for (n in twisted) print n > (out "/twisted")
     for (s in link) if (!(s in here || s in aside)) print dec(s) > (out "/avoid")
@@ -655,6 +682,14 @@ SET='
 FILENAME ~ /links$/ { if (found()) link[path]; next }
 FILENAME ~ /doubt$/ { doubt[$1]; next }
 FILENAME ~ /setids$/ { if (found()) setid[path]; next }
+# What the band does not list is shut again.
+FILENAME ~ /shut$/ {
+    if (!found()) next
+    u = path; sub("/.*", "", u); path = substr(path, length(u) + 2)
+    d = path; depth = gsub("/", "/", d)
+    if (!(path in set) && !(path in link) && under(path) == "") print depth, item("u=" substr(u, 2), path) > (out "/modes")
+    next
+}
 under($1) != "" || ($2 != "link" && $1 in link) {
     tell($1 ": a symlink is in the way; skipped")
     if (under($1) == "") print item(":::" $1, $1) > (out "/other")
@@ -693,7 +728,7 @@ kind == "other" && $2 == "link" { $3 = "i" }
     }
     if (!exact || $3 == "i") print item("@" s, $1) > (out "/times")
     # Five digits: with fewer, GNU chmod keeps a setgid bit that is there.
-    d = $1; depth = gsub(/\//, "/", d)
+    d = $1; depth = gsub(/\//, "/", d); set[$1]
     if ($2 != "link") print depth, item("0" $4, $1) > (out "/modes")
 }
 END {
@@ -716,11 +751,12 @@ list_version() { awk '$3 != "d"' "$B/lines" > "$B/use"; version; }
 links() { find . -type l -exec printf '%s//\n' {} + 2>/dev/null; }
 setids() { find . -type f \( -perm -4000 -o -perm -2000 \) -exec printf '%s//\n' {} + 2>/dev/null; }
 everything() { find . -exec printf '%s//\n' {} + | run "$AWK"'found() { print path }' | sort; }
-ready() {       # for a user who is not root
-    while take; do
-        if [ -h "$path" ] || [ ! -d "$path" ]; then continue; fi
-        [ -r "$path" ] && [ -w "$path" ] && [ -x "$path" ] || chmod u+rwx "$path" || flaw
-    done
+# A user who is not root cannot see what lies in each directory, or move it: all
+# are opened. Prints "MODE/PATH//" for each that was not.
+ready() {
+    [ -n "$root" ] || find . -type d ! -perm -700 -exec sh -c '
+        u=; [ ! -r "$1" ] || u=r; [ ! -w "$1" ] || u=${u}w; [ ! -x "$1" ] || u=${u}x
+        chmod u+rwx "$1" 2>/dev/null && printf "u%s/%s//\n" "$u" "$1"' sh {} \;
 }
 remove() {
     rm -rf "$@" 2>/dev/null && return
@@ -731,12 +767,12 @@ remove() {
 # gets a new one in its place, with all that was in the old one.
 pour() { find "$1" ! -name "$1" -prune -exec sh -c 'd=$1; shift; mv -- "$@" "$d"' sh "$2" {} + && rmdir "$1"; }
 renew() {
-    old=.recover.$$.old
+    old=$own.old
     while take; do
         if [ -h "$path" ] || [ ! -d "$path" ]; then continue; fi
         mv "$path" "$old" && make "$path" && pour "$old" "$path" && continue
         tell "$path: it may have attributes that are only in an older band"
-        mv "$path" "$old/.recover.$$" && mv "$old" "$path" && (cd "$path" && pour ".recover.$$" .)
+        mv "$path" "$old/$own" && mv "$old" "$path" && (cd "$path" && pour "$own" .)
     done
 }
 make() { mkdir -m 700 "$@" 2>/dev/null; }       # what is there may stay
@@ -748,19 +784,34 @@ aside() {
     while take; do
         i=$((i + 1))
         touch -r "${path%/*}" "$B/was.$i"
-        mv "$path" ".recover.$$.$i" && printf '%s\n' "$line" >> "$B/hidden"
+        if ! mv "$path" "$own.$i"; then
+            back < "$B/hidden"
+            abort "cannot move $path aside: recover into an empty directory"
+        fi
+        printf '%s\n' "$line" >> "$B/hidden"
     done
 }
-all_aside() { links | run "$AWK"'found() && path !~ /^\.\/\.recover\./ { print item("-", path) }' | aside; }
+all_aside() { links | run -v own="./$own." "$AWK"'found() && index(path, own) != 1 { print item("-", path) }' | aside; }
+# Makes the way to a symlink again, where a block has put something else there.
+way() {
+    at=. rest=${1#.}
+    while [ -n "$rest" ]; do
+        rest=${rest#/}; at=$at/${rest%%/*}; rest=${rest#"${rest%%/*}"}
+        if [ ! -h "$at" ] && [ -d "$at" ]; then continue; fi
+        tell "$at: a block holds something else than the directory; removed"
+        remove "$at"; make "$at"
+    done
+}
 back() {
     i=0
     while take; do
         i=$((i + 1))
+        way "${path%/*}"
         if [ -e "$path" ] || [ -h "$path" ]; then
             tell "$path: a block holds something below this symlink; removed"
             remove "$path"
         fi
-        mv ".recover.$$.$i" "$path"
+        mv "$own.$i" "$path"
     done
     [ $i != 0 ] || return 0
     awk '{ line[NR] = $0 } END { while (NR) print line[NR--] }' "$B/hidden" |
@@ -768,17 +819,17 @@ back() {
     touch -r "$B/was.0" .
 }
 
-# Files of which a name lies outside of DEST: a forged hard link would give that
-# one its owner and mode.
+# Files, and all else that is no directory, of which a name lies outside of DEST:
+# a forged hard link would give that one its owner and mode.
 q=; ! ls -q / >/dev/null 2>&1 || q=q
 inodes() {
-    find . -type f -links +1 -exec ls -din$q {} + 2>/dev/null | awk '$2 ~ /^-/ { n[$1]++; links[$1] = $3 }
+    find . ! -type d -links +1 -exec ls -din$q {} + 2>/dev/null | awk '$2 ~ /^[^d]/ { n[$1]++; links[$1] = $3 }
         END { for (i in n) if (n[i] < links[i]) print i }'
 }
 cut_off() {
     inodes | while read -r inode; do
         ! grep -qx "$inode" "$T/linked" || continue
-        find . -type f -inum "$inode" -exec printf '%s//\n' {} + -exec rm -f {} + |
+        find . ! -type d -inum "$inode" -exec printf '%s//\n' {} + -exec rm -f {} + |
             run "$AWK"'found() { tell(path ": a hard link to what lies outside; removed") }'
     done
 }
@@ -798,8 +849,10 @@ stream() {
 room() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { n = $4; found = 1 } END { print found ? n : "999999999999" }'; }
 extract() {
     set -- -C "$dest" "$@"
-    # GNU tar would follow a symlink that is there; this keeps it from it.
-    [ $kind != gnu ] || [ ! -s "$B/avoid" ] || set -- --anchored --no-wildcards -X "$B/avoid" "$@"
+    # GNU tar would follow a symlink that is there; this keeps it from it, and from
+    # what leads there by another spelling.
+    [ $kind != gnu ] || [ ! -s "$B/avoid" ] || set -- --anchored --wildcards --exclude='[!.]*' \
+        --exclude='.[!/]*' --exclude='*//*' --exclude='*/./*' --no-wildcards -X "$B/avoid" "$@"
     # --no-same-permissions heeds the umask.
     (case $untar in *no-same*) umask 0 ;; esac; exec $untar "$@") 2> "$T/err"
     code=$?
@@ -857,11 +910,10 @@ digest() {
 recover() {
     say "recovering $name"
     for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read; do : > "$B/$f"; done
+    # Steps 1 and 2 of RECOVER.txt.
+    in_dest ready > "$B/shut"
     in_dest links > "$B/links"
     run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
-
-    # Steps 1 and 2 of RECOVER.txt.
-    in_dest ready < "$B/dirs"
     in_dest each remove < "$B/gone"
     in_dest renew < "$B/renew"
     cat "$T/had" >> "$T/marked" 2>/dev/null
@@ -882,7 +934,7 @@ END
         say "block by block"
         all=
         while read -r n state nth mib objects; do
-            in_dest ready < "$B/dirs"
+            in_dest ready > /dev/null
             in_dest all_aside
             [ -n "$objects" ] && echo "$n $state $nth $mib $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
             tell "block $n of $name did not come out whole"
@@ -899,9 +951,9 @@ END
         stream < "$B/todo" | extract --no-xattrs --null -T "$B/names" || all=1
     fi
     [ ! -s "$B/hidden" ] || exact=
+    in_dest ready > /dev/null
     in_dest back < "$B/hidden"
     in_dest cut_off
-    in_dest ready < "$B/dirs"
 
     # What is missing now, or has other content than the index says?
     [ ! -s "$T/wrong" ] || hurt=1
@@ -909,7 +961,7 @@ END
     in_dest setids > "$B/setids"
     all=${every:-$all}
     run -v all="$all" -v hurt="$hurt" -v every="$every" -v exact="$exact" -v bare="$bare" -v nanoseconds="$nanoseconds" \
-        -v me="$(id -u):$(id -g)" -v foreign_file="$T/foreign" "$AWK$SET" "$B/links" "$B/setids" "$B/doubt" "$B/use"
+        -v me="$(id -u):$(id -g)" -v foreign_file="$T/foreign" "$AWK$SET" "$B/links" "$B/setids" "$B/doubt" "$B/use" "$B/shut"
     run "$AWK$STILL" "$B/use" "$B/lines" "$T/wrong" > "$T/still"
     version
     in_dest look < "$B/look" 3> "$B/read" >> "$T/still"
@@ -979,7 +1031,7 @@ mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot mak
 dest=${dest%??}         # the dot keeps a newline that ends the name
 top=$dest
 if [ -n "$want" ]; then
-    dest=$dest/.recover.$$
+    dest=$dest/$own
     mkdir -m 700 "$dest" || die "cannot make $dest"
 fi
 bytes=$(while read -r dir rest; do key bytes "$dir/TAIL"; done < "$T/chain" | awk '/^[0-9]+$/ { n += $1 } END { printf "%.0f", n / 1024 }')
