@@ -7,7 +7,9 @@ use std::path::Path;
 
 use flate2::write::GzEncoder;
 
-use crate::util::forge::{FULL, Header, band, dir, dir_line, pax, sha256};
+use crate::util::forge::{
+    FULL, Header, band, band_of, dir, dir_line, file, file_line, gzip, pax, sha256,
+};
 use crate::util::run::{Done, dura, scratch};
 use crate::verify::{BANDS, plain};
 
@@ -127,6 +129,43 @@ fn holes_without_end() {
     let done = small(&archive, "timeout 60 dura-verify --files \"$ARCHIVE\"");
     assert_eq!(done.code, 1, "{}", done.report());
     assert!(done.text().contains("file 20260101T000000Z/./x: "), "{}", done.report());
+}
+
+/// A block that expands to far more than its index lists: behind an unlisted header, as blocks of
+/// zeros, and within a listed file's. All readers stop soon, and what came before is there.
+#[test]
+fn blocks_that_expand_without_end() {
+    let zeros = vec![0; 64 << 20];
+    let zstd = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).unwrap();
+    for (compression, zip, times) in
+        [(("gzip", "gz"), &gzip as &dyn Fn(&[u8]) -> Vec<u8>, 40), (("zstd", "zst"), &zstd, 400)]
+    {
+        let bomb = zip(&zeros).repeat(times);
+        let unlisted = Header::new(b'0', b"./b", 0).put(124, b"77777777777\0").with(b"");
+        for (what, header) in [("a file", unlisted), ("blocks of zeros", Vec::new())] {
+            let archive = scratch("bomb").join("archive");
+            let lines =
+                [dir_line(".", ""), file_line("./a", b"aaa", ""), file_line("./c", b"ccc", "")];
+            let begin = [dir("./"), file("./a", b"aaa"), header].concat();
+            let block = [zip(&begin), bomb.clone(), zip(&file("./c", b"ccc"))].concat();
+            let folder = band_of(&archive, FULL, &lines, compression, &block);
+            let most = "it expands to more than the ";
+            for reader in READERS[1..3].iter().copied().chain(["dura-restore \"$ARCHIVE\" ./c >t"])
+            {
+                let done = small(&archive, &format!("cd $(mktemp -d); timeout 60 {reader}"));
+                assert_eq!(done.code, 1, "{compression:?} {what}: {reader}\n{}", done.report());
+                let said = done.text() + &done.stderr;
+                assert!(said.contains(most), "{compression:?} {what}\n{}", done.report());
+                let is_whole = reader.contains("verify") || !said.contains("./a");
+                assert!(is_whole, "{compression:?} {what}\n{said}");
+            }
+            // Without an index nothing says how much there can be.
+            fs::remove_file(folder.join("00000/000000000.mtree.gz")).unwrap();
+            let done = small(&archive, "timeout 60 dura-restore \"$ARCHIVE\" | tar -t");
+            assert!(done.text().contains("./a\n"), "{compression:?} {what}\n{}", done.report());
+            assert!(!done.stderr.contains("Terminated"), "{}", done.report());
+        }
+    }
 }
 
 /// What a store says reaches no terminal as it is.

@@ -5,6 +5,7 @@
 //! hold counts in it, but one block may be ahead in any case: all that was opened before the block
 //! that is wanted now was begun, so the budget never waits for itself.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::archive::Archive;
 use crate::archive::kind::{ReadErrorKind, is_locked};
+use crate::archive::{Archive, Trust};
+use crate::core::expansion::{Expansion, Verdict};
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
-use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
 use crate::format::inflate::{Piece, Sink, inflate};
@@ -32,14 +33,9 @@ const AHEAD: u64 = 56 << 20;
 const GUESS: u64 = 8 << 20;
 
 /// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
-/// and none where there are more, for each holds the one that is used.
+/// and none where there are more, for each holds two besides.
 const PIECES: usize = 3;
-
-/// More tiers than these are many.
-pub(crate) const FEW: usize = 2;
-
-/// After so many pieces of one lane its next one is made in advance, also where lanes are many.
-const RUN: usize = 3;
+const FEW: usize = 3;
 
 /// A block's first or only object.
 struct First {
@@ -52,18 +48,8 @@ struct First {
 /// Why what comes of some blocks of a lane is not sure to be what was stored, by their tickets.
 type Unsure = Arc<Mutex<BTreeMap<u64, String>>>;
 
-/// Where many lanes are, the next piece of one is decompressed when this is open: when it is wanted,
-/// or in advance, if several of the same lane came before it.
-type Door = Option<Arc<Gate>>;
-
-/// The lane that gave the last piece, and how many it gave in a row.
-type Run = Arc<Mutex<(usize, usize)>>;
-
-/// The memory of pieces that are used up, of all lanes: a lane that waits keeps none of it.
-type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(unsure: &Unsure) -> MutexGuard<'_, BTreeMap<u64, String>> {
+    unsure.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A block that a lane will come to.
@@ -91,8 +77,6 @@ pub(crate) struct Source {
     pub bands: Vec<Head>,
     /// Of a damaged block that is sealed, what gpg still gives is taken: see [`Feed::unsure`].
     pub takes_remains: bool,
-    /// Blocks of many tiers are held at a time, and as little beside them as can be.
-    pub many: bool,
 }
 
 impl Source {
@@ -135,6 +119,12 @@ impl Source {
         Ok(First { bytes, in_parts: found != whole, unsure })
     }
 
+    /// The text of the block's index, if there is one that can be read.
+    fn index(&self, block: Within) -> Option<Vec<u8>> {
+        let (band, index) = (self.band(block).ok()?, Object::Index(block.block));
+        self.archive.text(band, index, Trust::Listed(u64::MAX)).ok()?
+    }
+
     /// An error without the block's name, which stands before it already.
     fn why(&self, block: Within, error: &anyhow::Error) -> String {
         let text = chain(error);
@@ -149,8 +139,6 @@ pub(crate) struct Blocks {
     budget: Arc<Budget>,
     /// What a block had lately.
     size: Arc<AtomicU64>,
-    spare: Spare,
-    run: Run,
     lanes: Vec<Option<Sender<Slot>>>,
 }
 
@@ -160,15 +148,7 @@ impl Blocks {
         let pool =
             ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
         let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
-        Ok(Blocks {
-            source: Arc::clone(source),
-            pool,
-            budget,
-            size,
-            spare: Spare::default(),
-            run: Run::default(),
-            lanes: Vec::new(),
-        })
+        Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
     }
 
     /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
@@ -180,31 +160,20 @@ impl Blocks {
         }
         let lane = self.lanes[open.lane].get_or_insert_with(|| {
             let (send, slots) = channel();
-            let (give, given) = sync_channel(if self.source.many { 0 } else { PIECES });
+            let (give, given) = sync_channel(if open.lane < FEW { PIECES } else { 0 });
             let wanted = Arc::new(AtomicU64::new(0));
             let unsure = Unsure::default();
             let (source, budget, until) =
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
-            let spare = Arc::clone(&self.spare);
-            let door = self.source.many.then(|| Arc::new(Gate::open()));
-            let give = Give {
-                given: give,
-                spare,
-                wanted: until,
-                ticket: 0,
-                budget,
-                held: 0,
-                ahead: false,
-                door: door.clone(),
-            };
+            let (used, spare) = channel();
+            let (one_of_many, held) = (open.lane >= FEW, 0);
+            let give =
+                Give { given: give, spare, wanted: until, ticket: 0, budget, held, one_of_many };
             let tell = Arc::clone(&unsure);
             std::thread::spawn(move || decompress(&source, &slots, give, &tell));
             feed = Some(Feed {
                 given,
-                lane: open.lane,
-                run: Arc::clone(&self.run),
-                door,
-                spare: Arc::clone(&self.spare),
+                used,
                 wanted,
                 ticket: 0,
                 bytes: Vec::new(),
@@ -241,64 +210,102 @@ impl Blocks {
 /// The end of a lane's thread.
 struct Give {
     given: SyncSender<(u64, Given)>,
-    spare: Spare,
+    /// Pieces that are used up.
+    spare: Receiver<Vec<u8>>,
     wanted: Arc<AtomicU64>,
     ticket: u64,
     budget: Arc<Budget>,
-    /// Bytes of the block that are in memory, and whether nobody wants it yet: then it is what is
-    /// ahead, and nothing else is.
+    /// Bytes of the block that are in memory.
     held: u64,
-    ahead: bool,
-    door: Door,
+    /// There are many lanes.
+    one_of_many: bool,
 }
 
 impl Give {
     /// Takes up a block of so many bytes.
     fn begin(&mut self, bytes: u64) {
+        self.budget.turn_to(bytes);
         self.held = bytes;
-        self.ahead = true;
     }
 
-    fn send(&mut self, given: Given) -> bool {
-        let sent = self.given.send((self.ticket, given)).is_ok();
-        if self.ahead && self.wanted.load(Ordering::Relaxed) >= self.ticket {
-            self.budget.turn_to(self.held);
-            self.ahead = false;
-        }
-        sent
+    fn send(&self, given: Given) -> bool {
+        self.given.send((self.ticket, given)).is_ok()
     }
 }
 
 impl Sink for Give {
     fn give(&mut self, piece: Piece) -> bool {
-        // What it was opened for is this piece.
-        if let Some(door) = &self.door {
-            door.set(false);
-        }
         self.send(Given::Piece(piece)) && self.wanted.load(Ordering::Relaxed) <= self.ticket
     }
 
     fn spare(&mut self) -> Vec<u8> {
-        if let Some(door) = &self.door {
-            door.pass();
-        }
-        locked(&self.spare).pop().unwrap_or_default()
+        self.spare.try_recv().unwrap_or_default()
     }
 
     fn is_short_of_memory(&self) -> bool {
-        self.door.is_some()
+        self.one_of_many
     }
 
     fn leave(&mut self, bytes: u64) {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
-        if self.ahead { self.budget.adjust(bytes, 0) } else { self.budget.leave(bytes) }
+        self.budget.leave(bytes);
     }
 }
 
 impl Drop for Give {
     fn drop(&mut self) {
         self.leave(u64::MAX);
+    }
+}
+
+/// What comes of a block, as far as it is no more than the block's index lists.
+struct Bounded<'a> {
+    give: &'a mut Give,
+    source: &'a Source,
+    block: Within,
+    /// Bytes of it as stored, of the parts that were fetched.
+    stored: &'a Cell<u64>,
+    came: u64,
+    expansion: Expansion,
+}
+
+impl Bounded<'_> {
+    fn verdict(&mut self) -> Verdict {
+        let verdict = self.expansion.handle(self.came, self.stored.get());
+        if verdict != Verdict::Ask {
+            return verdict;
+        }
+        self.expansion.handle_index(self.source.index(self.block).as_deref());
+        self.expansion.handle(self.came, self.stored.get())
+    }
+}
+
+impl Sink for Bounded<'_> {
+    fn give(&mut self, piece: Piece) -> bool {
+        if let Piece::Data(bytes, _) = &piece {
+            self.came += bytes.len() as u64;
+        }
+        match self.verdict() {
+            Verdict::TooMuch(most) => {
+                let why = format!("it expands to more than the {most} bytes that it can hold");
+                self.give.give(Piece::Gap(why));
+                false
+            }
+            _ => self.give.give(piece),
+        }
+    }
+
+    fn spare(&mut self) -> Vec<u8> {
+        self.give.spare()
+    }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.give.is_short_of_memory()
+    }
+
+    fn leave(&mut self, bytes: u64) {
+        self.give.leave(bytes);
     }
 }
 
@@ -314,6 +321,7 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
             Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
             Ok(First { bytes, in_parts, unsure: why }) => {
                 why.into_iter().for_each(note);
+                let stored = &Cell::new(bytes.len() as u64);
                 let (mut first, mut next) = (Some(bytes), 1);
                 let mut parts = || match first.take() {
                     Some(bytes) => Ok(Some(bytes)),
@@ -322,6 +330,7 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
                         next += 1;
                         let part = part.map(|part| {
                             part.map(|(_, bytes, why)| {
+                                stored.set(stored.get() + bytes.len() as u64);
                                 why.into_iter().for_each(note);
                                 bytes
                             })
@@ -331,7 +340,10 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
                     None => Ok(None),
                 };
                 let band = &source.bands[usize::from(open.block.tier)];
-                inflate(band.compression, &mut parts, &mut give);
+                let (source, block, expansion) = (source, open.block, Expansion::default());
+                let give = &mut give;
+                let mut sink = Bounded { give, source, block, stored, came: 0, expansion };
+                inflate(band.compression, &mut parts, &mut sink);
             }
         }
         give.leave(u64::MAX);
@@ -344,10 +356,8 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
 /// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
 pub(crate) struct Feed {
     given: Receiver<(u64, Given)>,
-    lane: usize,
-    run: Run,
-    door: Door,
-    spare: Spare,
+    /// Where the memory of pieces goes back to.
+    used: Sender<Vec<u8>>,
     /// The block that is wanted now, told to the lane's thread.
     wanted: Arc<AtomicU64>,
     ticket: u64,
@@ -406,37 +416,18 @@ impl Feed {
     /// Goes on with this piece, and gives back the one before.
     fn take(&mut self, bytes: Vec<u8>) {
         let used = std::mem::replace(&mut self.bytes, bytes);
-        let mut spare = locked(&self.spare);
-        if used.capacity() > 0 && spare.len() < FEW {
-            spare.push(used);
+        if used.capacity() > 0 {
+            // A lane that is gone needs none.
+            let _ = self.used.send(used);
         }
-        drop(spare);
         self.at = 0;
-    }
-
-    fn open_door(&self) {
-        if let Some(door) = &self.door {
-            door.set(true);
-        }
     }
 
     fn next_piece(&mut self) -> Option<Piece> {
         while !self.ended {
-            let given = self.given.try_recv().or_else(|_| {
-                self.open_door();
-                self.given.recv()
-            });
-            match given {
+            match self.given.recv() {
                 Ok((ticket, _)) if ticket != self.ticket => {}
-                Ok((_, Given::Piece(piece))) => {
-                    let mut run = locked(&self.run);
-                    *run = (self.lane, if run.0 == self.lane { run.1 + 1 } else { 1 });
-                    if run.1 >= RUN {
-                        self.open_door();
-                    }
-                    drop(run);
-                    return Some(piece);
-                }
+                Ok((_, Given::Piece(piece))) => return Some(piece),
                 Ok((_, Given::Hopeless(error))) => {
                     self.hopeless = Some(error);
                     self.ended = true;
@@ -449,12 +440,6 @@ impl Feed {
             }
         }
         None
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.open_door();
     }
 }
 
@@ -486,9 +471,5 @@ impl BufRead for Feed {
 
     fn consume(&mut self, bytes: usize) {
         self.at += bytes;
-        // It may be long until the next one is wanted.
-        if self.at == self.bytes.len() {
-            self.take(Vec::new());
-        }
     }
 }

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod changes;
 pub mod confirm;
 pub mod diff;
+pub mod expansion;
 pub mod expire;
 pub mod filter;
 pub mod fit;

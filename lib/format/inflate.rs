@@ -32,6 +32,11 @@ const USUAL: usize = 5 << 18;
 /// The largest member that is decompressed as a whole.
 const MAX_MEMBER: usize = 8 << 20;
 
+/// Bytes that are decompressed in vain behind damage, in search of a member that is whole: what
+/// tens of thousands of other gzip files in a block take, and a minute. Members that lie in one
+/// another could each take as much.
+const IN_VAIN: u64 = 64 << 30;
+
 /// Pieces of what is streamed.
 const PIECE: usize = 256 << 10;
 
@@ -54,7 +59,7 @@ pub trait Sink {
     fn give(&mut self, piece: Piece) -> bool;
 
     /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte
-    /// anew takes longer than to fill it. Waits until a piece is wanted.
+    /// anew takes longer than to fill it.
     fn spare(&mut self) -> Vec<u8> {
         Vec::new()
     }
@@ -219,11 +224,11 @@ impl Members {
         }
     }
 
-    /// The content of the member that `bytes` begin with, in this memory, and where it ends; none
-    /// if it is to be streamed.
-    fn whole(&mut self, bytes: &[u8], content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+    /// Where the member ends that `bytes` begin with, and its content; none if it is to be streamed,
+    /// and then the content is about as long as what was decompressed in vain.
+    fn whole(&mut self, bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
         match self {
-            Members::Gzip(decompressor) => member(decompressor, bytes, content),
+            Members::Gzip(decoder) => member(decoder, bytes, content),
             Members::Zstd(decompressor) => frame(decompressor, bytes, content),
         }
     }
@@ -241,7 +246,9 @@ impl Members {
 }
 
 fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
+    let mut in_vain = IN_VAIN;
     loop {
+        input.leave(sink);
         let rest = match input.fill_buf() {
             Ok([]) => return,
             Ok(rest) => rest,
@@ -250,10 +257,9 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
                 return;
             }
         };
-        if let Some((content, end)) = members.whole(rest, sink.spare()) {
+        let mut content = sink.spare();
+        if let Some(end) = members.whole(rest, &mut content) {
             input.consume(end);
-            // A lane may wait long with this piece: what it was made from is not kept beside it.
-            input.leave(sink);
             if !sink.give(Piece::Data(content, true)) {
                 return;
             }
@@ -261,14 +267,14 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
         }
         let (before, bytes) = (input.at, input.bytes.len());
         match members.stream(input, sink) {
-            Ended::Whole => input.leave(sink),
+            Ended::Whole => {}
             Ended::Unwanted => return,
             Ended::Damaged => {
                 // In the same part a whole member may begin right behind the damage; of a later
                 // part all is looked at.
                 let same = input.bytes.len() == bytes && input.at >= before;
                 input.at = if same { before + 1 } else { 0 };
-                if !seek(members, input) {
+                if !seek(members, input, &mut in_vain) {
                     return;
                 }
             }
@@ -276,18 +282,18 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
     }
 }
 
-fn member(decoder: &mut Decoder, bytes: &[u8], mut content: Vec<u8>) -> Option<(Vec<u8>, usize)> {
+fn member(decoder: &mut Decoder, bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
     decoder.reset();
     // Room for any: members grow and shrink. But what is not needed is not cleared.
     content.reserve(USUAL.saturating_sub(content.len()));
     content.resize(content.len().max(LEAST), 0);
     let mut end = 0;
     loop {
-        let came = decoder.decompress(&bytes[end..], &mut content, true).ok()?;
+        let came = decoder.decompress(&bytes[end..], content, true).ok()?;
         end += came.consumed;
         if came.done {
             content.truncate(usize::try_from(decoder.total_out()).ok()?);
-            return Some((content, end));
+            return Some(end);
         }
         let more = match content.len() {
             len if len < USUAL => USUAL.min(2 * len),
@@ -301,30 +307,38 @@ fn member(decoder: &mut Decoder, bytes: &[u8], mut content: Vec<u8>) -> Option<(
 fn frame(
     decompressor: &mut zstd::bulk::Decompressor<'_>,
     bytes: &[u8],
-    mut content: Vec<u8>,
-) -> Option<(Vec<u8>, usize)> {
+    content: &mut Vec<u8>,
+) -> Option<usize> {
+    content.clear();
     let end = zstd::zstd_safe::find_frame_compressed_size(bytes).ok()?;
     let len = usize::try_from(zstd::zstd_safe::get_frame_content_size(bytes).ok()??).ok()?;
     if len > MAX_MEMBER {
         return None;
     }
-    content.clear();
     content.reserve_exact(len);
-    decompressor.decompress_to_buffer(&bytes[..end], &mut content).ok()?;
-    Some((content, end))
+    let came = decompressor.decompress_to_buffer(&bytes[..end], content);
+    came.inspect_err(|_| content.resize(len, 0)).ok()?;
+    Some(end)
 }
 
-/// Goes to the next whole member; false if there is none.
-fn seek(members: &mut Members, input: &mut Input<'_, '_>) -> bool {
+/// Goes to the next whole member; false if there is none, or it took too much to look for it.
+fn seek(members: &mut Members, input: &mut Input<'_, '_>, in_vain: &mut u64) -> bool {
+    let mut content = Vec::new();
     loop {
         match input.fill_buf() {
             Ok([]) | Err(_) => return false,
             Ok(rest) => match memchr::memmem::find(rest, members.magic()) {
-                Some(at) if members.whole(&rest[at..], Vec::new()).is_some() => {
+                Some(at) if members.whole(&rest[at..], &mut content).is_some() => {
                     input.consume(at);
                     return true;
                 }
-                Some(at) => input.consume(at + 1),
+                Some(at) => {
+                    let tried = content.len().max(LEAST) as u64;
+                    let Some(left) = in_vain.checked_sub(tried) else { return false };
+                    *in_vain = left;
+                    content.clear();
+                    input.consume(at + 1);
+                }
                 None => {
                     let len = rest.len();
                     input.consume(len);
@@ -467,6 +481,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn members_within_members_are_not_tried_for_ever() {
+        let good = members(Compression::Gzip, &[noise(1, 3000)]);
+        // Each is a stored block that holds the next one, and is cut off.
+        let one = [&GZIP[..], &[0; 7], &[0, 0xff, 0xff, 0, 0]].concat();
+        let block = [&one.repeat(1000)[..], &good].concat();
+        let found = |mut in_vain: u64| {
+            let mut once = Some(block.clone());
+            let mut parts = || Ok(once.take());
+            let mut input = Input { parts: &mut parts, bytes: Vec::new(), at: 0 };
+            seek(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, &mut in_vain)
+        };
+        assert!(found(IN_VAIN));
+        assert!(!found(1 << 20));
+        // Other gzip files, as many as a mebibyte can hold, do not hide what follows.
+        let files = members(Compression::Gzip, &[b"x".to_vec()]);
+        let bad = [&[0x1f, 0x8b][..], &[files, vec![0]].concat().repeat(4000), &good].concat();
+        let (bytes, gaps) = read(Compression::Gzip, &bad, usize::MAX);
+        assert!(bytes.ends_with(&noise(1, 3000)) && !gaps.is_empty());
     }
 
     #[test]

@@ -115,6 +115,17 @@ pub(crate) fn link_line(path: &str, target: &str, tags: &str) -> String {
 
 /// A band of one block, written into the archive; gives its folder.
 pub(crate) fn band(archive: &Path, name: &str, lines: &[String], tar: &[u8]) -> PathBuf {
+    band_of(archive, name, lines, ("gzip", "gz"), &gzip(tar))
+}
+
+/// The same of a block that is compressed already: how, and what its name ends with.
+pub(crate) fn band_of(
+    archive: &Path,
+    name: &str,
+    lines: &[String],
+    (compression, suffix): (&str, &str),
+    block: &[u8],
+) -> PathBuf {
     let head = match name.rsplit_once('-') {
         None => "parent: -\nparent-id: -\nparent-last: -\n".to_owned(),
         Some((parent, _)) => {
@@ -122,7 +133,7 @@ pub(crate) fn band(archive: &Path, name: &str, lines: &[String], tar: &[u8]) -> 
         }
     };
     let head = format!(
-        "dura-band: 1\nband: {name}\nid: {ID}\n{head}started: 2026-01-01T00:00:00Z\ncompression: gzip\nwriter: dura 0.1.0\n"
+        "dura-band: 1\nband: {name}\nid: {ID}\n{head}started: 2026-01-01T00:00:00Z\ncompression: {compression}\nwriter: dura 0.1.0\n"
     );
     let count = lines.len();
     let index = format!(
@@ -138,12 +149,13 @@ pub(crate) fn band(archive: &Path, name: &str, lines: &[String], tar: &[u8]) -> 
     let note = |name: &str| {
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/notes").join(name)).unwrap()
     };
+    let block_name = format!("00000/000000000.tar.{suffix}");
     let objects = [
         ("HEAD", head.clone().into_bytes()),
         ("RECOVER.txt", note("RECOVER.txt")),
         ("recover.sh", note("recover.sh")),
         ("rsrepair.py", note("rsrepair.py")),
-        ("00000/000000000.tar.gz", gzip(tar)),
+        (block_name.as_str(), block.to_vec()),
         ("00000/000000000.mtree.gz", gzip(index.as_bytes())),
         ("00000/000000000.toc.gz", gzip(toc.as_bytes())),
     ];
