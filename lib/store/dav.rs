@@ -64,9 +64,6 @@ pub enum BadAddress {
 impl Dav {
     /// The archive at that address (`http://…` or `https://…`), with user and password from the
     /// environment or `~/.netrc`.
-    ///
-    /// # Errors
-    /// What is wrong with the address.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<Dav, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -74,9 +71,6 @@ impl Dav {
     }
 
     /// The same, with environment and files from elsewhere.
-    ///
-    /// # Errors
-    /// What is wrong with the address.
     pub fn with(
         name: &str,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -238,7 +232,7 @@ impl Conditional for Dav {
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let reply = self.send("GET", name, &[], None, most(name))?;
         if reply.status.is_success() {
-            Ok(reply.body)
+            reply.whole(&self.url(name))
         } else {
             Err(reply.error(&self.url(name), None))
         }

@@ -68,14 +68,39 @@ fn answer(
         std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
         let text = reply(&asked);
         seen.lock().unwrap().push(asked);
-        // Pieces with a pause between them trickle.
-        for piece in text.split_inclusive('\u{1}') {
-            stream.write_all(piece.as_bytes())?;
-            if piece.ends_with('\u{1}') {
-                std::thread::sleep(Duration::from_millis(300));
-            }
+        let (once, for_ever) = text.split_once(FOR_EVER).unwrap_or((&text, ""));
+        let once = once.strip_suffix(SHUT).unwrap_or(once);
+        write(&mut stream, once)?;
+        while !for_ever.is_empty() {
+            write(&mut stream, for_ever)?;
+        }
+        if text.ends_with(SHUT) {
+            return stream.shutdown(std::net::Shutdown::Both);
         }
     }
+}
+
+/// In a reply: what follows comes again and again.
+const FOR_EVER: char = '\u{2}';
+/// In a reply: nothing comes for a while.
+const NOTHING: char = '\u{3}';
+/// At the end of a reply: the connection is closed.
+const SHUT: char = '\u{4}';
+
+/// Pieces with a pause between them trickle.
+fn write(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
+    for piece in text.split_inclusive('\u{1}') {
+        for (at, piece) in piece.split(NOTHING).enumerate() {
+            if at > 0 {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            stream.write_all(piece.as_bytes())?;
+        }
+        if piece.ends_with('\u{1}') {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    Ok(())
 }
 
 /// A reply with a body.
@@ -117,6 +142,8 @@ fn collection(address: &str, notice: Notice) -> Dav {
     let idle = Some(Duration::from_secs(1));
     Dav::with(&format!("{address}/dav"), &|_| None, &|_| None, idle, notice).unwrap()
 }
+
+mod replies;
 
 const HEAD: &str = "20261101T020000Z/HEAD";
 const INDEX: &str = "20261101T020000Z/00000/000000000.mtree.gz";

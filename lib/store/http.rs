@@ -2,6 +2,7 @@
 //! errors sorted by what to do about them.
 
 use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Request, StatusCode};
@@ -78,6 +79,9 @@ impl Http {
         max: u64,
     ) -> Result<Reply, StoreError> {
         let is_head = request.method() == "HEAD";
+        let longest = self.idle + Duration::from_secs(max / MIN_RATE);
+        let request =
+            self.agent.configure_request(request).timeout_recv_body(Some(longest)).build();
         let reply = self.agent.run(request).map_err(|error| self.failed(at, error))?;
         let (parts, mut body) = reply.into_parts();
         let (status, headers) = (parts.status, parts.headers);
@@ -102,7 +106,13 @@ impl Http {
         let max = if status.is_success() { max } else { MAX_ERROR };
         let mut bytes = Vec::new();
         if !is_head {
-            let read = self.read(at, &mut body.as_reader(), max, &mut bytes);
+            let read = match headers.contains_key("transfer-encoding") {
+                false => self.read(at, &mut body.as_reader(), max, &mut bytes),
+                true => {
+                    let mut chunks = Chunks::of(body.into_reader(), self.idle * 2);
+                    self.read(at, &mut chunks, max, &mut bytes)
+                }
+            };
             match read {
                 // What the status says is enough.
                 _ if !status.is_success() => {}
@@ -181,16 +191,67 @@ impl Http {
     }
 }
 
+/// A body in chunks. What is between them can take for ever and bring nothing, without a pause: so
+/// another thread reads.
+struct Chunks {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: io::Cursor<Vec<u8>>,
+    idle: Duration,
+}
+
+impl Chunks {
+    /// A reader that gives up when nothing comes for as long as `idle`.
+    fn of(mut body: impl Read + Send + 'static, idle: Duration) -> Chunks {
+        let (give, pieces) = sync_channel(2);
+        // Ends with the body, or when nobody takes it any more; at the latest when the request does.
+        std::thread::spawn(move || {
+            loop {
+                let mut piece = vec![0; 64 << 10];
+                let read = body.read(&mut piece).map(|read| {
+                    piece.truncate(read);
+                    piece
+                });
+                let is_last = read.as_ref().map_or(true, Vec::is_empty);
+                if give.send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Chunks { pieces, piece: io::Cursor::default(), idle }
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.piece.position() == self.piece.get_ref().len() as u64 {
+            self.piece = io::Cursor::new(match self.pieces.recv_timeout(self.idle) {
+                Ok(piece) => piece?,
+                Err(RecvTimeoutError::Disconnected) => Vec::new(),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the reply is too slow"));
+                }
+            });
+        }
+        self.piece.read(out)
+    }
+}
+
 impl Reply {
+    /// The body of the reply to a request for a whole object.
+    pub fn whole(self, at: &str) -> Result<Vec<u8>, StoreError> {
+        if self.status == StatusCode::PARTIAL_CONTENT {
+            let text = "the server sends a part, although the whole was requested";
+            return Err(StoreError::of(Kind::Other, at, text));
+        }
+        Ok(self.body)
+    }
+
     /// A header, if it is there and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The size that the reply to a HEAD request tells.
-    ///
-    /// # Errors
-    /// If it tells none.
     pub fn size(&self, at: &str) -> Result<u64, StoreError> {
         let size = self.header("content-length").and_then(|text| text.parse().ok());
         size.ok_or_else(|| {
@@ -239,9 +300,6 @@ impl Reply {
 
     /// The part of an object that the reply to a request with `range` brings; none if the object
     /// ends before.
-    ///
-    /// # Errors
-    /// If it is not that part.
     pub fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let cut = |bytes: &[u8], from: u64| {
             let at = |offset: u64| {
@@ -249,10 +307,23 @@ impl Reply {
             };
             bytes[at(from)..at(from.saturating_add(length))].to_vec()
         };
-        let range = self.header("content-range");
-        let from: Option<u64> =
-            range.and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        let range = self.header("content-range").and_then(|text| text.strip_prefix("bytes "));
+        let (place, whole) = range.and_then(|text| text.split_once('/')).unzip();
+        let ends = place.and_then(|text| text.split_once('-'));
+        let from: Option<u64> = ends.and_then(|(from, _)| from.parse().ok());
+        let to: Option<u64> = ends.and_then(|(_, to)| to.parse().ok());
+        let whole: Option<u64> = whole.and_then(|text| text.parse().ok());
+        let behind = start.saturating_add(self.body.len() as u64);
+        // It may have an end that the server does not tell.
+        let is_short = |whole: u64| behind < whole.min(start.saturating_add(length));
         match (self.status.as_u16(), from) {
+            (200 | 206, Some(from))
+                if from == start
+                    && (to.is_some_and(|to| to.checked_add(1) != Some(behind))
+                        || whole.is_some_and(is_short)) =>
+            {
+                Err(StoreError::of(Kind::Other, at, "the server sends less than was requested"))
+            }
             // Some servers say 200 for a part, too.
             (200 | 206, Some(from)) if from == start => Ok(Some(cut(&self.body, 0))),
             // Servers may send all.

@@ -44,9 +44,6 @@ impl Local {
     }
 
     /// The file that holds an object, to be read as a whole.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn open(&self, name: &str) -> io::Result<File> {
         let (file, size) = self.file(name)?;
         if size > most(name) {

@@ -25,8 +25,11 @@ mod sign;
 use profile::Settings;
 pub use profile::{NoKeys, Sources};
 
-/// More names than any folder of a band has.
-const MAX_NAMES: usize = 4_000_000;
+/// More names than any folder of a band has, in bytes; and a longer one than Dura's.
+const MAX_NAMES: usize = 256 << 20;
+const MAX_NAME: usize = 255;
+/// So many pages of a listing are told of, and so many end it.
+const PAGES: [u32; 2] = [1000, 100_000];
 /// Pages in a row without a name behind all that came before: more than a service needs to step
 /// over what was removed.
 const MAX_EMPTY: u32 = 300;
@@ -99,9 +102,6 @@ pub enum BadAddress {
 impl S3 {
     /// The archive of that name (`s3://…`), with keys, region and endpoint as Amazon's tools find
     /// them.
-    ///
-    /// # Errors
-    /// What is wrong with the name, or with the keys.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -116,9 +116,6 @@ impl S3 {
     }
 
     /// The same, with environment and files from elsewhere.
-    ///
-    /// # Errors
-    /// What is wrong with the name, or with the keys.
     pub fn with(
         name: &str,
         sources: &Sources<'_>,
@@ -413,7 +410,7 @@ impl Conditional for S3 {
                 "changed on the way: the server's checksum does not match",
             ));
         }
-        Ok(reply.body)
+        reply.whole(&self.shown(name))
     }
 
     fn shown(&self, name: &str) -> String {
@@ -471,8 +468,13 @@ impl Server for S3 {
         };
         let mut found = Vec::new();
         let mut token: Option<String> = None;
-        let (mut furthest, mut empty) = (String::new(), 0);
+        let (mut furthest, mut empty, mut pages, mut held) = (String::new(), 0, 0, 0);
         loop {
+            pages += 1;
+            if pages == PAGES[0] {
+                let text = format!("{}: the listing has over {pages} pages", self.shown(folder));
+                self.once.tell(Word::Note(&text));
+            }
             let mut query = Vec::new();
             if let Some(token) = &token {
                 query.push(("continuation-token", token.as_str()));
@@ -496,15 +498,18 @@ impl Server for S3 {
             let page = answers::page(&reply.body, &prefix)
                 .map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
             // Names come in order: what is not behind the others is not new.
-            let last = page.names.iter().map(|(name, _)| name).max();
+            let mut names = page.names;
+            names.retain(|(name, _)| name.len() <= MAX_NAME);
+            let last = names.iter().map(|(name, _)| name).max();
             if last.is_some_and(|last| *last > furthest) {
                 furthest = last.cloned().unwrap_or_default();
                 empty = 0;
             } else {
                 empty += 1;
             }
-            found.extend(page.names);
-            if found.len() > MAX_NAMES {
+            held += names.iter().map(|(name, _)| name.len() + 48).sum::<usize>();
+            found.extend(names);
+            if held > MAX_NAMES || pages > PAGES[1] {
                 return Err(bad("the server lists more names than any archive has"));
             }
             if empty > MAX_EMPTY {
