@@ -107,7 +107,8 @@ fn views_of_a_file_system_are_left_out() {
     let dir = scratch("views");
     let src = dir.join("src");
     fs::create_dir(&src).unwrap();
-    // As XFS lists an ACL a second time, which only root may set; and what a mount from Windows has.
+    // As XFS lists an ACL a second time, which only root may set; and what a mount from Windows
+    // has.
     let (view, kept) = match root() {
         true => ("trusted.SGI_ACL_FILE", "trusted.overlay.opaque"),
         false => ("user.cifs.dosattrib", "user.overlay.opaque"),
@@ -133,8 +134,8 @@ fn views_of_a_file_system_are_left_out() {
     assert_eq!(names("view"), "");
 }
 
-/// Root without CAP_SYS_ADMIN, or of a user namespace alone, is not shown `trusted.*` attributes: said
-/// once, status 0.
+/// Root without CAP_SYS_ADMIN, or of a user namespace alone, is not shown `trusted.*` attributes:
+/// said once, status 0.
 #[test]
 fn root_without_the_capability_is_told() {
     let (dir, _) = tree();

@@ -49,7 +49,8 @@ fn signed_lists_vouch_as_well() {
     }
 }
 
-/// An index that was added to an unfinished band, and one that was exchanged, are in no signed list.
+/// An index that was added to an unfinished band, and one that was exchanged, are in no signed
+/// list.
 #[test]
 fn what_is_in_no_signed_list_is_not_built_on() {
     let mut case = Case::new(false);

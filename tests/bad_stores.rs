@@ -199,7 +199,8 @@ fn names_that_are_no_text_and_addresses_of_files() {
         let lines: Vec<&str> = text.lines().filter(|line| !line.contains("./x")).collect();
         assert_eq!(lines, wanted, "{arc}\n{}", done.report());
     }
-    // Each spelling is the archive that this host has used, and messages show it as paths are shown.
+    // Each spelling is the archive that this host has used, and messages show it as paths are
+    // shown.
     assert_eq!(run("rm -r \"$A\"").code, 0);
     for arc in spellings {
         let done = run(&format!("ARC={arc}; dura-scan -q src | dura-index diff \"$ARC\""));

@@ -231,8 +231,8 @@ fn after_the_deepest_tier() {
     );
 }
 
-/// A folder that was renamed is gone first and new later: a run that is cut in between is continued,
-/// not begun anew each time.
+/// A folder that was renamed is gone first and new later: a run that is cut in between is
+/// continued, not begun anew each time.
 #[test]
 fn a_renamed_folder_and_a_cut() {
     script(

@@ -99,7 +99,8 @@ fn signatures_that_are_lost() {
     }
 }
 
-/// No list names a signature; gpg tells of one that was changed, anywhere in it, and in a spool too.
+/// No list names a signature; gpg tells of one that was changed, anywhere in it, and in a spool
+/// too.
 #[test]
 fn signatures_that_are_changed() {
     let line = format!("dura-seal --sign {OTHER} --group 8");

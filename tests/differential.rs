@@ -1,5 +1,5 @@
-//! Blocks that are made wrong by chance, through dura-restore, into four tars: each of them sees the
-//! same members, and no others than the index lists.
+//! Blocks that are made wrong by chance, through dura-restore, into four tars: each of them sees
+//! the same members, and no others than the index lists.
 //!
 //! `scripts/fuzz-tars` runs it for longer.
 

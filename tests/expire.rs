@@ -1,5 +1,5 @@
-//! `dura-index expire`: which bands of a real archive may go. The rules themselves have their tables
-//! in `core/expire`, and `scripts/expire-as-restic` holds them against restic.
+//! `dura-index expire`: which bands of a real archive may go. The rules themselves have their
+//! tables in `core/expire`, and `scripts/expire-as-restic` holds them against restic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,8 +95,8 @@ fn when_nothing_can_go_and_what_is_damaged() {
     done.tells("src: the archive has no band");
 }
 
-/// What somebody puts there never pushes out a user's own bands: unsigned ones no signed ones, plain
-/// ones no encrypted ones, and where a key is named, only what that has signed counts.
+/// What somebody puts there never pushes out a user's own bands: unsigned ones no signed ones,
+/// plain ones no encrypted ones, and where a key is named, only what that has signed counts.
 #[test]
 fn what_somebody_puts_there_pushes_out_nothing() {
     let dir = scratch("expire");

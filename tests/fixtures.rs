@@ -5,6 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[allow(dead_code)]
+#[path = "../examples/largest.rs"]
+mod largest;
+
 /// The folder of a format's archives: `KIND/BAND/…`, what each version lists in
 /// `KIND.BAND.listing`; in that of format 1 also the key of all that is sealed.
 fn folder(format: &str) -> PathBuf {
@@ -137,4 +141,13 @@ fn old_parity_and_signatures_are_read() {
         String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && said.matches(": rebuilt\n").count() >= 4, "{said}");
     stop_agent(home.path());
+}
+
+/// The example reads a chain of bands through the library.
+#[test]
+fn the_example_finds_the_largest_files() {
+    let (files, flaws) = largest::largest(fixtures().join("plain").into(), 4).unwrap();
+    let files: Vec<String> = files.iter().map(|(size, path)| format!("{size} {path}")).collect();
+    let large = ["4194307 ./sparse", "1300000 ./big", "108894 ./seq", "11 ./a/hello"];
+    assert_eq!((files, flaws), (large.map(str::to_owned).to_vec(), 0));
 }

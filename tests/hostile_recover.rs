@@ -1,5 +1,5 @@
-//! The tricks of forged headers through recover.sh, with each tar, under both shells, as root and as
-//! a user: what is there in the end is what the index lists, or it is told.
+//! The tricks of forged headers through recover.sh, with each tar, under both shells, as root and
+//! as a user: what is there in the end is what the index lists, or it is told.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

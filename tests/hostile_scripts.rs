@@ -1,5 +1,5 @@
-//! Forged chains through recover.sh, with each tar: nothing outside of DEST changes, DEST holds what
-//! the indexes list, and what they do not list is told.
+//! Forged chains through recover.sh, with each tar: nothing outside of DEST changes, DEST holds
+//! what the indexes list, and what they do not list is told.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

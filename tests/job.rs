@@ -229,7 +229,8 @@ fn asked_to_end() {
     assert!(text(&dir, "failed").ends_with("job 2\n"));
 }
 
-/// An archive that was away gets what it lacks; a file that does not come back as it is fails the drill.
+/// An archive that was away gets what it lacks; a file that does not come back as it is fails the
+/// drill.
 #[test]
 fn two_archives_and_a_drill() {
     let dir = place("job-two");

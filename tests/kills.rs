@@ -1,5 +1,6 @@
-//! Runs that are killed at any time, with masks, excludes, parity, two at once, into two archives that
-//! share a cache: after every run that ends, verify finds nothing, and what it said it stored is there.
+//! Runs that are killed at any time, with masks, excludes, parity, two at once, into two archives
+//! that share a cache: after every run that ends, verify finds nothing, and what it said it stored
+//! is there.
 //!
 //! `scripts/kills` does so for hundreds of rounds.
 

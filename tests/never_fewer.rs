@@ -12,8 +12,8 @@ use crate::util::run::{Done, bare, dura, scratch};
 use crate::util::tree::noise;
 use crate::verify::files;
 
-/// What becomes of the source from band to band: blocks of three files, a large file in parts, contents
-/// that stay in an older band, files that change their type, hard links.
+/// What becomes of the source from band to band: blocks of three files, a large file in parts,
+/// contents that stay in an older band, files that change their type, hard links.
 const ROUNDS: [&str; 3] = [
     "mkdir a b; for i in 0 1 2 3 4 5; do N a/$i; done; for i in 0 1 2; do N b/$i; done
      N large; N large; N large; N large; ln b/0 b/hard; echo t >text; ln -s text link",

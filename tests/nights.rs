@@ -1,5 +1,5 @@
-//! Runs that never come to their end in one night: each is cut, and the tree changes meanwhile; with
-//! two archives, one of which is away for some nights.
+//! Runs that never come to their end in one night: each is cut, and the tree changes meanwhile;
+//! with two archives, one of which is away for some nights.
 //!
 //! `scripts/nights` runs it larger.
 
@@ -8,8 +8,8 @@ use crate::util::dice::variable;
 use crate::util::gpg::{KEY, home, public};
 use crate::util::run::scratch;
 
-/// A tree of files of 100 kB and one of 3 MB that changes every night, larger than a night takes. One
-/// night the disk is missing; excludes change; each morning there is a masked run.
+/// A tree of files of 100 kB and one of 3 MB that changes every night, larger than a night takes.
+/// One night the disk is missing; excludes change; each morning there is a masked run.
 fn nights(files: u64, seal: &str, key: &std::path::Path) {
     let files = variable("DURA_NIGHTS_FILES", files);
     let script = r#"set -u

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::util::backup::{GNU_TAR, destination};
 use crate::util::run::{bare, dura, scratch};
-use crate::util::tree::root;
+use crate::util::tree::{only_root, root};
 
 /// The tree that is backed up, whose directories are as closed as may be.
 const SOURCE: &str = "set -e; umask 022; mkdir -p src/top/sub src/top/new/deep src/other; echo f > src/top/sub/f
@@ -145,11 +145,12 @@ fn the_whole_brings_the_top_directory() {
 /// names are asked for; a name that has the same number, or none, comes.
 #[test]
 fn names_of_owners() {
-    if !root() {
+    if !only_root() {
         return;
     }
     let dir = scratch("owners");
-    // On the other host `games` has another number, `bin` the same, and `nowhere` is not known here.
+    // On the other host `games` has another number, `bin` the same, and `nowhere` is not known
+    // here.
     let script = "set -e; mkdir src; touch src/games src/bin src/nowhere; id=$(id -u games); chown $((id + 4000)):$((id + 4000)) src/games
         chown bin:bin src/bin; chown 4999:4999 src/nowhere
         for file in passwd group; do

@@ -10,7 +10,7 @@ use crate::util::backup::{
 use crate::util::gpg::{self, KEY, OTHER};
 use crate::util::run::{Done, bare, dura, need, scratch};
 use crate::util::snapshot::{Compare, EXACT, Entry, Snapshot, Times, assert_same, excuse, take};
-use crate::util::tree::{at, root, set_time};
+use crate::util::tree::{at, only_root, set_time};
 
 /// Options that make many blocks of small parts.
 const SMALL: &str = "--part-size 1M --block-size 1M";
@@ -239,7 +239,7 @@ const GNU_TAR_LOSES: [&str; 2] = ["xattrs/dir", "xattrs/read-only"];
 /// privileged attributes; what is lacking is told.
 #[test]
 fn of_everybody_by_an_ordinary_user() {
-    if !root() {
+    if !only_root() {
         return; // Only root has a tree of everybody's; the test above is all there is to show.
     }
     let source = source();

@@ -35,7 +35,7 @@ fn a_backup_in_little_memory() {
 }
 
 /// A restore of ten tiers, each in the midst of a block of 10 MiB: what it holds is bounded by those,
-/// and what is fetched ahead gives way to them.
+/// and what is fetched or decompressed ahead gives way to them, also if tar is slow.
 #[test]
 fn a_restore_of_ten_tiers() {
     let dir = scratch("tiers");
@@ -47,14 +47,17 @@ for tier in $(seq 0 9); do
 done
 [ $(ls arc | wc -l) = 10 ]
 for band in $(ls arc | sed -n '1p;$p'); do
-    python3 -c 'import resource, subprocess, sys
-with open("out.tar", "wb") as out: subprocess.run(sys.argv[1:], stdout=out, check=True)
+    python3 -c 'import resource, subprocess, sys, time
+with open("out.tar", "wb") as out, subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE) as restore:
+    while piece := restore.stdout.read(1 << 20): out.write(piece) and time.sleep(0.01)
+if restore.returncode: sys.exit(restore.returncode)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)' dura-restore -q --band $band arc
 done
 mkdir out; tar -xpf out.tar -C out; diff -r src out >&2"#;
     let peaks = crate::continued::bash(&dir, script, &[]);
     let peaks: Vec<u64> = peaks.lines().map(|line| line.parse().unwrap()).collect();
     let [one, ten] = peaks[..] else { panic!("{peaks:?}") };
-    // 206 MiB of ten, when nothing gave way; 150 while blocks were held to the next 2 MiB.
-    assert!(one <= 90 && ten <= 145, "{one} MiB of one tier, {ten} MiB of ten");
+    // 206 MiB of ten, when nothing gave way; 150 while blocks were held to the next 2 MiB; 140 while
+    // each tier that waited held three members.
+    assert!(one <= 90 && ten <= 124, "{one} MiB of one tier, {ten} MiB of ten");
 }

@@ -105,6 +105,9 @@ const DURABLE_CALLS: [&str; 14] = [
     "fs::sync",
 ];
 
+/// Where Rust source lies.
+const SOURCES: [&str; 6] = ["bin", "lib", "tests", "fuzz", "benches", "examples"];
+
 /// The aim is 400; at 100 columns some files are longer until they are split.
 const LINES_IN_A_FILE: usize = 540;
 const LINES_IN_A_PROGRAM: usize = 12;
@@ -293,7 +296,7 @@ fn no_one_asks_for_a_hint() {
 #[test]
 fn every_file_says_its_purpose_and_is_short() {
     let mut findings = Vec::new();
-    for folder in ["bin", "lib", "tests"] {
+    for folder in SOURCES {
         for file in files(folder, "rs") {
             let source = read(&file);
             if !source.starts_with("//! ") {
@@ -312,7 +315,7 @@ fn every_file_says_its_purpose_and_is_short() {
 #[test]
 fn nothing_is_left_to_do() {
     let mut findings = Vec::new();
-    for file in ["bin", "lib", "tests"].iter().flat_map(|folder| files(folder, "rs")) {
+    for file in SOURCES.iter().flat_map(|folder| files(folder, "rs")) {
         let tokens = tokens(&read(&file));
         for (at, (line, text)) in tokens.iter().enumerate() {
             let next = |n: usize| tokens.get(at + n).map_or("", |(_, text)| text.as_str());
@@ -357,9 +360,9 @@ fn paths_in_the_docs_exist() {
                 line.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-*{}~$<>…".contains(c)))
             {
                 let path = text.trim_end_matches('.');
-                let ours = ["bin/", "lib/", "man/", "tests/", "scripts/", "docs/"]
-                    .iter()
-                    .any(|folder| path.starts_with(folder));
+                let ours = SOURCES.iter().chain(&["man", "scripts", "docs"]).any(|folder| {
+                    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+                });
                 if !ours || path.contains(|c| "*{}$<>…".contains(c)) {
                     continue;
                 }
@@ -372,6 +375,24 @@ fn paths_in_the_docs_exist() {
     }
     nothing(findings);
     assert!(named > 0, "no page names a path");
+}
+
+/// Tables and what is typed or shown as it is may be wider.
+#[test]
+fn pages_have_narrow_lines() {
+    let mut findings = Vec::new();
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+    for page in files("docs", "md").into_iter().chain(pages.map(str::to_owned)) {
+        let mut is_code = false;
+        for (number, line) in read(&page).lines().enumerate() {
+            is_code ^= line.starts_with("```");
+            let is_prose = !is_code && !line.starts_with("    ") && !line.starts_with('|');
+            if is_prose && line.chars().count() > 100 {
+                findings.push(format!("{page}:{}: over 100 characters", number + 1));
+            }
+        }
+    }
+    nothing(findings);
 }
 
 #[test]
@@ -404,7 +425,7 @@ fn every_dependency_is_explained() {
         .collect();
     assert!(!crates.is_empty());
     assert_eq!(crates, explained, "Cargo.toml (left) and docs/dependencies.md (right) differ");
-    let sources: String = ["lib", "tests", "examples"]
+    let sources: String = ["lib", "tests", "fuzz", "benches", "examples"]
         .iter()
         .flat_map(|folder| files(folder, "rs"))
         .chain(["build.rs".into()])

@@ -109,10 +109,11 @@ fn few_round_trips(
     far.takes(PUT, trips, counts);
 }
 
-/// HEAD and TAIL of three tiers for diff and for push, HEAD and TAIL read back, and listings of the band
-/// and its folder; looks for the parent's last index, encrypted or not, whether each
-/// tier is encrypted, whether the parent is encrypted, signed and has parity, for HEAD, the notes, index, table and list, and for
-/// HEAD and the last index of the three tiers; and those seven, TAIL, and HEAD once more are written.
+/// HEAD and TAIL of three tiers for diff and for push, HEAD and TAIL read back, and listings of the
+/// band and its folder; looks for the parent's last index, encrypted or not, whether each tier is
+/// encrypted, whether the parent is encrypted, signed and has parity, for HEAD, the notes, index,
+/// table and list, and for HEAD and the last index of the three tiers; and those seven, TAIL, and
+/// HEAD once more are written.
 #[test]
 fn a_bucket_that_refuses_to_overwrite() {
     few_round_trips(&servers::moto(), "GET", 9, (17, 24), "9 PUT");

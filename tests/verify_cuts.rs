@@ -329,8 +329,8 @@ fn a_limit_smaller_than_any_object() {
     assert!(samples.len() > 1, "{samples:?}");
 }
 
-/// HEAD comes back from TAIL where there is no parity. A parent without TAIL and its last group lacks
-/// that, as its child says.
+/// HEAD comes back from TAIL where there is no parity. A parent without TAIL and its last group
+/// lacks that, as its child says.
 #[test]
 fn what_tail_and_children_say() {
     let script = r#"set -eu

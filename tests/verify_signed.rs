@@ -54,8 +54,8 @@ fn bytes_behind_a_signature() {
     assert_eq!(seen, 7);
 }
 
-/// A signed archive that was cut again and again is whole for whoever asks for the signature: what the
-/// runs left stands in signed lists of later ones, and no list is there without its signature.
+/// A signed archive that was cut again and again is whole for whoever asks for the signature: what
+/// the runs left stands in signed lists of later ones, and no list is there without its signature.
 #[test]
 fn a_signed_archive_cut_ten_times() {
     let script = r#"set -u; fail() { echo "FAILED: $*" >&2; cat said >&2; exit 1; }

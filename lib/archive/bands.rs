@@ -40,9 +40,9 @@ impl Archive {
 
     /// All bands, about which nothing but the name is known.
     ///
-    /// With `chain`, the newest will be read with its ancestors. So they are asked side by side; and
-    /// if the cache knows a newest band, at once, while the archive is listed: it most often is the
-    /// newest there, too. With `heads`, whoever builds on it will want their HEADs as well.
+    /// With `chain`, the newest will be read with its ancestors. So they are asked side by side;
+    /// and if the cache knows a newest band, at once, while the archive is listed: it most often is
+    /// the newest there, too. With `heads`, whoever builds on it will want their HEADs as well.
     pub(crate) fn rows(&self, chain: bool, heads: bool) -> anyhow::Result<Vec<Known>> {
         let names = std::thread::scope(|scope| {
             if let Some(likely) = self.cache.as_ref().filter(|_| chain).and_then(Cache::newest) {

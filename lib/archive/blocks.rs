@@ -20,6 +20,7 @@ use crate::archive::{Archive, Trust};
 use crate::core::expansion::{Expansion, Verdict};
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
+use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
 use crate::format::inflate::{Piece, Sink, inflate};
@@ -33,9 +34,14 @@ const AHEAD: u64 = 56 << 20;
 const GUESS: u64 = 8 << 20;
 
 /// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
-/// and none where there are more, for each holds two besides.
+/// and none where there are more, for each holds the one that is used.
 const PIECES: usize = 3;
-const FEW: usize = 3;
+
+/// More tiers than these are many.
+pub(crate) const FEW: usize = 2;
+
+/// After so many pieces of one lane its next one is made in advance, also where lanes are many.
+const RUN: usize = 3;
 
 /// A block's first or only object.
 struct First {
@@ -48,8 +54,18 @@ struct First {
 /// Why what comes of some blocks of a lane is not sure to be what was stored, by their tickets.
 type Unsure = Arc<Mutex<BTreeMap<u64, String>>>;
 
-fn locked(unsure: &Unsure) -> MutexGuard<'_, BTreeMap<u64, String>> {
-    unsure.lock().unwrap_or_else(PoisonError::into_inner)
+/// Where many lanes are, the next piece of one is decompressed when this is open: when it is wanted,
+/// or in advance, if several of the same lane came before it.
+type Door = Option<Arc<Gate>>;
+
+/// The lane that gave the last piece, and how many it gave in a row.
+type Run = Arc<Mutex<(usize, usize)>>;
+
+/// The memory of pieces that are used up, of all lanes: a lane that waits keeps none of it.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A block that a lane will come to.
@@ -77,6 +93,8 @@ pub(crate) struct Source {
     pub bands: Vec<Head>,
     /// Of a damaged block that is sealed, what gpg still gives is taken: see [`Feed::unsure`].
     pub takes_remains: bool,
+    /// Blocks of many tiers are held at a time, and as little beside them as can be.
+    pub many: bool,
 }
 
 impl Source {
@@ -139,6 +157,8 @@ pub(crate) struct Blocks {
     budget: Arc<Budget>,
     /// What a block had lately.
     size: Arc<AtomicU64>,
+    spare: Spare,
+    run: Run,
     lanes: Vec<Option<Sender<Slot>>>,
 }
 
@@ -148,7 +168,15 @@ impl Blocks {
         let pool =
             ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
         let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
-        Ok(Blocks { source: Arc::clone(source), pool, budget, size, lanes: Vec::new() })
+        Ok(Blocks {
+            source: Arc::clone(source),
+            pool,
+            budget,
+            size,
+            spare: Spare::default(),
+            run: Run::default(),
+            lanes: Vec::new(),
+        })
     }
 
     /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
@@ -160,20 +188,31 @@ impl Blocks {
         }
         let lane = self.lanes[open.lane].get_or_insert_with(|| {
             let (send, slots) = channel();
-            let (give, given) = sync_channel(if open.lane < FEW { PIECES } else { 0 });
+            let (give, given) = sync_channel(if self.source.many { 0 } else { PIECES });
             let wanted = Arc::new(AtomicU64::new(0));
             let unsure = Unsure::default();
             let (source, budget, until) =
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
-            let (used, spare) = channel();
-            let (one_of_many, held) = (open.lane >= FEW, 0);
-            let give =
-                Give { given: give, spare, wanted: until, ticket: 0, budget, held, one_of_many };
+            let spare = Arc::clone(&self.spare);
+            let door = self.source.many.then(|| Arc::new(Gate::open()));
+            let give = Give {
+                given: give,
+                spare,
+                wanted: until,
+                ticket: 0,
+                budget,
+                held: 0,
+                ahead: false,
+                door: door.clone(),
+            };
             let tell = Arc::clone(&unsure);
             std::thread::spawn(move || decompress(&source, &slots, give, &tell));
             feed = Some(Feed {
                 given,
-                used,
+                lane: open.lane,
+                run: Arc::clone(&self.run),
+                door,
+                spare: Arc::clone(&self.spare),
                 wanted,
                 ticket: 0,
                 bytes: Vec::new(),
@@ -210,46 +249,58 @@ impl Blocks {
 /// The end of a lane's thread.
 struct Give {
     given: SyncSender<(u64, Given)>,
-    /// Pieces that are used up.
-    spare: Receiver<Vec<u8>>,
+    spare: Spare,
     wanted: Arc<AtomicU64>,
     ticket: u64,
     budget: Arc<Budget>,
-    /// Bytes of the block that are in memory.
+    /// Bytes of the block that are in memory, and whether nobody wants it yet: then it is what is
+    /// ahead, and nothing else is.
     held: u64,
-    /// There are many lanes.
-    one_of_many: bool,
+    ahead: bool,
+    door: Door,
 }
 
 impl Give {
     /// Takes up a block of so many bytes.
     fn begin(&mut self, bytes: u64) {
-        self.budget.turn_to(bytes);
         self.held = bytes;
+        self.ahead = true;
     }
 
-    fn send(&self, given: Given) -> bool {
-        self.given.send((self.ticket, given)).is_ok()
+    fn send(&mut self, given: Given) -> bool {
+        let sent = self.given.send((self.ticket, given)).is_ok();
+        if self.ahead && self.wanted.load(Ordering::Relaxed) >= self.ticket {
+            self.budget.turn_to(self.held);
+            self.ahead = false;
+        }
+        sent
     }
 }
 
 impl Sink for Give {
     fn give(&mut self, piece: Piece) -> bool {
+        // What it was opened for is this piece.
+        if let Some(door) = &self.door {
+            door.set(false);
+        }
         self.send(Given::Piece(piece)) && self.wanted.load(Ordering::Relaxed) <= self.ticket
     }
 
     fn spare(&mut self) -> Vec<u8> {
-        self.spare.try_recv().unwrap_or_default()
+        if let Some(door) = &self.door {
+            door.pass();
+        }
+        locked(&self.spare).pop().unwrap_or_default()
     }
 
     fn is_short_of_memory(&self) -> bool {
-        self.one_of_many
+        self.door.is_some()
     }
 
     fn leave(&mut self, bytes: u64) {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
-        self.budget.leave(bytes);
+        if self.ahead { self.budget.adjust(bytes, 0) } else { self.budget.leave(bytes) }
     }
 }
 
@@ -356,8 +407,10 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
 /// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
 pub(crate) struct Feed {
     given: Receiver<(u64, Given)>,
-    /// Where the memory of pieces goes back to.
-    used: Sender<Vec<u8>>,
+    lane: usize,
+    run: Run,
+    door: Door,
+    spare: Spare,
     /// The block that is wanted now, told to the lane's thread.
     wanted: Arc<AtomicU64>,
     ticket: u64,
@@ -416,18 +469,37 @@ impl Feed {
     /// Goes on with this piece, and gives back the one before.
     fn take(&mut self, bytes: Vec<u8>) {
         let used = std::mem::replace(&mut self.bytes, bytes);
-        if used.capacity() > 0 {
-            // A lane that is gone needs none.
-            let _ = self.used.send(used);
+        let mut spare = locked(&self.spare);
+        if used.capacity() > 0 && spare.len() < FEW {
+            spare.push(used);
         }
+        drop(spare);
         self.at = 0;
+    }
+
+    fn open_door(&self) {
+        if let Some(door) = &self.door {
+            door.set(true);
+        }
     }
 
     fn next_piece(&mut self) -> Option<Piece> {
         while !self.ended {
-            match self.given.recv() {
+            let given = self.given.try_recv().or_else(|_| {
+                self.open_door();
+                self.given.recv()
+            });
+            match given {
                 Ok((ticket, _)) if ticket != self.ticket => {}
-                Ok((_, Given::Piece(piece))) => return Some(piece),
+                Ok((_, Given::Piece(piece))) => {
+                    let mut run = locked(&self.run);
+                    *run = (self.lane, if run.0 == self.lane { run.1 + 1 } else { 1 });
+                    if run.1 >= RUN {
+                        self.open_door();
+                    }
+                    drop(run);
+                    return Some(piece);
+                }
                 Ok((_, Given::Hopeless(error))) => {
                     self.hopeless = Some(error);
                     self.ended = true;
@@ -440,6 +512,12 @@ impl Feed {
             }
         }
         None
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.open_door();
     }
 }
 
@@ -471,5 +549,9 @@ impl BufRead for Feed {
 
     fn consume(&mut self, bytes: usize) {
         self.at += bytes;
+        // It may be long until the next one is wanted.
+        if self.at == self.bytes.len() {
+            self.take(Vec::new());
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Where a host keeps its copies: `--cache`, `DURA_CACHE`, or the usual place; and what is said when
-//! that cannot be used.
+//! Where a host keeps its copies: `--cache`, `DURA_CACHE`, or the usual place; and what is said
+//! when that cannot be used.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
-//! Copies of what was read: one is kept only if the object, as stored, agreed with its checksum list
-//! then. Else a false one that somebody put into the store for a while would outlive its repair.
+//! Copies of what was read: one is kept only if the object, as stored, agreed with its checksum
+//! list then. Else a false one that somebody put into the store for a while would outlive its
+//! repair.
 //!
-//! That costs a listing of each folder and a list for each group, so only those keep copies who read
-//! a whole version.
+//! That costs a listing of each folder and a list for each group, so only those keep copies who
+//! read a whole version.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

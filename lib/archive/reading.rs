@@ -7,9 +7,10 @@ use crate::archive::awaited::Awaited;
 use crate::archive::caching;
 use crate::archive::named::ArchiveName;
 use crate::archive::unlock::Unlocking;
-use crate::archive::version::{choose, must_exist};
+use crate::archive::version::{Version, choose, must_exist};
 use crate::archive::{Archive, Band};
 use crate::format::band::BandName;
+use crate::format::entry::Entry;
 use crate::format::time::Stamp;
 use crate::report::message::Report;
 
@@ -98,6 +99,21 @@ impl Reading {
         must_exist(shown)?;
         let archive = Arc::new(self.open(shown, report)?);
         Ok(self.choose(archive, shown, report)?.1)
+    }
+
+    /// The entries of the version that was asked for, in order. What is lost is reported.
+    ///
+    /// # Errors
+    /// What keeps the archive from being opened; each entry, what keeps the rest from being read.
+    pub fn entries(
+        &self,
+        shown: &ArchiveName,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>> + use<>> {
+        let Chosen { archive, chain } = self.version(shown, report)?;
+        let mut version = Version::open(&archive, &chain, report)?;
+        let next = move || version.next_entry().transpose();
+        Ok(std::iter::from_fn(next).map(|placed| Ok(placed?.entry)))
     }
 
     /// Finds the version that was asked for.

@@ -25,6 +25,7 @@ impl Salvaged {
             archive: Arc::clone(archive),
             bands: vec![band.clone()],
             takes_remains: false,
+            many: false,
         });
         let mut blocks = Blocks::new(&source, 1).ok()?;
         let block = Within { tier: 0, block: number };

@@ -254,9 +254,9 @@ impl SignedStore {
         Ok(member.map(|member| (member.size, member.sha256)))
     }
 
-    /// What a signed list says of an object. A group has the number of its first object, so its list
-    /// is the nearest below that names it; what a run left that was cut stands in a list of a later
-    /// run, which has the number of that.
+    /// What a signed list says of an object. A group has the number of its first object, so its
+    /// list is the nearest below that names it; what a run left that was cut stands in a list of a
+    /// later run, which has the number of that.
     pub(super) fn member(
         &self,
         band: &BandName,

@@ -20,7 +20,8 @@ use crate::store::s3::{self, S3};
 use crate::store::{LookAhead, Notice, Remove, Store, StoreError, Word};
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
-/// again, which is told when it lasts; so is a listing without what is expected. An entry that cannot be looked at ends the run with 1.
+/// again, which is told when it lasts; so is a listing without what is expected. An entry that
+/// cannot be looked at ends the run with 1.
 pub(crate) fn open_store(
     archive: &ArchiveName,
     reach: &Reach,

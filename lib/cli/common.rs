@@ -130,6 +130,9 @@ fn without_empty(command: Command) -> Command {
 }
 
 /// Reads a size: a number, with `k`, `M`, `G` or `T` for powers of 1024.
+///
+/// # Errors
+/// If it is no such number, or over 64 bits.
 pub fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),

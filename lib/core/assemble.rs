@@ -163,6 +163,9 @@ impl Assembler {
     }
 
     /// Takes the next member.
+    ///
+    /// # Errors
+    /// If an index cannot be compressed, or the band has no number left.
     pub fn handle_member(&mut self, member: Member) -> Result<(), AssembleError> {
         let full = self.size() >= self.config.block_size
             || self.count + member.entries > MAX_LINES
@@ -191,6 +194,9 @@ impl Assembler {
     }
 
     /// All members have come.
+    ///
+    /// # Errors
+    /// If an index cannot be compressed, or the band has no number left.
     pub fn finish(&mut self, finish: Finish) -> Result<Tail, AssembleError> {
         let last = self.number;
         let entries = self.have.entries;

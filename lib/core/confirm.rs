@@ -1,5 +1,5 @@
-//! What a run has stored, to be found again before TAIL says that the band is complete: a server that
-//! confirms what it does not keep is seen by one listing of each folder.
+//! What a run has stored, to be found again before TAIL says that the band is complete: a server
+//! that confirms what it does not keep is seen by one listing of each folder.
 //!
 //! The names of one folder are held, and let go when the stream has left it: [`Ledger::poll`].
 

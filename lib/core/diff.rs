@@ -261,6 +261,9 @@ impl Diff {
     }
 
     /// The counts, once [`Diff::poll`] gave none.
+    ///
+    /// # Errors
+    /// If the listing has not come to its end.
     pub fn finish(self) -> Result<Summary, Unfinished> {
         let scan = self.scan_end.ok_or(Unfinished)?;
         let end = End {

@@ -66,9 +66,9 @@ impl Groups {
 
     /// The lists of what an earlier run of the band sealed, stored, and left without a list. They
     /// have no parity, and are named as groups of this run, by its first number: so whoever reads
-    /// them sees that they say nothing of what lies between their objects. Must be called before the
-    /// first object of the run; in a run with a key, whose first group begins with what opens it,
-    /// when that is closed.
+    /// them sees that they say nothing of what lies between their objects. Must be called before
+    /// the first object of the run; in a run with a key, whose first group begins with what opens
+    /// it, when that is closed.
     pub fn handle_left(&mut self, run: u32, left: Vec<Member>) -> Vec<List> {
         let mut lists = Vec::new();
         for members in left.chunks(self.slots) {

@@ -245,8 +245,8 @@ impl Intake {
         }
     }
 
-    /// One that is damaged can look like one by a key that is not known: among good ones it is taken
-    /// for that.
+    /// One that is damaged can look like one by a key that is not known: among good ones it is
+    /// taken for that.
     fn look(&mut self, name: ObjectName, look: Look) -> Verdict {
         match look {
             Look::Good => self.looked.0 = true,

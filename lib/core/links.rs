@@ -89,8 +89,8 @@ pub enum Role {
     /// As a link to this name, not the listed one, if both are names of one file; else as a file of
     /// its own.
     LinkTo(Path),
-    /// As a link to this name, as listed, if both are still names of one file; else as a file of its
-    /// own.
+    /// As a link to this name, as listed, if both are still names of one file; else as a file of
+    /// its own.
     IfSame(Path),
 }
 

@@ -29,6 +29,9 @@ const SSH: &str = "there is no store over SSH yet: mount the directory with sshf
 const MOUNT: &str = "mount it, and name the directory";
 
 /// Reads the name of an archive, which is text unless it is that of a directory.
+///
+/// # Errors
+/// What is wrong with the name, and what was probably meant.
 pub fn place(name: &[u8]) -> Result<Place<'_>, Misspelled> {
     if let Ok(text) = std::str::from_utf8(name) {
         return of_text(text);

@@ -246,8 +246,8 @@ mod tests {
             // The only version, and all of them.
             ("01 v", "01", "", vec![(name("01"), Stays::Last)]),
             ("01 v, 02 v", "01 02", "", vec![(name("01"), Stays::Last), (name("02"), Stays::Last)]),
-            // What is unfinished or damaged releases nothing, and is not removed before a version is
-            // there.
+            // What is unfinished or damaged releases nothing, and is not removed before a version
+            // is there.
             ("01 v, 02 o", "01", "", vec![(name("01"), Stays::Last)]),
             ("01 o, 02 o", "01", "", vec![(name("01"), Stays::Last)]),
             ("01 o, 02 v", "01", "01", vec![]),

@@ -30,8 +30,8 @@ impl Row {
     }
 }
 
-/// Of the names of a folder of a complete band, those that nothing can name any more: blocks without
-/// an index, which a cut run left, and parity without a list.
+/// Of the names of a folder of a complete band, those that nothing can name any more: blocks
+/// without an index, which a cut run left, and parity without a list.
 pub fn superseded(names: &[(ObjectName, u64)]) -> HashSet<ObjectName> {
     let mut named = HashSet::new();
     let mut lists = HashSet::new();

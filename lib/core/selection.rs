@@ -36,6 +36,9 @@ pub enum AskedError {
 impl Readings {
     /// Reads what a person typed. `source` is the path of the source, where it is known: absolute
     /// paths below it are taken too.
+    ///
+    /// # Errors
+    /// If it is no path below the root of the source.
     pub fn new(typed: &[u8], source: Option<&[u8]>) -> Result<Readings, AskedError> {
         if typed.is_empty() {
             return Err(AskedError::Empty);

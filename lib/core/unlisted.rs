@@ -48,8 +48,9 @@ impl Unlisted {
     }
 }
 
-/// What a cut run has left of a band: of the objects that are there, those that this host has sealed
-/// and of whose lists none is there. The last note of an object is the one of what was stored.
+/// What a cut run has left of a band: of the objects that are there, those that this host has
+/// sealed and of whose lists none is there. The last note of an object is the one of what was
+/// stored.
 pub fn left(objects: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<(ObjectName, u64)> {
     let mut lists = HashSet::new();
     let mut there = HashMap::new();

@@ -20,6 +20,9 @@ pub struct Ahead {
 
 impl Out {
     /// The same, written by another thread, with so many bytes between them at most.
+    ///
+    /// # Errors
+    /// If what is buffered cannot be written.
     pub fn ahead(self, most: usize) -> io::Result<Ahead> {
         Ok(Ahead::to(self.into_stream()?, most))
     }
@@ -57,6 +60,9 @@ impl Ahead {
 
     /// Waits until all is written. Must end every program that writes: else "no space left" would
     /// be swallowed.
+    ///
+    /// # Errors
+    /// If anything could not be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.send()?;
         self.end()

@@ -47,6 +47,9 @@ pub struct Unread {
 }
 
 /// True if there are any attributes that are to be stored; false where the file system has none.
+///
+/// # Errors
+/// What the system says.
 pub fn any(at: At<'_>) -> io::Result<bool> {
     // Nearly all entries have no attribute, or one short name: no heap for them.
     let mut small = [0; 256];

@@ -27,6 +27,9 @@ pub fn batches<T>(most: usize) -> (Batches<T>, Taken<T>) {
 
 impl<T> Batches<T> {
     /// Puts in one thing; waits while the queue is full.
+    ///
+    /// # Errors
+    /// If nobody takes things any more.
     pub fn send(&mut self, thing: T) -> Result<(), Gone> {
         self.batch.push(thing);
         if self.batch.len() < BATCH { Ok(()) } else { self.flush() }
@@ -34,6 +37,9 @@ impl<T> Batches<T> {
 
     /// Lets go what was put in. Must come before this thread waits for something that the other one
     /// does.
+    ///
+    /// # Errors
+    /// If nobody takes things any more.
     pub fn flush(&mut self) -> Result<(), Gone> {
         if self.batch.is_empty() {
             return Ok(());

@@ -9,6 +9,9 @@ use crate::format::time::{Stamp, Time};
 
 /// The time to write into archives: the clock, or `SOURCE_DATE_EPOCH` if that is set, so that runs
 /// can be repeated byte for byte.
+///
+/// # Errors
+/// If `SOURCE_DATE_EPOCH` is no time.
 pub fn now() -> io::Result<Time> {
     static EPOCH: OnceLock<Option<Option<i64>>> = OnceLock::new();
     let epoch = EPOCH.get_or_init(|| {
@@ -25,6 +28,9 @@ pub fn now() -> io::Result<Time> {
 }
 
 /// [`now`] as a stamp.
+///
+/// # Errors
+/// As of [`now`], and if the year has more than four digits.
 pub fn stamp() -> io::Result<Stamp> {
     let out_of_range =
         || io::Error::new(io::ErrorKind::InvalidInput, "the clock is outside the years 0 to 9999");
@@ -50,6 +56,9 @@ fn wall() -> Time {
 }
 
 /// A new band's id.
+///
+/// # Errors
+/// If the system has no random numbers.
 pub fn random_id() -> io::Result<BandId> {
     let mut id = [0; 16];
     let mut filled = 0;

@@ -483,8 +483,8 @@ pub fn decrypt_under(
     decrypt_with(args, input, &unlock, limit).map(|(plain, _)| plain)
 }
 
-/// What gpg still gives of a damaged message, under a run key or as `unlock` opens it: whether it is
-/// what was encrypted is not known.
+/// What gpg still gives of a damaged message, under a run key or as `unlock` opens it: whether it
+/// is what was encrypted is not known.
 pub fn remains(
     input: Input<'_>,
     key: Option<&Arc<Passphrase>>,

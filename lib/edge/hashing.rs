@@ -12,6 +12,9 @@ use crate::format::tarball::{Segment, sparse_map};
 const PIECE: u64 = 1 << 20;
 
 /// The digest of a file, and how many bytes came.
+///
+/// # Errors
+/// What the system says.
 pub fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
     let mut sha256 = Sha256::new();
     let mut buffer = Vec::with_capacity(PIECE as usize);
@@ -30,6 +33,9 @@ pub fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
 
 /// The digest of a sparse file's entry in the tar, its map and its data; and how many bytes of data
 /// came.
+///
+/// # Errors
+/// What the system says.
 pub fn hash_body(file: &Opened, segments: &[Segment]) -> io::Result<(digest::Digest, u64)> {
     let mut sha256 = Sha256::new_with_prefix(sparse_map(segments));
     let mut buffer = Vec::with_capacity(PIECE as usize);

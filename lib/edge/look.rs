@@ -52,6 +52,9 @@ pub fn kind(file_type: FileType) -> Option<Kind> {
 }
 
 /// What `lstat` says of an entry.
+///
+/// # Errors
+/// What the system says.
 pub fn stat(place: &Place, name: &CStr) -> io::Result<Stat> {
     Ok(rustix::fs::statat(place, name, STILL)?)
 }
@@ -63,6 +66,9 @@ impl<'a> Looker<'a> {
     }
 
     /// Looks at an entry; none for a socket.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn look(&self, name: &CStr) -> io::Result<Option<Looked>> {
         let stat = stat(self.place, name)?;
         let Some(kind) = kind(FileType::from_raw_mode(stat.st_mode)) else { return Ok(None) };
@@ -81,6 +87,9 @@ impl<'a> Looker<'a> {
 }
 
 /// Looks at the directory itself.
+///
+/// # Errors
+/// What the system says.
 pub fn look_at_open(place: &Place) -> io::Result<Looked> {
     let stat = rustix::fs::fstat(place)?;
     let entry = describe(place.path.clone(), Kind::Dir, &stat);

@@ -17,9 +17,9 @@ pub fn limit() -> Option<u64> {
     of_groups.chain(own.into_iter().flatten()).min()
 }
 
-/// Below `/sys/fs/cgroup`, the files that hold the limits of the groups in `/proc/self/cgroup`, with
-/// those of the groups above them. In a container the group's own path may not be there, but the
-/// top of what is there is the container's.
+/// Below `/sys/fs/cgroup`, the files that hold the limits of the groups in `/proc/self/cgroup`,
+/// with those of the groups above them. In a container the group's own path may not be there, but
+/// the top of what is there is the container's.
 fn limit_files(groups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for line in groups.lines() {

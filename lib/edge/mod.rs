@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod batches;
 pub mod budget;
 pub mod clock;
+pub mod gate;
 pub mod gpg;
 pub mod hashing;
 pub mod look;

@@ -28,6 +28,9 @@ pub struct Gone;
 impl Ordered {
     /// Starts the threads; at most `ahead` pieces of work are queued, running or waiting to be
     /// taken.
+    ///
+    /// # Errors
+    /// If the system starts no thread.
     pub fn start<T: Send + 'static>(
         jobs: usize,
         ahead: usize,
@@ -40,6 +43,9 @@ impl Ordered {
 
 impl<T: Send + 'static> Submit<T> {
     /// Queues `work`.
+    ///
+    /// # Errors
+    /// If nobody takes results any more.
     pub fn submit(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<(), Gone> {
         let (send, receive) = sync_channel(1);
         self.queue.send(receive).map_err(|_| Gone)?;
@@ -51,6 +57,9 @@ impl<T: Send + 'static> Submit<T> {
     }
 
     /// Queues a result that is there already.
+    ///
+    /// # Errors
+    /// If nobody takes results any more.
     pub fn ready(&self, result: T) -> Result<(), Gone> {
         let (send, receive) = sync_channel(1);
         send.send(result).map_err(|_| Gone)?;

@@ -109,6 +109,9 @@ pub(super) fn write_all(mut file: impl Write + AsFd, bytes: &[u8]) -> io::Result
 }
 
 /// Stdin with a buffer.
+///
+/// # Errors
+/// If it is closed, or not open for reading.
 pub fn stdin() -> io::Result<BufReader<impl Read>> {
     if let Some(why) = stdin_refuses() {
         return Err(io::Error::other(why));
@@ -120,11 +123,17 @@ pub fn stdin() -> io::Result<BufReader<impl Read>> {
 pub struct Out(BufWriter<Standard>);
 
 /// Stdout with a buffer.
+///
+/// # Errors
+/// If it is closed, or not open for writing.
 pub fn stdout() -> io::Result<Out> {
     Ok(Out(buffered(Standard::own(io::stdout())?)))
 }
 
 /// Writes a message to stderr at once.
+///
+/// # Errors
+/// What the system says.
 pub fn tell(text: &str) -> io::Result<()> {
     let stderr = io::stderr();
     let mut lock = stderr.lock();
@@ -158,6 +167,9 @@ impl Out {
 
     /// Writes out what is buffered. Must end every program that writes: a dropped buffer would
     /// swallow "no space left".
+    ///
+    /// # Errors
+    /// If anything could not be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.0.flush()
     }

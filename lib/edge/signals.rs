@@ -14,6 +14,9 @@ pub struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// Catches the signals: the first is remembered; the second ends the program at once, with
     /// status 2.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn on_signals() -> io::Result<Stop> {
         let stop = Stop::default();
         for signal in [SIGINT, SIGTERM] {

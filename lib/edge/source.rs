@@ -85,6 +85,9 @@ pub struct Opened(File);
 
 impl Source {
     /// Opens the root.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn open_root(dir: &FsPath) -> io::Result<Source> {
         let root = rustix::fs::open(
             dir,
@@ -96,6 +99,9 @@ impl Source {
 
     /// Opens a file for reading, without waiting on a fifo, and without marking it as read where
     /// that is allowed.
+    ///
+    /// # Errors
+    /// What the system says, also where a directory on the way is a symbolic link.
     pub fn open(&self, path: &Path) -> io::Result<Opened> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -138,18 +144,27 @@ impl Source {
     }
 
     /// What `lstat` says of an entry.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn stat(&self, path: &Path) -> io::Result<Stat> {
         let (dir, name) = self.above(path)?;
         Ok(rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// The target of a symbolic link, raw.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn read_link(&self, path: &Path) -> io::Result<Vec<u8>> {
         let (dir, name) = self.above(path)?;
         Ok(rustix::fs::readlinkat(&dir, &name, Vec::new())?.into_bytes())
     }
 
     /// The attributes of an entry, which need not be a file, and those that could not be read.
+    ///
+    /// # Errors
+    /// If the entry cannot be reached.
     pub fn attributes(&self, path: &Path) -> io::Result<(Attributes, Vec<Unread>)> {
         let (dir, name) = self.above(path)?;
         Ok(near(&dir, &name, |path| attributes::read(At::Path(path))))
@@ -235,6 +250,9 @@ fn sizes_of(kind: u64) -> Sizes {
 
 impl Opened {
     /// What the file is now.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn facts(&self) -> io::Result<Facts> {
         let stat: Stat = rustix::fs::fstat(&self.0)?;
         Ok(Facts {
@@ -255,6 +273,9 @@ impl Opened {
 
     /// Appends up to `len` bytes from `offset`; fewer only at the end of the file. Returns how many
     /// came.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn read_at(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<usize> {
         let start = out.len();
         out.resize(start + len, 0);
@@ -276,6 +297,9 @@ impl Opened {
 
     /// Where the file has data, if it has holes worth keeping; the last segment ends with the file,
     /// and may be empty.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn segments(&self, facts: &Facts) -> io::Result<Option<Vec<Segment>>> {
         let size = facts.size;
         if facts.on_disk + MIN_HOLES > size {
@@ -312,6 +336,9 @@ impl Opened {
 
     /// A copy of a file that is read to its end, whatever `stat` says of its size, and how long it
     /// is; false if there is more than is kept, or than there is room for.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn spool(&self) -> io::Result<(Opened, u64, bool)> {
         let mut copy = tempfile::tempfile()?;
         let (mut len, mut buffer) = (0, Vec::new());

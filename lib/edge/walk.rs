@@ -40,6 +40,9 @@ pub struct Place {
 
 impl Place {
     /// Opens what this directory has under a name, if that is a directory and no link to one.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn open(&self, name: &CStr, selected: bool) -> io::Result<Arc<Place>> {
         let fd = rustix::fs::openat(&self.fd, name, READ, Mode::empty())?;
         Ok(Arc::new(Place { fd, path: self.path.child(name.to_bytes()), selected }))
@@ -168,6 +171,9 @@ pub enum Next {
 
 impl Walk {
     /// Opens the root; a symbolic link to it is followed.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn open_root(dir: &FsPath, selected: bool) -> io::Result<Arc<Place>> {
         let flags = READ.difference(OFlags::NOFOLLOW);
         let fd = rustix::fs::open(dir, flags, Mode::empty())?;

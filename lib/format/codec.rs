@@ -50,6 +50,9 @@ pub fn levels(compression: Compression) -> (i32, i32, i32) {
 
 impl Codec {
     /// A codec at `level`, which is clamped to what the compression has.
+    ///
+    /// # Errors
+    /// If the library refuses the level.
     pub fn new(compression: Compression, level: i32) -> io::Result<Codec> {
         let (low, high, _) = levels(compression);
         let level = level.clamp(low, high);
@@ -73,8 +76,11 @@ impl Codec {
         })
     }
 
-    /// Appends `data` as one member; a gzip member that would not shrink is stored, most often after
-    /// a look at samples alone (zstd does so by itself).
+    /// Appends `data` as one member; a gzip member that would not shrink is stored, most often
+    /// after a look at samples alone (zstd does so by itself).
+    ///
+    /// # Errors
+    /// If the library fails.
     pub fn append(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let start = out.len();
         match self {
@@ -133,6 +139,9 @@ fn deflate_member(
 }
 
 /// The whole of `text` as one gzip member, for indexes and tables of contents.
+///
+/// # Errors
+/// If the library fails.
 pub fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     Codec::new(Compression::Gzip, GZIP_LEVELS.2)?.append(text, &mut out)?;

@@ -229,6 +229,9 @@ impl Entry {
     }
 
     /// Reads a line, without its newline.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Entry, EntryError> {
         let mut spaces = memchr::memchr_iter(b' ', line);
         let mut end = spaces.next().unwrap_or(line.len());

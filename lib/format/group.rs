@@ -107,6 +107,9 @@ impl fmt::Display for List {
 impl List {
     /// Reads a list. Lines with `#` and an unknown word are ignored; all else is as
     /// [`fmt::Display`] writes it, or is refused.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn parse(text: &[u8]) -> Result<List, ListError> {
         if text.len() > MAX_LIST {
             return Err(ListError::TooLong);
@@ -129,6 +132,9 @@ impl List {
 
     /// Reads a list that stands in a band's folder under this name; it must say so itself. The
     /// band's id is compared where it is known.
+    ///
+    /// # Errors
+    /// What is wrong with it, or of which other list or band it is.
     pub fn parse_own(
         text: &[u8],
         band: &BandName,

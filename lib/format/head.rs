@@ -235,6 +235,9 @@ impl Head {
     }
 
     /// Reads a HEAD; unknown keys are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that its format is newer.
     pub fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
         Head::read(&Lines::parse(bytes)?)
     }
@@ -321,6 +324,9 @@ impl fmt::Display for Head {
 impl Tail {
     /// Reads a TAIL and checks its sha256; unknown keys are ignored. Where it repeats HEAD, it does
     /// so whole.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that its format is newer.
     pub fn parse(bytes: &[u8]) -> Result<Tail, HeadError> {
         let lines = Lines::parse(bytes)?;
         let Some(("sha256", digest)) = lines.0.last() else {

@@ -59,7 +59,7 @@ pub trait Sink {
     fn give(&mut self, piece: Piece) -> bool;
 
     /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte
-    /// anew takes longer than to fill it.
+    /// anew takes longer than to fill it. Waits until a piece is wanted.
     fn spare(&mut self) -> Vec<u8> {
         Vec::new()
     }
@@ -248,7 +248,6 @@ impl Members {
 fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
     let mut in_vain = IN_VAIN;
     loop {
-        input.leave(sink);
         let rest = match input.fill_buf() {
             Ok([]) => return,
             Ok(rest) => rest,
@@ -260,6 +259,8 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
         let mut content = sink.spare();
         if let Some(end) = members.whole(rest, &mut content) {
             input.consume(end);
+            // A lane may wait long with this piece: what it was made from is not kept beside it.
+            input.leave(sink);
             if !sink.give(Piece::Data(content, true)) {
                 return;
             }
@@ -267,7 +268,7 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
         }
         let (before, bytes) = (input.at, input.bytes.len());
         match members.stream(input, sink) {
-            Ended::Whole => {}
+            Ended::Whole => input.leave(sink),
             Ended::Unwanted => return,
             Ended::Damaged => {
                 // In the same part a whole member may begin right behind the damage; of a later

@@ -11,8 +11,9 @@
 //! differs 000000012
 //! ```
 //!
-//! The first digest of an index is that of its plain text, the second that of its gzip as pack wrote
-//! it. `differs` says that the archive had another text under that number: it is not believed again.
+//! The first digest of an index is that of its plain text, the second that of its gzip as pack
+//! wrote it. `differs` says that the archive had another text under that number: it is not believed
+//! again.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;

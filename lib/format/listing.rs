@@ -160,6 +160,9 @@ pub enum ListingError {
 }
 
 /// Reads header lines; `Ok(Comment)` for what no program of this version writes.
+///
+/// # Errors
+/// What is wrong with the line.
 pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
     let mut words = line.split(|&b| b == b' ');
     let keyword = words.next().unwrap_or_default();
@@ -340,6 +343,9 @@ pub enum Misplaced {
 
 impl Order {
     /// Takes the next entry.
+    ///
+    /// # Errors
+    /// If it does not follow the one before, or its directory has not come.
     pub fn handle_entry(&mut self, entry: &Entry) -> Result<(), Misplaced> {
         let path = &entry.path;
         if self.last.as_ref().is_some_and(|last| last >= path) {
@@ -394,6 +400,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next line; none once `#end` has come and nothing follows it.
+    ///
+    /// # Errors
+    /// What is wrong with the listing: also that it ends without `#end`.
     pub fn next_line(&mut self) -> Result<Option<Line>, ListingError> {
         self.line.clear();
         match (self.read_line()?, self.ended) {

@@ -91,6 +91,9 @@ pub struct Literal {
 }
 
 /// Looks at an encrypted message.
+///
+/// # Errors
+/// If it is no encrypted message.
 pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     let mut packets = Packets::new(bytes)?;
     let mut envelope =
@@ -120,8 +123,8 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     Err(PacketError::Nothing)
 }
 
-/// Whether a packet that begins with this byte is none with which an encrypted message begins: one that
-/// tells what opens it, a marker or padding. Text is not looked at: it may be armored.
+/// Whether a packet that begins with this byte is none with which an encrypted message begins: one
+/// that tells what opens it, a marker or padding. Text is not looked at: it may be armored.
 pub fn begins_something_else(first: u8) -> bool {
     let tag = match first {
         0xc0.. => first & 0x3f,
@@ -161,6 +164,9 @@ pub fn holds(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reads a message that is one literal packet and nothing else.
+///
+/// # Errors
+/// If it is anything else.
 pub fn literal(bytes: &[u8]) -> Result<Literal, PacketError> {
     let mut packets = Packets::new(bytes)?;
     match packets.next_packet()? {

@@ -96,6 +96,9 @@ pub fn encode_tag(raw: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Undoes [`encode`] and [`encode_tag`].
+///
+/// # Errors
+/// If an escape is cut off or no octal number, or a byte should have been escaped.
 pub fn decode(text: &[u8]) -> Result<Vec<u8>, PathError> {
     let mut raw = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -178,6 +181,9 @@ impl Path {
 
     /// Takes an encoded path; refuses what a canonical writer would not write, and every path that
     /// could leave the root.
+    ///
+    /// # Errors
+    /// Why it is refused.
     pub fn parse(text: &[u8]) -> Result<Path, PathError> {
         if text == b"." {
             return Ok(Path::root());
@@ -200,6 +206,9 @@ impl Path {
 
     /// Takes a path as a person types it: raw bytes, with or without a leading `./` or trailing
     /// `/`.
+    ///
+    /// # Errors
+    /// Why it is refused.
     pub fn from_typed(raw: &[u8]) -> Result<Path, PathError> {
         if raw.first() == Some(&b'/') {
             return Err(PathError::NotRelative);

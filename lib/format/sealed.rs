@@ -1,5 +1,5 @@
-//! What dura-seal notes of each object that it has sealed: a line with the group that is to list it.
-//! When a run is cut before the list is stored, the next one lists the object by this.
+//! What dura-seal notes of each object that it has sealed: a line with the group that is to list
+//! it. When a run is cut before the list is stored, the next one lists the object by this.
 
 use super::digest;
 use super::group::Member;

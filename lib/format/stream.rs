@@ -119,6 +119,9 @@ fn push_header(
 }
 
 /// Writes an object with header and padding.
+///
+/// # Errors
+/// If it cannot be written.
 pub fn write(out: &mut impl Write, item: &Item, mtime: u64) -> io::Result<()> {
     let size = item.bytes.len() as u64;
     out.write_all(&header(&item.band, &item.name, size, mtime))?;
@@ -182,12 +185,18 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next object; none once the end has come and nothing but zeros follows.
+    ///
+    /// # Errors
+    /// What is wrong with the stream: also that it ends early.
     pub fn next_item(&mut self) -> Result<Option<Item>, StreamError> {
         self.next_item_if(&mut |_| true)
     }
 
     /// The same, but asks before it takes an object's bytes into memory; gives
     /// [`StreamError::Stopped`] when they are not wanted.
+    ///
+    /// # Errors
+    /// As of [`Reader::next_item`].
     pub fn next_item_if(
         &mut self,
         admit: &mut dyn FnMut(u64) -> bool,

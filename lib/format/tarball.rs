@@ -101,6 +101,9 @@ impl<'a> Member<'a> {
 
     /// Appends the headers, and for a sparse file its map; the content and its padding come after.
     /// Returns how many bytes of content the caller has to write (without padding).
+    ///
+    /// # Errors
+    /// If a record or the content has no room in a tar header.
     pub fn write_header(&self, out: &mut Vec<u8>) -> Result<u64, TooLong> {
         let map = match self.content {
             Content::Sparse(segments, _) => sparse_map(segments),
@@ -118,6 +121,9 @@ impl<'a> Member<'a> {
 
     /// Appends the headers alone, for `size` bytes of stored content: of a sparse file that is its
     /// map and its data, and what the segments say does not matter.
+    ///
+    /// # Errors
+    /// If a record or the content has no room in a tar header.
     pub fn write_head(&self, out: &mut Vec<u8>, size: u64) -> Result<(), TooLong> {
         let mut name = b"./".to_vec();
         name.extend(self.path.raw());

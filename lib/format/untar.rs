@@ -113,6 +113,9 @@ impl<R: BufRead> Untar<R> {
     }
 
     /// The next entry; none at the end, which in a block is just the end of input.
+    ///
+    /// # Errors
+    /// What is wrong with the tar, and where.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, UntarError> {
         self.skip()?;
         // Most entries have a pax header, its records, and their own.
@@ -165,6 +168,9 @@ impl<R: BufRead> Untar<R> {
     /// Reads the map of holes with which the content of the last entry begins, in whole blocks. Fails
     /// if it does not end where a map that Dura writes can end. [`Untar::copy`] then gives what is
     /// behind it.
+    ///
+    /// # Errors
+    /// What is wrong with the tar, and where.
     pub fn map(&mut self, entry: &Entry) -> Result<Vec<u8>, UntarError> {
         let at = self.at;
         let mut map = Vec::new();
@@ -187,6 +193,9 @@ impl<R: BufRead> Untar<R> {
 
     /// Reads the content of the last entry, or what is left of it, without padding, in pieces. Must
     /// be called at most once for an entry.
+    ///
+    /// # Errors
+    /// What is wrong with the tar, and where; or what `take` gave.
     pub fn copy<E: From<UntarError>>(
         &mut self,
         entry: &Entry,
@@ -200,6 +209,9 @@ impl<R: BufRead> Untar<R> {
             self.consume(came);
             left -= came as u64;
         }
+        // Whoever has the input may hold all of its last piece until this is read. What fails here
+        // fails again when the next entry is asked for.
+        drop(self.skip());
         Ok(())
     }
 

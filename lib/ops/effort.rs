@@ -240,8 +240,8 @@ fn nothing_changed() {
         let out = diff(archive.vouched_by(vouching), &tree(3));
         assert!(out.ends_with("#end entries=0 excluded=0 unreadable=0\n"), "{out}");
     };
-    // With a warm cache: the names of the bands, HEAD and TAIL of each tier, and a look whether that
-    // is encrypted.
+    // With a warm cache: the names of the bands, HEAD and TAIL of each tier, and a look whether
+    // that is encrypted.
     let warm = [
         "list ",
         "range 0/HEAD",

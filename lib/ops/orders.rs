@@ -1,9 +1,10 @@
-//! All orders of small runs: cut after every write with every subset of what was under way, continued
-//! with the same and with other trees, a mask, other options, by two hosts at once; then every loss
-//! of an object. What is decided is decided by the programs' own code: `orders/model.rs`.
+//! All orders of small runs: cut after every write with every subset of what was under way,
+//! continued with the same and with other trees, a mask, other options, by two hosts at once; then
+//! every loss of an object. What is decided is decided by the programs' own code:
+//! `orders/model.rs`.
 //!
-//! A small scope is searched as it is; built with `ORDERS=2`, a larger one. docs/orders.md numbers what must
-//! hold, as the assertions here do.
+//! A small scope is searched as it is; built with `ORDERS=2`, a larger one. docs/orders.md numbers
+//! what must hold, as the assertions here do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -133,8 +134,8 @@ impl Search {
         Some((next, stream.status))
     }
 
-    /// Whatever came before, runs that are not cut bring the version to the tree: by the second one at
-    /// the latest, with status 0; the archive is whole, and a run more stores nothing else.
+    /// Whatever came before, runs that are not cut bring the version to the tree: by the second one
+    /// at the latest, with status 0; the archive is whole, and a run more stores nothing else.
     fn settles(&self, state: &State, tree: &Tree, case: &str) -> Objects {
         let case = format!("{case}, then whole runs");
         let (one, status) = self.ends(state, tree, None, &[], &case).expect(&case);
@@ -168,8 +169,8 @@ fn after(
     next
 }
 
-/// Between two writes of a run too, a reader gets a complete version as it was completed, or what runs
-/// have seen, and verify finds nothing.
+/// Between two writes of a run too, a reader gets a complete version as it was completed, or what
+/// runs have seen, and verify finds nothing.
 fn look(state: &State, case: &str) {
     let found = read(store(&state.there), None);
     if let Some(found) = &found {
@@ -221,8 +222,8 @@ fn progress(there: &Objects, band: &BandName, before: &[u32], case: &str) {
     assert!(undone.is_empty(), "{case}: {undone:?} of {band} count no more");
 }
 
-/// Verify finds nothing, and has nothing to repair; but of a band which was cut just before its TAIL
-/// nobody can tell whether that was lost, and what no run will continue may get lists, and the
+/// Verify finds nothing, and has nothing to repair; but of a band which was cut just before its
+/// TAIL nobody can tell whether that was lost, and what no run will continue may get lists, and the
 /// parity that they name.
 fn found_whole(there: &Objects, case: &str) {
     let (found, items, _) = verify(&store(there), true);
@@ -273,8 +274,8 @@ fn cut_and_cut_again(search: &mut Search, jobs: usize, first: &State, tree: &Tre
     }
 }
 
-/// A run with a mask stands beside: it undoes nothing, and what goes on without it sees all; also when
-/// the mask is edited meanwhile.
+/// A run with a mask stands beside: it undoes nothing, and what goes on without it sees all; also
+/// when the mask is edited meanwhile.
 fn masks(search: &mut Search, one: &State, tree: &Tree, case: &str, step: usize) {
     let case = format!("{case}, a mask");
     let Some(masked_run) = search.stream(one, &masked(7), Some(7), &[]) else { return };

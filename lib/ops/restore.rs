@@ -27,7 +27,7 @@ use crate::report::units::human;
 pub(crate) mod lane;
 mod write;
 
-use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::archive::blocks::{Blocks, FEW, Feed, Source};
 use write::Writer;
 
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
@@ -36,7 +36,7 @@ const STEPS: usize = 16 << 10;
 /// What a block takes that is fetched, decrypted and decompressed.
 const PER_JOB: u64 = 32 << 20;
 
-/// Bytes of tar that wait for whoever reads it.
+/// Bytes of tar that wait for whoever reads it; an eighth of it if many tiers hold blocks.
 const AHEAD: usize = 16 << 20;
 
 /// From the thread that plans to the one that writes.
@@ -114,11 +114,13 @@ pub(crate) fn restore(
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let selection = asked::select(&reader.archive, &reader.chain, typed, &options.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
-    let source =
-        Arc::new(Source { archive: Arc::clone(&reader.archive), bands, takes_remains: true });
+    let many = reader.chain.len() > FEW;
+    let archive = Arc::clone(&reader.archive);
+    let source = Arc::new(Source { archive, bands, takes_remains: true, many });
     let blocks = Blocks::new(&source, room::jobs(options.jobs, 0, PER_JOB))?;
+    let ahead = if many { AHEAD / 8 } else { AHEAD };
     let out =
-        out.ahead(room::room().bytes(AHEAD as u64, 4) as usize).context(write::CANNOT_WRITE)?;
+        out.ahead(room::room().bytes(ahead as u64, 4) as usize).context(write::CANNOT_WRITE)?;
     let mut writer = Writer::new(out, &source, options.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());

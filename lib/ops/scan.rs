@@ -113,7 +113,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         host: options.host.map_or_else(system, |host| host.as_bytes().to_vec()),
         root: &root,
         partial: masks.has_only() || !whole,
-        // What --after leaves out is a mask too, of which nobody knows whether the next is the same.
+        // What --after leaves out is a mask too, of which nobody knows whether the next is the
+        // same.
         mask: masks.digest().filter(|_| whole),
     })?;
     // Batches that wait keep their directories open: half of the files is theirs.

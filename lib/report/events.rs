@@ -23,12 +23,15 @@ impl Events {
     /// Opens the file for appending, and makes it for its owner alone. A link is not followed: in a
     /// folder where others may write it could lead anywhere. What a process has open already is no
     /// such link.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
     pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
         let open = |path: &Path| -> anyhow::Result<File> {
             let mut options = OpenOptions::new();
             options.append(true).create(true).mode(0o600);
-            // What somebody put into a folder like /tmp is not followed, and not waited for: a link, a
-            // FIFO, another name of a file. What is in /dev is the system's.
+            // What somebody put into a folder like /tmp is not followed, and not waited for: a
+            // link, a FIFO, another name of a file. What is in /dev is the system's.
             let is_own = !path.starts_with("/dev");
             if is_own {
                 options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);

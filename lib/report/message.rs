@@ -203,6 +203,9 @@ impl Report {
 }
 
 /// Fails if the output, which is not for people, would go to a terminal.
+///
+/// # Errors
+/// If it would; with the hint.
 pub fn refuse_terminal(hint: &str) -> anyhow::Result<()> {
     match pipe::stdout_is_terminal() {
         true => Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint)),

@@ -12,8 +12,8 @@ use crate::report::units::human;
 /// drawing.
 const PER_SECOND: u8 = 5;
 
-/// A line with the message that a program gives it, cut at the terminal's width; hidden if stderr is
-/// no terminal.
+/// A line with the message that a program gives it, cut at the terminal's width; hidden if stderr
+/// is no terminal.
 pub(crate) fn line() -> ProgressBar {
     if !pipe::stderr_is_terminal() {
         return ProgressBar::hidden();

@@ -49,6 +49,9 @@ pub struct Cache {
 impl Cache {
     /// The cache in `dir`, which is made with mode 0700 if it is not there. A full disk is told by
     /// the first copy that has no room.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or is not to be trusted.
     pub fn open(dir: &Path) -> Result<Cache, CacheError> {
         match durable::create_private_dirs(dir) {
             Err(error)
@@ -123,6 +126,9 @@ impl Cache {
     }
 
     /// Keeps a copy. HEAD must be kept before all others.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn put(&self, band: &BandName, id: BandId, object: Object, bytes: &[u8]) -> io::Result<()> {
         let path = self.folder(band, id).join(ObjectName::plain(object).to_string());
         if let Some(folder) = path.parent() {

@@ -37,6 +37,9 @@ pub trait LookAhead: Send + Sync {
 
     /// What the server itself says of an object that is there: whether it is just these bytes. None
     /// where it does not tell.
+    ///
+    /// # Errors
+    /// What kept the server from answering.
     fn tells(&self, name: &str, bytes: &[u8]) -> Result<Option<bool>, StoreError>;
 }
 

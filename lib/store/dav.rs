@@ -64,6 +64,9 @@ pub enum BadAddress {
 impl Dav {
     /// The archive at that address (`http://…` or `https://…`), with user and password from the
     /// environment or `~/.netrc`.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<Dav, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -71,6 +74,9 @@ impl Dav {
     }
 
     /// The same, with environment and files from elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
     pub fn with(
         name: &str,
         variable: &dyn Fn(&str) -> Option<String>,

@@ -252,6 +252,9 @@ impl Reply {
     }
 
     /// The size that the reply to a HEAD request tells.
+    ///
+    /// # Errors
+    /// If it tells none.
     pub fn size(&self, at: &str) -> Result<u64, StoreError> {
         let size = self.header("content-length").and_then(|text| text.parse().ok());
         size.ok_or_else(|| {
@@ -300,6 +303,9 @@ impl Reply {
 
     /// The part of an object that the reply to a request with `range` brings; none if the object
     /// ends before.
+    ///
+    /// # Errors
+    /// If it is not that part.
     pub fn part(self, at: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let cut = |bytes: &[u8], from: u64| {
             let at = |offset: u64| {

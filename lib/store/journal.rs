@@ -32,6 +32,9 @@ pub struct Journal {
 
 impl Journal {
     /// The journal in `dir`, which is made with mode 0700 when something is written.
+    ///
+    /// # Errors
+    /// If the folder is there and not to be trusted.
     pub fn open(dir: &Path) -> Result<Journal, CacheError> {
         match fs::metadata(dir) {
             Ok(stat) => owned(&stat).and_then(|()| kept_above(dir))?,
@@ -42,6 +45,9 @@ impl Journal {
     }
 
     /// What it knows of the band with this id; none if nothing.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn band(&self, id: BandId) -> io::Result<Option<Arc<BandRecord>>> {
         let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(record) = known.get(&id) {
@@ -54,6 +60,9 @@ impl Journal {
     }
 
     /// Adds to what it knows of a band.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn append(&self, id: BandId, entries: &[JournalEntry]) -> io::Result<()> {
         let path = self.dir.join(id.to_string());
         let begins = fs::metadata(path).map_or(true, |stat| stat.len() == 0);
@@ -63,21 +72,33 @@ impl Journal {
     }
 
     /// Whether an archive was used from this host.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn knows_archive(&self, address: &str) -> io::Result<bool> {
         self.names(ARCHIVES, address)
     }
 
     /// Notes that an archive is used from this host.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn note_archive(&self, address: &str) -> io::Result<()> {
         self.note(ARCHIVES, address)
     }
 
     /// Whether this host has seen or stored bands in an archive.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn has_seen_bands(&self, address: &str) -> io::Result<bool> {
         Ok(self.names(STORED, address)? || self.knows_archive(address)?)
     }
 
     /// Notes that this host has stored a band in an archive. That vouches for no band.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn note_stored(&self, address: &str) -> io::Result<()> {
         self.note(STORED, address)
     }
@@ -94,6 +115,9 @@ impl Journal {
     }
 
     /// The band that was built on last in an archive.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn newest(&self, address: &str) -> io::Result<Option<BandName>> {
         let text = self.text(NEWEST)?.unwrap_or_default();
         let of = |line: &str| {
@@ -104,6 +128,9 @@ impl Journal {
     }
 
     /// Notes which band is built on in an archive.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn note_newest(&self, address: &str, band: &BandName) -> io::Result<()> {
         if address.contains('\n') || self.newest(address)?.as_ref() == Some(band) {
             return Ok(());
@@ -112,6 +139,9 @@ impl Journal {
     }
 
     /// The bands of which it learned last, the last one first.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn latest(&self, most: usize) -> io::Result<Vec<BandName>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {

@@ -44,6 +44,9 @@ impl Local {
     }
 
     /// The file that holds an object, to be read as a whole.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn open(&self, name: &str) -> io::Result<File> {
         let (file, size) = self.file(name)?;
         if size > most(name) {

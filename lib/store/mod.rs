@@ -37,21 +37,36 @@ pub trait Store: Send + Sync {
     ///
     /// Whoever lost the reply to a write and tries again is told [`Kind::Exists`], and has to look
     /// whose bytes are there.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`], or what kept the store from storing it.
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Stores an object whatever is there, as durably as a new one: afterwards there is the old one
     /// or this, whole. Only for objects that were found damaged, and rebuilt.
+    ///
+    /// # Errors
+    /// What kept the store from storing it.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The whole object. One that is larger than [any of its kind](most) is not read, and
     /// [damaged](Kind::Damaged).
+    ///
+    /// # Errors
+    /// What kept the store from answering; [`Kind::NotFound`] where nothing is there.
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
     /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends,
     /// none behind its end.
+    ///
+    /// # Errors
+    /// What kept the store from answering; [`Kind::NotFound`] where nothing is there.
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError>;
 
     /// The size of an object; none if it is not there.
+    ///
+    /// # Errors
+    /// What kept the store from answering.
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError>;
 
     /// The names directly in a folder (`""` is the archive itself), sorted, with sizes; folders end
@@ -59,6 +74,9 @@ pub trait Store: Send + Sync {
     ///
     /// An entry that cannot be looked at is listed with the size [`UNSEEN`], and told to whoever
     /// opened the store as [`Word::Flaw`]: it costs nothing else of the listing.
+    ///
+    /// # Errors
+    /// What kept the store from answering.
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
 }
 
@@ -97,6 +115,9 @@ pub fn unheard() -> Notice {
 pub trait Remove: Store {
     /// Removes an object. Folders that this leaves empty may stay where removing them could take
     /// more with it. Fails with [`Kind::NotFound`] if it is not there.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], or what kept the store from removing it.
     fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 

@@ -102,6 +102,9 @@ pub enum BadAddress {
 impl S3 {
     /// The archive of that name (`s3://…`), with keys, region and endpoint as Amazon's tools find
     /// them.
+    ///
+    /// # Errors
+    /// What is wrong with the name, or with the keys.
     pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
@@ -116,6 +119,9 @@ impl S3 {
     }
 
     /// The same, with environment and files from elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with the name, or with the keys.
     pub fn with(
         name: &str,
         sources: &Sources<'_>,

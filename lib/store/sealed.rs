@@ -46,6 +46,9 @@ impl SealedNotes {
     }
 
     /// Notes an object. What the host loses of this when it goes down costs nothing but a finding.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn append(&mut self, note: &SealedNote) -> io::Result<()> {
         let (mut file, size) = match self.open.take() {
             Some((_, size)) if size >= FULL => {

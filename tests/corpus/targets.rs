@@ -1,5 +1,5 @@
 //! The parsers that read what others wrote, each as a function of bytes: for `tests/corpus.rs` and
-//! `examples/fuzz.rs`.
+//! `fuzz/fuzz.rs`.
 //!
 //! A target says whether its parser takes the bytes. It panics when what was taken and written
 //! again is read as something else, or when what always holds does not. Those that stand in no

@@ -112,14 +112,15 @@ pub(crate) fn need(tool: &str) -> PathBuf {
     let Some((_, package)) = TOOLS.iter().find(|(name, _)| *name == tool) else {
         panic!("{tool} is not among the tools that tests name")
     };
+    find(tool).unwrap_or_else(|| panic!("{tool} is missing: install the Debian package {package}"))
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(tool))
-        .find(|file| {
-            fs::metadata(file)
-                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-        })
-        .unwrap_or_else(|| panic!("{tool} is missing: install the Debian package {package}"))
+    std::env::split_paths(&path).map(|dir| dir.join(tool)).find(|file| {
+        fs::metadata(file)
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// A directory of this test process, removed when it has ended however it ends, with any gpg-agent
@@ -179,10 +180,22 @@ fn tools() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let dir = scratch("tools");
-        for (tool, _) in TOOLS {
-            symlink(need(tool), dir.join(tool)).unwrap();
+        // Where one is missing, only the tests that use it fail.
+        let missing = |tool: &str, package: &str| {
+            let says = format!("{tool} is missing: install the Debian package {package}");
+            fs::write(dir.join(tool), format!("#!/bin/sh\necho '{says}' >&2\nexit 127\n")).unwrap();
+            fs::set_permissions(dir.join(tool), fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        for (tool, package) in TOOLS {
+            match find(tool) {
+                Some(path) => symlink(path, dir.join(tool)).unwrap(),
+                None => missing(tool, package),
+            }
         }
-        symlink(python(), dir.join("python3")).unwrap();
+        match find("python3") {
+            Some(_) => symlink(python(), dir.join("python3")).unwrap(),
+            None => missing("python3", "python3"),
+        }
         dir
     })
 }

@@ -52,6 +52,17 @@ pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether this is root, for a test that shows nothing for others: it fails for them, unless they
+/// have said with `DURA_TESTS_WITHOUT_ROOT` that they leave it out.
+pub(crate) fn only_root() -> bool {
+    let told = std::env::var_os("DURA_TESTS_WITHOUT_ROOT").is_some();
+    assert!(
+        root() || told,
+        "only root can run this test: set DURA_TESTS_WITHOUT_ROOT to do without"
+    );
+    root()
+}
+
 /// A path of bytes below another.
 pub(crate) fn at(dir: &Path, name: impl AsRef<[u8]>) -> PathBuf {
     dir.join(OsStr::from_bytes(name.as_ref()))

@@ -21,6 +21,9 @@ pub struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// Its HEAD. Both HEAD and TAIL must be the band's.
+    ///
+    /// # Errors
+    /// If one of the two is missing, damaged or of another band.
     pub fn own(&self) -> Result<&'a Head, ChainError> {
         let foreign = |object| ChainError::Foreign(self.name.clone(), object);
         let head = self.head.ok_or_else(|| ChainError::NoHead(self.name.clone()))?;
@@ -86,6 +89,9 @@ pub enum ChainError {
 /// The same check serves readers and push, which asks before it stores a band whether the archive
 /// has the ancestors that it was made on. That the index named in [`Extent::UpTo`] is there is left
 /// to the caller, because it takes a call of the store.
+///
+/// # Errors
+/// The first band that is not the one on which the next was made.
 pub fn extents(chain: &[Link]) -> Result<Vec<Extent>, ChainError> {
     let mut extents = Vec::with_capacity(chain.len());
     let mut above: Option<&Head> = None;
@@ -149,6 +155,9 @@ pub enum Stuck {
 /// because it is damaged: where it stands in the chain is not known then, so what it lists might be
 /// lost or stored twice. `have` is the count of the indexes that count, `counted` which ones they
 /// are.
+///
+/// # Errors
+/// Why the band cannot be continued.
 pub fn continuation(
     band: &BandName,
     head: Option<&Head>,

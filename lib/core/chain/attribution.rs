@@ -61,7 +61,8 @@ mod tests {
             (true, false, false, false, Once),
             (true, true, false, false, Signed),
             (true, true, true, false, Vouched),
-            // An archive that was copied to another disk, and one of which all own bands are hidden.
+            // An archive that was copied to another disk, and one of which all own bands are
+            // hidden.
             (true, false, false, true, Vouched),
             (true, false, true, false, Vouched),
             (true, false, true, true, Vouched),

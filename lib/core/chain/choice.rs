@@ -176,6 +176,9 @@ fn age(band: &Known, facts: &Facts) -> Stamp {
 }
 
 /// The newest band. One with a mask only if there are no others.
+///
+/// # Errors
+/// The band whose HEAD has to be read first.
 pub fn newest(bands: &[Known]) -> Result<Option<&Known>, Ask> {
     let whole = latest(bands, age, |_, facts| facts.is_none_or(|facts| facts.mask.is_whole()))?;
     match whole {
@@ -196,6 +199,9 @@ pub struct Reading<'a> {
 /// The band that a reader takes who was given none: the newest complete one without a mask, or with
 /// one; or the newest if none is complete; with `at`, among those of that time or before. None if
 /// there is none.
+///
+/// # Errors
+/// The band whose HEAD has to be read first.
 pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Result<Option<Reading<'_>>, Ask> {
     let find = |complete: bool, whole: bool| {
         let time = |band: &Known, facts: &Facts| match at {
@@ -257,6 +263,9 @@ pub enum FindError {
 /// newest by what is in it), a whole name, or a beginning of one that
 /// no other band has. A beginning may leave the band's ancestors out, but must reach its own stamp:
 /// `20261108` is the band started on that day, not one on top of it.
+///
+/// # Errors
+/// If no band has that name, or several have that beginning.
 pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> {
     if text == "latest" {
         let newest = newest_first(bands).first().copied();
@@ -340,6 +349,9 @@ pub enum Target<'a> {
 /// for another kind of band: `--full` and `--tier 0` for a full one, `--tier N` for one of tier N
 /// or less, `--parent` for one on that band. A parent that turns out to have no counted index is
 /// [`Facts::empty`]: its version is that of its own parent.
+///
+/// # Errors
+/// If there is no such band, or it cannot be built on, or a HEAD has to be read first.
 pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
     let unfinished = newest_of_mask(bands, wish.mask)?.filter(|band| !band.is_complete());
     let may_go_on = |band: &&Known| {
@@ -406,6 +418,9 @@ fn newest_parent(bands: &[Known], mask: Mask, below: u8) -> Result<Option<&Known
 }
 
 /// The newest band, if a run would build on it were it not of the deepest tier.
+///
+/// # Errors
+/// The band whose HEAD has to be read first.
 pub fn too_deep_to_build_on<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Ask> {
     let newest = newest_parent(bands, wish.mask, u8::MAX)?;
     Ok(newest.filter(|band| wish.tier.is_none() && band.name.tier() >= MAX_TIER))
@@ -488,6 +503,9 @@ pub enum NoName {
 
 /// The name of a band on top of `parent`: the clock, or one second after the newest band of the
 /// archive, whichever is later.
+///
+/// # Errors
+/// If the parent is of the deepest tier, or no later time has a name.
 pub fn name(
     parent: Option<&BandName>,
     band_after: Option<Stamp>,

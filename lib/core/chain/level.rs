@@ -1,5 +1,5 @@
-//! Whether an archive has all that a run builds on: what diff counted in one archive must be in each
-//! that the run is stored in, or the band would be complete there without it.
+//! Whether an archive has all that a run builds on: what diff counted in one archive must be in
+//! each that the run is stored in, or the band would be complete there without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

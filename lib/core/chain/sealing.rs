@@ -31,8 +31,8 @@ struct Seen {
 }
 
 /// The machine: `handle_object` for each numbered object that is found, `handle_sealed` for a band
-/// that shows in another way that it is sealed, `handle_plain` that it is not, `poll` for what is to
-/// be told.
+/// that shows in another way that it is sealed, `handle_plain` that it is not, `poll` for what is
+/// to be told.
 #[derive(Debug, Default)]
 pub struct Sealing {
     bands: BTreeMap<BandName, Seen>,
@@ -203,8 +203,8 @@ mod tests {
         }
     }
 
-    /// Somebody may put a plain full band on top of a sealed archive, or have put sealed objects out
-    /// of the way of which lists still tell.
+    /// Somebody may put a plain full band on top of a sealed archive, or have put sealed objects
+    /// out of the way of which lists still tell.
     #[test]
     fn a_plain_band_beside_sealed_ones() {
         let (first, layer, other) = (band(FULL), band(LAYER), band("20260103T000000Z"));

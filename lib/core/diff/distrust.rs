@@ -26,6 +26,9 @@ pub struct NoFinding(pub u64);
 impl Distrust {
     /// Reads lines as verify writes them; `chain` are the bands that the new one is based on, the
     /// full one first.
+    ///
+    /// # Errors
+    /// The first line that is no finding of these bands.
     pub fn read(text: &str, chain: &[BandName]) -> Result<Distrust, NoFinding> {
         let mut distrust = Distrust::default();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty()) {

@@ -197,7 +197,8 @@ fn what_may_be_wrong_pushes_out_nothing() {
     let forged = ["20260101T020000Z signed", "20260102T020000Z", "20260103T020000Z"];
     assert_eq!(kept(&forged, "last=1"), 2);
     assert_eq!(kept(&forged, "last=2"), 3);
-    // One that is signed and plain, and one that is sealed and unsigned: neither pushes out another.
+    // One that is signed and plain, and one that is sealed and unsigned: neither pushes out
+    // another.
     let mixed = ["20260101T020000Z sealed signed", "20260102T020000Z sealed", "20260103T020000Z"];
     assert_eq!(kept(&mixed, "last=1"), 3);
     let plain = ["20260101T020000Z sealed", "20260102T020000Z signed", "20260103T020000Z signed"];

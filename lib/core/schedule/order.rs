@@ -33,9 +33,9 @@ pub(super) fn key(name: &ObjectName) -> Option<(u32, u32)> {
 }
 
 /// The objects of a stream in the order in which they are given to the schedule: a list behind its
-/// signature, which follows it in the stream. A run that is cut between the two leaves a signature of
-/// nothing, which nobody misses; a list without one could never be signed again, for the run that
-/// continues the band knows what the list names, and not what it says.
+/// signature, which follows it in the stream. A run that is cut between the two leaves a signature
+/// of nothing, which nobody misses; a list without one could never be signed again, for the run
+/// that continues the band knows what the list names, and not what it says.
 #[derive(Debug)]
 pub struct SignedFirst<T> {
     signed: bool,

@@ -36,6 +36,9 @@ pub struct Hit {
 
 impl Sought {
     /// Reads what was typed; `source` is the path of the source, where it is known.
+    ///
+    /// # Errors
+    /// The first that is no path below the root of the source.
     pub fn new(typed: &[Vec<u8>], source: Option<&[u8]>) -> Result<Sought, AskedError> {
         let mut sought = Sought {
             typed: typed.to_vec(),

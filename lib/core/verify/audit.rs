@@ -86,8 +86,8 @@ pub struct Free {
     pub name: ObjectName,
     /// False if it is no part of the version.
     pub counts: bool,
-    /// True if a later run began behind it, or the band was left unfinished: its own run was cut, and
-    /// may have stored less of its group than it had made.
+    /// True if a later run began behind it, or the band was left unfinished: its own run was cut,
+    /// and may have stored less of its group than it had made.
     pub cut: bool,
 }
 

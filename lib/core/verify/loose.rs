@@ -37,8 +37,8 @@ pub struct Loose {
     pub claims: Claims,
     /// True if there was a list of this name.
     pub had_list: bool,
-    /// True if the run that made the group was cut: its list, and some of its parity, may never have
-    /// come.
+    /// True if the run that made the group was cut: its list, and some of its parity, may never
+    /// have come.
     pub cut: bool,
     /// Another name, for a list without parity, if the run that made the group was cut: then its
     /// parity may be of objects that never came.

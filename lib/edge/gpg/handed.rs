@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// A line that a child reads from a pipe, under the number of the descriptor here; none for one that
-/// a pipe might not take at once. What other children take over with it they do not read.
+/// A line that a child reads from a pipe, under the number of the descriptor here; none for one
+/// that a pipe might not take at once. What other children take over with it they do not read.
 pub(super) fn through_pipe(line: &[u8]) -> io::Result<Option<OwnedFd>> {
     if line.len() > PIPE_BUF {
         return Ok(None);

@@ -186,8 +186,8 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// The start after which a new band is to be named: the latest of the bands that are believed, or
-    /// that are not ahead of the clock.
+    /// The start after which a new band is to be named: the latest of the bands that are believed,
+    /// or that are not ahead of the clock.
     pub(super) fn band_after(&self, bands: &[Known]) -> anyhow::Result<Option<Stamp>> {
         let mut names: Vec<&BandName> = bands.iter().map(|band| &band.name).collect();
         names.sort_by_key(|name| std::cmp::Reverse((name.start(), name.to_string())));

@@ -10,8 +10,8 @@ use crate::ops::orders::{
 };
 use crate::ops::push::tests::push_to;
 
-/// Two archives that were cut differently: a run that goes on by what the first one has is stored in
-/// the other only if nothing is lacking there, and one that is stored is whole.
+/// Two archives that were cut differently: a run that goes on by what the first one has is stored
+/// in the other only if nothing is lacking there, and one that is stored is whole.
 #[test]
 fn every_pair_of_archives() {
     let mut states = 0;

@@ -25,8 +25,8 @@ fn chains(parity: usize, jobs: usize, few: usize) -> Vec<(String, State)> {
     cuts.iter().step_by(few).map(chain).collect()
 }
 
-/// Each object is lost, damaged, emptied or renamed: verify names it, and no reader takes less for all
-/// without a word.
+/// Each object is lost, damaged, emptied or renamed: verify names it, and no reader takes less for
+/// all without a word.
 #[test]
 fn every_loss_in_a_chain() {
     let mut states = 0;
@@ -82,8 +82,8 @@ fn every_loss_in_a_chain() {
     assert!(states > 100, "{states}");
 }
 
-/// Two objects are lost, or three with two parity shards: verify finds that, repair gives back what can be
-/// given back by counting, and what it gives reads as before.
+/// Two objects are lost, or three with two parity shards: verify finds that, repair gives back what
+/// can be given back by counting, and what it gives reads as before.
 #[test]
 fn every_two_or_three_losses_in_a_chain() {
     let mut states = 0;
@@ -115,8 +115,8 @@ fn every_two_or_three_losses_in_a_chain() {
     assert!(states > 100, "{states}");
 }
 
-/// A band below that has lost both HEAD and TAIL is read all the same, with a word; nothing is built on
-/// it.
+/// A band below that has lost both HEAD and TAIL is read all the same, with a word; nothing is
+/// built on it.
 #[test]
 fn what_a_chain_without_head_and_tail_gives() {
     let search = Search::new(0);

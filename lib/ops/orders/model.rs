@@ -96,7 +96,8 @@ pub(super) fn run(there: &Objects, wish: &Wish<'_>, notes: &Notes) -> Option<Str
     run_over(store(there), there, wish, notes)
 }
 
-/// The same, where diff reads this store; what the run finds of the band that it goes on with is there.
+/// The same, where diff reads this store; what the run finds of the band that it goes on with is
+/// there.
 pub(super) fn run_over(
     store: Arc<dyn Store>,
     there: &Objects,
@@ -281,9 +282,9 @@ impl Sealer {
     }
 }
 
-/// The sets of objects, by their places in the stream, that a store may have when push is cut: after
-/// each write, with every subset of those under way having arrived. Push's own schedule says what is
-/// under way.
+/// The sets of objects, by their places in the stream, that a store may have when push is cut:
+/// after each write, with every subset of those under way having arrived. Push's own schedule says
+/// what is under way.
 pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
     let patience = Patience { retries: 0, first: Duration::ZERO, most: Duration::ZERO };
     let mut schedule = Schedule::new(Limits { jobs, rate: None, patience, seed: 1 });

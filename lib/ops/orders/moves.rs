@@ -1,5 +1,5 @@
-//! `push --from --move`, cut at every call of the archive: what is in the spool then, and what in the
-//! archive.
+//! `push --from --move`, cut at every call of the archive: what is in the spool then, and what in
+//! the archive.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

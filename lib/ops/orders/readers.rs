@@ -1,5 +1,5 @@
-//! Readers, a verifier and a second run while a run is stored: more of it comes at every call that they
-//! make.
+//! Readers, a verifier and a second run while a run is stored: more of it comes at every call that
+//! they make.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

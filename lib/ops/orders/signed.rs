@@ -1,5 +1,5 @@
-//! Signed archives: cut again and again, and continued, also by runs that do not sign. What gpg would sign
-//! has a stand-in: the sum of what is signed.
+//! Signed archives: cut again and again, and continued, also by runs that do not sign. What gpg
+//! would sign has a stand-in: the sum of what is signed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ fn search() -> Search {
     Search { sign: true, ..Search::new(1) }
 }
 
-/// What verify says with `--signed-by`, but of a band that was cut before a signed list had its HEAD.
+/// What verify says with `--signed-by`, but of a band that was cut before a signed list had its
+/// HEAD.
 fn found_signed(there: &Objects) -> Vec<String> {
     let (mut found, ..) = verify_signed(&store(there), false);
     found.retain(|line| !line.contains("/TAIL: all else of the band is there"));
@@ -28,7 +29,8 @@ fn read_signed(state: &State, case: &str) {
     }
 }
 
-/// Cut after every write, with every subset of what is under way; and again; and again, up to ten times.
+/// Cut after every write, with every subset of what is under way; and again; and again, up to ten
+/// times.
 #[test]
 fn every_cut_of_a_signed_run() {
     let mut search = search();
@@ -89,8 +91,8 @@ fn every_cut_of_a_signed_run() {
     assert!(search.states > 100, "{}", search.states);
 }
 
-/// A signature that is lost or of something else is found; so is a run that does not sign what the runs
-/// before it signed.
+/// A signature that is lost or of something else is found; so is a run that does not sign what the
+/// runs before it signed.
 #[test]
 fn every_lack_of_a_signature() {
     let mut states = 0;

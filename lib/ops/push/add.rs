@@ -1,5 +1,5 @@
-//! Messages for more recipients, as `dura-index keys -r` writes them: added to bands that are there,
-//! complete or not.
+//! Messages for more recipients, as `dura-index keys -r` writes them: added to bands that are
+//! there, complete or not.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;

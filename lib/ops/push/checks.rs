@@ -133,8 +133,8 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
     Ok(below)
 }
 
-/// Looks again before TAIL is stored: neither HEAD nor the last index of what the band stands on may
-/// have gone meanwhile, which a removal takes first.
+/// Looks again before TAIL is stored: neither HEAD nor the last index of what the band stands on
+/// may have gone meanwhile, which a removal takes first.
 pub(super) fn still_there(store: &dyn Store, band: &BandName, below: &Below) -> anyhow::Result<()> {
     let ancestors = std::iter::successors(band.parent(), BandName::parent);
     let looks: Vec<(BandName, Option<&Parent>)> = ancestors

@@ -60,9 +60,9 @@ pub(super) fn confirm(
     Ok(())
 }
 
-/// Fails unless the object is there as it was sent: TAIL, on which all else depends. What is not there
-/// is waited for; what is another is read once more. If it cannot be read, that is reported, or fails
-/// too if it `must` be seen.
+/// Fails unless the object is there as it was sent: TAIL, on which all else depends. What is not
+/// there is waited for; what is another is read once more. If it cannot be read, that is reported,
+/// or fails too if it `must` be seen.
 pub(super) fn confirm_same(
     run: &Run,
     store: &Retrying,

@@ -193,8 +193,8 @@ pub(crate) fn push_to(stores: Vec<Arc<dyn Store>>, stream: Vec<u8>) -> Vec<bool>
     outcomes.iter().map(Result::is_ok).collect()
 }
 
-/// Moves what a local archive has to another, but for what new layers are built on if `keep_indexes`:
-/// whether that is done, and whether all is well.
+/// Moves what a local archive has to another, but for what new layers are built on if
+/// `keep_indexes`: whether that is done, and whether all is well.
 pub(crate) fn move_from(
     dir: &std::path::Path,
     store: Arc<dyn Store>,
@@ -219,8 +219,9 @@ fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
         .is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
 }
 
-/// What a push costs: HEAD, twice, TAIL, and the last index, twice, encrypted or not, of what the band
-/// stands on, one write for each object, and looks whether what was confirmed is there, TAIL too.
+/// What a push costs: HEAD, twice, TAIL, and the last index, twice, encrypted or not, of what the
+/// band stands on, one write for each object, and looks whether what was confirmed is there, TAIL
+/// too.
 #[test]
 fn a_push_costs_a_write_an_object() {
     for name in [PARENT, BAND] {

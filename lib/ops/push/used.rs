@@ -1,5 +1,5 @@
-//! That an archive was used from this host: dura-index diff asks, when the archive is empty all of a
-//! sudden.
+//! That an archive was used from this host: dura-index diff asks, when the archive is empty all of
+//! a sudden.
 
 use std::path::Path;
 

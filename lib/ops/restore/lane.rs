@@ -116,7 +116,8 @@ impl Lane {
         self.untar.restart();
     }
 
-    /// The map of holes of the sparse file that was found just now; none for other entries. The error says why it is not to be had.
+    /// The map of holes of the sparse file that was found just now; none for other entries. The
+    /// error says why it is not to be had.
     pub(crate) fn map(&mut self, stored: &Entry, size: u64) -> Result<Option<Vec<u8>>, String> {
         if !is_sparse(stored) {
             return Ok(None);

@@ -201,8 +201,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the header of an entry's line, with what its block adds to it. Of a sparse file, `map`
-    /// and data have `size` bytes; other files have as many as the line says.
+    /// Writes the header of an entry's line, with what its block adds to it. Of a sparse file,
+    /// `map` and data have `size` bytes; other files have as many as the line says.
     fn header(
         &mut self,
         entry: &Entry,

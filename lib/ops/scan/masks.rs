@@ -54,8 +54,8 @@ impl Source {
         Source { names: vec![root.as_os_str().as_bytes().to_vec()] }
     }
 
-    /// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an absolute
-    /// path below the source.
+    /// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an
+    /// absolute path below the source.
     fn plain(&mut self, line: &[u8]) -> Vec<u8> {
         if line.starts_with(b"#") {
             return Vec::new();
@@ -106,7 +106,8 @@ fn other_name(path: &FsPath, root: &FsPath) -> Option<Vec<u8>> {
 
 impl Masks {
     /// Reads all patterns: those of `--exclude-apps` come first, then those of `--exclude`, then
-    /// those of files, and the last that matches decides. `root` is the path of the source, without links: a pattern may begin with it.
+    /// those of files, and the last that matches decides. `root` is the path of the source, without
+    /// links: a pattern may begin with it.
     pub(super) fn load(root: &FsPath, options: &Options, report: &Report) -> anyhow::Result<Masks> {
         let mut source = Source::new(root);
         let mut patterns = Patterns::default();

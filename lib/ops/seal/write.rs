@@ -41,7 +41,8 @@ impl Out<'_> {
         stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
     }
 
-    /// Notes an object before it leaves. Where that fails, a run that continues this one lists less.
+    /// Notes an object before it leaves. Where that fails, a run that continues this one lists
+    /// less.
     fn note(&mut self, group: (u32, u32), member: &Member) {
         let note = SealedNote { group, member: member.clone() };
         let Some(notes) = &mut self.notes else { return };
@@ -83,8 +84,8 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer of groups of so many slots and parity shards, each with the key object if the run has
-    /// one; what objects took of the budget is given back when they are through.
+    /// A writer of groups of so many slots and parity shards, each with the key object if the run
+    /// has one; what objects took of the budget is given back when they are through.
     pub(super) fn new(
         out: Out<'a>,
         id: BandId,

@@ -73,7 +73,8 @@ pub(super) fn read_out(
         }
     }
     bands.reverse();
-    let source = Arc::new(Source { archive: Arc::clone(archive), bands, takes_remains: false });
+    let source =
+        Arc::new(Source { archive: Arc::clone(archive), bands, takes_remains: false, many: false });
     let blocks = Blocks::new(&source, jobs)?;
     let (orders, taken) = batches(STEPS);
     let reader = Reader {

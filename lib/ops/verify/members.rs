@@ -14,8 +14,8 @@ use crate::report::message::why;
 /// Where findings go.
 pub(super) type Found<'a> = &'a mut dyn FnMut(Finding) -> anyhow::Result<()>;
 
-/// The machine: [`Members::turn_to`] for each block, [`Members::handle_line`] for each line that has
-/// a member there, then [`Members::finish`].
+/// The machine: [`Members::turn_to`] for each block, [`Members::handle_line`] for each line that
+/// has a member there, then [`Members::finish`].
 pub(super) struct Members<'a> {
     untar: Untar<Feed>,
     source: &'a Source,

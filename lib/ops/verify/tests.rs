@@ -1,6 +1,6 @@
-//! Every cut of a run, continued; every loss of one object or two: what verify says, and what repair
-//! gives back. The walk, the audit, groups, parity and repair are the programs' own; the store is in
-//! memory.
+//! Every cut of a run, continued; every loss of one object or two: what verify says, and what
+//! repair gives back. The walk, the audit, groups, parity and repair are the programs' own; the
+//! store is in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -129,8 +129,8 @@ pub(crate) fn verify(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, Obje
     verify_by(store, repair.then_some(None), Wanted::default())
 }
 
-/// The same with `--signed-by` the one whose signatures stand in for those of gpg, who signs what is
-/// repaired.
+/// The same with `--signed-by` the one whose signatures stand in for those of gpg, who signs what
+/// is repaired.
 pub(crate) fn verify_signed(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, Objects, bool) {
     let signer = Some(Signatory::of_stand_in());
     verify_by(store, repair.then_some(signer), Wanted(Some(stand_in())))
@@ -221,8 +221,8 @@ fn groups(objects: &Objects) -> Vec<(String, Vec<String>, usize)> {
         .collect()
 }
 
-/// Loses these objects, sees that verify finds that and that repair gives back what it can, and gives
-/// what there is then.
+/// Loses these objects, sees that verify finds that and that repair gives back what it can, and
+/// gives what there is then.
 pub(crate) fn lose(objects: &Objects, lost: &[&String], case: &str) -> Objects {
     let mut left = objects.clone();
     lost.iter().for_each(|name| _ = left.remove(*name));

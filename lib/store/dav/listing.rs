@@ -20,6 +20,9 @@ pub enum BadListing {
 
 /// Reads the names directly in the folder, sorted, with sizes; folders end in `/`. Names elsewhere
 /// are left out, whatever the server says; a file without a size is [`UNSEEN`].
+///
+/// # Errors
+/// If it is no such answer.
 pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadListing> {
     let base = Url::parse(folder).map_err(|_| BadXml)?;
     let mut understood = false;

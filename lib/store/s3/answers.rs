@@ -18,6 +18,9 @@ pub struct Page {
 }
 
 /// Reads a page. What does not lie directly below the prefix is left out, whatever the server says.
+///
+/// # Errors
+/// If it is no such answer.
 pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListing> {
     let mut page = Page::default();
     let mut raw: Vec<(String, u64)> = Vec::new();

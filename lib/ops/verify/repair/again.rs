@@ -36,8 +36,8 @@ impl Repairer {
         Ok(())
     }
 
-    /// The parity shards of these objects in a group as the list has; none if one cannot be read, or
-    /// is not as it was.
+    /// The parity shards of these objects in a group as the list has; none if one cannot be read,
+    /// or is not as it was.
     pub(super) fn shards_of(&self, list: &List, objects: &[Member]) -> Option<Vec<Member>> {
         let mut encoder = Encoder::new(list.slots, list.parity)?;
         let rows = objects.iter().map(|member| member.pieces.len()).max()?;
