@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::archive::bounded::Bounded;
 use crate::archive::kind::{ReadErrorKind, is_locked};
 use crate::archive::{Archive, Trust};
-use crate::core::expansion::{Expansion, Verdict};
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
 use crate::edge::gate::Gate;
@@ -310,56 +310,6 @@ impl Drop for Give {
     }
 }
 
-/// What comes of a block, as far as it is no more than the block's index lists.
-struct Bounded<'a> {
-    give: &'a mut Give,
-    source: &'a Source,
-    block: Within,
-    /// Bytes of it as stored, of the parts that were fetched.
-    stored: &'a Cell<u64>,
-    came: u64,
-    expansion: Expansion,
-}
-
-impl Bounded<'_> {
-    fn verdict(&mut self) -> Verdict {
-        let verdict = self.expansion.handle(self.came, self.stored.get());
-        if verdict != Verdict::Ask {
-            return verdict;
-        }
-        self.expansion.handle_index(self.source.index(self.block).as_deref());
-        self.expansion.handle(self.came, self.stored.get())
-    }
-}
-
-impl Sink for Bounded<'_> {
-    fn give(&mut self, piece: Piece) -> bool {
-        if let Piece::Data(bytes, _) = &piece {
-            self.came += bytes.len() as u64;
-        }
-        match self.verdict() {
-            Verdict::TooMuch(most) => {
-                let why = format!("it expands to more than the {most} bytes that it can hold");
-                self.give.give(Piece::Gap(why));
-                false
-            }
-            _ => self.give.give(piece),
-        }
-    }
-
-    fn spare(&mut self) -> Vec<u8> {
-        self.give.spare()
-    }
-
-    fn is_short_of_memory(&self) -> bool {
-        self.give.is_short_of_memory()
-    }
-
-    fn leave(&mut self, bytes: u64) {
-        self.give.leave(bytes);
-    }
-}
-
 /// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
 fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &Unsure) {
     for Slot { open, first } in slots {
@@ -391,9 +341,8 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
                     None => Ok(None),
                 };
                 let band = &source.bands[usize::from(open.block.tier)];
-                let (source, block, expansion) = (source, open.block, Expansion::default());
-                let give = &mut give;
-                let mut sink = Bounded { give, source, block, stored, came: 0, expansion };
+                let index = || source.index(open.block);
+                let mut sink = Bounded::new(&mut give, stored, &index);
                 inflate(band.compression, &mut parts, &mut sink);
             }
         }

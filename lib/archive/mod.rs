@@ -31,6 +31,7 @@ mod attested;
 pub(crate) mod awaited;
 mod bands;
 pub(crate) mod blocks;
+mod bounded;
 pub(crate) mod caching;
 pub(crate) mod catalogue;
 mod copies;

@@ -238,7 +238,7 @@ impl Read for Chunks {
 
 impl Reply {
     /// The body of the reply to a request for a whole object.
-    pub fn whole(self, at: &str) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn whole(self, at: &str) -> Result<Vec<u8>, StoreError> {
         if self.status == StatusCode::PARTIAL_CONTENT {
             let text = "the server sends a part, although the whole was requested";
             return Err(StoreError::of(Kind::Other, at, text));
@@ -459,8 +459,12 @@ fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let then = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    Some(Duration::try_from(then.duration_since(now)).unwrap_or_default())
+    Some(Duration::try_from(date(text)?.duration_since(now)).unwrap_or_default())
+}
+
+/// A date as headers have it.
+pub(super) fn date(text: &str) -> Option<jiff::Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp())
 }
 
 #[cfg(test)]

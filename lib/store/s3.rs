@@ -13,7 +13,7 @@ use ureq::SendBody;
 use ureq::http::Request;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_PAGE, Reply, Server, range};
+use super::http::{Http, IDLE, MAX_PAGE, Reply, Server, date, range};
 use super::{Kind, Notice, StoreError, Word, most};
 use crate::format::object::{Object, ObjectName};
 
@@ -25,9 +25,8 @@ mod sign;
 use profile::Settings;
 pub use profile::{NoKeys, Sources};
 
-/// More names than any folder of a band has, in bytes; and a longer one than Dura's.
+/// More names than any folder of a band has, in bytes.
 const MAX_NAMES: usize = 256 << 20;
-const MAX_NAME: usize = 255;
 /// So many pages of a listing are told of, and so many end it.
 const PAGES: [u32; 2] = [1000, 100_000];
 /// Pages in a row without a name behind all that came before: more than a service needs to step
@@ -190,7 +189,7 @@ impl S3 {
     fn mends(&self, reply: &Reply) -> bool {
         let code = answers::code(reply);
         if answers::is_skew(&code) {
-            let Some(theirs) = reply.header("date").and_then(http_date) else { return false };
+            let Some(theirs) = reply.header("date").and_then(date) else { return false };
             let ahead = theirs.duration_since(jiff::Timestamp::now());
             let mut known = lock(&self.ahead);
             let changed = (*known - ahead).abs() > jiff::SignedDuration::from_secs(60);
@@ -504,17 +503,15 @@ impl Server for S3 {
             let page = answers::page(&reply.body, &prefix)
                 .map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
             // Names come in order: what is not behind the others is not new.
-            let mut names = page.names;
-            names.retain(|(name, _)| name.len() <= MAX_NAME);
-            let last = names.iter().map(|(name, _)| name).max();
+            let last = page.names.iter().map(|(name, _)| name).max();
             if last.is_some_and(|last| *last > furthest) {
                 furthest = last.cloned().unwrap_or_default();
                 empty = 0;
             } else {
                 empty += 1;
             }
-            held += names.iter().map(|(name, _)| name.len() + 48).sum::<usize>();
-            found.extend(names);
+            held += page.names.iter().map(|(name, _)| name.len() + 48).sum::<usize>();
+            found.extend(page.names);
             if held > MAX_NAMES || pages > PAGES[1] {
                 return Err(bad("the server lists more names than any archive has"));
             }
@@ -531,11 +528,6 @@ impl Server for S3 {
         found.dedup_by(|a, b| a.0 == b.0);
         Ok(found)
     }
-}
-
-/// The server's clock, as the head of each of its replies tells.
-fn http_date(text: &str) -> Option<jiff::Timestamp> {
-    Some(jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

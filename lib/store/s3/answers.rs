@@ -6,6 +6,9 @@ use super::super::http::Reply;
 use super::super::xml::{BadXml, elements};
 use super::super::{Kind, StoreError, UNSEEN};
 
+/// A longer name is none of Dura's.
+const MAX_NAME: usize = 255;
+
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -57,7 +60,7 @@ pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListing> {
         understood |= name.is_some();
         let name = name.unwrap_or_default();
         let bare = name.strip_suffix('/').unwrap_or(name);
-        if !matches!(bare, "" | "." | "..") && !bare.contains('/') {
+        if !matches!(bare, "" | "." | "..") && !bare.contains('/') && bare.len() <= MAX_NAME {
             page.names.push((name.to_owned(), size));
         }
     }
@@ -180,7 +183,8 @@ mod tests {
     #[test]
     fn what_a_server_should_not_list_is_left_out() {
         let key = |key: &str| format!("<Contents><Key>{key}</Key><Size>1</Size></Contents>");
-        let keys = ["p/HEAD", "p/", "p/..", "p/./", "q/x", "p/a/b", "x", "", "p//", "p/ok/"];
+        let long = format!("p/{}", "x".repeat(256));
+        let keys = [&long, "p/HEAD", "p/", "p/..", "p/./", "q/x", "p/a/b", "x", "", "p//", "p/ok/"];
         let sizes = "<Contents><Key>p/negative</Key><Size>-1</Size></Contents><Contents><Key>p/sizeless</Key></Contents>";
         let xml = list(&(keys.map(key).concat() + sizes));
         assert_eq!(

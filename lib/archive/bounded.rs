@@ -1,0 +1,65 @@
+//! What comes of a block, as far as it is no more than the block's index lists.
+
+use std::cell::Cell;
+
+use crate::core::expansion::{Expansion, Verdict};
+use crate::format::inflate::{Piece, Sink};
+
+/// Hands on to another sink.
+pub(super) struct Bounded<'a> {
+    sink: &'a mut dyn Sink,
+    /// Bytes of the block as stored, of the parts that were fetched.
+    stored: &'a Cell<u64>,
+    /// The text of its index, if there is one that can be read.
+    index: &'a dyn Fn() -> Option<Vec<u8>>,
+    came: u64,
+    expansion: Expansion,
+}
+
+impl<'a> Bounded<'a> {
+    /// The sink of one block.
+    pub(super) fn new(
+        sink: &'a mut dyn Sink,
+        stored: &'a Cell<u64>,
+        index: &'a dyn Fn() -> Option<Vec<u8>>,
+    ) -> Bounded<'a> {
+        Bounded { sink, stored, index, came: 0, expansion: Expansion::default() }
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        let verdict = self.expansion.handle(self.came, self.stored.get());
+        if verdict != Verdict::Ask {
+            return verdict;
+        }
+        self.expansion.handle_index((self.index)().as_deref());
+        self.expansion.handle(self.came, self.stored.get())
+    }
+}
+
+impl Sink for Bounded<'_> {
+    fn give(&mut self, piece: Piece) -> bool {
+        if let Piece::Data(bytes, _) = &piece {
+            self.came += bytes.len() as u64;
+        }
+        match self.verdict() {
+            Verdict::TooMuch(most) => {
+                let why = format!("it expands to more than the {most} bytes that it can hold");
+                self.sink.give(Piece::Gap(why));
+                false
+            }
+            _ => self.sink.give(piece),
+        }
+    }
+
+    fn spare(&mut self) -> Vec<u8> {
+        self.sink.spare()
+    }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.sink.is_short_of_memory()
+    }
+
+    fn leave(&mut self, bytes: u64) {
+        self.sink.leave(bytes);
+    }
+}
