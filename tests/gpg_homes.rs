@@ -285,6 +285,17 @@ fn several_signatures_and_a_revoked_key() {
     let done = with("dura-verify --signed-by one@x \"$A\"").code(1);
     assert!(done.text().contains("its key was revoked"), "{}", done.report());
     with("dura-verify --signed-by two@x \"$A\"").ok();
+    // The script goes by the same rules: one behind that of a revoked key counts, and with `!` only
+    // that part of a key.
+    let script = "cd \"$A\"/*Z && sh recover.sh --signed-by KEY \"$A.out-$$\"";
+    with(&script.replace("KEY", "two@x")).ok();
+    with(&script.replace("KEY", "one@x")).code(1).tells("no good signature by one@x");
+    let by_part = "f=$(gpg --with-colons --list-keys two@x | awk -F: '/^fpr/ { print $10; exit }') &&
+        gpg --batch -q --passphrase '' --pinentry-mode loopback --quick-add-key $f ed25519 sign never &&
+        cd \"$A\"/*Z && for s in TAIL.sig */*.sig; do gpg --batch -q --yes -u two@x -b -o $s ${s%.sig}; done; cd - && ";
+    let with_part = |key: &str| with(&format!("{by_part}{}", script.replace("KEY", key)));
+    with_part("$f").ok();
+    with_part("$f!").code(1).tells("no good signature by");
     let dir = archive("--sign two@x", &ring);
     let revoke = revoke.replace("one@x", "two@x");
     let with = |script: &str| dura(script).var("GNUPGHOME", &ring).var("A", &dir);

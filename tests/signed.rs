@@ -92,6 +92,23 @@ fn only_what_is_signed_is_read() {
     assert_eq!(restored(&top, KEY).0, 1);
 }
 
+/// A signed list of another band is none of this one, and that is told by the script, too.
+#[test]
+fn a_list_of_another_band() {
+    let top = archive();
+    let script = format!("sh recover.sh --signed-by {KEY} ../../out-$$");
+    run_ok(&top, &format!("cd a/20200101T000000Z && {script}"));
+    let other = format!(
+        "dura-scan s | dura-pack --band 20200201T000000Z | dura-seal --group 4 --sign {KEY} | dura-push b
+        for end in sha256 sha256.sig; do cp b/*/00000/000000000-0.$end a/20200101T000000Z/00000/000000064-0.$end; done"
+    );
+    run_ok(&top, &other);
+    let done = run(&top, &format!("cd a/20200101T000000Z && {script}"));
+    assert_eq!(done.code, 1, "{}", done.report());
+    done.tells("the list of another band: 20200101T000000Z/00000/000000064-0.sha256");
+    assert_eq!(restored(&top, KEY).0, 1);
+}
+
 /// That the newest band was taken away is told by each reader that knows of it.
 #[test]
 fn a_band_that_is_expected() {

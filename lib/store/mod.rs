@@ -85,6 +85,9 @@ pub fn as_folder((name, size): &(String, u64)) -> Option<&str> {
     name.strip_suffix('/').or_else(|| (*size == UNSEEN).then_some(name))
 }
 
+/// A longer name in a listing is none of Dura's, and not kept.
+const MAX_NAME: usize = 255;
+
 /// The most bytes that an object of this name has, `BAND/OBJECT`, as stored: what a reader makes
 /// room for.
 pub fn most(name: &str) -> u64 {

@@ -3,8 +3,8 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::super::UNSEEN;
 use super::super::xml::{BadXml, elements};
+use super::super::{MAX_NAME, UNSEEN};
 
 /// Why an answer is no listing of the folder.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,8 @@ fn inside(base: &Url, href: &str) -> Option<String> {
     }
     let name = path.strip_prefix(&folder)?;
     let name = name.strip_suffix('/').unwrap_or(name);
-    (!matches!(name, "." | "..") && !name.contains('/')).then(|| name.to_owned())
+    let is_name = !matches!(name, "." | "..") && !name.contains('/') && name.len() <= MAX_NAME;
+    is_name.then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -126,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_lies_elsewhere_is_left_out() {
+        let long = format!("/my%20dav/band/{}", "x".repeat(256));
         let odd = [
+            &long,
             "/",
             "/my%20dav/",
             "/my%20dav/bandit",

@@ -4,10 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::http::Reply;
 use super::super::xml::{BadXml, elements};
-use super::super::{Kind, StoreError, UNSEEN};
-
-/// A longer name is none of Dura's.
-const MAX_NAME: usize = 255;
+use super::super::{Kind, MAX_NAME, StoreError, UNSEEN};
 
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
