@@ -5,17 +5,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
 use crate::cli::common::{self, Common, size};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::core::diff::MaxDeleted;
 use crate::core::expire::{Period, Rules};
+use crate::edge::pipe;
+use crate::ops::CANNOT_WRITE;
+use crate::ops::records::{Records, Style};
 use crate::ops::{bands, changes, diff, expire, filter, find, keys, list, locate, ls};
-use crate::report::message::Report;
+use crate::report::message::{Hinted, Report, refuse_terminal};
 
 /// List what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]
@@ -301,19 +305,30 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         bail!("--json: for bands, ls, find, changes, where and expire only");
     }
     let reading = &reading;
+    let style = match json {
+        true => Style::Json,
+        false if pipe::stdout_is_terminal() => Style::Titled,
+        false => Style::Columns,
+    };
     match args.what {
         What::Diff(args) => diff::run(&args.into(), reading, report),
-        What::List(of) => list::run(&of.archive, reading, report),
+        What::List(of) => {
+            to_stdout(|out| list::run(&of.archive, reading, out, report))?;
+            Ok(())
+        }
         What::Ls(args) => {
             let LsArgs { archive, paths, names: FilesFromArgs { files_from }, one_level, sums } =
                 args;
-            let options = ls::Options { archive, paths, files_from, one_level, sums, json };
-            ls::run(&options, reading, report)
+            let options = ls::Options { archive, paths, files_from, one_level, sums };
+            records(style, |records| ls::run(&options, reading, records, report))
         }
-        What::Bands(of) => bands::run(&of.archive, json, reading, report),
+        What::Bands(of) => {
+            records(style, |records| bands::run(&of.archive, reading, records, report))
+        }
         What::Find(args) => {
             let FindArgs { archive, patterns, files_from } = args;
-            find::run(&find::Options { archive, patterns, files_from, json }, reading, report)
+            let options = find::Options { archive, patterns, files_from };
+            records(style, |records| find::run(&options, reading, records, report))
         }
         What::Changes(args) => {
             let ChangesArgs {
@@ -323,17 +338,61 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
                 listing,
                 metadata,
             } = args;
-            let options =
-                changes::Options { archive, paths, files_from, newer, listing, metadata, json };
-            changes::run(&options, reading, report)
+            let options = changes::Options { archive, paths, files_from, newer, listing, metadata };
+            let sums = to_stdout(|out| {
+                changes::run(&options, reading, &mut Records::new(out, style), report)
+            })?;
+            report.done(changes::in_words(&sums));
+            Ok(())
         }
         What::Where(args) => {
             let WhereArgs { archive, paths, names: FilesFromArgs { files_from } } = args;
-            locate::run(&locate::Options { archive, paths, files_from, json }, reading, report)
+            let options = locate::Options { archive, paths, files_from };
+            records(style, |records| locate::run(&options, reading, records, report))
         }
-        What::Expire(args) => expire::run(&args.archive, &args.rules(), json, reading, report),
-        What::Keys(args) => keys::run(&args.into(), reading, report),
+        What::Expire(args) => records(style, |records| {
+            expire::run(&args.archive, &args.rules(), reading, records, report)
+        }),
+        What::Keys(args) => args.run(reading, style == Style::Titled, report),
         What::Filter(args) => filter::run(&args.command, report),
+    }
+}
+
+/// Standard output for a deed; it is written out when the deed is done.
+fn to_stdout<T>(deed: impl FnOnce(&mut pipe::Out) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut out = pipe::stdout()?;
+    let done = deed(&mut out)?;
+    out.finish().context(CANNOT_WRITE)?;
+    Ok(done)
+}
+
+/// The same for a deed that writes records.
+fn records(
+    style: Style,
+    deed: impl FnOnce(&mut Records<'_>) -> anyhow::Result<u64>,
+) -> anyhow::Result<()> {
+    to_stdout(|out| deed(&mut Records::new(out, style)))?;
+    Ok(())
+}
+
+impl KeysArgs {
+    fn run(self, reading: &Reading, is_titled: bool, report: &Arc<Report>) -> anyhow::Result<()> {
+        let KeysArgs { archive, recipient, recipient_file, join, sign } = self;
+        let adds = !(recipient.is_empty() && recipient_file.is_empty());
+        if !adds && (join || sign.is_some()) {
+            return Err(Hinted::wrap(
+                anyhow!("--join and --sign are of messages, and none are asked for"),
+                "say for whom: -r KEY",
+            ));
+        }
+        let options = keys::Options { archive, recipient, recipient_file, join, sign };
+        if adds {
+            refuse_terminal("pipe it into dura-push ARCHIVE")?;
+            to_stdout(|out| keys::add(&options, reading, out, report))?;
+        } else {
+            to_stdout(|out| keys::run(&options, reading, out, is_titled, report))?;
+        }
+        Ok(())
     }
 }
 
@@ -365,12 +424,5 @@ impl ExpireArgs {
             space: self.keep_space,
             zone: self.zone,
         }
-    }
-}
-
-impl From<KeysArgs> for keys::Options {
-    fn from(args: KeysArgs) -> keys::Options {
-        let KeysArgs { archive, recipient, recipient_file, join, sign } = args;
-        keys::Options { archive, recipient, recipient_file, join, sign }
     }
 }

@@ -19,16 +19,16 @@ const HEADING: &str = "band state started entries bytes-of-source sealed signed 
 
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
 /// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
-/// has. `-` for what cannot be told.
+/// has. `-` for what cannot be told. Gives how many bands there are.
 ///
 /// # Errors
 /// What keeps it from listing all.
 pub fn run(
     shown: &ArchiveName,
-    json: bool,
     reading: &Reading,
+    records: &mut Records<'_>,
     report: &Arc<Report>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     must_exist(shown)?;
     let archive = reading.open(shown, report)?;
     let names = archive.bands(report)?;
@@ -38,7 +38,7 @@ pub fn run(
             return Err(no_band(shown, format_args!("the archive has no band, but {others}")));
         }
     }
-    let mut records = Records::open(json, Some(HEADING))?;
+    records.title(HEADING)?;
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let (head, tail) = match archive.state(&name, true) {
@@ -97,7 +97,7 @@ pub fn run(
             ]
         })?;
     }
-    records.finish()
+    Ok(records.count())
 }
 
 /// How the objects of a band are protected.

@@ -44,9 +44,10 @@ pub struct Options {
     pub listing: Option<PathBuf>,
     /// Write also what differs in mode, owner or time alone.
     pub metadata: bool,
-    /// Write lines of JSON.
-    pub json: bool,
 }
+
+/// How many changes there are of each kind, and the bytes of their files.
+pub type Sums = BTreeMap<How, (u64, u64)>;
 
 /// Where a tree comes from.
 enum Tree {
@@ -90,17 +91,22 @@ impl Part {
 }
 
 /// Writes a line for each entry that differs: how, the size of its file, its path, and where it was
-/// before if it was moved.
+/// before if it was moved. Gives the sums.
 ///
 /// # Errors
 /// What keeps it from comparing all, and paths that are in neither tree.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    options: &Options,
+    reading: &Reading,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<Sums> {
     must_exist(&options.archive)?;
     let archive = Arc::new(reading.open(&options.archive, report)?);
     let (older, newer) = versions(&archive, options, reading, report)?;
     let (mut old, mut new) = parts(&archive, options, older.as_ref(), newer.as_ref(), report)?;
     let mut changes = Changes::new(options.metadata, HELD);
-    let mut writer = Writer { records: Records::open(options.json, None)?, sums: BTreeMap::new() };
+    let mut writer = Writer { records, sums: BTreeMap::new() };
     while let Some(side) = changes.want() {
         match side {
             Side::Old => changes.handle_old(old.next()?),
@@ -127,7 +133,7 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
     if old.selection.found_nothing() && new.selection.found_nothing() {
         bail!("none of the requested paths is in either of the two");
     }
-    writer.finish(report)
+    Ok(writer.sums)
 }
 
 /// The two versions; none for one that is nothing, or the listing.
@@ -206,13 +212,12 @@ fn opened(file: &FsPath) -> anyhow::Result<Box<dyn Read>> {
 }
 
 /// Writes the changes, and counts them.
-struct Writer {
-    records: Records,
-    /// How many there are of each kind, and the bytes of their files.
-    sums: BTreeMap<How, (u64, u64)>,
+struct Writer<'a, 'b> {
+    records: &'a mut Records<'b>,
+    sums: Sums,
 }
 
-impl Writer {
+impl Writer<'_, '_> {
     fn write(&mut self, change: &Change) -> anyhow::Result<()> {
         let Change { how, path, from, old, new } = change;
         let size = if *how == How::Removed { *old } else { *new };
@@ -244,16 +249,15 @@ impl Writer {
             },
         )
     }
+}
 
-    fn finish(self, report: &Report) -> anyhow::Result<()> {
-        self.records.finish()?;
-        let sum = |(how, (count, bytes)): (How, (u64, u64))| {
-            format!("{count} {} ({})", word(how), human(bytes))
-        };
-        let sums: Vec<String> = self.sums.into_iter().map(sum).collect();
-        report.done(if sums.is_empty() { "no differences".to_owned() } else { sums.join(", ") });
-        Ok(())
-    }
+/// The sums in words.
+pub fn in_words(sums: &Sums) -> String {
+    let sum = |(how, (count, bytes)): (&How, &(u64, u64))| {
+        format!("{count} {} ({})", word(*how), human(*bytes))
+    };
+    let sums: Vec<String> = sums.iter().map(sum).collect();
+    if sums.is_empty() { "no differences".to_owned() } else { sums.join(", ") }
 }
 
 /// What the first column says.

@@ -22,17 +22,18 @@ use crate::report::message::Report;
 /// How many bands are asked for at the same time.
 const AT_ONCE: usize = 32;
 
-/// Writes the names of the bands that may go, each before those that it stands on.
+/// Writes the names of the bands that may go, each before those that it stands on. Gives how many
+/// there are.
 ///
 /// # Errors
 /// What keeps it from judging all bands.
 pub fn run(
     shown: &ArchiveName,
     rules: &Rules,
-    json: bool,
     reading: &Reading,
+    records: &mut Records<'_>,
     report: &Arc<Report>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     must_exist(shown)?;
     let archive = Arc::new(reading.open(shown, report)?);
     let names = archive.bands(report)?;
@@ -74,14 +75,13 @@ pub fn run(
             "nothing expires: later bands are based on {held} that no rule keeps; after a full band (dura-index diff --tier 0) these can expire in time"
         ));
     }
-    let mut records = Records::open(json, None)?;
     for name in &plan.expired {
         records.write(
             |line| line.extend(name.to_string().bytes()),
             || vec![("band", name.to_string().into())],
         )?;
     }
-    records.finish()
+    Ok(records.count())
 }
 
 fn words(reason: &Reason) -> String {

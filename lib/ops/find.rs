@@ -26,8 +26,6 @@ pub struct Options {
     pub patterns: Vec<OsString>,
     /// Files with more of them.
     pub files_from: Vec<PathBuf>,
-    /// Write lines of JSON.
-    pub json: bool,
 }
 
 /// What makes two versions of a path the same to the person who looks for it.
@@ -37,11 +35,16 @@ type Look = (Option<u64>, Option<Time>, Option<Digest>);
 type Looks = Vec<(Look, Vec<String>)>;
 
 /// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
-/// it.
+/// it. Gives how many lines there are.
 ///
 /// # Errors
 /// What keeps it from looking through all versions.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    options: &Options,
+    reading: &Reading,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
     must_exist(&options.archive)?;
     let archive = Arc::new(reading.open(&options.archive, report)?);
     let typed = asked::typed(&options.patterns, &options.files_from)?;
@@ -82,7 +85,6 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         None => Sought::new(&typed, None)?,
     };
     asked::tell_of_braces(sought.with_braces(), report);
-    let mut records = Records::open(options.json, None)?;
     for (path, (hits, looks)) in &found {
         if !sought.means(hits) {
             continue;
@@ -105,9 +107,8 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
             })?;
         }
     }
-    records.finish()?;
     for typed in sought.unseen() {
         report.warn(format_args!("{}: in no version", path::shown(typed)));
     }
-    Ok(())
+    Ok(records.count())
 }

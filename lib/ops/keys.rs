@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
@@ -14,7 +14,6 @@ use crate::archive::version::{choose, must_exist};
 use crate::archive::{Archive, RunMessages};
 use crate::edge::clock;
 use crate::edge::gpg::{self, Keys, Sealer, Signatory};
-use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
@@ -22,7 +21,7 @@ use crate::format::openpgp::{KeyId, holds, openers};
 use crate::format::stream::{self, Item, Preface};
 use crate::ops::CANNOT_WRITE;
 use crate::ops::keyring;
-use crate::report::message::{Hinted, Report, refuse_terminal};
+use crate::report::message::Report;
 
 /// What the columns are, for people: scripts get lines alone.
 const HEADING: &str = "band run here keys";
@@ -45,42 +44,50 @@ pub struct Options {
     pub sign: Option<OsString>,
 }
 
-/// Writes which keys open which run, or messages for more recipients as an object stream.
-///
-/// # Errors
-/// What keeps it from the whole answer.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    must_exist(&options.archive)?;
-    let adds = !(options.recipient.is_empty() && options.recipient_file.is_empty());
-    if !adds && (options.join || options.sign.is_some()) {
-        return Err(Hinted::wrap(
-            anyhow!("--join and --sign are of messages, and none are asked for"),
-            "say for whom: -r KEY",
-        ));
+impl Options {
+    /// The archive, and which of its bands are asked about.
+    fn open(
+        &self,
+        reading: &Reading,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<(Archive, Vec<BandName>)> {
+        must_exist(&self.archive)?;
+        let archive = reading.open(&self.archive, report)?;
+        let bands = match &reading.band {
+            Some(asked) => vec![choose(&archive, &self.archive, Some(asked), None, report)?],
+            None => archive.bands(report)?,
+        };
+        Ok((archive, bands))
     }
-    let archive = reading.open(&options.archive, report)?;
-    let bands = match &reading.band {
-        Some(asked) => vec![choose(&archive, &options.archive, Some(asked), None, report)?],
-        None => archive.bands(report)?,
-    };
-    if adds { add(options, &archive, &bands, report) } else { tell(&archive, &bands, report) }
 }
 
 /// Writes a line a run: the band, the run's first number, whether a secret key is here that opens
-/// it, and the ids of all keys that do.
-fn tell(archive: &Archive, bands: &[BandName], report: &Arc<Report>) -> anyhow::Result<()> {
-    let mut out = pipe::stdout()?;
-    if pipe::stdout_is_terminal() {
+/// it, and the ids of all keys that do; below what the columns are, if that is wanted. Gives how
+/// many lines there are.
+///
+/// # Errors
+/// What keeps it from the whole answer.
+pub fn run(
+    options: &Options,
+    reading: &Reading,
+    out: &mut dyn Write,
+    is_titled: bool,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
+    let (archive, bands) = options.open(reading, report)?;
+    if is_titled {
         writeln!(out, "{HEADING}").context(CANNOT_WRITE)?;
     }
+    let mut count = 0;
     let secret = gpg::secret_ids().unwrap_or_else(|error| {
         report.note(format_args!("cannot tell which secret keys are here: {error}"));
         Vec::new()
     });
-    for band in bands {
+    for band in &bands {
         let Some(runs) = archive.run_messages(band)? else {
-            writeln!(out, "{band} {}", without_keys(archive, band, &secret)?)
+            writeln!(out, "{band} {}", without_keys(&archive, band, &secret)?)
                 .context(CANNOT_WRITE)?;
+            count += 1;
             continue;
         };
         let all: Vec<&Vec<u8>> =
@@ -90,9 +97,10 @@ fn tell(archive: &Archive, bands: &[BandName], report: &Arc<Report>) -> anyhow::
                 run.messages.iter().filter(|it| !is_joined(it, &runs)).chain(all.clone()).collect();
             writeln!(out, "{band} {:09} {}", run.place.0, columns(&messages, &secret))
                 .context(CANNOT_WRITE)?;
+            count += 1;
         }
     }
-    out.finish().context(CANNOT_WRITE)
+    Ok(count)
 }
 
 /// Whether a message has the keys of all runs.
@@ -130,20 +138,23 @@ fn without_keys(archive: &Archive, band: &BandName, secret: &[KeyId]) -> anyhow:
     Ok(format!("- {columns}"))
 }
 
-/// Writes the messages.
-fn add(
+/// Writes messages for more recipients as an object stream. Gives how many objects it has.
+///
+/// # Errors
+/// What keeps it from writing any message, or the whole stream.
+pub fn add(
     options: &Options,
-    archive: &Archive,
-    bands: &[BandName],
+    reading: &Reading,
+    out: &mut dyn Write,
     report: &Arc<Report>,
-) -> anyhow::Result<()> {
-    refuse_terminal("pipe it into dura-push ARCHIVE")?;
+) -> anyhow::Result<u64> {
+    let (archive, bands) = options.open(reading, report)?;
     let sealer = keyring::to_keys(&options.recipient, &[], &options.recipient_file, report)?;
     let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let mtime = u64::try_from(clock::stamp()?.unix()).unwrap_or(0);
-    let mut out = Out { pipe: pipe::stdout()?, signer, mtime, objects: 0 };
+    let mut out = Out { stream: out, signer, mtime, objects: 0 };
     let mut without: Option<anyhow::Error> = None;
-    for band in bands {
+    for band in &bands {
         let (Some(head), tail) = archive.ends(band)? else { continue };
         let Some(runs) = archive.run_messages(band)? else {
             report.note(format_args!("{band}: has no key objects: nothing can be added"));
@@ -186,7 +197,8 @@ fn add(
         Some(error) => report.warn(format_args!("{error:#}: nothing was added there")),
         None => {}
     }
-    out.finish()
+    out.stream.write_all(&stream::END).context(CANNOT_WRITE)?;
+    Ok(out.objects)
 }
 
 /// Whether each key that the sealer seals to opens a message already.
@@ -201,23 +213,23 @@ fn opens_for(sealer: &Sealer, message: &[u8]) -> bool {
 }
 
 /// Where the stream goes.
-struct Out {
-    pipe: pipe::Out,
+struct Out<'a> {
+    stream: &'a mut dyn Write,
     signer: Option<Signatory>,
     mtime: u64,
     objects: u64,
 }
 
-impl Out {
+impl Out<'_> {
     fn begin(&mut self, band: &BandName, id: BandId) -> anyhow::Result<()> {
         let preface = Preface { adds: Some((band.clone(), id)), ..Preface::default() };
-        self.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)
+        self.stream.write_all(&preface.to_bytes()).context(CANNOT_WRITE)
     }
 
     fn put(&mut self, band: &BandName, name: ObjectName, bytes: Vec<u8>) -> anyhow::Result<()> {
         self.objects += 1;
         let item = Item { band: band.clone(), name, bytes };
-        stream::write(&mut self.pipe, &item, self.mtime).context(CANNOT_WRITE)
+        stream::write(&mut self.stream, &item, self.mtime).context(CANNOT_WRITE)
     }
 
     /// Writes a message, its list, and the signature of that.
@@ -239,10 +251,5 @@ impl Out {
         self.put(band, name, message)?;
         self.put(band, list.object(), text)?;
         signature.map_or(Ok(()), |bytes| self.put(band, list.signature(), bytes))
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.pipe.write_all(&stream::END).context(CANNOT_WRITE)?;
-        self.pipe.finish().context(CANNOT_WRITE)
     }
 }

@@ -8,19 +8,22 @@ use anyhow::Context;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::Version;
-use crate::edge::pipe;
 use crate::format::listing::{End, Header, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::Report;
 
-/// Writes a version to standard output as a listing.
+/// Writes a version as a listing. Gives what its last line says.
 ///
 /// # Errors
 /// What keeps the listing from its end.
-pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    shown: &ArchiveName,
+    reading: &Reading,
+    out: &mut dyn Write,
+    report: &Arc<Report>,
+) -> anyhow::Result<End> {
     let Chosen { archive, chain } = reading.version(shown, report)?;
     let mut version = Version::open(&archive, &chain, report)?;
-    let mut out = pipe::stdout()?;
     let mut buffer = Vec::new();
     let mut end = End::default();
     let mut next = version.next_entry()?;
@@ -47,5 +50,5 @@ pub fn run(shown: &ArchiveName, reading: &Reading, report: &Arc<Report>) -> anyh
     }
     writeln!(buffer, "{end}")?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;
-    out.finish().context(CANNOT_WRITE)
+    Ok(end)
 }

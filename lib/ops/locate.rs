@@ -23,16 +23,19 @@ pub struct Options {
     pub paths: Vec<OsString>,
     /// Files with more of them.
     pub files_from: Vec<PathBuf>,
-    /// Write lines of JSON.
-    pub json: bool,
 }
 
 /// Writes the objects that a restore of the paths reads, in the order in which it does: size and
-/// name. Blocks that are lost have size `-`.
+/// name. Blocks that are lost have size `-`. Gives how many objects there are.
 ///
 /// # Errors
 /// What keeps it from the whole answer.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    options: &Options,
+    reading: &Reading,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
     let Chosen { archive, chain } = reading.version(&options.archive, report)?;
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
@@ -69,7 +72,6 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
         }
         indexes.extend(version.indexes());
     }
-    let mut records = Records::open(options.json, None)?;
     for (tier, band) in chain.iter().enumerate() {
         let name = &band.head.band;
         let mut line = |object: Object| -> anyhow::Result<bool> {
@@ -110,5 +112,5 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
             }
         }
     }
-    records.finish()
+    Ok(records.count())
 }

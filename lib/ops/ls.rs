@@ -31,21 +31,27 @@ pub struct Options {
     pub one_level: bool,
     /// Directories with the sums of what is below them instead, the largest first.
     pub sums: bool,
-    /// Write lines of JSON.
-    pub json: bool,
 }
 
-/// Writes a line an entry: mode, owner, size, time in UTC, path; with the target of a link.
+/// Writes a line an entry: mode, owner, size, time in UTC, path; with the target of a link. Gives
+/// how many lines there are.
 ///
 /// # Errors
 /// What keeps the listing from its end.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(
+    options: &Options,
+    reading: &Reading,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
     let Chosen { archive, chain } = reading.version(&options.archive, report)?;
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
     let paths = selection.paths();
     let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
-    let mut records = Records::open(options.json, options.sums.then_some(SUMS_HEADING))?;
+    if options.sums {
+        records.title(SUMS_HEADING)?;
+    }
     let mut sums = Sums::default();
     while let Some(placed) = version.next_entry()? {
         let Entry { path, kind, .. } = &placed.entry;
@@ -82,7 +88,7 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
             },
         )?;
     }
-    records.finish()
+    Ok(records.count())
 }
 
 fn push_line(out: &mut Vec<u8>, entry: &Entry, meta: &Meta) {

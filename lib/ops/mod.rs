@@ -1,6 +1,8 @@
 //! One module for each deed: what it does with archives, sources and streams, called with plain
 //! options and a report.
 
+#[cfg(test)]
+mod answers;
 pub(crate) mod asked;
 pub mod bands;
 pub mod changes;
@@ -20,12 +22,12 @@ mod orders;
 pub mod pack;
 pub mod prune;
 pub mod push;
-pub(crate) mod records;
+pub mod records;
 pub mod restore;
 pub(crate) mod room;
 pub mod scan;
 pub mod seal;
 pub mod verify;
 
-/// Why a deed that writes text to standard output ends.
-const CANNOT_WRITE: &str = "cannot write the output";
+/// Why a deed that writes text ends.
+pub(crate) const CANNOT_WRITE: &str = "cannot write the output";

@@ -1,32 +1,52 @@
-//! Records on standard output: columns that people and scripts read, or lines of JSON.
+//! Records: columns that people and scripts read, or lines of JSON.
 
 use std::io::Write;
 
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use crate::edge::pipe::{self, Out};
 use crate::format::time::{Stamp, Time};
 use crate::ops::CANNOT_WRITE;
 
 /// What a record holds, by name. None is `null`.
 pub(crate) type Fields = Vec<(&'static str, Value)>;
 
-/// Standard output, as a list of records.
-pub(crate) struct Records {
-    out: Out,
-    json: bool,
-    line: Vec<u8>,
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As columns.
+    Columns,
+    /// As columns, below a line that names them, where they have one.
+    Titled,
+    /// As lines of JSON.
+    Json,
 }
 
-impl Records {
-    /// Begins a list; what the columns are, on a terminal.
-    pub(crate) fn open(json: bool, heading: Option<&str>) -> anyhow::Result<Records> {
-        let mut records = Records { out: pipe::stdout()?, json, line: Vec::new() };
-        if let Some(heading) = heading.filter(|_| !json && pipe::stdout_is_terminal()) {
-            writeln!(records.out, "{heading}").context(CANNOT_WRITE)?;
+/// A list of records.
+pub struct Records<'a> {
+    out: &'a mut dyn Write,
+    style: Style,
+    line: Vec<u8>,
+    count: u64,
+}
+
+impl<'a> Records<'a> {
+    /// A list that goes there.
+    pub fn new(out: &'a mut dyn Write, style: Style) -> Records<'a> {
+        Records { out, style, line: Vec::new(), count: 0 }
+    }
+
+    /// Says what the columns are.
+    pub(crate) fn title(&mut self, columns: &str) -> anyhow::Result<()> {
+        match self.style {
+            Style::Titled => writeln!(self.out, "{columns}").context(CANNOT_WRITE),
+            Style::Columns | Style::Json => Ok(()),
         }
-        Ok(records)
+    }
+
+    /// How many records were written.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// Writes a record: its columns, or its fields.
@@ -36,20 +56,16 @@ impl Records {
         fields: impl FnOnce() -> Fields,
     ) -> anyhow::Result<()> {
         self.line.clear();
-        match self.json {
-            false => columns(&mut self.line),
-            true => {
+        match self.style {
+            Style::Columns | Style::Titled => columns(&mut self.line),
+            Style::Json => {
                 let fields = fields().into_iter().map(|(name, value)| (name.to_owned(), value));
                 self.line.extend(Value::Object(fields.collect::<Map<_, _>>()).to_string().bytes());
             }
         }
         self.line.push(b'\n');
+        self.count += 1;
         self.out.write_all(&self.line).context(CANNOT_WRITE)
-    }
-
-    /// Ends the list.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        self.out.finish().context(CANNOT_WRITE)
     }
 }
 

@@ -1,0 +1,133 @@
+//! What the deeds that only read write, and the counts that they give, over an archive that an
+//! earlier build wrote.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::archive::named::ArchiveName;
+use crate::archive::reading::Reading;
+use crate::core::expire::Rules;
+use crate::ops::records::{Records, Style};
+use crate::ops::{bands, changes, expire, find, list, locate, ls};
+use crate::report::events::Events;
+use crate::report::message::Report;
+
+const FULL: &str = "20261101T020000Z";
+const LAYER: &str = "20261101T020000Z-20261108T020000Z";
+
+fn archive() -> ArchiveName {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1/plain");
+    fixture.into_os_string().into()
+}
+
+fn reading() -> Reading {
+    Reading { no_cache: true, ..Reading::default() }
+}
+
+/// What a deed writes in a style, and what it gives.
+fn answer<T>(
+    style: Style,
+    deed: impl FnOnce(&mut Records<'_>, &Arc<Report>) -> anyhow::Result<T>,
+) -> (String, T) {
+    let report = Arc::new(Report::new("test", -2, Events::default()));
+    let mut out = Vec::new();
+    let given = deed(&mut Records::new(&mut out, style), &report).unwrap();
+    assert_eq!(report.warnings(), 0);
+    (String::from_utf8(out).unwrap(), given)
+}
+
+#[test]
+fn bands_in_each_style() {
+    let of = |style| answer(style, |to, report| bands::run(&archive(), &reading(), to, report));
+    let lines = format!(
+        "{FULL} complete 2026-11-01T02:00:00Z 22 5603221 plain unsigned 0\n\
+         {LAYER} complete 2026-11-08T02:00:00Z 16 5603231 plain unsigned 0\n"
+    );
+    assert_eq!(of(Style::Columns), (lines.clone(), 2));
+    let title = "band state started entries bytes-of-source sealed signed parity\n";
+    assert_eq!(of(Style::Titled), (format!("{title}{lines}"), 2));
+    let (json, count) = of(Style::Json);
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((first["band"].as_str(), first["entries"].as_u64()), (Some(FULL), Some(22)));
+    assert_eq!((json.lines().count(), count), (2, 2));
+}
+
+#[test]
+fn what_a_path_has_been_and_where_it_lies() {
+    let options = find::Options {
+        archive: archive(),
+        patterns: vec!["hello".into()],
+        files_from: Vec::new(),
+    };
+    let (found, count) =
+        answer(Style::Columns, |to, report| find::run(&options, &reading(), to, report));
+    let lines: Vec<(&str, &str)> = found
+        .lines()
+        .map(|line| (line.split(' ').nth(1).unwrap(), line.split(' ').next_back().unwrap()))
+        .collect();
+    assert_eq!((lines, count), (vec![("6", FULL), ("11", LAYER)], 2));
+
+    let options =
+        locate::Options { archive: archive(), paths: vec!["./seq".into()], files_from: Vec::new() };
+    let (objects, count) =
+        answer(Style::Columns, |to, report| locate::run(&options, &reading(), to, report));
+    assert!(objects.ends_with(&format!("\n47196 {LAYER}/00000/000000000.tar.gz\n")), "{objects}");
+    assert_eq!((objects.lines().count(), count), (9, 9));
+}
+
+#[test]
+fn the_version_and_what_changed() {
+    let options = ls::Options {
+        archive: archive(),
+        paths: vec!["./deep".into()],
+        files_from: Vec::new(),
+        one_level: false,
+        sums: true,
+    };
+    let (sums, count) =
+        answer(Style::Titled, |to, report| ls::run(&options, &reading(), to, report));
+    assert!(sums.starts_with("bytes files directory\n"), "{sums}");
+    assert_eq!(sums.lines().count() as u64, count + 1);
+
+    let options = changes::Options {
+        archive: archive(),
+        paths: Vec::new(),
+        files_from: Vec::new(),
+        newer: None,
+        listing: None,
+        metadata: false,
+    };
+    let (changed, sums) =
+        answer(Style::Columns, |to, report| changes::run(&options, &reading(), to, report));
+    assert_eq!(changed, "M 11 ./a/hello\nT - ./empty\nT 9 ./gone\n- 4 ./gone/file\n");
+    assert_eq!(changes::in_words(&sums), "1 removed (4 B), 1 modified (11 B), 2 retyped (9 B)");
+
+    let report = Arc::new(Report::new("test", -2, Events::default()));
+    let mut listing = Vec::new();
+    let end = list::run(&archive(), &reading(), &mut listing, &report).unwrap();
+    let kept = include_str!(
+        "../../tests/fixtures/format-1/plain.20261101T020000Z-20261108T020000Z.listing"
+    );
+    // Those that were kept name no source.
+    let listing = String::from_utf8(listing).unwrap().replacen("#source vm /tmp/fx/tree\n", "", 1);
+    assert_eq!((end.entries, listing.as_str()), (21, kept));
+}
+
+#[test]
+fn nothing_expires_below_what_is_kept() {
+    let rules = Rules {
+        last: 1,
+        hourly: 0,
+        daily: 0,
+        weekly: 0,
+        monthly: 0,
+        yearly: 0,
+        within: None,
+        space: None,
+        zone: jiff::tz::Offset::UTC,
+    };
+    let (names, count) = answer(Style::Columns, |to, report| {
+        expire::run(&archive(), &rules, &reading(), to, report)
+    });
+    assert_eq!((names.as_str(), count), ("", 0));
+}
