@@ -201,12 +201,14 @@ fn a_spool_that_is_not_emptied() {
             "00000/000000002.tar.gz: what the archive has is damaged, or another object",
         ),
     ];
-    for (what, damage, says) in cases {
+    for ((what, damage, says), keep) in
+        cases.iter().flat_map(|case| [(case, ""), (case, "--keep-indexes")])
+    {
         let dir = spool();
         fs::create_dir(dir.join("remote")).unwrap();
         damage(&dir);
         let before = take(&dir.join("spool"));
-        let done = push(&dir, "dura-push --from spool --move remote");
+        let done = push(&dir, &format!("dura-push --from spool --move {keep} remote"));
         assert_eq!(done.code, 2, "{what}\n{}", done.report());
         assert!(done.stderr.contains(says), "{what}: wanted `{says}`\n{}", done.report());
         let left = files(&dir.join("spool"));

@@ -75,6 +75,14 @@ rm arc/*/TAIL.sig; set -- arc/*/00000/*.sig; rm $1
 dura-verify -q --signed-by $KEY arc >said 2>&1 && fail "nothing missing"
 dura-verify -q --repair --sign $KEY arc 2>said | dura-push -q --replace arc; [ "${PIPESTATUS[*]}" = "1 0" ] || fail "repair"
 dura-verify -q --signed-by $KEY arc >said 2>&1 || fail "after repair"
+# So are those that are none: something behind it, or other bytes. One of other bytes stays.
+printf x >>$(echo arc/*/TAIL.sig); echo garbage >$1; gpg -q --batch -u $KEY --detach-sign -o - arc/*/HEAD >$2
+dura-verify -q --repair arc >rest 2>said && fail "without --sign"
+dura-verify -q --repair --sign $KEY arc 2>said | dura-push -q --replace arc; [ "${PIPESTATUS[*]}" = "2 0" ] || fail "repair of what is none"
+dura-verify -q --signed-by $KEY arc >found 2>said && fail "one of other bytes is taken for good"
+[ "$(wc -l <found)" = 1 ] && grep -q "$(basename $2): a key has signed other bytes" found || { cat found >said; fail "what is left"; }
+rm $2; dura-verify -q --repair --sign $KEY arc 2>said | dura-push -q --replace arc; [ "${PIPESTATUS[*]}" = "1 0" ] || fail "the last one"
+dura-verify -q --signed-by $KEY arc >said 2>&1 || fail "in the end"
 "#;
     let home = home().dir.display().to_string();
     let vars = [("GNUPGHOME", home), ("KEY", KEY.to_owned())];

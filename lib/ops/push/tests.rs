@@ -444,3 +444,20 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
         }
     }
 }
+
+/// A band without TAIL is sent and stays in the spool, for the run that continues it; that is told.
+#[test]
+fn an_unfinished_band_stays_in_the_spool() {
+    let items = band(BAND, 2);
+    let (tail, before) = items.split_last().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::new(dir.path());
+    objects(before).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
+    let watched = Arc::new(Watched::new(&items));
+    assert_eq!(move_from(dir.path(), watched.clone(), false), (true, false));
+    assert_eq!(watched.lacks(), [&format!("{BAND}/TAIL")]);
+    assert!(local.get(&format!("{BAND}/HEAD")).is_ok(), "it is gone");
+    local.put_new(&format!("{BAND}/TAIL"), &tail.bytes).unwrap();
+    assert_eq!(move_from(dir.path(), watched.clone(), false), (true, true));
+    assert_eq!((watched.lacks().len(), local.list("").unwrap().len()), (0, 0));
+}

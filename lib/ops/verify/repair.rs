@@ -86,7 +86,7 @@ impl Repairer {
         }
         match finding.subject.object() {
             Some((band, name))
-                if finding.kind == Kind::Missing
+                if matches!(finding.kind, Kind::Missing | Kind::Damaged)
                     && matches!(name.object, Object::ListSig(..) | Object::TailSig) =>
             {
                 self.unsigned.push((band.clone(), name));

@@ -358,3 +358,45 @@ fn every_cut_while_it_may_go_on() {
         }
     }
 }
+
+/// What a run that was cut left in no list is listed by repair as soon as a later band keeps it from
+/// being continued, however far that one came; before that the next run lists it.
+#[test]
+fn a_cut_that_no_run_continues() {
+    const LATER: &str = "20261102T020000Z";
+    for parity in 0..=2 {
+        let objects: Objects = run(0, 3, None, parity).into_iter().take(SLOTS).collect();
+        let head = String::from_utf8(objects[&format!("{BAND}/HEAD")].clone()).unwrap();
+        let place = store(&objects);
+        let made = || verify(&place, true).1;
+        assert_eq!(made(), Objects::new());
+        let later = head.replace(BAND, LATER).replace(ID, &ID.replace('0', "f"));
+        place.put_new(&format!("{LATER}/HEAD"), later.as_bytes()).unwrap();
+        let items = made();
+        assert_eq!(items.len(), 1, "{:?}", items.keys());
+        items.iter().for_each(|(name, bytes)| place.put_new(name, bytes).unwrap());
+        assert_eq!(made(), Objects::new());
+    }
+}
+
+/// An object changes and its list is lost: no list is made of what there is, because the parity is of
+/// something else. Whatever the list was like is made again only if nothing changed.
+#[test]
+fn no_list_is_made_of_what_parity_contradicts() {
+    for parity in 1..=2 {
+        let whole: Objects = run(0, 3, None, parity).into_iter().collect();
+        let (list, members, _) = groups(&whole).swap_remove(0);
+        let mut objects = whole.clone();
+        let text = objects.remove(&list).unwrap();
+        let (_, items, done) = verify(&store(&objects), true);
+        assert_eq!((items.get(&list), items.len(), done), (Some(&text), 1, true));
+        for changed in members.iter().filter(|name| !name.ends_with("/HEAD")) {
+            let mut bytes = objects[changed].clone();
+            *bytes.last_mut().unwrap() ^= 1;
+            let place = store(&objects);
+            place.replace(changed, &bytes).unwrap();
+            let (_, items, done) = verify(&place, true);
+            assert!(!done && items.is_empty(), "{parity} {changed}: {:?}", items.keys());
+        }
+    }
+}

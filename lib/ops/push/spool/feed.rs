@@ -210,9 +210,10 @@ impl Feed<'_> {
     /// What no list of a complete band names: nothing tells whether it is whole.
     fn tell_unlisted(&mut self) {
         let names = self.unlisted.finish();
+        let is_odd = self.unlisted.has_lists() && self.sent > 0;
         let stays = |name: &&ObjectName| match self.loses {
-            Loses::Nothing => self.unlisted.has_lists() && self.sent > 0,
-            Loses::Bulk => is_bulk(name),
+            Loses::Nothing => is_odd,
+            Loses::Bulk => is_odd || is_bulk(name),
             Loses::All => true,
         };
         let stay: Vec<&ObjectName> = names.iter().filter(stays).collect();

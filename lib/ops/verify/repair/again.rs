@@ -4,6 +4,7 @@ use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 
 use crate::core::parity::Encoder;
+use crate::edge::gpg::{self, Verdict};
 use crate::format::digest;
 use crate::format::group::{List, Member};
 use crate::format::head::Tail;
@@ -11,8 +12,14 @@ use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::repair::Repairer;
 use crate::report::message::Report;
 
+/// Whether a signature is none, or so damaged that nothing can be said of what it is of.
+fn is_none(signature: &[u8], text: &[u8]) -> bool {
+    matches!(gpg::verify(signature, text), Ok(Verdict::NoSignature))
+}
+
 impl Repairer {
-    /// Signatures that are missing of lists and TAILs that are in order.
+    /// Signatures that are missing, or none, of lists and TAILs that are in order. One of other bytes
+    /// stays: it may be all that shows that somebody changed them.
     pub(super) fn sign_again(&mut self, report: &Report) -> anyhow::Result<()> {
         let Some(key) = self.signer.clone() else { return Ok(()) };
         for (band, name) in std::mem::take(&mut self.unsigned) {
@@ -29,6 +36,10 @@ impl Repairer {
                 }
             });
             let (Some(text), Some(id)) = (text, id) else { continue };
+            let there = self.store.get_range(&format!("{band}/{name}"), 0, name.most());
+            if there.is_ok_and(|there| !there.is_empty() && !is_none(&there, &text)) {
+                continue;
+            }
             let signature = key.sign(&text).with_context(|| format!("{band}/{of}"))?;
             report.note(format_args!("{band}/{of}: signed as it is"));
             self.write(&band, id, name, signature)?;
