@@ -346,3 +346,20 @@ for how in "" --quick --files; do
 done"#;
     crate::continued::bash(&scratch("ends"), script, &[]);
 }
+
+/// A folder that was made before HEAD came is no band, for `--files` either; and an archive of such
+/// folders alone, as a removal of all files leaves it, is not in order.
+#[test]
+fn folders_without_a_band() {
+    let dir = scratch("folders");
+    dura("mkdir -p src alone/20261130T130252Z/00000; echo a >src/a; dura-scan src | dura-pack | dura-seal | dura-push arc")
+        .dir(&dir)
+        .ok();
+    dura("mkdir arc/20261201T000000Z; dura-verify arc; dura-verify --files arc").dir(&dir).ok();
+    for how in ["", "--quick", "--files", "--repair"] {
+        dura(&format!("dura-verify {how} alone"))
+            .dir(&dir)
+            .code(2)
+            .tells("alone: the archive has no band");
+    }
+}

@@ -1,6 +1,6 @@
 //! `dura-verify`: finds damage in an archive, and rebuilds what parity allows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,8 +140,15 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         repairer,
         states: Vec::new(),
         signed: (false, Vec::new()),
+        no_bands: HashSet::new(),
     };
     run.follow(results, &meter)?;
+    if run.no_bands.len() == bands.names.len() {
+        return Err(no_band(
+            &options.archive,
+            "the archive has no band, but folders with the names of bands",
+        ));
+    }
     if let Some(expected) = &reading.expect {
         run.expect(&archive, expected)?;
     }
@@ -298,6 +305,8 @@ struct Run<'a> {
     states: Vec<State>,
     /// Whether a signature of the band was good, and those by unknown keys.
     signed: (bool, Vec<(Finding, String)>),
+    /// Folders with a band's name that are none.
+    no_bands: HashSet<BandName>,
 }
 
 impl Run<'_> {
@@ -312,6 +321,7 @@ impl Run<'_> {
                 Event::NoBand(band) => {
                     let what = "not a band: no HEAD, TAIL, list or index";
                     self.told.report.verbose(format_args!("{band}: {what}"));
+                    self.no_bands.insert(band);
                 }
                 Event::Unfinished(band) => self.told.unfinished.push(band),
                 Event::Found(finding) => self.found(&finding)?,
@@ -389,7 +399,7 @@ impl Run<'_> {
     ) -> anyhow::Result<()> {
         let jobs = room::jobs(options.jobs, 0, PER_JOB);
         if options.files {
-            for band in &bands.names {
+            for band in bands.names.iter().filter(|band| !self.no_bands.contains(band)) {
                 let read = files::read_out(archive, band, jobs, &mut |finding| {
                     self.told.finding(&finding)
                 })?;

@@ -161,7 +161,8 @@ fn verify_by(
     let repairer =
         repair.map(|signer| Repairer::new(archive.store(), out(&stream), 0, names, signer));
     let told = Told::new(&report, Some(out(&found)));
-    let mut run = Run { told, repairer, states: Vec::new(), signed: (false, Vec::new()) };
+    let (states, signed, no_bands) = (Vec::new(), (false, Vec::new()), HashSet::new());
+    let mut run = Run { told, repairer, states, signed, no_bands };
     run.follow(results, &meter).unwrap();
     let Run { told, repairer, .. } = run;
     told.finish(&meter).unwrap();
