@@ -16,7 +16,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::util::run::{Done, bare, dura, scratch};
+use crate::util::run::{Done, Share, bare, dura, scratch};
 use crate::util::snapshot::{EXACT, Snapshot, diff, take};
 use crate::util::tree::noise;
 
@@ -31,7 +31,7 @@ struct Good {
 
 fn good() -> &'static Good {
     static GOOD: OnceLock<Good> = OnceLock::new();
-    GOOD.get_or_init(|| {
+    GOOD.shared(|| {
         let dir = scratch("good");
         let src = dir.join("src");
         for sub in ["a", "a/deep", "b", "c"] {
@@ -40,13 +40,21 @@ fn good() -> &'static Good {
         for n in 0..4u64 {
             let mut bytes = noise(n, 30_000);
             bytes.resize(1_060_000, b'.');
-            fs::write(src.join(["a", "b", "c", "a/deep"][n as usize]).join("large"), &bytes).unwrap();
-            fs::write(src.join(["a", "b", "c", "a/deep"][n as usize]).join("small"), format!("{n}")).unwrap();
+            fs::write(src.join(["a", "b", "c", "a/deep"][n as usize]).join("large"), &bytes)
+                .unwrap();
+            fs::write(
+                src.join(["a", "b", "c", "a/deep"][n as usize]).join("small"),
+                format!("{n}"),
+            )
+            .unwrap();
         }
         fs::hard_link(src.join("a/small"), src.join("c/linked")).unwrap();
         let run = |archive: &str, band: &str| {
             let line = "dura-scan \"$SRC\" | dura-index diff ARCHIVE | dura-pack --block-size 1k --band BAND | dura-seal | dura-push ARCHIVE";
-            dura(&line.replace("ARCHIVE", archive).replace("BAND", band)).dir(&dir).var("SRC", &src).ok();
+            dura(&line.replace("ARCHIVE", archive).replace("BAND", band))
+                .dir(&dir)
+                .var("SRC", &src)
+                .ok();
         };
         std::thread::sleep(std::time::Duration::from_millis(2100));
         run("archive", FULL);
@@ -338,7 +346,7 @@ fn reader(line: &str, dir: &Path) -> Done {
 /// What each reader writes of the good archive.
 fn expected() -> &'static Vec<Vec<u8>> {
     static EXPECTED: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    EXPECTED.get_or_init(|| {
+    EXPECTED.shared(|| {
         READERS
             .iter()
             .map(|line| {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::util::run::{Done, dura, scratch};
+use crate::util::run::{Done, Share, dura, scratch};
 use crate::util::small::{CONTENTS, tree};
 use crate::util::snapshot::{assert_same, take};
 use crate::util::stream::{Member, split};
@@ -14,7 +14,7 @@ use crate::util::stream::{Member, split};
 /// files.
 fn objects() -> &'static [Member] {
     static OBJECTS: OnceLock<Vec<Member>> = OnceLock::new();
-    OBJECTS.get_or_init(|| {
+    OBJECTS.shared(|| {
         let line = "dura-scan \"$SRC\" | dura-pack --block-size 500k --part-size 1500k | dura-seal";
         split(&dura(line).var("SRC", tree()).ok().stdout)
     })

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::gpg_keys::{small, source};
 use super::util::gpg::{KEY, home, public};
-use super::util::run::{Shell, bare, base, dura, give, scratch};
+use super::util::run::{Share, Shell, bare, base, dura, give, scratch};
 use super::util::snapshot::{EXACT, assert_same, take};
 use super::util::tree::{noise, root};
 
@@ -32,7 +32,7 @@ fn archive(options: &str, gpg: &Path) -> PathBuf {
 /// A file with the passphrase, and more lines.
 fn phrase() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
-    FILE.get_or_init(|| {
+    FILE.shared(|| {
         let file = scratch("phrase").join("phrase");
         fs::write(&file, format!("{PHRASE}\nsecond line\n")).unwrap();
         file

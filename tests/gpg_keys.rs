@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::util::run::{Shell, bare, base, dura, scratch};
+use super::util::run::{Share, Shell, bare, base, dura, scratch};
 use super::util::snapshot::{EXACT, assert_same, take};
 
 const MAKE: &str = "make() { gpg --batch --no-tty -q --passphrase '' --pinentry-mode loopback \"$@\"; }
@@ -32,7 +32,7 @@ const ARCHIVES: [(&str, &str); 6] = [
 
 fn ring() -> &'static Ring {
     static RING: OnceLock<Ring> = OnceLock::new();
-    RING.get_or_init(|| {
+    RING.shared(|| {
         let dir = base().join("gpg.ring");
         let script = "mkdir -m 700 \"$GNUPGHOME\" && echo 's2k-count 65536' > \"$GNUPGHOME/gpg-agent.conf\"
             for k in first second card; do
@@ -63,12 +63,12 @@ fn ring() -> &'static Ring {
 /// The folder of the archives.
 fn archives() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| scratch("keyed"))
+    DIR.shared(|| scratch("keyed"))
 }
 
 pub(crate) fn source() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
+    DIR.shared(|| {
         let dir = scratch("few").join("src");
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("a"), "one\r\ntwo\n").unwrap();
@@ -80,7 +80,7 @@ pub(crate) fn source() -> &'static Path {
 /// A band with two files, as pack writes it.
 pub(crate) fn small() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
-    FILE.get_or_init(|| {
+    FILE.shared(|| {
         let file = scratch("few").join("packed");
         let line = "dura-scan \"$SRC\" | dura-pack > \"$FILE\"";
         dura(line).var("SRC", source()).var("FILE", &file).ok();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::gpg_keys::{small, source};
 use super::util::dice::variable;
 use super::util::gpg::{KEY, OTHER, home};
-use super::util::run::{bare, base, dura, scratch};
+use super::util::run::{Share, bare, base, dura, scratch};
 use super::util::snapshot::{EXACT, assert_same, take};
 
 /// Options that change nothing; `KEY` and `OTHER` are fingerprints, `FILE` a file of the home.
@@ -64,7 +64,7 @@ const REFUSED: [&str; 9] = [
 /// The fingerprints of `KEY` and `OTHER`.
 fn fingerprints() -> &'static [String; 2] {
     static FOUND: OnceLock<[String; 2]> = OnceLock::new();
-    FOUND.get_or_init(|| {
+    FOUND.shared(|| {
         [KEY, OTHER].map(|key| {
             let listed = home().with(bare(&format!("gpg --with-colons --list-keys {key}"))).ok();
             let text = listed.text();

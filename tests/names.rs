@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::util::run::{Done, dura, scratch};
+use crate::util::run::{Done, Share, dura, scratch};
 
 /// An archive of a tree whose names can be meant in several ways, beside it.
 fn dir() -> &'static PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
+    DIR.shared(|| {
         let dir = scratch("names");
         let make = r#"mkdir -p 'src/sub dir/deep'
             for f in '[x]' x 'c*' cc '\101' A 'sub dir/new

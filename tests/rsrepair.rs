@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::util::run::{Done, bare, dura, scratch};
+use super::util::run::{Done, Share, bare, dura, scratch};
 use super::util::small::{BAND, CONTENTS, ID, packed};
 use super::util::snapshot::{Snapshot, assert_same, take};
 
@@ -63,14 +63,14 @@ impl Band {
 fn large() -> Band {
     static STREAM: OnceLock<Vec<u8>> = OnceLock::new();
     let stream =
-        STREAM.get_or_init(|| dura("dura-seal --parity 2 --group 6").input(packed()).ok().stdout);
+        STREAM.shared(|| dura("dura-seal --parity 2 --group 6").input(packed()).ok().stdout);
     Band::new(stream)
 }
 
 /// A band of a few small objects.
 fn tiny() -> Band {
     static STREAM: OnceLock<Vec<u8>> = OnceLock::new();
-    let stream = STREAM.get_or_init(|| {
+    let stream = STREAM.shared(|| {
         let src = scratch("tiny");
         for n in 0..3 {
             fs::write(src.join(format!("file{n}")), format!("{n}").repeat(1000 * n)).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::util::gpg::{KEY, home};
-use crate::util::run::{Done, dura, scratch};
+use crate::util::run::{Done, Share, dura, scratch};
 use crate::util::tree::noise;
 
 /// The bands of the archives.
@@ -42,7 +42,7 @@ pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 pub(crate) fn source() -> &'static Path {
     static SOURCE: OnceLock<PathBuf> = OnceLock::new();
-    SOURCE.get_or_init(|| {
+    SOURCE.shared(|| {
         let dir = scratch("verify").join("src");
         fs::create_dir_all(dir.join("sub")).unwrap();
         // A block is closed behind a member of about 1 MiB.
@@ -68,12 +68,12 @@ pub(crate) fn make(sealed: bool, seal: &str) -> Made {
 
 pub(crate) fn plain() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
-    MADE.get_or_init(|| make(false, "--group 6 --parity 2"))
+    MADE.shared(|| make(false, "--group 6 --parity 2"))
 }
 
 pub(crate) fn sealed() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
-    MADE.get_or_init(|| make(true, &format!("--group 6 --parity 2 -r {KEY} --sign {KEY}")))
+    MADE.shared(|| make(true, &format!("--group 6 --parity 2 -r {KEY} --sign {KEY}")))
 }
 
 impl Made {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::gpg::Home;
-use super::run::{Done, Shell, bare, dura, give, scratch};
+use super::run::{Done, Share, Shell, bare, dura, give, scratch};
 use super::snapshot::{Snapshot, take};
 use super::tree::{Torture, Whose, torture};
 
@@ -30,13 +30,13 @@ impl Source {
 /// The torture tree, made once; nobody changes it.
 pub(crate) fn source() -> &'static Source {
     static SOURCE: OnceLock<Source> = OnceLock::new();
-    SOURCE.get_or_init(|| make(Whose::Root))
+    SOURCE.shared(|| make(Whose::Root))
 }
 
 /// The same for what an ordinary user can have.
 pub(crate) fn user_source() -> &'static Source {
     static SOURCE: OnceLock<Source> = OnceLock::new();
-    SOURCE.get_or_init(|| make(Whose::User))
+    SOURCE.shared(|| make(Whose::User))
 }
 
 fn make(whose: Whose) -> Source {
@@ -90,7 +90,7 @@ pub(crate) fn backup_telling(src: &Path, how: How, allowed: &[i32]) -> Archive {
 /// only read it.
 pub(crate) fn plain() -> &'static Archive {
     static PLAIN: OnceLock<Archive> = OnceLock::new();
-    PLAIN.get_or_init(|| {
+    PLAIN.shared(|| {
         backup(
             &source().tree.dir,
             How { pack: "--block-size 1M", seal: Some(""), ..How::default() },

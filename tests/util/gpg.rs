@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::run::{Shell, bare, base, give};
+use super::run::{Share, Shell, bare, base, give};
 
 /// Who the archive is for.
 pub(crate) const KEY: &str = "first@dura.invalid";
@@ -26,19 +26,19 @@ pub(crate) struct Home {
 /// The home with keys; it belongs to whoever runs the tests.
 pub(crate) fn home() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
-    HOME.get_or_init(|| Home::new("gpg.r", false))
+    HOME.shared(|| Home::new("gpg.r", false))
 }
 
 /// The ordinary user's home, with keys of its own under the same names.
 pub(crate) fn user_home() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
-    HOME.get_or_init(|| Home::new("gpg.u", true))
+    HOME.shared(|| Home::new("gpg.u", true))
 }
 
 /// A home that knows the public key and no secret one, as a host that is backed up should.
 pub(crate) fn public() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
-    HOME.get_or_init(|| {
+    HOME.shared(|| {
         let dir = base().join("gpg.p");
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();

@@ -1,6 +1,7 @@
 //! Runs pipelines as a person would type them, with the built programs on the PATH or with none of
 //! them there.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
@@ -140,12 +141,53 @@ pub(crate) fn base() -> &'static Path {
     })
 }
 
-/// A new directory below `base`, which `USER` may use too.
+thread_local! {
+    static OWN: RefCell<Scratch> = const { RefCell::new(Scratch { dirs: Vec::new(), sharing: 0 }) };
+}
+
+/// The directories of a thread: they go with it, so that a run takes no more room than the tests
+/// that are under way.
+struct Scratch {
+    dirs: Vec<PathBuf>,
+    /// What is made now is for other threads, too.
+    sharing: u32,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed goes with `base`.
+        self.dirs.iter().for_each(|dir| drop(fs::remove_dir_all(dir)));
+    }
+}
+
+/// What several tests use, with the directories in which it lies.
+pub(crate) trait Share<T> {
+    /// What was made once.
+    fn shared(&'static self, make: impl FnOnce() -> T) -> &'static T;
+}
+
+impl<T> Share<T> for OnceLock<T> {
+    fn shared(&'static self, make: impl FnOnce() -> T) -> &'static T {
+        self.get_or_init(|| {
+            OWN.with_borrow_mut(|own| own.sharing += 1);
+            let made = make();
+            OWN.with_borrow_mut(|own| own.sharing -= 1);
+            made
+        })
+    }
+}
+
+/// A new directory below `base`, which `USER` may use too; removed when its thread ends.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let dir = base().join(format!("{name}.{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&dir).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    OWN.with_borrow_mut(|own| {
+        if own.sharing == 0 {
+            own.dirs.push(dir.clone());
+        }
+    });
     dir
 }
 
@@ -159,7 +201,7 @@ pub(crate) fn give(dir: &Path) {
 /// A directory with the built programs, where every user can run them.
 pub(crate) fn programs() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
+    DIR.shared(|| {
         let dir = scratch("bin");
         for (name, built) in PROGRAMS {
             fs::copy(built, dir.join(name)).unwrap();
@@ -178,7 +220,7 @@ fn python() -> String {
 /// A directory with the standard tools and nothing of Dura.
 fn tools() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
+    DIR.shared(|| {
         let dir = scratch("tools");
         // Where one is missing, only the tests that use it fail.
         let missing = |tool: &str, package: &str| {
@@ -203,7 +245,7 @@ fn tools() -> &'static Path {
 /// A directory with busybox under the names of all its applets, and gpg.
 fn applets() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
+    DIR.shared(|| {
         let dir = scratch("applets");
         let list = Command::new(need("busybox")).arg("--list").output().unwrap();
         for applet in String::from_utf8(list.stdout).unwrap().lines() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::run::{Done, dura, scratch};
+use super::run::{Done, Share, dura, scratch};
 use super::snapshot::{Compare, EXACT, Snapshot, Times, take};
 use super::tree::noise;
 
@@ -21,7 +21,7 @@ pub(crate) fn pack(id: &str) -> String {
 /// A small tree with a few blocks' worth of files.
 pub(crate) fn tree() -> &'static Path {
     static TREE: OnceLock<PathBuf> = OnceLock::new();
-    TREE.get_or_init(|| {
+    TREE.shared(|| {
         let dir = scratch("small").join("src");
         fs::create_dir_all(dir.join("sub")).unwrap();
         for n in 0..10u64 {
@@ -36,19 +36,19 @@ pub(crate) fn tree() -> &'static Path {
 /// Its listing.
 pub(crate) fn listing() -> &'static [u8] {
     static LISTING: OnceLock<Vec<u8>> = OnceLock::new();
-    LISTING.get_or_init(|| dura("dura-scan \"$SRC\"").var("SRC", tree()).ok().stdout)
+    LISTING.shared(|| dura("dura-scan \"$SRC\"").var("SRC", tree()).ok().stdout)
 }
 
 /// Its band, as pack writes it.
 pub(crate) fn packed() -> &'static [u8] {
     static PACKED: OnceLock<Vec<u8>> = OnceLock::new();
-    PACKED.get_or_init(|| dura(&pack(ID)).input(listing()).ok().stdout)
+    PACKED.shared(|| dura(&pack(ID)).input(listing()).ok().stdout)
 }
 
 /// The same band with its checksum lists.
 pub(crate) fn sealed() -> &'static [u8] {
     static SEALED: OnceLock<Vec<u8>> = OnceLock::new();
-    SEALED.get_or_init(|| dura("dura-seal").input(packed()).ok().stdout)
+    SEALED.shared(|| dura("dura-seal").input(packed()).ok().stdout)
 }
 
 /// Every path below a directory that has a TAIL in its name.
@@ -63,7 +63,7 @@ pub(crate) const CONTENTS: Compare = Compare { times: Times::Ignored, ..EXACT };
 /// The store as it is when everything went well.
 pub(crate) fn whole() -> &'static Snapshot {
     static WHOLE: OnceLock<Snapshot> = OnceLock::new();
-    WHOLE.get_or_init(|| {
+    WHOLE.shared(|| {
         let dir = scratch("whole");
         dura("dura-push archive").dir(&dir).input(sealed()).ok();
         assert_eq!(tails(&dir), [format!("archive/{BAND}/TAIL")]);
