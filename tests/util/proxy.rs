@@ -51,8 +51,9 @@ struct State {
     /// The path that was written last.
     last: String,
     latency: Duration,
-    /// Until then listings lack what was written last, and its band.
-    lags: Option<Instant>,
+    /// For so long, from the next request on, listings lack what was written last, and its band;
+    /// and until when, once that has come.
+    lags: Option<(Duration, Option<Instant>)>,
     /// More than this many names in a page of a listing come in another one.
     page: Option<usize>,
     /// A method that is refused.
@@ -92,9 +93,9 @@ impl Proxy {
         self.state.lock().unwrap().latency = latency;
     }
 
-    /// For so long, listings lack what was written last, and its band.
+    /// For so long, from the next request on, listings lack what was written last, and its band.
     pub(crate) fn lags(&self, time: Duration) {
-        self.state.lock().unwrap().lags = Some(Instant::now() + time);
+        self.state.lock().unwrap().lags = Some((time, None));
     }
 
     /// Listings of S3 come in pages of so many names. Only for servers that do not look at
@@ -264,7 +265,10 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         if method == "PUT" {
             state.last.clone_from(&path);
         }
-        let lags = state.lags.is_some_and(|until| begun < until);
+        let lags = state
+            .lags
+            .as_mut()
+            .is_some_and(|(time, until)| begun < *until.get_or_insert(begun + *time));
         let refused = state.refused.is_some_and(|refused| refused == method);
         let fault = state.faults.get(&number).cloned().or(refused.then_some(Fault::Status(403)));
         (number, fault, state.latency, last, lags)
