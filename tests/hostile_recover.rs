@@ -2,11 +2,11 @@
 //! as a user: what is there in the end is what the index lists, or it is told.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::hostile_bands::{Case, cases};
-use crate::util::forge::{FULL, band, dir, dir_line, sha256};
+use crate::util::forge::{FULL, band, dir, dir_line, kind_word, sha256};
 use crate::util::run::{bare, give, scratch};
 use crate::util::snapshot::{EXACT, assert_same, take};
 
@@ -24,13 +24,7 @@ fn is_listed(dest: &Path, lines: &[String], exact: bool) -> Result<(), String> {
         let path = format!("./{}", entry.file_name().to_string_lossy());
         let stat = fs::symlink_metadata(entry.path()).unwrap();
         let line = line(&path).ok_or(format!("{path} is in no index"))?;
-        let kind = match stat.file_type() {
-            kind if kind.is_symlink() => "link",
-            kind if kind.is_dir() => "dir",
-            kind if kind.is_file() => "file",
-            kind if kind.is_fifo() => "fifo",
-            _ => "device",
-        };
+        let kind = kind_word(stat.file_type());
         let mode = stat.permissions().mode() & 0o7777;
         if kind != value(line, "type=") || mode & 0o7000 != 0 || stat.rdev() != 0 {
             return Err(format!("{path}: {kind} {mode:o}"));

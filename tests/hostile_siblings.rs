@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use cases::{BOTH, Layer, cases};
 
-use crate::util::forge::{FULL, LAYER, band, dir, dir_line, sha256};
+use crate::util::forge::{FULL, LAYER, band, dir, dir_line, kind_word, sha256};
 use crate::util::run::{Done, bare, give, scratch};
 use crate::util::snapshot::{EXACT, diff, take};
 
@@ -82,13 +82,7 @@ fn is_listed(dest: &Path, listed: &BTreeMap<String, String>, exact: bool) -> Vec
         for entry in entries.map(Result::unwrap) {
             let path = format!("{at}/{}", encoded(entry.file_name().as_bytes()));
             let stat = fs::symlink_metadata(entry.path()).unwrap();
-            let kind = match stat.file_type() {
-                kind if kind.is_symlink() => "link",
-                kind if kind.is_dir() => "dir",
-                kind if kind.is_file() => "file",
-                kind if kind.is_fifo() => "fifo",
-                _ => "device",
-            };
+            let kind = kind_word(stat.file_type());
             if kind == "dir" {
                 folders.push((entry.path(), path.clone()));
             }

@@ -5,9 +5,10 @@
 //! host's journal.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::archive::Archive;
+use crate::archive::locked::locked;
 use crate::archive::signed::{SignedStore, agrees};
 use crate::archive::signers::Signers;
 use crate::format::band::BandName;
@@ -58,7 +59,7 @@ impl Attested {
 
     /// Whether what was read of the index is what a signed list says.
     pub(crate) fn has_read(&self, head: &Head, number: u32) -> bool {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = locked(&self.read);
         read.get(&(head.band.clone(), number)).copied().unwrap_or(false)
     }
 
@@ -71,10 +72,10 @@ impl Attested {
         let Some((band, object)) = SignedStore::listed(name) else { return };
         let Object::Index(number) = object.object else { return };
         let seen = self.signed.band(&band);
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&seen);
         let listed = self.signed.member(&band, object, &mut seen).ok().flatten();
         let good = listed.is_some_and(|listed| agrees(bytes, listed));
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = locked(&self.read);
         *read.entry((band, number)).or_insert(true) &= good;
     }
 }

@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::archive::bounded::Bounded;
 use crate::archive::kind::{ReadErrorKind, is_locked};
+use crate::archive::locked::locked;
 use crate::archive::{Archive, Trust};
 use crate::core::restore::Open;
 use crate::edge::budget::Budget;
@@ -43,6 +44,9 @@ pub(crate) const FEW: usize = 2;
 /// After so many pieces of one lane its next one is made in advance, also where lanes are many.
 const RUN: usize = 3;
 
+/// So many pieces' memory is kept to be used again.
+const SPARE: usize = 2;
+
 /// A block's first or only object.
 struct First {
     bytes: Vec<u8>,
@@ -63,10 +67,6 @@ type Run = Arc<Mutex<(usize, usize)>>;
 
 /// The memory of pieces that are used up, of all lanes: a lane that waits keeps none of it.
 type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A block that a lane will come to.
 struct Slot {
@@ -419,7 +419,7 @@ impl Feed {
     fn take(&mut self, bytes: Vec<u8>) {
         let used = std::mem::replace(&mut self.bytes, bytes);
         let mut spare = locked(&self.spare);
-        if used.capacity() > 0 && spare.len() < FEW {
+        if used.capacity() > 0 && spare.len() < SPARE {
             spare.push(used);
         }
         drop(spare);

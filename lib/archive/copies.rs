@@ -7,8 +7,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::archive::locked::locked;
 use crate::archive::signed::SignedStore;
 use crate::archive::{Archive, Stored};
 use crate::format::band::BandName;
@@ -52,7 +53,7 @@ impl Archive {
             }
         };
         if let Some(came) = came {
-            let mut all = self.copying.came.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = locked(&self.copying.came);
             all.insert((band.clone(), name.object), came);
         }
     }
@@ -64,7 +65,7 @@ impl Archive {
     /// Whether an object that came is what its checksum list says.
     pub(super) fn agreed(&self, band: &Head, object: Object) -> bool {
         let came = {
-            let mut all = self.copying.came.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = locked(&self.copying.came);
             all.remove(&(band.band.clone(), object))
         };
         let Some((name, size, sha256)) = came.filter(|_| !self.is_part()) else { return false };

@@ -1,9 +1,10 @@
 //! What HEAD and TAIL of bands say, and the chains that they make.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
+use crate::archive::locked::locked;
 use crate::archive::{Archive, Band, index_text, side_by_side, unzip};
 use crate::core::chain::ancestors::{ChainError, Link, extents};
 use crate::core::chain::ends::{Ends, Piece, ends};
@@ -96,7 +97,7 @@ impl Archive {
         let (Ok(head), Ok(tail)) = (head, tail) else { return };
         let found = ends(band, head, tail);
         let is_first = |object: &str| {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = locked(&self.told);
             told.insert(format!("{band}/{object}"))
         };
         if found.tail_damaged && is_first("TAIL") {

@@ -1,6 +1,6 @@
 //! What the text of an index says of itself.
 
-use anyhow::bail;
+use anyhow::Context;
 
 use crate::core::diff::count;
 use crate::format::band::BandId;
@@ -34,12 +34,17 @@ pub(crate) struct IndexFacts {
 
 /// The number of an index and that of the one before it, if its text is of the band with this id.
 pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
-    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
-        if let Ok(Header::Index(own, number, after)) = parse_header(line) {
-            return Ok((own == id).then_some((number, after)));
-        }
-    }
-    bail!("no index: it has no #index line")
+    let index = headers(text).find_map(|header| match header {
+        Header::Index(own, number, after) => Some((own == id).then_some((number, after))),
+        _ => None,
+    });
+    index.context("no index: it has no #index line")
+}
+
+/// The header lines that it begins with.
+fn headers(text: &[u8]) -> impl Iterator<Item = Header> {
+    let lines = text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#'));
+    lines.filter_map(|line| parse_header(line).ok())
 }
 
 /// Whether a text is that of this index or table of contents of the band with this id.
@@ -58,8 +63,7 @@ pub(super) fn is_own(text: &[u8], object: Object, id: BandId) -> bool {
 
 /// The id of the band that an index is of.
 pub(super) fn id_of(text: &[u8]) -> Option<BandId> {
-    let headers = text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#'));
-    headers.filter_map(|line| parse_header(line).ok()).find_map(|header| match header {
+    headers(text).find_map(|header| match header {
         Header::Index(id, ..) => Some(id),
         _ => None,
     })
@@ -69,12 +73,12 @@ pub(super) fn id_of(text: &[u8]) -> Option<BandId> {
 pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSays>> {
     let Some((number, after)) = first_line(text, id)? else { return Ok(None) };
     let mut facts = IndexFacts { number, ..IndexFacts::default() };
-    for line in text.split(|&b| b == b'\n').take_while(|line| line.first() == Some(&b'#')) {
-        match parse_header(line) {
-            Ok(Header::Source(..)) => facts.begins_run = true,
-            Ok(Header::Mask(mask)) => facts.mask = Some(mask),
-            Ok(Header::Partial) => facts.partial = true,
-            Ok(Header::DeletesMeant) => facts.deletes_meant = true,
+    for header in headers(text) {
+        match header {
+            Header::Source(..) => facts.begins_run = true,
+            Header::Mask(mask) => facts.mask = Some(mask),
+            Header::Partial => facts.partial = true,
+            Header::DeletesMeant => facts.deletes_meant = true,
             _ => {}
         }
     }

@@ -41,6 +41,7 @@ mod index_text;
 mod kept;
 pub(crate) mod kind;
 mod links;
+mod locked;
 pub mod named;
 mod open;
 mod opener;

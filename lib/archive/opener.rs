@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 
+use crate::archive::locked::locked;
 use crate::archive::unlock::{MAX_OBJECT, Unlocking};
 use crate::archive::{Archive, Stored};
 use crate::edge::gpg::{self, GpgError, Input, Passphrase, Unlock, Use};
@@ -74,7 +75,7 @@ impl Opener {
 
     /// The keys in a key object, opened once. Held while one is opened, so no two are at a time.
     pub(super) fn keys_in(&self, shown: &str, message: &[u8]) -> Opened {
-        let mut opened = self.opened.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = locked(&self.opened.0);
         let known = opened.entry(digest::of(message));
         known
             .or_insert_with(|| match gpg::open_key(message, &self.unlock) {

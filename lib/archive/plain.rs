@@ -5,10 +5,11 @@
 //! by side with what is asked for, so it costs no time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 use crate::archive::catalogue::Folder;
+use crate::archive::locked::locked;
 use crate::archive::unlock::PLAIN;
 use crate::archive::{Archive, Band, side_by_side};
 use crate::core::chain::sealing::{Oddity, Sealing, plain_above_sealed, sealed_before, to_look_at};
@@ -45,7 +46,7 @@ impl Archive {
 
     /// Lets the machine know, and tells what is odd.
     fn see<T>(&self, what: impl FnOnce(&mut Sealing) -> T) -> T {
-        let mut sealing = self.looks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sealing = locked(&self.looks.seen);
         let came = what(&mut sealing);
         while let Some(oddity) = sealing.poll() {
             let (what, key) = match oddity {
@@ -59,7 +60,7 @@ impl Archive {
                     (format!("{band}: {what} ({PLAIN})"), band.to_string())
                 }
             };
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = locked(&self.told);
             if told.insert(key)
                 && let Some(report) = &self.report
             {
@@ -93,7 +94,7 @@ impl Archive {
     }
 
     fn looked_at(&self, band: &BandName) -> Arc<OnceLock<()>> {
-        let mut bands = self.looks.bands.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bands = locked(&self.looks.bands);
         Arc::clone(bands.entry(band.clone()).or_default())
     }
 

@@ -1,10 +1,11 @@
 //! A store whose reads are tried again when what went wrong may pass.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::archive::awaited::Awaited;
+use crate::archive::locked::locked;
 use crate::archive::reading::Reach;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::{Dice, Patience};
@@ -75,13 +76,13 @@ impl Retrying {
     /// Waits until more may be read.
     fn pace(&self) {
         let Some(rate) = &self.rate else { return };
-        let free = rate.lock().unwrap_or_else(PoisonError::into_inner).free();
+        let free = locked(rate).free();
         std::thread::sleep(free.saturating_sub(self.began.elapsed()));
     }
 
     fn came(&self, bytes: Vec<u8>) -> Vec<u8> {
         if let Some(rate) = &self.rate {
-            let mut rate = rate.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rate = locked(rate);
             rate.handle_start(bytes.len() as u64, self.began.elapsed());
         }
         bytes
@@ -107,7 +108,7 @@ impl Retrying {
             };
             failures += 1;
             let wait = {
-                let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut dice = locked(&self.dice);
                 self.patience.wait(failures, error.retry_after, &mut dice)
             };
             let Some(wait) = wait else { return Err(error) };

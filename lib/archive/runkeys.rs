@@ -5,10 +5,11 @@
 //! a person. What was opened stays in memory alone.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::archive::Archive;
 use crate::archive::kind::is_unreachable;
+use crate::archive::locked::locked;
 use crate::archive::opener::with_remedy;
 use crate::core::chain::ends::Piece;
 use crate::core::runs::{Place, line, of_run};
@@ -55,10 +56,6 @@ impl BandRuns {
     fn pick(&self, keys: &[Key], place: Place) -> Option<Key> {
         line(keys.len(), &self.runs, place.0).and_then(|at| keys.get(at).cloned())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn key_name((number, counter): Place, added: u32) -> ObjectName {

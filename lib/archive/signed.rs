@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::Archive;
 use crate::archive::catalogue::Folder;
+use crate::archive::locked::locked;
 use crate::archive::signers::Signers;
 use crate::core::chain::counted::STRIDE;
 use crate::format::band::{BandId, BandName};
@@ -124,7 +125,7 @@ impl SignedStore {
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             // What cannot be read where others can signs nothing, and ends nothing.
             Err(error) if error.kind == Kind::Damaged => {
-                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut told = locked(&self.told);
                 if let Some(report) = &self.report
                     && told.insert(name.to_owned())
                 {
@@ -313,7 +314,7 @@ impl SignedStore {
         object: ObjectName,
     ) -> Result<Option<(u64, Digest)>, StoreError> {
         let known = self.band(&band.band);
-        let mut seen = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&known);
         let found = self.member(&band.band, object, &mut seen)?;
         Ok(found.filter(|_| seen.id == Some(band.id)))
     }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::anyhow;
 
 use crate::archive::caching;
+use crate::archive::locked::locked;
 use crate::archive::{Attested, unzip};
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
@@ -87,7 +88,7 @@ impl Vouching {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.taken)
     }
 
     /// Whether signatures vouch, too.

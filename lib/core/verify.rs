@@ -48,9 +48,7 @@ impl Kind {
             Kind::File => "file",
         }
     }
-}
 
-impl Kind {
     /// The kind with this word.
     pub fn from_word(word: &str) -> Option<Kind> {
         use Kind::{Damaged, File, Missing, Superseded, Unavailable, Unexpected, Unlisted};

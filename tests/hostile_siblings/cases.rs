@@ -111,45 +111,37 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Layer>)> {
             ),
         ],
     ));
-    cases.push((
-        "a folder of a symlink is exchanged for a symlink",
-        vec![
-            layer(
-                &[dir_line("./d", ""), link_line("./d/s", "x", "")],
-                &[dir("./d/"), symlink("./d/s", "x")],
-            ),
-            layer(
-                &[file_line("./z", b"z", "")],
-                &[symlink("./d", "../outside/dir"), file("./z", b"z")],
-            ),
-        ],
-    ));
-    cases.push((
-        "a folder of a symlink is exchanged for a symlink, deeper",
-        vec![
-            layer(
-                &[dir_line("./d", ""), dir_line("./d/e", ""), link_line("./d/e/s", "x", "")],
-                &[dir("./d/"), dir("./d/e/"), symlink("./d/e/s", "x")],
-            ),
-            layer(
-                &[file_line("./z", b"z", "")],
-                &[symlink("./d/e", "../../outside/dir"), file("./z", b"z")],
-            ),
-        ],
-    ));
-    cases.push((
-        "an exchange, and the symlink's own name is a folder outside",
-        vec![
-            layer(
-                &[dir_line("./d", ""), link_line("./d/sub", "x", "")],
-                &[dir("./d/"), symlink("./d/sub", "x")],
-            ),
-            layer(
-                &[file_line("./z", b"z", "")],
-                &[symlink("./d", "../outside/dir"), file("./z", b"z")],
-            ),
-        ],
-    ));
+    for (what, folders, link, exchanged, to) in [
+        (
+            "a folder of a symlink is exchanged for a symlink",
+            &["./d"][..],
+            "./d/s",
+            "./d",
+            "../outside/dir",
+        ),
+        (
+            "a folder of a symlink is exchanged for a symlink, deeper",
+            &["./d", "./d/e"],
+            "./d/e/s",
+            "./d/e",
+            "../../outside/dir",
+        ),
+        (
+            "an exchange, and the symlink's own name is a folder outside",
+            &["./d"],
+            "./d/sub",
+            "./d",
+            "../outside/dir",
+        ),
+    ] {
+        let mut lines: Vec<String> = folders.iter().map(|path| dir_line(path, "")).collect();
+        let mut tar: Vec<Vec<u8>> = folders.iter().map(|path| dir(&format!("{path}/"))).collect();
+        lines.push(link_line(link, "x", ""));
+        tar.push(symlink(link, "x"));
+        let above =
+            layer(&[file_line("./z", b"z", "")], &[symlink(exchanged, to), file("./z", b"z")]);
+        cases.push((what, vec![layer(&lines, &tar), above]));
+    }
     for (what, mode) in [
         ("a symlink in a folder that is shut", "0000"),
         ("a symlink in a folder that is read-only", "0555"),

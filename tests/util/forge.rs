@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -180,4 +181,15 @@ pub(crate) fn band_of(
     );
     fs::write(folder.join("TAIL"), format!("{tail}sha256: {}\n", sha256(tail.as_bytes()))).unwrap();
     folder
+}
+
+/// What a line's `type=` says of such a file, as far as hostile chains make any.
+pub(crate) fn kind_word(kind: std::fs::FileType) -> &'static str {
+    match kind {
+        kind if kind.is_symlink() => "link",
+        kind if kind.is_dir() => "dir",
+        kind if kind.is_file() => "file",
+        kind if kind.is_fifo() => "fifo",
+        _ => "device",
+    }
 }

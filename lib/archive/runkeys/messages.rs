@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{key_name, locked, places};
+use super::{key_name, places};
 use crate::archive::Archive;
+use crate::archive::locked::locked;
 use crate::core::runs::{Place, of_run};
 use crate::format::band::BandName;
 use crate::format::digest;

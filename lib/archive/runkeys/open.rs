@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, Mutex};
 
-use super::{BandRuns, Key, locked, lost_keys, places, remains};
+use super::{BandRuns, Key, lost_keys, places, remains};
 use crate::archive::kind::is_unreachable;
+use crate::archive::locked::locked;
 use crate::archive::opener::{Opener, with_remedy};
 use crate::archive::{Archive, Stored};
 use crate::core::chain::counted::STRIDE;

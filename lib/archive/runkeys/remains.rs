@@ -2,7 +2,7 @@
 
 use std::io::Seek as _;
 
-use super::locked;
+use crate::archive::locked::locked;
 use crate::archive::{Archive, Stored};
 use crate::core::runs::order;
 use crate::edge::gpg::{self, GpgError, Input};
