@@ -125,6 +125,9 @@ mod random;
 
 // Listings that lag.
 mod lagging;
+
+// Servers that confirm what they do not keep.
+mod lying;
 // Parts of a version into a tree that is there, with each tar.
 mod partial;
 // Runs that are cut off anywhere, and two that go on with the same band.

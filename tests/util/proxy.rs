@@ -58,6 +58,9 @@ struct State {
     page: Option<usize>,
     /// A method that is refused.
     refused: Option<&'static str>,
+    /// What is written under names with this end is confirmed, and nothing of it kept, or so many
+    /// bytes.
+    loses: Option<(String, Option<usize>)>,
     /// The request that went wrong.
     hit: Option<String>,
     /// What was written, with the path, in the order in which the server had it.
@@ -130,6 +133,12 @@ impl Proxy {
         self.state.lock().unwrap().refused = Some(method);
     }
 
+    /// What is written under names with this end is confirmed, and nothing of it kept, or so many
+    /// bytes, until the next call of `begin`. Only for servers that do not look at signatures.
+    pub(crate) fn loses(&self, end: &str, kept: Option<usize>) {
+        self.state.lock().unwrap().loses = Some((end.to_owned(), kept));
+    }
+
     /// From request `number` on nothing gets through any more, until the next call of `begin`.
     pub(crate) fn dies(&self, number: usize) {
         self.fault_from(number, &Fault::Refused);
@@ -145,6 +154,7 @@ impl Proxy {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
         state.refused = None;
+        state.loses = None;
         std::mem::take(&mut state.calls).into_iter().map(|call| call.what).collect()
     }
 
@@ -231,6 +241,20 @@ impl Message {
         self.head = self.head.lines().map(line).collect::<Vec<_>>().join("\r\n");
     }
 
+    /// Nothing but the beginning of the body, and no checksum that would tell.
+    fn cut(&mut self, kept: usize) {
+        self.body.truncate(kept);
+        let is_sum = |line: &&str| {
+            let line = line.to_ascii_lowercase();
+            ["content-md5:", "x-amz-checksum", "x-amz-sdk-checksum"]
+                .iter()
+                .any(|sum| line.starts_with(sum))
+        };
+        let kept: Vec<&str> =
+            self.head.trim_end().split("\r\n").filter(|line| !is_sum(line)).collect();
+        self.head = kept.join("\r\n");
+    }
+
     fn flip(&mut self) {
         let middle = self.body.len() / 2;
         self.body.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
@@ -251,7 +275,7 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
     let mut words = request.head.split(' ');
     let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
     let path = target.split('?').next().unwrap().to_owned();
-    let (number, fault, latency, last, lags) = {
+    let (number, fault, latency, last, lags, lost) = {
         let mut state = state.lock().unwrap();
         let number = state.calls.len();
         state.calls.push(Call { what: format!("{method} {path}"), begun, ended: None });
@@ -271,7 +295,9 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
             .is_some_and(|(time, until)| begun < *until.get_or_insert(begun + *time));
         let refused = state.refused.is_some_and(|refused| refused == method);
         let fault = state.faults.get(&number).cloned().or(refused.then_some(Fault::Status(403)));
-        (number, fault, state.latency, last, lags)
+        let lost = state.loses.as_ref().filter(|(end, _)| method == "PUT" && path.ends_with(end));
+        let lost = lost.map(|(_, kept)| *kept);
+        (number, fault, state.latency, last, lags, lost)
     };
     std::thread::sleep(latency);
     let mut client = client;
@@ -292,8 +318,13 @@ fn serve(client: TcpStream, server: SocketAddr, state: &Mutex<State>) -> std::io
         Some(Fault::Flipped) if !request.body.is_empty() => request.flip(),
         _ => {}
     }
+    match lost {
+        Some(None) => return answer("200 OK".to_owned()),
+        Some(Some(kept)) => request.cut(kept),
+        None => {}
+    }
     let mut upstream = TcpStream::connect(server)?;
-    let has_body = !request.body.is_empty();
+    let has_body = !request.body.is_empty() || lost.is_some();
     upstream.write_all(request.head(has_body).as_bytes())?;
     if fault == Some(Fault::CutBody) && has_body {
         upstream.write_all(&request.body[..request.body.len() / 2])?;

@@ -18,6 +18,8 @@ use crate::store::memory::Memory;
 use crate::store::recording::Recording;
 use crate::store::{Kind, Store, StoreError};
 
+mod headers;
+
 const PARENT: &str = "20261101T020000Z";
 const BAND: &str = "20261101T020000Z-20261102T020000Z";
 

@@ -15,6 +15,8 @@ struct Server {
     refuses: bool,
     /// How many bytes the next writes keep before they fail; `None` for one that succeeds.
     torn: Mutex<VecDeque<Option<usize>>>,
+    /// How many bytes it keeps of what it confirms.
+    keeps: Option<usize>,
 }
 
 impl Server {
@@ -34,7 +36,8 @@ impl Conditional for Server {
             return Ok(Put::Exists);
         }
         let torn = self.torn.lock().unwrap().pop_front().flatten();
-        objects.insert(name.to_owned(), bytes[..torn.unwrap_or(bytes.len())].to_vec());
+        let kept = torn.or(self.keeps).unwrap_or(bytes.len());
+        objects.insert(name.to_owned(), bytes[..kept].to_vec());
         match torn {
             Some(_) => Err(StoreError::of(Kind::Passing, name, "cut")),
             None => Ok(Put::Done),
@@ -205,6 +208,20 @@ fn a_head_that_was_cut_is_made_whole() {
     server.objects.lock().unwrap().insert("a/HEAD".to_owned(), b"who".to_vec());
     once.put_new(&server, "a/TAIL", b"x").unwrap();
     assert_eq!(server.objects.lock().unwrap()["a/HEAD"], b"whole");
+}
+
+/// But where nothing, or a piece, is all that is ever kept, nothing follows.
+#[test]
+fn a_head_of_which_a_piece_is_kept_is_followed_by_nothing() {
+    for (overwrites, kept) in [(false, 0), (false, 3), (true, 0), (true, 3)] {
+        let server = Server { overwrites, keeps: Some(kept), ..Server::default() };
+        let (once, _) = writer();
+        once.put_new(&server, "a/HEAD", b"whole").unwrap();
+        for name in ["a/0", "a/1", "a/TAIL"] {
+            assert_eq!(once.put_new(&server, name, b"x").unwrap_err().kind, Kind::Passing);
+        }
+        assert_eq!(server.objects.lock().unwrap().len(), 1);
+    }
 }
 
 #[test]
