@@ -173,3 +173,39 @@ fn an_endless_index_is_bounded() {
         fs::remove_dir_all(top.join("dest")).unwrap();
     }
 }
+
+/// A block gives a tar no more than its index lists, and some room: the rest fills no disk. What
+/// its index lists may be all holes and zeros.
+#[test]
+fn a_block_that_expands_is_bounded() {
+    let zeros = vec![0; 100 << 20];
+    let large = file("./z", &zeros);
+    let listed = [dir_line(".", ""), file_line("./z", &zeros, "")];
+    let lists_little = [dir_line(".", ""), file_line("./z", b"zzz", "")];
+    let evil = [file("./z", b"zzz"), file("./evil", &zeros).repeat(8)].concat();
+    for (tar, sh) in [("tar", "dash"), ("bsdtar", "busybox sh"), ("busybox tar", "dash")] {
+        for (lines, block, code, most) in
+            [(&listed, &large, 0, zeros.len() + 2048), (&lists_little, &evil, 1, 200 << 20)]
+        {
+            let top = place(false);
+            // Counts what this tar gets at most.
+            let counts = format!(
+                "case \"$*\" in *xpf*) tee >(wc -c >> '{}') | exec {tar} \"$@\" ;; *) exec {tar} \"$@\" ;; esac",
+                top.join("counts").display()
+            );
+            fs::write(top.join("counting"), counts).unwrap();
+            let with = format!("bash {}", top.join("counting").display());
+            band(&top.join("a"), FULL, lines, &[dir("./"), block.clone()].concat());
+            let done = recovered(&top, FULL, &with, sh, false);
+            let what = format!("{tar}, {sh}\n{}", done.report());
+            assert_eq!(done.code, code, "{what}");
+            let counts = fs::read_to_string(top.join("counts")).unwrap();
+            let counts = counts.split_whitespace().map(|count| count.parse::<usize>().unwrap());
+            assert!(counts.clone().max().is_some_and(|came| came <= most), "{most}: {what}");
+            assert_eq!(held(&top), [".", "./z"], "{what}");
+            let size = if code == 0 { zeros.len() as u64 } else { 3 };
+            assert_eq!(fs::metadata(top.join("dest/z")).unwrap().len(), size, "{what}");
+            fs::remove_dir_all(&top).unwrap();
+        }
+    }
+}

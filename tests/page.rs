@@ -74,11 +74,15 @@ pub(crate) fn opening() -> String {
 
 /// A chain with a band for each of the rounds, in blocks of a file or two.
 fn archive() -> (PathBuf, Vec<Snapshot>) {
+    archive_of(&ROUNDS)
+}
+
+fn archive_of(rounds: &[&str]) -> (PathBuf, Vec<Snapshot>) {
     let dir = scratch("page");
     let src = dir.join("src");
     fs::create_dir(&src).unwrap();
     let mut versions = vec![];
-    for round in ROUNDS {
+    for round in rounds {
         bare(&format!("set -e; umask 022; {round}")).dir(&src).ok();
         std::thread::sleep(std::time::Duration::from_millis(2100));
         dura("dura-scan src | dura-index diff archive | dura-pack --block-size 1k --part-size 1M | dura-seal | dura-push archive")
@@ -181,6 +185,37 @@ fn the_page_as_it_stands() {
             });
             assert_same(&what, was, &is, compare);
         }
+    }
+}
+
+/// Symlinks that are directories in the next band, above listed ones: what they lead to stays as it
+/// is, and they become directories.
+#[test]
+fn symlinks_that_become_directories() {
+    let (dir, versions) = archive_of(&[
+        "ln -s ../outside a; ln -s . b",
+        "rm a b; mkdir -p a/sub/x b/sub; echo 1 > a/sub/y",
+    ]);
+    let bands = bands(&dir);
+    for (sh, with, user) in [
+        ("dash", "tar", true),
+        ("bash", "tar", false),
+        ("bash", "bsdtar", true),
+        ("busybox", "busybox tar", true),
+        ("dash", "busybox tar", false),
+    ] {
+        let dest = destination(user);
+        let outside = dest.parent().unwrap().join("outside");
+        bare("mkdir -p \"$O/sub/x\"; chmod 0500 \"$O/sub/x\" \"$O/sub\"")
+            .var("O", &outside)
+            .user(user)
+            .ok();
+        let before = take(&outside);
+        let done = types(sh, &typed(&bands, with, user), &dest, user);
+        let what = format!("{sh}, {with}, user {user}\n{}", done.report());
+        assert_same(&what, &before, &take(&outside), EXACT);
+        let compare = Compare { owners: !user, times: Times::Seconds, ..EXACT };
+        assert_same(&what, &versions[1], &take(&dest), compare);
     }
 }
 

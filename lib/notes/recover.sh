@@ -41,7 +41,7 @@
 #   READ WALK PLAN NARROW  the lines of an index; which indexes count (C); which
 #   read_indexes             blocks are wanted; of which paths (E)
 #   SIFT ready remove renew aside back      before the tar: B, 1 and 2
-#   stream extract cut_off                  the tar: A, and B, 3
+#   limit stream extract cut_off            the tar: A, and B, 3
 #   SET look another digest                 after it: B, 4 and 5; sums, D
 #   STILL version          what is amiss, and what is there, band upon band
 #   recover                a band, by all of these
@@ -249,7 +249,9 @@ batch() {
 # strict where a gap ends what counts, lost where it costs only what is gone.
 # (No HEAD or TAIL is larger; a sparse one of any size costs nothing to make.)
 text() { [ ! -f "$1" ] || head -c 65536 "$1" 2>/dev/null; }
-lines_of() { [ ! -f "$1" ] || head -c 67108864 "$1" | cut -b 1-1048576; }
+# No list or index is longer, and no line: forged ones would fill $T, and keep awk busy.
+bounded() { head -c 67108864 | cut -b 1-1048576; }
+lines_of() { [ ! -f "$1" ] || bounded < "$1"; }
 key() { text "$2" | sed -n "s/^$1: *//p" | head -n 1; }
 sound() { [ "$(text "$1" | sed '/^sha256:/,$d' | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
@@ -522,7 +524,9 @@ unlock() {
 
 # Makes of an index the lines "PATH TYPE KIND MODE OWNER TIME SUM FLAGS N", with
 # KIND s (stored), o (stored, and over), i (content in an older band) or d
-# (deleted), and SUM the sha256, target or device. Prints what it is after.
+# (deleted), and SUM the sha256, target or device. Prints what it is after, and how
+# many bytes its lines come to in a tar at most (headers, content and map of holes,
+# attributes).
 READ='
 function field(s) { return s == "" ? "-" : s }
 length($0) > 1000000 { tell(name " has a line in index " n " that no index has; skipped"); next }
@@ -547,12 +551,14 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
     if (!safe($1) || v["type"] !~ /^(file|dir|link|fifo|char|block)$/ || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
-    if (v["mode"] ~ /[^0-7]/ || v["uid"] v["gid"] ~ /[^0-9]/ || v["time"] !~ /^(-?[0-9]+\.[0-9]+)?$/ || v["sha256digest"] v["device"] ~ /[^0-9a-z,]/) { tell($1 ": a line that no index has; skipped"); next }
+    if (v["mode"] ~ /[^0-7]/ || v["uid"] v["gid"] v["size"] ~ /[^0-9]/ || v["time"] !~ /^(-?[0-9]+\.[0-9]+)?$/ || v["sha256digest"] v["device"] ~ /[^0-9a-z,]/) { tell($1 ": a line that no index has; skipped"); next }
     print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n > lines
+    most += 4096 + 2 * length($0) + (flags ~ /x/) * 2097152
+    if (k ~ /[so]/ && flags !~ /h/) most += v["size"] * 9 / 8
 }
-END { print after }'
+END { if (after != "") printf "%s %.0f\n", after, most }'
 
-# Makes of "N AFTER" lines what counts: "N counted", or "N lost" for what a
+# Makes of "N AFTER MOST" lines what counts: "N counted", or "N lost" for what a
 # counted index names and is not there; then the next lower number goes on.
 WALK='
 { after[$1] = $2; n[NR] = $1 }
@@ -567,10 +573,12 @@ END {
     }
 }'
 
-# Makes of it all the plan, "N STATE NTH MIB OBJECT..." for each block that counts:
-# bad, or unlisted where no checksum list speaks for it, or good; and which one it
-# is, and the MiB up to its end.
+# Makes of it all the plan, "N STATE NTH MIB MOST OBJECT..." for each block that
+# counts: bad, or unlisted where no checksum list speaks for it, or good; which one it
+# is, the MiB up to its end, and how many bytes it may expand to ("all" where no
+# index tells).
 PLAN='
+FILENAME ~ /table$/ { if ($3 != "") listed_bytes[$1] = $3; next }
 FILENAME ~ /lines$/ { if ($3 == "s" || $3 == "o") full[$9]; next }
 FILENAME ~ /bad$/ { if ($2 ~ /\.tar/) bad[number($2)]; next }
 FILENAME ~ /listed$/ { listed[$2]; next }
@@ -594,8 +602,9 @@ FILENAME ~ /objects$/ {
     for (i = 1; i <= m; i++) if (!(o[i] in listed) && state == "good") state = "unlisted"
     if (only != "" && !(n in full)) next
     if (!m && n in full) { tell("block " n " of " name " is missing"); state = "bad" }
-    for (i = 1; i <= m; i++) mib += size[o[i]]
-    if (m || n in full) print n, state, ++nth, int(mib), objects
+    was = mib; for (i = 1; i <= m; i++) mib += size[o[i]]
+    most = n in listed_bytes ? sprintf("%.0f", (64 + 32 * (mib - was)) * 1048576 + listed_bytes[n]) : "all"
+    if (m || n in full) print n, state, ++nth, int(mib), most, objects
 }'
 
 # Keeps of the lines what is wanted, with the directories above.
@@ -612,13 +621,11 @@ read_indexes() {
     : > "$B/table"; : > "$B/lines"
     while read -r n o; do
         rm -f "$T/torn"
-        # No index is longer, and no line: forged ones would fill $T, and keep awk busy.
-        { { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc || : > "$T/torn"; } |
-            head -c 67108864 | cut -b 1-1048576 > "$T/text" || full
+        { { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc || : > "$T/torn"; } | bounded > "$T/text" || full
         after=$(run -v id="$id" -v n="$n" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
-        [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
         # A wrong line in a torn index might remove the wrong thing.
-        [ ! -e "$T/torn" ] || { rm -f "$B/lines.$n"; : > "$B/torn.$n"; }
+        [ ! -e "$T/torn" ] || { rm -f "$B/lines.$n"; : > "$B/torn.$n"; after=${after% *}; }
+        [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
     done < "$B/indexes"
     run -v start="$start" -v how="$how" "$AWK$WALK" "$B/table" | sort -n > "$B/counts" || full
     while read -r n what; do
@@ -631,7 +638,7 @@ read_indexes() {
     rest=$(awk 'FILENAME ~ /counts$/ { counts[$1]; next } !($1 in counts) { print $1 }' "$B/counts" "$B/indexes")
     [ -z "$rest" ] || say "left out of $name, as superseded or beyond a gap:" $rest
     [ -z "$want" ] || narrow
-    run -v only="$want" "$AWK$PLAN" "$B/lines" "$B/bad" "$B/listed" "$B/sizes" "$B/objects" "$B/counts" > "$B/plan"
+    run -v only="$want" "$AWK$PLAN" "$B/table" "$B/lines" "$B/bad" "$B/listed" "$B/sizes" "$B/objects" "$B/counts" > "$B/plan"
     ! grep -q '\.zst' "$B/plan" || has zstd || die "$name is compressed with zstd: it needs zstd"
 }
 
@@ -836,12 +843,13 @@ cut_off() {
 
 # The blocks that the plan on stdin names, as one tar stream. Each part of a
 # block is an encrypted message of its own.
+limit() { if head -c "$1" </dev/null 2>/dev/null; then head -c "$1"; else cat; fi; }
 stream() {
     rm -f "$B/torn"
-    while read -r n state nth mib objects; do
+    while read -r n state nth mib most objects; do
         [ -z "$watched" ] || printf '\r%s: block %s of %s, %s of %s MiB ' "$name" "$nth" "$nths" "$mib" "$mibs" >&2
         case $objects in *.tar.gz*) decode='gzip -dc' ;; *.tar.zst*) decode='zstd -dcq' ;; *) decode=cat ;; esac
-        for o in $objects; do plain "$dir/$o" || : > "$B/torn"; done | $decode || : > "$B/torn"
+        { for o in $objects; do plain "$dir/$o" || : > "$B/torn"; done | $decode || : > "$B/torn"; } | limit "$most"
         [ ! -e "$B/torn" ] || break
     done
 }
@@ -933,10 +941,10 @@ END
     if [ -e "$B/torn" ] || grep -q '^[0-9]* bad' "$B/todo"; then
         say "block by block"
         all=
-        while read -r n state nth mib objects; do
+        while read -r n state nth mib most objects; do
             in_dest ready > /dev/null
             in_dest all_aside
-            [ -n "$objects" ] && echo "$n $state $nth $mib $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
+            [ -n "$objects" ] && echo "$n $state $nth $mib $most $objects" | stream | extract && [ ! -e "$B/torn" ] && continue
             tell "block $n of $name did not come out whole"
             echo "$n" >> "$B/doubt"
         done < "$B/todo"
