@@ -188,7 +188,7 @@ fn the_script_reads_no_more_than_there_can_be() {
             } else {
                 File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
             }
-            let line = format!("ulimit -v 2000000; cd a/{FULL} && sh recover.sh ../../dest");
+            let line = format!("ulimit -v 524288; cd a/{FULL} && sh recover.sh ../../dest");
             let done = bare(&line).dir(&top).seconds(60).run();
             assert!([0, 1].contains(&done.code), "{object} {is_link}\n{}", done.report());
             let is_block = object.ends_with(".tar.gz");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::util::run::{Shell, dura, programs, scratch};
+use crate::util::run::{Shell, dura, give, programs, scratch};
 
 /// A directory with a tree, and with the programs where a build puts them.
 fn place() -> PathBuf {
@@ -107,4 +107,24 @@ fn a_source_that_is_away() {
     done.tells("202 of 203 entries are deleted").tells("--max-deleted");
     assert!(!list().replace(&before, "").contains("TAIL"), "{}", list());
     run(&dir, "rmdir src && mv away src && scripts/backup src archive").ok();
+}
+
+/// A file that may never be read, and changes behind the point where a run was cut: the band that
+/// goes on, and one more.
+#[test]
+fn a_file_that_may_not_be_read() {
+    let dir = place();
+    let cut = "for n in 1 2 3 4 5 6 7 8; do head -c 300000 /dev/urandom > src/$n; done; touch -d 2020-01-01 src/*; sleep 2.1
+         dura-scan -q src | dura-pack -q --block-size 100k | dura-seal -q | head -c 1600000 | dura-push -q archive || true";
+    give(&dir);
+    run(&dir, "chown -R --reference=. .").ok();
+    run(&dir, cut).user(true).ok();
+    let change = "echo new > src/1; echo closed > src/closed; chmod 0 src/closed";
+    run(&dir, change).user(true).ok();
+    for wanted in ["2", "3"] {
+        let done = run(&dir, "scripts/backup src archive").user(true).code(1);
+        done.tells("./closed: ");
+        let bands = run(&dir, "ls archive | wc -l; ls archive/*/TAIL | wc -l").ok().text();
+        assert_eq!(bands, format!("{wanted}\n{wanted}\n"), "{}", done.report());
+    }
 }

@@ -152,13 +152,15 @@ fn signatures_that_are_fifos_or_endless() {
             );
             run_ok(&top, &line);
             for reader in ["dura-restore", "dura-index list"] {
-                let line = format!("ulimit -v 1000000; {reader} --signed-by {KEY} a > t");
+                let line = format!(
+                    "ulimit -v 524288; export MALLOC_ARENA_MAX=2; {reader} --signed-by {KEY} a > t"
+                );
                 let done = home().with(dura(&line)).dir(&top).seconds(60).run();
                 assert_eq!(done.code, 1, "{name} {how} {reader}\n{}", done.report());
                 done.tells(name.trim_end_matches(".sig"));
             }
             let line = format!(
-                "ulimit -v 1000000; dura-scan s | dura-index diff --no-cache --signed-by {KEY} a > t"
+                "ulimit -v 524288; export MALLOC_ARENA_MAX=2; dura-scan s | dura-index diff --no-cache --signed-by {KEY} a > t"
             );
             let done = home().with(dura(&line)).dir(&top).seconds(60).run();
             assert!([0, 1].contains(&done.code), "{name} {how}\n{}", done.report());
