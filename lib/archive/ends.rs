@@ -91,6 +91,9 @@ impl Archive {
     /// Reports a HEAD or TAIL that is damaged, as far as they were read.
     /// Each is reported once.
     pub(crate) fn tell_of_damaged_ends(&self, band: &BandName, report: &Report) {
+        if report.is_silent() {
+            return;
+        }
         let seen = |object: &str| self.kept.get(&format!("{band}/{object}"));
         let head = seen("HEAD").map_or(Ok(Piece::Unread), |bytes| piece(bytes, Head::parse));
         let tail = seen("TAIL").map_or(Ok(Piece::Unread), |bytes| piece(bytes, Tail::parse));

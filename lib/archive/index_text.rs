@@ -33,7 +33,7 @@ pub(crate) struct IndexFacts {
 }
 
 /// The number of an index and that of the one before it, if its text is of the band with this id.
-pub(super) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
+pub(crate) fn first_line(text: &[u8], id: BandId) -> anyhow::Result<Option<(u32, Option<u32>)>> {
     let index = headers(text).find_map(|header| match header {
         Header::Index(own, number, after) => Some((own == id).then_some((number, after))),
         _ => None,

@@ -65,6 +65,7 @@ pub(crate) mod vouching;
 pub(crate) use attested::Attested;
 use copies::Copying;
 pub(crate) use ends::piece;
+pub(crate) use index_text::first_line;
 use index_text::{IndexFacts, facts_of};
 use kept::{Kept, Sealed};
 use kind::is_unreachable;

@@ -51,6 +51,9 @@ struct PackArgs {
     /// Keep no copies
     #[arg(long)]
     no_cache: bool,
+    /// Store files again that were moved or copied, instead of references to their content
+    #[arg(long)]
+    no_references: bool,
     /// Read and compress with N threads [default: one for each core, and one more]
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
@@ -83,6 +86,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         id: args.id,
         cache: args.cache,
         no_cache: args.no_cache,
+        no_references: args.no_references,
         jobs: args.jobs,
     };
     pack::run(options, report)

@@ -41,6 +41,10 @@ struct RestoreArgs {
     /// Leave out directories above the PATHs that already exist in DIR, so that they do not change
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
+    /// Keep in DIR what several files have in common until it is written [default: TMPDIR, else
+    /// /tmp]
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     /// Keep an owner's name even if it has another number on this system: tar then uses the name,
     /// not the number
     #[arg(long)]
@@ -72,6 +76,7 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         exclude: args.exclude,
         into: args.into,
         reading: args.reading.settle(report)?,
+        spool: args.spool,
         owner_names: args.owner_names,
         jobs: args.jobs,
     };

@@ -162,17 +162,27 @@ impl Assembler {
         }
     }
 
-    /// Takes the next member.
+    /// Closes the open block if the next member is to begin another; gives the number of the block
+    /// that it comes into.
     ///
     /// # Errors
     /// If an index cannot be compressed, or the band has no number left.
-    pub fn handle_member(&mut self, member: Member) -> Result<(), AssembleError> {
+    pub fn open_for(&mut self, member: &Member) -> Result<u32, AssembleError> {
         let full = self.size() >= self.config.block_size
             || self.count + member.entries > MAX_LINES
             || self.lines.len() + member.lines.len() > MAX_TEXT;
         if self.border && self.count > 0 && full {
             self.close(None)?;
         }
+        Ok(self.number)
+    }
+
+    /// Takes the next member.
+    ///
+    /// # Errors
+    /// If an index cannot be compressed, or the band has no number left.
+    pub fn handle_member(&mut self, member: Member) -> Result<(), AssembleError> {
+        self.open_for(&member)?;
         self.block.extend_from_slice(&member.bytes);
         while self.block.len() as u64 > self.config.part_size {
             let rest = self.block.split_off(self.config.part_size as usize);

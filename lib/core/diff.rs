@@ -38,7 +38,7 @@ pub use self::opening::{Continuation, Opening, count};
 use self::unended::is_unchanged;
 use super::merge::Placed;
 use super::merge::nest::Nest;
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, Kind, Reference, State};
 use crate::format::listing::{End, Have, Header};
 use crate::format::path::Path;
 
@@ -316,7 +316,7 @@ impl Diff {
             self.below = Some((scan.path, Below::Kept));
             return;
         }
-        (scan.over, scan.within) = (false, None);
+        (scan.over, scan.within, scan.reference) = (false, None, None);
         if let Some(first) = self.links.redirect(&mut scan) {
             self.links.stand_in(first, &scan.path);
         }
@@ -340,7 +340,7 @@ impl Diff {
         let change = match compare(&scan, &version.entry) {
             // A name whose content lies under the first name that it lost is stored anew once it is
             // seen, so that no line ever needs to name it as it was before.
-            _ if version.under.is_some() || self.distrust.concerns(version) => Change::More,
+            _ if version.outlives_first_name() || self.distrust.concerns(version) => Change::More,
             // Its line is found again when its directory is, but until then nobody sees it.
             Change::Nothing if known.orphan => Change::Touched,
             change => change,
@@ -362,6 +362,8 @@ impl Diff {
             self.summary.touched += 1;
             (scan.sha256, scan.body) = (version.entry.sha256, version.entry.body);
             scan.within = Some(version.data());
+            let name = version.under.clone();
+            scan.reference = name.map(|name| Box::new(Reference { name: Some(name), of: None }));
         }
         self.record_present(scan);
     }
@@ -462,7 +464,9 @@ impl Diff {
         let first = self.links.redirect(&mut scan);
         self.links.follows_recorded(&scan);
         match version {
-            Some(version) if version.under.is_none() && is_same_file(&scan, &version.entry) => {
+            Some(version)
+                if !version.outlives_first_name() && is_same_file(&scan, &version.entry) =>
+            {
                 if version.at.tier == self.config.tier {
                     self.links.recorded(&scan);
                 }

@@ -30,10 +30,10 @@ pub struct Placed {
     pub entry: Entry,
     /// The tier of the band whose line this is, and the number of the index with the line.
     pub at: Within,
-    /// The path under which the data lies in its block, if that is not the entry's own: a hard link
-    /// whose first name a newer band replaced or removed.
+    /// The path under which the data lies in its block, if that is not the entry's own: a file that
+    /// was moved or copied, or a hard link whose first name a newer band replaced or removed.
     pub under: Option<Path>,
-    /// An older block that holds the same content under the same path.
+    /// An older block that holds the same content under the same path as `under` says.
     pub spare: Option<Within>,
 }
 
@@ -41,6 +41,22 @@ impl Placed {
     /// The tier and the block in which the entry's tar header and data lie.
     pub fn data(&self) -> Within {
         self.entry.within.unwrap_or(self.at)
+    }
+
+    /// The path under which the block has it.
+    pub fn name_in_block(&self) -> &Path {
+        self.under.as_ref().unwrap_or(&self.entry.path)
+    }
+
+    /// Whether it was a hard link, and holds what its first name had until that was replaced or
+    /// removed.
+    pub fn outlives_first_name(&self) -> bool {
+        self.under.is_some() && self.entry.reference.is_none()
+    }
+
+    /// The tier that made its inode: that of its data, or of a reference to them.
+    fn inode_tier(&self) -> u8 {
+        if self.entry.is_reference() { self.at.tier } else { self.data().tier }
     }
 
     /// Notes where an older tier has the same content.
@@ -52,6 +68,7 @@ impl Placed {
         let data = older.data();
         if self.spare.is_none()
             && data != self.data()
+            && older.name_in_block() == self.name_in_block()
             && content(&self.entry).is_some_and(|own| content(&older.entry) == Some(own))
         {
             self.spare = Some(data);
@@ -125,10 +142,15 @@ impl Merge {
         if matches!(entry.state, State::Excluded | State::Unreadable) {
             return;
         }
-        // Only older tiers can hold what is unchanged: with a forged reference, where the line
-        // stands is all there is to go by.
-        entry.within = entry.within.filter(|within| within.tier < tier);
-        let placed = Placed { entry, at: Within { tier, block: number }, under: None, spare: None };
+        // Only older tiers can hold what is unchanged, and this one what it stored before: with a
+        // forged reference, where the line stands is all there is to go by.
+        let at = Within { tier, block: number };
+        let own = entry.is_reference();
+        entry.within = entry.within.filter(|within| within.tier < tier || own && *within <= at);
+        entry.reference = entry.reference.filter(|_| entry.within.is_some());
+        let under = entry.reference.is_some().then(|| entry.name_in_block().clone());
+        let under = under.filter(|under| *under != entry.path);
+        let placed = Placed { entry, at, under, spare: None };
         let path = placed.entry.path.as_bytes();
         // All tiers without a head had one at the path placed last, so this is the tier's own
         // order.
@@ -190,9 +212,10 @@ impl Merge {
         let cover = self.covers.mark().unwrap_or(0);
         let counts = newest.at.tier >= cover && newest.entry.state != State::Deleted;
         let mut removes = removes_below(&newest.entry).then_some(newest.at.tier);
-        // Tier of the data that stays at this path, for names that were linked to it.
-        let live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none())
-            .then(|| newest.data().tier);
+        // Tier that made the inode which stays at this path, for names that were linked to it.
+        let mut live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none())
+            .then(|| newest.inode_tier());
+        let mut hidden = Vec::new();
         if !counts {
             self.names.hide(&newest, None);
         }
@@ -200,9 +223,15 @@ impl Merge {
             if removes.is_none() && removes_below(&older.entry) {
                 removes = Some(older.at.tier);
             }
-            self.names.hide(&older, live);
             newest.note_spare(&older);
+            if older.entry.is_reference() {
+                live = live.map(|live| live.max(older.at.tier));
+            }
+            if older.entry.is_reference() || is_first_name(&older.entry) {
+                hidden.push(older);
+            }
         }
+        hidden.iter().for_each(|older| self.names.hide(older, live));
         // A cover of tier 0 would hide nothing, nor one below a cover at least as new.
         if let Some(tier) = removes.filter(|tier| *tier > cover) {
             self.covers.enter(newest.entry.path.as_bytes(), tier);

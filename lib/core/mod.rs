@@ -20,6 +20,7 @@ pub mod patterns;
 pub mod place;
 pub mod planner;
 pub mod prune;
+pub mod references;
 pub mod repair;
 pub mod resend;
 pub mod restore;

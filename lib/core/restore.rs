@@ -11,10 +11,15 @@
 //!    the order of their first takes.
 //! 3. A hard link is made only to a name whose own step came before.
 //!
-//! Memory: the directories above the current path, and the first names of all inodes with several
-//! links.
+//! A file that several paths refer to is kept when it is first read, as far as there is room, and the
+//! others are written from what was kept: so small files that are there many times cost no block
+//! each.
+//!
+//! Memory: the directories above the current path, the first names of all inodes with several links,
+//! and up to [`MAX_REFERENCES`] contents that are referred to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::merge::{Placed, is_first_name};
 use crate::format::entry::{Entry, Kind, Within};
@@ -23,6 +28,47 @@ use crate::format::path::Path;
 /// Lanes of each tier.
 pub const LANES: usize = 2;
 
+/// So many contents that are referred to are known: 24 MiB.
+pub const MAX_REFERENCES: usize = 1 << 20;
+
+/// Files of more bytes are not kept: reading their block again is cheap beside their content.
+pub const MAX_KEPT: u64 = 8 << 20;
+
+/// What a kept file takes besides its content: its headers.
+const HEADERS: u64 = 2 << 10;
+
+/// What the content of an entry in a block is known by.
+pub fn content_key(block: Within, name: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (block, name.as_bytes()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How often contents are referred to, found out before the plan is made.
+#[derive(Debug, Default)]
+pub struct References(HashMap<u64, u32>);
+
+impl References {
+    /// An entry that is wanted; false if there are too many to know them all.
+    pub fn handle_entry(&mut self, placed: &Placed) -> bool {
+        let small = placed.entry.size.is_some_and(|size| size <= MAX_KEPT);
+        if placed.entry.reference.is_none() || !small {
+            return true;
+        }
+        let key = content_key(placed.data(), placed.name_in_block());
+        let room = self.0.len() < MAX_REFERENCES || self.0.contains_key(&key);
+        if room {
+            *self.0.entry(key).or_default() += 1;
+        }
+        room
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -30,6 +76,8 @@ pub enum Step {
     Open(Open),
     /// Write what the block has under a path.
     Take(Box<Take>),
+    /// Write what was kept when it was taken before.
+    Kept(Box<Take>),
     /// Write an entry that its line describes fully: a directory above what is wanted, or a hard
     /// link to what was written before.
     Make(Box<Entry>),
@@ -59,6 +107,8 @@ pub struct Take {
     pub from: Open,
     /// An older block that holds the same content.
     pub spare: Option<Within>,
+    /// Others will refer to it: it is to be kept.
+    pub keep: bool,
 }
 
 /// A first name that was not wanted, or the name that it was written under.
@@ -90,13 +140,31 @@ pub struct Plan {
     above: Vec<Placed>,
     firsts: BTreeMap<Path, First>,
     steps: VecDeque<Step>,
+    /// References that are still to come.
+    references: References,
+    kept: HashSet<u64>,
+    /// Bytes that may still be kept.
+    room: u64,
 }
 
 impl Plan {
     /// A plan for a chain of so many bands.
     pub fn new(tiers: usize) -> Plan {
         let lanes = (0..tiers * LANES).map(|_| Lane::default()).collect();
-        Plan { lanes, above: Vec::new(), firsts: BTreeMap::new(), steps: VecDeque::new() }
+        Plan {
+            lanes,
+            above: Vec::new(),
+            firsts: BTreeMap::new(),
+            steps: VecDeque::new(),
+            references: References::default(),
+            kept: HashSet::new(),
+            room: 0,
+        }
+    }
+
+    /// Content that is referred to will be kept, as far as there is room for so many bytes.
+    pub fn keep(&mut self, references: References, room: u64) {
+        (self.references, self.room) = (references, room);
     }
 
     /// The next entry of the version.
@@ -183,14 +251,30 @@ impl Plan {
 
     fn take(&mut self, placed: Placed) {
         let block = placed.data();
-        let under = placed.under.unwrap_or_else(|| placed.entry.path.clone());
+        let under = placed.name_in_block().clone();
+        let key = content_key(block, &under);
+        let left = match self.references.0.get_mut(&key) {
+            None => 0,
+            Some(left) => {
+                *left -= u32::from(placed.entry.reference.is_some() && *left > 0);
+                *left
+            }
+        };
+        let Placed { entry, spare, .. } = placed;
+        if self.kept.contains(&key) {
+            let from = Open { lane: 0, ticket: 0, block };
+            let take = Take { entry, under, from, spare, keep: false };
+            self.steps.push_back(Step::Kept(Box::new(take)));
+            return;
+        }
         let Some(from) = self.find(block, &under) else { return };
-        self.steps.push_back(Step::Take(Box::new(Take {
-            entry: placed.entry,
-            under,
-            from,
-            spare: placed.spare,
-        })));
+        let size = entry.size.unwrap_or(0) + HEADERS;
+        let keep = left > 0 && size <= self.room;
+        if keep {
+            self.room -= size;
+            self.kept.insert(key);
+        }
+        self.steps.push_back(Step::Take(Box::new(Take { entry, under, from, spare, keep })));
     }
 
     /// The lane that can still get there; opens the block where it is not open.
@@ -200,7 +284,12 @@ impl Plan {
         let ahead = |lane: &Lane| {
             lane.at.as_ref().is_none_or(|(open, last)| (*open, last) < (block.block, under))
         };
-        let at = lanes.iter().position(ahead).unwrap_or(LANES - 1);
+        // The one that skips least; what was moved is read beside what was not.
+        let at = (0..LANES).filter(|at| ahead(&lanes[*at])).max_by_key(|at| {
+            let place = lanes[*at].at.as_ref();
+            (place.map(|(open, last)| (*open, last)), LANES - at)
+        });
+        let at = at.unwrap_or(LANES - 1);
         let lane = &mut lanes[at];
         let open = lane.at.as_ref().is_some_and(|(open, _)| *open == block.block) && ahead(lane);
         if !open {
@@ -258,6 +347,7 @@ mod tests {
                             it.entry.path, it.under, it.from.lane, it.from.ticket
                         )
                     }
+                    Step::Kept(it) => format!("kept {} of {}", it.entry.path, it.under),
                     Step::Make(it) => format!(
                         "make {} {}",
                         it.path,
@@ -292,6 +382,41 @@ mod tests {
                 "take ./d of ./d at 2#3",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_referred_to_is_kept_while_there_is_room() {
+        let small = "./a file s900";
+        let refer = |path: &str| {
+            let mut entry = entry(&format!("{path} file s900 in1/0"));
+            let of = Path::from_raw(b"a");
+            entry.reference = Some(Box::new(crate::format::entry::Reference {
+                of: Some(of.clone()),
+                name: None,
+            }));
+            let at = Within { tier: 1, block: 3 };
+            Placed { entry, at, under: Some(of), spare: None }
+        };
+        for (room, says) in [(9_000, ["take", "kept", "kept"]), (100, ["take", "take", "take"])] {
+            let (mut plan, mut references) = (Plan::new(2), References::default());
+            assert!(references.handle_entry(&refer("./b")));
+            assert!(references.handle_entry(&refer("./c")));
+            plan.keep(references, room);
+            let at = Within { tier: 1, block: 0 };
+            let origin = Placed { entry: entry(small), at, under: None, spare: None };
+            let mut said = Vec::new();
+            for placed in [origin, refer("./b"), refer("./c")] {
+                plan.handle_entry(placed, true);
+                while let Some(step) = plan.poll() {
+                    match step {
+                        Step::Take(_) => said.push("take"),
+                        Step::Kept(_) => said.push("kept"),
+                        _ => {}
+                    }
+                }
+            }
+            assert_eq!(said, says, "{room}");
+        }
     }
 
     #[test]

@@ -19,5 +19,6 @@ pub mod privilege;
 pub mod resolve;
 pub mod signals;
 pub mod source;
+pub mod table;
 pub mod users;
 pub mod walk;

@@ -75,6 +75,25 @@ pub struct Within {
     pub block: u32,
 }
 
+impl Within {
+    /// Reads `TIER/NUMBER`.
+    pub(crate) fn parse(text: &[u8]) -> Option<Within> {
+        let (tier, block) = pair(text, b'/')?;
+        Some(Within { tier: number(tier)?, block: number(block)? }).filter(|it| it.tier <= 9)
+    }
+}
+
+/// Where the content of a file is that this line does not store: `of:` and `as:`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// `of:` for a person: the content is that of this path, in the version below the band if `in:`
+    /// names an older tier, else in the band itself.
+    pub of: Option<Path>,
+    /// `as:` the path under which the block has the content, if that is not `of`, or without `of`
+    /// the line's own.
+    pub name: Option<Path>,
+}
+
 /// One line. Fields that a line does not have are `None` or false.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -107,6 +126,8 @@ pub struct Entry {
     pub x: bool,
     /// `in:` content is in a block of an older band.
     pub within: Option<Within>,
+    /// `of:` and `as:` the content is in that block under another path.
+    pub reference: Option<Box<Reference>>,
     /// `over`: replaces a directory by something else, or the reverse.
     pub over: bool,
     /// `unread`: a directory whose content was not looked at.
@@ -209,6 +230,7 @@ impl Entry {
             hard: None,
             x: false,
             within: None,
+            reference: None,
             over: false,
             unread: false,
         }
@@ -226,6 +248,18 @@ impl Entry {
     /// nearly all holes.
     pub fn digest(&self) -> Option<Digest> {
         self.sha256.or(self.body)
+    }
+
+    /// The path under which a block has the content.
+    pub fn name_in_block(&self) -> &Path {
+        let reference = self.reference.as_ref();
+        let named = reference.and_then(|named| named.name.as_ref().or(named.of.as_ref()));
+        named.unwrap_or(&self.path)
+    }
+
+    /// Whether the line only refers to content that the band or its parent has under another path.
+    pub fn is_reference(&self) -> bool {
+        self.reference.as_ref().is_some_and(|reference| reference.of.is_some())
     }
 
     /// Reads a line, without its newline.
@@ -276,6 +310,12 @@ impl Entry {
                 Err(EntryError::BadValue("tags"))
             }
             _ if self.within.is_some() && self.kind != Kind::File => {
+                Err(EntryError::BadValue("tags"))
+            }
+            // Only whole content can be copied: attributes and links are a tar entry's.
+            _ if self.reference.is_some()
+                && (self.within.is_none() || self.x || self.hard.is_some()) =>
+            {
                 Err(EntryError::BadValue("tags"))
             }
             _ => Ok(()),
@@ -347,23 +387,11 @@ impl Entry {
                     .and_then(|(dev, ino)| Some(Inode { dev: number(dev)?, ino: number(ino)? }));
                 set(&mut self.inode, "i", numbers)
             }
-            b"hard" => {
-                let mut encoded = Vec::new();
-                path::encode(&path::decode(value)?, &mut encoded);
-                // The root is a directory, and those have one name.
-                set(
-                    &mut self.hard,
-                    "hard",
-                    Some(Path::parse(&encoded)?).filter(|path| !path.is_root()),
-                )
-            }
+            b"hard" => set(&mut self.hard, "hard", file_path(value)?),
+            b"of" => set(&mut self.reference.get_or_insert_default().of, "of", file_path(value)?),
+            b"as" => set(&mut self.reference.get_or_insert_default().name, "as", file_path(value)?),
             b"body" => set(&mut self.body, "body", digest::parse(value)),
-            b"in" => {
-                let within = pair(value, b'/').and_then(|(tier, block)| {
-                    Some(Within { tier: number(tier)?, block: number(block)? })
-                });
-                set(&mut self.within, "in", within.filter(|within| within.tier <= 9))
-            }
+            b"in" => set(&mut self.within, "in", Within::parse(value)),
             _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),
         }
     }
@@ -430,6 +458,14 @@ impl Entry {
             keyed(out, b",in:", within.tier.into());
             out.extend(format!("/{:09}", within.block).into_bytes());
         }
+        if let Some(reference) = &self.reference {
+            for (key, path) in [(&b",of:./"[..], &reference.of), (b",as:./", &reference.name)] {
+                if let Some(path) = path {
+                    out.extend(key);
+                    path::encode_tag(&path.raw(), out);
+                }
+            }
+        }
         if let Some(body) = &self.body {
             out.extend(b",body:");
             digest::push(out, body);
@@ -451,6 +487,14 @@ impl Entry {
             out.splice(start..=start, *b" tags=");
         }
     }
+}
+
+/// The path in a tag; none for the root, which is a directory, and those have no other name and no
+/// content.
+fn file_path(value: &[u8]) -> Result<Option<Path>, PathError> {
+    let mut encoded = Vec::new();
+    path::encode(&path::decode(value)?, &mut encoded);
+    Ok(Some(Path::parse(&encoded)?).filter(|path| !path.is_root()))
 }
 
 fn keyed(out: &mut Vec<u8>, key: &[u8], number: u64) {

@@ -14,6 +14,7 @@ pub const FORMAT: u32 = 2;
 
 /// What a HEAD of format 2 says a reader has to know, of what this build knows.
 const USES_KEYS: &str = "keys";
+const USES_REFERENCES: &str = "references";
 
 /// The key that HEAD begins with, and only a TAIL that repeats HEAD has.
 const FIRST_KEY: &str = "dura-band";
@@ -53,6 +54,8 @@ pub struct Head {
     /// True for format 2: the band may hold key objects. In format 1 each object is sealed to the
     /// recipients.
     pub keys: bool,
+    /// `uses: references`: lines may refer to content that lies under another path.
+    pub references: bool,
     /// Lines with keys that this build does not know, in their order.
     pub others: Vec<(String, String)>,
 }
@@ -230,6 +233,7 @@ impl Head {
             partial: false,
             as_of: None,
             keys: false,
+            references: false,
             others: Vec::new(),
         }
     }
@@ -248,10 +252,16 @@ impl Head {
             return Err(HeadError::Newer(format));
         }
         let keys = format == 2;
+        let mut references = false;
         if keys {
             let uses = lines.optional("uses", |v| Some(v.to_owned()))?;
             let uses = uses.ok_or_else(|| HeadError::Uses("all".to_owned()))?;
-            if let Some(unknown) = uses.split(' ').find(|word| *word != USES_KEYS) {
+            let mut words = uses.split(' ').peekable();
+            if words.next_if_eq(&USES_KEYS).is_none() && words.peek() == Some(&USES_REFERENCES) {
+                return Err(HeadError::Bad("uses"));
+            }
+            references = words.next_if_eq(&USES_REFERENCES).is_some();
+            if let Some(unknown) = words.next() {
                 return Err(HeadError::Uses(format!("`{unknown}`")));
             }
         }
@@ -278,6 +288,7 @@ impl Head {
             partial: lines.optional("partial", |v| Some(v == "yes"))?.unwrap_or(false),
             as_of: lines.optional("as-of", Stamp::parse_rfc3339)?,
             keys,
+            references,
             others: (lines.0.iter())
                 .filter(|(key, _)| !KEYS.contains(key) || (*key == "uses" && !keys))
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -315,7 +326,10 @@ impl fmt::Display for Head {
             writeln!(f, "as-of: {}", as_of.to_rfc3339())?;
         }
         if self.keys {
-            writeln!(f, "uses: {USES_KEYS}")?;
+            match self.references {
+                true => writeln!(f, "uses: {USES_KEYS} {USES_REFERENCES}")?,
+                false => writeln!(f, "uses: {USES_KEYS}")?,
+            }
         }
         self.others.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
     }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use super::band::{BandId, BandName};
 use super::counted::CountedBlocks;
 use super::digest;
-use super::entry::{Entry, EntryError, Kind, State, number};
+use super::entry::{Entry, EntryError, Kind, State, Within, number};
 use super::object::{Compression, ObjectName};
 use super::path::{self, Path};
 use super::time::Stamp;
@@ -64,6 +64,10 @@ pub enum Header {
     Runs(Vec<u32>),
     /// `#deletes-meant`: the band may delete more than `--max-deleted` allows.
     DeletesMeant,
+    /// `#distrusted TIER/NUMBER`: a block of the chain that verify found lost or damaged.
+    DistrustedBlock(Within),
+    /// `#distrusted PATH`: a file of the chain whose content it found damaged.
+    DistrustedFile(Path),
     /// `#socket PATH`
     Socket(Path),
     /// `#index ID NUMBER after NUMBER`
@@ -189,6 +193,12 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             numbers.map(Header::Runs).ok_or("#runs")
         }
         (b"#deletes-meant", []) => Ok(Header::DeletesMeant),
+        (b"#distrusted", [block]) if block.first() != Some(&b'.') => {
+            Within::parse(block).map(Header::DistrustedBlock).ok_or("#distrusted")
+        }
+        (b"#distrusted", [path]) => {
+            Path::parse(path).map(Header::DistrustedFile).map_err(|_| "#distrusted")
+        }
         (b"#socket", [path]) => Path::parse(path).map(Header::Socket).map_err(|_| "#socket"),
         (b"#index", words) => parse_index(words).ok_or("#index"),
         (b"#parent", [band, id, last]) => {
@@ -292,6 +302,10 @@ impl fmt::Display for Header {
                 firsts.iter().try_for_each(|first| write!(f, " {first:09}"))
             }
             Header::DeletesMeant => write!(f, "#deletes-meant"),
+            Header::DistrustedBlock(block) => {
+                write!(f, "#distrusted {}/{:09}", block.tier, block.block)
+            }
+            Header::DistrustedFile(path) => write!(f, "#distrusted {path}"),
             Header::Counted(counted) => write!(f, "#counted {counted}"),
             Header::Unlisted(name, size) => write!(f, "#unlisted {name} {size}"),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),

@@ -40,17 +40,20 @@
 #   verify progress        the checksums of a band's objects (D)
 #   READ WALK PLAN NARROW  the lines of an index; which indexes count (C); which
 #   read_indexes             blocks are wanted; of which paths (E)
-#   SIFT ready remove renew aside back      before the tar: B, 1 and 2
+#   sought                 of a part also what it refers to
+#   SIFT ready save remove renew aside back before the tar: B, 0 to 2
 #   limit stream extract cut_off            the tar: A, and B, 3
+#   sift_copies fill       content that lies under another path: B, 0 and 3b
 #   SET look another digest                 after it: B, 4 and 5; sums, D
 #   STILL version          what is amiss, and what is there, band upon band
 #   recover                a band, by all of these
-#   move place             a part of a version goes to its place in DEST (E)
+#   move left place        a part of a version goes to its place in DEST (E)
 # Files in $T, which is removed at the end: chain (a line a band), want (paths
 # asked for), version (paths there), wrong (what is amiss), before (what DEST
-# had), flaw (there was something to tell). In $B, a band's own: objects, sizes,
-# keys (key objects), listed and bad (of checksum lists), indexes, counts, lines
-# (of the indexes), plan (blocks), and lists of paths for each step.
+# had), flaw (there was something to tell), sought (want, and what that refers
+# to). In $B, a band's own: objects, sizes, keys (key objects), listed and bad (of
+# checksum lists), indexes, table (what READ prints), counts, lines (of the
+# indexes), plan (blocks), and lists of paths for each step.
 
 set -u
 LC_ALL=C; export LC_ALL
@@ -288,11 +291,11 @@ while :; do
     format=$(key dura-band "$head")
     [ $dir != . ] || [ "$(key band "$head")" = "$name" ] || format=
     case $format/$(key uses "$head") in
-    1/* | 2/keys)
+    1/* | 2/keys | '2/keys references')
         [ "$(key band "$head")" = "$name" ] && { [ $dir = . ] || [ "${id:=$(key id "$head")}" = "$(key id "$head")" ]; } ||
             die "../$name is another band than the one that the next builds on"
         id=$(key id "$head") parent=$(key parent "$head") parent_id=$(key parent-id "$head") parent_last=$(key parent-last "$head") ;;
-    [!/]*) die "$name is in format $format $(key uses "$head"), and this script knows format 1, and of 2 keys: take the recover.sh of a newer Dura" ;;
+    [!/]*) die "$name is in format $format $(key uses "$head"), and this script knows format 1, and of 2 keys and references: take the recover.sh of a newer Dura" ;;
     *)  filled "$dir" || [ -n "$force" ] || die "the band $name is missing; -f recovers what the others hold"
         tell "$name has lost its HEAD"
         parent=${name%-*}; [ "$parent" != "$name" ] || parent=- ;;
@@ -523,10 +526,11 @@ unlock() {
 }
 
 # Makes of an index the lines "PATH TYPE KIND MODE OWNER TIME SUM FLAGS N", with
-# KIND s (stored), o (stored, and over), i (content in an older band) or d
-# (deleted), and SUM the sha256, target or device. Prints what it is after, and how
-# many bytes its lines come to in a tar at most (headers, content and map of holes,
-# attributes).
+# KIND s (stored), o (stored, and over), i (content elsewhere) or d (deleted),
+# and SUM the sha256, target or device. FLAGS has c where the content is that of
+# another path below this band, e of one in it, v if it is over, too; then OF is
+# that path. Prints what the index is after, and how many bytes its lines come to
+# in a tar at most (headers, content and map of holes, attributes).
 READ='
 function field(s) { return s == "" ? "-" : s }
 length($0) > 1000000 { tell(name " has a line in index " n " that no index has; skipped"); next }
@@ -539,20 +543,25 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
 /^#/ || NF == 0 { next }
 !known { exit }
 {
-    split("", v); k = "s"; flags = "-"
+    split("", v); k = "s"; flags = "-"; of = over = ""
     for (i = 2; i <= NF; i++) if ((e = index($i, "="))) v[substr($i, 1, e - 1)] = substr($i, e + 1)
     m = split(v["tags"], tag, ",")
     for (i = 1; i <= m; i++) {
         if (tag[i] == "deleted") k = "d"
-        if (tag[i] == "over") k = "o"
-        if (tag[i] ~ /^in:/) k = "i"
+        if (tag[i] == "over") { k = "o"; over = "v" }
+        if (tag[i] ~ /^in:/) { k = "i"; at = substr(tag[i], 4) + 0 }
+        if (tag[i] ~ /^of:/) of = enc(dec(substr(tag[i], 4)))
         if (tag[i] ~ /^hard:/) flags = flags "h"
         if (tag[i] == "x") flags = flags "x"
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
+    if (of != "") {
+        if (!safe(of) || v["type"] != "file" || !v["sha256digest"]) { tell($1 ": refers to no file; skipped"); next }
+        k = "i"; flags = flags (at < tier ? "c" : "e") over
+    }
     if (!safe($1) || v["type"] !~ /^(file|dir|link|fifo|char|block)$/ || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
     if (v["mode"] ~ /[^0-7]/ || v["uid"] v["gid"] v["size"] ~ /[^0-9]/ || v["time"] !~ /^(-?[0-9]+\.[0-9]+)?$/ || v["sha256digest"] v["device"] ~ /[^0-9a-z,]/) { tell($1 ": a line that no index has; skipped"); next }
-    print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n > lines
+    print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n, of > lines
     most += 4096 + 2 * length($0) + (flags ~ /x/) * 2097152
     if (k ~ /[so]/ && flags !~ /h/) most += v["size"] * 9 / 8
 }
@@ -609,12 +618,12 @@ FILENAME ~ /objects$/ {
 
 # Keeps of the lines what is wanted, with the directories above.
 NARROW='
-FILENAME ~ /want$/ { if (found()) { want[path]; for (p = path; p ~ /\//; ) above[p = up(p)] }; next }
+FILENAME ~ /sought$/ { if (found()) { want[path]; for (p = path; p ~ /\//; ) above[p = up(p)] }; next }
 function wanted(p) { for (; p ~ /\//; p = up(p)) if (p in want) return 1; return 0 }
 wanted($1) { print > seen; print; next }
 $1 in above && ($2 == "dir" || $3 == "d")'
 narrow() {
-    run -v seen="$T/seen" "$AWK$NARROW" "$T/want" "$B/lines" > "$T/part" && mv "$T/part" "$B/lines" || full
+    run -v seen="$T/seen" "$AWK$NARROW" "$T/sought" "$B/lines" > "$T/part" && mv "$T/part" "$B/lines" || full
 }
 read_indexes() {
     run "$AWK"'/\.mtree\.gz(\.gpg)?$/ { print number($0), $0 }' "$B/objects" | sort -n > "$B/indexes" || full
@@ -622,7 +631,7 @@ read_indexes() {
     while read -r n o; do
         rm -f "$T/torn"
         { { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc || : > "$T/torn"; } | bounded > "$T/text" || full
-        after=$(run -v id="$id" -v n="$n" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
+        after=$(run -v id="$id" -v n="$n" -v tier="$tier" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
         # A wrong line in a torn index might remove the wrong thing.
         [ ! -e "$T/torn" ] || { rm -f "$B/lines.$n"; : > "$B/torn.$n"; after=${after% *}; }
         [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
@@ -637,6 +646,20 @@ read_indexes() {
     rm -f "$B"/lines.*
     rest=$(awk 'FILENAME ~ /counts$/ { counts[$1]; next } !($1 in counts) { print $1 }' "$B/counts" "$B/indexes")
     [ -z "$rest" ] || say "left out of $name, as superseded or beyond a gap:" $rest
+}
+# Of a part also what it refers to: from the newest band to the oldest.
+SOUGHT='
+FILENAME ~ /sought$/ { if (found()) want[path]; next }
+function wanted(p) { for (; p ~ /\//; p = up(p)) if (p in want) return 1; return 0 }
+$8 ~ /[ce]/ && wanted($1) { print dec($10) "//" }'
+sought() {
+    cp "$T/want" "$T/sought" || full
+    while [ "$tier" -gt 0 ]; do
+        tier=$((tier - 1))
+        run "$AWK$SOUGHT" "$T/sought" "$T/$tier/lines" > "$T/more" && cat "$T/more" >> "$T/sought" || full
+    done
+}
+plan() {
     [ -z "$want" ] || narrow
     run -v only="$want" "$AWK$PLAN" "$B/table" "$B/lines" "$B/bad" "$B/listed" "$B/sizes" "$B/objects" "$B/counts" > "$B/plan"
     ! grep -q '\.zst' "$B/plan" || has zstd || die "$name is compressed with zstd: it needs zstd"
@@ -651,8 +674,19 @@ FILENAME ~ /links$/ { if (found()) link[path]; next }
 FILENAME ~ /marked$/ { marked[$0]; next }
 pass == 1 {
     if ($3 == "d" && under($1) != "") skip("below a symlink")
-    else if ($1 != "." && ($3 == "d" || $3 == "o") && under($1) == "") { gone[$1]; print item("-", $1) > (out "/gone") }
+    else if ($1 != "." && ($3 == "d" || $3 == "o" || $8 ~ /v/) && under($1) == "") { gone[$1]; print item("-", $1) > (out "/gone") }
+    if ($8 ~ /c/) {
+        if (under($10) == "" && !($10 in link)) { of[$1] = $10; uses[$10]++ }
+        else tell($1 ": what it refers to is a symlink, or below one")
+    }
     next
+}
+FNR == 1 {      # what goes and is wanted once is moved, and not copied
+    for (p in of) {
+        way = "cp"
+        if (uses[of[p]] == 1) for (q = of[p]; q ~ /\//; q = up(q)) if (q in gone) way = "mv"
+        nth[p] = ++n_of; print item(way ":" n_of, of[p]) > (out "/save")
+    }
 }
 FNR == 1 {      # some symlinks go before anything is looked up through them
     for (p in link) for (q = p; q ~ /\//; q = up(q)) if (q in gone) { delete link[p]; break }
@@ -661,7 +695,7 @@ $3 == "d" { next }
 (s = under($1)) != "" { skip("below the symlink " s); if (s in here) twisted[$9]; else aside[s]; next }
 $2 == "dir" && $1 in link { skip("a symlink is there"); aside[$1]; next }
 # What it makes way for is no symlink; so no tar gets to follow it.
-$2 != "link" && $3 == "s" && $1 in link { delete link[$1]; print item("-", $1) > (out "/gone") }
+$2 != "link" && ($3 == "s" || $8 ~ /[ce]/) && $1 in link { delete link[$1]; print item("-", $1) > (out "/gone") }
 $2 == "link" && $3 == "s" {
     if ($1 in link && !($1 in here)) print item("-", $1) > (out "/gone")
     link[$1]; here[$1]
@@ -673,6 +707,10 @@ $2 == "dir" && $1 in marked {
 }
 $2 == "dir" && $8 ~ /x/ { print $1 >> had }
 $2 == "file" && $3 != "i" && $8 ~ /x/ && $4 ~ /^0*[0-7]?[0145]..$/ { print item("-", $1) > (out "/sealed") }
+$8 ~ /[ce]/ {
+    if ($8 ~ /e/) { nth[$1] = ++n_of; print item("cp:" n_of, $10) > (out "/later") }
+    print nth[$1] + 0, $7, $1, item(nth[$1] + 0, $1) > (out "/fill")
+}
 { print > (out "/use") }
 END {
     # If there are many, GNU tar is told to leave alone what lies below them; bsdtar does so by
@@ -744,8 +782,8 @@ END {
 }'
 # What was wrong with older bands, without what this band has replaced.
 STILL='
-FILENAME ~ /use$/ { if ($3 != "i") new[$1]; next }
-FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o") gone[$1]; next }
+FILENAME ~ /use$/ { if ($3 != "i" || $8 ~ /[ce]/) new[$1]; next }
+FILENAME ~ /lines$/ { if ($3 == "d" || $3 == "o" || $8 ~ /v/) gone[$1]; next }
 { for (p = $1; p ~ /\//; p = up(p)) if (p in gone) next }
 !($1 in new)'
 
@@ -769,6 +807,34 @@ remove() {
     rm -rf "$@" 2>/dev/null && return
     find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \;
     rm -rf "$@" || flaw
+}
+# Content that lies under another path is kept in a folder until it is wanted.
+save() {
+    while take; do
+        to=$own.of/${arg#*:}
+        if [ ! -f "$path" ] || [ -h "$path" ]; then continue; fi
+        [ "${arg%:*}" = cp ] || mv "$path" "$to" 2>/dev/null || arg=cp:
+        case $arg in cp:*) cp -p "$path" "$to" || flaw ;; esac
+    done
+}
+# A block may have brought a symlink that no line lists.
+INSIDE='
+FILENAME ~ /links$/ { if (found()) link[path]; next }
+(s = under($3)) != "" { tell($3 ": below the symlink " s "; skipped"); next }
+{ sub(/^[^ ]* [^ ]* [^ ]* /, ""); print }'
+# What has not the sha256 of its line goes, the others to their places.
+sift_copies() {
+    (cd "$own.of" && find . -type f -exec sha256sum {} +) |
+        awk 'FILENAME ~ /fill$/ { sum[$1] = $2; next } { sub(/.*\//, "", $2) } sum[$2] != $1 { print $2 }' "$B/fill" - |
+        while read -r n; do rm -f "$own.of/$n"; done
+}
+fill() {
+    while take; do
+        rm -f "$path" 2>/dev/null
+        [ -e "$own.of/$arg" ] || continue
+        if [ -e "$path" ] || [ -h "$path" ]; then tell "$path: is in the way of a file"; continue; fi
+        mv "$own.of/$arg" "$path" || flaw
+    done
 }
 # No tar takes away xattrs or an ACL that a directory had in an older band. So it
 # gets a new one in its place, with all that was in the old one.
@@ -917,11 +983,13 @@ digest() {
 
 recover() {
     say "recovering $name"
-    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read; do : > "$B/$f"; done
-    # Steps 1 and 2 of RECOVER.txt.
+    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read save later fill; do : > "$B/$f"; done
+    # Steps 0 to 2 of RECOVER.txt.
     in_dest ready > "$B/shut"
     in_dest links > "$B/links"
     run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
+    [ ! -s "$B/fill" ] || in_dest make "$own.of"
+    in_dest save < "$B/save"
     in_dest each remove < "$B/gone"
     in_dest renew < "$B/renew"
     cat "$T/had" >> "$T/marked" 2>/dev/null
@@ -963,6 +1031,16 @@ END
     in_dest back < "$B/hidden"
     in_dest cut_off
 
+    # Step 3b.
+    if [ -s "$B/fill" ]; then
+        exact=
+        in_dest save < "$B/later"
+        in_dest sift_copies
+        in_dest links > "$B/links"
+        run "$AWK$INSIDE" "$B/links" "$B/fill" | in_dest fill
+        in_dest remove "$own.of"
+    fi
+
     # What is missing now, or has other content than the index says?
     [ ! -s "$T/wrong" ] || hurt=1
     in_dest links > "$B/links"
@@ -998,6 +1076,7 @@ move() {
     if [ ! -d "$1" ] || [ -h "$1" ] || [ -w "$1" ]; then mv "$1" "$2"; return; fi
     chmod u+w "$1" && mv "$1" "$2" && chmod u-w "$2"    # else its user cannot
 }
+left() { : > "$T/left"; flaw; }
 place() {
     while take; do
         [ -e "$path" ] || [ -h "$path" ] || continue
@@ -1005,18 +1084,18 @@ place() {
         while [ "$d" != . ]; do
             d=${d#./}; at=$at/${d%%/*} from=$from/${d%%/*}
             if [ -h "$at" ] || { [ -e "$at" ] && [ ! -d "$at" ]; }; then
-                tell "$at is in the way of $arg; it is left in $dest"; at=; break
+                tell "$at is in the way of $arg; it is left in $dest"; at=; left; break
             fi
-            [ -d "$at" ] || { move "$from" "$at" || flaw; at=; break; }
+            [ -d "$at" ] || { move "$from" "$at" || left; at=; break; }
             case $d in */*) d=./${d#*/} ;; *) d=. ;; esac
         done
         [ -n "$at" ] || continue
         at=$at/${path##*/}
         if [ -e "$at" ] || [ -h "$at" ]; then
-            [ -n "$force" ] || { tell "$at is there already (-f replaces it); the other is left in $dest"; continue; }
+            [ -n "$force" ] || { tell "$at is there already (-f replaces it); the other is left in $dest"; left; continue; }
             remove "$at"
         fi
-        move "$path" "$at" || flaw
+        move "$path" "$at" || left
     done
 }
 
@@ -1028,6 +1107,8 @@ bands survey
 bands unlock
 [ -n "$list" ] || bands verify
 bands read_indexes
+[ -z "$want" ] || sought
+bands plan
 if [ -n "$list" ]; then
     : > "$T/version"
     bands list_version
@@ -1058,8 +1139,7 @@ if [ -n "$want" ]; then
     run "$AWK"'found() { print item(path, path) }' "$T/want" > "$T/items"
     in_dest place < "$T/items"
     chmod u+rwx "$dest"; find "$dest" -type d ! -perm -700 -exec chmod u+rwx {} \;
-    left=$(find "$dest" ! -type d | head -n 1)
-    [ -n "$left" ] || remove "$dest"
+    [ -e "$T/left" ] || remove "$dest"
 elif [ -s "$T/unlisted" ]; then
     what='in no index; removed'; [ ! -e "$T/unindexed" ] || what='in no index that can be read'
     run -v what="$what" "$AWK"'{ tell($1 ": " what); print item("-", $1) }' "$T/unlisted" > "$T/items"

@@ -151,6 +151,8 @@ pub(crate) fn compare(
     if options.parent.is_none() && !options.full {
         is_same?;
     }
+    let lost = options.distrust.as_deref().map(|file| distrust(file, &chain, report));
+    let lost = lost.transpose()?.unwrap_or_default();
     let mut buffer = Vec::new();
     for header in [Header::Mtree, Header::Version(VERSION)]
         .iter()
@@ -158,15 +160,14 @@ pub(crate) fn compare(
         .chain(&course.opening.headers())
         .chain(&source_id.map(Header::SourceId))
         .chain(&(options.max_deleted == Some(MaxDeleted::Any)).then_some(Header::DeletesMeant))
+        .chain(&lost.headers().collect::<Vec<_>>())
         .chain(&course.headers)
     {
         writeln!(buffer, "{header}")?;
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
-    if let Some(file) = &options.distrust {
-        diff.handle_distrust(distrust(file, &chain, report)?);
-    }
+    diff.handle_distrust(lost);
     let mut own = OwnArchive::find(&options.archive, &headers)?;
     let mut started = false;
     while let Some(effect) = diff.poll() {

@@ -39,7 +39,7 @@ pub fn run(
         let mut entry = placed.entry;
         // These say how a band builds on another; a version builds on nothing.
         entry.over = false;
-        entry.within = None;
+        (entry.within, entry.reference) = (None, None);
         entry.write(&mut buffer);
         end.entries += 1;
         if buffer.len() > 64 << 10 {

@@ -1,5 +1,6 @@
 //! `dura-pack`: reads the files of a listing and makes a band's objects.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,13 +30,19 @@ use crate::report::message::{Report, refuse_terminal, why};
 use crate::report::units;
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
+use origins::Origins;
+use own::{Borders, Own};
 use read::{Gathered, Raw, Reading};
+use settle::{Settled, Settler};
 pub(crate) use start::Start;
 
 mod attributes;
 mod large;
+mod origins;
+mod own;
 mod pieces;
 mod read;
+mod settle;
 mod start;
 
 /// What a band is made of, and how.
@@ -59,6 +66,8 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// Keep no copies.
     pub no_cache: bool,
+    /// Store files again that were moved or copied.
+    pub no_references: bool,
     /// How many threads read and compress [default: one for each core, and one more].
     pub jobs: Option<usize>,
 }
@@ -114,6 +123,12 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     let source =
         Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
+    let cache = caching::to_write(options.cache.as_deref(), options.no_cache, report)?;
+    let journal = vouching::journal(options.cache.as_deref(), options.no_cache, report)?;
+    let refers = plan.refers;
+    let origins = plan.origins.filter(|_| refers).and_then(|(parent, distrusted)| {
+        Origins::new(&cache, &journal, parent, distrusted, report)
+    });
     let reading = Reading {
         source,
         users: Users::default(),
@@ -122,6 +137,18 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         unattributed: AtomicU64::new(0),
         layered: plan.layered,
         buffers: Mutex::default(),
+        origins: origins.map(Mutex::new),
+        large: refers.then(Mutex::default),
+    };
+    let own = match refers.then(|| own_files(cache.as_ref())).transpose() {
+        Ok(own) => own,
+        Err(error) => {
+            report.note(format_args!(
+                "cannot make a scratch file: {}: storing files with the same content again",
+                why(&error)
+            ));
+            None
+        }
     };
     let shared = Arc::new(Shared {
         reading,
@@ -130,15 +157,17 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     // A thread that waits for a file leaves its core to one more.
     let jobs = room::jobs(options.jobs, 1, PER_JOB);
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
+    let (compress, compressed) = Ordered::start(jobs, jobs + 1)?;
 
     let mut writer = Writer {
         out: pipe::stdout()?,
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
-        cache: caching::to_write(options.cache.as_deref(), options.no_cache, report)?,
-        journal: vouching::journal(options.cache.as_deref(), options.no_cache, report)?,
+        cache,
+        journal,
         id: plan.config.id,
+        borders: Borders::default(),
         report,
     };
     writer.write(&plan.preface.to_bytes())?;
@@ -149,10 +178,24 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         let reader_shared = Arc::clone(&shared);
         let reading =
             scope.spawn(move || feed(listing, first, plan.ended, &reader_shared, &submit));
-        collect(results, &shared, &mut writer)?;
-        match reading.join() {
-            Ok(outcome) => outcome,
-            Err(_) => bail!("a reader thread stopped unexpectedly"),
+        let settler = Settler {
+            tier: plan.config.band.tier(),
+            origins: shared.reading.origins.as_ref(),
+            own,
+            closed: HashSet::new(),
+            report,
+        };
+        let deciding = scope.spawn(|| {
+            let mut out = Out { shared: &shared, settler, submit: compress };
+            collect(results, &mut out)
+        });
+        for packed in compressed {
+            writer.member(packed?)?;
+        }
+        let decided = deciding.join();
+        match (reading.join(), decided) {
+            (Ok(outcome), Ok(())) => outcome,
+            _ => bail!("a reader thread stopped unexpectedly"),
         }
     })
     .and_then(|Ended { end, tree, behind }| {
@@ -193,8 +236,8 @@ struct Codecs {
 }
 
 impl Shared {
-    fn compress(&self, raw: Raw) -> std::io::Result<Member> {
-        let Raw { tar, mut member } = raw;
+    fn compress(&self, settled: Settled) -> std::io::Result<Packed> {
+        let Settled { raw: Raw { tar, mut member, .. }, pending, start } = settled;
         if !tar.is_empty() {
             let codecs = &self.codecs;
             let idle = codecs.idle.lock().ok().and_then(|mut idle| idle.pop());
@@ -210,21 +253,23 @@ impl Shared {
             }
         }
         self.reading.recycle(tar);
-        Ok(member)
+        Ok(Packed { member, pending, start })
     }
 }
 
-/// What comes out of the pool, in the listing's order.
+/// A compressed member; see [`Settled`].
+struct Packed {
+    member: Member,
+    pending: Vec<(usize, u64)>,
+    start: u64,
+}
+
+/// What was read, in the listing's order.
 enum Done {
-    /// A planned member, not yet compressed if first names of its hard links were lost before.
-    Gathered {
-        member: std::io::Result<Member>,
-        planned: Vec<Entry>,
-        rest: Vec<Entry>,
-        links: Links,
-    },
+    /// A planned member, to be read again if first names of its hard links were lost before.
+    Gathered { raw: Raw, planned: Vec<Entry>, rest: Vec<Entry>, links: Links },
     /// A piece of a large file.
-    Piece(std::io::Result<Member>),
+    Piece(Raw),
     /// A large file is through; the first names that were lost with it.
     Passed(Links),
 }
@@ -291,60 +336,93 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
                 let again = if has_links { planned.clone() } else { Vec::new() };
                 let Gathered { raw, rest, links } =
                     shared.reading.gather(planned, Links::default());
-                Done::Gathered { member: shared.compress(raw), planned: again, rest, links }
+                Done::Gathered { raw, planned: again, rest, links }
             })
         }
         Job::Big(entry) => {
             let mut links = Links::default();
-            shared.reading.stream(*entry, &mut links, &mut |raw| {
-                let shared = Arc::clone(shared);
-                submit.submit(move || Done::Piece(shared.compress(raw)))
-            })?;
+            let emit = &mut |raw| submit.ready(Done::Piece(raw));
+            shared.reading.stream(*entry, false, &mut links, emit)?;
             if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
         }
     }
 }
 
-/// Takes members in order, stores again what lost first names have changed, and writes objects as
-/// they are complete.
-fn collect(results: Results<Done>, shared: &Shared, writer: &mut Writer<'_>) -> anyhow::Result<()> {
-    let mut links = Links::default();
-    for done in results {
-        match done {
-            Done::Piece(member) => writer.member(member?)?,
-            Done::Passed(lost) => links.merge(lost),
-            Done::Gathered { planned, .. } if links.touches(&planned) => {
-                members(planned, shared, &mut links, writer)?
-            }
-            Done::Gathered { member, rest, links: found, .. } => {
-                links.merge(found);
-                writer.member(member?)?;
-                members(rest, shared, &mut links, writer)?;
-            }
-        }
-    }
-    Ok(())
+/// Where members go that were read.
+struct Out<'a> {
+    shared: &'a Arc<Shared>,
+    settler: Settler<'a>,
+    submit: Submit<std::io::Result<Packed>>,
 }
 
-/// Stores entries here and now, whatever their size; for the rare cases that the plan did not
+impl Out<'_> {
+    /// Decides what of a member is stored, and queues it to be compressed.
+    fn member(&mut self, raw: Raw, links: &mut Links) -> Result<(), Gone> {
+        match self.settler.settle(raw) {
+            Ok(settled) => {
+                let shared = Arc::clone(self.shared);
+                self.submit.submit(move || shared.compress(settled))
+            }
+            // It only looked like one that is stored.
+            Err(entry) => self.large(*entry, true, links),
+        }
+    }
+
+    fn large(&mut self, entry: Entry, again: bool, links: &mut Links) -> Result<(), Gone> {
+        let shared = Arc::clone(self.shared);
+        let mut found = links.clone();
+        let read =
+            shared.reading.stream(entry, again, links, &mut |raw| self.member(raw, &mut found));
+        links.merge(found);
+        read
+    }
+}
+
+/// Takes members in order, reads again what lost first names have changed, and hands them on.
+fn collect(results: Results<Done>, out: &mut Out<'_>) {
+    let mut links = Links::default();
+    for done in results {
+        let handed = match done {
+            Done::Piece(raw) => out.member(raw, &mut links),
+            Done::Passed(lost) => {
+                links.merge(lost);
+                Ok(())
+            }
+            Done::Gathered { planned, .. } if links.touches(&planned) => {
+                members(planned, &mut links, out)
+            }
+            Done::Gathered { raw, rest, links: found, .. } => {
+                links.merge(found);
+                out.member(raw, &mut links).and_then(|()| members(rest, &mut links, out))
+            }
+        };
+        // When nobody takes them any more, the taker has the reason.
+        if handed.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads entries here and now, whatever their size; for the rare cases that the plan did not
 /// foresee.
-fn members(
-    mut entries: Vec<Entry>,
-    shared: &Shared,
-    links: &mut Links,
-    writer: &mut Writer<'_>,
-) -> anyhow::Result<()> {
+fn members(mut entries: Vec<Entry>, links: &mut Links, out: &mut Out<'_>) -> Result<(), Gone> {
     while !entries.is_empty() {
-        let Gathered { raw, rest, links: found } = shared.reading.gather(entries, links.clone());
+        let Gathered { raw, rest, links: found } =
+            out.shared.reading.gather(entries, links.clone());
         *links = found;
-        writer.member(shared.compress(raw)?)?;
+        out.member(raw, links)?;
         let mut rest = rest.into_iter();
         if let Some(large) = rest.next() {
-            shared.reading.stream(large, links, &mut |raw| writer.member(shared.compress(raw)?))?;
+            out.large(large, false, links)?;
         }
         entries = rest.collect();
     }
     Ok(())
+}
+
+/// Scratch files for what the run stores.
+fn own_files(cache: Option<&Cache>) -> std::io::Result<Own> {
+    Ok(Own::new(origins::scratch(cache)?, origins::scratch(cache)?))
 }
 
 /// The object stream as it is written.
@@ -357,11 +435,22 @@ struct Writer<'a> {
     /// What later runs know this one's bands by.
     journal: Option<Journal>,
     id: BandId,
+    /// Which blocks have what later lines refer to.
+    borders: Borders,
     report: &'a Report,
 }
 
 impl Writer<'_> {
-    fn member(&mut self, member: Member) -> anyhow::Result<()> {
+    fn member(&mut self, packed: Packed) -> anyhow::Result<()> {
+        let Packed { mut member, pending, start } = packed;
+        let number = self.assembler.open_for(&member)?;
+        if member.border {
+            self.borders.push(start, number);
+        }
+        for (at, line) in pending {
+            let block = self.borders.block(line).context("a file refers to none")?;
+            settle::fill_in(&mut member.lines, at, block);
+        }
         self.assembler.handle_member(member)?;
         self.drain()
     }

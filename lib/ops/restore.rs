@@ -12,7 +12,7 @@ use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::{Version, must_exist};
 use crate::archive::{Archive, Band};
 use crate::core::merge::Placed;
-use crate::core::restore::{Open, Plan, Step};
+use crate::core::restore::{Open, Plan, References, Step};
 use crate::core::selection::Selection;
 use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
@@ -24,6 +24,7 @@ use crate::ops::room;
 use crate::report::message::{Report, refuse_terminal};
 use crate::report::units::human;
 
+mod kept;
 pub(crate) mod lane;
 mod write;
 
@@ -62,6 +63,8 @@ pub struct Options {
     pub into: Option<PathBuf>,
     /// Which version, and how it is read.
     pub reading: Reading,
+    /// Where content is kept that several files have [default: TMPDIR].
+    pub spool: Option<PathBuf>,
     /// Keep an owner's name even if it has another number on this system.
     pub owner_names: bool,
     /// How many blocks are fetched and decrypted at a time [default: one for each core].
@@ -78,6 +81,7 @@ impl Options {
             exclude: Vec::new(),
             into: None,
             reading: Reading::default(),
+            spool: None,
             owner_names: false,
             jobs: None,
         }
@@ -124,6 +128,7 @@ pub(crate) fn restore(
     let mut writer = Writer::new(out, &source, options.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
+    writer.keep_in(options.spool.as_deref());
     let into = options.into.clone();
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {
@@ -154,6 +159,7 @@ pub(crate) fn restore(
 }
 
 /// The version that is read.
+#[derive(Clone)]
 struct Reader {
     archive: Arc<Archive>,
     chain: Vec<Band>,
@@ -186,6 +192,7 @@ impl Planner {
     fn run(&mut self) -> anyhow::Result<()> {
         let report = Arc::clone(&self.reader.report);
         let paths = self.selection.paths();
+        self.count_references(paths.as_deref())?;
         let mut version = self.reader.open(paths.as_deref())?;
         // What is no directory, as long as the walk may be below it.
         let mut bar: Option<Path> = None;
@@ -217,6 +224,29 @@ impl Planner {
             }
         }
         asked::tell_of_missing(&self.selection, &report)
+    }
+
+    /// Finds out what is referred to. Whatever is wrong is reported when the plan is made.
+    fn count_references(&mut self, paths: Option<&[Path]>) -> anyhow::Result<()> {
+        if !self.reader.chain.iter().any(|band| band.head.references) {
+            return Ok(());
+        }
+        let quiet = Arc::new(Report::silent());
+        let reader = Reader { report: quiet, ..self.reader.clone() };
+        let (mut version, mut references) = (reader.open(paths)?, References::default());
+        let mut all = true;
+        while let Some(next) = version.next_placed()? {
+            let (Ok(placed) | Err(placed)) = next;
+            let is_dir = placed.entry.kind == Kind::Dir;
+            if self.selection.wants(&placed.entry.path, is_dir) {
+                all &= references.handle_entry(&placed);
+            }
+        }
+        if !all {
+            self.reader.report.note("too many files were moved or copied to keep what they have in common: some blocks are read several times");
+        }
+        self.plan.keep(references, kept::MOST);
+        Ok(())
     }
 
     fn handle(&mut self, placed: Placed, wanted: bool) -> anyhow::Result<()> {

@@ -36,6 +36,9 @@ pub struct Report {
 /// The verbosity with `-q`.
 const QUIET: i8 = -1;
 
+/// The verbosity of a report that says nothing.
+const SILENT: i8 = -2;
+
 /// An error with a remedy for the person who reads it.
 #[derive(Debug)]
 pub struct Hinted {
@@ -64,6 +67,16 @@ impl Report {
     pub fn new(program: &'static str, verbosity: i8, events: Events) -> Report {
         let (warnings, failed) = (AtomicU64::new(0), AtomicBool::new(false));
         Report { program, verbosity, warnings, failed, events, progress: OnceLock::new() }
+    }
+
+    /// A report that says nothing: of a reading that is done again.
+    pub fn silent() -> Report {
+        Report::new("", SILENT, Events::default())
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_silent(&self) -> bool {
+        self.verbosity == SILENT
     }
 
     /// Something is not as it should be, but the run goes on; it will end in status 1.

@@ -9,6 +9,7 @@
 //! deleted, shared or broken at any time.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -135,6 +136,34 @@ impl Cache {
             durable::create_private_dirs(folder)?;
         }
         durable::replace_lightly(&path, bytes)
+    }
+
+    /// A file beside the copies of a band, of which this program keeps the form.
+    ///
+    /// # Errors
+    /// Those of the file, which may not be there.
+    pub fn open_beside(&self, band: &BandName, id: BandId, name: &str) -> io::Result<File> {
+        File::open(self.folder(band, id).join(name))
+    }
+
+    /// Makes such a file, as `fill` writes it.
+    ///
+    /// # Errors
+    /// Those of `fill`, and of the folder.
+    pub fn put_beside<T>(
+        &self,
+        band: &BandName,
+        id: BandId,
+        name: &str,
+        fill: impl FnOnce(&File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let path = self.folder(band, id).join(name);
+        durable::fill_lightly(&path, fill)
+    }
+
+    /// Where scratch files lie.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What dura-seal has noted of the band with this id.

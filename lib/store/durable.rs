@@ -276,10 +276,19 @@ fn is_empty(path: &Path) -> io::Result<bool> {
 /// Puts a file in place of another, whole or not at all, but not made to last: for what can be had
 /// again.
 pub(super) fn replace_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fill_lightly(path, |mut file| file.write_all(bytes))
+}
+
+/// The same for what is written bit by bit; gives what `fill` gives.
+pub(super) fn fill_lightly<T>(
+    path: &Path,
+    fill: impl FnOnce(&File) -> io::Result<T>,
+) -> io::Result<T> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.persist(path).map(|_| ()).map_err(|failed| failed.error)
+    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
+    let filled = fill(file.as_file())?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    Ok(filled)
 }
 
 /// Gives a file another name, for what can be had again.

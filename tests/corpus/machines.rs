@@ -241,6 +241,11 @@ pub(super) fn merge(bytes: &[u8]) -> bool {
 
 fn planned(version: &[Placed], every: usize) {
     let mut plan = restore::Plan::new(3);
+    let mut references = restore::References::default();
+    let wanted = version.iter().step_by(every);
+    wanted.for_each(|placed| assert!(references.handle_entry(placed)));
+    plan.keep(references, 1 << 20);
+    let mut kept = HashSet::new();
     let mut written: HashSet<Path> = HashSet::new();
     let mut opened = HashSet::new();
     for (at, placed) in version.iter().enumerate() {
@@ -255,6 +260,14 @@ fn planned(version: &[Placed], every: usize) {
                         opened.contains(&(take.from.lane, take.from.ticket)),
                         "not opened: {take:?}"
                     );
+                    if take.keep {
+                        kept.insert((take.from.block, take.under));
+                    }
+                    written.insert(take.entry.path);
+                }
+                Step::Kept(take) => {
+                    let content = (take.from.block, take.under);
+                    assert!(kept.contains(&content), "not kept: {content:?}");
                     written.insert(take.entry.path);
                 }
                 Step::Make(entry) => {

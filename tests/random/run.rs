@@ -206,6 +206,16 @@ impl Case {
             }
             return Ok(());
         }
+        // A mask of which nothing is there is refused.
+        let masked = !self.only.is_empty() && cut.is_none();
+        let hidden = |path: &Vec<u8>| {
+            let tops = || tree.0.keys().filter(|top| matches(&self.exclude, top));
+            tops().any(|top| top == path || is_below(path, top))
+        };
+        if masked && !tree.0.keys().any(|path| matches(&self.only, path) && !hidden(path)) {
+            let refused = done.code == 2 && completed.is_empty();
+            return refused.then_some(()).ok_or_else(|| format!("no mask\n{}", done.report()));
+        }
         let [band] = completed[..] else {
             return Err(format!("bands made: {completed:?}\n{}", done.report()));
         };

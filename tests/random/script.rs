@@ -26,7 +26,7 @@ const NAMES: [&str; 12] = [
 ];
 
 /// Operations, each as often as its number says.
-const OPERATIONS: [(&str, u64); 24] = [
+const OPERATIONS: [(&str, u64); 25] = [
     ("mkdir", 9),
     ("write", 12),
     ("replace", 5),
@@ -41,6 +41,7 @@ const OPERATIONS: [(&str, u64); 24] = [
     ("char", 2),
     ("block", 1),
     ("mv", 12),
+    ("cp", 12),
     ("swap", 4),
     ("rm", 9),
     ("chmod", 5),
@@ -250,6 +251,12 @@ fn line(name: &str, dice: &mut Dice, sketch: &mut Sketch) -> Option<String> {
             (!within(&over, &from) && !within(&from, &over))
                 .then(|| sketch.rename(&from, &over))?;
             format!("mv {from} {over}")
+        }
+        "cp" => {
+            let kind = if dice.chance(30) { 'd' } else { 'x' };
+            let from = sketch.any(dice, &[kind])?;
+            (!within(&over, &from) && !within(&from, &over)).then(|| sketch.put(&over, kind))?;
+            format!("cp {from} {over}")
         }
         "swap" => {
             let (from, to) = (sketch.any(dice, &any)?, sketch.any(dice, &any)?);

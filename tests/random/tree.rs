@@ -104,6 +104,12 @@ pub(super) fn apply(dir: &Path, line: &str) -> io::Result<()> {
             clear(&place(2))?;
             fs::rename(path, place(2))
         }
+        "cp" => {
+            path.symlink_metadata()?;
+            clear(&place(2))?;
+            let done = Command::new(need("cp")).arg("-rT").arg(&path).arg(place(2)).status()?;
+            if done.success() { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        }
         "swap" => Ok(renameat_with(CWD, path, CWD, place(2), RenameFlags::EXCHANGE)?),
         "rm" => {
             path.symlink_metadata()?;

@@ -6,6 +6,7 @@ use crate::core::merge::Placed;
 use crate::core::verify::Kind;
 use crate::format::band::BandName;
 use crate::format::entry::Within;
+use crate::format::listing::Header;
 use crate::format::object::{Object, ObjectName};
 use crate::format::path::Path;
 
@@ -61,9 +62,31 @@ impl Distrust {
         self.blocks.is_empty() && self.paths.is_empty()
     }
 
+    /// Lines for who refers to content of the chain.
+    pub fn headers(&self) -> impl Iterator<Item = Header> {
+        let blocks = self.blocks.iter().copied().map(Header::DistrustedBlock);
+        blocks.chain(self.paths.iter().cloned().map(Header::DistrustedFile))
+    }
+
+    /// Takes such a line; false if it is another.
+    pub fn handle_header(&mut self, header: &Header) -> bool {
+        match header {
+            Header::DistrustedBlock(block) => _ = self.blocks.insert(*block),
+            Header::DistrustedFile(path) => _ = self.paths.insert(path.clone()),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether nothing may refer to content of this block, which has it under this path.
+    pub fn refuses(&self, block: Within, name: &Path) -> bool {
+        self.blocks.contains(&block) || self.paths.contains(name)
+    }
+
     /// Whether an entry of the version is to be stored anew.
     pub(super) fn concerns(&self, placed: &Placed) -> bool {
-        self.blocks.contains(&placed.data()) || self.paths.contains(&placed.entry.path)
+        self.refuses(placed.data(), placed.name_in_block())
+            || self.paths.contains(&placed.entry.path)
     }
 }
 

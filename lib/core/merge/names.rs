@@ -33,6 +33,10 @@ struct Before {
     /// The oldest tier that had it so.
     tier: u8,
     data: Within,
+    /// The path under which the block has it.
+    under: Path,
+    /// Its line was a reference, which put a new inode there.
+    is_new: bool,
     size: Option<u64>,
     sha256: Option<Digest>,
     /// The name that has taken its place among those that kept the inode.
@@ -43,13 +47,20 @@ impl Names {
     /// Notes a first name of `path` that newer tiers hide; call it newest first. `live` is the tier
     /// of the data now there.
     pub(super) fn hide(&mut self, hidden: &Placed, live: Option<u8>) {
+        let (data, is_new) = (hidden.data(), hidden.entry.is_reference());
         if !is_first_name(&hidden.entry) {
+            let changed = self.0.get_mut(&hidden.entry.path).filter(|_| is_new);
+            let newer = changed.and_then(|changed| changed.before.last_mut());
+            if let Some(newer) = newer.filter(|newer| newer.data == data && !newer.is_new) {
+                (newer.tier, newer.is_new) = (hidden.at.tier, true);
+            }
             return;
         }
-        let data = hidden.data();
         let before = Before {
             tier: hidden.at.tier,
             data,
+            under: hidden.name_in_block().clone(),
+            is_new,
             size: hidden.entry.size,
             sha256: hidden.entry.sha256,
             stand_in: None,
@@ -60,7 +71,9 @@ impl Names {
             .or_insert_with(|| Changed { live, before: Vec::new() });
         match changed.before.last_mut() {
             // A line that only tells of unchanged content put no new inode there.
-            Some(newer) if newer.data == before.data => newer.tier = before.tier,
+            Some(newer) if newer.data == before.data && !newer.is_new => {
+                (newer.tier, newer.is_new) = (before.tier, before.is_new);
+            }
             _ => changed.before.push(before),
         }
     }
@@ -82,8 +95,8 @@ impl Names {
             return;
         }
         before.stand_in = Some(placed.entry.path.clone());
-        placed.under = Some(first.clone());
-        placed.entry.within = Some(before.data);
+        placed.under = Some(before.under.clone());
+        (placed.entry.within, placed.entry.reference) = (Some(before.data), None);
         placed.entry.size = before.size;
         placed.entry.sha256 = before.sha256;
         placed.entry.hard = None;

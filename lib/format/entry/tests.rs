@@ -11,6 +11,7 @@ const GOLDEN: &[&str] = &[
     "./sda type=block mode=0660 uid=0 gid=6 time=0.000000000 nlink=2 device=native,259,1000 tags=c:5.000000000,i:5.6",
     "./fifo type=fifo mode=0000 uid=0 gid=0 time=0.000000000",
     "./kept type=file mode=0644 uid=0 gid=0 time=0.000000000 nlink=1 size=1 tags=in:0/000000012",
+    "./moved type=file mode=0644 uid=0 gid=0 time=0.000000000 nlink=1 size=999 tags=in:0/000000012,of:./a\\054\\072b/c,as:./d,over",
     "./was type=dir optional tags=deleted",
     "./file-now type=file mode=0644 uid=0 gid=0 time=0.000000000 nlink=1 size=1 tags=over",
     "./mnt type=dir mode=0755 uid=0 gid=0 time=0.000000000 ignore tags=c:5.000000000,unread",

@@ -43,12 +43,20 @@ fn format_2_says_what_it_uses() {
     let head = Head::parse(text.as_bytes()).unwrap();
     assert!(head.keys);
     assert_eq!(head.to_string(), text);
-    let with = |uses: &str| {
+    let head = |uses: &str| {
         let text = HEAD.replace("band: 1", "band: 2") + uses;
-        Head::parse(text.as_bytes()).map(drop)
+        Head::parse(text.as_bytes())
     };
+    let with = |uses: &str| head(uses).map(drop);
     assert_eq!(with(""), Err(HeadError::Uses("all".into())));
     assert_eq!(with("uses: keys deltas\n"), Err(HeadError::Uses("`deltas`".into())));
+    let both = head("uses: keys references\n").unwrap();
+    assert!(both.keys && both.references && !head("uses: keys\n").unwrap().references);
+    assert!(both.to_string().ends_with("\nuses: keys references\n"));
+    assert_eq!(with("uses: references\n"), Err(HeadError::Bad("uses")));
+    assert_eq!(with("uses: references keys\n"), Err(HeadError::Bad("uses")));
+    let later = "uses: keys references deltas\n";
+    assert_eq!(with(later), Err(HeadError::Uses("`deltas`".into())));
     assert_eq!(with("uses: \n"), Err(HeadError::Uses("``".into())));
     // In format 1 it means nothing.
     let first = Head::parse(format!("{HEAD}uses: it\n").as_bytes()).unwrap();

@@ -3,8 +3,10 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::core::links::Links;
+use crate::core::references::content_key;
 use crate::edge::hashing::{hash, hash_body};
 use crate::edge::source::{Facts, Opened, Sizes};
+use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
@@ -13,6 +15,12 @@ use crate::ops::pack::attributes::Got;
 use crate::ops::pack::pieces::{Came, Pieces};
 use crate::ops::pack::read::{Outcome, Raw, Reading, Trouble};
 use crate::report::message::why;
+
+/// Bytes of a large file that are read to see whether it may be one that was stored before.
+const GLANCE: usize = 64 << 10;
+
+/// So many large files are remembered at a glance: 16 MiB.
+const MAX_LARGE: usize = 1 << 20;
 
 /// A large file, ready to be read.
 struct Prepared {
@@ -66,10 +74,12 @@ impl Reading {
     }
 
     /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the
-    /// line. Stops with what `emit` fails with.
+    /// line. Instead of that, the line alone if the content is elsewhere, or seems to be; `again` it
+    /// is stored in any case. Stops with what `emit` fails with.
     pub(super) fn stream<E>(
         &self,
         mut entry: Entry,
+        again: bool,
         links: &mut Links,
         emit: &mut dyn FnMut(Raw) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -101,23 +111,43 @@ impl Reading {
             && entry.size == Some(size)
             && entry.body.is_some() == by_body
             && attributes.is_empty();
-        if suspect {
+        let may_refer = before.nlink == 1
+            && !by_body
+            && attributes.is_empty()
+            && prepared.came == Came::Whole
+            && !again;
+        let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
+        let twin = glance.is_some_and(|glance| self.has_large(glance));
+        let elsewhere = may_refer && self.has_origin_of(size);
+        if suspect || twin || elsewhere {
             let hashed = match by_body {
                 true => hash_body(prepared.content(), stored),
                 false => hash(prepared.content(), size),
             };
             if let Ok((found, came)) = hashed
                 && came == if by_body { data } else { size }
-                && self.may_stay(&mut entry, &before, Some(found))
             {
+                let stays = suspect && self.may_stay(&mut entry, &before, Some(found));
                 let mut raw = self.empty();
-                self.close(&mut entry, &outcome(Came::Whole), links);
                 raw.member.border = true;
-                raw.line(&entry);
-                return emit(raw);
+                if stays {
+                    self.close(&mut entry, &outcome(Came::Whole), links);
+                    raw.line(&entry);
+                    return emit(raw);
+                }
+                let mut moved = Entry { sha256: Some(found), within: None, ..entry.clone() };
+                let refers = may_refer && (self.refer(&mut moved) || twin);
+                if refers {
+                    self.close(&mut moved, &outcome(Came::Whole), links);
+                    match moved.is_reference() {
+                        true => _ = raw.line(&moved),
+                        false => raw.file(&moved, None, true),
+                    }
+                    return emit(raw);
+                }
             }
         }
-        entry.within = None;
+        (entry.within, entry.reference) = (None, None);
         let content = match segments {
             Some(segments) => Content::Sparse(segments, size),
             None => Content::Bytes(size),
@@ -157,7 +187,43 @@ impl Reading {
         let came = if came == Came::Whole { prepared.came } else { came };
         self.close(&mut entry, &outcome(came), links);
         raw.member.border = true;
-        raw.line(&entry);
+        raw.file(&entry, None, false);
+        if let (Some(glance), Some(large)) = (glance, &self.large)
+            && let Ok(mut large) = large.lock()
+            && large.len() < MAX_LARGE
+        {
+            large.insert(glance);
+        }
         emit(raw)
+    }
+
+    /// What a large file is like at a glance; none if no references are made.
+    fn glance(&self, file: &Opened, size: u64) -> Option<u64> {
+        self.large.as_ref()?;
+        let mut start = Vec::new();
+        file.read_at(0, GLANCE, &mut start).ok()?;
+        start.extend_from_slice(&size.to_be_bytes());
+        Some(content_key(&digest::of(&start)))
+    }
+
+    fn has_large(&self, glance: u64) -> bool {
+        let large = self.large.as_ref().and_then(|large| large.lock().ok());
+        large.is_some_and(|large| large.contains(&glance))
+    }
+
+    fn has_origin_of(&self, size: u64) -> bool {
+        let origins = self.origins.as_ref().and_then(|origins| origins.lock().ok());
+        origins.is_some_and(|mut origins| origins.has_size(size))
+    }
+
+    /// Makes the entry a reference to what the version below has, if it has that content.
+    fn refer(&self, entry: &mut Entry) -> bool {
+        let origins = self.origins.as_ref().and_then(|origins| origins.lock().ok());
+        let (Some(mut origins), Some(sha256)) = (origins, entry.sha256) else { return false };
+        let Some((within, reference)) = origins.find(&sha256, || Some(entry.clone())) else {
+            return false;
+        };
+        (entry.within, entry.reference) = (Some(within), Some(Box::new(reference)));
+        true
     }
 }

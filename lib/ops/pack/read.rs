@@ -1,22 +1,27 @@
 //! Reading entries of the source into the tar of a member.
 
 use std::cmp::Ordering as Order;
+use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::core::assemble::Member;
 use crate::core::links::{Links, Role};
 use crate::core::planner::{MEMBER, Seen, settled_ctime};
+use crate::core::references::{may_be_origin, may_refer};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
 use crate::edge::source::{Facts, Opened, Sizes, Source};
 use crate::edge::users::Users;
 use crate::format::digest;
 use crate::format::entry::{Entry, Kind, Meta, State};
+use crate::format::path::Path;
 use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
+use crate::ops::pack::origins::Origins;
 use crate::ops::pack::pieces::Came;
 use crate::report::message::{Report, why};
 
@@ -42,6 +47,11 @@ pub(super) struct Reading {
     pub layered: bool,
     /// Buffers to be used again.
     pub buffers: Mutex<Vec<Vec<u8>>>,
+    /// What the version below has, if references to it may be made.
+    pub origins: Option<Mutex<Origins>>,
+    /// Of large files that this run has stored, what is seen at a glance; none if no references may
+    /// be made.
+    pub large: Option<Mutex<HashSet<u64>>>,
 }
 
 /// A member before compression.
@@ -51,6 +61,23 @@ pub(super) struct Raw {
     pub tar: Vec<u8>,
     /// The member's lines and counts; its bytes are not set yet.
     pub member: Member,
+    /// The files whose content others may have, or that others may refer to.
+    pub candidates: Vec<Candidate>,
+    /// Directories that their owner cannot enter.
+    pub closed: Vec<Path>,
+}
+
+/// A file that was read, in a member.
+pub(super) struct Candidate {
+    /// Its line, with the newline.
+    pub line: Range<usize>,
+    /// Its headers and content in the tar; none if these have left before.
+    pub tar: Option<Range<usize>>,
+    pub sha256: digest::Digest,
+    /// Whether others may refer to it when it is stored.
+    pub is_origin: bool,
+    /// It is large and was only hashed: it is stored if it cannot refer.
+    pub is_bare: bool,
 }
 
 /// The outcome of a planned member.
@@ -90,7 +117,8 @@ pub(super) struct Outcome {
 }
 
 impl Raw {
-    pub(super) fn line(&mut self, entry: &Entry) {
+    pub(super) fn line(&mut self, entry: &Entry) -> Range<usize> {
+        let start = self.member.lines.len();
         entry.write(&mut self.member.lines);
         self.member.entries += 1;
         if entry.kind == Kind::File && entry.meta().is_some() {
@@ -103,6 +131,15 @@ impl Raw {
             Some((_, last)) => last.clone_from(path),
             none => *none = Some((path.clone(), path.clone())),
         }
+        start..self.member.lines.len()
+    }
+
+    /// The line of a file that was read; `tar` is what is in the member of it.
+    pub(super) fn file(&mut self, entry: &Entry, tar: Option<Range<usize>>, is_bare: bool) {
+        let line = self.line(entry);
+        let is_origin = may_be_origin(entry);
+        let Some(sha256) = entry.sha256.filter(|_| is_origin || may_refer(entry)) else { return };
+        self.candidates.push(Candidate { line, tar, sha256, is_origin, is_bare });
     }
 }
 
@@ -111,7 +148,7 @@ impl Reading {
     pub(super) fn empty(&self) -> Raw {
         let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
         let tar = buffer.unwrap_or_else(|| Vec::with_capacity(MEMBER as usize * 5 / 4));
-        Raw { tar, member: Member::default() }
+        Raw { tar, ..Raw::default() }
     }
 
     /// Takes a member's buffer back.
@@ -205,7 +242,13 @@ impl Reading {
     /// without a tar entry.
     fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
         let mut entry = entry.clone();
-        let State::Present(meta) = entry.state else { return raw.line(&entry) };
+        let State::Present(meta) = entry.state else {
+            raw.line(&entry);
+            return;
+        };
+        if entry.kind == Kind::Dir && meta.mode & 0o100 == 0 {
+            raw.closed.push(entry.path.clone());
+        }
         let Got { attributes, all } = self.of_plain(&entry);
         if entry.hard.is_none() {
             entry.x = !attributes.is_empty();
@@ -333,7 +376,8 @@ impl Reading {
             &Outcome { opened_at, before, after, stored: read, came, all },
             links,
         );
-        raw.line(&entry);
+        let tar = Some(start..raw.tar.len());
+        raw.file(&entry, tar, false);
         None
     }
 
@@ -350,7 +394,7 @@ impl Reading {
             && entry.size == Some(facts.size)
             && entry.digest() == sha256;
         if !same {
-            entry.within = None;
+            (entry.within, entry.reference) = (None, None);
         }
         entry.within.is_some()
     }

@@ -9,6 +9,7 @@ use anyhow::{anyhow, bail};
 
 use crate::core::assemble::Config;
 use crate::core::chain::choice;
+use crate::core::diff::Distrust;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
@@ -42,6 +43,7 @@ pub(crate) struct Start {
     counted: CountedBlocks,
     unlisted: Vec<(ObjectName, u64)>,
     continued_head: Option<Head>,
+    distrusted: Distrust,
 }
 
 /// What the run does.
@@ -56,6 +58,10 @@ pub(crate) struct Plan {
     pub ended: Ended,
     /// True if the band has a parent, so that content may be left in older blocks.
     pub layered: bool,
+    /// Whether lines may refer to content that is stored already.
+    pub refers: bool,
+    /// The band below, and what of the chain is lost.
+    pub origins: Option<(Parent, Distrust)>,
     /// What the object stream says before its first object.
     pub preface: Preface,
 }
@@ -109,6 +115,9 @@ impl Start {
             Header::Tree(tree) => self.ended.tree = Some(tree),
             Header::Behind(behind) => self.ended.behind = behind,
             Header::DeletesMeant => self.deletes_meant = true,
+            Header::DistrustedBlock(_) | Header::DistrustedFile(_) => {
+                self.distrusted.handle_header(&header);
+            }
             Header::Head(text) => self.continued_head = Head::parse(&text).ok(),
             Header::Above(..)
             | Header::Mtree
@@ -181,6 +190,7 @@ impl Start {
                     source_id: Some(self.source_id.map_or_else(|| new_source_id(options.id), Ok)?),
                     partial: self.partial,
                     keys: true,
+                    references: true,
                     ..Head::new(band.clone(), id, parent, started, compression, writer)
                 };
                 (band, id, Some(head), compression)
@@ -203,13 +213,17 @@ impl Start {
             headers,
         };
         let layered = config.band.tier() > 0;
+        let own = config.head.as_ref();
+        let refers = !options.no_references && own.is_some_and(|head| head.references);
+        let parent = own.and_then(|head| head.parent.clone());
         let continues = head.is_none().then(|| (config.band.clone(), config.id));
         let next = continues.is_some().then_some(config.first);
         // A band keeps to the format that it was begun in.
         let keys = continues.is_some() && config.head.as_ref().is_some_and(|head| head.keys);
-        let Start { counted, unlisted, ended, .. } = self;
+        let Start { counted, unlisted, ended, distrusted, .. } = self;
         let preface = Preface { continues, next, keys, counted, unlisted, ..Preface::default() };
-        Ok(Plan { directory, config, head, ended, layered, preface })
+        let origins = parent.map(|parent| (parent, distrusted));
+        Ok(Plan { directory, config, head, ended, layered, refers, origins, preface })
     }
 
     fn name(&self, options: &Options, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

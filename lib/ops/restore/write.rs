@@ -17,6 +17,7 @@ use crate::format::sparse::{Digester, is_sparse};
 use crate::format::stream::END;
 use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::untar;
+use crate::ops::restore::kept::Kept;
 use crate::ops::restore::lane::{Copied, Lane};
 use crate::report::message::Report;
 use crate::report::progress::{Pace, WRITTEN};
@@ -52,6 +53,10 @@ pub(super) struct Writer<'a> {
     /// Who has which name here. A tar goes by names before numbers, so a name that has another
     /// number here is left out; none if all names are wanted.
     users: Option<Users>,
+    /// What later entries refer to.
+    kept: Kept,
+    /// The tar entry that is to be kept, as far as it is written.
+    keeping: Option<Vec<u8>>,
     /// Opens older blocks with the same content, and the last one.
     spares: Option<(Blocks, Open)>,
     /// Damaged blocks of which something was taken, by lane and ticket.
@@ -77,9 +82,16 @@ impl<'a> Writer<'a> {
             pace: Pace::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
+            kept: Kept::default(),
+            keeping: None,
             spares: None,
             unsure: HashSet::new(),
         }
+    }
+
+    /// Content that several files have is kept in this directory.
+    pub(super) fn keep_in(&mut self, dir: Option<&std::path::Path>) {
+        self.kept = Kept::new(dir);
     }
 
     /// A lane begins.
@@ -101,6 +113,7 @@ impl<'a> Writer<'a> {
                 }
                 _ => self.make(&entry),
             },
+            Step::Kept(take) => self.take_kept(&take),
             // Blocks are opened where the plan is made, and strays looked up there.
             Step::Open(_) | Step::Stray(_) => Ok(()),
         }
@@ -152,6 +165,56 @@ impl<'a> Writer<'a> {
                 None => self.make_lost(take, &why),
             },
         }
+    }
+
+    /// Writes a file whose content was kept when another one was written.
+    fn take_kept(&mut self, take: &Take) -> anyhow::Result<()> {
+        let tar = self.kept.get(take.from.block, &take.under).unwrap_or_default();
+        match self.of_kept(take, &tar) {
+            Some((extras, stored, map, content)) => {
+                let sparse = map.as_ref().map(|map| (&map[..], stored));
+                self.header(&take.entry, &extras, sparse)?;
+                self.put(&content)?;
+                self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
+                self.done(&take.entry);
+                Ok(())
+            }
+            None => match self.find_again(take) {
+                Some((again, stored)) => self.write(&again, &stored),
+                None => self.make_lost(take, "the block does not hold it whole"),
+            },
+        }
+    }
+
+    /// Names of owners, size in the tar, map and content of a kept file, if it has the digest of the
+    /// line.
+    #[allow(clippy::type_complexity)]
+    fn of_kept(&self, take: &Take, tar: &[u8]) -> Option<(Extras, u64, Option<Vec<u8>>, Vec<u8>)> {
+        let mut untar = untar::Untar::new(tar);
+        let stored = untar.next_entry().ok()??;
+        let is_sparse = is_sparse(&stored);
+        let map = if is_sparse { Some(untar.map(&stored).ok()?) } else { None };
+        let mut content = Vec::new();
+        let mut take_piece = |piece: &[u8]| {
+            content.extend_from_slice(piece);
+            Ok::<(), untar::UntarError>(())
+        };
+        untar.copy(&stored, &mut take_piece).ok()?;
+        let mut digester = Digester::of_line(&take.entry, is_sparse)?;
+        digester.update(map.as_deref().unwrap_or_default());
+        digester.update(&content);
+        (Some(digester.finish()) == Some(take.entry.digest())).then_some(())?;
+        let mut extras = Extras::of(&stored).ok().filter(|extras| extras.all_of(&take.entry));
+        if let (Some(users), Some(extras)) = (&self.users, &mut extras) {
+            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
+            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
+        }
+        Some((extras.unwrap_or_default(), stored.stored, map, content))
+    }
+
+    /// The content in its block, which is read once more: what came before could not be kept.
+    fn find_again(&mut self, take: &Take) -> Option<(Take, untar::Entry)> {
+        self.find_spare(&Take { spare: Some(take.from.block), ..take.clone() })
     }
 
     /// The lane of older blocks, behind those of the plan.
@@ -266,7 +329,13 @@ impl<'a> Writer<'a> {
         self.header(entry, &extras, sparse)?;
         if entry.kind == Kind::File {
             let map = map.unwrap_or_default();
+            self.keeping = take.keep.then(|| [&stored.headers[..], &map].concat());
             self.content(take, stored, &map)?;
+            if let Some(mut tar) = self.keeping.take() {
+                tar.resize(tar.len() + padding(tar.len() as u64), 0);
+                // What cannot be kept is read again.
+                let _ = self.kept.put(take.from.block, &take.under, &tar);
+            }
         }
         self.done(entry);
         Ok(())
@@ -300,8 +369,11 @@ impl<'a> Writer<'a> {
         let len = stored.stored - map.len() as u64;
         let lane =
             self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
-        let out = &mut self.out;
+        let (out, keeping) = (&mut self.out, &mut self.keeping);
         let copied = lane.copy(stored, &mut |piece| {
+            if let Some(keeping) = keeping {
+                keeping.extend_from_slice(piece);
+            }
             if let Some(digester) = &mut digester {
                 digester.update(piece);
             }
@@ -318,6 +390,7 @@ impl<'a> Writer<'a> {
                 }
             }
             Copied::Broken(from, to, why) => {
+                self.keeping = None;
                 // The header has promised so many bytes: zeros stand for those that are lost.
                 let block = self.source.name(take.from.block);
                 let to = match to == len {

@@ -18,6 +18,7 @@ use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Within};
 use crate::format::object::Object;
+use crate::format::path::{Path, compare};
 use crate::ops::verify::members::Members;
 use crate::report::message::chain;
 
@@ -235,11 +236,39 @@ fn gone(_: Gone) -> anyhow::Error {
     anyhow!("the comparison stopped unexpectedly")
 }
 
-/// The indexes of older bands that lines with `in:` point to, one of each tier at a time: they come
-/// in order there, too.
+/// The indexes that lines with `in:` point to, one of each tier at a time: what was not moved comes in
+/// order there, too.
 struct Older<'a> {
     source: &'a Source,
-    open: HashMap<u8, (u32, Vec<u8>, usize)>,
+    open: HashMap<u8, (u32, Lines)>,
+}
+
+/// The text of an index, and where its lines begin that are no headers.
+struct Lines {
+    text: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Lines {
+    fn new(text: Vec<u8>) -> Lines {
+        let ends = memchr::memchr_iter(b'\n', &text).map(|end| end + 1);
+        let starts = std::iter::once(0).chain(ends).filter(|start| *start < text.len());
+        let starts = starts.filter(|start| text[*start] != b'#').map(|start| start as u32);
+        Lines { starts: starts.collect(), text }
+    }
+
+    /// The line of a path; paths are in order.
+    fn find(&self, path: &Path) -> Option<Entry> {
+        let line = |start: u32| {
+            let rest = &self.text[start as usize..];
+            &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())]
+        };
+        let name = |start: u32| line(start).split(|&b| b == b' ').next().unwrap_or_default();
+        let is_before =
+            |start: &u32| compare(name(*start), path.as_bytes()) == std::cmp::Ordering::Less;
+        let start = self.starts.get(self.starts.partition_point(is_before))?;
+        Entry::parse(line(*start)).ok().filter(|entry| entry.path == *path)
+    }
 }
 
 impl<'a> Older<'a> {
@@ -247,7 +276,7 @@ impl<'a> Older<'a> {
         Older { source, open: HashMap::new() }
     }
 
-    /// Why the older band's index does not have the file that the entry says is there; none if it
+    /// Why the index of the block does not have the file that the entry says is there; none if it
     /// has.
     fn differs(&mut self, entry: &Entry, within: Within) -> anyhow::Result<Option<String>> {
         let place = || format!("its content should be in {}", self.source.name(within));
@@ -255,36 +284,23 @@ impl<'a> Older<'a> {
             let Some(head) = self.source.bands.get(usize::from(within.tier)) else {
                 return Ok(Some(place()));
             };
-            match self.source.archive.text(
-                head,
-                Object::Index(within.block),
-                Trust::Listed(u64::MAX),
-            ) {
+            let trust = Trust::Listed(u64::MAX);
+            match self.source.archive.text(head, Object::Index(within.block), trust) {
                 Ok(text) => {
-                    _ = self.open.insert(within.tier, (within.block, text.unwrap_or_default(), 0))
+                    let lines = Lines::new(text.unwrap_or_default());
+                    self.open.insert(within.tier, (within.block, lines));
                 }
                 Err(error) if is_locked(&error) => return Err(error),
                 Err(error) => return Ok(Some(format!("{}: {}", place(), chain(&error)))),
             }
         }
-        let Some((_, text, at)) = self.open.get_mut(&within.tier) else { return Ok(None) };
-        while *at < text.len() {
-            let end =
-                text[*at..].iter().position(|&b| b == b'\n').map_or(text.len(), |end| *at + end);
-            let line = Entry::parse(&text[*at..end]).ok();
-            match line {
-                Some(older) if older.path == entry.path => {
-                    let same = (older.kind, older.size, older.digest())
-                        == (entry.kind, entry.size, entry.digest())
-                        && older.within.is_none();
-                    let what =
-                        "the index of the block that holds its content says something else of it";
-                    return Ok((!same).then(|| what.to_owned()));
-                }
-                Some(older) if older.path > entry.path => break,
-                _ => *at = end + 1,
-            }
-        }
-        Ok(Some(format!("{}, whose index does not list it", place())))
+        let Some((_, lines)) = self.open.get(&within.tier) else { return Ok(None) };
+        let Some(older) = lines.find(entry.name_in_block()) else {
+            return Ok(Some(format!("{}, whose index does not list it", place())));
+        };
+        let content = |entry: &Entry| (entry.kind, entry.size, entry.digest());
+        let same = content(&older) == content(entry) && older.within.is_none();
+        let what = "the index of the block that holds its content says something else of it";
+        Ok((!same).then(|| what.to_owned()))
     }
 }

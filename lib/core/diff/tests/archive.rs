@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::model::World;
 use super::*;
 use crate::core::merge::tests::sample::{overlay, short};
-use crate::format::entry::Within;
+use crate::core::references::{hides, is_visible, may_be_origin, may_refer, refer};
+use crate::format::entry::{Reference, Within};
 
 /// A chain of bands, each its lines with the numbers of their indexes; and the contents of the
 /// blocks.
@@ -44,6 +45,8 @@ impl Archive {
     /// What pack does: it reads the files of the world and adds these records to the newest band,
     /// three to a block.
     pub(crate) fn pack(&mut self, world: &World, records: &[Entry]) {
+        let mut own: Vec<(u32, Entry)> = Vec::new();
+        let mut closed: Vec<Path> = Vec::new();
         let tier = self.tiers.len() as u8 - 1;
         let first = self.tiers[usize::from(tier)].last().map_or(0, |(number, _)| number + 2);
         for (i, record) in records.iter().enumerate() {
@@ -65,13 +68,51 @@ impl Archive {
                         line.sha256 = Some(digest(node.content));
                     }
                     if !unchanged {
-                        line.within = None;
-                        self.data.insert((tier, block, line.path.clone()), node.content);
+                        (line.within, line.reference) = (None, None);
+                        let origin = self.origin(&line).or_else(|| {
+                            let at = |block| Within { tier, block };
+                            let mut own = own.iter().map(|(block, line)| (at(*block), line));
+                            own.find_map(|(at, origin)| refer(&line, origin, at))
+                        });
+                        match origin.filter(|_| may_refer(&line)) {
+                            Some((within, reference)) => {
+                                line.within = Some(within);
+                                line.reference = Some(Box::new(reference));
+                            }
+                            None => {
+                                self.data.insert((tier, block, line.path.clone()), node.content);
+                                if may_be_origin(&line)
+                                    && !closed.iter().any(|dir| dir.holds(&line.path))
+                                {
+                                    own.push((block, line.clone()));
+                                }
+                            }
+                        }
+                    }
+                    if line.kind == Kind::Dir && line.meta().unwrap().mode & 0o100 == 0 {
+                        closed.push(line.path.clone());
                     }
                 }
             }
             self.tiers[usize::from(tier)].push((block, line));
         }
+    }
+
+    /// What the bands below the newest have of a file's content.
+    fn origin(&self, file: &Entry) -> Option<(Within, Reference)> {
+        let below = &self.tiers[..self.tiers.len() - 1];
+        let mut flags = |tier: usize, path: &[u8]| -> Result<u64, ()> {
+            let lines = below[tier].iter().filter(|(_, line)| line.path.as_bytes() == path);
+            Ok(lines.filter_map(|(_, line)| hides(line, tier)).fold(0, |all, it| all | it))
+        };
+        let lines = below.iter().enumerate().flat_map(|(tier, band)| {
+            band.iter().map(move |(block, line)| (Within { tier: tier as u8, block: *block }, line))
+        });
+        lines.rev().find_map(|(at, origin)| {
+            let path = origin.path.as_bytes();
+            let there = is_visible(path, at.tier.into(), below.len(), &mut flags).unwrap();
+            refer(file, origin, at).filter(|_| there)
+        })
     }
 
     /// The version, as merge gives it.
@@ -105,12 +146,38 @@ impl Archive {
         version
     }
 
-    /// The version as the five steps by hand give it: for each path its kind, content, and a number
+    /// The version as the steps by hand give it: for each path its kind, content, and a number
     /// for the inode.
     pub(crate) fn by_hand(&self) -> BTreeMap<Path, (Kind, u64, usize)> {
         let mut tree: BTreeMap<Path, (Kind, u64, usize)> = BTreeMap::new();
         let mut inodes = 0;
+        // What an ordinary user may not read, or enter.
+        let mut modes: BTreeMap<Path, u32> = BTreeMap::new();
         for (tier, band) in self.tiers.iter().enumerate() {
+            let references = |own: bool| {
+                let of = move |(_, line): &(u32, Entry)| {
+                    let of = line.reference.as_ref()?.of.clone()?;
+                    let is_own = line.within?.tier == tier as u8;
+                    (is_own == own).then(|| (line.path.clone(), of))
+                };
+                band.iter().filter_map(of).collect::<Vec<_>>()
+            };
+            let content =
+                |tree: &BTreeMap<Path, (Kind, u64, usize)>, path: &Path| match tree.get(path) {
+                    Some((Kind::File, content, _)) => *content,
+                    other => panic!("{path}: refers to {other:?}"),
+                };
+            let kept: Vec<(Path, u64)> = references(false)
+                .into_iter()
+                .map(|(path, of)| {
+                    assert!(modes[&of] & 0o400 != 0, "{of} cannot be read\n{self:?}");
+                    let above = modes.iter().filter(|(dir, _)| dir.holds(&of));
+                    above.for_each(|(dir, mode)| {
+                        assert!(mode & 0o100 != 0, "{dir} above {of} is closed\n{self:?}");
+                    });
+                    (path, content(&tree, &of))
+                })
+                .collect();
             for (_, line) in
                 band.iter().filter(|(_, line)| line.over || line.state == State::Deleted)
             {
@@ -136,6 +203,20 @@ impl Archive {
                 };
                 tree.insert(line.path.clone(), there);
             }
+            let own = references(true).into_iter().map(|(path, of)| {
+                let content = content(&tree, &of);
+                (path, content)
+            });
+            let own: Vec<(Path, u64)> = own.collect();
+            for (path, content) in kept.into_iter().chain(own) {
+                assert!(tree.get(&path.parent().unwrap()).is_some_and(|dir| dir.0 == Kind::Dir));
+                inodes += 1;
+                tree.insert(path, (Kind::File, content, inodes));
+            }
+            modes.retain(|path, _| tree.contains_key(path));
+            modes.extend(
+                band.iter().filter_map(|(_, line)| Some((line.path.clone(), line.meta()?.mode))),
+            );
         }
         tree
     }

@@ -59,7 +59,7 @@ impl World {
         let node = Node {
             kind,
             content,
-            mode: 0o644,
+            mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
             uid: 0,
             time: self.clock,
             ctime: self.clock,
@@ -188,7 +188,11 @@ impl World {
                     self.change(&path, |node| node.time = i64::from(b % 4));
                 }
             }
-            8 => self.change_some(a, |node| node.mode = 0o600 | u32::from(b % 8)),
+            // Some cannot be read by their owner, or entered.
+            8 => self.change_some(a, |node| {
+                let of_owner = [0o700, 0o700, 0o600, 0o300][usize::from(c) % 4];
+                node.mode = of_owner | u32::from(b % 8);
+            }),
             9 => self.change_some(a, |node| node.uid = u32::from(b % 3)),
             10 => self.change_some(a, |node| node.x = !node.x),
             11..=13 => {
@@ -238,7 +242,8 @@ impl World {
         let nlink = self.tree.values().filter(|other| **other == ino).count() as u64;
         entry.nlink = (node.kind == Kind::File || nlink > 1).then_some(nlink);
         entry.inode = (nlink > 1).then_some(Inode { dev: 1, ino });
-        entry.size = (node.kind == Kind::File).then_some(node.content % 4);
+        // Large enough to be referred to.
+        entry.size = (node.kind == Kind::File).then_some(300 + node.content % 4);
         entry.link = (node.kind == Kind::Link).then(|| vec![b'x'; node.content as usize + 1]);
         entry.device = (node.kind == Kind::Char).then_some((node.content as u32, 0));
         entry.ctime = Some(at(node.ctime));
