@@ -53,8 +53,8 @@ fn versions() -> Vec<(PathBuf, String, String)> {
     }
     assert_eq!(
         versions.len(),
-        7,
-        "two bands of two archives, one with parity and signatures, and two bands with run keys"
+        10,
+        "two bands of two archives, one with parity and signatures, two bands with run keys, and three with references"
     );
     versions
 }
@@ -121,6 +121,26 @@ fn old_archives_are_recovered_by_hand() {
         assert!(check.status.success() && said.is_empty(), "{} {band}: {said}", archive.display());
     }
     stop_agent(home.path());
+}
+
+/// The scripts of earlier builds do not misread what they do not know.
+#[test]
+fn older_scripts_refuse_later_bands() {
+    let band = folder("format-2").join("moved/20261202T020000Z");
+    let older = ["format-1/plain/20261101T020000Z", "format-2/sealed/20261201T020000Z"];
+    for older in older {
+        let dir = tempfile::tempdir().unwrap();
+        let done = Command::new("dash")
+            .arg(folder(older).join("recover.sh"))
+            .arg(dir.path().join("out"))
+            .current_dir(&band)
+            .output()
+            .expect("dash");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{older}: {said}");
+        assert!(said.contains("is in format 2"), "{older}: {said}");
+        assert!(!dir.path().join("out").exists(), "{older}: {said}");
+    }
 }
 
 /// Any two of each group come back by the script that lies in the band, and gpg knows the
