@@ -3,6 +3,7 @@
 //! Patterns and paths are bytes. A path is asked about by itself: who walks a tree does not enter
 //! what was left out, so what lies below it never comes up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bstr::ByteSlice;
@@ -11,15 +12,15 @@ use gix_glob::wildmatch;
 use gix_glob::wildmatch::Mode;
 
 /// A list of patterns, of which the last that matches decides.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Patterns(Vec<Pattern>);
 
 /// One pattern, and whether it has matched anything yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pattern {
     glob: gix_glob::Pattern,
     text: Vec<u8>,
-    hit: AtomicBool,
+    hit: Arc<AtomicBool>,
 }
 
 impl Patterns {
@@ -35,7 +36,11 @@ impl Patterns {
             parsed.or_else(|| blank(&line))
         };
         if let Some(glob) = glob {
-            self.0.push(Pattern { glob, text: line.to_vec(), hit: AtomicBool::new(false) });
+            self.0.push(Pattern {
+                glob,
+                text: line.to_vec(),
+                hit: Arc::new(AtomicBool::new(false)),
+            });
         }
     }
 
@@ -46,7 +51,11 @@ impl Patterns {
             _ => text.to_vec(),
         };
         if let Some(glob) = gix_glob::Pattern::from_bytes(&escaped) {
-            self.0.push(Pattern { glob, text: text.to_vec(), hit: AtomicBool::new(false) });
+            self.0.push(Pattern {
+                glob,
+                text: text.to_vec(),
+                hit: Arc::new(AtomicBool::new(false)),
+            });
         }
     }
 

@@ -98,7 +98,7 @@ pub fn anchored(typed: &[u8], source: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// One thing that was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Asked {
     typed: Vec<u8>,
     pattern: Option<Patterns>,
@@ -106,7 +106,7 @@ struct Asked {
 }
 
 /// What is wanted. Asked about the entries of a version in canonical order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Selection {
     asked: Vec<Asked>,
     /// The names among them, sorted, each with its place in `asked`.

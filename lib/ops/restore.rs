@@ -234,11 +234,13 @@ impl Planner {
         let quiet = Arc::new(Report::silent());
         let reader = Reader { report: quiet, ..self.reader.clone() };
         let (mut version, mut references) = (reader.open(paths)?, References::default());
+        // It remembers what has come.
+        let mut selection = self.selection.clone();
         let mut all = true;
         while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = next;
             let is_dir = placed.entry.kind == Kind::Dir;
-            if self.selection.wants(&placed.entry.path, is_dir) {
+            if selection.wants(&placed.entry.path, is_dir) {
                 all &= references.handle_entry(&placed);
             }
         }
