@@ -113,6 +113,9 @@ mod trips;
 mod continued;
 // Bands on bands, interruptions, restore.
 mod layers;
+
+// Files that were moved or copied.
+mod references;
 // Runs that are cut every night, until their band is complete all the same.
 mod nights;
 

@@ -399,8 +399,9 @@ impl Run<'_> {
     ) -> anyhow::Result<()> {
         let jobs = room::jobs(options.jobs, 0, PER_JOB);
         if options.files {
+            let lost = files::Lost::default();
             for band in bands.names.iter().filter(|band| !self.no_bands.contains(band)) {
-                let read = files::read_out(archive, band, jobs, &mut |finding| {
+                let read = files::read_out(archive, band, jobs, &lost, &mut |finding| {
                     self.told.finding(&finding)
                 })?;
                 report.verbose(format_args!("{band}: {read} files read"));

@@ -2,8 +2,8 @@
 //! with the next line of its index: the header byte for byte, the content by its sha256. A block
 //! must hold nothing else.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{anyhow, bail};
 
@@ -32,19 +32,55 @@ enum Order {
     Block(Open),
     /// The next line of the block's index that has a member.
     Line(Box<Entry>),
+    /// A line that refers to a member of this band, which came before.
+    Own(Box<Entry>),
     Found(Finding),
     End(u64),
     Failed(anyhow::Error),
 }
 
-/// Reads out a band. Calls `found` for what is wrong; fails if nothing can be decrypted. Gives how
-/// many files were read.
+/// The files that were found to be lost, each by its band and the path that its block has: what
+/// refers to them is lost as well. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Lost(Arc<Mutex<HashSet<(BandName, Path)>>>);
+
+impl Lost {
+    fn push(&self, finding: &Finding) {
+        if let (Kind::File, Subject::File(band, path), Ok(mut lost)) =
+            (finding.kind, &finding.subject, self.0.lock())
+        {
+            lost.insert((band.clone(), path.clone()));
+        }
+    }
+
+    /// That a line of this band refers to a lost file of `of`.
+    fn concerns(&self, band: &BandName, entry: &Entry, of: &BandName) -> Option<Finding> {
+        let lost = self.0.lock().ok().filter(|lost| !lost.is_empty())?;
+        let name = entry.name_in_block();
+        lost.contains(&(of.clone(), name.clone())).then(|| {
+            let subject = Subject::File(band.clone(), entry.path.clone());
+            Finding::new(
+                Kind::File,
+                subject,
+                format!("its content is that of {name} in {of}, see there"),
+            )
+        })
+    }
+}
+
+/// Reads out a band, after those below it. Calls `found` for what is wrong; fails if nothing can be
+/// decrypted. Gives how many files were read.
 pub(super) fn read_out(
     archive: &Arc<Archive>,
     name: &BandName,
     jobs: usize,
+    lost: &Lost,
     found: &mut dyn FnMut(Finding) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
+    let found = &mut |finding: Finding| {
+        lost.push(&finding);
+        found(finding)
+    };
     let (head, tail) = match archive.ends(name) {
         Ok((Some(head), tail)) if head.band == *name => (head, tail),
         _ => {
@@ -83,6 +119,7 @@ pub(super) fn read_out(
         band: Band { head, tail, extent },
         blocks,
         ticket: 0,
+        lost: lost.clone(),
         orders,
     };
     // Not joined: after a failure it may wait for a store that is in no hurry.
@@ -99,6 +136,7 @@ pub(super) fn read_out(
                 let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
                 members.handle_line(&line, found)?;
             }
+            Order::Own(line) => lost.concerns(name, &line, name).map_or(Ok(()), &mut *found)?,
             Order::Found(finding) => found(finding)?,
             Order::Failed(error) => return Err(error),
             Order::End(entries) => {
@@ -127,6 +165,7 @@ struct Reader {
     band: Band,
     blocks: Blocks,
     ticket: u64,
+    lost: Lost,
     orders: Batches<Order>,
 }
 
@@ -185,9 +224,16 @@ impl Reader {
                 continue;
             }
             if let Some(within) = entry.within {
+                let of = source.bands.get(usize::from(within.tier)).map(|head| &head.band);
                 if let Some(what) = older.differs(&entry, within)? {
                     let subject = Subject::File(name.clone(), entry.path);
                     self.send(Order::Found(Finding::new(Kind::File, subject, what)))?;
+                } else if within.tier == tier {
+                    self.send(Order::Own(Box::new(entry)))?;
+                } else if let Some(finding) =
+                    of.and_then(|of| self.lost.concerns(&name, &entry, of))
+                {
+                    self.send(Order::Found(finding))?;
                 }
                 continue;
             }
