@@ -63,10 +63,10 @@ fn names(tar: &[u8]) -> BTreeSet<Vec<u8>> {
 /// A tree whose block has many members: files of text and of noise, and one that spans several.
 fn archive(pack: &str) -> (Archive, std::path::PathBuf) {
     let dir = scratch("damage").join("src");
-    for sub in ["a", "b", "c"] {
+    for (of_sub, sub) in [(100, "a"), (200, "b"), (300, "c")] {
         fs::create_dir_all(dir.join(sub)).unwrap();
         for n in 0..30u64 {
-            let bytes = noise(n, 40_000);
+            let bytes = noise(of_sub + n, 40_000);
             fs::write(dir.join(format!("{sub}/noise-{n}")), &bytes).unwrap();
             fs::write(dir.join(format!("{sub}/text-{n}")), hex::encode(bytes)).unwrap();
         }

@@ -362,8 +362,7 @@ impl Diff {
             self.summary.touched += 1;
             (scan.sha256, scan.body) = (version.entry.sha256, version.entry.body);
             scan.within = Some(version.data());
-            let name = version.under.clone();
-            scan.reference = name.map(|name| Box::new(Reference { name: Some(name), of: None }));
+            scan.reference = version.under.clone().map(Reference::under);
         }
         self.record_present(scan);
     }
@@ -463,10 +462,9 @@ impl Diff {
         }
         let first = self.links.redirect(&mut scan);
         self.links.follows_recorded(&scan);
+        let stays = |it: &Placed| !it.outlives_first_name() && is_same_file(&scan, &it.entry);
         match version {
-            Some(version)
-                if !version.outlives_first_name() && is_same_file(&scan, &version.entry) =>
-            {
+            Some(version) if stays(version) => {
                 if version.at.tier == self.config.tier {
                     self.links.recorded(&scan);
                 }

@@ -94,6 +94,13 @@ pub struct Reference {
     pub name: Option<Path>,
 }
 
+impl Reference {
+    /// To content that its block has under another path than the line's own, as before.
+    pub fn under(name: Path) -> Box<Reference> {
+        Box::new(Reference { of: None, name: Some(name) })
+    }
+}
+
 /// One line. Fields that a line does not have are `None` or false.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
