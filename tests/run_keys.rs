@@ -30,8 +30,8 @@ gone() { gpgconf --kill gpg-agent 2>/dev/null || true; }
 fresh() { gone; : >"$GNUPGHOME/log"; : >"$GNUPGHOME/asked"; }
 operations() { grep -c '<- PKDECRYPT' "$GNUPGHOME/log"; }
 asked() { wc -l <"$GNUPGHOME/asked"; }
-# Blocks of which each has one file, and is small.
-files() { for i in $(seq "$1" "$2"); do head -c 1100000 /dev/zero | tr '\0' "\\$((i % 64 + 100))" >"src/a/$i"; done; }
+# Blocks of which each has one file, unlike all others, and is small.
+files() { for i in $(seq "$1" "$2"); do { echo "$i"; head -c 1100000 /dev/zero; } >"src/a/$i"; done; }
 settle() { find src -exec touch -h -d 2020-01-01 {} +; sleep 2.1; }
 # One run; with CUT it ends after so many blocks.
 run() {

@@ -464,7 +464,7 @@ impl Diff {
         self.links.follows_recorded(&scan);
         let stays = |it: &Placed| !it.outlives_first_name() && is_same_file(&scan, &it.entry);
         match version {
-            Some(version) if stays(version) => {
+            Some(version) if stays(&version) => {
                 if version.at.tier == self.config.tier {
                     self.links.recorded(&scan);
                 }

@@ -19,6 +19,8 @@ pub(super) struct Kept {
     dir: Option<PathBuf>,
     file: Option<File>,
     end: u64,
+    /// Nothing more can be kept.
+    is_full: bool,
     places: HashMap<u64, (u64, u32)>,
 }
 
@@ -28,8 +30,12 @@ impl Kept {
         Kept { dir: dir.map(Path::to_owned), ..Kept::default() }
     }
 
-    /// Keeps the tar entry that a block has under this name.
+    /// Keeps the tar entry that a block has under this name; after an error none any more.
     pub(super) fn put(&mut self, block: Within, name: &path::Path, tar: &[u8]) -> io::Result<()> {
+        if self.is_full {
+            return Ok(());
+        }
+        self.is_full = true;
         let file = match self.file.take() {
             Some(file) => file,
             None => match &self.dir {
@@ -41,6 +47,7 @@ impl Kept {
         file.write_all_at(tar, self.end)?;
         self.places.insert(content_key(block, name), (self.end, tar.len() as u32));
         self.end += tar.len() as u64;
+        self.is_full = false;
         Ok(())
     }
 

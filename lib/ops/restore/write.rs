@@ -19,7 +19,7 @@ use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::untar;
 use crate::ops::restore::kept::Kept;
 use crate::ops::restore::lane::{Copied, Lane};
-use crate::report::message::Report;
+use crate::report::message::{Report, why};
 use crate::report::progress::{Pace, WRITTEN};
 
 /// A larger file is not held in memory.
@@ -57,8 +57,8 @@ pub(super) struct Writer<'a> {
     kept: Kept,
     /// The tar entry that is to be kept, as far as it is written.
     keeping: Option<Vec<u8>>,
-    /// Opens older blocks with the same content, and the last one.
-    spares: Option<(Blocks, Open)>,
+    /// Opens older blocks with the same content; the last one, and what was last looked for there.
+    spares: Option<(Blocks, Open, Path)>,
     /// Damaged blocks of which something was taken, by lane and ticket.
     unsure: HashSet<(usize, u64)>,
 }
@@ -227,11 +227,14 @@ impl<'a> Writer<'a> {
         let (block, lane) = (take.spare?, self.spare_lane());
         if self.spares.is_none() {
             let from = Open { lane: 0, ticket: 0, block };
-            self.spares = Some((Blocks::new(&self.source, 1).ok()?, from));
+            let blocks = Blocks::new(&self.source, 1).ok()?;
+            self.spares = Some((blocks, from, take.under.clone()));
         }
-        let (blocks, from) = self.spares.as_mut()?;
+        let (blocks, from, last) = self.spares.as_mut()?;
         let mut feed = None;
-        if from.ticket == 0 || from.block != block {
+        // A block is read from its beginning to its end.
+        let is_behind = take.under <= std::mem::replace(last, take.under.clone());
+        if from.ticket == 0 || from.block != block || is_behind {
             *from = Open { ticket: from.ticket + 1, block, ..*from };
             feed = blocks.open(*from);
         }
@@ -293,9 +296,10 @@ impl<'a> Writer<'a> {
             Err(why) => return self.make_lost(take, &why),
         };
         let unsure = lane.unsure();
+        let is_spare = take.from.lane == self.spare_lane() && entry.within != Some(take.from.block);
         let mut extras = match Extras::of(stored) {
             // Those of another time, or changed by nobody knows whom.
-            _ if unsure.is_some() || take.from.lane == self.spare_lane() => Extras::default(),
+            _ if unsure.is_some() || is_spare => Extras::default(),
             Ok(extras) if extras.all_of(entry) => extras,
             other => {
                 let block = self.source.name(take.from.block);
@@ -333,8 +337,13 @@ impl<'a> Writer<'a> {
             self.content(take, stored, &map)?;
             if let Some(mut tar) = self.keeping.take() {
                 tar.resize(tar.len() + padding(tar.len() as u64), 0);
-                // What cannot be kept is read again.
-                let _ = self.kept.put(take.from.block, &take.under, &tar);
+                if let Err(error) = self.kept.put(take.from.block, &take.under, &tar) {
+                    self.report.note(format_args!(
+                        "cannot keep what several files have in common: {}: reading blocks again \
+                         (--spool DIR)",
+                        why(&error)
+                    ));
+                }
             }
         }
         self.done(entry);
