@@ -98,6 +98,14 @@ fn a_list_of_another_band() {
     let top = archive();
     let script = format!("sh recover.sh --signed-by {KEY} ../../out-$$");
     run_ok(&top, &format!("cd a/20200101T000000Z && {script}"));
+    // Any of several keys is enough; another one is not.
+    let several = script.replace(KEY, &format!("{KEY} --signed-by={OTHER}"));
+    run_ok(&top, &format!("cd a/20200101T000000Z && {several}"));
+    let done = run(&top, &format!("cd a/20200101T000000Z && {}", script.replace(KEY, OTHER)));
+    assert_eq!(done.code, 1, "{}", done.report());
+    done.tells(&format!("no good signature by {OTHER}"));
+    let none = script.replace(KEY, "''");
+    run(&top, &format!("cd a/20200101T000000Z && {none}")).tells("usage: ");
     let other = format!(
         "dura-scan s | dura-pack --band 20200201T000000Z | dura-seal --group 4 --sign {KEY} | dura-push b
         for end in sha256 sha256.sig; do cp b/*/00000/000000000-0.$end a/20200101T000000Z/00000/000000064-0.$end; done"

@@ -14,8 +14,9 @@
 #     -p      takes objects that are not encrypted in a band that is
 #     -c      reads every file again, for its sha256, and sets all modes and owners:
 #             for an archive that somebody may have forged
-#     --signed-by KEY  takes only objects in lists with a good signature by KEY
-#             (run a copy of this script that you trust, not the archive's)
+#     --signed-by KEY  takes only objects in lists with a good signature by KEY, or
+#             by any if it is given several times (run a copy of this script that
+#             you trust, not the archive's)
 #
 # Needs a POSIX shell and tools, tar, gzip, sha256sum; gpg and zstd where the
 # bands used them. From the environment it takes
@@ -70,16 +71,18 @@ tell() { say "$@"; flaw; }
 flaw() { : > "$T/flaw"; }
 abort() { say "$@"; kill $$; exit 2; }          # from a subshell, too
 
-force= take_plain= every= signer= list= word=
-usage="usage: sh recover.sh [-fpc] [--signed-by KEY] DEST [PATH]..., or sh recover.sh -l [WORD]; --help tells more"
+force= take_plain= every= signers= signer= list= word=
+usage="usage: sh recover.sh [-fpc] [--signed-by KEY]... DEST [PATH]..., or sh recover.sh -l [WORD]; --help tells more"
 while :; do
     case ${1-} in
     -f) force=1 ;;
     -p) take_plain=1 ;;
     -c) every=1 ;;
     -l) list=1 ;;
-    --signed-by) [ $# -ge 2 ] || die "$usage"; signer=$2; shift ;;
-    --signed-by=?*) signer=${1#*=} ;;
+    --signed-by) [ -n "${2-}" ] || die "$usage"; signers="$signers$2
+"; shift ;;
+    --signed-by=?*) signers="$signers${1#*=}
+" ;;
     -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --) shift; break ;;
     -?*) die "$1: unknown option; $usage" ;;
@@ -259,25 +262,29 @@ key() { text "$2" | sed -n "s/^$1: *//p" | head -n 1; }
 sound() { [ "$(text "$1" | sed '/^sha256:/,$d' | sha256sum | sed 's/ .*//')" = "$(key sha256 "$1")" ]; }
 filled() { ls "$1" 2>/dev/null | grep -q '^[0-9][0-9]*$'; }
 
-# Whether a detached signature is good and by the key that was asked for; with `!`
-# behind it, by that part of the key alone.
+# Whether a detached signature is good and by a key that was asked for, or a part of
+# it; with `!` behind it, by that part of the key alone.
 signed() {
     [ -s "$1.sig" ] || return 1
     $GPG --status-fd 1 --verify "$1.sig" "$1" 2>/dev/null </dev/null |
-        awk -v part="$part" '$2 ~ /SIG$/ && $2 != "VALIDSIG" { revoked = $2 == "REVKEYSIG" }
-            $2 == "VALIDSIG" && !revoked { print $3; if (!part) print $12 }' |
+        awk '$2 ~ /SIG$/ && $2 != "VALIDSIG" { revoked = $2 == "REVKEYSIG" }
+            $2 == "VALIDSIG" && !revoked { print $3 }' |
         grep -qxF -f "$T/signers"
 }
-part=
-if [ -n "$signer" ]; then
-    has "${GPG%% *}" || die "it needs gpg"
-    case $signer in *!) part=$(printf '%s' "${signer%!}" | sed 's/^0[xX]//' | tr -d ' ' | tr a-f A-F) ;; esac
-    $GPG --with-colons --list-keys -- "$signer" 2>/dev/null </dev/null |
+[ -z "$signers" ] || has "${GPG%% *}" || die "it needs gpg"
+while IFS= read -r key; do
+    [ -n "$key" ] || continue
+    part=
+    case $key in *!) part=$(printf '%s' "${key%!}" | sed 's/^0[xX]//' | tr -d ' ' | tr a-f A-F) ;; esac
+    $GPG --with-colons --list-keys -- "$key" 2>/dev/null </dev/null |
         awk -F: -v part="$part" '$1 == "pub" { n++ }
             $1 == "fpr" && substr($10, length($10) + 1 - length(part)) == part { print $10; found = 1 }
-            END { if (n != 1 || !found) exit 1 }' > "$T/signers" ||
-        die "$signer: no such public key, or several: gpg --import it, and give its fingerprint"
-fi
+            END { if (n != 1 || !found) exit 1 }' >> "$T/signers" ||
+        die "$key: no such public key, or several: gpg --import it, and give its fingerprint"
+    signer="${signer:+$signer or }$key"
+done <<END
+$signers
+END
 
 [ -s HEAD ] || filled . || die "this is no band's folder, it has no HEAD: cd to the band first"
 dir=. name=$(basename "$(pwd -P)") id=$(key id TAIL) start= unfinished= chain=
