@@ -24,7 +24,7 @@ use crate::edge::budget::Budget;
 use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
-use crate::format::inflate::{Piece, Sink, inflate};
+use crate::format::inflate::{LEAVE, Piece, Sink, inflate};
 use crate::format::object::Object;
 use crate::report::message::chain;
 
@@ -37,6 +37,9 @@ const GUESS: u64 = 8 << 20;
 /// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
 /// and none where there are more, for each holds the one that is used.
 const PIECES: usize = 3;
+
+/// What lanes together may hold of blocks that is read already, where lanes are many.
+const READ: usize = 5 << 20;
 
 /// More tiers than these are many.
 pub(crate) const FEW: usize = 2;
@@ -195,6 +198,10 @@ impl Blocks {
                 (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&wanted));
             let spare = Arc::clone(&self.spare);
             let door = self.source.many.then(|| Arc::new(Gate::open()));
+            let leave_at = match self.source.many {
+                true => READ / self.source.bands.len().max(1),
+                false => LEAVE,
+            };
             let give = Give {
                 given: give,
                 spare,
@@ -202,6 +209,7 @@ impl Blocks {
                 ticket: 0,
                 budget,
                 held: 0,
+                leave_at,
                 ahead: false,
                 door: door.clone(),
             };
@@ -256,6 +264,8 @@ struct Give {
     /// Bytes of the block that are in memory, and whether nobody wants it yet: then it is what is
     /// ahead, and nothing else is.
     held: u64,
+    /// When so much of it is read, that is given back.
+    leave_at: usize,
     ahead: bool,
     door: Door,
 }
@@ -293,8 +303,8 @@ impl Sink for Give {
         locked(&self.spare).pop().unwrap_or_default()
     }
 
-    fn is_short_of_memory(&self) -> bool {
-        self.door.is_some()
+    fn leave_at(&self) -> usize {
+        self.leave_at
     }
 
     fn leave(&mut self, bytes: u64) {

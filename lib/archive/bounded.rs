@@ -55,8 +55,8 @@ impl Sink for Bounded<'_> {
         self.sink.spare()
     }
 
-    fn is_short_of_memory(&self) -> bool {
-        self.sink.is_short_of_memory()
+    fn leave_at(&self) -> usize {
+        self.sink.leave_at()
     }
 
     fn leave(&mut self, bytes: u64) {

@@ -142,9 +142,13 @@ impl Store for Local {
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let read = || {
+            let file = self.open(name)?;
+            // At once, if there is so much memory: what grows is moved again and again. But the file
+            // may grow while it is read.
             let mut bytes = Vec::new();
-            // It may grow while it is read.
-            self.open(name)?.take(most(name)).read_to_end(&mut bytes)?;
+            let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+            _ = bytes.try_reserve_exact(len);
+            file.take(most(name)).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         read().map_err(unread(&self.path(name)))
