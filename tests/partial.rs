@@ -122,6 +122,51 @@ fn a_directory_without_write_permission() {
     }
 }
 
+/// What was asked for comes, by the spelling of the list too, or it is told; and the list has each
+/// path once.
+#[test]
+fn what_was_asked_for_comes_or_is_told() {
+    let dir = scratch("partial-asked");
+    fs::create_dir_all(dir.join("src/my dir")).unwrap();
+    for name in ["my dir/x", "lit\\040eral", "gone"] {
+        fs::write(dir.join("src").join(name), name).unwrap();
+    }
+    let backup = "dura-scan src | dura-index diff archive | dura-pack | dura-seal | dura-push archive; sleep 1.1; rm -f src/gone; chmod 600 src/*/x";
+    for _ in 0..2 {
+        dura(backup).dir(&dir).ok();
+    }
+    let run = |typed: &str| {
+        let script = format!("cd archive/*-* && dash recover.sh {typed}");
+        bare(&script).dir(&dir).var("DEST", dir.join("out")).run()
+    };
+    let all = run("-l").text();
+    let list = ". dir\n./lit\\134040eral file\n./my\\040dir dir\n./my\\040dir/x file\n";
+    assert_eq!(all, list);
+    for (word, lines) in [("dir", 2), ("'my dir'", 2), ("'my\\040dir/'", 1), ("file", 0)] {
+        let done = run(&format!("-l {word}"));
+        let code = i32::from(lines == 0);
+        assert_eq!((done.code, done.text().lines().count()), (code, lines), "{}", done.report());
+    }
+    for (asked, code, came) in [
+        ("'my dir/x'", 0, "./my dir/x\n"),
+        ("'./my\\040dir'", 0, "./my dir/x\n"),
+        ("'lit\\040eral'", 0, "./lit\\040eral\n"),
+        ("'./lit\\134040eral'", 0, "./lit\\040eral\n"),
+        ("'my dir' nothing", 1, "./my dir/x\n"),
+        ("'my dir' gone", 1, "./my dir/x\n"),
+        ("nothing", 2, ""),
+    ] {
+        let done = run(&format!("\"$DEST\" {asked}"));
+        assert_eq!(done.code, code, "{}", done.report());
+        done.tells(
+            ["recover.sh: done", ": not in this version", "nothing was done"][code as usize],
+        );
+        let found =
+            "mkdir -p out; cd out; find . -type f; find . -mindepth 1 -name '.*'; rm -r ../out";
+        assert_eq!(bare(found).dir(&dir).ok().text(), came, "{}", done.report());
+    }
+}
+
 /// Without a path all comes, the top directory too.
 #[test]
 fn the_whole_brings_the_top_directory() {

@@ -8,7 +8,8 @@
 # DEST, which it makes; or of that only each PATH (./Documents, or a file), with
 # all below it. What else is in DEST stays as it is. RECOVER.txt tells how to do
 # the same by hand.
-#     -l      lists the version's paths, or those with WORD in them
+#     -l      lists the version's paths, or those with WORD in them; a PATH may be
+#             written as this does, with \040 for a blank
 #     -f      goes on although DEST is not empty (what the version has replaces
 #             what is there), or although a band of the chain is missing
 #     -p      takes objects that are not encrypted in a band that is
@@ -30,8 +31,9 @@
 # WHAT IS WHERE, from top to bottom; a letter is the section of RECOVER.txt that
 # has the same for the hand.
 #   say die tell abort     messages; tell also makes the exit status 1
+#   full intact            whether $T has taken all that was written to it
 #   takes                  what this tar can do: $kind, $untar, $bare
-#   AWK run full           the awk that all awk programs share; run runs one
+#   AWK run                the awk that all awk programs share; run runs one
 #   take each batch        lists of paths: one item; a command for many items
 #   key sound signed       HEAD and TAIL, and their signatures (D)
 #   bands                  runs a function for each band, from the left
@@ -70,6 +72,10 @@ die() { say "$@"; say 'nothing was done'; exit 2; }
 tell() { say "$@"; flaw; }
 flaw() { : > "$T/flaw"; }
 abort() { say "$@"; kill $$; exit 2; }          # from a subshell, too
+full() { abort "cannot write to $T: is it full?"; }
+# What could not be written to $T is still there to be missed: nothing is removed
+# from it before this has been asked.
+intact() { head -c 4096 /dev/zero > "$T/room" && rm "$T/room" || full; }
 
 force= take_plain= every= signers= signer= list= word=
 usage="usage: sh recover.sh [-fpc] [--signed-by KEY]... DEST [PATH]..., or sh recover.sh -l [WORD]; --help tells more"
@@ -123,6 +129,7 @@ case $T in /*) ;; *) T=$PWD/$T ;; esac
 trap 'rm -rf "$T"' EXIT
 own=.recover.${T##*[./]}    # what lies in DEST meanwhile; nobody can guess it
 trap 'exit 2' HUP INT TERM
+intact
 
 # What is wanted, if it is not all: paths as typed, without ./ and /.
 : > "$T/want"
@@ -214,7 +221,6 @@ function pad(n) { sub(/^0+/, "", n); while (length(n) < 9) n = "0" n; return n }
 function number(object) { sub(/.*\//, "", object); sub(/\..*/, "", object); return pad(object) }
 function tell(s) { gsub(/[^ -~]/, "?", s); print "recover.sh: " s | "cat >&2"; print > flaw }
 '
-full() { abort "cannot write to $T: is it full?"; }
 run() {
     awk -v flaw="$T/flaw" -v out="$B" -v name="$name" -v kind="$kind" -v root="$root" "$@" || full
 }
@@ -326,13 +332,14 @@ $chain"
     case $name in "$parent"-*) ;; *) die "the HEAD of $name names a parent that it cannot have" ;; esac
     dir=../$parent name=$parent id=$parent_id start=$parent_last
 done
-printf '%s' "$chain" > "$T/chain"
+printf '%s' "$chain" > "$T/chain" || full
 bands() {       # FUNCTION, for each band
     tier=0
     while read -r dir name id start how state format; do
         B=$T/$tier
         eval "runs=\${runs_$tier-}"
         $1 </dev/null
+        intact
         tier=$((tier + 1))
     done < "$T/chain"
 }
@@ -507,7 +514,7 @@ unlock_runs() {
 *}"; done=${n%%.*}; else clean < "$T/gpg" >&2; fi
     done < "$B/messages"
     eval "runs_$tier=\$runs"
-    [ -n "$runs" ] || die "gpg cannot open $name; what it said is above: it needs the secret key, or the passphrase"
+    [ -n "$runs" ] || { intact; die "gpg cannot open $name; what it said is above: it needs the secret key, or the passphrase"; }
 }
 # With no secret key at hand, say so before anything is begun.
 unlock() {
@@ -659,8 +666,11 @@ SOUGHT='
 FILENAME ~ /sought$/ { if (found()) want[path]; next }
 function wanted(p) { for (; p ~ /\//; p = up(p)) if (p in want) return 1; return 0 }
 $8 ~ /[ce]/ && wanted($1) { print dec($10) "//" }'
+# (Of a path that is written as -l does it, the path.)
 sought() {
-    cp "$T/want" "$T/sought" || full
+    run "$AWK"'FILENAME ~ /lines$/ { there[$1]; next }
+        found() { p = dec(path); print (path in there || !(p in there) ? p : dec(p)) "//" }' \
+        "$T"/[0-9]*/lines "$T/want" > "$T/sought" && cp "$T/sought" "$T/want" || full
     while [ "$tier" -gt 0 ]; do
         tier=$((tier - 1))
         run "$AWK$SOUGHT" "$T/sought" "$T/$tier/lines" > "$T/more" && cat "$T/more" >> "$T/sought" || full
@@ -926,8 +936,6 @@ stream() {
         [ ! -e "$B/torn" ] || break
     done
 }
-# KiB that are free.
-room() { df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { n = $4; found = 1 } END { print found ? n : "999999999999" }'; }
 extract() {
     set -- -C "$dest" "$@"
     # GNU tar would follow a symlink that is there; this keeps it from it, and from
@@ -1073,6 +1081,7 @@ END
     sort "$B/owners" | in_dest batch chown -h
     [ -z "$touch" ] || sort "$B/times" | in_dest batch $touch
     sort -rn "$B/modes" | sed 's/^[0-9]* //' | in_dest batch chmod
+    intact
     rm -rf "$B"
 }
 
@@ -1112,15 +1121,31 @@ want=; [ ! -s "$T/want" ] || want=1
 sealed=
 bands survey
 bands unlock
-[ -n "$list" ] || bands verify
+room() {        # PLACE KEY BYTES WHAT: are there BYTES for each that the TAILs have as KEY?
+    need=$(while read -r dir rest; do key "$2" "$dir/TAIL"; done < "$T/chain" |
+        awk -v each="$3" '/^[0-9]+$/ { n += $1 * each } END { printf "%.0f", n / 1024 }')
+    free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { print $4 }')
+    [ "$need" -le "${free:-$need}" ] || say "$4 may have $need KiB, and there is room for $free KiB"
+}
+room "$T" entries 300 "$T: the lists"
+if [ -z "$list" ]; then
+    near=$dest; while [ ! -d "$near" ]; do near=$(dirname "$near"); done
+    [ -n "$want" ] || room "$near" bytes 1 "$shown: the files"
+    bands verify
+fi
 bands read_indexes
 [ -z "$want" ] || sought
 bands plan
 if [ -n "$list" ]; then
     : > "$T/version"
     bands list_version
-    sort "$T/version" | if [ -n "$word" ]; then grep -F -e "$word"; else cat; fi
-    exit
+    export word
+    sort -u "$T/version" |
+        run "$AWK"'BEGIN { w = ENVIRON["word"] } w == "" || index($1, w) || index($1, enc(w))' > "$T/found"
+    cat "$T/found"
+    [ -s "$T/found" ] || tell "no path of this version has $word in it"
+    [ ! -e "$T/flaw" ] || exit 1
+    exit 0
 fi
 if [ -n "$want" ] && [ ! -s "$T/seen" ]; then die "nothing of what was asked for is in this version (-l lists it)"; fi
 mkdir -p "$dest" && dest=$(cd -P "$dest" && pwd -P && echo .) || die "cannot make $shown"
@@ -1130,9 +1155,6 @@ if [ -n "$want" ]; then
     dest=$dest/$own
     mkdir -m 700 "$dest" || die "cannot make $dest"
 fi
-bytes=$(while read -r dir rest; do key bytes "$dir/TAIL"; done < "$T/chain" | awk '/^[0-9]+$/ { n += $1 } END { printf "%.0f", n / 1024 }')
-free=$(room "$dest")
-[ -n "$want" ] || [ "$bytes" -le "$free" ] || say "$shown has room for $free KiB; the files may have $bytes KiB"
 : > "$T/wrong"; : > "$T/marked"; : > "$T/had"; echo . > "$T/version"
 in_dest everything > "$T/before"
 in_dest inodes > "$T/linked"
@@ -1143,7 +1165,8 @@ bands recover
 in_dest everything | sort "$T/known" "$T/known" - | uniq -u > "$T/unlisted"
 if [ -n "$want" ]; then
     run "$AWK"'{ print item("-", $1) }' "$T/unlisted" | in_dest each remove
-    run "$AWK"'found() { print item(path, path) }' "$T/want" > "$T/items"
+    run "$AWK"'FILENAME ~ /version$/ { there[$1]; next }
+        found() { if (path in there) print item(path, path); else tell(path ": not in this version") }' "$T/version" "$T/want" > "$T/items"
     in_dest place < "$T/items"
     chmod u+rwx "$dest"; find "$dest" -type d ! -perm -700 -exec chmod u+rwx {} \;
     [ -e "$T/left" ] || remove "$dest"
@@ -1157,5 +1180,6 @@ sort -u "$T/wrong" | while read -r path what; do tell "$path: $what"; done
 [ ! -e "$T/foreign" ] || say "owners are not recovered: only root can do that"
 [ $kind != other ] || say "this tar keeps times to the second; with GNU tar or bsdtar they are exact"
 [ -z "$unfinished" ] || say "$unfinished"
+intact
 [ ! -e "$T/flaw" ] || exit 1
 say "done"
