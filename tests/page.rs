@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::util::backup::destination;
+use crate::util::gpg::{KEY, home};
 use crate::util::run::{Done, bare, busybox_only, dura, scratch};
 use crate::util::snapshot::{Compare, EXACT, Snapshot, Times, assert_same, excuse, take};
+use crate::util::tree::{noise, root};
 
 /// What changes from band to band: odd names, times before 1970, read-only directories, hard links
 /// into them, holes, parts, attributes, types in every direction.
@@ -15,7 +17,7 @@ const ROUNDS: [&str; 3] = [
      ln a/one b/hard; ln -s ../b a/link; mkfifo pipe; truncate -s 3M holes; printf x | dd of=holes bs=1 seek=1500000 conv=notrunc status=none
      truncate -s 2M nothing; head -c 3000 /dev/urandom > o; seq 900000 > parts; seq 300 > m; seq 301 500 > n; cp m 'a/copy, of:m'; cp holes holes2; seq 700000 > a/large; cp a/large large2
      setfattr -n user.x -v y 'c d/three*'; setfacl -m u:3:r 'b/two words'
-     chmod 0555 b; touch -d @-5.25 a/one; touch -d @-7 a/sub/four; touch -d @1500000000.5 'c d' holes nothing parts",
+     mkdir z; ln a/one z/hard; chmod 0600 z; chmod 0555 b; touch -d @-5.25 a/one; touch -d @-7 a/sub/four; touch -d @1500000000.5 'c d' holes nothing parts",
     "touch -d @-9.75 a/one; chmod 0600 'c d/three*' parts; rm -r a/sub; echo now > a/sub; rm a/link; mkdir a/link; echo y > a/link/y
      mv m k; mv n m; mv k n; mv holes2 'a/holes, moved'; cp large2 'c d/large'; ln -s ../m a/to; cp m e2",
     "mv n a/link/n; mv a/link a/kept; mv m a/sub; chmod 0640 'a/copy, of:m'; rm a/to; mv e2 a/to; chmod 0600 a/large; rm large2
@@ -255,7 +257,9 @@ fn what_is_not_there_is_seen_not_to_be_there() {
                 let rest = versions[1].clone().only(|name, _| name != b"parts");
                 let names = |tree: &Snapshot| tree.0.keys().cloned().collect::<Vec<_>>();
                 assert_eq!(names(&rest), names(&there), "{}", done.report());
-                assert_eq!(done.text(), "missing: ./parts\n", "{}", done.report());
+                // A user cannot look into a directory without x, and is told.
+                let hidden = if user || !root() { "missing: ./z/hard\n" } else { "" };
+                assert_eq!(done.text(), format!("missing: ./parts\n{hidden}"), "{}", done.report());
             }
         }
     }
@@ -344,4 +348,96 @@ fn which_indexes_count() {
         crate::util::backup::value(&band.join("TAIL"), "last"),
         format!("{:09}", lines.len() - 1)
     );
+}
+
+/// D and F over a band that is encrypted and signed, with parity: what is sound is seen to be, an
+/// object that is lost comes back, and a message that is damaged costs one member of its block.
+#[test]
+fn damage() {
+    let dir = scratch("page-damage");
+    fs::create_dir(dir.join("src")).unwrap();
+    for n in 0..8 {
+        fs::write(dir.join(format!("src/{n}")), noise(n, 600_000)).unwrap();
+    }
+    let seal = format!("dura-seal -r {KEY} --sign {KEY} --parity 1");
+    let line = format!("dura-scan src | dura-pack | {seal} | dura-push archive");
+    home().with(dura(&line).dir(&dir)).ok();
+    let [sound, _] = &commands(&section('D'))[..] else { panic!("{:?}", commands(&section('D'))) };
+    let [repair, _, find, step_over] = &commands(&section('F'))[..] else {
+        panic!("{:?}", commands(&section('F')))
+    };
+    let open = "open BLOCK.gpg > BLOCK";
+    assert!(section('F').contains(&format!("`{open}`")));
+    let object = "00000/000000000.tar.gz.gpg";
+    for sh in ["dash", "bash", "busybox sh"] {
+        let band = bands(&dir).remove(0);
+        let types = |script: &str| {
+            let opener = commands(&by_hand()).swap_remove(0) + &tar("tar", false);
+            let file = dir.join("typed");
+            let typed = format!("{opener}cd '{}' || exit\nkeys\n{script}", band.display());
+            fs::write(&file, typed).unwrap();
+            let shell = bare(&format!("{sh} '{}'", file.display())).dir(&dir);
+            home().with(shell).var("DEST", dir.join("out")).run()
+        };
+        let is_sound = || {
+            let done = types(sound);
+            let said = done.text();
+            let sums: Vec<&str> = said.lines().collect();
+            let good = done.stderr.matches("Good signature").count();
+            let [sum, tail] = sums[..] else { return Err(said) };
+            assert_eq!(tail, format!("sha256: {}", &sum[..64]), "{}", done.report());
+            assert_eq!(good, 2, "{}", done.report());
+            Ok(())
+        };
+        assert_eq!(is_sound(), Ok(()), "{sh}");
+        let good = fs::read(band.join(object)).unwrap();
+        fs::remove_file(band.join(object)).unwrap();
+        assert!(is_sound().unwrap_err().contains(object), "{sh}");
+        let done = types(repair);
+        assert_eq!(is_sound(), Ok(()), "{}", done.report());
+        assert!(fs::read(band.join(object)).unwrap() == good);
+        // A few bad bytes in the message: one member is not whole, and all others are.
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        fs::write(band.join(object), bad).unwrap();
+        let block = dir.join("block");
+        let named = |line: &str| line.replace("BLOCK", block.to_str().unwrap());
+        let opened = open.replace("BLOCK.gpg", object);
+        let done = types(&format!("{}\n{}", named(&opened), named(find)));
+        done.tells("no key opens it, or damaged");
+        let bytes = fs::read(&block).unwrap();
+        let number = |line: &[u8]| {
+            let digits: Vec<u8> = line.iter().copied().take_while(u8::is_ascii_digit).collect();
+            String::from_utf8(digits).unwrap().parse::<usize>().ok()
+        };
+        // By chance the content may have those three bytes, but not eight.
+        let begins = |at: &usize| bytes[*at..].starts_with(b"\x1f\x8b\x08\0\0\0\0\0");
+        let mut members: Vec<usize> =
+            done.stdout.split(|&byte| byte == b'\n').filter_map(number).filter(begins).collect();
+        assert!(members.len() >= 4, "{members:?}");
+        members.push(bytes.len());
+        let [whole, without] = step_over.lines().collect::<Vec<_>>()[..] else { panic!() };
+        let at = |line: &str, from: usize, to: usize| {
+            let length = (to - from).to_string();
+            let line = line.replace("+1001", &format!("+{}", from + 1));
+            let line = line.replace("+2001", &format!("+{}", to + 1));
+            named(
+                &line
+                    .replace("(head -c 1000", &format!("(head -c {from}"))
+                    .replace("| head -c 1000", &format!("| head -c {length}")),
+            )
+        };
+        let pairs: Vec<_> = members.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let damaged: Vec<_> =
+            pairs.iter().filter(|(from, to)| types(&at(whole, *from, *to)).code != 0).collect();
+        assert_eq!(damaged.len(), 1, "{damaged:?} of {pairs:?}");
+        let (from, to) = *damaged[0];
+        let done = types(&format!("mkdir \"$DEST\"\n{}", at(without, from, to)));
+        let (was, is) = (take(&dir.join("src")), take(&dir.join("out")));
+        let lost = was.0.keys().filter(|name| !is.0.contains_key(*name)).count();
+        assert!((1..=2).contains(&lost), "{lost}\n{}", done.report());
+        assert_same(sh, &was.only(|name, _| is.0.contains_key(name)), &is, EXACT);
+        fs::remove_dir_all(dir.join("out")).unwrap();
+        fs::write(band.join(object), &good).unwrap();
+    }
 }
