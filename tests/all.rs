@@ -155,6 +155,9 @@ mod damaged_streams;
 // What a new user types, and what the programs answer.
 mod first_day;
 
+// README.md and the page, typed on a fresh root by a new user.
+mod fresh_root;
+
 // Which bands may go.
 mod expire;
 

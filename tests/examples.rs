@@ -1,4 +1,4 @@
-//! The commands in the man pages and in README.md, run as they stand there.
+//! The commands in the man pages, run as they stand there; those of README.md are in fresh_root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -152,28 +152,6 @@ fn the_worked_recovery_brings_everything_back() {
     let open = typed.iter().find(|block| block.contains("open() {")).unwrap();
     let done = sandbox.run(&format!("cd /mnt/backup/{BAND}\n{open}\n{compare}"));
     assert_eq!(done.text(), "", "mtree found differences");
-}
-
-#[test]
-fn the_recovery_in_the_readme_brings_everything_back() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&format!(
-        "dura-scan ~ | dura-pack --band {BAND} | dura-seal -r {KEY} | dura-push /mnt/backup"
-    ));
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let recovery = readme.split("\n## ").find(|part| part.starts_with("Recovery by hand")).unwrap();
-    let commands: Vec<&str> =
-        recovery.lines().filter_map(|line| line.strip_prefix("    ")).collect();
-    // First the script, then the same typed, each into a new place.
-    let (script, typed) = commands
-        .split_at(commands.iter().position(|line| line.starts_with("sh recover.sh")).unwrap() + 1);
-    let before = take(&sandbox.dir.join("home"));
-    for commands in [script, typed] {
-        sandbox.run(&commands.join("\n"));
-        assert_same("README.md", &before, &take(&sandbox.dir.join("out")), EXACT);
-        fs::remove_dir_all(sandbox.dir.join("out")).unwrap();
-    }
 }
 
 /// The text of a page or program, with the lines of a command as one and its marks as typed.

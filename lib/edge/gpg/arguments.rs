@@ -22,6 +22,9 @@ pub(super) const COMMON: &[&str] = &[
     "--no-permission-warning",
     // It would be written at each call.
     "--no-random-seed-file",
+    // Nothing of the home is changed, and what gpg changes there it puts in place by a rename. The
+    // files of a lock come and go in the home, under a backup of it.
+    "--lock-never",
     // Arguments are UTF-8 whatever the locale.
     "--utf8-strings",
     "--display-charset",

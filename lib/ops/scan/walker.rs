@@ -202,7 +202,7 @@ impl<'a> Walker<'a> {
         let name = names.name(at);
         let ino = names.ino(at);
         if self.wanted.own.iter().any(|own| own.is(above, name, &path, ino)) {
-            self.report.note(format_args!("{path}: left out: it is the cache of this host"));
+            self.report.verbose(format_args!("{path}: left out: it is the cache of this host"));
             return self.know(Verdict::List, What::Excluded(path, Kind::Dir));
         }
         let closed = |unread| Visit::Closed {
