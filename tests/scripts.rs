@@ -41,6 +41,13 @@ fn there_and_back() {
     )
     .ok();
     run(&dir, "scripts/restore archive ./below part && cmp src/below/file part/below/file && [ ! -e part/two ]").ok();
+    // Why nothing comes is the last thing that is read.
+    let done = run(&dir, "scripts/restore archive ./nothing part").code(2);
+    assert!(
+        done.stderr.ends_with("none of the requested paths is in this version\n"),
+        "{}",
+        done.report()
+    );
 }
 
 /// What names a host or another kind of store is refused before anything is made.

@@ -173,7 +173,11 @@ impl Report {
                 Some(StreamError::Cut(_)) => Some(IF_KILLED),
                 _ => None,
             };
-            hinted.or_else(of_store).or_else(of_stream).map(str::to_owned)
+            let of_listing = || match cause.downcast_ref::<ListingError>() {
+                Some(ListingError::Count { .. }) => Some(IF_FILTERED),
+                _ => None,
+            };
+            hinted.or_else(of_store).or_else(of_stream).or_else(of_listing).map(str::to_owned)
         });
         let text = format!("{of}{}", chain(&error));
         self.events.emit("error", &[("text", text.clone().into())]);
@@ -228,6 +232,9 @@ pub fn refuse_terminal(hint: &str) -> anyhow::Result<()> {
 
 /// What helps if a program was killed before it could say why.
 pub(crate) const IF_KILLED: &str = "if it printed no message itself, it was killed, perhaps because memory ran out: 64 MB are enough with dura-pack -j 1 --block-size 1M --part-size 1M and dura-seal -j 1";
+
+/// What helps if lines of a listing are gone.
+const IF_FILTERED: &str = "if they were left out on purpose, use dura-index filter COMMAND, which marks what COMMAND drops as excluded";
 
 /// The error and its causes, also those within a hint.
 pub(crate) fn causes(error: &anyhow::Error) -> Vec<&(dyn std::error::Error + 'static)> {
