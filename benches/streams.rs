@@ -9,9 +9,9 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use dura::core::assemble::{Assembler, Config, Finish, Member};
+use dura::core::assemble::{Assembler, AssemblerConfig, Finish, Member};
 use dura::core::diff::{self, Diff, Effect};
-use dura::core::merge::{Event, Merge};
+use dura::core::merge::{Merge, MergeEvent};
 use dura::format::band::{BandId, BandName};
 use dura::format::entry::{Entry, Kind, Meta, State, Within};
 use dura::format::head::{Head, Parent};
@@ -65,7 +65,7 @@ fn merge(count: u64) -> u64 {
     let mut version = 0;
     while let Some(event) = merge.poll() {
         match event {
-            Event::Want(tier) => {
+            MergeEvent::Want(tier) => {
                 let at = &mut next[usize::from(tier)];
                 if *at < count {
                     merge.handle_entry(0, entry(*at, 0))
@@ -74,7 +74,7 @@ fn merge(count: u64) -> u64 {
                 }
                 *at += 1;
             }
-            Event::Entry(_) => version += 1,
+            MergeEvent::Entry(_) => version += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -84,7 +84,8 @@ fn merge(count: u64) -> u64 {
 /// A scan of `count` entries against a version of as many. Gives how many are recorded.
 fn diff(count: u64, changed: u64) -> u64 {
     let mut merge = Merge::new(1);
-    let mut diff = Diff::new(diff::Config { tier: 1, full: false, pass_over: None, after: None });
+    let mut diff =
+        Diff::new(diff::DiffConfig { tier: 1, full: false, pass_over: None, after: None });
     let (mut scanned, mut merged, mut recorded) = (0, 0, 0);
     while let Some(effect) = diff.poll() {
         match effect {
@@ -95,12 +96,12 @@ fn diff(count: u64, changed: u64) -> u64 {
             Effect::WantScan => diff.handle_scan_end(End { entries: count, ..End::default() }),
             Effect::WantVersion => loop {
                 match merge.poll() {
-                    Some(Event::Want(_)) if merged < count => {
+                    Some(MergeEvent::Want(_)) if merged < count => {
                         merge.handle_entry(0, entry(merged, 0));
                         merged += 1;
                     }
-                    Some(Event::Want(_)) => merge.handle_end(),
-                    Some(Event::Entry(placed)) => break diff.handle_version(placed),
+                    Some(MergeEvent::Want(_)) => merge.handle_end(),
+                    Some(MergeEvent::Entry(placed)) => break diff.handle_version(placed),
                     Some(other) => panic!("{other:?}"),
                     None => break diff.handle_version_end(),
                 }
@@ -129,7 +130,7 @@ fn archive(count: u64, dir: &str) {
             source_id: Some(id),
             ..Head::new(band.clone(), id, parent, started, compression, "streams")
         };
-        let mut assembler = Assembler::new(Config {
+        let mut assembler = Assembler::new(AssemblerConfig {
             band: band.clone(),
             id,
             compression,

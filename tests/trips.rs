@@ -10,7 +10,7 @@ use dura::format::band::{BandId, BandName};
 use dura::format::group::Member;
 use dura::format::head::{Head, Tail};
 use dura::format::object::{Compression, Object, ObjectName};
-use dura::format::stream::{self, Item};
+use dura::format::stream::{self, StreamItem};
 use dura::format::time::Stamp;
 
 use crate::util::place::Place;
@@ -186,7 +186,7 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
     for (object, bytes) in objects {
         stream::write(
             &mut stream,
-            &Item { band: band.clone(), name: ObjectName::plain(object), bytes },
+            &StreamItem { band: band.clone(), name: ObjectName::plain(object), bytes },
             0,
         )
         .unwrap();

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::archive::catalogue;
 use crate::archive::{Archive, Trust, side_by_side};
-use crate::core::chain::choice::{Ask, Facts, Found, Known, Mask};
+use crate::core::chain::choice::{Ask, BandCondition, ChoiceFacts, Known, Mask};
 use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
@@ -30,7 +30,7 @@ impl Archive {
         names.retain(|name| match self.look(name) {
             Ok(found) => {
                 report_found(name, &found, report);
-                matches!(found, Found::Band(_))
+                matches!(found, BandCondition::Band(_))
             }
             // Why it cannot be read is reported where it is.
             Err(_) => true,
@@ -70,7 +70,7 @@ impl Archive {
             let mut next: Vec<&mut Known> = rows
                 .iter_mut()
                 .filter(|row| {
-                    row.found == Found::Unasked
+                    row.found == BandCondition::Unasked
                         && (row.name.start(), &row.name) <= (from.0, &from.1)
                 })
                 .collect();
@@ -89,10 +89,10 @@ impl Archive {
 
     /// What is found in a band's folder. The mask of an unfinished band is read only as far as
     /// needed to know that there is one: see [`Archive::mask`].
-    fn look(&self, name: &BandName) -> anyhow::Result<Found> {
+    fn look(&self, name: &BandName) -> anyhow::Result<BandCondition> {
         let ends = self.state(name, false)?;
         if let Some(other) = ends.foreign {
-            return Ok(Found::Foreign(other));
+            return Ok(BandCondition::Foreign(other));
         }
         let Some(head) = ends.head else {
             let is_part = |object: &Object| matches!(object, Object::Index(_) | Object::List(..));
@@ -102,16 +102,16 @@ impl Archive {
                     Err(error) if is_failing(&error) => true,
                     objects => objects?.iter().any(|(name, _)| is_part(&name.object)),
                 };
-            return Ok(if is_band { Found::Ruin } else { Found::Nothing });
+            return Ok(if is_band { BandCondition::Ruin } else { BandCondition::Nothing });
         };
         let complete = ends.tail.is_some();
-        Ok(Found::Band(Facts {
+        Ok(BandCondition::Band(ChoiceFacts {
             as_of: head.as_of,
             mask: self.has_mask(&head, complete),
             headless: ends.headless,
             tail_damaged: ends.tail_damaged,
             nameless: ends.head_damaged && !complete,
-            ..Facts::new(head.as_of.unwrap_or(head.started), complete)
+            ..ChoiceFacts::new(head.as_of.unwrap_or(head.started), complete)
         }))
     }
 
@@ -196,14 +196,14 @@ fn is_failing(error: &anyhow::Error) -> bool {
 }
 
 /// Reports a folder that is passed over.
-fn report_found(name: &BandName, found: &Found, report: &Report) {
+fn report_found(name: &BandName, found: &BandCondition, report: &Report) {
     match found {
-        Found::Unasked | Found::Band(_) => {}
-        Found::Nothing => report.verbose(format_args!("{name}: holds no band: ignored")),
-        Found::Ruin => report.note(format_args!(
+        BandCondition::Unasked | BandCondition::Band(_) => {}
+        BandCondition::Nothing => report.verbose(format_args!("{name}: holds no band: ignored")),
+        BandCondition::Ruin => report.note(format_args!(
             "{name}: has neither HEAD nor TAIL: ignored (dura-verify reports what is left)"
         )),
-        Found::Foreign(other) => report.warn(format_args!(
+        BandCondition::Foreign(other) => report.warn(format_args!(
             "{name}: its HEAD is that of band {other}: the folder was renamed: ignored"
         )),
     }

@@ -51,7 +51,7 @@ const RUN: usize = 3;
 const SPARE: usize = 2;
 
 /// A block's first or only object.
-struct First {
+struct FirstObject {
     bytes: Vec<u8>,
     in_parts: bool,
     /// Why it is not sure to be what was stored.
@@ -74,7 +74,7 @@ type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 /// A block that a lane will come to.
 struct Slot {
     open: Open,
-    first: Receiver<(u64, anyhow::Result<First>)>,
+    first: Receiver<(u64, anyhow::Result<FirstObject>)>,
 }
 
 /// What a lane gives.
@@ -86,7 +86,7 @@ enum Given {
 }
 
 /// An object, and why it is not sure to be what was stored.
-type Fetched = (Object, Vec<u8>, Option<String>);
+type FetchedObject = (Object, Vec<u8>, Option<String>);
 
 /// Where blocks come from.
 pub(crate) struct Source {
@@ -94,7 +94,7 @@ pub(crate) struct Source {
     pub archive: Arc<Archive>,
     /// The bands of the chain, by tier.
     pub bands: Vec<Head>,
-    /// Of a damaged block that is sealed, what gpg still gives is taken: see [`Feed::unsure`].
+    /// Of a damaged block that is sealed, what gpg still gives is taken: see [`LaneFeed::unsure`].
     pub takes_remains: bool,
     /// Blocks of many tiers are held at a time, and as little beside them as can be.
     pub many: bool,
@@ -114,7 +114,7 @@ impl Source {
     }
 
     /// The first of these objects, and why it is not sure to be what was stored.
-    fn fetch(&self, block: Within, names: &[Object]) -> anyhow::Result<Option<Fetched>> {
+    fn fetch(&self, block: Within, names: &[Object]) -> anyhow::Result<Option<FetchedObject>> {
         let band = &self.band(block)?.band;
         match self.archive.fetch_first(band, names) {
             Err(error)
@@ -128,16 +128,16 @@ impl Source {
         }
     }
 
-    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<Fetched>> {
+    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<FetchedObject>> {
         self.fetch(block, &[Object::Part(block.block, self.band(block)?.compression, part)])
     }
 
-    fn first(&self, block: Within) -> anyhow::Result<First> {
+    fn first(&self, block: Within) -> anyhow::Result<FirstObject> {
         let compression = self.band(block)?.compression;
         let whole = Object::Block(block.block, compression);
         let names = [whole, Object::Part(block.block, compression, 0)];
         let (found, bytes, unsure) = self.fetch(block, &names)?.context("missing")?;
-        Ok(First { bytes, in_parts: found != whole, unsure })
+        Ok(FirstObject { bytes, in_parts: found != whole, unsure })
     }
 
     /// The text of the block's index, if there is one that can be read.
@@ -184,7 +184,7 @@ impl Blocks {
 
     /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
     /// at which it will come out.
-    pub(crate) fn open(&mut self, open: Open) -> Option<Feed> {
+    pub(crate) fn open(&mut self, open: Open) -> Option<LaneFeed> {
         let mut feed = None;
         if self.lanes.len() <= open.lane {
             self.lanes.resize_with(open.lane + 1, || None);
@@ -215,7 +215,7 @@ impl Blocks {
             };
             let tell = Arc::clone(&unsure);
             std::thread::spawn(move || decompress(&source, &slots, give, &tell));
-            feed = Some(Feed {
+            feed = Some(LaneFeed {
                 given,
                 lane: open.lane,
                 run: Arc::clone(&self.run),
@@ -330,7 +330,7 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
             Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
-            Ok(First { bytes, in_parts, unsure: why }) => {
+            Ok(FirstObject { bytes, in_parts, unsure: why }) => {
                 why.into_iter().for_each(note);
                 let stored = &Cell::new(bytes.len() as u64);
                 let (mut first, mut next) = (Some(bytes), 1);
@@ -364,7 +364,7 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
 }
 
 /// The side of whoever writes: the plain tar of the blocks of a lane, one after another.
-pub(crate) struct Feed {
+pub(crate) struct LaneFeed {
     given: Receiver<(u64, Given)>,
     lane: usize,
     run: Run,
@@ -375,7 +375,7 @@ pub(crate) struct Feed {
     ticket: u64,
     bytes: Vec<u8>,
     at: usize,
-    /// Why the bytes do not go on, until [`Feed::resume`].
+    /// Why the bytes do not go on, until [`LaneFeed::resume`].
     gap: Option<String>,
     /// True if bytes of a member came of which more was to come: what is not as usual is streamed.
     within: bool,
@@ -385,7 +385,7 @@ pub(crate) struct Feed {
     unsure: Unsure,
 }
 
-impl Feed {
+impl LaneFeed {
     /// Goes on to the block with this ticket.
     pub(crate) fn turn_to(&mut self, ticket: u64) {
         self.wanted.store(ticket, Ordering::Relaxed);
@@ -474,13 +474,13 @@ impl Feed {
     }
 }
 
-impl Drop for Feed {
+impl Drop for LaneFeed {
     fn drop(&mut self) {
         self.open_door();
     }
 }
 
-impl Read for Feed {
+impl Read for LaneFeed {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let came = self.fill_buf()?.read(out)?;
         self.consume(came);
@@ -488,7 +488,7 @@ impl Read for Feed {
     }
 }
 
-impl BufRead for Feed {
+impl BufRead for LaneFeed {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.bytes.len() {
             if let Some(why) = &self.gap {

@@ -15,7 +15,7 @@ pub(crate) fn bands(listed: &[(String, u64)]) -> Vec<BandName> {
 
 /// What lies in a folder of a band.
 #[derive(Debug, Default)]
-pub(crate) struct Folder {
+pub(crate) struct BandFolder {
     /// Its objects with their sizes, as listed: one of 0 bytes is there, and counts as absent.
     pub all: Vec<(ObjectName, u64)>,
     /// The numbers of the folders in it, in order.
@@ -24,16 +24,16 @@ pub(crate) struct Folder {
     pub strangers: Vec<String>,
 }
 
-impl Folder {
+impl BandFolder {
     /// Lists a folder of a band: its own, or the one below it that has this number.
     pub(crate) fn list(
         store: &dyn Store,
         band: &BandName,
         number: Option<u32>,
-    ) -> Result<Folder, StoreError> {
+    ) -> Result<BandFolder, StoreError> {
         let below = number.map_or_else(String::new, |number| format!("{number:05}/"));
         let listed = store.list(format!("{band}/{below}").trim_end_matches('/'))?;
-        let mut found = Folder::default();
+        let mut found = BandFolder::default();
         for (name, size) in listed {
             let name = below.clone() + &name;
             match (name.strip_suffix('/').and_then(folder_number), ObjectName::parse(&name)) {
@@ -47,10 +47,10 @@ impl Folder {
     }
 
     /// Lists a band with all of its folders.
-    pub(crate) fn list_all(store: &dyn Store, band: &BandName) -> Result<Folder, StoreError> {
-        let mut all = Folder::list(store, band, None)?;
+    pub(crate) fn list_all(store: &dyn Store, band: &BandName) -> Result<BandFolder, StoreError> {
+        let mut all = BandFolder::list(store, band, None)?;
         for number in &all.folders {
-            let below = Folder::list(store, band, Some(*number))?;
+            let below = BandFolder::list(store, band, Some(*number))?;
             all.all.extend(below.all);
             all.strangers.extend(below.strangers);
         }
@@ -106,14 +106,14 @@ mod tests {
         ] {
             store.put_new(&format!("{band}/{name}"), bytes).unwrap();
         }
-        let names = |folder: &Folder| -> Vec<String> {
+        let names = |folder: &BandFolder| -> Vec<String> {
             folder.names().map(|name| name.to_string()).collect()
         };
-        let top = Folder::list(&store, &band, None).unwrap();
+        let top = BandFolder::list(&store, &band, None).unwrap();
         assert_eq!((names(&top), &top.folders[..]), (vec!["HEAD".to_owned()], &[0, 1][..]));
         assert_eq!(top.all.len(), 2, "TAIL is listed, and counts as absent");
         assert_eq!(top.strangers, ["0000x/", "note"]);
-        let all = Folder::list_all(&store, &band).unwrap();
+        let all = BandFolder::list_all(&store, &band).unwrap();
         assert_eq!(names(&all).len(), 3, "{all:?}");
         assert_eq!(all.strangers, ["0000x/", "note", "00000/000000000.tar.gz~"]);
     }

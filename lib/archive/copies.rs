@@ -18,7 +18,7 @@ use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
 
 /// An object as stored: its name, size and digest.
-type Came = (ObjectName, u64, Digest);
+type ReadObject = (ObjectName, u64, Digest);
 
 /// What is needed to know which copies may be kept.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) struct Copying {
     /// Whether only a part of a version is read.
     part: AtomicBool,
     /// Objects as they came, until their copies are kept: their names, sizes and digests.
-    came: Mutex<HashMap<(BandName, Object), Came>>,
+    came: Mutex<HashMap<(BandName, Object), ReadObject>>,
     /// The checksum lists.
     lists: OnceLock<SignedStore>,
 }

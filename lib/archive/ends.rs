@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use crate::archive::locked::locked;
-use crate::archive::{Archive, Band, index_text, side_by_side, unzip};
+use crate::archive::{Archive, BandInChain, index_text, side_by_side, unzip};
 use crate::core::chain::ancestors::{ChainError, Link, extents};
-use crate::core::chain::ends::{Ends, Piece, ends};
+use crate::core::chain::ends::{BandEnds, Piece, ends};
 use crate::format::band::BandName;
 use crate::format::head::{Head, HeadError, Parent, Tail};
 use crate::format::object::{Compression, Object};
@@ -32,7 +32,7 @@ impl Archive {
 
     /// What HEAD and TAIL say, if one stands in for the other. A TAIL that repeats HEAD saves
     /// reading that, unless `both` are to be looked at. If neither can be read, the indexes tell.
-    pub(crate) fn state(&self, band: &BandName, both: bool) -> anyhow::Result<Ends> {
+    pub(crate) fn state(&self, band: &BandName, both: bool) -> anyhow::Result<BandEnds> {
         let tail =
             piece(self.once(band, "TAIL")?, Tail::parse).with_context(|| format!("{band}/TAIL"))?;
         let repeated = match &tail {
@@ -135,7 +135,7 @@ impl Archive {
     }
 
     /// The chain that ends in `band`, oldest first, its bands asked for side by side.
-    pub(crate) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
+    pub(crate) fn chain(&self, band: &BandName) -> anyhow::Result<Vec<BandInChain>> {
         // If it is no chain, a TAIL may be another's: HEAD tells.
         self.chain_of(band, false, true).or_else(|error| match error.is::<ChainError>() {
             true => self.chain_of(band, true, true),
@@ -144,7 +144,7 @@ impl Archive {
     }
 
     /// The same for a run that builds on the band: each of them must have its HEAD, too.
-    pub(crate) fn chain_to_build_on(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
+    pub(crate) fn chain_to_build_on(&self, band: &BandName) -> anyhow::Result<Vec<BandInChain>> {
         let names = band.chain();
         for (name, found) in names.iter().zip(side_by_side(&names, |name| self.state(name, true))?)
         {
@@ -162,12 +162,17 @@ impl Archive {
     }
 
     /// The same whether or not all have their HEAD, with what each HEAD says where it is.
-    pub(crate) fn chain_by_heads(&self, band: &BandName) -> anyhow::Result<Vec<Band>> {
+    pub(crate) fn chain_by_heads(&self, band: &BandName) -> anyhow::Result<Vec<BandInChain>> {
         self.chain_of(band, true, false)
     }
 
     /// With `ruins`, a band below that has lost HEAD and TAIL is taken to be what its indexes tell.
-    fn chain_of(&self, band: &BandName, both: bool, ruins: bool) -> anyhow::Result<Vec<Band>> {
+    fn chain_of(
+        &self,
+        band: &BandName,
+        both: bool,
+        ruins: bool,
+    ) -> anyhow::Result<Vec<BandInChain>> {
         let names = band.chain();
         let found = side_by_side(&names, |name| {
             let mut ends = self.state(name, both)?;
@@ -185,7 +190,9 @@ impl Archive {
         Ok(found
             .into_iter()
             .zip(extents)
-            .filter_map(|(ends, extent)| Some(Band { head: ends.head?, tail: ends.tail, extent }))
+            .filter_map(|(ends, extent)| {
+                Some(BandInChain { head: ends.head?, tail: ends.tail, extent })
+            })
             .collect())
     }
 }

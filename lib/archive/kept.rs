@@ -10,7 +10,7 @@ const MOST: usize = 32 << 20;
 
 /// Objects as they were read, or found to be absent, by name.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Objects>);
+pub(super) struct ObjectCache(Mutex<Objects>);
 
 #[derive(Debug, Default)]
 struct Objects {
@@ -18,7 +18,7 @@ struct Objects {
     bytes: usize,
 }
 
-impl Kept {
+impl ObjectCache {
     /// What is known of an object; the inner one is none if it is absent.
     pub(super) fn get(&self, name: &str) -> Option<Option<Arc<Vec<u8>>>> {
         self.0.lock().ok()?.by_name.get(name).cloned()

@@ -1,7 +1,7 @@
 //! What verify asks of an archive: sizes of objects, and which indexes of a band count as far as
 //! that can be read.
 
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::archive::{Archive, Trust, index_text, unzip};
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::BandName;
@@ -15,7 +15,7 @@ impl Archive {
         band: &BandName,
         each: &mut dyn FnMut(&ObjectName, u64),
     ) -> anyhow::Result<()> {
-        let found = Folder::list_all(self.store.as_ref(), band)?;
+        let found = BandFolder::list_all(self.store.as_ref(), band)?;
         found.all.iter().for_each(|(name, size)| each(name, *size));
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Archive {
     ) -> Option<Counted> {
         let mut indexes = Indexes::new();
         for folder in folders {
-            let found = Folder::list(self.store.as_ref(), &band.band, Some(*folder)).ok()?;
+            let found = BandFolder::list(self.store.as_ref(), &band.band, Some(*folder)).ok()?;
             let mut listed: Vec<(u32, bool, u64)> = Vec::new();
             for (name, size) in found.objects() {
                 match name {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 
 use crate::archive::awaited::Awaited;
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reach;
 use crate::archive::stores::open_store;
@@ -67,7 +67,7 @@ use copies::Copying;
 pub(crate) use ends::piece;
 pub(crate) use index_text::first_line;
 use index_text::{IndexFacts, facts_of};
-use kept::{Kept, Sealed};
+use kept::{ObjectCache, Sealed};
 use kind::is_unreachable;
 use open::too_large;
 pub(crate) use open::unzip;
@@ -76,11 +76,11 @@ use plain::Looks;
 pub(crate) use runkeys::RunMessages;
 use runkeys::Runs;
 pub(crate) use side_by_side::side_by_side;
-pub(crate) use stream::Entries;
+pub(crate) use stream::BandEntries;
 
 /// A band of a chain that is read.
 #[derive(Debug, Clone)]
-pub(crate) struct Band {
+pub(crate) struct BandInChain {
     /// Its HEAD.
     pub head: Head,
     /// Its TAIL, if it is complete.
@@ -104,7 +104,7 @@ pub(crate) struct Archive {
     builds: bool,
     /// `--plain`
     plain_is_meant: bool,
-    kept: Kept,
+    kept: ObjectCache,
     copying: Copying,
     opener: Arc<Opener>,
     /// What is known of the key objects of its bands.
@@ -163,7 +163,7 @@ impl Archive {
             looks: Looks::default(),
             builds: false,
             plain_is_meant: false,
-            kept: Kept::default(),
+            kept: ObjectCache::default(),
             copying: Copying::default(),
             opener: Arc::default(),
             runs: Runs::default(),
@@ -235,7 +235,7 @@ impl Archive {
     /// The names of all objects of a band with their sizes; needed only for an unfinished one.
     pub(crate) fn objects(&self, band: &BandName) -> anyhow::Result<Vec<(ObjectName, u64)>> {
         let found: Vec<(ObjectName, u64)> =
-            Folder::list_all(self.store.as_ref(), band)?.objects().collect();
+            BandFolder::list_all(self.store.as_ref(), band)?.objects().collect();
         let index = found.iter().find(|(name, _)| matches!(name.object, Object::Index(_)));
         let sealed = found.iter().find(|(name, _)| name.encrypted);
         if let Some((name, _)) = sealed.or(index) {
@@ -252,10 +252,10 @@ impl Archive {
 
     /// The names of the objects in a band's own folder and the first one below it.
     pub(crate) fn first_objects(&self, band: &BandName) -> anyhow::Result<Vec<ObjectName>> {
-        let top = Folder::list(self.store.as_ref(), band, None)?;
+        let top = BandFolder::list(self.store.as_ref(), band, None)?;
         let first = match top.folders.first() {
-            Some(0) => Folder::list(self.store.as_ref(), band, Some(0))?,
-            _ => Folder::default(),
+            Some(0) => BandFolder::list(self.store.as_ref(), band, Some(0))?,
+            _ => BandFolder::default(),
         };
         Ok(top.names().chain(first.names()).collect())
     }
@@ -437,9 +437,9 @@ impl Archive {
     }
 
     /// Sorts out the indexes of a band by reading them all, from the cache where it has them.
-    pub(crate) fn indexes(&self, band: &Head) -> anyhow::Result<(Indexes, Facts)> {
+    pub(crate) fn indexes(&self, band: &Head) -> anyhow::Result<(Indexes, IndexFindings)> {
         let mut indexes = Indexes::new();
-        let mut facts = Facts::default();
+        let mut facts = IndexFindings::default();
         let mut listed: Vec<(u32, u64)> = Vec::new();
         for (name, size) in self.objects(&band.band)? {
             match name.object {
@@ -480,7 +480,7 @@ impl Archive {
 
 /// What was seen while the indexes of a band were sorted out.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct IndexFindings {
     /// One for each index that could be read.
     pub found: Vec<IndexFacts>,
     /// The first that could not, and why.
@@ -489,7 +489,7 @@ pub(crate) struct Facts {
     parts: HashMap<u32, u32>,
 }
 
-impl Facts {
+impl IndexFindings {
     fn handle_block(&mut self, name: &ObjectName) {
         if let Object::Block(number, _) | Object::Part(number, ..) = name.object {
             *self.parts.entry(number).or_default() += 1;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::archive::locked::locked;
 use crate::archive::unlock::{MAX_OBJECT, Unlocking};
 use crate::archive::{Archive, Stored};
-use crate::edge::gpg::{self, GpgError, Input, Passphrase, Unlock, Use};
+use crate::edge::gpg::{self, GpgError, GpgInput, Passphrase, Unlock, Use};
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
 use crate::format::object::ObjectName;
@@ -56,7 +56,7 @@ impl Default for Opener {
 
 impl Opener {
     /// Gives the bytes of a message, and says with `-v` which key has opened it.
-    fn open(&self, band: &BandName, message: Input<'_>) -> Result<Vec<u8>, GpgError> {
+    fn open(&self, band: &BandName, message: GpgInput<'_>) -> Result<Vec<u8>, GpgError> {
         // Objects are compressed before they are sealed, so a message does not grow; one that was
         // sealed by hand may.
         let size = message.size().map_err(GpgError::Talk)?;
@@ -173,9 +173,9 @@ impl Archive {
         let opened = match stored {
             Stored::File(mut file) => {
                 let rewound = std::io::Seek::rewind(&mut file).map_err(GpgError::Talk);
-                rewound.and_then(|()| self.opener.open(band, Input::File(file)))
+                rewound.and_then(|()| self.opener.open(band, GpgInput::File(file)))
             }
-            Stored::Bytes(bytes) => match self.opener.open(band, Input::Bytes(&bytes)) {
+            Stored::Bytes(bytes) => match self.opener.open(band, GpgInput::Bytes(&bytes)) {
                 Err(error) if is_of_the_message(&error) => {
                     // It may have changed on the way.
                     let again =
@@ -183,7 +183,7 @@ impl Archive {
                     if again == bytes {
                         Err(error)
                     } else {
-                        self.opener.open(band, Input::Bytes(&again))
+                        self.opener.open(band, GpgInput::Bytes(&again))
                     }
                 }
                 opened => opened,
@@ -224,9 +224,9 @@ impl Archive {
                 _ => return false,
             };
             let input = match &message {
-                Stored::Bytes(bytes) => Input::Bytes(bytes),
+                Stored::Bytes(bytes) => GpgInput::Bytes(bytes),
                 Stored::File(file) => match file.try_clone() {
-                    Ok(file) => Input::File(file),
+                    Ok(file) => GpgInput::File(file),
                     Err(_) => return false,
                 },
             };

@@ -3,7 +3,7 @@
 use crate::archive::kind::is_locked;
 use crate::archive::stream::has_above;
 use crate::archive::version::Holds;
-use crate::archive::{Archive, Band, Trust};
+use crate::archive::{Archive, BandInChain, Trust};
 use crate::core::chain::ancestors::Extent;
 use crate::core::selection::PathSet;
 use crate::format::object::Object;
@@ -22,7 +22,11 @@ impl Archive {
     /// last line before it. The directories above stand there, or are repeated. Where they are not,
     /// as in the first index of a run that went on with a band, all indexes are taken that may list
     /// them.
-    pub(crate) fn holds_part(&self, band: &Band, paths: &[Path]) -> anyhow::Result<Option<Holds>> {
+    pub(crate) fn holds_part(
+        &self,
+        band: &BandInChain,
+        paths: &[Path],
+    ) -> anyhow::Result<Option<Holds>> {
         let paths = &PathSet::new(paths);
         let Some(rows) = self.rows_for(band, paths, PathSet::lies_in)? else { return Ok(None) };
         let mut before = None;
@@ -42,7 +46,7 @@ impl Archive {
 
     /// Whether an index tells of all directories above what it lists. One that cannot be read is
     /// told of when it is read for good.
-    fn stands_alone(&self, band: &Band, number: u32) -> anyhow::Result<bool> {
+    fn stands_alone(&self, band: &BandInChain, number: u32) -> anyhow::Result<bool> {
         match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
             Ok(text) => Ok(text.is_none_or(|text| has_above(&text))),
             Err(error) if is_locked(&error) => Err(error),
@@ -54,7 +58,7 @@ impl Archive {
     /// tables do not say.
     fn rows_for(
         &self,
-        band: &Band,
+        band: &BandInChain,
         paths: &PathSet,
         touches: Touches,
     ) -> anyhow::Result<Option<Vec<Row>>> {

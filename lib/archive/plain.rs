@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::archive::locked::locked;
 use crate::archive::unlock::PLAIN;
-use crate::archive::{Archive, Band, side_by_side};
+use crate::archive::{Archive, BandInChain, side_by_side};
 use crate::core::chain::sealing::{Oddity, Sealing, plain_above_sealed, sealed_before, to_look_at};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_LIST};
@@ -126,7 +126,10 @@ impl Archive {
 
     /// Looks at the bands of a chain of which nothing was asked for, because all is in the cache,
     /// while they are read.
-    pub(super) fn look_at_chain(self: &Arc<Archive>, chain: &[Band]) -> Option<JoinHandle<()>> {
+    pub(super) fn look_at_chain(
+        self: &Arc<Archive>,
+        chain: &[BandInChain],
+    ) -> Option<JoinHandle<()>> {
         let mut bands: Vec<BandName> = chain.iter().map(|band| band.head.band.clone()).collect();
         bands.retain(|band| !self.is_looked_at(band) && !self.see(|seen| seen.is_sealed(band)));
         if bands.is_empty() || self.plain_is_meant || self.builds {
@@ -145,7 +148,7 @@ impl Archive {
 
     /// The names in the first folder of a band: of a sealed one, those that are plain are told.
     fn look_at_names(&self, band: &BandName) {
-        let Ok(found) = Folder::list(self.store.as_ref(), band, Some(0)) else { return };
+        let Ok(found) = BandFolder::list(self.store.as_ref(), band, Some(0)) else { return };
         let there: Vec<ObjectName> = found.names().collect();
         let is_sealed = there.iter().any(ObjectName::shows_sealing);
         let secret: Vec<ObjectName> = there.into_iter().filter(ObjectName::is_secret).collect();
@@ -217,11 +220,14 @@ impl Archive {
     }
 
     /// The first plain band of a chain that stands above a sealed one, by the first index of each.
-    pub(crate) fn plain_above_sealed(&self, chain: &[Band]) -> anyhow::Result<Option<BandName>> {
+    pub(crate) fn plain_above_sealed(
+        &self,
+        chain: &[BandInChain],
+    ) -> anyhow::Result<Option<BandName>> {
         if self.plain_is_meant || chain.len() < 2 {
             return Ok(None);
         }
-        let has = |band: &Band, encrypted| self.has_first_index(&band.head.band, encrypted);
+        let has = |band: &BandInChain, encrypted| self.has_first_index(&band.head.band, encrypted);
         let sealed = side_by_side(chain, |band| has(band, true))?;
         let Some(mut at) = plain_above_sealed(&sealed) else { return Ok(None) };
         // One that lost its first index is not plain for that.

@@ -8,7 +8,7 @@ use crate::archive::caching;
 use crate::archive::named::ArchiveName;
 use crate::archive::unlock::Unlocking;
 use crate::archive::version::{Version, choose, must_exist};
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::format::band::BandName;
 use crate::format::entry::Entry;
 use crate::format::time::Stamp;
@@ -58,7 +58,7 @@ pub(crate) struct Chosen {
     /// The archive.
     pub archive: Arc<Archive>,
     /// The bands of the version, the full one first.
-    pub chain: Vec<Band>,
+    pub chain: Vec<BandInChain>,
 }
 
 impl Reading {

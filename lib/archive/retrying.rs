@@ -179,10 +179,10 @@ impl Store for Retrying {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::faulty::{Fault, Faulty};
+    use crate::store::faulty::{Faulty, StoreFault};
     use crate::store::memory::Memory;
 
-    fn retrying(faults: &[(usize, Fault)], retries: u32) -> (Arc<Faulty<Memory>>, Retrying) {
+    fn retrying(faults: &[(usize, StoreFault)], retries: u32) -> (Arc<Faulty<Memory>>, Retrying) {
         let store = Faulty::new(Memory::default());
         store.put_new("a", b"0123").unwrap();
         let store =
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn reads_are_tried_again_and_writes_are_not() {
-        let passing = Fault::Error(Kind::Passing);
+        let passing = StoreFault::Error(Kind::Passing);
         let faults: Vec<_> = [1, 2, 4, 6, 8, 10].map(|at| (at, passing)).to_vec();
         let (store, retrying) = retrying(&faults, 2);
         assert_eq!(retrying.get("a").unwrap(), b"0123");
@@ -220,11 +220,11 @@ mod tests {
 
     #[test]
     fn patience_ends_and_what_will_not_pass_is_told_at_once() {
-        let passing = Fault::Error(Kind::Passing);
+        let passing = StoreFault::Error(Kind::Passing);
         let (store, reads) = retrying(&[(1, passing), (2, passing), (3, passing)], 2);
         assert_eq!(reads.get("a").unwrap_err().kind, Kind::Passing);
         assert_eq!(store.calls().len(), 4);
-        let (store, reads) = retrying(&[(1, Fault::Error(Kind::Denied))], 2);
+        let (store, reads) = retrying(&[(1, StoreFault::Error(Kind::Denied))], 2);
         assert_eq!(reads.get("a").unwrap_err().kind, Kind::Denied);
         assert_eq!(store.calls().len(), 2);
     }

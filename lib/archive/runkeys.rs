@@ -26,7 +26,7 @@ mod remains;
 
 pub(crate) use messages::RunMessages;
 
-type Key = Arc<Passphrase>;
+type RunKey = Arc<Passphrase>;
 
 /// What is known of the key objects of each band.
 #[derive(Debug, Default)]
@@ -46,14 +46,14 @@ struct BandRuns {
     /// All key objects of the band, if they had to be listed.
     listed: Option<Vec<ObjectName>>,
     /// The keys that were looked for.
-    keys: HashMap<Place, Result<Key, Arc<GpgError>>>,
+    keys: HashMap<Place, Result<RunKey, Arc<GpgError>>>,
     /// What messages with the keys of all runs gave.
-    joined: Option<Vec<Key>>,
+    joined: Option<Vec<RunKey>>,
 }
 
 impl BandRuns {
     /// The key of the run whose key object lies there, from a message with one or all.
-    fn pick(&self, keys: &[Key], place: Place) -> Option<Key> {
+    fn pick(&self, keys: &[RunKey], place: Place) -> Option<RunKey> {
         line(keys.len(), &self.runs, place.0).and_then(|at| keys.get(at).cloned())
     }
 }
@@ -131,7 +131,7 @@ impl Archive {
         band: &BandName,
         runs: &mut BandRuns,
         place: Place,
-    ) -> anyhow::Result<Result<Key, Arc<GpgError>>> {
+    ) -> anyhow::Result<Result<RunKey, Arc<GpgError>>> {
         if let Some(known) = runs.keys.get(&place) {
             return Ok(known.clone());
         }
@@ -145,7 +145,7 @@ impl Archive {
         band: &BandName,
         runs: &mut BandRuns,
         place: Place,
-    ) -> anyhow::Result<Result<Key, Arc<GpgError>>> {
+    ) -> anyhow::Result<Result<RunKey, Arc<GpgError>>> {
         let mut search = Search::default();
         // A message with the keys of all runs saves opening each.
         if runs.runs.len() > 1 {
@@ -209,7 +209,7 @@ impl Archive {
         place: Place,
         shown: String,
         message: Vec<u8>,
-    ) -> Option<Key> {
+    ) -> Option<RunKey> {
         if self.would_ask(&message) {
             search.asks.get_or_insert((shown, message));
             return None;
@@ -237,7 +237,7 @@ impl Archive {
 
     /// The keys of all runs, if a message that was added to the first run has them, and opens with a
     /// key that is here.
-    fn joined(&self, band: &BandName, first: Place, runs: usize) -> anyhow::Result<Vec<Key>> {
+    fn joined(&self, band: &BandName, first: Place, runs: usize) -> anyhow::Result<Vec<RunKey>> {
         let mut secret: Option<Vec<KeyId>> = None;
         for added in 1.. {
             let name = key_name(first, added);

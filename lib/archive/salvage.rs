@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::archive::blocks::{Blocks, LaneFeed, Source};
 use crate::core::restore::Open;
 use crate::format::entry::{Entry, Within};
 use crate::format::head::Head;
@@ -13,7 +13,7 @@ use crate::format::untar::Untar;
 
 /// The entries, past damage.
 pub(super) struct Salvaged {
-    untar: Untar<Feed>,
+    untar: Untar<LaneFeed>,
     // Its threads read what comes out here.
     _blocks: Blocks,
 }

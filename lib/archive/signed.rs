@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::Archive;
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::archive::locked::locked;
 use crate::archive::signers::Signers;
 use crate::core::chain::counted::STRIDE;
@@ -184,7 +184,7 @@ impl SignedStore {
         if let Some(known) = seen.folders.get(&folder) {
             return Ok(Arc::clone(known));
         }
-        let found = Folder::list(self.inner.as_ref(), band, Some(folder))?;
+        let found = BandFolder::list(self.inner.as_ref(), band, Some(folder))?;
         let list = |name: &ObjectName| match name.object {
             Object::List(number, counter) => Some((number, counter)),
             _ => None,
@@ -301,7 +301,7 @@ impl SignedStore {
         seen: &mut Seen,
     ) -> Result<Vec<u32>, StoreError> {
         if seen.all.is_none() {
-            let found = Folder::list(self.inner.as_ref(), band, None)?;
+            let found = BandFolder::list(self.inner.as_ref(), band, None)?;
             seen.all = Some(found.folders.into_iter().collect::<BTreeSet<u32>>());
         }
         Ok(seen.all.iter().flat_map(|all| all.range(first..)).copied().collect())

@@ -118,25 +118,25 @@ fn without_login(scheme: &str, rest: &str) -> String {
     format!("{scheme}://{}", host.split(['?', '#']).next().unwrap_or(host))
 }
 
-fn bad_bucket(rest: &str, error: s3::BadAddress) -> anyhow::Error {
+fn bad_bucket(rest: &str, error: s3::BadBucket) -> anyhow::Error {
     let hint = match &error {
-        s3::BadAddress::Keys(s3::NoKeys::NotInProfile(_)) => {
+        s3::BadBucket::Keys(s3::NoKeys::NotInProfile(_)) => {
             "for single sign-on, roles and the like: eval \"$(aws configure export-credentials --format env)\""
         }
-        s3::BadAddress::Keys(_) => {
+        s3::BadBucket::Keys(_) => {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see dura-stores(7) for profile files"
         }
-        s3::BadAddress::Endpoint(_) | s3::BadAddress::Form(_) => {
+        s3::BadBucket::Endpoint(_) | s3::BadBucket::Form(_) => {
             "see dura-stores(7) for the names of archives in buckets"
         }
     };
     Hinted::wrap(anyhow!("{}: {error}", without_login("s3", rest)), hint)
 }
 
-fn bad_address(archive: &str, rest: &str, error: dav::BadAddress) -> anyhow::Error {
+fn bad_address(archive: &str, rest: &str, error: dav::BadDavAddress) -> anyhow::Error {
     let scheme = archive.split("://").next().unwrap_or("https");
     let hint = match error {
-        dav::BadAddress::Login => {
+        dav::BadDavAddress::Login => {
             "put them into ~/.netrc, or into DURA_DAV_USER and DURA_DAV_PASSWORD"
         }
         _ => "see dura-stores(7) for the names of archives on WebDAV servers",

@@ -42,12 +42,12 @@ const READ_AHEAD: usize = 512;
 const GUESS: u64 = 1 << 20;
 
 /// An index as it is stored but for encryption, and whether the store gave it.
-type Fetched = (u32, anyhow::Result<(Vec<u8>, bool)>);
+type FetchedIndex = (u32, anyhow::Result<(Vec<u8>, bool)>);
 
 /// What comes out of the indexes of a band, in order.
 // Most of what is sent is an entry, so a box for it would only cost.
 #[allow(clippy::large_enum_variant)]
-enum Item {
+enum IndexItem {
     Entry(u32, Entry),
     Header(Header),
     /// An index that could not be read, and why.
@@ -59,9 +59,9 @@ enum Item {
 
 /// The entries of a band's counted indexes, in order. Another thread decompresses and reads them, a
 /// little ahead.
-pub(crate) struct Entries {
+pub(crate) struct BandEntries {
     band: Arc<Head>,
-    items: Taken<Item>,
+    items: Taken<IndexItem>,
     room: Arc<Budget>,
     /// The index that was begun last.
     number: u32,
@@ -73,7 +73,7 @@ pub(crate) struct Entries {
     pub salvaged: Vec<(u32, anyhow::Error)>,
 }
 
-impl Entries {
+impl BandEntries {
     /// Starts to read the indexes of a band with these numbers, one of so many tiers.
     pub(crate) fn start(
         reader: &Arc<Archive>,
@@ -81,8 +81,8 @@ impl Entries {
         numbers: Vec<RangeInclusive<u32>>,
         trust: Trust,
         tiers: usize,
-    ) -> anyhow::Result<Entries> {
-        Entries::start_with(reader, band, numbers, trust, tiers, false)
+    ) -> anyhow::Result<BandEntries> {
+        BandEntries::start_with(reader, band, numbers, trust, tiers, false)
     }
 
     /// The same. With `salvage`, the entries of a block whose index is lost come by its own headers.
@@ -93,8 +93,8 @@ impl Entries {
         trust: Trust,
         tiers: usize,
         salvage: bool,
-    ) -> anyhow::Result<Entries> {
-        let (submit, results) = Ordered::start::<Fetched>(JOBS, AHEAD)?;
+    ) -> anyhow::Result<BandEntries> {
+        let (submit, results) = Ordered::start::<FetchedIndex>(JOBS, AHEAD)?;
         let left = numbers.iter().map(|range| range.clone().count()).sum();
         let (archive, head) = (Arc::clone(reader), Arc::clone(band));
         let (room, size) =
@@ -144,7 +144,7 @@ impl Entries {
         let budget = Arc::clone(&room);
         // Ends with the last index, or when nobody takes the entries any more.
         std::thread::spawn(move || reader.run(results, &budget));
-        Ok(Entries {
+        Ok(BandEntries {
             band: Arc::clone(band),
             items: taken,
             room,
@@ -161,14 +161,14 @@ impl Entries {
     pub(crate) fn next_entry(&mut self) -> Option<(u32, Entry)> {
         while !self.ended {
             match self.items.next() {
-                Some(Item::Entry(number, entry)) => {
+                Some(IndexItem::Entry(number, entry)) => {
                     self.number = number;
                     return Some((number, entry));
                 }
-                Some(Item::Header(header)) => self.headers.push(header),
-                Some(Item::Failed(number, error)) => self.failed.push((number, error)),
-                Some(Item::Salvaged(number, error)) => self.salvaged.push((number, error)),
-                Some(Item::End) => self.ended = true,
+                Some(IndexItem::Header(header)) => self.headers.push(header),
+                Some(IndexItem::Failed(number, error)) => self.failed.push((number, error)),
+                Some(IndexItem::Salvaged(number, error)) => self.salvaged.push((number, error)),
+                Some(IndexItem::End) => self.ended = true,
                 None => {
                     self.ended = true;
                     let what = anyhow!(
@@ -198,7 +198,7 @@ impl Entries {
     }
 }
 
-impl Drop for Entries {
+impl Drop for BandEntries {
     fn drop(&mut self) {
         self.room.close();
     }
@@ -213,7 +213,7 @@ struct Reader {
     archive: Arc<Archive>,
     band: Arc<Head>,
     trust: Trust,
-    items: Batches<Item>,
+    items: Batches<IndexItem>,
     /// Indexes that are still to come.
     left: usize,
     /// The last path of the index before.
@@ -225,7 +225,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, results: Results<Fetched>, room: &Budget) {
+    fn run(mut self, results: Results<FetchedIndex>, room: &Budget) {
         for (number, zipped) in results {
             self.left -= 1;
             if let Ok((bytes, _)) = &zipped {
@@ -245,7 +245,7 @@ impl Reader {
         // If a thread that fetches broke off, the end is not told.
         if self.left == 0 {
             // Whoever takes them may have enough.
-            let _ = self.items.send(Item::End);
+            let _ = self.items.send(IndexItem::End);
         }
     }
 
@@ -256,12 +256,12 @@ impl Reader {
         let block = may.then(|| Salvaged::of(&self.archive, &self.band, number)).flatten();
         let mut entries = block.into_iter().flatten().peekable();
         if entries.peek().is_none() {
-            return self.items.send(Item::Failed(number, error));
+            return self.items.send(IndexItem::Failed(number, error));
         }
-        self.items.send(Item::Salvaged(number, error))?;
+        self.items.send(IndexItem::Salvaged(number, error))?;
         for entry in entries {
             self.last = Some(entry.path.clone());
-            self.items.send(Item::Entry(number, entry))?;
+            self.items.send(IndexItem::Entry(number, entry))?;
         }
         Ok(())
     }
@@ -278,22 +278,22 @@ impl Reader {
                     // Where the index before was read, it came there; else what follows stands
                     // below it.
                     Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
-                        Item::Entry(number, *entry)
+                        IndexItem::Entry(number, *entry)
                     }
                     // Of what an index says beside its lines only where it is from is asked for, and
                     // nothing keeps others from writing any number of them.
                     Ok(header @ Header::Source(..)) if self.sources < MAX_SOURCES => {
                         self.sources += 1;
-                        Item::Header(header)
+                        IndexItem::Header(header)
                     }
                     _ => continue,
                 }
             } else {
                 match Entry::parse(line) {
-                    Ok(entry) => Item::Entry(number, entry),
+                    Ok(entry) => IndexItem::Entry(number, entry),
                     Err(error) => {
                         at = text.len();
-                        Item::Failed(
+                        IndexItem::Failed(
                             number,
                             anyhow::Error::new(error).context(name(&self.band, number)),
                         )

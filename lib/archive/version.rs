@@ -11,10 +11,10 @@ use crate::archive::index_text::first_line;
 use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::named::ArchiveName;
 use crate::archive::vouching::Unvouched;
-use crate::archive::{Archive, Band, Entries, Trust, side_by_side};
+use crate::archive::{Archive, BandEntries, BandInChain, Trust, side_by_side};
 use crate::core::chain::ancestors::{ChainError, Extent};
 use crate::core::chain::choice::{FindError, Mask, beside, find, newest, passed_masks, to_read};
-use crate::core::merge::{Event, Merge, Placed};
+use crate::core::merge::{Merge, MergeEvent, Placed};
 use crate::format::band::BandName;
 use crate::format::counted::CountedBlocks;
 use crate::format::entry::Within;
@@ -46,7 +46,7 @@ impl Holds {
 /// The entries of a version, in canonical order.
 pub(crate) struct Version {
     merge: Merge,
-    tiers: Vec<Entries>,
+    tiers: Vec<BandEntries>,
     reads: Vec<Holds>,
     /// Ends at an index that could not be asked for, instead of going on without it.
     exact: bool,
@@ -157,7 +157,7 @@ pub(crate) fn must_exist(shown: &ArchiveName) -> anyhow::Result<()> {
 
 impl Archive {
     /// Which indexes of a band count in a version.
-    pub(crate) fn holds(&self, band: &Band) -> anyhow::Result<Holds> {
+    pub(crate) fn holds(&self, band: &BandInChain) -> anyhow::Result<Holds> {
         let (holds, unreadable) = self.sort_out(band)?;
         // A full band none of whose indexes can be read is not an empty one; and without a key
         // nobody knows what counts. Of a layer its parent's version is left.
@@ -169,7 +169,7 @@ impl Archive {
     }
 
     /// The same for whoever takes what there is: what cannot be read is told.
-    fn holds_at_least(&self, band: &Band, report: &Report) -> anyhow::Result<Holds> {
+    fn holds_at_least(&self, band: &BandInChain, report: &Report) -> anyhow::Result<Holds> {
         let (holds, unreadable) = self.sort_out(band)?;
         match unreadable {
             Some(error) if is_locked(&error) => return Err(error),
@@ -182,7 +182,7 @@ impl Archive {
     }
 
     /// Which indexes count, and why one of them cannot be read, if that was seen.
-    fn sort_out(&self, band: &Band) -> anyhow::Result<(Holds, Option<anyhow::Error>)> {
+    fn sort_out(&self, band: &BandInChain) -> anyhow::Result<(Holds, Option<anyhow::Error>)> {
         if let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail)
             && let Some(holds) = self.by_tables(band, tail.toc, last, false)?
         {
@@ -222,7 +222,7 @@ impl Archive {
     /// where a run was cut before its table, unless each index is asked for the one `before` it.
     fn by_tables(
         &self,
-        band: &Band,
+        band: &BandInChain,
         toc: u32,
         last: u32,
         before: bool,
@@ -270,7 +270,7 @@ impl Archive {
     }
 
     /// What an index says that it comes after; none if it does not say.
-    fn after(&self, band: &Band, number: u32) -> anyhow::Result<Option<Option<u32>>> {
+    fn after(&self, band: &BandInChain, number: u32) -> anyhow::Result<Option<Option<u32>>> {
         let text = match self.text_kept(&band.head, Object::Index(number), Trust::Complete) {
             Err(error) if is_unreachable(&error) => return Err(error),
             read => read.ok().flatten().unwrap_or_default(),
@@ -287,9 +287,9 @@ impl Archive {
 /// these paths.
 fn held(
     archive: &Archive,
-    chain: &[Band],
+    chain: &[BandInChain],
     paths: Option<&[Path]>,
-    whole: impl Fn(&Band) -> anyhow::Result<Holds> + Sync,
+    whole: impl Fn(&BandInChain) -> anyhow::Result<Holds> + Sync,
 ) -> anyhow::Result<Vec<Holds>> {
     archive.reads_part(paths.is_some());
     side_by_side(chain, |band| {
@@ -302,7 +302,7 @@ impl Version {
     /// Starts to read the version of a chain; tells of indexes that are lost.
     pub(crate) fn open(
         archive: &Arc<Archive>,
-        chain: &[Band],
+        chain: &[BandInChain],
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
         Version::open_part(archive, chain, None, report)
@@ -312,11 +312,11 @@ impl Version {
     /// the directories above.
     pub(crate) fn open_part(
         archive: &Arc<Archive>,
-        chain: &[Band],
+        chain: &[BandInChain],
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
-        let whole = |band: &Band| archive.holds(band);
+        let whole = |band: &BandInChain| archive.holds(band);
         Version::with(archive, chain, held(archive, chain, paths, whole)?, report)
     }
 
@@ -324,18 +324,18 @@ impl Version {
     /// its own headers, without a digest. It is told.
     pub(crate) fn salvage(
         archive: &Arc<Archive>,
-        chain: &[Band],
+        chain: &[BandInChain],
         paths: Option<&[Path]>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
-        let whole = |band: &Band| archive.holds_at_least(band, report);
+        let whole = |band: &BandInChain| archive.holds_at_least(band, report);
         Version::start(archive, chain, held(archive, chain, paths, whole)?, true, report)
     }
 
     /// The same, when it is known already what counts.
     pub(crate) fn with(
         archive: &Arc<Archive>,
-        chain: &[Band],
+        chain: &[BandInChain],
         holds: Vec<Holds>,
         report: &Arc<Report>,
     ) -> anyhow::Result<Version> {
@@ -344,7 +344,7 @@ impl Version {
 
     fn start(
         archive: &Arc<Archive>,
-        chain: &[Band],
+        chain: &[BandInChain],
         holds: Vec<Holds>,
         salvage: bool,
         report: &Arc<Report>,
@@ -367,7 +367,14 @@ impl Version {
             // What counts of an unfinished band was listed or read just now.
             let trust = if band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
             let head = Arc::new(band.head.clone());
-            tiers.push(Entries::start_with(archive, &head, numbers, trust, chain.len(), salvage)?);
+            tiers.push(BandEntries::start_with(
+                archive,
+                &head,
+                numbers,
+                trust,
+                chain.len(),
+                salvage,
+            )?);
         }
         Ok(Version {
             merge: Merge::new(chain.len() as u8),
@@ -395,7 +402,7 @@ impl Version {
                 return Ok(None);
             };
             match event {
-                Event::Want(tier) => {
+                MergeEvent::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
                     for (_, error) in entries.failed.drain(..) {
@@ -419,9 +426,9 @@ impl Version {
                         None => self.merge.handle_end(),
                     }
                 }
-                Event::Entry(placed) => return Ok(Some(Ok(placed))),
-                Event::Orphan(placed) => return Ok(Some(Err(placed))),
-                Event::OutOfOrder(placed) => {
+                MergeEvent::Entry(placed) => return Ok(Some(Ok(placed))),
+                MergeEvent::Orphan(placed) => return Ok(Some(Err(placed))),
+                MergeEvent::OutOfOrder(placed) => {
                     let index = self.tiers[usize::from(placed.at.tier)].name(placed.at.block);
                     self.report.warn(format_args!(
                         "{index}: {}: out of order: ignored",
@@ -435,7 +442,7 @@ impl Version {
     /// Tells if a band of the chain is of another source than the newest: nothing but its name binds
     /// it to the others. Each says so before its first entry.
     fn tell_of_sources(&self) {
-        let source = |entries: &Entries| {
+        let source = |entries: &BandEntries| {
             entries.headers().iter().find(|header| matches!(header, Header::Source(..))).cloned()
         };
         let Some((top, newest)) = self.tiers.last().and_then(|tier| Some((tier, source(tier)?)))
@@ -475,6 +482,6 @@ impl Version {
 
     /// The header lines that came so far of the newest band.
     pub(crate) fn headers(&self) -> &[Header] {
-        self.tiers.last().map_or(&[], Entries::headers)
+        self.tiers.last().map_or(&[], BandEntries::headers)
     }
 }

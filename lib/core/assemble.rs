@@ -39,7 +39,7 @@ pub const MAX_ROWS: usize = 4096;
 
 /// What the assembler has to know before it starts.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct AssemblerConfig {
     /// The band's name.
     pub band: BandName,
     /// The band's id.
@@ -115,7 +115,7 @@ pub enum AssembleError {
 /// `poll_object` after each until it gives none.
 #[derive(Debug)]
 pub struct Assembler {
-    config: Config,
+    config: AssemblerConfig,
     out: VecDeque<(ObjectName, Vec<u8>)>,
     number: u32,
     after: Option<u32>,
@@ -135,7 +135,7 @@ pub struct Assembler {
 
 impl Assembler {
     /// A machine for one run.
-    pub fn new(config: Config) -> Assembler {
+    pub fn new(config: AssemblerConfig) -> Assembler {
         Assembler {
             out: VecDeque::new(),
             number: config.first,

@@ -33,7 +33,7 @@ pub enum How {
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct Difference {
     /// How it differs.
     pub how: How,
     /// Where it is now, or was.
@@ -57,7 +57,7 @@ pub enum Side {
 
 /// An entry that waits for the other side, or the end of a tree.
 #[derive(Debug)]
-enum Head {
+enum PendingEntry {
     Wanted,
     Entry(Box<Entry>),
     End,
@@ -66,7 +66,7 @@ enum Head {
 /// Where a tree is being read.
 #[derive(Debug)]
 struct Tree {
-    head: Head,
+    head: PendingEntry,
     /// What lies below is not known: the directory was left out or could not be looked at.
     unknown: Option<Path>,
 }
@@ -82,7 +82,7 @@ pub struct Changes {
     /// Differences of owner, mode and time alone are wanted, too.
     metadata: bool,
     limit: usize,
-    held: VecDeque<(Change, Option<Likeness>)>,
+    held: VecDeque<(Difference, Option<Likeness>)>,
     /// No more is held back.
     overflows: bool,
 }
@@ -90,7 +90,7 @@ pub struct Changes {
 impl Changes {
     /// A comparison that holds back at most `limit` changes to find what was moved.
     pub fn new(metadata: bool, limit: usize) -> Changes {
-        let tree = || Tree { head: Head::Wanted, unknown: None };
+        let tree = || Tree { head: PendingEntry::Wanted, unknown: None };
         let (old, new) = (tree(), tree());
         Changes { old, new, metadata, limit, held: VecDeque::new(), overflows: false }
     }
@@ -99,9 +99,9 @@ impl Changes {
     pub fn want(&mut self) -> Option<Side> {
         loop {
             match (&self.old.head, &self.new.head) {
-                (Head::Wanted, _) => return Some(Side::Old),
-                (_, Head::Wanted) => return Some(Side::New),
-                (Head::End, Head::End) => return None,
+                (PendingEntry::Wanted, _) => return Some(Side::Old),
+                (_, PendingEntry::Wanted) => return Some(Side::New),
+                (PendingEntry::End, PendingEntry::End) => return None,
                 _ => self.step(),
             }
         }
@@ -109,16 +109,18 @@ impl Changes {
 
     /// The next entry of the old tree, or its end.
     pub fn handle_old(&mut self, entry: Option<Entry>) {
-        self.old.head = entry.map_or(Head::End, |entry| Head::Entry(Box::new(entry)));
+        self.old.head =
+            entry.map_or(PendingEntry::End, |entry| PendingEntry::Entry(Box::new(entry)));
     }
 
     /// The next entry of the new tree, or its end.
     pub fn handle_new(&mut self, entry: Option<Entry>) {
-        self.new.head = entry.map_or(Head::End, |entry| Head::Entry(Box::new(entry)));
+        self.new.head =
+            entry.map_or(PendingEntry::End, |entry| PendingEntry::Entry(Box::new(entry)));
     }
 
     /// The next change that is not held back any more.
-    pub fn poll(&mut self) -> Option<Change> {
+    pub fn poll(&mut self) -> Option<Difference> {
         self.overflows |= self.held.len() > self.limit;
         self.overflows.then(|| self.held.pop_front().map(|(change, _)| change)).flatten()
     }
@@ -130,7 +132,7 @@ impl Changes {
 
     /// The changes that were held back, in the order of their paths; those of files that were moved
     /// as one.
-    pub fn finish(mut self) -> Vec<Change> {
+    pub fn finish(mut self) -> Vec<Difference> {
         if !self.overflows {
             self.join_moves();
         }
@@ -139,15 +141,17 @@ impl Changes {
 
     fn step(&mut self) {
         let order = match (&self.old.head, &self.new.head) {
-            (Head::Entry(old), Head::Entry(new)) => old.path.cmp(&new.path),
-            (Head::Entry(_), _) => Ordering::Less,
+            (PendingEntry::Entry(old), PendingEntry::Entry(new)) => old.path.cmp(&new.path),
+            (PendingEntry::Entry(_), _) => Ordering::Less,
             _ => Ordering::Greater,
         };
         let take = |tree: &mut Tree, wanted: bool| match (wanted, &mut tree.head) {
-            (true, head @ Head::Entry(_)) => match std::mem::replace(head, Head::Wanted) {
-                Head::Entry(entry) => tree.take(*entry),
-                _ => None,
-            },
+            (true, head @ PendingEntry::Entry(_)) => {
+                match std::mem::replace(head, PendingEntry::Wanted) {
+                    PendingEntry::Entry(entry) => tree.take(*entry),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         let old = take(&mut self.old, order != Ordering::Greater);
@@ -166,7 +170,7 @@ impl Changes {
         let likeness = size.zip(entry.meta()).filter(|(size, _)| *size > 0);
         let likeness = likeness.map(|(size, meta)| (size, meta.time, entry.digest()));
         let path = entry.path.clone();
-        self.held.push_back((Change { how, path, from: None, old, new }, likeness));
+        self.held.push_back((Difference { how, path, from: None, old, new }, likeness));
     }
 
     fn both(&mut self, old: &Entry, new: &Entry) {
@@ -180,7 +184,8 @@ impl Changes {
             return;
         };
         let path = new.path.clone();
-        self.held.push_back((Change { how, path, from: None, old: old.size, new: new.size }, None));
+        self.held
+            .push_back((Difference { how, path, from: None, old: old.size, new: new.size }, None));
     }
 
     /// Pairs files that were removed with files that were added and are the same.
@@ -302,7 +307,7 @@ mod tests {
             found.extend(std::iter::from_fn(|| changes.poll()));
         }
         found.extend(changes.finish());
-        let show = |change: Change| {
+        let show = |change: Difference| {
             let from = change.from.map_or(String::new(), |from| format!(" from {from}"));
             format!("{:?} {}{from}", change.how, change.path)
         };

@@ -7,13 +7,11 @@
 //! in canonical order, and so is what comes out. Memory is an entry of each stream, the directories
 //! above the current path, and the inodes with several links that the band records.
 //!
-//! 1. Recorded is what is new, changed or deleted, and before each such entry the directories above
-//!    it.
+//! 1. What is new, changed or deleted is recorded, and before it the directories above it.
 //! 2. Of what is deleted only the topmost path is recorded; below what is excluded, unreadable or
 //!    unread, nothing is, nor anything that a mask leaves out.
 //! 3. Between a directory and anything else the new entry is `over`.
-//! 4. A hard link is recorded when it names another path than before, or one that this band
-//!    records.
+//! 4. A hard link is recorded if it names another path than before, or one that the band records.
 //! 5. A continuation records nothing at or before the path that it continues from, and nothing
 //!    below what the version so far does not have as a directory. A hard link to what could not be
 //!    recorded so becomes a file of its own. What it does not record though it differs is counted:
@@ -29,7 +27,7 @@ mod unended;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-pub use self::change::{Change, compare};
+pub use self::change::{EntryChange, compare};
 use self::change::{is_as_recorded, is_same_file, may_keep_content};
 pub use self::distrust::{Distrust, NoFinding};
 pub use self::limit::{Deletions, MaxDeleted};
@@ -44,7 +42,7 @@ use crate::format::path::Path;
 
 /// What the machine needs to know before it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
+pub struct DiffConfig {
     /// Tier of the band that is written.
     pub tier: u8,
     /// The band records everything, and the version (of the band that would else be the parent)
@@ -73,7 +71,7 @@ pub enum Effect {
     /// The version so far does not have this path as a directory, so nothing below it is recorded;
     /// the next band does that.
     LeftOut(Path),
-    /// This file is passed over: see [`Config::pass_over`].
+    /// This file is passed over: see [`DiffConfig::pass_over`].
     PassedOver(Path),
 }
 
@@ -120,7 +118,7 @@ pub struct Unfinished;
 
 /// What the version has below a path, when the scan says nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Below {
+enum VersionBelow {
     /// It goes, with what is recorded at the path.
     Gone,
     /// It stays, because the scan did not look; a full band drops it.
@@ -139,7 +137,7 @@ struct Known {
 /// The machine.
 #[derive(Debug)]
 pub struct Diff {
-    config: Config,
+    config: DiffConfig,
     partial: bool,
     scan: Option<Entry>,
     scan_end: Option<End>,
@@ -149,7 +147,7 @@ pub struct Diff {
     past: bool,
     /// A path of the scan with nothing below it there, and what this means for what the version has
     /// below it.
-    below: Option<(Path, Below)>,
+    below: Option<(Path, VersionBelow)>,
     /// A directory that the scan has not read, or not to its end: what the version has below it
     /// stays, but for what the scan says.
     unread: Option<Path>,
@@ -174,7 +172,7 @@ pub struct Diff {
 
 impl Diff {
     /// A machine at the start of both streams.
-    pub fn new(config: Config) -> Diff {
+    pub fn new(config: DiffConfig) -> Diff {
         Diff {
             past: config.after.is_some(),
             config,
@@ -313,7 +311,7 @@ impl Diff {
         if scan.meta().is_none() {
             self.keep(known.as_ref());
             self.summary.dropped += u64::from(self.config.full && known.is_some());
-            self.below = Some((scan.path, Below::Kept));
+            self.below = Some((scan.path, VersionBelow::Kept));
             return;
         }
         (scan.over, scan.within, scan.reference) = (false, None, None);
@@ -340,12 +338,14 @@ impl Diff {
         let change = match compare(&scan, &version.entry) {
             // A name whose content lies under the first name that it lost is stored anew once it is
             // seen, so that no line ever needs to name it as it was before.
-            _ if version.outlives_first_name() || self.distrust.concerns(version) => Change::More,
+            _ if version.outlives_first_name() || self.distrust.concerns(version) => {
+                EntryChange::More
+            }
             // Its line is found again when its directory is, but until then nobody sees it.
-            Change::Nothing if known.orphan => Change::Touched,
+            EntryChange::Nothing if known.orphan => EntryChange::Touched,
             change => change,
         };
-        if change == Change::Nothing && !follows {
+        if change == EntryChange::Nothing && !follows {
             count(&mut self.tree, &scan);
             if scan.kind == Kind::Dir {
                 self.hold(scan);
@@ -355,10 +355,10 @@ impl Diff {
         self.summary.changed += 1;
         scan.over = (scan.kind == Kind::Dir) != (version.entry.kind == Kind::Dir);
         if scan.over {
-            self.below = Some((scan.path.clone(), Below::Gone));
+            self.below = Some((scan.path.clone(), VersionBelow::Gone));
         }
         let older = version.data().tier < self.config.tier;
-        if change == Change::Touched && older && may_keep_content(&scan, &version.entry) {
+        if change == EntryChange::Touched && older && may_keep_content(&scan, &version.entry) {
             self.summary.touched += 1;
             (scan.sha256, scan.body) = (version.entry.sha256, version.entry.body);
             scan.within = Some(version.data());
@@ -373,13 +373,13 @@ impl Diff {
         if let Some((path, below)) = &self.below {
             if path.holds(&entry.path) {
                 match below {
-                    Below::Kept if !self.config.full && !known.orphan => {
+                    VersionBelow::Kept if !self.config.full && !known.orphan => {
                         count(&mut self.tree, &entry)
                     }
-                    Below::Gone => self.summary.deletions.gone += u64::from(!known.orphan),
-                    Below::Kept => {}
+                    VersionBelow::Gone => self.summary.deletions.gone += u64::from(!known.orphan),
+                    VersionBelow::Kept => {}
                 }
-                self.summary.dropped += u64::from(self.config.full && *below == Below::Kept);
+                self.summary.dropped += u64::from(self.config.full && *below == VersionBelow::Kept);
                 return;
             }
             self.below = None;
@@ -404,7 +404,7 @@ impl Diff {
             return;
         }
         self.summary.deleted += 1;
-        self.below = Some((entry.path.clone(), Below::Gone));
+        self.below = Some((entry.path.clone(), VersionBelow::Gone));
         self.record(Entry::new(entry.path, entry.kind, State::Deleted));
     }
 
@@ -447,7 +447,7 @@ impl Diff {
             self.summary.new_before += u64::from(version.is_none());
         }
         if scan.meta().is_none() {
-            self.below = Some((scan.path, Below::Kept));
+            self.below = Some((scan.path, VersionBelow::Kept));
             return;
         }
         if scan.kind == Kind::Dir {

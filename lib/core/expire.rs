@@ -116,7 +116,7 @@ pub enum Standing {
 
 /// A band of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct ExpiryCandidate {
     /// Its name.
     pub name: BandName,
     /// When its version was current.
@@ -162,12 +162,12 @@ pub struct Plan {
 }
 
 /// Decides what may go of an archive's bands, at the time `now`.
-pub fn expire(bands: &[Candidate], rules: &Rules, now: Stamp) -> Plan {
+pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> Plan {
     let mut kept: BTreeMap<BandName, Vec<Reason>> = BTreeMap::new();
-    let mut keep = |band: &Candidate, reason| {
+    let mut keep = |band: &ExpiryCandidate, reason| {
         kept.entry(band.name.clone()).or_default().push(reason);
     };
-    let mut versions: Vec<&Candidate> = bands
+    let mut versions: Vec<&ExpiryCandidate> = bands
         .iter()
         .filter(|band| band.standing == Standing::Version && band.time <= now)
         .collect();
@@ -216,15 +216,17 @@ pub fn expire(bands: &[Candidate], rules: &Rules, now: Stamp) -> Plan {
 
 /// The versions that the rules are applied to, each time: all of them; and without those that may
 /// be wrong, so that these push out no other.
-fn selections<'a>(versions: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
+fn selections<'a>(versions: &[&'a ExpiryCandidate]) -> Vec<Vec<&'a ExpiryCandidate>> {
     let mut selections = vec![versions.to_vec()];
     let shrunken: HashSet<&BandName> = shrunken(versions);
     if !shrunken.is_empty() {
         let sound = versions.iter().filter(|version| !shrunken.contains(&version.name));
         selections.push(sound.copied().collect());
     }
-    for is_good in [|version: &Candidate| version.signed, |version: &Candidate| version.sealed] {
-        let good: Vec<&Candidate> = (versions.iter().copied())
+    for is_good in
+        [|version: &ExpiryCandidate| version.signed, |version: &ExpiryCandidate| version.sealed]
+    {
+        let good: Vec<&ExpiryCandidate> = (versions.iter().copied())
             .filter(|version| is_good(version) && !shrunken.contains(&version.name))
             .collect();
         if !good.is_empty() && good.len() < versions.len() {
@@ -235,7 +237,7 @@ fn selections<'a>(versions: &[&'a Candidate]) -> Vec<Vec<&'a Candidate>> {
 }
 
 /// Versions with less than a tenth of the files of the sound one before.
-fn shrunken<'a>(versions: &[&'a Candidate]) -> HashSet<&'a BandName> {
+fn shrunken<'a>(versions: &[&'a ExpiryCandidate]) -> HashSet<&'a BandName> {
     let mut before = None;
     let mut found = HashSet::new();
     for version in versions.iter().rev() {
@@ -251,8 +253,11 @@ fn shrunken<'a>(versions: &[&'a Candidate]) -> HashSet<&'a BandName> {
 }
 
 /// Versions that a rule keeps, from the newest on, and the rule.
-fn by_rules<'a>(versions: &[&'a Candidate], rules: &Rules) -> Vec<(&'a Candidate, &'static str)> {
-    let at = |version: &Candidate| {
+fn by_rules<'a>(
+    versions: &[&'a ExpiryCandidate],
+    rules: &Rules,
+) -> Vec<(&'a ExpiryCandidate, &'static str)> {
+    let at = |version: &ExpiryCandidate| {
         let time = Timestamp::from_second(version.time.unix()).unwrap_or_default();
         rules.zone.to_datetime(time)
     };
@@ -302,7 +307,8 @@ fn by_rules<'a>(versions: &[&'a Candidate], rules: &Rules) -> Vec<(&'a Candidate
         if let Some(bytes) = room {
             let chain = version.name.chain();
             let new = versions.iter().filter(|band| chain.contains(&band.name));
-            let new: Vec<&&Candidate> = new.filter(|band| !space.contains(&band.name)).collect();
+            let new: Vec<&&ExpiryCandidate> =
+                new.filter(|band| !space.contains(&band.name)).collect();
             let needed: u64 = new.iter().map(|band| band.stored).sum();
             // The newest stays, whatever it takes.
             room = if number == 0 {

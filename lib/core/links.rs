@@ -96,7 +96,7 @@ pub enum Role {
 
 /// What became of a first name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+enum FirstNameFate {
     /// It was not stored from the inode that the scan saw, and no other name has taken its place.
     Lost,
     /// This name has.
@@ -108,7 +108,7 @@ enum Fate {
 /// First names that were not stored as the scan saw them, by their path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    fates: HashMap<Path, Fate>,
+    fates: HashMap<Path, FirstNameFate>,
     /// Names that are stored as the file itself, and the first name that each stands for.
     stand_ins: HashMap<Path, Path>,
 }
@@ -129,9 +129,9 @@ impl Links {
         let Some(first) = &entry.hard else { return Role::AsListed };
         match self.fates.get(first) {
             None => Role::AsListed,
-            Some(Fate::Lost) => Role::File,
-            Some(Fate::Moved(name)) => Role::LinkTo(name.clone()),
-            Some(Fate::Changed) => Role::IfSame(first.clone()),
+            Some(FirstNameFate::Lost) => Role::File,
+            Some(FirstNameFate::Moved(name)) => Role::LinkTo(name.clone()),
+            Some(FirstNameFate::Changed) => Role::IfSame(first.clone()),
         }
     }
 
@@ -152,7 +152,7 @@ impl Links {
     pub fn handle_lost(&mut self, entry: &Entry) {
         if entry.inode.is_some() || self.stand_ins.contains_key(&entry.path) {
             let first = self.stand_ins.get(&entry.path).unwrap_or(&entry.path).clone();
-            self.fates.insert(first, Fate::Lost);
+            self.fates.insert(first, FirstNameFate::Lost);
         }
     }
 
@@ -161,10 +161,10 @@ impl Links {
     pub fn handle_stored(&mut self, entry: &Entry, as_listed: bool) {
         match self.stand_ins.get(&entry.path) {
             Some(first) => {
-                self.fates.insert(first.clone(), Fate::Moved(entry.path.clone()));
+                self.fates.insert(first.clone(), FirstNameFate::Moved(entry.path.clone()));
             }
             None if entry.kind == Kind::File && !as_listed => {
-                self.fates.insert(entry.path.clone(), Fate::Changed);
+                self.fates.insert(entry.path.clone(), FirstNameFate::Changed);
             }
             None => {}
         }

@@ -2,7 +2,7 @@
 //! the version come out.
 //!
 //! A tier is the counted indexes of its band, one behind the other; tier 0 is the full band. Call
-//! order: [`Merge::poll`] until it gives none; when it gives [`Event::Want`], answer with one
+//! order: [`Merge::poll`] until it gives none; when it gives [`MergeEvent::Want`], answer with one
 //! [`Merge::handle_entry`] or [`Merge::handle_end`]. Memory is one entry a tier, the directories
 //! above the current path, and the inodes with several links that changed within the chain.
 //!
@@ -80,7 +80,7 @@ impl Placed {
 // An entry is moved through here once and never collected, so a box for it would only cost.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum MergeEvent {
     /// The next entry of this tier is wanted, or its end.
     Want(u8),
     /// The next entry of the version, in canonical order.
@@ -176,13 +176,13 @@ impl Merge {
     }
 
     /// What comes next; none when every tier has ended and all entries have been given.
-    pub fn poll(&mut self) -> Option<Event> {
+    pub fn poll(&mut self) -> Option<MergeEvent> {
         if let Some(placed) = self.refused.take() {
-            return Some(Event::OutOfOrder(placed));
+            return Some(MergeEvent::OutOfOrder(placed));
         }
         loop {
             if let Some(&tier) = self.wanted.last() {
-                return Some(Event::Want(tier));
+                return Some(MergeEvent::Want(tier));
             }
             let newest = self.next_head()?;
             if let Some(event) = self.place(newest) {
@@ -204,7 +204,7 @@ impl Merge {
         if head.entry.path == newest.entry.path { self.next_head() } else { None }
     }
 
-    fn place(&mut self, mut newest: Placed) -> Option<Event> {
+    fn place(&mut self, mut newest: Placed) -> Option<MergeEvent> {
         let path = newest.entry.path.as_bytes();
         self.last.clear();
         self.last.extend_from_slice(path);
@@ -240,7 +240,7 @@ impl Merge {
     }
 
     /// Gives an entry that counts.
-    fn admit(&mut self, mut placed: Placed) -> Option<Event> {
+    fn admit(&mut self, mut placed: Placed) -> Option<MergeEvent> {
         let path = placed.entry.path.as_bytes();
         self.dirs.leave(path);
         let orphan = path.iter().rposition(|&b| b == b'/') != self.dirs.end();
@@ -249,7 +249,7 @@ impl Merge {
         } else if !orphan {
             self.dirs.enter(path, ());
         }
-        Some(if orphan { Event::Orphan(placed) } else { Event::Entry(placed) })
+        Some(if orphan { MergeEvent::Orphan(placed) } else { MergeEvent::Entry(placed) })
     }
 }
 

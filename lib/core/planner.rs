@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 4096;
 
 /// What is to be read and compressed as a piece.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Job {
+pub enum ReadJob {
     /// These entries make one member.
     Member(Vec<Entry>),
     /// This file is read in pieces of [`MEMBER`] bytes.
@@ -29,7 +29,7 @@ pub enum Job {
 /// gives none.
 #[derive(Debug, Default)]
 pub struct Planner {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<ReadJob>,
     member: Vec<Entry>,
     bytes: u64,
 }
@@ -51,7 +51,7 @@ impl Planner {
         };
         if data > MEMBER {
             self.close();
-            self.jobs.push_back(Job::Big(Box::new(entry)));
+            self.jobs.push_back(ReadJob::Big(Box::new(entry)));
             return;
         }
         self.bytes += BLOCK as u64 + data + padding(data) as u64;
@@ -67,14 +67,14 @@ impl Planner {
     }
 
     /// The next job that is complete.
-    pub fn poll_job(&mut self) -> Option<Job> {
+    pub fn poll_job(&mut self) -> Option<ReadJob> {
         self.jobs.pop_front()
     }
 
     fn close(&mut self) {
         self.bytes = 0;
         if !self.member.is_empty() {
-            self.jobs.push_back(Job::Member(std::mem::take(&mut self.member)));
+            self.jobs.push_back(ReadJob::Member(std::mem::take(&mut self.member)));
         }
     }
 }
@@ -122,8 +122,10 @@ mod tests {
         let mut drain = |planner: &mut Planner| {
             while let Some(job) = planner.poll_job() {
                 jobs.push(match job {
-                    Job::Member(entries) => entries.iter().map(name).collect::<Vec<_>>().join(","),
-                    Job::Big(entry) => format!("!{}", name(&entry)),
+                    ReadJob::Member(entries) => {
+                        entries.iter().map(name).collect::<Vec<_>>().join(",")
+                    }
+                    ReadJob::Big(entry) => format!("!{}", name(&entry)),
                 });
             }
         };

@@ -32,7 +32,7 @@ struct Known {
 /// What can be done for a group.
 #[derive(Debug)]
 pub struct Plan {
-    group: Group,
+    group: GroupShape,
     code: Option<Code>,
     rows: Vec<Row>,
     lost: Vec<Row>,
@@ -40,7 +40,7 @@ pub struct Plan {
 
 /// The shape of a group, and of its pieces: tests take smaller ones.
 #[derive(Debug)]
-struct Group {
+struct GroupShape {
     piece: u64,
     slots: usize,
     parity: usize,
@@ -49,7 +49,7 @@ struct Group {
     objects: usize,
 }
 
-impl Group {
+impl GroupShape {
     /// The shard that a member is.
     fn shard(&self, member: usize) -> usize {
         if member < self.objects { member } else { self.slots + member - self.objects }
@@ -89,7 +89,7 @@ impl Plan {
     /// listed digest.
     pub fn new(list: &List, good: impl Fn(usize, usize) -> bool) -> Plan {
         Plan::of(
-            Group {
+            GroupShape {
                 piece: PIECE as u64,
                 slots: list.slots,
                 parity: list.parity,
@@ -100,7 +100,7 @@ impl Plan {
         )
     }
 
-    fn of(group: Group, good: impl Fn(usize, usize) -> bool) -> Plan {
+    fn of(group: GroupShape, good: impl Fn(usize, usize) -> bool) -> Plan {
         let longest = group.sizes.iter().copied().max().unwrap_or_default();
         let rows =
             (0..longest.div_ceil(group.piece) as usize).filter_map(|row| group.row(row, &good));

@@ -52,7 +52,7 @@ pub fn superseded(names: &[(ObjectName, u64)]) -> HashSet<ObjectName> {
 
 /// A group's own objects, and what they wait for.
 #[derive(Debug)]
-struct Group {
+struct PendingGroup {
     rows: Vec<Row>,
     list: Option<List>,
 }
@@ -62,7 +62,7 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct Resend {
     /// Groups whose lists name objects of folders to come.
-    carried: Vec<Group>,
+    carried: Vec<PendingGroup>,
 }
 
 /// The folder with which an object is sent: HEAD and the notes go with the first.
@@ -126,7 +126,7 @@ impl Resend {
         keys.dedup();
         for key in keys {
             let rows = own.iter().filter(|(name, _)| group(name) == Some(key)).map(row).collect();
-            groups.push(Group { rows, list: lists.remove(&key) });
+            groups.push(PendingGroup { rows, list: lists.remove(&key) });
         }
 
         let at: HashMap<ObjectName, usize> =

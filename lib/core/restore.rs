@@ -113,7 +113,7 @@ pub struct Take {
 
 /// A first name that was not wanted, or the name that it was written under.
 #[derive(Debug)]
-enum First {
+enum FirstName {
     /// The name itself was written.
     Written,
     /// It was written under this name.
@@ -138,7 +138,7 @@ pub struct Plan {
     /// Directories above the current path that were not wanted for themselves and are not written
     /// yet.
     above: Vec<Placed>,
-    firsts: BTreeMap<Path, First>,
+    firsts: BTreeMap<Path, FirstName>,
     steps: VecDeque<Step>,
     /// References that are still to come.
     references: References,
@@ -197,7 +197,7 @@ impl Plan {
             }
             None => {
                 if is_first_name(&placed.entry) {
-                    self.firsts.insert(placed.entry.path.clone(), First::Written);
+                    self.firsts.insert(placed.entry.path.clone(), FirstName::Written);
                 }
                 self.take(placed);
             }
@@ -214,7 +214,7 @@ impl Plan {
         if placed.entry.kind != Kind::Dir && placed.entry.hard.is_none() {
             self.firsts
                 .entry(placed.entry.path.clone())
-                .or_insert_with(|| First::Passed(Box::new(placed)));
+                .or_insert_with(|| FirstName::Passed(Box::new(placed)));
         }
     }
 
@@ -225,14 +225,15 @@ impl Plan {
 
     fn link(&mut self, mut placed: Placed, first: Path) {
         match self.firsts.get_mut(&first) {
-            Some(First::Written) => self.steps.push_back(Step::Make(Box::new(placed.entry))),
-            Some(First::As(name)) => {
+            Some(FirstName::Written) => self.steps.push_back(Step::Make(Box::new(placed.entry))),
+            Some(FirstName::As(name)) => {
                 placed.entry.hard = Some(name.clone());
                 self.steps.push_back(Step::Make(Box::new(placed.entry)));
             }
-            Some(passed @ First::Passed(_)) => {
+            Some(passed @ FirstName::Passed(_)) => {
                 let name = placed.entry.path;
-                let First::Passed(first) = std::mem::replace(passed, First::As(name.clone()))
+                let FirstName::Passed(first) =
+                    std::mem::replace(passed, FirstName::As(name.clone()))
                 else {
                     return;
                 };

@@ -78,7 +78,7 @@ enum State {
 
 /// What was done ahead of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ahead {
+enum Overtaken {
     Unseen,
     /// It was given by `poll_ahead`, and the write waits for what is done then.
     Given,
@@ -86,14 +86,14 @@ enum Ahead {
 }
 
 #[derive(Debug)]
-struct Job {
+struct WriteJob {
     ticket: u64,
     name: ObjectName,
     size: u64,
     state: State,
     /// How often it has failed.
     failures: u32,
-    ahead: Ahead,
+    ahead: Overtaken,
 }
 
 /// What is under way is taken to end soon if no object is larger.
@@ -109,7 +109,7 @@ pub struct Schedule {
     rate: Option<Rate>,
     tickets: u64,
     /// In stream order; a job leaves when it is stored.
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<WriteJob>,
     running: usize,
     /// Writes begun so far.
     begun: u64,
@@ -166,13 +166,13 @@ impl Schedule {
         self.tickets += 1;
         self.first_index = self.first_index.or(order::index(&name));
         self.first_key = self.first_key.or(order::key(&name));
-        self.jobs.push_back(Job {
+        self.jobs.push_back(WriteJob {
             ticket,
             name,
             size,
             state: State::Waiting,
             failures: 0,
-            ahead: Ahead::Unseen,
+            ahead: Overtaken::Unseen,
         });
         ticket
     }
@@ -227,7 +227,7 @@ impl Schedule {
         for (at, job) in self.jobs.iter().enumerate() {
             let due = match job.state {
                 State::Running(_) => None,
-                State::Waiting if job.ahead == Ahead::Given => None,
+                State::Waiting if job.ahead == Overtaken::Given => None,
                 State::Waiting => Some(now),
                 State::Resting(until) => Some(until),
             };
@@ -259,7 +259,7 @@ impl Schedule {
     /// [`Schedule::handle_ahead`] was told; each is given once. To be asked when [`Schedule::poll`]
     /// says that nothing starts now.
     pub fn poll_ahead(&mut self) -> Option<u64> {
-        let is_running = |job: &Job| matches!(job.state, State::Running(_));
+        let is_running = |job: &WriteJob| matches!(job.state, State::Running(_));
         if self.halted
             || self.running >= self.window
             || self.jobs.iter().any(|job| is_running(job) && job.size > SMALL)
@@ -271,11 +271,11 @@ impl Schedule {
         for job in
             self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head)
         {
-            if job.ahead == Ahead::Unseen
+            if job.ahead == Overtaken::Unseen
                 && job.state == State::Waiting
                 && !open.holds_back(&job.name)
             {
-                job.ahead = Ahead::Given;
+                job.ahead = Overtaken::Given;
                 return Some(job.ticket);
             }
             open.handle_open(&job.name);
@@ -286,8 +286,8 @@ impl Schedule {
     /// What was to be done ahead of a write is done.
     pub fn handle_ahead(&mut self, ticket: u64) {
         let job =
-            self.jobs.iter_mut().find(|job| job.ticket == ticket && job.ahead == Ahead::Given);
-        job.into_iter().for_each(|job| job.ahead = Ahead::Done);
+            self.jobs.iter_mut().find(|job| job.ticket == ticket && job.ahead == Overtaken::Given);
+        job.into_iter().for_each(|job| job.ahead = Overtaken::Done);
     }
 
     fn grow(&mut self) {

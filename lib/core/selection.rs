@@ -99,7 +99,7 @@ pub fn anchored(typed: &[u8], source: Option<&[u8]>) -> Vec<u8> {
 
 /// One thing that was asked for.
 #[derive(Debug, Clone)]
-struct Asked {
+struct Request {
     typed: Vec<u8>,
     pattern: Option<Patterns>,
     seen: bool,
@@ -108,7 +108,7 @@ struct Asked {
 /// What is wanted. Asked about the entries of a version in canonical order.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    asked: Vec<Asked>,
+    asked: Vec<Request>,
     /// The names among them, sorted, each with its place in `asked`.
     names: Vec<(Path, usize)>,
     /// The first name that no entry has reached.
@@ -150,7 +150,7 @@ impl Selection {
             };
             names.extend(name.map(|name| (name, asked.len())));
             patterns.extend(pattern.is_some().then_some(asked.len()));
-            asked.push(Asked { typed, pattern, seen: false });
+            asked.push(Request { typed, pattern, seen: false });
         }
         names.sort();
         Selection {

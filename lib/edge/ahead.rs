@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use super::pipe::{self, BUFFER as PIECE, Out, Standard};
 
 /// A file that another thread writes, with so many bytes between them at most.
-pub struct Ahead {
+pub struct BackgroundWriter {
     piece: Vec<u8>,
     full: Option<SyncSender<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
@@ -23,19 +23,19 @@ impl Out {
     ///
     /// # Errors
     /// If what is buffered cannot be written.
-    pub fn ahead(self, most: usize) -> io::Result<Ahead> {
-        Ok(Ahead::to(self.into_stream()?, most))
+    pub fn ahead(self, most: usize) -> io::Result<BackgroundWriter> {
+        Ok(BackgroundWriter::to(self.into_stream()?, most))
     }
 }
 
-impl Ahead {
+impl BackgroundWriter {
     /// Starts the thread that writes to `file`.
-    pub fn to(file: impl Into<Standard>, most: usize) -> Ahead {
+    pub fn to(file: impl Into<Standard>, most: usize) -> BackgroundWriter {
         let (full, taken) = sync_channel(most / PIECE);
         let (used, empty) = channel();
         let stream = file.into();
         let thread = std::thread::spawn(move || write(stream, &taken, &used));
-        Ahead { piece: Vec::new(), full: Some(full), empty, thread: Some(thread) }
+        BackgroundWriter { piece: Vec::new(), full: Some(full), empty, thread: Some(thread) }
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -69,7 +69,7 @@ impl Ahead {
     }
 }
 
-impl Write for Ahead {
+impl Write for BackgroundWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.piece.len() == PIECE {
             self.send()?;
@@ -106,7 +106,7 @@ mod tests {
         for count in [0, 1, PIECE, 40 * PIECE + 7] {
             let bytes: Vec<u8> = (0..count).map(|at| (at / 251) as u8).collect();
             let mut file = tempfile::tempfile().unwrap();
-            let mut ahead = Ahead::to(file.try_clone().unwrap(), 4 * PIECE);
+            let mut ahead = BackgroundWriter::to(file.try_clone().unwrap(), 4 * PIECE);
             bytes.chunks(100_000).for_each(|chunk| ahead.write_all(chunk).unwrap());
             ahead.finish().unwrap();
             let mut came = Vec::new();
@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_told() {
         let full = || File::options().write(true).open("/dev/full").unwrap();
-        let mut little = Ahead::to(full(), 4 * PIECE);
+        let mut little = BackgroundWriter::to(full(), 4 * PIECE);
         little.write_all(b"x").unwrap();
         assert_eq!(little.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
-        let mut much = Ahead::to(full(), 4 * PIECE);
+        let mut much = BackgroundWriter::to(full(), 4 * PIECE);
         let error = (0..100).find_map(|_| much.write_all(&[0; PIECE]).err()).unwrap();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }

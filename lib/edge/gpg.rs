@@ -22,9 +22,9 @@ mod signature;
 mod status;
 mod trial;
 
-pub use input::Input;
+pub use input::GpgInput;
 pub use keys::{
-    Fault, Key, Part, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
+    GpgKey, KeyFault, Part, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
 };
 pub use secret::Passphrase;
 #[cfg(test)]
@@ -211,33 +211,33 @@ struct Outcome {
 }
 
 /// What a child is to do.
-struct Call<'a> {
+struct GpgCall<'a> {
     args: Vec<OsString>,
     /// Given before the input, or through a pipe of its own where gpg reads a file by itself.
     passphrase: Option<&'a Passphrase>,
-    input: Input<'a>,
+    input: GpgInput<'a>,
     /// Bytes of output that are taken.
     limit: u64,
 }
 
-impl<'a> Call<'a> {
+impl<'a> GpgCall<'a> {
     /// A call with no bound on its output but memory.
-    fn new(args: Vec<OsString>, input: Input<'a>) -> Call<'a> {
-        Call { args, passphrase: None, input, limit: u64::MAX }
+    fn new(args: Vec<OsString>, input: GpgInput<'a>) -> GpgCall<'a> {
+        GpgCall { args, passphrase: None, input, limit: u64::MAX }
     }
 }
 
 /// Runs gpg, its three streams served at once.
-fn run(call: Call<'_>) -> Result<Outcome, GpgError> {
+fn run(call: GpgCall<'_>) -> Result<Outcome, GpgError> {
     let size = call.input.size().map_err(GpgError::Talk)?;
     let line = call.passphrase.map(Passphrase::line);
     let own = match (&call.input, &line) {
-        (Input::File(_), Some(line)) => handed::through_pipe(line).map_err(GpgError::Talk)?,
+        (GpgInput::File(_), Some(line)) => handed::through_pipe(line).map_err(GpgError::Talk)?,
         _ => None,
     };
     let (stdin, feed) = match (call.input, &line) {
-        (Input::File(file), None) => (Stdio::from(file), None),
-        (Input::File(file), Some(_)) if own.is_some() => (Stdio::from(file), None),
+        (GpgInput::File(file), None) => (Stdio::from(file), None),
+        (GpgInput::File(file), Some(_)) if own.is_some() => (Stdio::from(file), None),
         (input, _) => (Stdio::piped(), Some(input)),
     };
     let mut command = Command::new("gpg");
@@ -278,7 +278,7 @@ fn run(call: Call<'_>) -> Result<Outcome, GpgError> {
 }
 
 /// Runs gpg; once more without its trust database if that is broken. Trust is not asked for.
-fn run_without_trust<'a>(call: impl Fn() -> Call<'a>) -> Result<Outcome, GpgError> {
+fn run_without_trust<'a>(call: impl Fn() -> GpgCall<'a>) -> Result<Outcome, GpgError> {
     let outcome = run(call())?;
     if outcome.success || !outcome.said.others().any(|line| line.contains("trustdb")) {
         return Ok(outcome);
@@ -288,11 +288,11 @@ fn run_without_trust<'a>(call: impl Fn() -> Call<'a>) -> Result<Outcome, GpgErro
     run(again)
 }
 
-fn write(mut to: impl Write + AsFd, line: &[u8], input: Input<'_>) -> io::Result<()> {
+fn write(mut to: impl Write + AsFd, line: &[u8], input: GpgInput<'_>) -> io::Result<()> {
     to.write_all(line)?;
     match input {
-        Input::Bytes(bytes) => pipe::write_all(to, bytes),
-        Input::File(mut file) => io::copy(&mut file, &mut to).map(|_| ()),
+        GpgInput::Bytes(bytes) => pipe::write_all(to, bytes),
+        GpgInput::File(mut file) => io::copy(&mut file, &mut to).map(|_| ()),
     }
 }
 
@@ -390,7 +390,7 @@ impl Sealer {
         recipients.iter().map(handed).collect::<io::Result<_>>().map_err(GpgError::Talk)
     }
 
-    fn call<'a>(&'a self, handed: &[(Handed, bool)], input: &'a [u8]) -> Call<'a> {
+    fn call<'a>(&'a self, handed: &[(Handed, bool)], input: &'a [u8]) -> GpgCall<'a> {
         let mut args = strings(arguments::ENCRYPTION);
         let passphrase = match &self.keys {
             Keys::Public(_) => {
@@ -409,7 +409,7 @@ impl Sealer {
                 Some(&**passphrase)
             }
         };
-        Call { args, passphrase, input: Input::Bytes(input), limit: u64::MAX }
+        GpgCall { args, passphrase, input: GpgInput::Bytes(input), limit: u64::MAX }
     }
 }
 
@@ -425,13 +425,13 @@ pub struct Unlock {
 /// # Errors
 /// When not all of the message came out of it unchanged.
 pub fn decrypt(
-    input: Input<'_>,
+    input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
 ) -> Result<(Vec<u8>, Opened), GpgError> {
     let again = match &input {
-        Input::Bytes(bytes) => Some(Input::Bytes(bytes)),
-        Input::File(file) => file.try_clone().ok().map(Input::File),
+        GpgInput::Bytes(bytes) => Some(GpgInput::Bytes(bytes)),
+        GpgInput::File(file) => file.try_clone().ok().map(GpgInput::File),
     };
     match decrypt_with(strings(arguments::DECRYPTION), input, unlock, limit) {
         // A home is needed for keys only.
@@ -439,7 +439,7 @@ pub fn decrypt(
             let mut args = strings(arguments::ALONE);
             args.extend(strings(arguments::DECRYPTION));
             let input = again.ok_or_else(|| GpgError::Unusable(said.clone()))?;
-            if let Input::File(file) = &input {
+            if let GpgInput::File(file) = &input {
                 io::Seek::rewind(&mut &*file).map_err(GpgError::Talk)?;
             }
             decrypt_with(args, input, unlock, limit).map_err(|error| match error {
@@ -460,7 +460,7 @@ pub fn open_key(
     unlock: &Unlock,
 ) -> Result<(Vec<Arc<Passphrase>>, Opened), GpgError> {
     secret::guard();
-    let (text, opened) = decrypt(Input::Bytes(message), unlock, message.len() as u64)?;
+    let (text, opened) = decrypt(GpgInput::Bytes(message), unlock, message.len() as u64)?;
     let text = zeroize::Zeroizing::new(text);
     let keys = Passphrase::run_keys(&text)
         .ok_or_else(|| GpgError::Damaged("what it holds is no run key".to_owned()))?;
@@ -474,7 +474,7 @@ pub fn open_key(
 /// When not all of the message came out of it unchanged.
 pub fn decrypt_under(
     key: &Arc<Passphrase>,
-    input: Input<'_>,
+    input: GpgInput<'_>,
     limit: u64,
 ) -> Result<Vec<u8>, GpgError> {
     let unlock = Unlock { passphrase: Some(Arc::clone(key)) };
@@ -486,7 +486,7 @@ pub fn decrypt_under(
 /// What gpg still gives of a damaged message, under a run key or as `unlock` opens it: whether it
 /// is what was encrypted is not known.
 pub fn remains(
-    input: Input<'_>,
+    input: GpgInput<'_>,
     key: Option<&Arc<Passphrase>>,
     unlock: &Unlock,
     limit: u64,
@@ -500,7 +500,7 @@ pub fn remains(
 
 fn decrypt_with(
     args: Vec<OsString>,
-    input: Input<'_>,
+    input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
 ) -> Result<(Vec<u8>, Opened), GpgError> {
@@ -512,7 +512,7 @@ fn decrypt_with(
 /// Lets gpg decrypt a message, however that ends.
 fn attempt(
     mut args: Vec<OsString>,
-    input: Input<'_>,
+    input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
 ) -> Result<Outcome, GpgError> {
@@ -523,7 +523,7 @@ fn attempt(
     if input.is_something_else() {
         return Err(GpgError::Damaged("it is no encrypted message".to_owned()));
     }
-    let outcome = run(Call { args, passphrase: unlock.passphrase.as_deref(), input, limit })?;
+    let outcome = run(GpgCall { args, passphrase: unlock.passphrase.as_deref(), input, limit })?;
     if outcome.too_much {
         return Err(GpgError::TooLarge(limit));
     }

@@ -62,7 +62,7 @@ pub struct Source {
 
 /// What `fstat` says of an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct FileStat {
     /// False if it is no regular file.
     pub is_file: bool,
     /// Mode, owner, time.
@@ -115,7 +115,7 @@ impl Source {
     }
 
     /// What is known of sizes on the file system of an open file.
-    pub fn sizes(&self, file: &Opened, facts: &Facts) -> Sizes {
+    pub fn sizes(&self, file: &Opened, facts: &FileStat) -> Sizes {
         // What has a disk of its own has sizes of its own, FUSE too.
         if rustix::fs::major(facts.inode.dev) != 0 {
             return Sizes::True;
@@ -253,9 +253,9 @@ impl Opened {
     ///
     /// # Errors
     /// What the system says.
-    pub fn facts(&self) -> io::Result<Facts> {
+    pub fn facts(&self) -> io::Result<FileStat> {
         let stat: Stat = rustix::fs::fstat(&self.0)?;
-        Ok(Facts {
+        Ok(FileStat {
             is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
             meta: Meta {
                 mode: stat.st_mode & 0o7777,
@@ -300,7 +300,7 @@ impl Opened {
     ///
     /// # Errors
     /// What the system says.
-    pub fn segments(&self, facts: &Facts) -> io::Result<Option<Vec<Segment>>> {
+    pub fn segments(&self, facts: &FileStat) -> io::Result<Option<Vec<Segment>>> {
         let size = facts.size;
         if facts.on_disk + MIN_HOLES > size {
             return Ok(None);

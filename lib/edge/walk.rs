@@ -60,11 +60,11 @@ impl AsFd for Place {
 pub struct Names {
     /// Each with a NUL behind it.
     bytes: Vec<u8>,
-    items: Vec<Item>,
+    items: Vec<WalkItem>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Item {
+struct WalkItem {
     start: usize,
     len: u32,
     kind: FileType,
@@ -89,7 +89,7 @@ impl Names {
 
     /// The same for the system.
     pub fn name(&self, at: usize) -> &CStr {
-        let Item { start, len, .. } = self.items[at];
+        let WalkItem { start, len, .. } = self.items[at];
         let with_nul = &self.bytes[start..=start + len as usize];
         CStr::from_bytes_with_nul(with_nul).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl Names {
         self.items[at].ino
     }
 
-    fn text(&self, item: &Item) -> &[u8] {
+    fn text(&self, item: &WalkItem) -> &[u8] {
         &self.bytes[item.start..item.start + item.len as usize]
     }
 
@@ -112,7 +112,7 @@ impl Names {
         let raw = name.to_bytes_with_nul();
         let (start, len) = (self.bytes.len(), raw.len() as u32 - 1);
         self.bytes.extend_from_slice(raw);
-        self.items.push(Item { start, len, kind, ino });
+        self.items.push(WalkItem { start, len, kind, ino });
     }
 
     fn sort(&mut self) {

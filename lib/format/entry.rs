@@ -205,7 +205,7 @@ fn pair(text: &[u8], between: u8) -> Option<(&[u8], &[u8])> {
 
 /// What the line says before it is checked as a whole.
 #[derive(Default)]
-struct Draft {
+struct EntryDraft {
     kind: Option<Kind>,
     mode: Option<u32>,
     uid: Option<u32>,
@@ -278,7 +278,7 @@ impl Entry {
         let mut end = spaces.next().unwrap_or(line.len());
         let path = Path::parse(&line[..end])?;
         let mut entry = Entry::new(path, Kind::File, State::Deleted);
-        let mut draft = Draft::default();
+        let mut draft = EntryDraft::default();
         while end < line.len() {
             let start = end + 1;
             end = spaces.next().unwrap_or(line.len());
@@ -329,7 +329,7 @@ impl Entry {
         }
     }
 
-    fn word(&mut self, word: &[u8], draft: &mut Draft) -> Result<(), EntryError> {
+    fn word(&mut self, word: &[u8], draft: &mut EntryDraft) -> Result<(), EntryError> {
         let Some((key, value)) = pair(word, b'=') else {
             return match word {
                 b"optional" => flag(&mut draft.optional, "optional"),
@@ -375,7 +375,7 @@ impl Entry {
         }
     }
 
-    fn tag(&mut self, tag: &[u8], draft: &mut Draft) -> Result<(), EntryError> {
+    fn tag(&mut self, tag: &[u8], draft: &mut EntryDraft) -> Result<(), EntryError> {
         let Some((key, value)) = pair(tag, b':') else {
             return match tag {
                 b"x" => flag(&mut self.x, "x"),

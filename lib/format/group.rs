@@ -123,7 +123,7 @@ impl List {
             Some(later) if later > 1 => return Err(ListError::Newer(later)),
             _ => return Err(ListError::NotList),
         }
-        let mut draft = Draft::default();
+        let mut draft = GroupDraft::default();
         for (at, line) in lines.enumerate() {
             draft.line(line).map_err(|what| ListError::Line(at + 2, what))?;
         }
@@ -206,7 +206,7 @@ fn longest(members: &[Member]) -> u64 {
 
 /// A list while it is read.
 #[derive(Default)]
-struct Draft {
+struct GroupDraft {
     band: Option<(BandName, BandId)>,
     /// Name, the number of an added message, slots, parity.
     group: Option<((u32, u32), u32, usize, usize)>,
@@ -218,7 +218,7 @@ struct Draft {
     object: Option<(ObjectName, u64, Vec<Digest>)>,
 }
 
-impl Draft {
+impl GroupDraft {
     fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let Some(comment) = line.strip_prefix(b"#") else { return self.checksum(line) };
         let mut words =

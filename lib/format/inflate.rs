@@ -81,7 +81,7 @@ impl<F: FnMut(Piece) -> bool> Sink for F {
 
 /// Decompresses a block. Ends early when nothing more is wanted.
 pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn Sink) {
-    let mut input = Input { parts, bytes: Vec::new(), at: 0 };
+    let mut input = BlockInput { parts, bytes: Vec::new(), at: 0 };
     match compression {
         Compression::Gzip => {
             members(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, sink)
@@ -109,13 +109,13 @@ pub fn whole(bytes: &[u8], most: usize) -> Option<Vec<u8>> {
 }
 
 /// The parts of a block as one stream.
-struct Input<'a, 'b> {
+struct BlockInput<'a, 'b> {
     parts: &'a mut Parts<'b>,
     bytes: Vec<u8>,
     at: usize,
 }
 
-impl Input<'_, '_> {
+impl BlockInput<'_, '_> {
     /// Gives back what was read. What a lane holds that waits for others is then the rest of its block.
     fn leave(&mut self, sink: &mut dyn Sink) {
         // What is moved is never many times what was read.
@@ -129,7 +129,7 @@ impl Input<'_, '_> {
     }
 }
 
-impl Read for Input<'_, '_> {
+impl Read for BlockInput<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut rest = self.fill_buf()?;
         let came = rest.read(out)?;
@@ -138,7 +138,7 @@ impl Read for Input<'_, '_> {
     }
 }
 
-impl BufRead for Input<'_, '_> {
+impl BufRead for BlockInput<'_, '_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.bytes.len() {
             // The part before goes before the next one comes: both would be twice the memory.
@@ -158,7 +158,7 @@ impl BufRead for Input<'_, '_> {
 }
 
 /// Hands on a block that is not compressed.
-fn plain(mut input: Input<'_, '_>, sink: &mut dyn Sink) {
+fn plain(mut input: BlockInput<'_, '_>, sink: &mut dyn Sink) {
     let mut begins = true;
     loop {
         input.leave(sink);
@@ -183,14 +183,14 @@ fn plain(mut input: Input<'_, '_>, sink: &mut dyn Sink) {
 
 /// How a stream ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Ended {
+enum StreamEnd {
     Whole,
     Damaged,
     Unwanted,
 }
 
 /// Hands on what `from` gives until it ends or fails.
-fn stream(mut from: impl Read, sink: &mut dyn Sink) -> Ended {
+fn stream(mut from: impl Read, sink: &mut dyn Sink) -> StreamEnd {
     let mut begins = true;
     loop {
         let mut piece = sink.spare();
@@ -199,18 +199,18 @@ fn stream(mut from: impl Read, sink: &mut dyn Sink) -> Ended {
         let read = (&mut from).take(PIECE as u64).read_to_end(&mut piece);
         let came = piece.len();
         if came > 0 && !sink.give(Piece::Data(piece, std::mem::take(&mut begins))) {
-            return Ended::Unwanted;
+            return StreamEnd::Unwanted;
         }
         match read {
-            Ok(_) if came < PIECE => return Ended::Whole,
+            Ok(_) if came < PIECE => return StreamEnd::Whole,
             Ok(_) => {}
             Err(error) => return damaged(sink, &error),
         }
     }
 }
 
-fn damaged(sink: &mut dyn Sink, error: &io::Error) -> Ended {
-    if sink.give(Piece::Gap(error.to_string())) { Ended::Damaged } else { Ended::Unwanted }
+fn damaged(sink: &mut dyn Sink, error: &io::Error) -> StreamEnd {
+    if sink.give(Piece::Gap(error.to_string())) { StreamEnd::Damaged } else { StreamEnd::Unwanted }
 }
 
 /// What decompresses one member after another.
@@ -237,7 +237,7 @@ impl Members {
     }
 
     /// Hands on one member that begins where the input stands.
-    fn stream(&self, input: &mut Input<'_, '_>, sink: &mut dyn Sink) -> Ended {
+    fn stream(&self, input: &mut BlockInput<'_, '_>, sink: &mut dyn Sink) -> StreamEnd {
         match self {
             Members::Gzip(_) => stream(flate2::bufread::GzDecoder::new(input), sink),
             Members::Zstd(_) => match zstd::stream::read::Decoder::with_buffer(input) {
@@ -248,7 +248,7 @@ impl Members {
     }
 }
 
-fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink) {
+fn members(members: &mut Members, input: &mut BlockInput<'_, '_>, sink: &mut dyn Sink) {
     let mut in_vain = IN_VAIN;
     loop {
         let rest = match input.fill_buf() {
@@ -271,9 +271,9 @@ fn members(members: &mut Members, input: &mut Input<'_, '_>, sink: &mut dyn Sink
         }
         let (before, bytes) = (input.at, input.bytes.len());
         match members.stream(input, sink) {
-            Ended::Whole => input.leave(sink),
-            Ended::Unwanted => return,
-            Ended::Damaged => {
+            StreamEnd::Whole => input.leave(sink),
+            StreamEnd::Unwanted => return,
+            StreamEnd::Damaged => {
                 // In the same part a whole member may begin right behind the damage; of a later
                 // part all is looked at.
                 let same = input.bytes.len() == bytes && input.at >= before;
@@ -326,7 +326,7 @@ fn frame(
 }
 
 /// Goes to the next whole member; false if there is none, or it took too much to look for it.
-fn seek(members: &mut Members, input: &mut Input<'_, '_>, in_vain: &mut u64) -> bool {
+fn seek(members: &mut Members, input: &mut BlockInput<'_, '_>, in_vain: &mut u64) -> bool {
     let mut content = Vec::new();
     loop {
         match input.fill_buf() {

@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 use super::digest::Digest;
 use super::entry::{self, Entry as Line};
 use super::tarball::{MAX_MAP, Segment, padding, sparse_map};
-use super::untar::Entry;
+use super::untar::TarEntry;
 
 /// Whether an entry's content begins with a map of its holes, in the form that GNU tar calls 1.0.
-pub fn is_sparse(stored: &Entry) -> bool {
+pub fn is_sparse(stored: &TarEntry) -> bool {
     stored.record(b"GNU.sparse.name").is_some() && stored.record(b"GNU.sparse.major") == Some(b"1")
 }
 

@@ -55,7 +55,7 @@ pub enum StreamError {
 
 /// An object on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct StreamItem {
     /// The band it belongs to.
     pub band: BandName,
     /// Its name in the band's folder.
@@ -122,7 +122,7 @@ fn push_header(
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(out: &mut impl Write, item: &Item, mtime: u64) -> io::Result<()> {
+pub fn write(out: &mut impl Write, item: &StreamItem, mtime: u64) -> io::Result<()> {
     let size = item.bytes.len() as u64;
     out.write_all(&header(&item.band, &item.name, size, mtime))?;
     out.write_all(&item.bytes)?;
@@ -188,7 +188,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// What is wrong with the stream: also that it ends early.
-    pub fn next_item(&mut self) -> Result<Option<Item>, StreamError> {
+    pub fn next_item(&mut self) -> Result<Option<StreamItem>, StreamError> {
         self.next_item_if(&mut |_| true)
     }
 
@@ -200,7 +200,7 @@ impl<R: Read> Reader<R> {
     pub fn next_item_if(
         &mut self,
         admit: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Option<Item>, StreamError> {
+    ) -> Result<Option<StreamItem>, StreamError> {
         if self.ended {
             return Ok(None);
         }
@@ -244,7 +244,7 @@ impl<R: Read> Reader<R> {
         size: u64,
         mtime: u64,
         admit: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Item, StreamError> {
+    ) -> Result<StreamItem, StreamError> {
         let parsed = path.split_once('/').and_then(|(band, name)| {
             Some((band.parse::<BandName>().ok()?, ObjectName::parse(name)?))
         });
@@ -263,7 +263,7 @@ impl<R: Read> Reader<R> {
         if !admit(size) {
             return Err(StreamError::Stopped);
         }
-        Ok(Item { band, name, bytes: self.body(size)? })
+        Ok(StreamItem { band, name, bytes: self.body(size)? })
     }
 
     fn handle_global(&mut self, records: &[u8]) -> Option<()> {

@@ -38,7 +38,7 @@ pub enum UntarError {
 
 /// An entry's headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct TarEntry {
     /// Where it is to go.
     pub path: Path,
     /// All header bytes: the pax header, if there is one, and the entry's own.
@@ -51,7 +51,7 @@ pub struct Entry {
     pub flag: u8,
 }
 
-impl Entry {
+impl TarEntry {
     /// The pax records, key and value.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
         self.records
@@ -116,7 +116,7 @@ impl<R: BufRead> Untar<R> {
     ///
     /// # Errors
     /// What is wrong with the tar, and where.
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, UntarError> {
+    pub fn next_entry(&mut self) -> Result<Option<TarEntry>, UntarError> {
         self.skip()?;
         // Most entries have a pax header, its records, and their own.
         let mut headers = Vec::with_capacity(3 * BLOCK);
@@ -146,7 +146,7 @@ impl<R: BufRead> Untar<R> {
                     .ok_or(UntarError::BadHeader(at))?;
                 continue;
             }
-            let mut entry = Entry { path: Path::root(), headers, records, stored: size, flag };
+            let mut entry = TarEntry { path: Path::root(), headers, records, stored: size, flag };
             if let Some(long) = entry.record(b"size") {
                 entry.stored = super::entry::number(long).ok_or(UntarError::BadHeader(at))?;
             }
@@ -171,7 +171,7 @@ impl<R: BufRead> Untar<R> {
     ///
     /// # Errors
     /// What is wrong with the tar, and where.
-    pub fn map(&mut self, entry: &Entry) -> Result<Vec<u8>, UntarError> {
+    pub fn map(&mut self, entry: &TarEntry) -> Result<Vec<u8>, UntarError> {
         let at = self.at;
         let mut map = Vec::new();
         let mut wanted = None;
@@ -198,7 +198,7 @@ impl<R: BufRead> Untar<R> {
     /// What is wrong with the tar, and where; or what `take` gave.
     pub fn copy<E: From<UntarError>>(
         &mut self,
-        entry: &Entry,
+        entry: &TarEntry,
         take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut left = self.left.saturating_sub(padding(entry.stored) as u64);
@@ -216,13 +216,13 @@ impl<R: BufRead> Untar<R> {
     }
 
     /// How many bytes of the content of the last entry were read.
-    pub fn content_read(&self, entry: &Entry) -> u64 {
+    pub fn content_read(&self, entry: &TarEntry) -> u64 {
         entry.stored - self.left.saturating_sub(padding(entry.stored) as u64).min(entry.stored)
     }
 
     /// Goes on with the content of the last entry, of which the input now gives what is behind its
     /// first `from` bytes.
-    pub fn go_on(&mut self, entry: &Entry, from: u64) {
+    pub fn go_on(&mut self, entry: &TarEntry, from: u64) {
         self.left = entry.padded().saturating_sub(from);
     }
 
@@ -342,7 +342,7 @@ mod tests {
         .concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, UntarError> {
+    fn read(bytes: &[u8]) -> Result<Vec<(TarEntry, Vec<u8>)>, UntarError> {
         let mut untar = Untar::new(bytes);
         let mut entries = Vec::new();
         while let Some(entry) = untar.next_entry()? {

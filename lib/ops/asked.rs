@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use bstr::ByteSlice;
 
 use crate::archive::version::Version;
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::core::patterns::Patterns;
 use crate::core::selection::{AskedError, Readings, Selection, undecided};
 use crate::format::listing::Header;
@@ -52,7 +52,7 @@ pub(crate) fn typed(paths: &[OsString], files: &[PathBuf]) -> anyhow::Result<Vec
 /// Finds out what is meant by what was typed, by what the version has.
 pub(crate) fn select(
     archive: &Arc<Archive>,
-    chain: &[Band],
+    chain: &[BandInChain],
     typed: Vec<Vec<u8>>,
     exclude: &[OsString],
     report: &Arc<Report>,
@@ -73,7 +73,7 @@ pub(crate) fn select(
 /// The path of the source, if a name needs it: an absolute one.
 pub(crate) fn source(
     archive: &Arc<Archive>,
-    chain: &[Band],
+    chain: &[BandInChain],
     typed: &[Vec<u8>],
     report: &Arc<Report>,
 ) -> anyhow::Result<Option<Vec<u8>>> {
@@ -91,7 +91,7 @@ pub(crate) fn source(
 /// Which of these paths, sorted, the version has.
 fn there(
     archive: &Arc<Archive>,
-    chain: &[Band],
+    chain: &[BandInChain],
     paths: &[Path],
     report: &Arc<Report>,
 ) -> anyhow::Result<BTreeSet<Path>> {

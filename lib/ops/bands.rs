@@ -6,9 +6,9 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::strangers::strangers;
 use crate::archive::version::{must_exist, no_band};
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::core::chain::ancestors::Extent;
-use crate::core::chain::ends::Ends;
+use crate::core::chain::ends::BandEnds;
 use crate::format::listing::Have;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::records::Records;
@@ -42,7 +42,7 @@ pub fn run(
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let (head, tail) = match archive.state(&name, true) {
-            Ok(Ends { head: Some(head), tail, .. }) => (head, tail),
+            Ok(BandEnds { head: Some(head), tail, .. }) => (head, tail),
             Ok(_) => continue,
             Err(error) => {
                 report.warn(format_args!("{error:#}"));
@@ -54,13 +54,16 @@ pub fn run(
         let complete = tail.is_some();
         let counts = match tail {
             Some(tail) => Some((tail.entries, tail.bytes)),
-            None => match count(&archive, Band { head, tail: None, extent: Extent::Unfinished }) {
-                Ok(have) => Some((have.entries, have.bytes)),
-                Err(error) => {
-                    report.verbose(format_args!("{error:#}"));
-                    None
+            None => {
+                match count(&archive, BandInChain { head, tail: None, extent: Extent::Unfinished })
+                {
+                    Ok(have) => Some((have.entries, have.bytes)),
+                    Err(error) => {
+                        report.verbose(format_args!("{error:#}"));
+                        None
+                    }
                 }
-            },
+            }
         };
         let protection = match archive.first_objects(&name) {
             Ok(objects) => Some(protection(&objects)),
@@ -126,7 +129,7 @@ fn protection(objects: &[ObjectName]) -> Protection {
 }
 
 /// What an unfinished band holds.
-fn count(archive: &Archive, band: Band) -> anyhow::Result<Have> {
+fn count(archive: &Archive, band: BandInChain) -> anyhow::Result<Have> {
     let (indexes, facts) = archive.indexes(&band.head)?;
     if let Some((_, error)) = facts.unreadable {
         return Err(error);

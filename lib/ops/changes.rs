@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::version::{Version, choose, must_exist};
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::core::chain::choice::Mask;
-use crate::core::changes::{Change, Changes, How, Side};
+use crate::core::changes::{Changes, Difference, How, Side};
 use crate::core::selection::Selection;
 use crate::edge::pipe;
 use crate::format::band::BandName;
@@ -177,7 +177,7 @@ fn parts(
     let chains = (older.map(chain).transpose()?, newer.map(chain).transpose()?);
     // Of names that one of them does not have, the other says what they are.
     let any = chains.0.as_ref().or(chains.1.as_ref()).context("the archive has no band")?;
-    let part = |chain: &Option<Vec<Band>>| -> anyhow::Result<Part> {
+    let part = |chain: &Option<Vec<BandInChain>>| -> anyhow::Result<Part> {
         let of = chain.as_ref().unwrap_or(any);
         let selection = asked::select(archive, of, typed.clone(), &[], report)?;
         let tree = match chain {
@@ -218,8 +218,8 @@ struct Writer<'a, 'b> {
 }
 
 impl Writer<'_, '_> {
-    fn write(&mut self, change: &Change) -> anyhow::Result<()> {
-        let Change { how, path, from, old, new } = change;
+    fn write(&mut self, change: &Difference) -> anyhow::Result<()> {
+        let Difference { how, path, from, old, new } = change;
         let size = if *how == How::Removed { *old } else { *new };
         let sum = self.sums.entry(*how).or_default();
         *sum = (sum.0 + 1, sum.1 + size.unwrap_or(0));

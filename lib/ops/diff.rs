@@ -13,7 +13,7 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::archive::version::Version;
 use crate::archive::vouching::{self, Vouching};
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::core::chain::choice::Mask;
 use crate::core::diff::{Deletions, Diff, Distrust, Effect, MaxDeleted, Summary};
 use crate::core::merge::Placed;
@@ -102,7 +102,7 @@ pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow
 }
 
 /// Reads findings of verify.
-fn distrust(file: &Path, chain: &[Band], report: &Report) -> anyhow::Result<Distrust> {
+fn distrust(file: &Path, chain: &[BandInChain], report: &Report) -> anyhow::Result<Distrust> {
     let shown = file.display().to_string();
     let text = std::fs::read_to_string(file).with_context(|| shown.clone())?;
     let names: Vec<BandName> = chain.iter().map(|band| band.head.band.clone()).collect();

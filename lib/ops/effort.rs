@@ -10,7 +10,7 @@ use crate::archive::Archive;
 use crate::archive::named::ArchiveName;
 use crate::archive::version::{Version, choose};
 use crate::archive::vouching::Vouching;
-use crate::core::assemble::{Assembler, Config, Finish, Member};
+use crate::core::assemble::{Assembler, AssemblerConfig, Finish, Member};
 use crate::edge::pipe::Out;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
@@ -117,7 +117,7 @@ impl Written {
             source_id: Some(id),
             ..Head::new(band.clone(), id, parent, started, compression, &writer)
         };
-        let config = Config {
+        let config = AssemblerConfig {
             band: band.clone(),
             id,
             compression,

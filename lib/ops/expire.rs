@@ -12,7 +12,7 @@ use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, side_by_side};
 use crate::core::chain::choice::Mask;
 use crate::core::chain::sealing::sealed_before;
-use crate::core::expire::{Candidate, Reason, Rules, Standing, expire};
+use crate::core::expire::{ExpiryCandidate, Reason, Rules, Standing, expire};
 use crate::edge::clock;
 use crate::format::band::BandName;
 use crate::format::object::Object;
@@ -96,8 +96,8 @@ fn words(reason: &Reason) -> String {
 }
 
 /// What a band counts for. One that cannot be read counts for nothing.
-fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candidate> {
-    let unreadable = Candidate {
+fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<ExpiryCandidate> {
+    let unreadable = ExpiryCandidate {
         name: name.clone(),
         time: name.start(),
         standing: Standing::Unreadable,
@@ -119,7 +119,7 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Candi
         (Some(_), _) => Standing::Masked,
     };
     let stored = if weigh { archive.objects(name)?.iter().map(|(_, size)| size).sum() } else { 0 };
-    Ok(Candidate {
+    Ok(ExpiryCandidate {
         time: head.as_of.unwrap_or(head.started),
         standing,
         signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),

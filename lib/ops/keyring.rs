@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use crate::edge::gpg::{
-    self, Fault, GpgError, Key, Keys, Recipient, Sealer, Signatory, TrialError, Use,
+    self, GpgError, GpgKey, KeyFault, Keys, Recipient, Sealer, Signatory, TrialError, Use,
 };
 use crate::format::time::Stamp;
 use crate::report::message::{Hinted, Report};
@@ -148,15 +148,15 @@ pub(crate) fn signer(name: &OsStr, report: &Report) -> anyhow::Result<Signatory>
 /// The one key that can be used.
 fn one_key<'a>(
     name: &str,
-    keys: &'a [Key],
+    keys: &'a [GpgKey],
     wanted: Use,
     none: impl FnOnce() -> anyhow::Error,
-) -> anyhow::Result<&'a Key> {
-    let usable: Vec<&Key> = keys.iter().filter(|key| key.fault.is_none()).collect();
+) -> anyhow::Result<&'a GpgKey> {
+    let usable: Vec<&GpgKey> = keys.iter().filter(|key| key.fault.is_none()).collect();
     match (usable.as_slice(), keys) {
         ([key], _) => Ok(key),
         ([], []) => Err(none()),
-        ([], [Key { fault: Some(fault), fingerprint, .. }, ..]) => {
+        ([], [GpgKey { fault: Some(fault), fingerprint, .. }, ..]) => {
             let (text, hint) = describe(fault, fingerprint, wanted);
             Err(Hinted::wrap(anyhow!("{name}: {text}"), hint))
         }
@@ -170,13 +170,13 @@ fn one_key<'a>(
     }
 }
 
-fn describe(fault: &Fault, fingerprint: &str, wanted: Use) -> (String, String) {
+fn describe(fault: &KeyFault, fingerprint: &str, wanted: Use) -> (String, String) {
     let (other, does) = match wanted {
         Use::Encrypt => ("encrypt to another key", "encrypts"),
         Use::Sign => ("sign with another key", "signs"),
     };
     match fault {
-        Fault::Expired(at) => {
+        KeyFault::Expired(at) => {
             let at = at
                 .and_then(Stamp::from_unix)
                 .map_or_else(String::new, |at| format!(" on {}", &at.to_rfc3339()[..10]));
@@ -185,11 +185,11 @@ fn describe(fault: &Fault, fingerprint: &str, wanted: Use) -> (String, String) {
             );
             (format!("the key expired{at}"), hint)
         }
-        Fault::Revoked => ("the key was revoked".to_owned(), other.to_owned()),
-        Fault::Disabled => (
+        KeyFault::Revoked => ("the key was revoked".to_owned(), other.to_owned()),
+        KeyFault::Disabled => (
             "the key is disabled".to_owned(),
             format!("enable it with: gpg --edit-key {fingerprint} enable"),
         ),
-        Fault::Unable => (format!("the key has no part that {does}"), other.to_owned()),
+        KeyFault::Unable => (format!("the key has no part that {does}"), other.to_owned()),
     }
 }

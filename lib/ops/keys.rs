@@ -18,7 +18,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
 use crate::format::openpgp::{KeyId, holds, openers};
-use crate::format::stream::{self, Item, Preface};
+use crate::format::stream::{self, Preface, StreamItem};
 use crate::ops::CANNOT_WRITE;
 use crate::ops::keyring;
 use crate::report::message::Report;
@@ -228,7 +228,7 @@ impl Out<'_> {
 
     fn put(&mut self, band: &BandName, name: ObjectName, bytes: Vec<u8>) -> anyhow::Result<()> {
         self.objects += 1;
-        let item = Item { band: band.clone(), name, bytes };
+        let item = StreamItem { band: band.clone(), name, bytes };
         stream::write(&mut self.stream, &item, self.mtime).context(CANNOT_WRITE)
     }
 

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::format::band::BandName;
 use crate::ops::verify::tests::verify;
 use model::{
-    Entries, Found, Notes, Objects, Stream, Tree, Wish, counted, cuts, put, read, run, seen, store,
-    tail, version,
+    ModelEntries, Notes, Objects, ReadState, Stream, Tree, Wish, counted, cuts, put, read, run,
+    seen, store, tail, version,
 };
 
 mod archives;
@@ -72,7 +72,7 @@ struct State {
     /// What the runs so far have seen of the source.
     saw: BTreeSet<(String, i64)>,
     /// What each complete band held when its TAIL came.
-    complete: BTreeMap<BandName, Entries>,
+    complete: BTreeMap<BandName, ModelEntries>,
 }
 
 struct Search {
@@ -186,7 +186,7 @@ fn look(state: &State, case: &str) {
 }
 
 /// What a reader has got is no mixture.
-fn looks_right(state: &State, found: &Found, case: &str) {
+fn looks_right(state: &State, found: &ReadState, case: &str) {
     assert!(found.silent, "{case}: a reader warns");
     if found.complete {
         let entries = state.complete.get(&found.band);

@@ -13,7 +13,7 @@ use crate::archive::unzip;
 use crate::archive::vouching;
 use crate::core::assemble::{Assembler, Finish, Member};
 use crate::core::links::Links;
-use crate::core::planner::{Job, Planner};
+use crate::core::planner::{Planner, ReadJob};
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, pipe, source::Source, users::Users};
 use crate::format::band::{BandId, BandName};
@@ -198,7 +198,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             _ => bail!("a reader thread stopped unexpectedly"),
         }
     })
-    .and_then(|Ended { end, tree, behind }| {
+    .and_then(|ListingEnd { end, tree, behind }| {
         let skipped = shared.reading.skipped.load(Ordering::Relaxed);
         let unattributed = shared.reading.unattributed.load(Ordering::Relaxed);
         let finished = clock::stamp()?;
@@ -276,7 +276,7 @@ enum Done {
 
 /// How a listing ends.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ended {
+pub(crate) struct ListingEnd {
     end: End,
     pub(super) tree: Option<Have>,
     pub(super) behind: u64,
@@ -286,10 +286,10 @@ pub(crate) struct Ended {
 fn feed(
     mut listing: Reader<impl std::io::BufRead>,
     first: Line,
-    mut ended: Ended,
+    mut ended: ListingEnd,
     shared: &Arc<Shared>,
     submit: &Submit<Done>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<ListingEnd> {
     let mut planner = Planner::new();
     let mut line = Some(first);
     loop {
@@ -321,15 +321,15 @@ fn feed(
         if let Some(end) = end {
             // Nothing may follow the end.
             listing.next_line()?;
-            return Ok(Ended { end, ..ended });
+            return Ok(ListingEnd { end, ..ended });
         }
         line = listing.next_line()?;
     }
 }
 
-fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
+fn queue(job: ReadJob, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
     match job {
-        Job::Member(planned) => {
+        ReadJob::Member(planned) => {
             let shared = Arc::clone(shared);
             submit.submit(move || {
                 let has_links = planned.iter().any(|entry| entry.hard.is_some());
@@ -339,7 +339,7 @@ fn queue(job: Job, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Go
                 Done::Gathered { raw, planned: again, rest, links }
             })
         }
-        Job::Big(entry) => {
+        ReadJob::Big(entry) => {
             let mut links = Links::default();
             let emit = &mut |raw| submit.ready(Done::Piece(raw));
             shared.reading.stream(*entry, false, &mut links, emit)?;
@@ -470,7 +470,7 @@ impl Writer<'_> {
                 self.cache = None;
             }
             self.note(name.object, &bytes)?;
-            let item = stream::Item { band: self.band.clone(), name, bytes };
+            let item = stream::StreamItem { band: self.band.clone(), name, bytes };
             stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::edge::signals::Stop;
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
-use crate::format::stream::{self, Item, Preface, Reader};
+use crate::format::stream::{self, Preface, Reader, StreamItem};
 use crate::report::message::Report;
 use crate::report::units::human;
 
@@ -36,8 +36,8 @@ mod spool;
 mod used;
 mod write;
 
-use feed::Begin;
-use lane::{Duty, Event, Lane, Place, Run, Summary};
+use feed::StreamStart;
+use lane::{Duty, Lane, LaneEvent, Place, Run, Summary};
 use shortfall::Shortfall;
 
 /// What is stored, where, and how.
@@ -125,7 +125,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<_>>()?;
     if let Some(dir) = options.from {
-        let asked = spool::Asked {
+        let asked = spool::SpoolRequest {
             dir,
             empty: options.empty,
             keep_indexes: options.keep_indexes,
@@ -168,10 +168,11 @@ fn push_stream(
     places: &[Place],
     input: impl std::io::Read + Send + 'static,
 ) -> anyhow::Result<Vec<anyhow::Result<Summary>>> {
-    let lanes: Vec<(Sender<Event>, Receiver<Event>)> = places.iter().map(|_| channel()).collect();
+    let lanes: Vec<(Sender<LaneEvent>, Receiver<LaneEvent>)> =
+        places.iter().map(|_| channel()).collect();
     let begin =
         feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
-    let Begin { first, preface, additions } = wait_for(&begin, &run.stop)?;
+    let StreamStart { first, preface, additions } = wait_for(&begin, &run.stop)?;
     if let Some(additions) = additions {
         return add::run(run, places, &additions).map(|()| Vec::new());
     }
@@ -180,7 +181,7 @@ fn push_stream(
     }
     // What dura-seal did not mark is pack's own.
     let sealed = preface.sealed.unwrap_or_default();
-    let push = |place: &Place, (done, events): (Sender<Event>, Receiver<Event>)| {
+    let push = |place: &Place, (done, events): (Sender<LaneEvent>, Receiver<LaneEvent>)| {
         let reads = Retrying::new(
             Arc::clone(&place.store),
             run.limits.patience,
@@ -267,7 +268,7 @@ fn made(tail: &Tail, summary: &Summary) -> String {
 }
 
 /// The band that the run goes on with or stands on, and an index of it that counts.
-fn below(first: &Item, preface: &Preface) -> Option<(BandName, Option<u32>)> {
+fn below(first: &StreamItem, preface: &Preface) -> Option<(BandName, Option<u32>)> {
     let index = preface.counted.stretches().last().map(|stretch| stretch.last);
     match &preface.continues {
         Some((band, _)) => Some((band.clone(), index)),

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, Reading};
 use crate::archive::version::{Version, must_exist};
-use crate::archive::{Archive, Band};
+use crate::archive::{Archive, BandInChain};
 use crate::core::merge::Placed;
 use crate::core::restore::{Open, Plan, References, Step};
 use crate::core::selection::Selection;
@@ -28,7 +28,7 @@ mod kept;
 pub(crate) mod lane;
 mod write;
 
-use crate::archive::blocks::{Blocks, FEW, Feed, Source};
+use crate::archive::blocks::{Blocks, FEW, LaneFeed, Source};
 use write::Writer;
 
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
@@ -42,7 +42,7 @@ const AHEAD: usize = 16 << 20;
 
 /// From the thread that plans to the one that writes.
 enum Order {
-    Lane(usize, Feed),
+    Lane(usize, LaneFeed),
     Step(Step),
     End,
     Failed(anyhow::Error),
@@ -162,7 +162,7 @@ pub(crate) fn restore(
 #[derive(Clone)]
 struct Reader {
     archive: Arc<Archive>,
-    chain: Vec<Band>,
+    chain: Vec<BandInChain>,
     report: Arc<Report>,
 }
 

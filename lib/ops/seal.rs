@@ -14,7 +14,7 @@ use crate::edge::pipe;
 use crate::format::group::{MAX_SHARDS, Member};
 use crate::format::head::Head;
 use crate::format::object::Object;
-use crate::format::stream::{self, Item, Preface, Reader, SealedAs, StreamError};
+use crate::format::stream::{self, Preface, Reader, SealedAs, StreamError, StreamItem};
 use crate::ops::keyring;
 use crate::ops::room;
 use crate::report::message::{Hinted, Report, refuse_terminal};
@@ -59,7 +59,7 @@ const PER_JOB: u64 = 16 << 20;
 /// Bytes of objects that may be under way at once; one larger object goes alone.
 const MAX_UNDER_WAY: u64 = 40 << 20;
 
-type Sealed = Result<(Item, Member), GpgError>;
+type Sealed = Result<(StreamItem, Member), GpgError>;
 
 /// Reads an object stream on standard input, and writes it with protected objects to standard
 /// output.
@@ -163,9 +163,9 @@ impl Feeder {
     fn run(
         self,
         mut stream: Reader<impl std::io::Read>,
-        first: Item,
+        first: StreamItem,
         continues: bool,
-    ) -> anyhow::Result<Option<Item>> {
+    ) -> anyhow::Result<Option<StreamItem>> {
         let mut tail = None;
         let mut before = None;
         let mut next = Some(first);
@@ -198,7 +198,7 @@ impl Feeder {
     }
 
     /// False when nobody takes the results any more.
-    fn queue(&self, mut item: Item) -> bool {
+    fn queue(&self, mut item: StreamItem) -> bool {
         let (keys, budget) = (Arc::clone(&self.keys), Arc::clone(&self.budget));
         let seal = move || {
             if let (Some(keys), true) = (&*keys, item.name.is_secret()) {

@@ -46,7 +46,7 @@ mod told;
 
 use against::Against;
 use band::Walk;
-use check::{Event, Meter};
+use check::{CheckEvent, Meter};
 use repair::Repairer;
 use signed::Wanted;
 use told::Told;
@@ -270,9 +270,9 @@ fn start(
     signer: &Arc<Wanted>,
     meter: &Arc<Meter>,
     part: Part,
-) -> anyhow::Result<Results<Vec<Event>>> {
+) -> anyhow::Result<Results<Vec<CheckEvent>>> {
     let jobs = room::jobs(options.jobs, 0, PER_JOB);
-    let (submit, results) = Ordered::start::<Vec<Event>>(jobs, 4 * jobs)?;
+    let (submit, results) = Ordered::start::<Vec<CheckEvent>>(jobs, 4 * jobs)?;
     let walk = Walk {
         archive: Arc::clone(archive),
         store: Arc::clone(archive.store()),
@@ -310,27 +310,27 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn follow(&mut self, results: Results<Vec<Event>>, meter: &Meter) -> anyhow::Result<()> {
+    fn follow(&mut self, results: Results<Vec<CheckEvent>>, meter: &Meter) -> anyhow::Result<()> {
         for event in results.flatten() {
             self.told.draw(meter);
             match event {
-                Event::Band => {
+                CheckEvent::Band => {
                     self.signatures()?;
                     self.told.bands += 1;
                 }
-                Event::NoBand(band) => {
+                CheckEvent::NoBand(band) => {
                     let what = "not a band: no HEAD, TAIL, list or index";
                     self.told.report.verbose(format_args!("{band}: {what}"));
                     self.no_bands.insert(band);
                 }
-                Event::Unfinished(band) => self.told.unfinished.push(band),
-                Event::Found(finding) => self.found(&finding)?,
-                Event::Note(what) => self.told.note(what),
-                Event::Failed(error) => return Err(error),
-                Event::Signed => self.signed.0 = true,
-                Event::Unknown(finding, what) => self.signed.1.push((finding, what)),
-                Event::Member(state) => self.states.push(state),
-                Event::Group(list) => {
+                CheckEvent::Unfinished(band) => self.told.unfinished.push(band),
+                CheckEvent::Found(finding) => self.found(&finding)?,
+                CheckEvent::Note(what) => self.told.note(what),
+                CheckEvent::Failed(error) => return Err(error),
+                CheckEvent::Signed => self.signed.0 = true,
+                CheckEvent::Unknown(finding, what) => self.signed.1.push((finding, what)),
+                CheckEvent::Member(state) => self.states.push(state),
+                CheckEvent::Group(list) => {
                     let states = std::mem::take(&mut self.states);
                     for finding in judge(&list, &states) {
                         self.found(&finding)?;
@@ -339,18 +339,18 @@ impl Run<'_> {
                         repairer.handle_group(&list, &states)?;
                     }
                 }
-                Event::Dropped(band, list) => {
+                CheckEvent::Dropped(band, list) => {
                     if let Some(repairer) = &mut self.repairer {
                         repairer.handle_dropped(&band, list);
                     }
                 }
-                Event::Loose(loose) => {
+                CheckEvent::Loose(loose) => {
                     let Some(repairer) = &mut self.repairer else { continue };
                     for finding in repairer.handle_loose(&loose, self.told.report)? {
                         self.told.finding(&finding)?;
                     }
                 }
-                Event::End => return self.signatures(),
+                CheckEvent::End => return self.signatures(),
             }
         }
         bail!("the walk through the archive stopped unexpectedly")

@@ -82,7 +82,7 @@ enum Condition {
 
 /// A HEAD that we wrote.
 #[derive(Debug)]
-struct Head {
+struct WrittenHead {
     name: String,
     bytes: Vec<u8>,
     /// Held while it is read back: one read serves all that wait for it.
@@ -102,7 +102,7 @@ enum Seen {
 struct State {
     condition: Condition,
     /// The HEADs that we wrote while the server was not known to keep conditions, by band.
-    heads: HashMap<String, Arc<Head>>,
+    heads: HashMap<String, Arc<WrittenHead>>,
     /// What was looked for ahead of its write: when a look began that found nothing, or why it
     /// failed.
     ahead: HashMap<String, Result<Instant, StoreError>>,
@@ -206,7 +206,7 @@ impl CreateOnly {
         if let Some(band) =
             name.strip_suffix("/HEAD").filter(|_| state.condition != Condition::Kept)
         {
-            let head = Head {
+            let head = WrittenHead {
                 name: name.to_owned(),
                 bytes: bytes.to_vec(),
                 seen: Mutex::new(Seen::NotYet),
@@ -290,7 +290,7 @@ impl CreateOnly {
     }
 
     /// The HEAD that we wrote of the band in which an object other than HEAD lies.
-    fn head_above(&self, name: &str) -> Option<Arc<Head>> {
+    fn head_above(&self, name: &str) -> Option<Arc<WrittenHead>> {
         let (band, object) = name.split_once('/')?;
         self.state().heads.get(band).filter(|_| object != "HEAD").cloned()
     }
@@ -324,7 +324,7 @@ fn twice(server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Condition
 }
 
 /// The same with HEAD. What a write that fails may leave of it is found when it is read back.
-fn twice_head(server: &dyn Conditional, head: &Head) -> Condition {
+fn twice_head(server: &dyn Conditional, head: &WrittenHead) -> Condition {
     twice(server, &head.name, &head.bytes).unwrap_or_else(|_| {
         *lock(&head.seen) = Seen::Doubtful;
         Condition::Unknown
@@ -333,7 +333,7 @@ fn twice_head(server: &dyn Conditional, head: &Head) -> Condition {
 
 /// Reads back the HEAD that we wrote, unless that was done and is not to be done `again`. Fails if
 /// it has become another's.
-fn confirm(server: &dyn Conditional, head: &Head, again: bool) -> Result<(), StoreError> {
+fn confirm(server: &dyn Conditional, head: &WrittenHead, again: bool) -> Result<(), StoreError> {
     let mut seen = lock(&head.seen);
     if *seen == Seen::Ours && !again {
         return Ok(());

@@ -49,7 +49,7 @@ impl std::fmt::Debug for Dav {
 
 /// Why an address is none of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadAddress {
+pub enum BadDavAddress {
     /// It is not written as it should be.
     #[error("not an address: expected http://HOST/PATH or https://HOST/PATH")]
     Form,
@@ -67,7 +67,7 @@ impl Dav {
     ///
     /// # Errors
     /// What is wrong with the address.
-    pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<Dav, BadAddress> {
+    pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<Dav, BadDavAddress> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
         Dav::with(name, &variable, &file, idle, notice)
@@ -83,18 +83,18 @@ impl Dav {
         file: &dyn Fn(&Path) -> Option<String>,
         idle: Option<Duration>,
         notice: Notice,
-    ) -> Result<Dav, BadAddress> {
-        let mut base = Url::parse(name).map_err(|_| BadAddress::Form)?;
+    ) -> Result<Dav, BadDavAddress> {
+        let mut base = Url::parse(name).map_err(|_| BadDavAddress::Form)?;
         let host = base
             .host_str()
             .filter(|_| matches!(base.scheme(), "http" | "https"))
-            .ok_or(BadAddress::Form)?
+            .ok_or(BadDavAddress::Form)?
             .to_owned();
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(BadAddress::Login);
+            return Err(BadDavAddress::Login);
         }
         if base.query().is_some() || base.fragment().is_some() {
-            return Err(BadAddress::Query);
+            return Err(BadDavAddress::Query);
         }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));

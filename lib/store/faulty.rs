@@ -10,7 +10,7 @@ use super::{Kind, Store, StoreError};
 /// What goes wrong with a call. What does not fit the call (a torn read, a stale write) is an error
 /// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum StoreFault {
     /// Nothing is done, and the call fails.
     Error(Kind),
     /// Nothing is done, and the server asks to wait.
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
 
 /// What was asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Call {
+pub(crate) enum StoreCall {
     /// `put_new`
     PutNew,
     /// `replace`
@@ -48,8 +48,8 @@ pub(crate) enum Call {
 
 #[derive(Debug, Default)]
 struct State {
-    faults: BTreeMap<usize, Fault>,
-    calls: Vec<(Call, String)>,
+    faults: BTreeMap<usize, StoreFault>,
+    calls: Vec<(StoreCall, String)>,
     /// The name that was written last.
     last: Option<String>,
 }
@@ -68,13 +68,13 @@ impl<S: Store> Faulty<S> {
     }
 
     /// Call `number` goes wrong.
-    pub(crate) fn with(self, number: usize, fault: Fault) -> Faulty<S> {
+    pub(crate) fn with(self, number: usize, fault: StoreFault) -> Faulty<S> {
         self.state().faults.insert(number, fault);
         self
     }
 
     /// What was asked so far.
-    pub(crate) fn calls(&self) -> Vec<(Call, String)> {
+    pub(crate) fn calls(&self) -> Vec<(StoreCall, String)> {
         self.state().calls.clone()
     }
 
@@ -83,7 +83,7 @@ impl<S: Store> Faulty<S> {
     }
 
     /// Counts a call, and tells what is to go wrong with it.
-    fn begin(&self, call: Call, name: &str) -> Option<Fault> {
+    fn begin(&self, call: StoreCall, name: &str) -> Option<StoreFault> {
         let mut state = self.state();
         let number = state.calls.len();
         state.calls.push((call, name.to_owned()));
@@ -92,18 +92,20 @@ impl<S: Store> Faulty<S> {
 
     fn write(
         &self,
-        call: Call,
+        call: StoreCall,
         name: &str,
         bytes: &[u8],
         put: impl Fn(&[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let done = match self.begin(call, name) {
             None => put(bytes),
-            Some(Fault::LostReply) => put(bytes).and_then(|()| Err(failed(name, Kind::Passing))),
-            Some(Fault::Torn(size)) => {
+            Some(StoreFault::LostReply) => {
+                put(bytes).and_then(|()| Err(failed(name, Kind::Passing)))
+            }
+            Some(StoreFault::Torn(size)) => {
                 put(&bytes[..size.min(bytes.len())]).and_then(|()| Err(failed(name, Kind::Passing)))
             }
-            Some(Fault::Flipped(share)) => put(&flipped(bytes, share)),
+            Some(StoreFault::Flipped(share)) => put(&flipped(bytes, share)),
             Some(fault) => Err(plain(name, fault)),
         };
         if done.is_ok() {
@@ -114,18 +116,18 @@ impl<S: Store> Faulty<S> {
 
     fn read(
         &self,
-        call: Call,
+        call: StoreCall,
         name: &str,
         get: impl Fn() -> Result<Vec<u8>, StoreError>,
     ) -> Result<Vec<u8>, StoreError> {
         match self.begin(call, name) {
             None => get(),
-            Some(Fault::Flipped(share)) => Ok(flipped(&get()?, share)),
-            Some(Fault::Short) => get().map(|bytes| bytes[..bytes.len() / 2].to_vec()),
-            Some(Fault::Stale) if self.state().last.as_deref() == Some(name) => {
+            Some(StoreFault::Flipped(share)) => Ok(flipped(&get()?, share)),
+            Some(StoreFault::Short) => get().map(|bytes| bytes[..bytes.len() / 2].to_vec()),
+            Some(StoreFault::Stale) if self.state().last.as_deref() == Some(name) => {
                 Err(failed(name, Kind::NotFound))
             }
-            Some(Fault::Stale) => get(),
+            Some(StoreFault::Stale) => get(),
             Some(fault) => Err(plain(name, fault)),
         }
     }
@@ -133,39 +135,40 @@ impl<S: Store> Faulty<S> {
 
 impl<S: Store> Store for Faulty<S> {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(Call::PutNew, name, bytes, |bytes| self.inner.put_new(name, bytes))
+        self.write(StoreCall::PutNew, name, bytes, |bytes| self.inner.put_new(name, bytes))
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(Call::Replace, name, bytes, |bytes| self.inner.replace(name, bytes))
+        self.write(StoreCall::Replace, name, bytes, |bytes| self.inner.replace(name, bytes))
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.read(Call::Get, name, || self.inner.get(name))
+        self.read(StoreCall::Get, name, || self.inner.get(name))
     }
 
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.read(Call::GetRange, name, || self.inner.get_range(name, start, length))
+        self.read(StoreCall::GetRange, name, || self.inner.get_range(name, start, length))
     }
 
     fn stat(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        match self.begin(Call::Stat, name) {
+        match self.begin(StoreCall::Stat, name) {
             None => self.inner.stat(name),
-            Some(Fault::Stale) if self.state().last.as_deref() == Some(name) => Ok(None),
-            Some(Fault::Stale) => self.inner.stat(name),
+            Some(StoreFault::Stale) if self.state().last.as_deref() == Some(name) => Ok(None),
+            Some(StoreFault::Stale) => self.inner.stat(name),
             Some(fault) => Err(plain(name, fault)),
         }
     }
 
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        let fault = self.begin(Call::List, folder);
-        if let Some(fault) = fault.filter(|fault| !matches!(fault, Fault::Stale | Fault::LostPage))
+        let fault = self.begin(StoreCall::List, folder);
+        if let Some(fault) =
+            fault.filter(|fault| !matches!(fault, StoreFault::Stale | StoreFault::LostPage))
         {
             return Err(plain(folder, fault));
         }
         let mut found = self.inner.list(folder)?;
         match fault {
-            Some(Fault::LostPage) => found.truncate(found.len() / 2),
+            Some(StoreFault::LostPage) => found.truncate(found.len() / 2),
             Some(_) => {
                 let last = self.state().last.clone().unwrap_or_default();
                 let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
@@ -181,10 +184,12 @@ fn failed(name: &str, kind: Kind) -> StoreError {
     StoreError::of(kind, name, "a fault that was asked for")
 }
 
-fn plain(name: &str, fault: Fault) -> StoreError {
+fn plain(name: &str, fault: StoreFault) -> StoreError {
     match fault {
-        Fault::Error(kind) => failed(name, kind),
-        Fault::Busy(wait) => StoreError { retry_after: Some(wait), ..failed(name, Kind::Passing) },
+        StoreFault::Error(kind) => failed(name, kind),
+        StoreFault::Busy(wait) => {
+            StoreError { retry_after: Some(wait), ..failed(name, Kind::Passing) }
+        }
         _ => failed(name, Kind::Passing),
     }
 }
@@ -206,14 +211,14 @@ mod tests {
     #[test]
     fn each_call_goes_wrong_as_told() {
         let faults = [
-            (1, Fault::Error(Kind::NoSpace)),
-            (2, Fault::Busy(Duration::from_secs(7))),
-            (3, Fault::LostReply),
-            (5, Fault::Torn(2)),
-            (7, Fault::Stale),
-            (9, Fault::LostPage),
-            (10, Fault::Flipped(255)),
-            (11, Fault::Short),
+            (1, StoreFault::Error(Kind::NoSpace)),
+            (2, StoreFault::Busy(Duration::from_secs(7))),
+            (3, StoreFault::LostReply),
+            (5, StoreFault::Torn(2)),
+            (7, StoreFault::Stale),
+            (9, StoreFault::LostPage),
+            (10, StoreFault::Flipped(255)),
+            (11, StoreFault::Short),
         ];
         let store = faults
             .into_iter()
@@ -235,6 +240,6 @@ mod tests {
         assert_eq!(store.get_range("a", 0, 4).unwrap(), b"01");
         assert_eq!(store.get("a").unwrap(), b"0123");
         assert_eq!(store.calls().len(), 13);
-        assert_eq!(store.calls()[12], (Call::Get, "a".to_owned()));
+        assert_eq!(store.calls()[12], (StoreCall::Get, "a".to_owned()));
     }
 }

@@ -11,22 +11,24 @@ use super::{Kind, Notice, Store, StoreError, UNSEEN, Word};
 
 /// A request: its first line, and its headers in lower case.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct HttpRequest {
     pub(super) line: String,
     pub(super) headers: Vec<(String, String)>,
 }
 
-impl Asked {
+impl HttpRequest {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// What was asked so far.
-pub(super) type Log = Arc<Mutex<Vec<Asked>>>;
+pub(super) type Log = Arc<Mutex<Vec<HttpRequest>>>;
 
 /// A server on loopback that answers with what `reply` gives, a whole reply with its head.
-pub(super) fn serve(reply: impl Fn(&Asked) -> String + Send + Sync + 'static) -> (String, Log) {
+pub(super) fn serve(
+    reply: impl Fn(&HttpRequest) -> String + Send + Sync + 'static,
+) -> (String, Log) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (log, reply) = (Log::default(), Arc::new(reply));
@@ -43,7 +45,7 @@ pub(super) fn serve(reply: impl Fn(&Asked) -> String + Send + Sync + 'static) ->
 fn answer(
     mut stream: TcpStream,
     seen: &Log,
-    reply: &(dyn Fn(&Asked) -> String + Send + Sync),
+    reply: &(dyn Fn(&HttpRequest) -> String + Send + Sync),
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
@@ -63,7 +65,7 @@ fn answer(
             let (name, value) = line.split_once(':')?;
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         };
-        let asked = Asked { line, headers: lines.into_iter().filter_map(header).collect() };
+        let asked = HttpRequest { line, headers: lines.into_iter().filter_map(header).collect() };
         let length = asked.header("content-length").map_or(0, |text| text.parse().unwrap());
         std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
         let text = reply(&asked);
@@ -178,7 +180,7 @@ fn services_that_take_no_checksums() {
         let taken = log.iter().filter(|asked| asked.line.starts_with("PUT"));
         assert!(taken.clone().all(|asked| asked.header("content-md5").is_some()), "{code}");
         // Refused once, and not asked again.
-        let sums = |asked: &&Asked| asked.header("x-amz-checksum-sha256").is_some();
+        let sums = |asked: &&HttpRequest| asked.header("x-amz-checksum-sha256").is_some();
         assert_eq!(taken.filter(sums).count(), 1, "{code}");
     }
     // A wrong key is a wrong key.

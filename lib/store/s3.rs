@@ -86,7 +86,7 @@ struct Address<'a> {
 
 /// Why a bucket cannot be spoken to, before anything was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadAddress {
+pub enum BadBucket {
     /// It is not written as it should be.
     #[error("{0}")]
     Form(&'static str),
@@ -104,7 +104,7 @@ impl S3 {
     ///
     /// # Errors
     /// What is wrong with the name, or with the keys.
-    pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadAddress> {
+    pub fn open(name: &str, idle: Option<Duration>, notice: Notice) -> Result<S3, BadBucket> {
         let variable = |name: &str| std::env::var(name).ok();
         let file = |path: &Path| std::fs::read_to_string(path).ok();
         let mut opened =
@@ -126,7 +126,7 @@ impl S3 {
         sources: &Sources<'_>,
         idle: Option<Duration>,
         notice: Notice,
-    ) -> Result<S3, BadAddress> {
+    ) -> Result<S3, BadBucket> {
         let address = Address::parse(name)?;
         let settings = sources.settings(address.profile)?;
         let (endpoint, style) = match &settings.endpoint {
@@ -143,12 +143,12 @@ impl S3 {
                 (format!("https://s3.{}.amazonaws.com{suffix}", settings.region), style)
             }
         };
-        let bad = || BadAddress::Endpoint(super::http::printable(&endpoint));
+        let bad = || BadBucket::Endpoint(super::http::printable(&endpoint));
         let url = url::Url::parse(&endpoint)
             .ok()
             .filter(|url| url.username().is_empty() && url.password().is_none());
         let url =
-            url.ok_or(BadAddress::Form("the endpoint is not an address, or contains a user name"))?;
+            url.ok_or(BadBucket::Form("the endpoint is not an address, or contains a user name"))?;
         let bucket = Bucket::new(url, style, address.bucket.to_owned(), settings.region.clone())
             .map_err(|_| bad())?;
         Ok(S3 {
@@ -305,24 +305,24 @@ impl S3 {
 }
 
 impl<'a> Address<'a> {
-    fn parse(name: &'a str) -> Result<Address<'a>, BadAddress> {
+    fn parse(name: &'a str) -> Result<Address<'a>, BadBucket> {
         let rest =
-            name.strip_prefix("s3://").ok_or(BadAddress::Form("expected s3://BUCKET/PREFIX"))?;
+            name.strip_prefix("s3://").ok_or(BadBucket::Form("expected s3://BUCKET/PREFIX"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         if bucket.contains('@') {
-            return Err(BadAddress::Form(
+            return Err(BadBucket::Form(
                 "an archive's name must not contain keys: others can see it",
             ));
         }
         if bucket.is_empty()
             || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         {
-            return Err(BadAddress::Form("not the name of a bucket: expected s3://BUCKET/PREFIX"));
+            return Err(BadBucket::Form("not the name of a bucket: expected s3://BUCKET/PREFIX"));
         }
         let prefix = prefix.trim_matches('/');
         if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(BadAddress::Form("a prefix must not have empty parts, . or .."));
+            return Err(BadBucket::Form("a prefix must not have empty parts, . or .."));
         }
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let mut address = Address { bucket, prefix, ..Address::default() };
@@ -335,7 +335,7 @@ impl<'a> Address<'a> {
                     address.class = Some(value);
                 }
                 _ => {
-                    return Err(BadAddress::Form(
+                    return Err(BadBucket::Form(
                         "only profile=NAME and storage-class=CLASS may follow the ?, joined by &",
                     ));
                 }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use dura::core::chain::choice::{self, Facts, Found, Known, Wish};
+use dura::core::chain::choice::{self, BandCondition, ChoiceFacts, Known, Wish};
 use dura::core::chain::counted::{Counted, Indexes};
-use dura::core::diff::{Config, Diff, Effect};
-use dura::core::merge::{Event, Merge, Placed};
+use dura::core::diff::{Diff, DiffConfig, Effect};
+use dura::core::merge::{Merge, MergeEvent, Placed};
 use dura::core::repair;
 use dura::core::restore::{self, Step};
 use dura::core::verify::audit::{self, Audit, Free, Objects};
-use dura::core::verify::borders::{self, Begin};
+use dura::core::verify::borders::{self, Beginning};
 use dura::core::verify::loose::{self, Bad, Shape};
 use dura::core::verify::relist::{Claims, relist};
 use dura::format::band::{BandId, BandName};
@@ -45,8 +45,8 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
     let text = lines.next().unwrap_or_default();
     let known = |line: &str| {
         let name: BandName = line.trim_start_matches('+').parse().ok()?;
-        let facts = Facts::new(name.start(), line.starts_with('+'));
-        Some(Known { name, found: Found::Band(facts) })
+        let facts = ChoiceFacts::new(name.start(), line.starts_with('+'));
+        Some(Known { name, found: BandCondition::Band(facts) })
     };
     let bands: Vec<Known> = lines.filter_map(known).collect();
     let found = choice::find(&bands, text);
@@ -131,9 +131,9 @@ pub(super) fn claims(bytes: &[u8]) -> bool {
     let bad = Bad { name: (0, 0), claims: claims.clone(), shards: vec![0] };
     let taken = HashSet::new();
     let shape = Shape { taken: &taken, slots: 32, parity: 2 };
-    let begin = |bytes: &[u8]| Begin { bytes: bytes[..bytes.len().min(9)].to_vec(), size: 9 };
+    let begin = |bytes: &[u8]| Beginning { bytes: bytes[..bytes.len().min(9)].to_vec(), size: 9 };
     let mut search = |_: &Bad, run: &[Free]| {
-        let objects: Vec<Begin> = run.iter().map(|_| begin(bytes)).collect();
+        let objects: Vec<Beginning> = run.iter().map(|_| begin(bytes)).collect();
         let found = borders::find(&objects, &[(0, begin(bytes))], 4, 1)?;
         assert!(!found.is_empty() && found.end <= run.len());
         Some((found, (4, 1)))
@@ -206,14 +206,14 @@ fn version(texts: &[&[u8]]) -> (Vec<Placed>, Vec<Placed>) {
     let mut number = 0;
     while let Some(event) = merge.poll() {
         match event {
-            Event::Want(tier) => match tiers[usize::from(tier)].next() {
+            MergeEvent::Want(tier) => match tiers[usize::from(tier)].next() {
                 Some(entry) => {
                     number += 1;
                     merge.handle_entry(number / 5, entry);
                 }
                 None => merge.handle_end(),
             },
-            Event::Entry(placed) => {
+            MergeEvent::Entry(placed) => {
                 assert!(
                     version.last().is_none_or(|last| last.entry.path < placed.entry.path),
                     "out of order: {placed:?}"
@@ -221,8 +221,8 @@ fn version(texts: &[&[u8]]) -> (Vec<Placed>, Vec<Placed>) {
                 assert!(placed.data().tier <= placed.at.tier, "newer than its line: {placed:?}");
                 version.push(placed);
             }
-            Event::Orphan(placed) => orphans.push(placed),
-            Event::OutOfOrder(_) => {}
+            MergeEvent::Orphan(placed) => orphans.push(placed),
+            MergeEvent::OutOfOrder(_) => {}
         }
     }
     (version, orphans)
@@ -295,7 +295,7 @@ pub(super) fn diff(bytes: &[u8]) -> bool {
     known.sort_by(|a, b| a.0.entry.path.cmp(&b.0.entry.path));
     let mut known = known.into_iter();
     let mut scan = Reader::new(scan);
-    let mut diff = Diff::new(Config { tier: 1, full: false, pass_over: None, after: None });
+    let mut diff = Diff::new(DiffConfig { tier: 1, full: false, pass_over: None, after: None });
     let mut last: Option<Path> = None;
     while let Some(effect) = diff.poll() {
         match effect {

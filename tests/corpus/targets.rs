@@ -152,7 +152,7 @@ fn listing(bytes: &[u8]) -> bool {
 fn items(
     bytes: &[u8],
     repairs: bool,
-) -> (Vec<stream::Item>, Option<BandId>, Result<(), stream::StreamError>) {
+) -> (Vec<stream::StreamItem>, Option<BandId>, Result<(), stream::StreamError>) {
     let mut reader =
         if repairs { stream::Reader::repairs(bytes) } else { stream::Reader::new(bytes) };
     let mut items = Vec::new();
@@ -200,7 +200,7 @@ fn entries(bytes: &[u8]) -> bool {
 }
 
 /// The header of a line says what the line says, whatever a block adds.
-fn renewed(stored: &untar::Entry) {
+fn renewed(stored: &untar::TarEntry) {
     let line =
         b"./there/\\377 type=file mode=0640 uid=4000000000 gid=5 time=-7.000000008 size=9 tags=x";
     let line = Entry::parse(line).expect("a line");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, Mutex};
 
-use super::{BandRuns, Key, lost_keys, places, remains};
+use super::{BandRuns, RunKey, lost_keys, places, remains};
 use crate::archive::kind::is_unreachable;
 use crate::archive::locked::locked;
 use crate::archive::opener::{Opener, with_remedy};
@@ -130,7 +130,7 @@ fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
 
 impl Opener {
     /// Decrypts an object under a run key.
-    fn decrypt_under(&self, key: &Key, stored: &Stored) -> Result<Vec<u8>, GpgError> {
+    fn decrypt_under(&self, key: &RunKey, stored: &Stored) -> Result<Vec<u8>, GpgError> {
         let input = remains::input(stored)?;
         let size = input.size().map_err(GpgError::Talk)?;
         gpg::decrypt_under(key, input, self.limit.max(size))

@@ -5,7 +5,7 @@ use std::io::Seek as _;
 use crate::archive::locked::locked;
 use crate::archive::{Archive, Stored};
 use crate::core::runs::order;
-use crate::edge::gpg::{self, GpgError, Input};
+use crate::edge::gpg::{self, GpgError, GpgInput};
 use crate::format::band::BandName;
 use crate::format::object::Object;
 
@@ -33,13 +33,13 @@ impl Archive {
 }
 
 /// What gpg is to read: an object from its begin.
-pub(super) fn input(stored: &Stored) -> Result<Input<'_>, GpgError> {
+pub(super) fn input(stored: &Stored) -> Result<GpgInput<'_>, GpgError> {
     match stored {
-        Stored::Bytes(bytes) => Ok(Input::Bytes(bytes)),
+        Stored::Bytes(bytes) => Ok(GpgInput::Bytes(bytes)),
         Stored::File(file) => {
             let mut file = file.try_clone().map_err(GpgError::Talk)?;
             file.rewind().map_err(GpgError::Talk)?;
-            Ok(Input::File(file))
+            Ok(GpgInput::File(file))
         }
     }
 }

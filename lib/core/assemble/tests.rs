@@ -6,8 +6,8 @@ use super::*;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-fn config(block_size: u64, part_size: u64) -> Config {
-    Config {
+fn config(block_size: u64, part_size: u64) -> AssemblerConfig {
+    AssemblerConfig {
         band: "20261101T020000Z".parse().unwrap(),
         id: ID.parse().unwrap(),
         compression: Compression::Gzip,
@@ -49,7 +49,7 @@ fn finish() -> Finish {
     }
 }
 
-fn run(config: Config, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {
+fn run(config: AssemblerConfig, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {
     let mut machine = Assembler::new(config);
     members.into_iter().for_each(|member| machine.handle_member(member).unwrap());
     machine.finish(finish()).unwrap();
@@ -228,7 +228,7 @@ fn tables_follow_4096_indexes_and_the_last_lists_the_others() {
 fn a_continuation_counts_on() {
     let have = Have { entries: 100, files: 90, bytes: 1000 };
     let objects = run(
-        Config { first: 7, after: Some(4), have, ..config(10, 100) },
+        AssemblerConfig { first: 7, after: Some(4), have, ..config(10, 100) },
         vec![member("x", 1, true)],
     );
     assert_eq!(
@@ -243,7 +243,7 @@ fn a_continuation_counts_on() {
 
 #[test]
 fn numbers_end_at_nine_digits() {
-    let mut machine = Assembler::new(Config { first: MAX_NUMBER, ..config(1, 10) });
+    let mut machine = Assembler::new(AssemblerConfig { first: MAX_NUMBER, ..config(1, 10) });
     machine.handle_member(member("a", 1, true)).unwrap();
     machine.handle_member(member("b", 1, true)).unwrap();
     assert!(matches!(machine.finish(finish()), Err(AssembleError::TooMany)));

@@ -16,19 +16,19 @@ pub struct Known {
     /// Its name.
     pub name: BandName,
     /// What was found in its folder.
-    pub found: Found,
+    pub found: BandCondition,
 }
 
 impl Known {
     /// A band that nobody has asked about yet.
     pub fn new(name: BandName) -> Known {
-        Known { name, found: Found::Unasked }
+        Known { name, found: BandCondition::Unasked }
     }
 
     /// What is known of it, if it is a band.
-    pub fn facts(&self) -> Option<&Facts> {
+    pub fn facts(&self) -> Option<&ChoiceFacts> {
         match &self.found {
-            Found::Band(facts) => Some(facts),
+            BandCondition::Band(facts) => Some(facts),
             _ => None,
         }
     }
@@ -41,7 +41,7 @@ impl Known {
 
 /// What was found in a band's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum BandCondition {
     /// Nobody has asked.
     Unasked,
     /// No HEAD, no TAIL, no list, no index: what a run leaves that was killed at its start, or a
@@ -52,12 +52,12 @@ pub enum Found {
     /// The HEAD of another band: somebody has renamed the folder.
     Foreign(BandName),
     /// A band.
-    Band(Facts),
+    Band(ChoiceFacts),
 }
 
 /// What a choice goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ChoiceFacts {
     /// Whether it has a TAIL.
     pub complete: bool,
     /// When its version was current: `as-of`, or else `started`.
@@ -82,10 +82,10 @@ pub struct Facts {
     pub deletes_too_much: bool,
 }
 
-impl Facts {
+impl ChoiceFacts {
     /// A band of which all is as it should be, of the whole source.
-    pub fn new(time: Stamp, complete: bool) -> Facts {
-        Facts {
+    pub fn new(time: Stamp, complete: bool) -> ChoiceFacts {
+        ChoiceFacts {
             complete,
             time,
             as_of: None,
@@ -146,8 +146,8 @@ fn newest_first(bands: &[Known]) -> Vec<&Known> {
 /// the best time found need not be asked about.
 fn latest(
     bands: &[Known],
-    time: impl Fn(&Known, &Facts) -> Stamp,
-    wanted: impl Fn(&Known, Option<&Facts>) -> bool,
+    time: impl Fn(&Known, &ChoiceFacts) -> Stamp,
+    wanted: impl Fn(&Known, Option<&ChoiceFacts>) -> bool,
 ) -> Result<Option<&Known>, Ask> {
     let mut best: Option<(Stamp, &Known)> = None;
     for band in newest_first(bands).into_iter().filter(|band| wanted(band, None)) {
@@ -155,8 +155,8 @@ fn latest(
             break;
         }
         match &band.found {
-            Found::Unasked => return Err(Ask(band.name.clone())),
-            Found::Band(facts) if wanted(band, Some(facts)) => {
+            BandCondition::Unasked => return Err(Ask(band.name.clone())),
+            BandCondition::Band(facts) if wanted(band, Some(facts)) => {
                 let time = time(band, facts).min(band.name.start());
                 if best.is_none_or(|(latest, _)| time > latest) {
                     best = Some((time, band));
@@ -171,7 +171,7 @@ fn latest(
 /// What makes a band newer than another: its name, which always is later than those before it,
 /// whatever the clock said; but for a band that was taken from an old version, when that was
 /// current.
-fn age(band: &Known, facts: &Facts) -> Stamp {
+fn age(band: &Known, facts: &ChoiceFacts) -> Stamp {
     facts.as_of.unwrap_or(band.name.start())
 }
 
@@ -204,7 +204,7 @@ pub struct Reading<'a> {
 /// The band whose HEAD has to be read first.
 pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Result<Option<Reading<'_>>, Ask> {
     let find = |complete: bool, whole: bool| {
-        let time = |band: &Known, facts: &Facts| match at {
+        let time = |band: &Known, facts: &ChoiceFacts| match at {
             Some(_) => facts.time,
             None => age(band, facts),
         };
@@ -348,14 +348,14 @@ pub enum Target<'a> {
 /// The newest band by name of the run's mask, if unfinished, is continued unless the options ask
 /// for another kind of band: `--full` and `--tier 0` for a full one, `--tier N` for one of tier N
 /// or less, `--parent` for one on that band. A parent that turns out to have no counted index is
-/// [`Facts::empty`]: its version is that of its own parent.
+/// [`ChoiceFacts::empty`]: its version is that of its own parent.
 ///
 /// # Errors
 /// If there is no such band, or it cannot be built on, or a HEAD has to be read first.
 pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
     let unfinished = newest_of_mask(bands, wish.mask)?.filter(|band| !band.is_complete());
     let may_go_on = |band: &&Known| {
-        let is_open = |facts: &Facts| !facts.tail_damaged && !facts.nameless;
+        let is_open = |facts: &ChoiceFacts| !facts.tail_damaged && !facts.nameless;
         !wish.no_resume && is_wished(&band.name, wish) && band.facts().is_some_and(is_open)
     };
     if let Some(band) = unfinished.filter(may_go_on) {
@@ -369,8 +369,8 @@ pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishErr
 fn newest_of_mask(bands: &[Known], mask: Mask) -> Result<Option<&Known>, Ask> {
     for band in newest_first(bands) {
         match &band.found {
-            Found::Unasked => return Err(Ask(band.name.clone())),
-            Found::Band(facts)
+            BandCondition::Unasked => return Err(Ask(band.name.clone())),
+            BandCondition::Band(facts)
                 if facts.vouched
                     && !facts.deletes_too_much
                     && facts.as_of.is_none()
@@ -394,7 +394,7 @@ fn is_wished(band: &BandName, wish: &Wish) -> bool {
 }
 
 /// Whether a band can be built on that nobody has named with `--parent`.
-fn is_parent(facts: &Facts) -> bool {
+fn is_parent(facts: &ChoiceFacts) -> bool {
     facts.vouched
         && !facts.empty
         && !facts.nameless
@@ -445,15 +445,15 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
                 return Err(WishError::NotBelow(name.clone(), deepest));
             }
             match &parent.found {
-                Found::Unasked => return Err(Ask(name.clone()).into()),
+                BandCondition::Unasked => return Err(Ask(name.clone()).into()),
                 // Its version is that of its own parent.
-                Found::Band(facts) if facts.empty => match name.parent() {
+                BandCondition::Band(facts) if facts.empty => match name.parent() {
                     Some(above) => {
                         return self::parent(bands, &Wish { parent: Some(&above), ..*wish });
                     }
                     None => return Ok(None),
                 },
-                Found::Band(_) => Some(parent),
+                BandCondition::Band(_) => Some(parent),
                 _ => return Err(WishError::NoBand(name.clone())),
             }
         }
@@ -470,7 +470,8 @@ fn whole_chain(bands: &[Known], name: &BandName) -> Result<(), WishError> {
     let mut ancestor = name.parent();
     while let Some(above) = ancestor {
         let is_there = |band: &Known| {
-            band.name == above && matches!(band.found, Found::Unasked | Found::Band(_))
+            band.name == above
+                && matches!(band.found, BandCondition::Unasked | BandCondition::Band(_))
         };
         if !bands.iter().any(is_there) {
             return Err(WishError::NoAncestor(name.clone(), above));

@@ -21,7 +21,7 @@ pub enum Piece<T> {
 
 /// What a band is taken to be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ends {
+pub struct BandEnds {
     /// What HEAD says, or TAIL repeats.
     pub head: Option<Head>,
     /// What TAIL says, if it is the band's.
@@ -39,19 +39,19 @@ pub struct Ends {
     pub foreign: Option<BandName>,
 }
 
-impl Ends {
+impl BandEnds {
     /// Neither HEAD nor TAIL is there.
     pub fn is_nothing(&self) -> bool {
-        *self == Ends::default()
+        *self == BandEnds::default()
     }
 }
 
 /// Decides what the band with this name is, from its HEAD and TAIL.
-pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> Ends {
-    let mut ends = Ends {
+pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> BandEnds {
+    let mut ends = BandEnds {
         head_damaged: head == Piece::Damaged,
         tail_damaged: tail == Piece::Damaged,
-        ..Ends::default()
+        ..BandEnds::default()
     };
     let (is_absent, is_unread) = (head == Piece::Absent, head == Piece::Unread);
     let mut own_head = match head {

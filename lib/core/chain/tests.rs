@@ -47,19 +47,19 @@ fn bands(text: &str) -> Vec<Known> {
             _ => Mask::Whole,
         };
         let name = name(own);
-        let facts = Facts {
+        let facts = ChoiceFacts {
             as_of,
             mask,
             tail_damaged: has('t'),
             vouched: !has('x'),
             empty: has('e'),
             deletes_too_much: has('d'),
-            ..Facts::new(as_of.unwrap_or(name.start()), !has('?') && !has('t'))
+            ..ChoiceFacts::new(as_of.unwrap_or(name.start()), !has('?') && !has('t'))
         };
         let found = match (has('f'), has('n')) {
-            (true, _) => Found::Foreign(name.clone()),
-            (_, true) => Found::Nothing,
-            _ => Found::Band(facts),
+            (true, _) => BandCondition::Foreign(name.clone()),
+            (_, true) => BandCondition::Nothing,
+            _ => BandCondition::Band(facts),
         };
         Known { name, found }
     };
@@ -307,7 +307,7 @@ fn side_branches_and_what_is_passed_over() {
 fn only_what_is_needed_is_asked() {
     let mut archive = bands("1 1-2 1-3m 1-4m");
     let told = archive.clone();
-    archive.iter_mut().for_each(|band| band.found = Found::Unasked);
+    archive.iter_mut().for_each(|band| band.found = BandCondition::Unasked);
     let mut asked = 0;
     while let Err(WishError::Ask(Ask(name))) = target(&archive, &Wish::default()) {
         let at = archive.iter().position(|band| band.name == name).unwrap();
@@ -315,7 +315,7 @@ fn only_what_is_needed_is_asked() {
         asked += 1;
     }
     assert_eq!(asked, 3);
-    assert_eq!(archive[0].found, Found::Unasked);
+    assert_eq!(archive[0].found, BandCondition::Unasked);
 }
 
 #[test]

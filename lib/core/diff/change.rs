@@ -5,7 +5,7 @@ use crate::format::entry::{Entry, Kind};
 
 /// How much of an entry is not as its version has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum EntryChange {
     /// Nothing that a band records.
     Nothing,
     /// Only time, mode, owner or ctime; or the version's line has no ctime, so that nobody knows.
@@ -16,7 +16,7 @@ pub enum Change {
 
 /// Compares a line of a scan with the version's. Link count, inode and digest say nothing of a
 /// change.
-pub fn compare(scan: &Entry, version: &Entry) -> Change {
+pub fn compare(scan: &Entry, version: &Entry) -> EntryChange {
     let more = scan.kind != version.kind
         || (scan.kind == Kind::File && scan.size != version.size)
         || scan.link != version.link
@@ -25,17 +25,17 @@ pub fn compare(scan: &Entry, version: &Entry) -> Change {
         || scan.x != version.x
         || scan.unread != version.unread;
     if more {
-        Change::More
+        EntryChange::More
     } else if scan.state != version.state || scan.ctime != version.ctime || version.ctime.is_none()
     {
-        Change::Touched
+        EntryChange::Touched
     } else {
-        Change::Nothing
+        EntryChange::Nothing
     }
 }
 
 /// Whether the version's content may be kept if pack finds the same digest. Call it for a
-/// [`Change::Touched`] entry.
+/// [`EntryChange::Touched`] entry.
 pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
     // Extended attributes stand in the tar header only.
     let plain = |entry: &Entry| entry.kind == Kind::File && entry.hard.is_none() && !entry.x;
@@ -50,15 +50,15 @@ pub(super) fn may_keep_content(scan: &Entry, version: &Entry) -> bool {
 /// so that a hard link to the one is a hard link to the other.
 pub(super) fn is_same_file(scan: &Entry, version: &Entry) -> bool {
     match compare(scan, version) {
-        Change::Nothing => true,
+        EntryChange::Nothing => true,
         // A file written just before it was read has no ctime: size, time and inode number must do.
-        Change::Touched => {
+        EntryChange::Touched => {
             version.ctime.is_none()
                 && scan.state == version.state
                 && scan.inode.is_some()
                 && scan.inode == version.inode
         }
-        Change::More => false,
+        EntryChange::More => false,
     }
 }
 
@@ -66,8 +66,8 @@ pub(super) fn is_same_file(scan: &Entry, version: &Entry) -> bool {
 /// without ctime was written just after the file was: size and time must do.
 pub(super) fn is_as_recorded(scan: &Entry, version: &Entry) -> bool {
     match compare(scan, version) {
-        Change::Nothing => true,
-        Change::Touched => version.ctime.is_none() && scan.state == version.state,
-        Change::More => false,
+        EntryChange::Nothing => true,
+        EntryChange::Touched => version.ctime.is_none() && scan.state == version.state,
+        EntryChange::More => false,
     }
 }

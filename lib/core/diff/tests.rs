@@ -13,8 +13,8 @@ use super::*;
 use crate::core::merge::tests::sample::{entry, short};
 
 /// A band on top of the given ones.
-fn on(tiers: u8) -> Config {
-    Config { tier: tiers, full: false, pass_over: None, after: None }
+fn on(tiers: u8) -> DiffConfig {
+    DiffConfig { tier: tiers, full: false, pass_over: None, after: None }
 }
 
 fn entries(lines: &[&str]) -> Vec<Entry> {
@@ -465,7 +465,7 @@ fn a_full_band_tells_what_it_drops() {
         "./f file t2",
         "./new file excluded",
     ];
-    let found = run(Config { full: true, ..on(0) }, false, &entries(&scan), &[tier(&version)]);
+    let found = run(DiffConfig { full: true, ..on(0) }, false, &entries(&scan), &[tier(&version)]);
     assert_eq!(lines(&found), [". dir", "./c dir unread", "./f file t2"]);
     // ./a and ./a/b, ./c/d, ./e; but ./g is gone.
     assert_eq!((found.summary.dropped, found.summary.deleted, found.summary.new), (4, 0, 3));

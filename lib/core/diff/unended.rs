@@ -1,7 +1,7 @@
 //! The file that two runs began to store and did not come to the end of.
 
-use super::change::{Change, compare};
-use super::{Below, Diff, Effect, Known};
+use super::change::{EntryChange, compare};
+use super::{Diff, Effect, Known, VersionBelow};
 use crate::format::entry::{Entry, Kind, State};
 
 impl Diff {
@@ -22,7 +22,7 @@ impl Diff {
     /// Gives the line of a file that is passed over. What the version has there stays.
     pub(super) fn pass_over(&mut self, scan: Entry, known: Option<&Known>) {
         self.keep(known);
-        self.below = Some((scan.path.clone(), Below::Kept));
+        self.below = Some((scan.path.clone(), VersionBelow::Kept));
         self.links.lost(&scan);
         self.summary.passed_over += 1;
         if self.passed_over.is_none() {
@@ -37,5 +37,5 @@ impl Diff {
 
 /// Whether nothing needs to be read to record the entry.
 pub(super) fn is_unchanged(scan: &Entry, known: &Known) -> bool {
-    !known.orphan && compare(scan, &known.placed.entry) == Change::Nothing
+    !known.orphan && compare(scan, &known.placed.entry) == EntryChange::Nothing
 }

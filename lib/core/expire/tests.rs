@@ -44,10 +44,10 @@ fn rules(text: &str) -> Rules {
 
 /// `NAME WORD…`, with the words `masked`, `unfinished`, `unreadable`, `signed`,
 /// `sealed`, `files=N`, `stored=N`, and `at=STAMP` for a time that is not the name's.
-fn band(text: &str) -> Candidate {
+fn band(text: &str) -> ExpiryCandidate {
     let mut words = text.split_whitespace();
     let name: BandName = words.next().unwrap().parse().unwrap();
-    let mut band = Candidate {
+    let mut band = ExpiryCandidate {
         time: name.start(),
         name,
         standing: Standing::Version,
@@ -73,7 +73,7 @@ fn band(text: &str) -> Candidate {
 }
 
 fn plan(bands: &[&str], asked: &str) -> Plan {
-    let bands: Vec<Candidate> = bands.iter().map(|text| band(text)).collect();
+    let bands: Vec<ExpiryCandidate> = bands.iter().map(|text| band(text)).collect();
     expire(&bands, &rules(asked), Stamp::parse("20270101T000000Z").unwrap())
 }
 

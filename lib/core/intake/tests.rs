@@ -9,20 +9,20 @@ const ID: BandId = BandId([7; 16]);
 
 /// An object of a stream, by its name and content; a list has its members.
 #[derive(Debug, Clone)]
-enum Came {
+enum StreamObject {
     Object(&'static str, &'static str),
     List((u32, u32), Vec<(&'static str, &'static str)>),
     Signature(&'static str),
     Looked(&'static str, Look),
 }
-use Came::{List as L, Looked as K, Object as O, Signature as S};
+use StreamObject::{List as L, Looked as K, Object as O, Signature as S};
 
 fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap()
 }
 
 /// A band of two groups, the last index 1.
-fn stream() -> Vec<Came> {
+fn stream() -> Vec<StreamObject> {
     let (b0, i0) = ("00000/000000000.tar.gz", "00000/000000000.mtree.gz");
     let (b1, i1, toc) =
         ("00000/000000001.tar.gz", "00000/000000001.mtree.gz", "00000/000000001.toc.gz");
@@ -53,7 +53,7 @@ fn tail(last: u32) -> Tail {
     Tail::parse(format!("{text}sha256: {sum}\n").as_bytes()).unwrap()
 }
 
-fn run(preface: &Preface, stream: &[Came], tail_signed: bool) -> Vec<String> {
+fn run(preface: &Preface, stream: &[StreamObject], tail_signed: bool) -> Vec<String> {
     let mut intake = Intake::new(BAND.parse().unwrap(), ID, preface);
     for came in stream {
         match came {
@@ -90,10 +90,12 @@ fn run(preface: &Preface, stream: &[Came], tail_signed: bool) -> Vec<String> {
 fn a_whole_stream_has_no_flaw() {
     assert_eq!(run(&preface(), &stream(), true), [""; 0]);
     assert_eq!(run(&Preface::default(), &stream(), true), [""; 0]);
-    let unsigned: Vec<Came> = stream().into_iter().filter(|came| !matches!(came, S(_))).collect();
+    let unsigned: Vec<StreamObject> =
+        stream().into_iter().filter(|came| !matches!(came, S(_))).collect();
     assert_eq!(run(&Preface::default(), &unsigned, false), [""; 0]);
     // Pack's own stream has no lists.
-    let plain: Vec<Came> = unsigned.into_iter().filter(|came| matches!(came, O(..))).collect();
+    let plain: Vec<StreamObject> =
+        unsigned.into_iter().filter(|came| matches!(came, O(..))).collect();
     assert_eq!(run(&Preface::default(), &plain, false), [""; 0]);
 }
 
@@ -158,7 +160,7 @@ fn a_continuation_begins_with_its_first_number() {
     let continues = Some((BAND.parse().unwrap(), ID));
     let at = |next| Preface { continues: continues.clone(), next, ..Preface::default() };
     let says = |preface: &Preface, numbers: &[u32]| {
-        let stream: Vec<Came> = numbers.iter().flat_map(|n| group(*n)).collect();
+        let stream: Vec<StreamObject> = numbers.iter().flat_map(|n| group(*n)).collect();
         let mut flaws = run(preface, &stream, false);
         flaws.retain(|flaw| !flaw.contains("TAIL"));
         flaws

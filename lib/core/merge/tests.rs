@@ -29,8 +29,8 @@ fn version(tiers: &[&[&str]]) -> Vec<String> {
         format!("{}{at}{under}{}", short(&placed.entry), spare.unwrap_or_default())
     };
     let refused = refused.iter().map(|event| match event {
-        Event::Orphan(placed) => format!("orphan {}", place(placed)),
-        Event::OutOfOrder(placed) => format!("order {}", place(placed)),
+        MergeEvent::Orphan(placed) => format!("orphan {}", place(placed)),
+        MergeEvent::OutOfOrder(placed) => format!("order {}", place(placed)),
         other => panic!("{other:?}"),
     });
     version.iter().map(place).chain(refused).collect()
@@ -378,9 +378,9 @@ fn names_keep_what_they_were_linked_to() {
 #[test]
 fn ends_are_final() {
     let mut merge = Merge::new(2);
-    assert_eq!(merge.poll(), Some(Event::Want(1)));
+    assert_eq!(merge.poll(), Some(MergeEvent::Want(1)));
     merge.handle_end();
-    assert_eq!(merge.poll(), Some(Event::Want(0)));
+    assert_eq!(merge.poll(), Some(MergeEvent::Want(0)));
     merge.handle_end();
     assert_eq!((merge.poll(), merge.poll()), (None, None));
     merge.handle_entry(0, entry(". dir"));

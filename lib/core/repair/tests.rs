@@ -32,7 +32,7 @@ impl Sample {
     }
 
     fn plan(&self, bad: &BTreeSet<(usize, usize)>) -> Plan {
-        let group = Group {
+        let group = GroupShape {
             piece: SMALL,
             slots: self.slots,
             parity: self.parity,

@@ -17,19 +17,19 @@ pub struct Sought {
     /// Paths below the source.
     paths: HashMap<Path, Hits>,
     /// Names at any depth, each with whether only a directory is meant.
-    names: HashMap<Vec<u8>, Vec<(Hit, bool)>>,
+    names: HashMap<Vec<u8>, Vec<(PatternHit, bool)>>,
     patterns: Vec<(usize, Patterns)>,
     /// The first reading of each thing typed that a path had.
     best: Vec<Option<u8>>,
 }
 
 /// Which of the things typed a path is, and by which of their readings.
-pub type Hits = Vec<Hit>;
+pub type Hits = Vec<PatternHit>;
 
 /// One thing typed, by its place, and one of its readings: 0 the name, 1 its octal reading, 2 the
 /// pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
+pub struct PatternHit {
     at: usize,
     reading: u8,
 }
@@ -51,11 +51,11 @@ impl Sought {
             if typed.is_empty() {
                 return Err(AskedError::Empty);
             }
-            sought.add_name(Hit { at, reading: 0 }, typed, source);
+            sought.add_name(PatternHit { at, reading: 0 }, typed, source);
             if typed.contains(&b'\\')
                 && let Ok(raw) = decode(typed)
             {
-                sought.add_name(Hit { at, reading: 1 }, &raw, source);
+                sought.add_name(PatternHit { at, reading: 1 }, &raw, source);
             }
             if typed.iter().any(|byte| b"*?[\\".contains(byte)) {
                 let mut pattern = Patterns::default();
@@ -67,7 +67,7 @@ impl Sought {
     }
 
     /// A name without a slash, but at its end, is looked for at any depth, as gitignore has it.
-    fn add_name(&mut self, hit: Hit, raw: &[u8], source: Option<&[u8]>) {
+    fn add_name(&mut self, hit: PatternHit, raw: &[u8], source: Option<&[u8]>) {
         let mut name = raw;
         while let Some(shorter) = name.strip_suffix(b"/") {
             name = shorter;
@@ -95,9 +95,9 @@ impl Sought {
             let named = self.names.get(&raw[start..]).map_or(&[][..], Vec::as_slice);
             hits.extend(named.iter().filter(|(_, only)| is_dir || !only).map(|(hit, _)| *hit));
             let matched = self.patterns.iter().filter(|(_, list)| list.selects(&raw, is_dir));
-            hits.extend(matched.map(|(at, _)| Hit { at: *at, reading: PATTERN }));
+            hits.extend(matched.map(|(at, _)| PatternHit { at: *at, reading: PATTERN }));
         }
-        for Hit { at, reading } in &hits {
+        for PatternHit { at, reading } in &hits {
             let best = &mut self.best[*at];
             *best = Some(best.map_or(*reading, |best| best.min(*reading)));
         }

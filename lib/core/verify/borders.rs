@@ -13,7 +13,7 @@ pub const TELLING: usize = 1 << 10;
 
 /// The begin of an object or shard: its first [`TELLING`] bytes, fewer only if it has no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Begin {
+pub struct Beginning {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// The size of all of it.
@@ -23,8 +23,8 @@ pub struct Begin {
 /// Finds the objects that have this parity, in a code of so many slots and shards. `shards` are
 /// those that are there, with their numbers. None if no range fits, or there is no such code.
 pub fn find(
-    objects: &[Begin],
-    shards: &[(usize, Begin)],
+    objects: &[Beginning],
+    shards: &[(usize, Beginning)],
     slots: usize,
     parity: usize,
 ) -> Option<Range<usize>> {
@@ -33,7 +33,7 @@ pub fn find(
     let wanted: Vec<usize> = shards.iter().map(|(shard, _)| slots + shard).collect();
     let factors = code.factors(&known, &wanted).filter(|_| !shards.is_empty())?;
     let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    let fits = |sum: &[u8], begin: &Begin| {
+    let fits = |sum: &[u8], begin: &Beginning| {
         let len = begin.bytes.len();
         sum[..len] == begin.bytes[..] && is_zero(&sum[len..])
     };
@@ -63,21 +63,21 @@ mod tests {
             .collect()
     }
 
-    fn begin(bytes: &[u8]) -> Begin {
-        Begin { bytes: bytes[..bytes.len().min(TELLING)].to_vec(), size: bytes.len() as u64 }
+    fn begin(bytes: &[u8]) -> Beginning {
+        Beginning { bytes: bytes[..bytes.len().min(TELLING)].to_vec(), size: bytes.len() as u64 }
     }
 
     #[test]
     fn every_border_is_found_by_any_shard() {
         let objects: Vec<Vec<u8>> = (0..9).map(object).collect();
-        let begins: Vec<Begin> = objects.iter().map(|object| begin(object)).collect();
+        let begins: Vec<Beginning> = objects.iter().map(|object| begin(object)).collect();
         for first in 0..9 {
             for last in first..9.min(first + 5) {
                 let mut encoder = Encoder::new(5, 2).unwrap();
                 objects[first..=last].iter().for_each(|object| encoder.handle_object(object));
-                let shards: Vec<(usize, Begin)> =
+                let shards: Vec<(usize, Beginning)> =
                     encoder.finish().iter().map(|shard| begin(shard)).enumerate().collect();
-                let find = |shards: &[(usize, Begin)]| find(&begins, shards, 5, 2);
+                let find = |shards: &[(usize, Beginning)]| find(&begins, shards, 5, 2);
                 assert_eq!(find(&shards), Some(first..last + 1));
                 assert_eq!(find(&shards[..1]), Some(first..last + 1));
                 assert_eq!(find(&shards[1..]), Some(first..last + 1));

@@ -23,11 +23,11 @@ const PIPE_BUF: usize = 512;
 /// must not look like a bad signature; else in a private file.
 pub(super) struct Handed {
     path: PathBuf,
-    _kept: Kept,
+    _kept: PathGuard,
 }
 
 /// What has to live as long as the path.
-enum Kept {
+enum PathGuard {
     Memory { _file: File },
     Disk { _file: tempfile::NamedTempFile },
 }
@@ -42,13 +42,13 @@ impl Handed {
                 let mut file = File::from(memory);
                 file.write_all(bytes)?;
                 let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-                return Ok(Handed { path, _kept: Kept::Memory { _file: file } });
+                return Ok(Handed { path, _kept: PathGuard::Memory { _file: file } });
             }
         }
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
         file.flush()?;
-        Ok(Handed { path: file.path().to_owned(), _kept: Kept::Disk { _file: file } })
+        Ok(Handed { path: file.path().to_owned(), _kept: PathGuard::Disk { _file: file } })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -8,22 +8,22 @@ use crate::format::openpgp;
 
 /// What gpg is to read.
 #[derive(Debug)]
-pub enum Input<'a> {
+pub enum GpgInput<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
     /// All of a file, which it reads by itself if nothing has to come before: nothing is copied.
     File(File),
 }
 
-impl Input<'_> {
+impl GpgInput<'_> {
     /// How many bytes it has.
     ///
     /// # Errors
     /// When the file cannot be asked.
     pub fn size(&self) -> io::Result<u64> {
         match self {
-            Input::Bytes(bytes) => Ok(bytes.len() as u64),
-            Input::File(file) => Ok(file.metadata()?.len()),
+            GpgInput::Bytes(bytes) => Ok(bytes.len() as u64),
+            GpgInput::File(file) => Ok(file.metadata()?.len()),
         }
     }
 
@@ -32,8 +32,8 @@ impl Input<'_> {
     pub(super) fn is_something_else(&self) -> bool {
         let mut first = [0];
         match self {
-            Input::Bytes(bytes) => bytes.iter().take(1).for_each(|byte| first[0] = *byte),
-            Input::File(file) => _ = file.read_at(&mut first, 0),
+            GpgInput::Bytes(bytes) => bytes.iter().take(1).for_each(|byte| first[0] = *byte),
+            GpgInput::File(file) => _ = file.read_at(&mut first, 0),
         }
         openpgp::begins_something_else(first[0])
     }

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Call, GpgError, Input, Outcome, arguments, run, run_without_trust, strings};
+use super::{GpgCall, GpgError, GpgInput, Outcome, arguments, run, run_without_trust, strings};
 use crate::format::openpgp::KeyId;
 
 /// What a key is wanted for.
@@ -17,13 +17,13 @@ pub enum Use {
 
 /// A key, as far as it matters for its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct GpgKey {
     /// Fingerprint of the primary key.
     pub fingerprint: String,
     /// The first user id.
     pub user: String,
     /// Why it cannot be used, if it cannot.
-    pub fault: Option<Fault>,
+    pub fault: Option<KeyFault>,
     /// The primary key and its subkeys, as far as they can do what the key is wanted for.
     pub parts: Vec<Part>,
     /// True if the one part of it that is here was named, with a `!`, and no other is to be used.
@@ -36,10 +36,10 @@ pub struct Part {
     /// Its fingerprint.
     pub fingerprint: String,
     /// Why it cannot be used, if it cannot.
-    pub fault: Option<Fault>,
+    pub fault: Option<KeyFault>,
 }
 
-impl Key {
+impl GpgKey {
     /// What gpg is to be told, so that it takes this key and no other.
     pub fn name(&self) -> String {
         match self.parts.first().filter(|_| self.exact) {
@@ -55,18 +55,18 @@ impl Key {
     }
 
     /// Keeps of its parts only the one that was named.
-    fn only(mut self, hex: &str) -> Key {
+    fn only(mut self, hex: &str) -> GpgKey {
         self.parts.retain(|part| part.fingerprint.ends_with(hex));
         self.exact = true;
         let part = self.parts.first().map(|part| part.fault);
-        self.fault = part.unwrap_or(Some(Fault::Unable));
+        self.fault = part.unwrap_or(Some(KeyFault::Unable));
         self
     }
 }
 
 /// Why a key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum KeyFault {
     /// It expired at this second since 1970.
     Expired(Option<i64>),
     /// It was revoked.
@@ -83,7 +83,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// When gpg cannot be run, or cannot look into the keyring.
-pub fn find(name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> {
+pub fn find(name: &OsStr, wanted: Use) -> Result<Vec<GpgKey>, GpgError> {
     list("--list-keys", name, wanted)
 }
 
@@ -91,7 +91,7 @@ pub fn find(name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> {
 ///
 /// # Errors
 /// When gpg cannot be run, or cannot look into the keyring.
-pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
+pub fn find_secret(name: &OsStr) -> Result<Vec<GpgKey>, GpgError> {
     list("--list-secret-keys", name, Use::Sign)
 }
 
@@ -100,7 +100,7 @@ pub fn find_secret(name: &OsStr) -> Result<Vec<Key>, GpgError> {
 /// # Errors
 /// When gpg cannot be run, or cannot look into the keyring.
 pub fn secret_ids() -> Result<Vec<KeyId>, GpgError> {
-    let call = || Call::new(listing(&["--list-secret-keys"]), Input::Bytes(b""));
+    let call = || GpgCall::new(listing(&["--list-secret-keys"]), GpgInput::Bytes(b""));
     let listed = found(run_without_trust(call)?)?;
     let text = String::from_utf8_lossy(&listed).into_owned();
     let id = |line: &str| {
@@ -111,7 +111,7 @@ pub fn secret_ids() -> Result<Vec<KeyId>, GpgError> {
     Ok(text.lines().filter_map(id).collect())
 }
 
-fn list(command: &str, name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> {
+fn list(command: &str, name: &OsStr, wanted: Use) -> Result<Vec<GpgKey>, GpgError> {
     // Arguments are said to be UTF-8. What is not was typed in an older charset.
     let name = match std::str::from_utf8(name.as_bytes()) {
         Ok(name) => name.to_owned(),
@@ -120,7 +120,7 @@ fn list(command: &str, name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> 
     let call = || {
         let mut args = listing(&[command, "--"]);
         args.push(OsString::from(&name));
-        Call::new(args, Input::Bytes(b""))
+        GpgCall::new(args, GpgInput::Bytes(b""))
     };
     let mut keys = parse_keys(&found(run_without_trust(call)?)?, wanted);
     let hex = name.strip_suffix('!').map(|name| name.trim_start_matches("0x").to_uppercase());
@@ -136,24 +136,24 @@ fn list(command: &str, name: &OsStr, wanted: Use) -> Result<Vec<Key>, GpgError> 
 ///
 /// # Errors
 /// When gpg cannot be run.
-pub fn find_in_file(bytes: &[u8]) -> Result<Vec<Key>, GpgError> {
+pub fn find_in_file(bytes: &[u8]) -> Result<Vec<GpgKey>, GpgError> {
     let mut args = strings(arguments::ALONE);
     args.extend(listing(&["--show-keys"]));
-    Ok(parse_keys(&run(Call::new(args, Input::Bytes(bytes)))?.stdout, Use::Encrypt))
+    Ok(parse_keys(&run(GpgCall::new(args, GpgInput::Bytes(bytes)))?.stdout, Use::Encrypt))
 }
 
 /// The public key, as gpg would import it; of one that was named with `!`, with that part alone.
 ///
 /// # Errors
 /// When gpg cannot be run, or gives no key.
-pub fn export(key: &Key) -> Result<Vec<u8>, GpgError> {
+pub fn export(key: &GpgKey) -> Result<Vec<u8>, GpgError> {
     let call = || {
         let mut args = strings(arguments::NOTHING_TO_UNLOCK);
         // It is read for each object: without what others have certified of it.
         args.extend(strings(&["--allow-weak-digest-algos", "--export-options", "export-minimal"]));
         args.extend(["--export".into(), "--".into()]);
         args.push(key.name().into());
-        Call::new(args, Input::Bytes(b""))
+        GpgCall::new(args, GpgInput::Bytes(b""))
     };
     let outcome = run_without_trust(call)?;
     match outcome.stdout.is_empty() {
@@ -187,34 +187,34 @@ fn found(outcome: Outcome) -> Result<Vec<u8>, GpgError> {
 }
 
 /// Reads `--with-colons` output; the fields are described in GnuPG's doc/DETAILS.
-pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
+pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<GpgKey> {
     // A small letter is what a part can do, a capital what the whole key can now.
     let (part, whole) = match wanted {
         Use::Encrypt => ('e', 'E'),
         Use::Sign => ('s', 'S'),
     };
-    let mut keys: Vec<Key> = Vec::new();
+    let mut keys: Vec<GpgKey> = Vec::new();
     // Whether the fingerprint that comes next is that of a part that is kept.
     let mut kept = false;
     for line in String::from_utf8_lossy(output).lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let field = |at: usize| fields.get(at).copied().unwrap_or_default();
         let of_part = || match field(1) {
-            "r" => Some(Fault::Revoked),
-            "e" => Some(Fault::Expired(field(6).parse().ok())),
-            "i" | "d" => Some(Fault::Disabled),
+            "r" => Some(KeyFault::Revoked),
+            "e" => Some(KeyFault::Expired(field(6).parse().ok())),
+            "i" | "d" => Some(KeyFault::Disabled),
             _ => None,
         };
         if matches!(field(0), "pub" | "sec") {
             let abilities = field(11);
             let fault = match of_part() {
-                Some(fault @ (Fault::Revoked | Fault::Expired(_))) => Some(fault),
-                _ if abilities.contains('D') => Some(Fault::Disabled),
-                _ if !abilities.contains(whole) => Some(Fault::Unable),
+                Some(fault @ (KeyFault::Revoked | KeyFault::Expired(_))) => Some(fault),
+                _ if abilities.contains('D') => Some(KeyFault::Disabled),
+                _ if !abilities.contains(whole) => Some(KeyFault::Unable),
                 _ => None,
             };
             let (fingerprint, user) = (String::new(), String::new());
-            keys.push(Key { fingerprint, user, fault, parts: Vec::new(), exact: false });
+            keys.push(GpgKey { fingerprint, user, fault, parts: Vec::new(), exact: false });
         }
         let Some(key) = keys.last_mut() else { continue };
         match field(0) {
@@ -224,7 +224,7 @@ pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<Key> {
                     let fingerprint = String::new();
                     key.parts.push(Part { fingerprint, fault: of_part() });
                     // A key of which only the part that matters has expired: say when.
-                    if let (Some(Fault::Unable), Some(fault @ Fault::Expired(_))) =
+                    if let (Some(KeyFault::Unable), Some(fault @ KeyFault::Expired(_))) =
                         (key.fault, of_part())
                     {
                         key.fault = Some(fault);
@@ -276,7 +276,7 @@ pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
             ("0123AA", "Me : <me@example.org>", None)
         );
         let part = |fingerprint: &str, fault| Part { fingerprint: fingerprint.into(), fault };
-        let expired = |at| Some(Fault::Expired(Some(at)));
+        let expired = |at| Some(KeyFault::Expired(Some(at)));
         assert_eq!(keys[0].parts, [part("9999", None), part("9998", expired(1_650_000_000))]);
         let faults: Vec<_> = keys[1..].iter().map(|key| key.fault).collect();
         assert_eq!(
@@ -284,8 +284,8 @@ pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
             [
                 expired(1_600_000_000),
                 expired(1_650_000_000),
-                Some(Fault::Revoked),
-                Some(Fault::Disabled)
+                Some(KeyFault::Revoked),
+                Some(KeyFault::Disabled)
             ]
         );
         let signing = parse_keys(LISTING, Use::Sign);
@@ -301,8 +301,8 @@ pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
         let one = key().only("9998");
         assert_eq!(
             (one.name().as_str(), one.fault),
-            ("9998!", Some(Fault::Expired(Some(1_650_000_000))))
+            ("9998!", Some(KeyFault::Expired(Some(1_650_000_000))))
         );
-        assert_eq!(key().only("0123AA").fault, Some(Fault::Unable));
+        assert_eq!(key().only("0123AA").fault, Some(KeyFault::Unable));
     }
 }

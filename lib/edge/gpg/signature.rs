@@ -3,9 +3,9 @@
 use std::io;
 
 use super::handed::Handed;
-use super::keys::Key;
+use super::keys::GpgKey;
 use super::trial::sample;
-use super::{Call, GpgError, Input, Said, arguments, run_without_trust, strings};
+use super::{GpgCall, GpgError, GpgInput, Said, arguments, run_without_trust, strings};
 use crate::format::openpgp::{self, KeyId};
 
 /// Signs with one key.
@@ -21,7 +21,7 @@ impl Signatory {
     ///
     /// # Errors
     /// When gpg cannot sign with the key, or signs with others too.
-    pub fn new(key: &Key) -> Result<Signatory, GpgError> {
+    pub fn new(key: &GpgKey) -> Result<Signatory, GpgError> {
         let signatory = Signatory { name: key.name() };
         let (signature, signed_by) = signatory.sign_as_told(&sample())?;
         let ids = key.ids();
@@ -60,7 +60,7 @@ impl Signatory {
         let call = || {
             let mut args = strings(arguments::SIGNING);
             args.extend(strings(&["--local-user", &self.name, "--detach-sign"]));
-            Call::new(args, Input::Bytes(input))
+            GpgCall::new(args, GpgInput::Bytes(input))
         };
         let outcome = run_without_trust(call)?;
         let by = outcome.said.lines("SIG_CREATED").filter_map(|words| words.last().copied());
@@ -161,7 +161,7 @@ fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
         // Which digests are too weak is said below, not in a gpg.conf.
         args.extend(strings(&["--allow-weak-digest-algos", "--verify", "--"]));
         args.extend([file.path().into(), "-".into()]);
-        Call::new(args, Input::Bytes(bytes))
+        GpgCall::new(args, GpgInput::Bytes(bytes))
     };
     let outcome = match run_without_trust(call) {
         // It may be through before it has read all.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Call, GpgError, Input, Keys, Opened, Passphrase, Sealer, Strength, Unlock, arguments,
+    GpgCall, GpgError, GpgInput, Keys, Opened, Passphrase, Sealer, Strength, Unlock, arguments,
     decrypt_with, run, strings,
 };
 use crate::format::openpgp::{self, Derivation, Envelope, KeyId, PacketError, Protection};
@@ -128,7 +128,7 @@ pub fn trial(sealer: &Sealer) -> Result<Trial, TrialError> {
 fn store(sample: &[u8]) -> Result<(), TrialError> {
     let mut args = strings(arguments::ENCRYPTION);
     args.push("--store".into());
-    let outcome = run(Call::new(args, Input::Bytes(sample)))?;
+    let outcome = run(GpgCall::new(args, GpgInput::Bytes(sample)))?;
     if !outcome.success {
         return Err(GpgError::Failed(outcome.said.text()).into());
     }
@@ -184,7 +184,7 @@ fn comes_back(
     let mut args = strings(arguments::ALONE);
     args.extend(strings(arguments::DECRYPTION));
     let limit = 2 * sample.len() as u64;
-    let (plain, Opened { .. }) = decrypt_with(args, Input::Bytes(message), &unlock, limit)?;
+    let (plain, Opened { .. }) = decrypt_with(args, GpgInput::Bytes(message), &unlock, limit)?;
     if plain == sample { Ok(()) } else { Err(TrialError::Changed) }
 }
 

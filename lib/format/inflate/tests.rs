@@ -167,7 +167,7 @@ fn members_within_members_are_not_tried_for_ever() {
     let found = |mut in_vain: u64| {
         let mut once = Some(block.clone());
         let mut parts = || Ok(once.take());
-        let mut input = Input { parts: &mut parts, bytes: Vec::new(), at: 0 };
+        let mut input = BlockInput { parts: &mut parts, bytes: Vec::new(), at: 0 };
         seek(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, &mut in_vain)
     };
     assert!(found(IN_VAIN));

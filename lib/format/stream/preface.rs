@@ -154,7 +154,7 @@ fn push_comment(out: &mut Vec<u8>, comment: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{END, Item, Reader, StreamError, write};
+    use super::super::{END, Reader, StreamError, StreamItem, write};
     use super::*;
 
     fn preface() -> Preface {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn read(preface: &[u8], name: &str) -> Result<Preface, StreamError> {
-        let item = Item {
+        let item = StreamItem {
             band: "20261101T020000Z".parse().unwrap(),
             name: ObjectName::parse(name).unwrap(),
             bytes: vec![1],

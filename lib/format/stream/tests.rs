@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn items() -> Vec<Item> {
+fn items() -> Vec<StreamItem> {
     [
         ("HEAD", &b"head"[..]),
         ("00000/000000000.tar.gz", &[7; 1000]),
         ("00000/000000000.mtree.gz", b""),
         ("TAIL", &[1; 512]),
     ]
-    .map(|(name, bytes)| Item {
+    .map(|(name, bytes)| StreamItem {
         band: "20261101T020000Z".parse().unwrap(),
         name: ObjectName::parse(name).unwrap(),
         bytes: bytes.to_vec(),
@@ -24,7 +24,7 @@ fn stream() -> Vec<u8> {
     out
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<Item>, StreamError> {
+fn read(bytes: &[u8]) -> Result<Vec<StreamItem>, StreamError> {
     let mut reader = Reader::new(bytes);
     let mut items = Vec::new();
     while let Some(item) = reader.next_item()? {
@@ -141,7 +141,7 @@ fn repairs_may_be_of_several_bands() {
     for (band, id) in bands.iter().zip(&ids) {
         bytes.extend(continuation(band, id));
         for name in ["TAIL", "HEAD"] {
-            let item = Item {
+            let item = StreamItem {
                 band: band.clone(),
                 name: ObjectName::parse(name).unwrap(),
                 bytes: vec![7; 3],
@@ -170,7 +170,7 @@ fn the_longest_name_fits() {
     let ten: Vec<String> = (10..20).map(|day| format!("202611{day}T020000Z")).collect();
     let band: BandName = ten.join("-").parse().unwrap();
     let name = ObjectName::parse("00000/000000000.tar.zst.000000.gpg").unwrap();
-    let item = Item { band, name, bytes: vec![1] };
+    let item = StreamItem { band, name, bytes: vec![1] };
     let mut out = Vec::new();
     write(&mut out, &item, 1).unwrap();
     let read = Reader::new(&out[..]).next_item();
@@ -210,8 +210,8 @@ fn what_tars_read_differently_is_refused() {
     assert_eq!(with(&|_| ()).unwrap(), items());
     // A version that has no prefix for some tars, GNU's magic, a name behind the name, numbers in
     // base 256, a size that is not all digits, a file by an older type.
-    type Change<'a> = &'a dyn Fn(&mut [u8]);
-    let odd: [(&str, Change<'_>); 8] = [
+    type Mutation<'a> = &'a dyn Fn(&mut [u8]);
+    let odd: [(&str, Mutation<'_>); 8] = [
         ("version", &|h| h[263..265].copy_from_slice(b"99")),
         ("version and prefix", &|h| {
             h[263..265].copy_from_slice(b"99");

@@ -55,7 +55,7 @@ impl Extras {
     /// # Errors
     /// [`LineError::BadValue`] for an ACL that is no numeric text, and for attributes whose names
     /// the system would not take, or that are not in order.
-    pub fn of(stored: &untar::Entry) -> Result<Extras, LineError> {
+    pub fn of(stored: &untar::TarEntry) -> Result<Extras, LineError> {
         let mut extras = Extras::default();
         if let Some(header) = stored.headers.last_chunk::<512>() {
             let field = tar::Header::from_byte_slice(header);
@@ -92,7 +92,7 @@ impl Extras {
 ///
 /// # Errors
 /// See [`LineError`].
-pub fn header_of(line: &Entry, stored: &untar::Entry) -> Result<Vec<u8>, LineError> {
+pub fn header_of(line: &Entry, stored: &untar::TarEntry) -> Result<Vec<u8>, LineError> {
     let extras = Extras::of(stored)?;
     let sparse = line.kind == Kind::File && line.hard.is_none() && is_sparse(stored);
     let member = extras.member(line, sparse)?;
@@ -111,7 +111,7 @@ pub fn header_of(line: &Entry, stored: &untar::Entry) -> Result<Vec<u8>, LineErr
 
 /// Whether a stored header is of the entry in an index line, as far as a reader of the block needs
 /// to know: its type, link target and size. The names that records give must agree, too.
-pub fn is_of_line(stored: &untar::Entry, line: &Entry) -> bool {
+pub fn is_of_line(stored: &untar::TarEntry, line: &Entry) -> bool {
     let mut names =
         stored.records().filter(|(key, _)| matches!(*key, b"path" | b"GNU.sparse.name"));
     // The path under which it was found is that of one of them, if there are any.
@@ -141,7 +141,7 @@ pub fn is_of_line(stored: &untar::Entry, line: &Entry) -> bool {
 
 /// The line that a stored header stands for, where its index is lost: without digest, inode and
 /// ctime, and as if other names might be linked to it. None for a header that Dura does not write.
-pub fn line_of(stored: &untar::Entry) -> Option<Entry> {
+pub fn line_of(stored: &untar::TarEntry) -> Option<Entry> {
     let header = tar::Header::from_byte_slice(stored.headers.last_chunk::<512>()?);
     let number = |key: &[u8], field: std::io::Result<u64>| match stored.record(key) {
         Some(value) => super::super::entry::number::<u64>(value),
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     /// What the tar reader makes of a member.
-    fn stored(member: &Member<'_>) -> untar::Entry {
+    fn stored(member: &Member<'_>) -> untar::TarEntry {
         let mut bytes = Vec::new();
         let data = member.write_header(&mut bytes).unwrap();
         bytes.resize(bytes.len() + data as usize + padding(data), 0);

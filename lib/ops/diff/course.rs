@@ -6,14 +6,14 @@ use anyhow::{anyhow, bail};
 
 use crate::archive::kind::is_locked;
 use crate::archive::version::{Holds, Version};
-use crate::archive::{Archive, Band, Facts, side_by_side};
+use crate::archive::{Archive, BandInChain, IndexFindings, side_by_side};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::choice::{
-    self, Ask, Found, Known, Mask, Target, Wish, WishError, find, newest, passed_masks, target,
-    too_deep_to_build_on,
+    self, Ask, BandCondition, Known, Mask, Target, Wish, WishError, find, newest, passed_masks,
+    target, too_deep_to_build_on,
 };
 use crate::core::chain::counted::never_ended;
-use crate::core::diff::{Config, Deletions, MaxDeleted, Opening, Summary};
+use crate::core::diff::{Deletions, DiffConfig, MaxDeleted, Opening, Summary};
 use crate::core::merge::Placed;
 use crate::core::unlisted::left;
 use crate::format::band::{BandId, BandName};
@@ -22,7 +22,7 @@ use crate::format::head::Parent;
 use crate::format::listing::{End, Header, Line};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
-use crate::ops::diff::gate::Gate;
+use crate::ops::diff::gate::OwnArchiveGate;
 use crate::ops::diff::scan::summary;
 use crate::ops::diff::{Options, or_full};
 use crate::report::message::{Hinted, Report};
@@ -30,9 +30,9 @@ use crate::report::message::{Hinted, Report};
 /// What the run is to write, and what it compares with.
 pub(super) struct Course {
     pub opening: Opening,
-    pub config: Config,
+    pub config: DiffConfig,
     /// The chain whose version the scan is compared with; empty for none.
-    pub chain: Vec<Band>,
+    pub chain: Vec<BandInChain>,
     pub holds: Vec<Holds>,
     /// Whether an unfinished band is continued.
     pub continues: bool,
@@ -47,14 +47,14 @@ pub(super) struct Course {
 }
 
 /// What the scan brings, all in all, if it is compared with this version.
-type Ahead<'a> = &'a mut dyn FnMut(Config, &mut Version) -> anyhow::Result<Summary>;
+type ScanTotals<'a> = &'a mut dyn FnMut(DiffConfig, &mut Version) -> anyhow::Result<Summary>;
 
 /// Decides which band the run writes.
 pub(super) fn decide(
     archive: &Arc<Archive>,
     options: &Options,
     mask: Mask,
-    ahead: Ahead<'_>,
+    ahead: ScanTotals<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Course> {
     let tier = options.tier;
@@ -73,7 +73,7 @@ pub(super) fn decide(
         mask,
     };
     let limit = options.max_deleted.unwrap_or_default();
-    let mut gate = Gate::open(archive, &options.archive, &rows, parent.clone(), report)?;
+    let mut gate = OwnArchiveGate::open(archive, &options.archive, &rows, parent.clone(), report)?;
     if !options.full {
         gate.misses(&options.archive, &rows)?;
     }
@@ -109,9 +109,12 @@ pub(super) fn decide(
 }
 
 /// What is known of a band, to add to it.
-fn facts_of<'a>(rows: &'a mut [Known], name: &BandName) -> anyhow::Result<&'a mut choice::Facts> {
+fn facts_of<'a>(
+    rows: &'a mut [Known],
+    name: &BandName,
+) -> anyhow::Result<&'a mut choice::ChoiceFacts> {
     match rows.iter_mut().find(|row| row.name == *name).map(|row| &mut row.found) {
-        Some(Found::Band(facts)) => Ok(facts),
+        Some(BandCondition::Band(facts)) => Ok(facts),
         _ => bail!("{name}: lost while it was read"),
     }
 }
@@ -147,7 +150,7 @@ fn settle(
     archive: &Archive,
     rows: &mut [Known],
     wish: &Wish,
-    gate: &mut Gate<'_>,
+    gate: &mut OwnArchiveGate<'_>,
     report: &Report,
 ) -> anyhow::Result<()> {
     loop {
@@ -237,7 +240,7 @@ fn build_on(
     Ok(Outcome::Course(Box::new(Course {
         source_id: band.head.source_id,
         opening: Opening::New { parent: Some(own), band_after, counted },
-        config: Config { tier: chain.len() as u8, full: false, pass_over: None, after: None },
+        config: DiffConfig { tier: chain.len() as u8, full: false, pass_over: None, after: None },
         chain,
         holds,
         continues: false,
@@ -257,7 +260,7 @@ fn full(
 ) -> anyhow::Result<Course> {
     let mut course = Course {
         opening: Opening::New { parent: None, band_after, counted: CountedBlocks::default() },
-        config: Config { tier: 0, full: true, pass_over: None, after: None },
+        config: DiffConfig { tier: 0, full: true, pass_over: None, after: None },
         chain: Vec::new(),
         holds: Vec::new(),
         continues: false,
@@ -298,7 +301,7 @@ fn resume(
     archive: &Arc<Archive>,
     band: &Known,
     limit: MaxDeleted,
-    ahead: Ahead<'_>,
+    ahead: ScanTotals<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Outcome> {
     let name = &band.name;
@@ -345,7 +348,8 @@ fn resume(
     let mut holds = side_by_side(below, |band| archive.holds(band)).map_err(or_full)?;
     holds.push(Holds { numbers: counted.counted, lost: counted.lost, blocks });
     let earlier = unmeant(archive, &chain, &holds, &facts, limit, report)?;
-    let config = Config { tier: below.len() as u8, full: false, pass_over, after: after.clone() };
+    let config =
+        DiffConfig { tier: below.len() as u8, full: false, pass_over, after: after.clone() };
     let mut too_much = earlier.filter(|deleted| !limit.allows(*deleted));
     if let Some(earlier) = too_much {
         // What comes behind the cut may be new, and make up for it: folders that were renamed.
@@ -393,9 +397,9 @@ fn resume(
 /// anything at all, and was not told that it may.
 fn unmeant(
     archive: &Arc<Archive>,
-    chain: &[Band],
+    chain: &[BandInChain],
     holds: &[Holds],
-    facts: &Facts,
+    facts: &IndexFindings,
     limit: MaxDeleted,
     report: &Arc<Report>,
 ) -> anyhow::Result<Option<Deletions>> {
@@ -414,7 +418,7 @@ fn unmeant(
 /// What the last band of a chain deletes of the version below it, and what it adds.
 pub(super) fn deletions(
     archive: &Arc<Archive>,
-    chain: &[Band],
+    chain: &[BandInChain],
     holds: &[Holds],
     report: &Arc<Report>,
 ) -> anyhow::Result<Deletions> {
@@ -423,7 +427,7 @@ pub(super) fn deletions(
         Version::with(archive, &chain[..bands], holds[..bands].to_vec(), report).map(Version::exact)
     };
     let (mut with, mut without) = (open(chain.len())?, open(below)?);
-    let config = Config { tier: below as u8, full: false, pass_over: None, after: None };
+    let config = DiffConfig { tier: below as u8, full: false, pass_over: None, after: None };
     let line = || {
         Ok(match whole(&mut with)? {
             Some(placed) => Line::Entry(placed.entry),

@@ -27,7 +27,7 @@ const ASKED: usize = 100;
 const SKEW: i64 = 60;
 
 /// The archive as its journal knows it.
-pub(super) struct Gate<'a> {
+pub(super) struct OwnArchiveGate<'a> {
     archive: &'a Archive,
     vouching: Option<Arc<Vouching>>,
     belief: Belief,
@@ -39,7 +39,7 @@ pub(super) struct Gate<'a> {
     admitted: HashSet<BandName>,
 }
 
-impl<'a> Gate<'a> {
+impl<'a> OwnArchiveGate<'a> {
     /// Looks up what is known of the archive and its bands.
     pub(super) fn open(
         archive: &'a Archive,
@@ -47,7 +47,7 @@ impl<'a> Gate<'a> {
         bands: &[Known],
         asked: Option<BandName>,
         report: &'a Report,
-    ) -> anyhow::Result<Gate<'a>> {
+    ) -> anyhow::Result<OwnArchiveGate<'a>> {
         let vouching = archive.vouching().cloned();
         let belief = match &vouching {
             None => belief(false, false, false, false),
@@ -67,7 +67,7 @@ impl<'a> Gate<'a> {
         }
         let (passed, admitted) = (HashSet::new(), HashSet::new());
         let now = clock::stamp()?;
-        Ok(Gate { archive, vouching, belief, asked, now, report, passed, admitted })
+        Ok(OwnArchiveGate { archive, vouching, belief, asked, now, report, passed, admitted })
     }
 
     /// Tells if the band on which this host built last is gone.

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
 use anyhow::{Context, anyhow};
 
 use crate::archive::version::Version;
-use crate::core::diff::{Config, Diff, Effect, Summary};
+use crate::core::diff::{Diff, DiffConfig, Effect, Summary};
 use crate::core::merge::Placed;
 use crate::format::listing::{Header, Line, Reader, VERSION};
 use crate::ops::diff::course::placed;
@@ -42,7 +42,7 @@ impl<R: BufRead> Scan<R> {
     /// What a run with this course would find, all in all; the scan is as it was afterwards.
     pub(super) fn ahead(
         &mut self,
-        config: Config,
+        config: DiffConfig,
         headers: &[Header],
         version: &mut Version,
     ) -> anyhow::Result<Summary> {
@@ -83,7 +83,7 @@ impl<R: BufRead> Scan<R> {
 
 /// What comes of a scan that is compared with a version, when nobody records it.
 pub(super) fn summary(
-    config: Config,
+    config: DiffConfig,
     headers: &[Header],
     mut scan: impl FnMut() -> anyhow::Result<Line>,
     mut version: impl FnMut() -> anyhow::Result<Option<Result<Placed, Placed>>>,

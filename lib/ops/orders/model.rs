@@ -23,7 +23,7 @@ use crate::format::head::Tail;
 use crate::format::listing::{End, Header, Line, Reader};
 use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
-use crate::format::stream::{END, Item, Preface, write};
+use crate::format::stream::{END, Preface, StreamItem, write};
 use crate::format::time::Stamp;
 use crate::ops::diff::{self, compare};
 use crate::ops::effort::{entry, member, memory, told};
@@ -40,7 +40,7 @@ pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 pub(super) type Notes = BTreeMap<BandName, Vec<SealedNote>>;
 
 /// The entries of a version, with their times.
-pub(super) type Entries = BTreeMap<String, i64>;
+pub(super) type ModelEntries = BTreeMap<String, i64>;
 
 /// A tree: names, with `/` behind those of directories, and times.
 pub(super) type Tree = Vec<(&'static str, i64)>;
@@ -60,7 +60,7 @@ pub(super) struct Stream {
     /// Its status: 0 or 1.
     pub status: u8,
     /// What its scan saw.
-    pub saw: Entries,
+    pub saw: ModelEntries,
     /// What seal has noted.
     pub notes: Notes,
 }
@@ -326,7 +326,7 @@ pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
 pub(super) fn bytes(stream: &Stream) -> Vec<u8> {
     let mut out = stream.preface.to_bytes();
     for (name, bytes) in &stream.objects {
-        let item = Item { band: stream.band.clone(), name: *name, bytes: bytes.clone() };
+        let item = StreamItem { band: stream.band.clone(), name: *name, bytes: bytes.clone() };
         write(&mut out, &item, 0).unwrap();
     }
     out.extend(END);
@@ -380,21 +380,21 @@ pub(super) fn own<'a>(
 }
 
 /// What a reader finds.
-pub(super) struct Found {
+pub(super) struct ReadState {
     pub band: BandName,
     /// The band has its TAIL.
     pub complete: bool,
     /// The entries, with their times.
-    pub entries: Entries,
+    pub entries: ModelEntries,
     /// It went without a word of warning.
     pub silent: bool,
 }
 
 /// The version of a band, or of the one that a reader takes.
-pub(super) fn read(store: Arc<dyn Store>, band: Option<&BandName>) -> Option<Found> {
+pub(super) fn read(store: Arc<dyn Store>, band: Option<&BandName>) -> Option<ReadState> {
     let (archive, said) = (Arc::new(Archive::over(store, None)), report());
     let text = band.map(ToString::to_string);
-    let read = || -> anyhow::Result<Found> {
+    let read = || -> anyhow::Result<ReadState> {
         let band = choose(
             &archive,
             &std::ffi::OsString::from("memory").into(),
@@ -410,14 +410,14 @@ pub(super) fn read(store: Arc<dyn Store>, band: Option<&BandName>) -> Option<Fou
             let time = placed.entry.meta().map_or(-1, |meta| meta.time.sec);
             entries.insert(placed.entry.path.to_string(), time);
         }
-        Ok(Found { band, complete, entries, silent: true })
+        Ok(ReadState { band, complete, entries, silent: true })
     };
     let found = read().ok()?;
-    Some(Found { silent: is_silent(&said), ..found })
+    Some(ReadState { silent: is_silent(&said), ..found })
 }
 
 /// The same: the entries, and whether it went without a warning.
-pub(super) fn version(there: &Objects, band: Option<&BandName>) -> Option<(Entries, bool)> {
+pub(super) fn version(there: &Objects, band: Option<&BandName>) -> Option<(ModelEntries, bool)> {
     read(store(there), band).map(|found| (found.entries, found.silent))
 }
 
@@ -426,7 +426,7 @@ fn is_silent(said: &Report) -> bool {
 }
 
 /// A tree as a version shows it.
-pub(super) fn seen(tree: &Tree) -> Entries {
+pub(super) fn seen(tree: &Tree) -> ModelEntries {
     tree.iter().map(|(name, time)| (entry(name, *time).path.to_string(), *time)).collect()
 }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::edge::attributes::{self, At, Attributes, Unread};
-use crate::edge::source::{Facts, Opened};
+use crate::edge::source::{FileStat, Opened};
 use crate::format::entry::{Entry, Kind};
 use crate::ops::pack::read::Reading;
 use crate::report::message::why;
@@ -26,7 +26,7 @@ impl Got {
 
 impl Reading {
     /// Those of a file that is open.
-    pub(super) fn of_file(&self, entry: &Entry, file: &Opened, facts: &Facts) -> Got {
+    pub(super) fn of_file(&self, entry: &Entry, file: &Opened, facts: &FileStat) -> Got {
         // The scan has looked; the file is only asked again if it has changed since.
         if !entry.x && entry.ctime == Some(facts.ctime) {
             return Got::none();

@@ -5,14 +5,14 @@ use sha2::{Digest as _, Sha256};
 use crate::core::links::Links;
 use crate::core::references::content_key;
 use crate::edge::hashing::{hash, hash_body};
-use crate::edge::source::{Facts, Opened, Sizes};
+use crate::edge::source::{FileStat, Opened, Sizes};
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{Came, Pieces};
+use crate::ops::pack::pieces::{Pieces, ReadOutcome};
 use crate::ops::pack::read::{Outcome, Raw, Reading, Trouble};
 use crate::report::message::why;
 
@@ -28,12 +28,12 @@ struct Prepared {
     file: Opened,
     /// A copy to read the content from, where the size of the file says nothing.
     copy: Option<Opened>,
-    before: Facts,
+    before: FileStat,
     opened_at: Time,
     segments: Option<Vec<Segment>>,
     /// How many bytes are stored, holes included.
     size: u64,
-    came: Came,
+    came: ReadOutcome,
 }
 
 impl Prepared {
@@ -46,25 +46,25 @@ impl Reading {
     fn prepare(&self, entry: &Entry) -> Result<Prepared, Trouble> {
         let (file, before, opened_at) = self.open(entry)?;
         let (copy, size, came, segments) = if self.is_as_long_as_said(&file, &before)? {
-            (None, before.size, Came::Whole, file.segments(&before)?)
+            (None, before.size, ReadOutcome::Whole, file.segments(&before)?)
         } else {
             // The header says how long the file is, and comes first.
             let (copy, len, all) = file.spool()?;
             let kept = |came| (Some(copy), len, came, None);
             match len < before.size {
-                true if all => kept(Came::Short(len)),
+                true if all => kept(ReadOutcome::Short(len)),
                 // Its size is worth more than what could be kept.
                 true if self.source.sizes(&file, &before) == Sizes::Doubtful => {
-                    (None, before.size, Came::Cut, None)
+                    (None, before.size, ReadOutcome::Cut, None)
                 }
-                false if all => kept(Came::Whole),
-                _ => kept(Came::Cut),
+                false if all => kept(ReadOutcome::Whole),
+                _ => kept(ReadOutcome::Cut),
             }
         };
         Ok(Prepared { file, copy, before, opened_at, segments, size, came })
     }
 
-    fn is_as_long_as_said(&self, file: &Opened, facts: &Facts) -> std::io::Result<bool> {
+    fn is_as_long_as_said(&self, file: &Opened, facts: &FileStat) -> std::io::Result<bool> {
         if self.source.sizes(file, facts) == Sizes::True {
             return Ok(true);
         }
@@ -96,7 +96,7 @@ impl Reading {
         let outcome = |came| Outcome {
             opened_at: *opened_at,
             before,
-            after: file.facts().unwrap_or(Facts { size: u64::MAX, ..before }),
+            after: file.facts().unwrap_or(FileStat { size: u64::MAX, ..before }),
             stored: size,
             came,
             all,
@@ -107,14 +107,14 @@ impl Reading {
         let by_body = is_nearly_all_holes(size, data);
         let suspect = entry.within.is_some()
             && self.layered
-            && prepared.came == Came::Whole
+            && prepared.came == ReadOutcome::Whole
             && entry.size == Some(size)
             && entry.body.is_some() == by_body
             && attributes.is_empty();
         let may_refer = before.nlink == 1
             && !by_body
             && attributes.is_empty()
-            && prepared.came == Came::Whole
+            && prepared.came == ReadOutcome::Whole
             && !again;
         let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
         let twin = glance.is_some_and(|glance| self.has_large(glance));
@@ -131,14 +131,14 @@ impl Reading {
                 let mut raw = self.empty();
                 raw.member.border = true;
                 if stays {
-                    self.close(&mut entry, &outcome(Came::Whole), links);
+                    self.close(&mut entry, &outcome(ReadOutcome::Whole), links);
                     raw.line(&entry);
                     return emit(raw);
                 }
                 let mut moved = Entry { sha256: Some(found), within: None, ..entry.clone() };
                 let refers = may_refer && (self.refer(&mut moved) || twin);
                 if refers {
-                    self.close(&mut moved, &outcome(Came::Whole), links);
+                    self.close(&mut moved, &outcome(ReadOutcome::Whole), links);
                     match moved.is_reference() {
                         true => _ = raw.line(&moved),
                         false => raw.file(&moved, None, true),
@@ -166,7 +166,7 @@ impl Reading {
             },
             holes: !by_body,
             hashed: 0,
-            came: Came::Whole,
+            came: ReadOutcome::Whole,
             emit,
         };
         for segment in stored {
@@ -184,7 +184,7 @@ impl Reading {
         raw.tar.resize(raw.tar.len() + padding(data), 0);
         let found = Some(sha256.finalize().into());
         (entry.sha256, entry.body) = if by_body { (None, found) } else { (found, None) };
-        let came = if came == Came::Whole { prepared.came } else { came };
+        let came = if came == ReadOutcome::Whole { prepared.came } else { came };
         self.close(&mut entry, &outcome(came), links);
         raw.member.border = true;
         raw.file(&entry, None, false);

@@ -11,7 +11,7 @@ use crate::ops::pack::read::Raw;
 
 /// How a file's content came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum ReadOutcome {
     /// All of it.
     Whole,
     /// It ended after so many bytes.
@@ -31,7 +31,7 @@ pub(super) struct Pieces<'a, E> {
     pub holes: bool,
     /// How far into the file the digest has come.
     pub hashed: u64,
-    pub came: Came,
+    pub came: ReadOutcome,
     pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
 }
 
@@ -50,12 +50,13 @@ impl<E> Pieces<'_, E> {
             }
             let want = room.min(left) as usize;
             let start = self.raw.tar.len();
-            if self.came == Came::Whole {
+            if self.came == ReadOutcome::Whole {
                 match self.file.read_at(self.hashed, want, &mut self.raw.tar) {
                     Ok(came) if came == want => {}
-                    Ok(came) => self.came = Came::Short(self.hashed + came as u64),
+                    Ok(came) => self.came = ReadOutcome::Short(self.hashed + came as u64),
                     Err(error) => {
-                        self.came = Came::Short(self.hashed + (self.raw.tar.len() - start) as u64);
+                        self.came =
+                            ReadOutcome::Short(self.hashed + (self.raw.tar.len() - start) as u64);
                         outcome = Err(error);
                     }
                 }

@@ -13,7 +13,7 @@ use crate::core::planner::{MEMBER, Seen, settled_ctime};
 use crate::core::references::{may_be_origin, may_refer};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
-use crate::edge::source::{Facts, Opened, Sizes, Source};
+use crate::edge::source::{FileStat, Opened, Sizes, Source};
 use crate::edge::users::Users;
 use crate::format::digest;
 use crate::format::entry::{Entry, Kind, Meta, State};
@@ -22,7 +22,7 @@ use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
 use crate::ops::pack::origins::Origins;
-use crate::ops::pack::pieces::Came;
+use crate::ops::pack::pieces::ReadOutcome;
 use crate::report::message::{Report, why};
 
 /// A file that has grown over this since it was listed is not read into memory.
@@ -62,13 +62,13 @@ pub(super) struct Raw {
     /// The member's lines and counts; its bytes are not set yet.
     pub member: Member,
     /// The files whose content others may have, or that others may refer to.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<ReferenceCandidate>,
     /// Directories that their owner cannot enter.
     pub closed: Vec<Path>,
 }
 
 /// A file that was read, in a member.
-pub(super) struct Candidate {
+pub(super) struct ReferenceCandidate {
     /// Its line, with the newline.
     pub line: Range<usize>,
     /// Its headers and content in the tar; none if these have left before.
@@ -106,12 +106,12 @@ pub(super) struct Outcome {
     /// When it was opened.
     pub opened_at: Time,
     /// What it was before the first byte was read.
-    pub before: Facts,
+    pub before: FileStat,
     /// What it was after the last.
-    pub after: Facts,
+    pub after: FileStat,
     /// The size that the tar gives it.
     pub stored: u64,
-    pub came: Came,
+    pub came: ReadOutcome,
     /// Whether all of its attributes could be read.
     pub all: bool,
 }
@@ -139,7 +139,7 @@ impl Raw {
         let line = self.line(entry);
         let is_origin = may_be_origin(entry);
         let Some(sha256) = entry.sha256.filter(|_| is_origin || may_refer(entry)) else { return };
-        self.candidates.push(Candidate { line, tar, sha256, is_origin, is_bare });
+        self.candidates.push(ReferenceCandidate { line, tar, sha256, is_origin, is_bare });
     }
 }
 
@@ -211,7 +211,7 @@ impl Reading {
         entry.kind == Kind::File && entry.hard.is_none() && entry.meta().is_some()
     }
 
-    pub(super) fn open(&self, entry: &Entry) -> Result<(Opened, Facts, Time), Trouble> {
+    pub(super) fn open(&self, entry: &Entry) -> Result<(Opened, FileStat, Time), Trouble> {
         let opened_at = clock::now()?;
         let file = self.source.open(&entry.path).map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Trouble::Changed,
@@ -310,7 +310,7 @@ impl Reading {
         raw: &mut Raw,
         mut entry: Entry,
         file: &Opened,
-        (before, opened_at): (Facts, Time),
+        (before, opened_at): (FileStat, Time),
         links: &mut Links,
     ) -> Option<Entry> {
         let sizes = self.source.sizes(file, &before);
@@ -335,11 +335,11 @@ impl Reading {
         };
         let sha256 = digest::of(&raw.tar[data..]);
         let came = match read.cmp(&before.size) {
-            Order::Less if sizes == Sizes::Meaningless && after == before => Came::Whole,
-            Order::Less => Came::Short(read),
-            _ => Came::Whole,
+            Order::Less if sizes == Sizes::Meaningless && after == before => ReadOutcome::Whole,
+            Order::Less => ReadOutcome::Short(read),
+            _ => ReadOutcome::Whole,
         };
-        if came == Came::Whole
+        if came == ReadOutcome::Whole
             && read == before.size
             && attributes.is_empty()
             && self.may_stay(&mut entry, &before, Some(sha256))
@@ -386,7 +386,7 @@ impl Reading {
     pub(super) fn may_stay(
         &self,
         entry: &mut Entry,
-        facts: &Facts,
+        facts: &FileStat,
         sha256: Option<digest::Digest>,
     ) -> bool {
         let same = self.layered
@@ -404,50 +404,52 @@ impl Reading {
         let Outcome { opened_at, before, after, stored, came, all } = outcome;
         let path = &entry.path;
         match came {
-            Came::Short(len) if stored == len && after == before => {
+            ReadOutcome::Short(len) if stored == len && after == before => {
                 self.report.warn(format_args!(
                     "{path}: ends after {len} bytes instead of {}: stored as it was read",
                     before.size
                 ));
             }
-            Came::Short(len) if stored == len => {
+            ReadOutcome::Short(len) if stored == len => {
                 self.report.warn(format_args!(
                     "{path}: shrank while it was read: stored with its {len} bytes"
                 ));
             }
-            Came::Cut => {
+            ReadOutcome::Cut => {
                 self.report.warn(format_args!(
                     "{path}: longer than its size says, and too large for a temporary copy: truncated to {stored} bytes"
                 ));
             }
-            Came::Short(len) => {
+            ReadOutcome::Short(len) => {
                 self.report.warn(format_args!(
                     "{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
                 ));
             }
-            Came::Whole if after.size > before.size && *stored > before.size => {
+            ReadOutcome::Whole if after.size > before.size && *stored > before.size => {
                 self.report.warn(format_args!(
                     "{path}: grew while it was read: stored with the {stored} bytes that were read"
                 ));
             }
-            Came::Whole if after.size > before.size => {
+            ReadOutcome::Whole if after.size > before.size => {
                 self.report.warn(format_args!(
                     "{path}: grew while it was read: truncated to its {} bytes",
                     before.size
                 ));
             }
-            Came::Whole if (after.size, after.meta.time) != (before.size, before.meta.time) => {
+            ReadOutcome::Whole
+                if (after.size, after.meta.time) != (before.size, before.meta.time) =>
+            {
                 self.report.warn(format_args!("{path}: changed while it was read"));
             }
-            Came::Whole => {}
+            ReadOutcome::Whole => {}
         }
-        let seen = |facts: &Facts| Seen {
+        let seen = |facts: &FileStat| Seen {
             size: facts.size,
             time: facts.meta.time,
             ctime: facts.ctime,
             inode: facts.inode,
         };
-        let whole = *came == Came::Whole && *all && *stored == before.size;
+        let whole = *came == ReadOutcome::Whole && *all && *stored == before.size;
         if entry.inode.is_some() {
             if entry.inode == Some(before.inode) {
                 let as_listed = entry.meta() == Some(&before.meta)
@@ -467,14 +469,14 @@ impl Reading {
 }
 
 /// How many bytes came, where they lie if the file has holes, and what it was afterwards.
-type WasRead = (u64, Option<Vec<Segment>>, Facts);
+type WasRead = (u64, Option<Vec<Segment>>, FileStat);
 
 /// Reads a file that can be held in memory to its end: how many bytes came, its segments, and what
 /// it is after that. None if there is more of it than is held.
 #[allow(clippy::type_complexity)]
 fn read_whole(
     file: &Opened,
-    before: &Facts,
+    before: &FileStat,
     sizes: Sizes,
     out: &mut Vec<u8>,
 ) -> io::Result<Option<WasRead>> {

@@ -10,7 +10,7 @@ use crate::core::references::refer;
 use crate::format::entry::{Entry, Reference, Within};
 use crate::ops::pack::origins::Origins;
 use crate::ops::pack::own::Own;
-use crate::ops::pack::read::{Candidate, Raw};
+use crate::ops::pack::read::{Raw, ReferenceCandidate};
 use crate::report::message::{Report, why};
 
 /// A member as it is stored, before compression.
@@ -24,8 +24,8 @@ pub(super) struct Settled {
 }
 
 /// A file that refers to others.
-struct Hit {
-    candidate: Candidate,
+struct ReferenceHit {
+    candidate: ReferenceCandidate,
     line: Vec<u8>,
     /// The line of this run that it refers to.
     own: Option<u64>,
@@ -55,7 +55,7 @@ impl Settler<'_> {
             if candidate.tar.is_some() || candidate.is_bare {
                 let found = self.find(&candidate, line);
                 if let Some((line, own)) = found {
-                    hits.push(Hit { candidate, line, own });
+                    hits.push(ReferenceHit { candidate, line, own });
                     continue;
                 }
             }
@@ -74,7 +74,11 @@ impl Settler<'_> {
     }
 
     /// The line of the file as a reference, if it may be one.
-    fn find(&mut self, candidate: &Candidate, line: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
+    fn find(
+        &mut self,
+        candidate: &ReferenceCandidate,
+        line: &[u8],
+    ) -> Option<(Vec<u8>, Option<u64>)> {
         let parse = || Entry::parse(line.strip_suffix(b"\n")?).ok();
         let parse = || parse().filter(crate::core::references::may_refer);
         let as_reference = |(within, reference): (Within, Reference)| {
@@ -97,7 +101,7 @@ impl Settler<'_> {
     }
 
     /// Remembers a file that is stored.
-    fn remember(&mut self, candidate: &Candidate, line: &[u8]) {
+    fn remember(&mut self, candidate: &ReferenceCandidate, line: &[u8]) {
         if !candidate.is_origin || self.is_below_closed(line) {
             return;
         }
@@ -134,11 +138,11 @@ impl Settler<'_> {
 }
 
 /// Puts references in the place of what they refer to.
-fn replace(raw: Raw, hits: Vec<Hit>, start: u64) -> Settled {
+fn replace(raw: Raw, hits: Vec<ReferenceHit>, start: u64) -> Settled {
     let Raw { tar, mut member, .. } = raw;
     let (mut kept, mut lines, mut pending) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tar_at, mut line_at) = (0, 0);
-    for Hit { candidate, line, own } in hits {
+    for ReferenceHit { candidate, line, own } in hits {
         lines.extend_from_slice(&member.lines[line_at..candidate.line.start]);
         if let Some(own) = own {
             pending.push((lines.len() + number_in(&line).start, own));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
 
-use crate::core::assemble::Config;
+use crate::core::assemble::AssemblerConfig;
 use crate::core::chain::choice;
 use crate::core::diff::Distrust;
 use crate::edge::clock;
@@ -19,7 +19,7 @@ use crate::format::listing::{Have, Header, Line, Reader};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
-use crate::ops::pack::{BLOCK_SIZE, BLOCKS, Ended, Options, PART_SIZE};
+use crate::ops::pack::{BLOCK_SIZE, BLOCKS, ListingEnd, Options, PART_SIZE};
 use crate::ops::room::room;
 use crate::report::message::{Hinted, Report};
 
@@ -32,7 +32,7 @@ pub(crate) struct Start {
     source_id: Option<BandId>,
     runs: Vec<u32>,
     deletes_meant: bool,
-    ended: Ended,
+    ended: ListingEnd,
     parent: Option<Parent>,
     band_after: Option<Stamp>,
     continued: Option<(BandName, BandId)>,
@@ -51,11 +51,11 @@ pub(crate) struct Plan {
     /// Where the files are read.
     pub directory: PathBuf,
     /// How the band is put together.
-    pub config: Config,
+    pub config: AssemblerConfig,
     /// The HEAD of a new band; none when one is continued.
     pub head: Option<Head>,
     /// What the header lines say that stand before the listing's end.
-    pub ended: Ended,
+    pub ended: ListingEnd,
     /// True if the band has a parent, so that content may be left in older blocks.
     pub layered: bool,
     /// Whether lines may refer to content that is stored already.
@@ -199,7 +199,7 @@ impl Start {
         let repeated = head
             .clone()
             .or(self.continued_head.filter(|head| (&head.band, head.id) == (&band, id)));
-        let config = Config {
+        let config = AssemblerConfig {
             band,
             id,
             compression,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
-use crate::archive::catalogue::{self, Folder};
+use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::retrying::Retrying;
 use crate::archive::side_by_side;
 use crate::core::prune::Stage;
@@ -120,7 +120,7 @@ impl Remover {
 
     /// All objects of a band, whatever their size, and what else lies in its folder.
     fn objects(&self, band: &BandName) -> anyhow::Result<Inside> {
-        let found = Folder::list_all(self.store.as_ref(), band)?;
+        let found = BandFolder::list_all(self.store.as_ref(), band)?;
         let strays = found.strangers.into_iter().map(|name| format!("{band}/{name}"));
         Ok((found.all, strays.collect()))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::archive::{Archive, Band, side_by_side};
+use crate::archive::{Archive, BandInChain, side_by_side};
 use crate::core::chain::ancestors::Extent;
 use crate::core::verify::audit::{Audit, Known, Objects, place};
 use crate::core::verify::{Kind, State, judge};
@@ -27,7 +27,7 @@ pub(super) fn is_whole(archive: &Archive, name: &BandName) -> anyhow::Result<boo
     Ok(chain.len() == name.chain().len())
 }
 
-fn is_all_there(archive: &Archive, band: &Band) -> anyhow::Result<bool> {
+fn is_all_there(archive: &Archive, band: &BandInChain) -> anyhow::Result<bool> {
     let name = &band.head.band;
     let mut folders: BTreeMap<u32, Objects> = BTreeMap::new();
     let mut sizes: HashMap<ObjectName, u64> = HashMap::new();

@@ -11,14 +11,14 @@ use crate::format::band::{BandId, BandName};
 use crate::format::digest::{self, Digest};
 use crate::format::group::List;
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{Item, StreamError};
+use crate::format::stream::{StreamError, StreamItem};
 use crate::ops::push::lane::{Place, Run};
 use crate::ops::push::replace::{belongs, own};
 use crate::report::message::Hinted;
 use crate::store::{Kind, Store};
 
 /// An object, and the id of the band that it is added to.
-pub(super) type Addition = Result<(Item, BandId), StreamError>;
+pub(super) type Addition = Result<(StreamItem, BandId), StreamError>;
 
 /// An archive that gets messages.
 struct Target<'a> {
@@ -89,7 +89,7 @@ pub(super) fn run(
 }
 
 impl Target<'_> {
-    fn handle_item(&mut self, run: &Run, item: &Item, id: BandId) -> anyhow::Result<()> {
+    fn handle_item(&mut self, run: &Run, item: &StreamItem, id: BandId) -> anyhow::Result<()> {
         if self.band.as_ref() != Some(&item.band) {
             self.is_band(&item.band, id)?;
             self.band = Some(item.band.clone());

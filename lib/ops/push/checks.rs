@@ -14,7 +14,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, Object, ObjectName};
-use crate::format::stream::{Item, SealedAs};
+use crate::format::stream::{SealedAs, StreamItem};
 use crate::ops::push::lane::Place;
 use crate::ops::push::spool::survey;
 use crate::report::message::{Hinted, causes};
@@ -22,7 +22,7 @@ use crate::store::{Kind, LookAhead, Store, StoreError};
 
 /// What a band stands on, from the parent down, with the last index of each that counts. One of
 /// which only the name is known is not in it.
-pub(super) type Below = Vec<Parent>;
+pub(super) type Ancestry = Vec<Parent>;
 
 /// A new band: all its ancestors are there as they were when it was made. Returns its id, and them.
 ///
@@ -31,9 +31,9 @@ pub(super) type Below = Vec<Parent>;
 pub(super) fn new_band(
     store: &dyn Store,
     ahead: Option<&dyn LookAhead>,
-    head: &Item,
+    head: &StreamItem,
     counted: &CountedBlocks,
-) -> anyhow::Result<(BandId, Below)> {
+) -> anyhow::Result<(BandId, Ancestry)> {
     let name = format!("{}/HEAD", head.band);
     let parsed = Head::parse(&head.bytes).with_context(|| name.clone())?;
     if parsed.band != head.band {
@@ -56,7 +56,7 @@ pub(super) fn new_band(
 pub(super) fn settles(
     store: &dyn Store,
     shown: &str,
-    head: &Item,
+    head: &StreamItem,
     beside_others: bool,
 ) -> anyhow::Result<()> {
     if beside_others || head.band.parent().is_some() {
@@ -81,15 +81,15 @@ pub(super) fn settles(
     }
 }
 
-type Found = (BandName, Option<Arc<Vec<u8>>>, Option<Arc<Vec<u8>>>);
+type FoundEnds = (BandName, Option<Arc<Vec<u8>>>, Option<Arc<Vec<u8>>>);
 
 /// All ancestors of a band are there, with the ids and up to the indexes that the bands on top of
 /// them name.
 ///
 /// `counted` is what diff counted of the parent: of one without TAIL, all of it must be there.
-fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow::Result<Below> {
+fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow::Result<Ancestry> {
     let mut parent = head.parent.clone();
-    let mut below = Below::new();
+    let mut below = Ancestry::new();
     // The last index of the others is looked for before TAIL, when their HEADs have told it.
     let (found, has_last) = std::thread::scope(|scope| {
         let last = parent.as_ref().map(|parent| scope.spawn(|| has_index(store, parent)));
@@ -135,7 +135,11 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
 
 /// Looks again before TAIL is stored: neither HEAD nor the last index of what the band stands on
 /// may have gone meanwhile, which a removal takes first.
-pub(super) fn still_there(store: &dyn Store, band: &BandName, below: &Below) -> anyhow::Result<()> {
+pub(super) fn still_there(
+    store: &dyn Store,
+    band: &BandName,
+    below: &Ancestry,
+) -> anyhow::Result<()> {
     let ancestors = std::iter::successors(band.parent(), BandName::parent);
     let looks: Vec<(BandName, Option<&Parent>)> = ancestors
         .map(|band| (band, None))
@@ -160,7 +164,7 @@ pub(super) fn still_there(store: &dyn Store, band: &BandName, below: &Below) -> 
 }
 
 /// What the band with this HEAD stands on, as far as the HEADs of those bands can be read.
-pub(super) fn below(store: &dyn Store, head: &Head) -> anyhow::Result<Below> {
+pub(super) fn below(store: &dyn Store, head: &Head) -> anyhow::Result<Ancestry> {
     let bands: Vec<BandName> =
         std::iter::successors(head.band.parent(), BandName::parent).collect();
     let heads = side_by_side(&bands, |band| match store.get(&format!("{band}/HEAD")) {
@@ -177,7 +181,7 @@ pub(super) fn below(store: &dyn Store, head: &Head) -> anyhow::Result<Below> {
 }
 
 /// HEAD and TAIL of all ancestors, from the parent down, asked for side by side: one round trip.
-fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<Found>> {
+fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<FoundEnds>> {
     let bands: Vec<BandName> =
         std::iter::successors(head.band.parent(), BandName::parent).collect();
     let names: Vec<String> = bands
@@ -243,7 +247,7 @@ pub(super) fn continued(
     band: &BandName,
     id: BandId,
     counted: &CountedBlocks,
-) -> anyhow::Result<(BandId, Below)> {
+) -> anyhow::Result<(BandId, Ancestry)> {
     let name = format!("{band}/HEAD");
     let head =
         Head::parse(&store.get(&name).with_context(|| format!("{band} cannot be continued"))?)

@@ -12,15 +12,15 @@ use crate::format::digest;
 use crate::format::group::List;
 use crate::format::head::{Head, Tail};
 use crate::format::object::Object;
-use crate::format::stream::{self, Item, Preface, Reader, StreamError};
+use crate::format::stream::{self, Preface, Reader, StreamError, StreamItem};
 use crate::ops::push::add::Addition;
 use crate::ops::push::held::{self, Held};
-use crate::ops::push::lane::{Ending, Event};
+use crate::ops::push::lane::{Ending, LaneEvent};
 use crate::ops::push::signatures;
 use crate::report::message::chain;
 
 /// How a stream begins.
-pub(super) struct Begin {
+pub(super) struct StreamStart {
     /// The first object: HEAD, unless the stream continues a band.
     pub first: Arc<Held>,
     /// What it says before that.
@@ -36,8 +36,8 @@ pub(super) struct Begin {
 /// no hurry.
 pub(super) fn start(
     mut stream: Reader<impl Read + Send + 'static>,
-    lanes: Vec<Sender<Event>>,
-) -> Receiver<Result<Begin, StreamError>> {
+    lanes: Vec<Sender<LaneEvent>>,
+) -> Receiver<Result<StreamStart, StreamError>> {
     let (send, begin) = channel();
     std::thread::spawn(move || {
         let budget = Arc::new(Budget::new(held::most()));
@@ -48,10 +48,11 @@ pub(super) fn start(
         };
         let preface = stream.preface().clone();
         let continues = preface.continues.is_some();
-        let begin = Begin { first: Arc::clone(&first), preface: preface.clone(), additions: None };
+        let begin =
+            StreamStart { first: Arc::clone(&first), preface: preface.clone(), additions: None };
         if preface.adds.is_some() {
             let (give, additions) = channel();
-            if send.send(Ok(Begin { additions: Some(additions), ..begin })).is_ok() {
+            if send.send(Ok(StreamStart { additions: Some(additions), ..begin })).is_ok() {
                 add(stream, &first, &give);
             }
             return;
@@ -59,7 +60,7 @@ pub(super) fn start(
         if send.send(Ok(begin)).is_ok() {
             let intake = Intake::new(first.item.band.clone(), id_of(&first, &preface), &preface);
             let ending = feed(stream, first, continues, intake, &budget, &lanes);
-            lanes.iter().for_each(|lane| drop(lane.send(Event::End(ending.clone()))));
+            lanes.iter().for_each(|lane| drop(lane.send(LaneEvent::End(ending.clone()))));
         }
     });
     begin
@@ -88,10 +89,10 @@ fn feed(
     continues: bool,
     mut intake: Intake,
     budget: &Arc<Budget>,
-    lanes: &[Sender<Event>],
+    lanes: &[Sender<LaneEvent>],
 ) -> Ending {
     let mut before = None;
-    let mut ends = Ends::default();
+    let mut ends = StreamTail::default();
     let mut order = SignedFirst::new(intake.is_signed());
     let mut next = first;
     loop {
@@ -107,7 +108,8 @@ fn feed(
             Verdict::Leave => order.handle_left_out().into_iter().collect(),
         };
         for object in given {
-            let give = |lane: &&Sender<Event>| lane.send(Event::Object(Arc::clone(&object)));
+            let give =
+                |lane: &&Sender<LaneEvent>| lane.send(LaneEvent::Object(Arc::clone(&object)));
             if lanes.iter().filter(|lane| give(lane).is_ok()).count() == 0 {
                 return broken(StreamError::Stopped);
             }
@@ -131,7 +133,7 @@ fn id_of(first: &Held, preface: &Preface) -> BandId {
 
 /// What comes last, and what may still get a signature.
 #[derive(Default)]
-struct Ends {
+struct StreamTail {
     tail: Option<Tail>,
     signature: Option<Look>,
     /// The list or TAIL that came just before: a copy, which holds up no larger object.
@@ -139,7 +141,7 @@ struct Ends {
 }
 
 /// Holds an object against what came before it.
-fn look(intake: &mut Intake, item: &Item, ends: &mut Ends) -> Verdict {
+fn look(intake: &mut Intake, item: &StreamItem, ends: &mut StreamTail) -> Verdict {
     let text = ends.text.take();
     let signature = |text: Option<Vec<u8>>| {
         text.map_or(Look::Unknown, |text| signatures::look(&item.bytes, &text))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::edge::budget::Budget;
-use crate::format::stream::Item;
+use crate::format::stream::StreamItem;
 use crate::ops::room::room;
 
 /// Bytes of objects that may be in memory at once; one larger object goes alone.
@@ -23,7 +23,7 @@ pub(super) fn most() -> u64 {
 #[derive(Debug)]
 pub(super) struct Held {
     /// The object.
-    pub item: Item,
+    pub item: StreamItem,
     budget: Arc<Budget>,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn take(budget: &Budget, bytes: u64) -> bool {
 
 impl Held {
     /// An object for which room was [taken](take).
-    pub(super) fn new(item: Item, budget: &Arc<Budget>) -> Arc<Held> {
+    pub(super) fn new(item: StreamItem, budget: &Arc<Budget>) -> Arc<Held> {
         Arc::new(Held { item, budget: Arc::clone(budget) })
     }
 

@@ -19,7 +19,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamError};
-use crate::ops::push::checks::{Below, still_there};
+use crate::ops::push::checks::{Ancestry, still_there};
 use crate::ops::push::confirm::{confirm, confirm_same};
 use crate::ops::push::held::Held;
 use crate::ops::push::progress::Share;
@@ -37,7 +37,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What happens to a lane.
-pub(super) enum Event {
+pub(super) enum LaneEvent {
     /// An object has come.
     Object(Arc<Held>),
     /// Nothing more comes.
@@ -132,7 +132,7 @@ pub(super) struct Duty {
     /// The band's id.
     pub id: BandId,
     /// What the band stands on.
-    pub below: Below,
+    pub below: Ancestry,
     /// Whether an object counts as stored only when it was seen in the archive: whoever is told of
     /// it removes it elsewhere.
     pub sees: bool,
@@ -172,8 +172,8 @@ impl Lane<'_> {
         run: &Run,
         place: &Place,
         duty: Duty,
-        events: &Receiver<Event>,
-        done: &Sender<Event>,
+        events: &Receiver<LaneEvent>,
+        done: &Sender<LaneEvent>,
         confirm: &mut dyn FnMut(&ObjectName),
     ) -> anyhow::Result<Summary> {
         let (tasks, queue) = channel();
@@ -223,7 +223,7 @@ impl Lane<'_> {
         }
     }
 
-    fn events(&mut self, events: &Receiver<Event>) -> anyhow::Result<Ending> {
+    fn events(&mut self, events: &Receiver<LaneEvent>) -> anyhow::Result<Ending> {
         let mut ended = None;
         loop {
             let wake = self.start()?;
@@ -258,28 +258,28 @@ impl Lane<'_> {
                 }
             };
             match event {
-                Event::Object(object) => self.handle_object(object)?,
-                Event::End(ending) if ended.is_none() => {
+                LaneEvent::Object(object) => self.handle_object(object)?,
+                LaneEvent::End(ending) if ended.is_none() => {
                     if matches!(ending, Ending::Whole) && self.last.is_empty() {
                         bail!("the object stream has no TAIL: a previous program failed");
                     }
                     ended = Some(ending);
                 }
-                Event::End(_) => {}
-                Event::Looked(ticket) => self.schedule.handle_ahead(ticket),
-                Event::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
+                LaneEvent::End(_) => {}
+                LaneEvent::Looked(ticket) => self.schedule.handle_ahead(ticket),
+                LaneEvent::Done(ticket, outcome) => self.handle_done(ticket, outcome)?,
             }
         }
     }
 
     /// Waits for the writes that are under way, for a while: what they store is whole, and counts.
-    fn wind_up(&mut self, events: &Receiver<Event>) {
+    fn wind_up(&mut self, events: &Receiver<LaneEvent>) {
         self.schedule.handle_stop();
         let until = Instant::now() + GRACE;
         while self.schedule.running() > 0 {
             match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 // The first failure is the one that is told.
-                Ok(Event::Done(ticket, outcome)) => _ = self.handle_done(ticket, outcome),
+                Ok(LaneEvent::Done(ticket, outcome)) => _ = self.handle_done(ticket, outcome),
                 Ok(_) => {}
                 Err(_) => return,
             }

@@ -11,7 +11,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, MAX_LIST};
 use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{Item, Reader, StreamError};
+use crate::format::stream::{Reader, StreamError, StreamItem};
 use crate::ops::push::lane::{Place, Run};
 use crate::report::message::Hinted;
 use crate::report::units::human;
@@ -100,7 +100,7 @@ pub(super) fn own(object: Object, bytes: &[u8]) -> anyhow::Result<Option<(BandNa
 }
 
 /// What says of itself which band it is of must say the right one.
-pub(super) fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
+pub(super) fn belongs(item: &StreamItem, id: BandId) -> anyhow::Result<()> {
     let name = || format!("{}/{}", item.band, item.name);
     match own(item.name.object, &item.bytes).with_context(name)? {
         Some((band, other)) if (&band, other) != (&item.band, id) => {
@@ -111,7 +111,7 @@ pub(super) fn belongs(item: &Item, id: BandId) -> anyhow::Result<()> {
 }
 
 impl Target<'_> {
-    fn handle_item(&mut self, run: &Run, item: &Item, id: BandId) -> anyhow::Result<()> {
+    fn handle_item(&mut self, run: &Run, item: &StreamItem, id: BandId) -> anyhow::Result<()> {
         if self.band.as_ref().is_none_or(|(band, _)| *band != item.band) {
             let may = self.may_repair(run, &item.band, id)?;
             self.band = Some((item.band.clone(), may));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::archive::catalogue::{self, Folder};
+use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::named::ArchiveName;
 use crate::format::band::BandName;
 use crate::ops::push::lane::{Place, Run};
@@ -29,7 +29,7 @@ const GLANCES: u32 = 10;
 
 /// What to do with a spool.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct SpoolRequest {
     pub dir: ArchiveName,
     /// Remove what all archives have.
     pub empty: bool,
@@ -55,7 +55,7 @@ struct Known {
 struct Spool<'a> {
     run: &'a Run,
     places: &'a [Place],
-    asked: &'a Asked,
+    asked: &'a SpoolRequest,
     local: Arc<Local>,
     bands: HashMap<BandName, Known>,
     /// False for archives that have failed.
@@ -64,7 +64,7 @@ struct Spool<'a> {
 }
 
 /// Sends what is missing, once or until the program is asked to end.
-pub(super) fn run(run: &Run, places: &[Place], asked: &Asked) -> anyhow::Result<()> {
+pub(super) fn run(run: &Run, places: &[Place], asked: &SpoolRequest) -> anyhow::Result<()> {
     let from = &asked.dir;
     let dir = from
         .local()?
@@ -209,7 +209,7 @@ impl Spool<'_> {
         for first in ["HEAD", "TAIL", "TAIL.sig"] {
             self.remove_one(band, first)?;
         }
-        for (name, _) in Folder::list_all(self.local.as_ref(), band)?.all {
+        for (name, _) in BandFolder::list_all(self.local.as_ref(), band)?.all {
             self.remove_one(band, &name.to_string())?;
         }
         self.run.report.verbose(format_args!("{band}: removed from the spool"));

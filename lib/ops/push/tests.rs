@@ -9,10 +9,10 @@ use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, ObjectName};
-use crate::format::stream::{END, Item, write};
+use crate::format::stream::{END, StreamItem, write};
 use crate::format::time::Stamp;
 use crate::report::events::Events;
-use crate::store::faulty::{Call, Fault, Faulty};
+use crate::store::faulty::{Faulty, StoreCall, StoreFault};
 use crate::store::local::Local;
 use crate::store::memory::Memory;
 use crate::store::recording::Recording;
@@ -26,14 +26,14 @@ const BAND: &str = "20261101T020000Z-20261102T020000Z";
 type Objects = BTreeMap<String, Vec<u8>>;
 
 /// The objects of a small band, in stream order.
-fn band(name: &str, id: u8) -> Vec<Item> {
+fn band(name: &str, id: u8) -> Vec<StreamItem> {
     let band: BandName = name.parse().unwrap();
     let stamp = Stamp::from_unix(1_800_000_000).unwrap();
     let parent = band.parent().map(|band| Parent { band, id: BandId([1; 16]), last: 1 });
     let id = BandId([id; 16]);
     let (compression, writer) = (Compression::Gzip, "test".to_owned());
     let head = Head::new(band.clone(), id, parent, stamp, compression, &writer);
-    let item = |name: &str, bytes: &[u8]| Item {
+    let item = |name: &str, bytes: &[u8]| StreamItem {
         band: band.clone(),
         name: ObjectName::parse(name).unwrap(),
         bytes: bytes.to_vec(),
@@ -72,14 +72,14 @@ fn band(name: &str, id: u8) -> Vec<Item> {
     items
 }
 
-fn stream(items: &[Item]) -> Vec<u8> {
+fn stream(items: &[StreamItem]) -> Vec<u8> {
     let mut stream = Vec::new();
     items.iter().for_each(|item| write(&mut stream, item, 0).unwrap());
     stream.extend(END);
     stream
 }
 
-fn objects(items: &[Item]) -> Objects {
+fn objects(items: &[StreamItem]) -> Objects {
     items.iter().map(|item| (format!("{}/{}", item.band, item.name), item.bytes.clone())).collect()
 }
 
@@ -92,7 +92,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(wanted: &[Item]) -> Watched {
+    fn new(wanted: &[StreamItem]) -> Watched {
         let watched = Watched { inner: Arc::default(), wanted: Arc::new(objects(wanted)) };
         objects(&band(PARENT, 1))
             .iter()
@@ -203,7 +203,7 @@ pub(crate) fn move_from(
     keep_indexes: bool,
 ) -> (bool, bool) {
     let (run, places) = setting(store, 2);
-    let asked = spool::Asked {
+    let asked = spool::SpoolRequest {
         dir: dir.as_os_str().to_owned().into(),
         empty: true,
         keep_indexes,
@@ -215,7 +215,7 @@ pub(crate) fn move_from(
 }
 
 /// True if the push says that it is done.
-fn push(store: Arc<dyn Store>, items: &[Item], jobs: usize) -> bool {
+fn push(store: Arc<dyn Store>, items: &[StreamItem], jobs: usize) -> bool {
     let (run, places) = setting(store, jobs);
     push_stream(&run, &places, Cursor::new(stream(items)))
         .is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok))
@@ -261,20 +261,20 @@ fn a_push_costs_a_write_an_object() {
 
 /// What may go wrong, and whether the run that it happens to is to be done all the same; none where
 /// that depends on the call.
-const FAULTS: [(Fault, Option<bool>); 13] = [
-    (Fault::Error(Kind::Denied), Some(false)),
-    (Fault::Error(Kind::NoSpace), Some(false)),
-    (Fault::Error(Kind::Other), Some(false)),
-    (Fault::Error(Kind::Passing), Some(true)),
-    (Fault::Error(Kind::NotFound), None),
-    (Fault::Busy(Duration::from_millis(1)), Some(true)),
-    (Fault::Torn(0), Some(true)),
-    (Fault::Torn(50), Some(true)),
-    (Fault::Torn(usize::MAX), Some(true)),
-    (Fault::LostReply, Some(true)),
-    (Fault::Stale, Some(true)),
-    (Fault::LostPage, Some(true)),
-    (Fault::Short, None),
+const FAULTS: [(StoreFault, Option<bool>); 13] = [
+    (StoreFault::Error(Kind::Denied), Some(false)),
+    (StoreFault::Error(Kind::NoSpace), Some(false)),
+    (StoreFault::Error(Kind::Other), Some(false)),
+    (StoreFault::Error(Kind::Passing), Some(true)),
+    (StoreFault::Error(Kind::NotFound), None),
+    (StoreFault::Busy(Duration::from_millis(1)), Some(true)),
+    (StoreFault::Torn(0), Some(true)),
+    (StoreFault::Torn(50), Some(true)),
+    (StoreFault::Torn(usize::MAX), Some(true)),
+    (StoreFault::LostReply, Some(true)),
+    (StoreFault::Stale, Some(true)),
+    (StoreFault::LostPage, Some(true)),
+    (StoreFault::Short, None),
 ];
 
 #[test]
@@ -293,11 +293,11 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
                 let store = Arc::new(Faulty::new(watched.clone()).with(number, fault));
                 let first = push(store.clone(), &items, jobs);
                 // Who may not list asks for each object.
-                let unlisted =
-                    store.calls()[number].0 == Call::List && fault == Fault::Error(Kind::Denied);
+                let unlisted = store.calls()[number].0 == StoreCall::List
+                    && fault == StoreFault::Error(Kind::Denied);
                 // TAIL is stored when it is read back: that this fails is reported.
                 let tail = format!("{BAND}/TAIL");
-                let unread = store.calls()[number] == (Call::Get, tail);
+                let unread = store.calls()[number] == (StoreCall::Get, tail);
                 assert!(
                     done.is_none_or(|done| done == first) || unlisted || unread,
                     "{what}: {first}"

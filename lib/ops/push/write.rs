@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use crate::format::object::Object;
 use crate::ops::push::held::Held;
-use crate::ops::push::lane::Event;
+use crate::ops::push::lane::LaneEvent;
 use crate::report::message::Hinted;
 use crate::store::{Kind, LookAhead, Store, StoreError};
 
@@ -39,14 +39,14 @@ pub(super) enum Task {
 pub(super) fn write_tasks(
     store: &dyn Store,
     queue: &Mutex<Receiver<Task>>,
-    done: &Sender<Event>,
+    done: &Sender<LaneEvent>,
     dry_run: bool,
     reads_back: bool,
 ) {
     loop {
         let task = queue.lock().map(|queue| queue.recv());
         let event = match task {
-            Ok(Ok(Task::Write { ticket, object, again })) => Event::Done(
+            Ok(Ok(Task::Write { ticket, object, again })) => LaneEvent::Done(
                 ticket,
                 match dry_run {
                     true => Ok(Stored::Written),
@@ -59,7 +59,7 @@ pub(super) fn write_tasks(
             ),
             Ok(Ok(Task::Look { ticket, ahead, name })) => {
                 ahead.look_ahead(&name);
-                Event::Looked(ticket)
+                LaneEvent::Looked(ticket)
             }
             _ => return,
         };

@@ -15,7 +15,7 @@ pub(super) const MOST: u64 = 4 << 30;
 
 /// Their tar entries, in a scratch file that is made with the first one.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct KeptFiles {
     dir: Option<PathBuf>,
     file: Option<File>,
     end: u64,
@@ -24,10 +24,10 @@ pub(super) struct Kept {
     places: HashMap<u64, (u64, u32)>,
 }
 
-impl Kept {
+impl KeptFiles {
     /// In this directory, or where temporary files lie.
-    pub(super) fn new(dir: Option<&Path>) -> Kept {
-        Kept { dir: dir.map(Path::to_owned), ..Kept::default() }
+    pub(super) fn new(dir: Option<&Path>) -> KeptFiles {
+        KeptFiles { dir: dir.map(Path::to_owned), ..KeptFiles::default() }
     }
 
     /// Keeps the tar entry that a block has under this name; after an error none any more.

@@ -2,20 +2,20 @@
 
 use std::io::BufRead;
 
-use crate::archive::blocks::Feed;
+use crate::archive::blocks::LaneFeed;
 use crate::core::planner::MEMBER;
 use crate::core::restore::Take;
 use crate::format::sparse::{is_map, is_sparse};
 use crate::format::tarball::{is_of_line, line_of};
-use crate::format::untar::{Entry, Untar, UntarError, begins_entry};
+use crate::format::untar::{TarEntry, Untar, UntarError, begins_entry};
 use crate::report::message::why;
 
 /// Where the blocks of a lane come out.
 pub(crate) struct Lane {
-    untar: Untar<Feed>,
+    untar: Untar<LaneFeed>,
     ticket: u64,
     /// An entry behind the one that was looked for.
-    ahead: Option<Entry>,
+    ahead: Option<TarEntry>,
     /// What was damaged last in the open block.
     damage: Option<String>,
     /// A header was damaged: the next that is whole is looked for.
@@ -50,7 +50,7 @@ fn told(error: &UntarError) -> String {
 
 impl Lane {
     /// A lane at its begin.
-    pub(crate) fn new(feed: Feed) -> Lane {
+    pub(crate) fn new(feed: LaneFeed) -> Lane {
         Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None, seeks: false }
     }
 
@@ -65,7 +65,7 @@ impl Lane {
     }
 
     /// Finds the entry; the error says why it is not to be had.
-    pub(crate) fn find(&mut self, take: &Take) -> Result<Entry, String> {
+    pub(crate) fn find(&mut self, take: &Take) -> Result<TarEntry, String> {
         if self.ticket != take.from.ticket {
             self.ticket = take.from.ticket;
             self.untar.input_mut().turn_to(self.ticket);
@@ -118,7 +118,7 @@ impl Lane {
 
     /// The map of holes of the sparse file that was found just now; none for other entries. The
     /// error says why it is not to be had.
-    pub(crate) fn map(&mut self, stored: &Entry, size: u64) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) fn map(&mut self, stored: &TarEntry, size: u64) -> Result<Option<Vec<u8>>, String> {
         if !is_sparse(stored) {
             return Ok(None);
         }
@@ -141,7 +141,7 @@ impl Lane {
     /// lost.
     pub(crate) fn copy<E>(
         &mut self,
-        entry: &Entry,
+        entry: &TarEntry,
         put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Copied, E> {
         let start = self.untar.content_read(entry);
@@ -174,7 +174,7 @@ impl Lane {
     /// From where to where in an entry's content the member is that was damaged when `came` bytes
     /// had come. A large file is cut into members of one size. Of the damaged one some bytes came,
     /// or all, or none.
-    fn bad_member(&mut self, entry: &Entry, came: u64) -> (u64, u64) {
+    fn bad_member(&mut self, entry: &TarEntry, came: u64) -> (u64, u64) {
         let headers = entry.headers.len() as u64;
         let at = headers + came;
         let whole = at.is_multiple_of(MEMBER) && !self.untar.input_mut().came_damaged();
@@ -186,7 +186,7 @@ impl Lane {
 
     /// Goes on with the content of a large file at its byte `next`, where the first member is that
     /// is whole: mostly one is lost. None if the rest is lost.
-    fn goes_on(&mut self, entry: &Entry, next: u64, damage: String) -> Option<u64> {
+    fn goes_on(&mut self, entry: &TarEntry, next: u64, damage: String) -> Option<u64> {
         self.damage = Some(damage);
         let there = self.untar.input_mut().resume();
         let ahead = self.untar.input_mut().fill_buf().ok()?;

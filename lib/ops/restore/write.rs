@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::archive::blocks::{Blocks, LaneFeed, Source};
 use crate::core::merge::is_first_name;
 use crate::core::restore::{LANES, Open, Step, Take};
-use crate::edge::ahead::Ahead;
+use crate::edge::ahead::BackgroundWriter;
 use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
@@ -17,7 +17,7 @@ use crate::format::sparse::{Digester, is_sparse};
 use crate::format::stream::END;
 use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::untar;
-use crate::ops::restore::kept::Kept;
+use crate::ops::restore::kept::KeptFiles;
 use crate::ops::restore::lane::{Copied, Lane};
 use crate::report::message::{Report, why};
 use crate::report::progress::{Pace, WRITTEN};
@@ -40,7 +40,7 @@ pub(super) struct Sum {
 
 /// Writes the tar.
 pub(super) struct Writer<'a> {
-    out: Ahead,
+    out: BackgroundWriter,
     source: Arc<Source>,
     report: &'a Report,
     lanes: Vec<Option<Lane>>,
@@ -54,7 +54,7 @@ pub(super) struct Writer<'a> {
     /// number here is left out; none if all names are wanted.
     users: Option<Users>,
     /// What later entries refer to.
-    kept: Kept,
+    kept: KeptFiles,
     /// The tar entry that is to be kept, as far as it is written.
     keeping: Option<Vec<u8>>,
     /// Opens older blocks with the same content; the last one, and what was last looked for there.
@@ -67,7 +67,7 @@ impl<'a> Writer<'a> {
     /// A writer of what the blocks of `source` give; with names of owners that have another number
     /// here only if these are asked for.
     pub(super) fn new(
-        out: Ahead,
+        out: BackgroundWriter,
         source: &Arc<Source>,
         owner_names: bool,
         report: &'a Report,
@@ -82,7 +82,7 @@ impl<'a> Writer<'a> {
             pace: Pace::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
-            kept: Kept::default(),
+            kept: KeptFiles::default(),
             keeping: None,
             spares: None,
             unsure: HashSet::new(),
@@ -91,11 +91,11 @@ impl<'a> Writer<'a> {
 
     /// Content that several files have is kept in this directory.
     pub(super) fn keep_in(&mut self, dir: Option<&std::path::Path>) {
-        self.kept = Kept::new(dir);
+        self.kept = KeptFiles::new(dir);
     }
 
     /// A lane begins.
-    pub(super) fn handle_lane(&mut self, lane: usize, feed: Feed) {
+    pub(super) fn handle_lane(&mut self, lane: usize, feed: LaneFeed) {
         if self.lanes.len() <= lane {
             self.lanes.resize_with(lane + 1, || None);
         }
@@ -213,7 +213,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The content in its block, which is read once more: what came before could not be kept.
-    fn find_again(&mut self, take: &Take) -> Option<(Take, untar::Entry)> {
+    fn find_again(&mut self, take: &Take) -> Option<(Take, untar::TarEntry)> {
         self.find_spare(&Take { spare: Some(take.from.block), ..take.clone() })
     }
 
@@ -223,7 +223,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The same content in an older block.
-    fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::Entry)> {
+    fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::TarEntry)> {
         let (block, lane) = (take.spare?, self.spare_lane());
         if self.spares.is_none() {
             let from = Open { lane: 0, ticket: 0, block };
@@ -288,7 +288,7 @@ impl<'a> Writer<'a> {
         self.out.write_all(&self.headers).context(CANNOT_WRITE)
     }
 
-    fn write(&mut self, take: &Take, stored: &untar::Entry) -> anyhow::Result<()> {
+    fn write(&mut self, take: &Take, stored: &untar::TarEntry) -> anyhow::Result<()> {
         let entry = &take.entry;
         let lane = self.lanes[take.from.lane].as_mut().context("the lane is gone")?;
         let map = match lane.map(stored, entry.size.unwrap_or(0)) {
@@ -352,7 +352,7 @@ impl<'a> Writer<'a> {
 
     /// The content of an entry, of a sparse file what is stored behind its map, if that is what its
     /// line says; none of a file that is too large to wait for its end.
-    fn checked(&mut self, take: &Take, stored: &untar::Entry, map: &[u8]) -> Option<Vec<u8>> {
+    fn checked(&mut self, take: &Take, stored: &untar::TarEntry, map: &[u8]) -> Option<Vec<u8>> {
         let mut content = Vec::new();
         let is_small = take.entry.kind == Kind::File && stored.stored <= CHECKED;
         let mut digester =
@@ -369,7 +369,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Copies the content, of a sparse file what is stored behind its map.
-    fn content(&mut self, take: &Take, stored: &untar::Entry, map: &[u8]) -> anyhow::Result<()> {
+    fn content(&mut self, take: &Take, stored: &untar::TarEntry, map: &[u8]) -> anyhow::Result<()> {
         let entry = &take.entry;
         let mut digester = Digester::of_line(entry, is_sparse(stored));
         if let Some(digester) = digester.as_mut().filter(|_| !map.is_empty()) {

@@ -16,7 +16,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, Member};
 use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
-use crate::format::stream::{self, Item, Preface};
+use crate::format::stream::{self, Preface, StreamItem};
 use crate::ops::seal::parity::Parity;
 use crate::report::message::Report;
 use crate::store::sealed::SealedNotes;
@@ -36,7 +36,7 @@ pub(super) struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn write(&mut self, item: &Item) -> anyhow::Result<()> {
+    fn write(&mut self, item: &StreamItem) -> anyhow::Result<()> {
         self.report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
         stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
     }
@@ -53,7 +53,7 @@ impl Out<'_> {
     }
 
     fn put(&mut self, name: ObjectName, bytes: Vec<u8>) -> anyhow::Result<()> {
-        let item = Item { band: self.band.clone(), name, bytes };
+        let item = StreamItem { band: self.band.clone(), name, bytes };
         self.write(&item)
     }
 
@@ -130,17 +130,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    pub(super) fn object(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
+    pub(super) fn object(&mut self, item: StreamItem, member: Member) -> anyhow::Result<()> {
         while let Some(name) = self.groups.key_before(&item.name) {
             let Some(bytes) = self.key.clone() else { break };
             let member = Member::of(name, &bytes);
             self.budget.adjust(0, bytes.len() as u64);
-            self.grouped(Item { band: item.band.clone(), name, bytes }, member)?;
+            self.grouped(StreamItem { band: item.band.clone(), name, bytes }, member)?;
         }
         self.grouped(item, member)
     }
 
-    fn grouped(&mut self, item: Item, member: Member) -> anyhow::Result<()> {
+    fn grouped(&mut self, item: StreamItem, member: Member) -> anyhow::Result<()> {
         if let Some(group) = self.groups.group_of(&item.name) {
             self.out.note(group, &member);
         }
@@ -171,7 +171,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Closes the last group, and the stream with TAIL.
-    pub(super) fn finish(mut self, tail: Option<Item>) -> anyhow::Result<()> {
+    pub(super) fn finish(mut self, tail: Option<StreamItem>) -> anyhow::Result<()> {
         if let Some(list) = self.groups.finish() {
             self.close(list)?;
         }

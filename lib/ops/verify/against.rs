@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::archive::catalogue::{self, Folder};
+use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::kind::is_locked;
 use crate::archive::{Archive, Trust, unzip};
 use crate::core::verify::audit::{Objects, place};
@@ -80,7 +80,7 @@ impl Against<'_> {
 
     /// Whether a band is there with more than its summaries.
     fn is_whole(&self, band: &BandName) -> bool {
-        Folder::list(self.other, band, None).is_ok_and(|found| is_whole(&found))
+        BandFolder::list(self.other, band, None).is_ok_and(|found| is_whole(&found))
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -88,9 +88,9 @@ impl Against<'_> {
     }
 
     fn band(&self, band: &BandName, tell: &mut dyn Tell) -> anyhow::Result<()> {
-        let top = Folder::list(self.other, band, None)?;
+        let top = BandFolder::list(self.other, band, None)?;
         let whole = is_whole(&top);
-        let own = Folder::list(self.store().as_ref(), band, None)?;
+        let own = BandFolder::list(self.store().as_ref(), band, None)?;
         let folders: BTreeSet<u32> = top.folders.into_iter().chain(own.folders).collect();
         let heads = (self.head(self.store().as_ref(), band), self.head(self.other, band));
         if let (Some(own), Some(other)) = &heads
@@ -259,13 +259,13 @@ impl Against<'_> {
 }
 
 /// True if a band's folder has what only an archive has.
-fn is_whole(found: &Folder) -> bool {
+fn is_whole(found: &BandFolder) -> bool {
     found.all.iter().any(|(name, _)| matches!(name.object, Object::Tail | Object::Note(_)))
 }
 
 /// The objects in a folder, or directly in the band's.
 fn objects(store: &dyn Store, band: &BandName, folder: Option<u32>) -> anyhow::Result<Objects> {
-    let found = Folder::list(store, band, folder);
+    let found = BandFolder::list(store, band, folder);
     let found = found.with_context(|| format!("{band}: cannot be listed"))?;
     Ok(found.all.iter().map(|(name, size)| (place(name), (*name, *size))).collect())
 }

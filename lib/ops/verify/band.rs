@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::core::chain::counted::Counted;
 use crate::core::chain::sealing::Sealing;
 use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
@@ -21,7 +21,7 @@ use crate::format::head::{Head, HeadError, MAX_LEN, Tail};
 use crate::format::listing::Header;
 use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
-use crate::ops::verify::check::{Event, Meter, compare, unreadable};
+use crate::ops::verify::check::{CheckEvent, Meter, compare, unreadable};
 use crate::ops::verify::signed::Wanted;
 use crate::report::message::why;
 use crate::store::{Store, UNSEEN};
@@ -36,7 +36,7 @@ pub(super) struct Walk {
     /// Its store.
     pub store: Arc<dyn Store>,
     /// Where work and findings go.
-    pub submit: Submit<Vec<Event>>,
+    pub submit: Submit<Vec<CheckEvent>>,
     /// Whether only names and sizes are compared.
     pub quick: bool,
     /// Whether indexes may be decrypted, to know which of them count.
@@ -104,7 +104,7 @@ impl Walk {
         for band in bands {
             self.band(band)?;
         }
-        self.submit.ready(vec![Event::End])
+        self.submit.ready(vec![CheckEvent::End])
     }
 
     /// Whether a run may still continue a band that has no TAIL: it is the newest of those with a
@@ -124,19 +124,19 @@ impl Walk {
         if found.is_empty() {
             Ok(())
         } else {
-            self.submit.ready(found.into_iter().map(Event::Found).collect())
+            self.submit.ready(found.into_iter().map(CheckEvent::Found).collect())
         }
     }
 
     pub(super) fn note(&self, what: String) -> Result<(), Gone> {
-        self.submit.ready(vec![Event::Note(what)])
+        self.submit.ready(vec![CheckEvent::Note(what)])
     }
 
     fn band(&mut self, band: &BandName) -> Result<(), Gone> {
         let mut found = Vec::new();
         let mut top = Objects::new();
         let mut folders = Vec::new();
-        match Folder::list(self.store.as_ref(), band, None) {
+        match BandFolder::list(self.store.as_ref(), band, None) {
             Ok(listed) => {
                 top.extend(listed.all.iter().map(|(name, size)| (place(name), (*name, *size))));
                 found.extend(listed.strangers.iter().map(|name| unexpected(band, name)));
@@ -144,7 +144,7 @@ impl Walk {
             }
             Err(error) if error.kind.is_unavailable() => {
                 self.blind.borrow_mut().handle_band(band);
-                self.submit.ready(vec![Event::Band])?;
+                self.submit.ready(vec![CheckEvent::Band])?;
                 return self.found(vec![unlisted_folder(Subject::Band(band.clone()), &error)]);
             }
             Err(error) => found.push(unlisted_folder(Subject::Band(band.clone()), &error)),
@@ -155,7 +155,7 @@ impl Walk {
         let there = top.values().filter(|(_, size)| *size > 0).map(|(name, _)| name);
         let is = presence(there, || folders.iter().any(|folder| self.shows_a_band(band, *folder)));
         if is == Presence::NoBand && found.iter().all(|finding| finding.kind == Kind::Unexpected) {
-            return self.submit.ready(vec![Event::NoBand(band.clone())]);
+            return self.submit.ready(vec![CheckEvent::NoBand(band.clone())]);
         }
         if !has(Object::Head) {
             let what = "every band begins with it";
@@ -185,7 +185,7 @@ impl Walk {
         if let Some(head) = &head {
             self.below(head, &mut found);
         }
-        self.submit.ready(vec![Event::Band])?;
+        self.submit.ready(vec![CheckEvent::Band])?;
         self.found(found)?;
         head.as_ref().map_or(Ok(()), |head| self.source(head))?;
         if !folders.contains(&0) {
@@ -262,7 +262,7 @@ impl Walk {
         }
         self.found(found)?;
         if !complete {
-            self.submit.ready(vec![Event::Unfinished(band.clone())])?;
+            self.submit.ready(vec![CheckEvent::Unfinished(band.clone())])?;
         }
         // What seems to have no list may have one where nothing can be seen.
         if self.repair && !under_way && !self.blind.borrow().is_in(band) {
@@ -279,7 +279,7 @@ impl Walk {
     }
 
     fn shows_a_band(&self, band: &BandName, folder: u32) -> bool {
-        let listed = Folder::list(self.store.as_ref(), band, Some(folder)).unwrap_or_default();
+        let listed = BandFolder::list(self.store.as_ref(), band, Some(folder)).unwrap_or_default();
         listed.names().any(|name| shows_a_band(&name))
     }
 
@@ -287,7 +287,7 @@ impl Walk {
     fn load(&self, band: &BandName, folder: u32) -> Result<Objects, Gone> {
         let mut objects = Objects::new();
         let mut found = Vec::new();
-        match Folder::list(self.store.as_ref(), band, Some(folder)) {
+        match BandFolder::list(self.store.as_ref(), band, Some(folder)) {
             Ok(listed) => {
                 objects.extend(listed.all.iter().map(|(name, size)| (place(name), (*name, *size))));
                 found.extend(listed.strangers.iter().map(|name| unexpected(band, name)));
@@ -480,7 +480,7 @@ impl Walk {
                 && matches!(state, State::Unread | State::Sized(_))
                 && self.part.has(&name);
             if !look || !self.meter.spend(size.unwrap_or(0).min(member.size)) {
-                self.submit.ready(vec![Event::Member(state)])?;
+                self.submit.ready(vec![CheckEvent::Member(state)])?;
                 continue;
             }
             self.meter.member();
@@ -488,10 +488,10 @@ impl Walk {
             self.submit.submit(move || {
                 let state =
                     compare(store.as_ref(), &list.band, &list.members[at], size.unwrap_or(0));
-                vec![Event::Member(state)]
+                vec![CheckEvent::Member(state)]
             })?;
         }
-        self.submit.ready(vec![Event::Group(Arc::clone(list))])
+        self.submit.ready(vec![CheckEvent::Group(Arc::clone(list))])
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::core::verify::borders::{Begin, TELLING};
+use crate::core::verify::borders::{Beginning, TELLING};
 use crate::core::verify::{self, Finding, State};
 use crate::format::band::BandName;
 use crate::format::digest;
@@ -18,7 +18,7 @@ use crate::store::{Kind, Store, StoreError, UNSEEN};
 const AT_ONCE: u64 = 8 << 20;
 
 /// What a run comes upon, in the order of the archive.
-pub(super) enum Event {
+pub(super) enum CheckEvent {
     /// A band begins.
     Band,
     /// A folder with a band's name that is none.
@@ -160,10 +160,10 @@ pub(super) fn unreadable(error: &StoreError) -> (verify::Kind, String) {
 }
 
 /// The begin of an object, by which a group is found; none if it cannot be read.
-pub(super) fn begin(store: &dyn Store, band: &BandName, name: ObjectName) -> Option<Begin> {
+pub(super) fn begin(store: &dyn Store, band: &BandName, name: ObjectName) -> Option<Beginning> {
     let path = format!("{band}/{name}");
     let size = store.stat(&path).ok()??;
-    Some(Begin { bytes: store.get_range(&path, 0, TELLING as u64).ok()?, size })
+    Some(Beginning { bytes: store.get_range(&path, 0, TELLING as u64).ok()?, size })
 }
 
 /// What is found of an object, as a list would describe it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
 use crate::format::group::Member;
@@ -31,7 +31,7 @@ impl KeyCopies {
         }
         let shown = member.name.to_string();
         let number = shown.split_once('/')?.0.parse().ok()?;
-        let listed = Folder::list(store, band, Some(number)).ok()?.all.into_iter();
+        let listed = BandFolder::list(store, band, Some(number)).ok()?.all.into_iter();
         let copies = listed.filter(|(name, size)| *size == member.size && name.is_key());
         let copies = copies.map(|(name, _)| name);
         let read = |name: ObjectName| {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{anyhow, bail};
 
-use crate::archive::blocks::{Blocks, Feed, Source};
+use crate::archive::blocks::{Blocks, LaneFeed, Source};
 use crate::archive::kind::is_locked;
-use crate::archive::{Archive, Band, Entries, Trust};
+use crate::archive::{Archive, BandEntries, BandInChain, Trust};
 use crate::core::chain::ancestors::Extent;
 use crate::core::restore::Open;
 use crate::core::verify::{Finding, Kind, Subject};
@@ -27,7 +27,7 @@ const STEPS: usize = 16 << 10;
 
 /// From the thread that reads the indexes to the one that compares.
 enum Order {
-    Lane(Feed),
+    Lane(LaneFeed),
     /// The next block, under its ticket.
     Block(Open),
     /// The next line of the block's index that has a member.
@@ -116,7 +116,7 @@ pub(super) fn read_out(
     let (orders, taken) = batches(STEPS);
     let reader = Reader {
         source: Arc::clone(&source),
-        band: Band { head, tail, extent },
+        band: BandInChain { head, tail, extent },
         blocks,
         ticket: 0,
         lost: lost.clone(),
@@ -162,7 +162,7 @@ fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Fin
 /// Reads the indexes, makes the plan, and opens the blocks.
 struct Reader {
     source: Arc<Source>,
-    band: Band,
+    band: BandInChain,
     blocks: Blocks,
     ticket: u64,
     lost: Lost,
@@ -196,8 +196,13 @@ impl Reader {
         let mut whole = held.lost.is_empty();
         let trust =
             if self.band.tail.is_some() { Trust::Complete } else { Trust::Listed(u64::MAX) };
-        let mut entries =
-            Entries::start(&archive, &Arc::new(self.band.head.clone()), held.numbers, trust, 1)?;
+        let mut entries = BandEntries::start(
+            &archive,
+            &Arc::new(self.band.head.clone()),
+            held.numbers,
+            trust,
+            1,
+        )?;
         let tiers = source.bands.len();
         let tier = (tiers - 1) as u8;
         let (mut older, mut count) = (Older::new(&source), 0);

@@ -12,7 +12,7 @@ use crate::format::band::BandName;
 use crate::format::group::{DEFAULT_SLOTS, MAX_LIST};
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::band::{Walk, Walking};
-use crate::ops::verify::check::{Event, begin, unreadable};
+use crate::ops::verify::check::{CheckEvent, begin, unreadable};
 use crate::ops::verify::loose::Loose;
 
 /// More slots are not tried for a band of which no list is left.
@@ -68,7 +68,7 @@ impl Walk {
         let mut search = |bad: &Bad, run: &[crate::core::verify::audit::Free]| {
             let (n, c) = bad.name;
             let read = |name| begin(self.store.as_ref(), band, name);
-            let shards: Vec<(usize, borders::Begin)> = bad
+            let shards: Vec<(usize, borders::Beginning)> = bad
                 .shards
                 .iter()
                 .filter_map(|shard| {
@@ -77,7 +77,7 @@ impl Walk {
                 })
                 .collect();
             let least = shards.iter().map(|(shard, _)| shard + 1).max()?;
-            let objects: Option<Vec<borders::Begin>> =
+            let objects: Option<Vec<borders::Beginning>> =
                 run.iter().map(|free| read(free.name)).collect();
             let objects = objects?;
             tried.iter().find_map(|(slots, parity)| {
@@ -88,11 +88,11 @@ impl Walk {
         let (groups, dropped) = groups(unlisted.runs, bad, shape, &mut search);
         for (n, c) in dropped {
             let list = ObjectName::plain(Object::List(n, c));
-            self.submit.ready(vec![Event::Dropped(band.clone(), list)])?;
+            self.submit.ready(vec![CheckEvent::Dropped(band.clone(), list)])?;
         }
         for group in groups {
             let (band, signed) = (band.clone(), walking.signed);
-            self.submit.ready(vec![Event::Loose(Box::new(Loose {
+            self.submit.ready(vec![CheckEvent::Loose(Box::new(Loose {
                 band,
                 id,
                 group,

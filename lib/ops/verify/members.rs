@@ -1,6 +1,6 @@
 //! What the blocks of a band hold, member by member, against the lines of their indexes.
 
-use crate::archive::blocks::{Feed, Source};
+use crate::archive::blocks::{LaneFeed, Source};
 use crate::core::restore::Open;
 use crate::core::verify::{Finding, Kind, Subject};
 use crate::format::band::BandName;
@@ -12,17 +12,17 @@ use crate::format::untar::{self, Untar, UntarError};
 use crate::report::message::why;
 
 /// Where findings go.
-pub(super) type Found<'a> = &'a mut dyn FnMut(Finding) -> anyhow::Result<()>;
+pub(super) type FindingSink<'a> = &'a mut dyn FnMut(Finding) -> anyhow::Result<()>;
 
 /// The machine: [`Members::turn_to`] for each block, [`Members::handle_line`] for each line that
 /// has a member there, then [`Members::finish`].
 pub(super) struct Members<'a> {
-    untar: Untar<Feed>,
+    untar: Untar<LaneFeed>,
     source: &'a Source,
     band: &'a BandName,
     open: Option<Open>,
     /// A member behind the one that was looked for.
-    ahead: Option<untar::Entry>,
+    ahead: Option<untar::TarEntry>,
     /// What was damaged last in the block.
     damage: Option<String>,
     /// How many zero blocks of this block were reported, and bytes behind contents.
@@ -34,7 +34,7 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// The members that come out of `feed`.
-    pub(super) fn new(feed: Feed, source: &'a Source, band: &'a BandName) -> Members<'a> {
+    pub(super) fn new(feed: LaneFeed, source: &'a Source, band: &'a BandName) -> Members<'a> {
         Members {
             untar: Untar::new(feed),
             source,
@@ -49,7 +49,7 @@ impl<'a> Members<'a> {
     }
 
     /// Goes on to a block; the one before must hold nothing more.
-    pub(super) fn turn_to(&mut self, open: Open, found: Found<'_>) -> anyhow::Result<()> {
+    pub(super) fn turn_to(&mut self, open: Open, found: FindingSink<'_>) -> anyhow::Result<()> {
         self.end(found)?;
         self.open = Some(open);
         self.untar.input_mut().turn_to(open.ticket);
@@ -60,7 +60,11 @@ impl<'a> Members<'a> {
     }
 
     /// Compares the next member with the next line.
-    pub(super) fn handle_line(&mut self, line: &Entry, found: Found<'_>) -> anyhow::Result<()> {
+    pub(super) fn handle_line(
+        &mut self,
+        line: &Entry,
+        found: FindingSink<'_>,
+    ) -> anyhow::Result<()> {
         let stored = loop {
             match self.next(found)? {
                 Some(stored) if stored.path == line.path => break stored,
@@ -89,7 +93,7 @@ impl<'a> Members<'a> {
     }
 
     /// All lines have come. Gives how many files were read.
-    pub(super) fn finish(mut self, found: Found<'_>) -> anyhow::Result<u64> {
+    pub(super) fn finish(mut self, found: FindingSink<'_>) -> anyhow::Result<u64> {
         self.end(found)?;
         Ok(self.read)
     }
@@ -97,8 +101,8 @@ impl<'a> Members<'a> {
     fn content(
         &mut self,
         line: &Entry,
-        stored: &untar::Entry,
-        found: Found<'_>,
+        stored: &untar::TarEntry,
+        found: FindingSink<'_>,
     ) -> anyhow::Result<()> {
         let mut digester = Digester::of_line(line, is_sparse(stored));
         let mut came = 0;
@@ -124,7 +128,7 @@ impl<'a> Members<'a> {
     }
 
     /// The next member, past damage.
-    fn next(&mut self, found: Found<'_>) -> anyhow::Result<Option<untar::Entry>> {
+    fn next(&mut self, found: FindingSink<'_>) -> anyhow::Result<Option<untar::TarEntry>> {
         if let Some(ahead) = self.ahead.take() {
             return Ok(Some(ahead));
         }
@@ -157,7 +161,7 @@ impl<'a> Members<'a> {
     }
 
     /// The block must be at its end.
-    fn end(&mut self, found: Found<'_>) -> anyhow::Result<()> {
+    fn end(&mut self, found: FindingSink<'_>) -> anyhow::Result<()> {
         if self.open.is_none() {
             return Ok(());
         }
@@ -174,7 +178,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn stray(&self, stored: &untar::Entry, found: Found<'_>) -> anyhow::Result<()> {
+    fn stray(&self, stored: &untar::TarEntry, found: FindingSink<'_>) -> anyhow::Result<()> {
         found(
             self.of_block(format!("it holds {}, which its index does not list there", stored.path)),
         )

@@ -17,7 +17,7 @@ use crate::format::digest;
 use crate::format::group::{List, MAX_LIST, Member, OPENING, PIECE};
 use crate::format::head::{MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{self, Item};
+use crate::format::stream::{self, StreamItem};
 use crate::ops::verify::check::describe;
 use crate::ops::verify::copies::KeyCopies;
 use crate::ops::verify::loose::Loose;
@@ -350,7 +350,7 @@ impl Repairer {
             self.texts.insert(path, bytes.clone());
         }
         self.written = (self.written.0 + 1, self.written.1 + bytes.len() as u64);
-        stream::write(&mut self.out, &Item { band: band.clone(), name, bytes }, self.mtime)
+        stream::write(&mut self.out, &StreamItem { band: band.clone(), name, bytes }, self.mtime)
             .context(CANNOT_WRITE)
     }
 

@@ -5,7 +5,7 @@ use crate::core::verify::{Finding, Kind};
 use crate::edge::gpg::{self, Signer, Standing, Verdict};
 use crate::format::band::BandName;
 use crate::format::object::{Object, ObjectName};
-use crate::ops::verify::check::{Event, unreadable};
+use crate::ops::verify::check::{CheckEvent, unreadable};
 use crate::report::message::chain;
 use crate::store::Store;
 
@@ -33,9 +33,9 @@ impl Wanted {
         of: ObjectName,
         sig: Option<ObjectName>,
         text: Option<Vec<u8>>,
-    ) -> Vec<Event> {
+    ) -> Vec<CheckEvent> {
         let finding = |kind, what: String| {
-            vec![Event::Found(Finding::of(kind, band, signature_of(of), what))]
+            vec![CheckEvent::Found(Finding::of(kind, band, signature_of(of), what))]
         };
         let Some(sig) = sig else { return finding(Kind::Missing, "it is not signed".to_owned()) };
         let read = |name: ObjectName| {
@@ -50,26 +50,26 @@ impl Wanted {
         };
         match gpg::verify(&signature, &text) {
             Ok(verdict) => match self.judge(&verdict) {
-                Judged::Good => vec![Event::Signed],
+                Judged::Good => vec![CheckEvent::Signed],
                 Judged::Revoked(key) => {
                     let what = format!(
                         "signatures by {key}: the key was revoked: it may be in other hands"
                     );
-                    vec![Event::Signed, Event::Note(what)]
+                    vec![CheckEvent::Signed, CheckEvent::Note(what)]
                 }
                 Judged::Bad(what) => finding(Kind::Damaged, what),
                 Judged::Open(what) => {
                     let unknown = "by a key that the keyring does not have";
                     let finding = Finding::of(Kind::Damaged, band, signature_of(of), unknown);
-                    vec![Event::Unknown(finding, what)]
+                    vec![CheckEvent::Unknown(finding, what)]
                 }
             },
             // That is no fault of the signature.
             Err(error) => {
                 let error = anyhow::Error::new(error).context("signatures were not checked");
                 vec![match self.demands() {
-                    true => Event::Failed(error),
-                    false => Event::Note(chain(&error)),
+                    true => CheckEvent::Failed(error),
+                    false => CheckEvent::Note(chain(&error)),
                 }]
             }
         }

@@ -8,7 +8,7 @@ use super::super::{MAX_NAME, UNSEEN};
 
 /// Why an answer is no listing of the folder.
 #[derive(Debug, thiserror::Error)]
-pub enum BadListing {
+pub enum BadFolderListing {
     /// It cannot be read.
     #[error(transparent)]
     Xml(#[from] BadXml),
@@ -23,7 +23,7 @@ pub enum BadListing {
 ///
 /// # Errors
 /// If it is no such answer.
-pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadListing> {
+pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadFolderListing> {
     let base = Url::parse(folder).map_err(|_| BadXml)?;
     let mut understood = false;
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ pub fn names(xml: &[u8], folder: &str) -> Result<Vec<(String, u64)>, BadListing>
     found.dedup_by(|a, b| a.0 == b.0);
     match (is_list, understood) {
         (false, _) => Err(BadXml.into()),
-        (true, false) => Err(BadListing::Elsewhere),
+        (true, false) => Err(BadFolderListing::Elsewhere),
         (true, true) => Ok(found),
     }
 }
@@ -104,7 +104,7 @@ mod tests {
         for responses in [&stripped[..], &[]] {
             let xml = format!("<multistatus>{}</multistatus>", responses.concat());
             let listed = names(xml.as_bytes(), "http://host/my%20dav/band/");
-            assert!(matches!(listed, Err(BadListing::Elsewhere)), "{listed:?}");
+            assert!(matches!(listed, Err(BadFolderListing::Elsewhere)), "{listed:?}");
         }
     }
 

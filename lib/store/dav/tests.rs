@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
-fn open(name: &str, variables: &[(&str, &str)]) -> Result<Dav, BadAddress> {
+fn open(name: &str, variables: &[(&str, &str)]) -> Result<Dav, BadDavAddress> {
     let variable = |name: &str| {
         variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     };
@@ -20,12 +20,12 @@ fn addresses() {
     assert_eq!(open("https://host/a%20b", &[]).unwrap().url("x/HEAD"), "https://host/a%20b/x/HEAD");
     assert_eq!(open("http://host:8080", &[]).unwrap().url(""), "http://host:8080/");
     let bad = [
-        ("https://me:hush@host/a", BadAddress::Login),
-        ("https://me@host/a", BadAddress::Login),
-        ("https://host/a?token=hush", BadAddress::Query),
-        ("https://host/a#b", BadAddress::Query),
-        ("https://", BadAddress::Form),
-        ("ftp://host/", BadAddress::Form),
+        ("https://me:hush@host/a", BadDavAddress::Login),
+        ("https://me@host/a", BadDavAddress::Login),
+        ("https://host/a?token=hush", BadDavAddress::Query),
+        ("https://host/a#b", BadDavAddress::Query),
+        ("https://", BadDavAddress::Form),
+        ("ftp://host/", BadDavAddress::Form),
     ];
     for (name, error) in bad {
         assert_eq!(open(name, &[]).unwrap_err(), error, "{name}");

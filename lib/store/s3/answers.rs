@@ -21,7 +21,7 @@ pub struct Page {
 ///
 /// # Errors
 /// If it is no such answer.
-pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListing> {
+pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListingPage> {
     let mut page = Page::default();
     let mut raw: Vec<(String, u64)> = Vec::new();
     let (mut key, mut size, mut encoded, mut is_list) = (None, None, false, false);
@@ -66,14 +66,14 @@ pub fn page(xml: &[u8], prefix: &str) -> Result<Page, BadListing> {
         !asked.is_empty() && asked.trim_end_matches('/') != prefix.trim_end_matches('/')
     });
     if !understood || (page.names.is_empty() && other) {
-        return Err(BadListing::Elsewhere);
+        return Err(BadListingPage::Elsewhere);
     }
     Ok(page)
 }
 
 /// Why an answer is no page of a listing.
 #[derive(Debug, thiserror::Error)]
-pub enum BadListing {
+pub enum BadListingPage {
     /// It cannot be read.
     #[error(transparent)]
     Xml(#[from] BadXml),
@@ -195,10 +195,10 @@ mod tests {
         );
         for elsewhere in [key("HEAD"), key("q/HEAD") + "<Prefix>q/</Prefix>"] {
             let read = page(list(&elsewhere).as_bytes(), "p/");
-            assert!(matches!(read, Err(BadListing::Elsewhere)), "{read:?}");
+            assert!(matches!(read, Err(BadListingPage::Elsewhere)), "{read:?}");
         }
         let read = page(list("<Prefix>other/</Prefix>").as_bytes(), "p/");
-        assert!(matches!(read, Err(BadListing::Elsewhere)), "{read:?}");
+        assert!(matches!(read, Err(BadListingPage::Elsewhere)), "{read:?}");
         for empty in ["<Prefix>p/</Prefix>", "<Prefix/>", "", &key("p/")] {
             assert_eq!(page(list(empty).as_bytes(), "p/").unwrap().names, [], "{empty}");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
-fn open(name: &str, variables: &[(&str, &str)]) -> Result<S3, BadAddress> {
+fn open(name: &str, variables: &[(&str, &str)]) -> Result<S3, BadBucket> {
     let variables =
         [&[("AWS_ACCESS_KEY_ID", "K"), ("AWS_SECRET_ACCESS_KEY", "s")], variables].concat();
     let variable = |name: &str| {

@@ -14,7 +14,7 @@ const TREE: u32 = 120;
 
 /// An unfinished band: its objects, each created once and never changed.
 #[derive(Debug, Default)]
-struct Band {
+struct ModelBand {
     blocks: BTreeSet<u32>,
     /// By number: the index before it, and which paths it lists.
     indexes: BTreeMap<u32, (Option<u32>, Range<u32>)>,
@@ -41,7 +41,7 @@ struct Writer {
     closed: bool,
 }
 
-impl Band {
+impl ModelBand {
     fn links(&self) -> Indexes {
         let mut indexes = Indexes::new();
         for (number, (after, _)) in &self.indexes {
@@ -76,7 +76,7 @@ impl Band {
 }
 
 impl Writer {
-    fn start(band: &Band) -> Writer {
+    fn start(band: &ModelBand) -> Writer {
         let links = band.links();
         let counted = links.of_unfinished();
         Writer {
@@ -90,7 +90,7 @@ impl Writer {
 
     /// Goes one step on; false if the process has ended, because it is done or because it was
     /// refused.
-    fn step(&mut self, band: &mut Band, choice: u8) -> bool {
+    fn step(&mut self, band: &mut ModelBand, choice: u8) -> bool {
         if self.pending.len() < 6 && !self.closed {
             let end = (self.at + 1 + u32::from(choice % 3)).min(TREE);
             let paths = self.at..end;
@@ -135,7 +135,7 @@ impl Writer {
 proptest! {
     #[test]
     fn any_interleaving_gives_one_band(steps in vec((0..4usize, any::<u8>(), 0..30u8), 0..600)) {
-        let mut band = Band::default();
+        let mut band = ModelBand::default();
         let mut writers: [Option<Writer>; 4] = [const { None }; 4];
         for (who, choice, killed) in steps {
             let writer = writers[who].get_or_insert_with(|| Writer::start(&band));

@@ -12,7 +12,7 @@ use crate::format::entry::{Reference, Within};
 /// A chain of bands, each its lines with the numbers of their indexes; and the contents of the
 /// blocks.
 #[derive(Default, Clone)]
-pub(crate) struct Archive {
+pub(crate) struct ModelArchive {
     pub(crate) tiers: Vec<Vec<(u32, Entry)>>,
     data: BTreeMap<(u8, u32, Path), u64>,
 }
@@ -20,13 +20,13 @@ pub(crate) struct Archive {
 /// What is there at a path of a version: its line, what it holds, and what tells it from other
 /// inodes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct ModelFile {
     pub(crate) line: Entry,
     pub(crate) content: u64,
     pub(crate) identity: Path,
 }
 
-impl std::fmt::Debug for Archive {
+impl std::fmt::Debug for ModelArchive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (tier, band) in self.tiers.iter().enumerate() {
             writeln!(f, "tier {tier}")?;
@@ -41,7 +41,7 @@ fn digest(content: u64) -> [u8; 32] {
     [content as u8; 32]
 }
 
-impl Archive {
+impl ModelArchive {
     /// What pack does: it reads the files of the world and adds these records to the newest band,
     /// three to a block.
     pub(crate) fn pack(&mut self, world: &World, records: &[Entry]) {
@@ -116,10 +116,10 @@ impl Archive {
     }
 
     /// The version, as merge gives it.
-    pub(crate) fn version(&self) -> BTreeMap<Path, Found> {
+    pub(crate) fn version(&self) -> BTreeMap<Path, ModelFile> {
         let (entries, refused) = overlay(&self.tiers);
         assert_eq!(refused, [], "{self:?}");
-        let mut version: BTreeMap<Path, Found> = BTreeMap::new();
+        let mut version: BTreeMap<Path, ModelFile> = BTreeMap::new();
         for placed in entries {
             let line = placed.entry.clone();
             let (content, identity) = match &line.hard {
@@ -141,7 +141,7 @@ impl Archive {
                     (content, line.path.clone())
                 }
             };
-            version.insert(line.path.clone(), Found { line, content, identity });
+            version.insert(line.path.clone(), ModelFile { line, content, identity });
         }
         version
     }
@@ -223,7 +223,7 @@ impl Archive {
 
     /// Reads the version in both ways; they must agree in what is there, what it holds, and which
     /// names are links to one inode.
-    pub(crate) fn read(&self) -> BTreeMap<Path, Found> {
+    pub(crate) fn read(&self) -> BTreeMap<Path, ModelFile> {
         let version = self.version();
         let by_hand = self.by_hand();
         assert!(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::archive::{Archive, Found};
+use super::archive::{ModelArchive, ModelFile};
 use super::model::{Op, Veil, World};
 use super::run::run;
 use super::*;
@@ -143,7 +143,7 @@ impl Step<'_> {
 
 /// The version must be as wanted: paths, lines, contents, and which names seen by the newest scan
 /// are one inode.
-fn check(found: &BTreeMap<Path, Found>, wanted: &Version, context: &dyn std::fmt::Debug) {
+fn check(found: &BTreeMap<Path, ModelFile>, wanted: &Version, context: &dyn std::fmt::Debug) {
     let paths: (Vec<_>, Vec<_>) = (found.keys().collect(), wanted.keys().collect());
     assert_eq!(paths.0, paths.1, "{context:?}");
     let mut inodes: BTreeMap<u64, &Path> = BTreeMap::new();
@@ -155,7 +155,8 @@ fn check(found: &BTreeMap<Path, Found>, wanted: &Version, context: &dyn std::fmt
         };
         let there = Entry { hard: None, ..found.line.clone() };
         // Without a ctime the two differ by that alone.
-        let differ = if there.ctime.is_none() { Change::Touched } else { Change::Nothing };
+        let differ =
+            if there.ctime.is_none() { EntryChange::Touched } else { EntryChange::Nothing };
         assert_eq!(
             (compare(&line, &there), line.state),
             (differ, there.state),
@@ -176,7 +177,7 @@ fn check(found: &BTreeMap<Path, Found>, wanted: &Version, context: &dyn std::fmt
 }
 
 /// Runs one band, with its interruptions; gives the version that it should have.
-fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Version) -> Version {
+fn back_up(archive: &mut ModelArchive, world: &mut World, round: &Round, old: &Version) -> Version {
     let tier = archive.tiers.len() as u8;
     archive.tiers.push(vec![]);
     let mut version = old.clone();
@@ -187,7 +188,7 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
     loop {
         let scan = world.scan(&veils, round.mask.as_deref());
         let partial = round.mask.is_some();
-        let config = Config { tier, full: false, pass_over: None, after: after.clone() };
+        let config = DiffConfig { tier, full: false, pass_over: None, after: after.clone() };
         let found = run(config, partial, &scan, &archive.tiers);
         let before = world.clone();
         // While pack reads, files are written to.
@@ -233,7 +234,7 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
         // A band that was cut off lists just what it would have listed without.
         let scan = world.scan(&veils, round.mask.as_deref());
         let clean = run(
-            Config { tier, full: false, pass_over: None, after: None },
+            DiffConfig { tier, full: false, pass_over: None, after: None },
             round.mask.is_some(),
             &scan,
             &archive.tiers[..usize::from(tier)],
@@ -259,7 +260,7 @@ fn back_up(archive: &mut Archive, world: &mut World, round: &Round, old: &Versio
 
 fn play(ticking: bool, rounds: &[Round]) {
     let mut world = World::new(ticking);
-    let mut archive = Archive::default();
+    let mut archive = ModelArchive::default();
     let mut versions: Vec<Version> = vec![Version::new()];
     for round in rounds {
         round.ops.iter().for_each(|op| world.apply(*op));
@@ -281,7 +282,12 @@ fn play(ticking: bool, rounds: &[Round]) {
     assert!(found.keys().eq(world.tree.keys()));
     assert_eq!(
         run(
-            Config { tier: archive.tiers.len() as u8, full: false, pass_over: None, after: None },
+            DiffConfig {
+                tier: archive.tiers.len() as u8,
+                full: false,
+                pass_over: None,
+                after: None
+            },
             false,
             &world.scan(&[], None),
             &archive.tiers

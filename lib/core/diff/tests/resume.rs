@@ -8,7 +8,7 @@ fn go_on(parent: &[&str], stored: &[&str], scan: &[&str]) -> Vec<String> {
     let own = tier(stored);
     let after = own.last().map(|(_, entry)| entry.path.clone());
     let found = run(
-        Config { tier: 1, full: false, pass_over: None, after },
+        DiffConfig { tier: 1, full: false, pass_over: None, after },
         false,
         &entries(scan),
         &[tier(parent), own],
@@ -72,7 +72,7 @@ fn every_cut_of_a_band_goes_on_where_it_ended() {
         let own = tier(&scan[..cut]);
         let after = own.last().map(|(_, entry)| entry.path.clone());
         let found = run(
-            Config { tier: 0, full: false, pass_over: None, after },
+            DiffConfig { tier: 0, full: false, pass_over: None, after },
             false,
             &entries(&scan),
             &[own],
@@ -130,7 +130,7 @@ fn what_lies_behind_waits_for_the_next_band() {
     }
     // A mask means nothing by what it leaves out.
     let own = tier(&stored);
-    let config = Config {
+    let config = DiffConfig {
         tier: 1,
         full: false,
         pass_over: None,
@@ -181,7 +181,7 @@ fn below_what_is_no_directory_nothing_is_recorded() {
         &["./y file t2", "- ./m/z"],
     );
     let own = tier(&stored);
-    let config = Config {
+    let config = DiffConfig {
         tier: 1,
         full: false,
         pass_over: None,
@@ -347,7 +347,7 @@ fn content_in_the_band_itself_is_no_older_content() {
     // A path behind the cut can not stand in the band; if an index is forged so, nothing refers to
     // it.
     let (full, own) = (tier(&[". dir"]), tier(&[". dir", "./b file s1 d1"]));
-    let config = Config { tier: 1, full: false, pass_over: None, after: Some(Path::root()) };
+    let config = DiffConfig { tier: 1, full: false, pass_over: None, after: Some(Path::root()) };
     let found = run(config, false, &entries(&[". dir", "./b file s1 t2"]), &[full, own]);
     assert_eq!(lines(&found), ["./b file s1 t2"]);
 }

@@ -1,7 +1,7 @@
 //! Drives merge and diff together, as the program does.
 
 use super::*;
-use crate::core::merge::{Event, Merge};
+use crate::core::merge::{Merge, MergeEvent};
 
 /// What a run of diff gave.
 #[derive(Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub(crate) struct Run {
 /// Lets the scan through against the version that the tiers give; each tier is its entries with the
 /// number of their index.
 pub(crate) fn run(
-    config: Config,
+    config: DiffConfig,
     partial: bool,
     scan: &[Entry],
     tiers: &[Vec<(u32, Entry)>],
@@ -24,7 +24,7 @@ pub(crate) fn run(
 
 /// The same, where some blocks or files are distrusted.
 pub(crate) fn run_distrusting(
-    config: Config,
+    config: DiffConfig,
     partial: bool,
     scan: &[Entry],
     tiers: &[Vec<(u32, Entry)>],
@@ -47,12 +47,12 @@ pub(crate) fn run_distrusting(
             },
             Effect::WantVersion => loop {
                 match merge.poll() {
-                    Some(Event::Want(tier)) => match tiers[usize::from(tier)].next() {
+                    Some(MergeEvent::Want(tier)) => match tiers[usize::from(tier)].next() {
                         Some((number, entry)) => merge.handle_entry(*number, entry.clone()),
                         None => merge.handle_end(),
                     },
-                    Some(Event::Entry(placed)) => break diff.handle_version(placed),
-                    Some(Event::Orphan(placed)) => break diff.handle_orphan(placed),
+                    Some(MergeEvent::Entry(placed)) => break diff.handle_version(placed),
+                    Some(MergeEvent::Orphan(placed)) => break diff.handle_orphan(placed),
                     Some(other) => panic!("{other:?}"),
                     None => break diff.handle_version_end(),
                 }

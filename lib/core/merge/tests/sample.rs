@@ -1,6 +1,6 @@
 //! Entries written short, for tables: `./a file s5 t3 c3 n2 i9 h./b`.
 
-use crate::core::merge::{Event, Merge, Placed};
+use crate::core::merge::{Merge, MergeEvent, Placed};
 use crate::format::entry::{Entry, Inode, Kind, Meta, State, Within};
 use crate::format::path::Path;
 use crate::format::time::Time;
@@ -133,17 +133,17 @@ pub(crate) fn short(entry: &Entry) -> String {
 
 /// Lays tiers over each other; each is a list of entries with the number of their index. What is no
 /// part of the version comes second.
-pub(crate) fn overlay(tiers: &[Vec<(u32, Entry)>]) -> (Vec<Placed>, Vec<Event>) {
+pub(crate) fn overlay(tiers: &[Vec<(u32, Entry)>]) -> (Vec<Placed>, Vec<MergeEvent>) {
     let mut merge = Merge::new(tiers.len() as u8);
     let mut tiers: Vec<_> = tiers.iter().map(|tier| tier.iter()).collect();
     let (mut version, mut refused) = (Vec::new(), Vec::new());
     while let Some(event) = merge.poll() {
         match event {
-            Event::Want(tier) => match tiers[usize::from(tier)].next() {
+            MergeEvent::Want(tier) => match tiers[usize::from(tier)].next() {
                 Some((number, entry)) => merge.handle_entry(*number, entry.clone()),
                 None => merge.handle_end(),
             },
-            Event::Entry(placed) => version.push(placed),
+            MergeEvent::Entry(placed) => version.push(placed),
             other => refused.push(other),
         }
     }

@@ -12,11 +12,11 @@ use crate::core::unlisted::Unlisted;
 use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::Item;
+use crate::format::stream::StreamItem;
 use crate::ops::push::checks;
-use crate::ops::push::lane::{Duty, Ending, Event, Lane, Place, Run, Summary};
+use crate::ops::push::lane::{Duty, Ending, Lane, LaneEvent, Place, Run, Summary};
 use crate::ops::push::shortfall::Shortfall;
-use crate::ops::push::spool::feed::{Feed, Knows, Loses, Target};
+use crate::ops::push::spool::feed::{Knows, Loses, SpoolFeed, Target};
 use crate::ops::push::spool::survey;
 use crate::report::message::chain;
 use crate::store::local::Local;
@@ -71,7 +71,7 @@ impl Pass<'_> {
     ) -> anyhow::Result<Option<Outcome>> {
         let head = match self.local.get(&format!("{}/HEAD", self.band)) {
             Ok(bytes) => {
-                Item { band: self.band.clone(), name: ObjectName::plain(Object::Head), bytes }
+                StreamItem { band: self.band.clone(), name: ObjectName::plain(Object::Head), bytes }
             }
             Err(error) if error.kind == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -89,7 +89,7 @@ impl Pass<'_> {
         let complete = self.local.stat(&format!("{}/TAIL", self.band))?.is_some();
 
         let mut outcome = Outcome::default();
-        let mut lanes: Vec<(usize, Sender<Event>, Receiver<Event>)> = Vec::new();
+        let mut lanes: Vec<(usize, Sender<LaneEvent>, Receiver<LaneEvent>)> = Vec::new();
         let mut feeding = Vec::new();
         let knows = self.ask(targets, |at, reads| match sent.done.contains_key(&at) {
             // The last pass asks once more, and trusts nothing that was remembered.
@@ -152,7 +152,7 @@ impl Pass<'_> {
                 false => Loses::Nothing,
             };
             let closed = &mut sent.closed;
-            let mut feed = Feed {
+            let mut feed = SpoolFeed {
                 pass: self,
                 targets: feeding,
                 open: &open,
@@ -171,7 +171,7 @@ impl Pass<'_> {
             };
             feed.targets
                 .iter()
-                .for_each(|target| drop(target.lane.send(Event::End(ending.clone()))));
+                .for_each(|target| drop(target.lane.send(LaneEvent::End(ending.clone()))));
             outcome.sent = feed.sent;
             outcome.kept = std::mem::take(&mut feed.kept);
             drop(feed);

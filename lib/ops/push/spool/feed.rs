@@ -17,12 +17,12 @@ use crate::format::band::BandId;
 use crate::format::digest::{self, Digest};
 use crate::format::group::List;
 use crate::format::object::{FOLDER, Object, ObjectName};
-use crate::format::stream::{Item, MAX_OBJECT};
+use crate::format::stream::{MAX_OBJECT, StreamItem};
 use crate::ops::push::held::{self, Held};
-use crate::ops::push::lane::{Ending, Event};
+use crate::ops::push::lane::{Ending, LaneEvent};
 use crate::ops::push::signatures;
 use crate::ops::push::spool::band::{Open, Pass};
-use crate::ops::push::spool::survey::{self, Have};
+use crate::ops::push::spool::survey::{self, FolderSizes};
 use crate::report::message::chain;
 use crate::store::{Kind, Store, UNSEEN, most};
 
@@ -34,7 +34,7 @@ pub(super) struct Target {
     pub knows: Knows,
     /// Its TAIL is there.
     pub whole: bool,
-    pub lane: Sender<Event>,
+    pub lane: Sender<LaneEvent>,
     /// Nothing is sent to it any more.
     pub broken: bool,
 }
@@ -43,9 +43,9 @@ impl Drop for Target {
     fn drop(&mut self) {
         // Whatever ends the feeding, the archive's own loop must not wait for more. Only the first
         // end counts.
-        let _ = self
-            .lane
-            .send(Event::End(Ending::Broken("the reader thread stopped unexpectedly".to_owned())));
+        let _ = self.lane.send(LaneEvent::End(Ending::Broken(
+            "the reader thread stopped unexpectedly".to_owned(),
+        )));
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) enum Loses {
 }
 
 /// Reads the band, and gives each archive what it lacks.
-pub(super) struct Feed<'a> {
+pub(super) struct SpoolFeed<'a> {
     pub pass: &'a Pass<'a>,
     pub targets: Vec<Target>,
     pub open: &'a Open,
@@ -96,17 +96,17 @@ pub(super) struct Feed<'a> {
 
 /// What is known of a folder of the band.
 #[derive(Default)]
-struct Folder {
+struct KnownFolder {
     /// What each target has of it.
-    have: Vec<Have>,
+    have: Vec<FolderSizes>,
     /// What no index and no list can name any more.
     superseded: HashSet<ObjectName>,
 }
 
-impl Feed<'_> {
+impl SpoolFeed<'_> {
     pub(super) fn run(&mut self, complete: bool) -> anyhow::Result<()> {
         let budget = Arc::new(Budget::new(held::most()));
-        let listed = catalogue::Folder::list(self.pass.local, self.pass.band, None)?;
+        let listed = catalogue::BandFolder::list(self.pass.local, self.pass.band, None)?;
         let (root, tail): (Vec<_>, Vec<_>) = listed
             .objects()
             .partition(|(name, _)| !matches!(name.object, Object::Tail | Object::TailSig));
@@ -124,7 +124,7 @@ impl Feed<'_> {
         let mut resend = Resend::new();
         let rows = resend.handle_folder(&root, Vec::new());
         let rows: Vec<Row> = rows.into_iter().map(|row| row.listed_in(&lists)).collect();
-        self.send(&rows, &Folder { have, ..Folder::default() }, complete, &budget)?;
+        self.send(&rows, &KnownFolder { have, ..KnownFolder::default() }, complete, &budget)?;
 
         // What lists name of folders to come.
         let mut expected: HashMap<ObjectName, u64> = HashMap::new();
@@ -151,7 +151,7 @@ impl Feed<'_> {
             }
             let superseded = if complete { superseded(&names) } else { HashSet::new() };
             let rows = resend.handle_folder(&self.without_bad_lists(&names, &lists), lists);
-            self.send(&rows, &Folder { have, superseded }, complete, &budget)?;
+            self.send(&rows, &KnownFolder { have, superseded }, complete, &budget)?;
         }
         // Folders of which the spool has nothing any more.
         while let Some(folder) = expected.keys().next().and_then(ObjectName::folder) {
@@ -160,8 +160,8 @@ impl Feed<'_> {
             self.missing(expected.iter().filter(|(name, _)| here(name)), &have);
             expected.retain(|name, _| !here(name));
         }
-        let none = || vec![Have::new(); self.targets.len()];
-        let none = Folder { have: none(), ..Folder::default() };
+        let none = || vec![FolderSizes::new(); self.targets.len()];
+        let none = KnownFolder { have: none(), ..KnownFolder::default() };
         self.send(&resend.finish(), &none, complete, &budget)?;
         self.tell_flaws();
         if complete {
@@ -203,7 +203,7 @@ impl Feed<'_> {
                 more => format!("{first} (and {more} more)"),
             };
             target.broken = true;
-            let _ = target.lane.send(Event::End(Ending::Broken(why)));
+            let _ = target.lane.send(LaneEvent::End(Ending::Broken(why)));
         }
     }
 
@@ -287,7 +287,7 @@ impl Feed<'_> {
     }
 
     /// Notes that a list names, and that neither the spool nor a target has.
-    fn lost_notes(&mut self, root: &[(ObjectName, u64)], lists: &[List], have: &[Have]) {
+    fn lost_notes(&mut self, root: &[(ObjectName, u64)], lists: &[List], have: &[FolderSizes]) {
         let there: HashSet<ObjectName> = root.iter().map(|(name, _)| *name).collect();
         let members = lists.iter().flat_map(|list| &list.members);
         let lost = members.filter(|member| matches!(member.name.object, Object::Note(_)));
@@ -301,10 +301,10 @@ impl Feed<'_> {
     }
 
     /// What each target has of a folder.
-    fn have(&mut self, folder: Option<u32>) -> anyhow::Result<Vec<Have>> {
+    fn have(&mut self, folder: Option<u32>) -> anyhow::Result<Vec<FolderSizes>> {
         let pass = self.pass;
         let ask = |target: &Target| match target.knows {
-            Knows::Nothing => Ok(Have::new()),
+            Knows::Nothing => Ok(FolderSizes::new()),
             Knows::Ask => survey::folder(&target.reads, pass.band, folder),
             Knows::Remember => {
                 let done = self.done[&target.at].lock().unwrap_or_else(PoisonError::into_inner);
@@ -325,7 +325,7 @@ impl Feed<'_> {
     fn missing<'n>(
         &mut self,
         missing: impl Iterator<Item = (&'n ObjectName, &'n u64)>,
-        have: &[Have],
+        have: &[FolderSizes],
     ) {
         for (name, size) in missing {
             for (target, have) in self.targets.iter_mut().zip(have) {
@@ -333,7 +333,7 @@ impl Feed<'_> {
                 if !target.broken && !target.whole && !has {
                     target.broken = true;
                     let why = nowhere(self.pass, name);
-                    let _ = target.lane.send(Event::End(Ending::Broken(why)));
+                    let _ = target.lane.send(LaneEvent::End(Ending::Broken(why)));
                 }
             }
         }
@@ -343,7 +343,7 @@ impl Feed<'_> {
     fn send(
         &mut self,
         rows: &[Row],
-        folder: &Folder,
+        folder: &KnownFolder,
         complete: bool,
         budget: &Arc<Budget>,
     ) -> anyhow::Result<()> {
@@ -406,7 +406,7 @@ impl Feed<'_> {
                 for at in lacking {
                     let target = &self.targets[at];
                     let sent = !target.broken
-                        && target.lane.send(Event::Object(Arc::clone(&object))).is_ok();
+                        && target.lane.send(LaneEvent::Object(Arc::clone(&object))).is_ok();
                     taken += usize::from(sent);
                 }
                 if taken == 0 {
@@ -473,7 +473,8 @@ impl Feed<'_> {
             }
         };
         budget.adjust(before, (bytes.len() as u64).max(held::LEAST));
-        let held = Held::new(Item { band: self.pass.band.clone(), name: row.name, bytes }, budget);
+        let held =
+            Held::new(StreamItem { band: self.pass.band.clone(), name: row.name, bytes }, budget);
         match row.listed {
             Some(listed) if listed != (held.size(), digest::of(&held.item.bytes)) => {
                 Err(anyhow!("{}", damaged(self.pass, &row.name)))

@@ -4,24 +4,24 @@ use std::collections::HashMap;
 
 use anyhow::{Context, bail};
 
-use crate::archive::catalogue::Folder;
+use crate::archive::catalogue::BandFolder;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::Head;
 use crate::format::object::ObjectName;
-use crate::format::stream::Item;
+use crate::format::stream::StreamItem;
 use crate::ops::push::checks;
 use crate::store::{Kind, Store};
 
 /// What an archive has of a folder, with sizes.
-pub(crate) type Have = HashMap<ObjectName, u64>;
+pub(crate) type FolderSizes = HashMap<ObjectName, u64>;
 
 /// Whether the archive has begun the band; fails if it is another one of that name, or if what it
 /// stands on is not there.
 pub(super) fn begun(
     store: &dyn Store,
     shown: &str,
-    head: &Item,
+    head: &StreamItem,
     id: BandId,
     beside_others: bool,
 ) -> anyhow::Result<bool> {
@@ -49,6 +49,6 @@ pub(crate) fn folder(
     store: &dyn Store,
     band: &BandName,
     number: Option<u32>,
-) -> anyhow::Result<Have> {
-    Ok(Folder::list(store, band, number)?.objects().collect())
+) -> anyhow::Result<FolderSizes> {
+    Ok(BandFolder::list(store, band, number)?.objects().collect())
 }

@@ -8,7 +8,7 @@ use crate::format::stream::{Preface, SealedAs, header};
 /// Pieces of a stream: the headers of something, and what follows them.
 type Pieces = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn pieces(preface: &Preface, items: &[Item]) -> Pieces {
+fn pieces(preface: &Preface, items: &[StreamItem]) -> Pieces {
     let comments = preface.to_bytes();
     let comments = comments.chunks(1024).map(|both| (both.to_vec(), Vec::new()));
     let objects = items.iter().map(|item| {
