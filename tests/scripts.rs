@@ -135,3 +135,25 @@ fn a_file_that_may_not_be_read() {
         assert_eq!(bands, format!("{wanted}\n{wanted}\n"), "{}", done.report());
     }
 }
+
+/// What earlier bands have and this one would lack is refused, unless it is said to be meant; then
+/// the next runs go on from there.
+#[test]
+fn a_band_that_has_less_than_the_earlier_ones() {
+    use crate::util::gpg::{KEY, home};
+    let dir = place();
+    let backup = |options: &str| {
+        home().with(run(&dir, &format!("date +%N >src/new; scripts/backup {options} src archive")))
+    };
+    let bands = || fs::read_dir(dir.join("archive")).unwrap().count();
+    backup(&format!("-r {KEY} --sign {KEY} --parity 1")).ok();
+    assert_eq!(home().with(run(&dir, "ls archive/*/*/*.rs0 | wc -l")).ok().text().trim(), "1");
+    for less in ["", "--plain", "--plain --unsigned", "--no-parity --unsigned"] {
+        backup(less).code(2);
+        assert_eq!(bands(), 1, "{less}");
+    }
+    for count in [2, 3] {
+        backup("--plain --unsigned --no-parity").ok();
+        assert_eq!(bands(), count);
+    }
+}
