@@ -105,7 +105,8 @@ impl Table {
     /// Those of the file, which may be too short.
     pub fn open(file: &File, start: u64, pages: u64) -> io::Result<(Table, u64)> {
         let mut table = Table { file: file.try_clone()?, start, keys: Vec::new() };
-        let end = start + pages * PAGE as u64;
+        let end = pages.checked_mul(PAGE as u64).and_then(|len| start.checked_add(len));
+        let end = end.ok_or_else(damaged)?;
         if file.metadata()?.len() < end {
             return Err(damaged());
         }
@@ -122,20 +123,21 @@ impl Table {
         checked(page)
     }
 
-    /// All that is known of a key, in order.
+    /// What is known of a key, in order: the first so many.
     ///
     /// # Errors
     /// Those of the file, and a page that is damaged.
-    pub fn get(&self, key: u64) -> io::Result<Vec<u64>> {
+    pub fn get(&self, key: u64, most: usize) -> io::Result<Vec<u64>> {
         let mut found = Vec::new();
         let mut at = self.keys.partition_point(|first| *first < key).saturating_sub(1);
         let mut page = [0; PAGE];
-        while self.keys.get(at).is_some_and(|first| *first <= key) {
+        while found.len() < most && self.keys.get(at).is_some_and(|first| *first <= key) {
             let count = self.page(at, &mut page)?;
             let records = (0..count).map(|at| record(&page, at));
             found.extend(records.filter(|(other, _)| *other == key).map(|(_, value)| value));
             at += 1;
         }
+        found.truncate(most);
         Ok(found)
     }
 
@@ -210,12 +212,10 @@ impl Iterator for Merged {
     }
 }
 
-/// Records in any order, sorted in runs on the way; looked up at any time.
+/// Records in any order, sorted in runs on the way.
 #[derive(Debug)]
 pub struct Sorter {
     run: Vec<Record>,
-    /// Whether `run` is in order.
-    sorted: bool,
     runs: Vec<Table>,
     scratch: File,
 }
@@ -223,7 +223,7 @@ pub struct Sorter {
 impl Sorter {
     /// A sorter whose runs lie in a scratch file, which nobody else uses.
     pub fn new(scratch: File) -> Sorter {
-        Sorter { run: Vec::new(), sorted: true, runs: Vec::new(), scratch }
+        Sorter { run: Vec::new(), runs: Vec::new(), scratch }
     }
 
     /// Takes a record.
@@ -232,15 +232,12 @@ impl Sorter {
     /// Those of the scratch file.
     pub fn push(&mut self, record: Record) -> io::Result<()> {
         self.run.push(record);
-        self.sorted = false;
         if self.run.len() == RUN { self.spill() } else { Ok(()) }
     }
 
     fn sort(&mut self) {
-        if !std::mem::replace(&mut self.sorted, true) {
-            self.run.sort_unstable();
-            self.run.dedup();
-        }
+        self.run.sort_unstable();
+        self.run.dedup();
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -255,8 +252,8 @@ impl Sorter {
     /// # Errors
     /// Those of both files.
     pub fn write(mut self, file: &File) -> io::Result<Table> {
-        self.sort();
         if self.runs.is_empty() {
+            self.sort();
             return Table::write(file, self.run.into_iter().map(Ok));
         }
         self.spill()?;
@@ -326,10 +323,10 @@ mod tests {
             for at in (0..count).step_by(count as usize / 50 + 1) {
                 let both: Vec<u64> =
                     [at & !1, at | 1].into_iter().filter(|at| *at < count).collect();
-                assert_eq!(table.get(spread(at / 2)).unwrap(), both, "{count}");
-                assert_eq!(again.get(spread(at / 2)).unwrap(), both, "{count}");
+                assert_eq!(table.get(spread(at / 2), 9).unwrap(), both, "{count}");
+                assert_eq!(again.get(spread(at / 2), 9).unwrap(), both, "{count}");
             }
-            assert_eq!(table.get(3).unwrap(), [] as [u64; 0]);
+            assert_eq!(table.get(3, 9).unwrap(), [] as [u64; 0]);
             assert_eq!(get_numbers(&mut into.try_clone().unwrap()).unwrap(), [7]);
         }
     }
@@ -338,8 +335,9 @@ mod tests {
     fn equal_keys_may_fill_pages() {
         let records = (0..1000).map(|at| Ok((5, at)));
         let table = Table::write(&file(), records).unwrap();
-        assert_eq!(table.get(5).unwrap().len(), 1000);
-        assert_eq!(table.get(4).unwrap().len() + table.get(6).unwrap().len(), 0);
+        assert_eq!(table.get(5, 2000).unwrap().len(), 1000);
+        assert_eq!(table.get(5, 300).unwrap(), (0..300).collect::<Vec<u64>>());
+        assert_eq!(table.get(4, 9).unwrap().len() + table.get(6, 9).unwrap().len(), 0);
     }
 
     #[test]
@@ -347,7 +345,7 @@ mod tests {
         let into = file();
         let table = Table::write(&into, (0..600).map(|at| Ok((at, at)))).unwrap();
         into.write_all_at(b"\xff", 100).unwrap();
-        assert!(table.get(3).is_err() && table.get(590).is_ok());
-        assert!(Table::open(&into, 0, 9).is_err());
+        assert!(table.get(3, 9).is_err() && table.get(590, 9).is_ok());
+        assert!(Table::open(&into, 0, 9).is_err() && Table::open(&into, 8, u64::MAX).is_err());
     }
 }

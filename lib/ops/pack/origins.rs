@@ -93,7 +93,7 @@ impl Origins {
 
     /// Whether a large file of this size is there.
     pub(super) fn has_size(&mut self, size: u64) -> bool {
-        let known = self.ancestors().iter().map(|ancestor| ancestor.tables.sizes.get(size));
+        let known = self.ancestors().iter().map(|ancestor| ancestor.tables.sizes.get(size, 1));
         let known: io::Result<Vec<Vec<u64>>> = known.collect();
         known.map_or_else(
             |error| self.give_up::<()>(&error).is_some(),
@@ -225,7 +225,7 @@ impl Origins {
         let (key, mut file) = (content_key(sha256), Some(file));
         let mut entry = None;
         for (tier, ancestor) in chain.iter().enumerate().rev() {
-            for place in ancestor.tables.contents.get(key)?.into_iter().take(LINES) {
+            for place in ancestor.tables.contents.get(key, LINES)? {
                 if let Some(file) = file.take() {
                     entry = file();
                 }
@@ -238,7 +238,7 @@ impl Origins {
                 let Some((within, reference)) = refer(entry, &origin, at) else { continue };
                 let path = origin.path.as_bytes();
                 let mut flags = |tier: usize, path: &[u8]| -> io::Result<u64> {
-                    let known = chain[tier].tables.hides.get(path_key(path))?;
+                    let known = chain[tier].tables.hides.get(path_key(path), LINES)?;
                     Ok(known.into_iter().fold(0, |all, flags| all | flags))
                 };
                 let lost = |name| self.distrusted.refuses(within, name);

@@ -73,7 +73,7 @@ impl Own {
     pub(super) fn find(&self, sha256: &Digest) -> io::Result<Option<(u64, Entry)>> {
         let key = content_key(sha256);
         for table in &self.older {
-            if let Some(place) = table.get(key)?.first() {
+            if let Some(place) = table.get(key, 1)?.first() {
                 return self.line(*place);
             }
         }
