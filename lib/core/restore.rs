@@ -38,7 +38,7 @@ pub const MAX_KEPT: u64 = 8 << 20;
 const HEADERS: u64 = 2 << 10;
 
 /// What the content of an entry in a block is known by.
-pub fn content_key(block: Within, name: &Path) -> u64 {
+pub fn key_in_block(block: Within, name: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     (block, name.as_bytes()).hash(&mut hasher);
     hasher.finish()
@@ -55,7 +55,7 @@ impl References {
         if placed.entry.reference.is_none() || !small {
             return true;
         }
-        let key = content_key(placed.data(), placed.name_in_block());
+        let key = key_in_block(placed.data(), placed.name_in_block());
         let room = self.0.len() < MAX_REFERENCES || self.0.contains_key(&key);
         if room {
             *self.0.entry(key).or_default() += 1;
@@ -253,7 +253,7 @@ impl Plan {
     fn take(&mut self, placed: Placed) {
         let block = placed.data();
         let under = placed.name_in_block().clone();
-        let key = content_key(block, &under);
+        let key = key_in_block(block, &under);
         let left = match self.references.0.get_mut(&key) {
             None => 0,
             Some(left) => {

@@ -125,10 +125,10 @@ pub(crate) fn restore(
     let ahead = if many { AHEAD / 8 } else { AHEAD };
     let out =
         out.ahead(room::room().bytes(ahead as u64, 4) as usize).context(write::CANNOT_WRITE)?;
-    let mut writer = Writer::new(out, &source, options.owner_names, report);
+    let kept = kept::KeptFiles::new(options.spool.as_deref());
+    let mut writer = Writer::new(out, &source, kept, options.owner_names, report);
     let (orders, taken) = batches(STEPS);
     let plan = Plan::new(reader.chain.len());
-    writer.keep_in(options.spool.as_deref());
     let into = options.into.clone();
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {

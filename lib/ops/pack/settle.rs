@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use crate::core::references::refer;
+use crate::core::references::{may_refer, refer};
 use crate::format::entry::{Entry, Reference, Within};
 use crate::ops::pack::origins::Origins;
 use crate::ops::pack::own::Own;
@@ -79,8 +79,7 @@ impl Settler<'_> {
         candidate: &ReferenceCandidate,
         line: &[u8],
     ) -> Option<(Vec<u8>, Option<u64>)> {
-        let parse = || Entry::parse(line.strip_suffix(b"\n")?).ok();
-        let parse = || parse().filter(crate::core::references::may_refer);
+        let parse = || Entry::parse(line.strip_suffix(b"\n")?).ok().filter(may_refer);
         let as_reference = |(within, reference): (Within, Reference)| {
             let mut entry = parse()?;
             (entry.within, entry.reference) = (Some(within), Some(Box::new(reference)));

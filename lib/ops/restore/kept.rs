@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::core::restore::content_key;
+use crate::core::restore::key_in_block;
 use crate::format::entry::Within;
 use crate::format::path;
 
@@ -45,7 +45,7 @@ impl KeptFiles {
         };
         let file = self.file.insert(file);
         file.write_all_at(tar, self.end)?;
-        self.places.insert(content_key(block, name), (self.end, tar.len() as u32));
+        self.places.insert(key_in_block(block, name), (self.end, tar.len() as u32));
         self.end += tar.len() as u64;
         self.is_full = false;
         Ok(())
@@ -53,7 +53,7 @@ impl KeptFiles {
 
     /// What was kept; none if it was not.
     pub(super) fn get(&self, block: Within, name: &path::Path) -> Option<Vec<u8>> {
-        let (at, len) = *self.places.get(&content_key(block, name))?;
+        let (at, len) = *self.places.get(&key_in_block(block, name))?;
         let mut tar = vec![0; len as usize];
         self.file.as_ref()?.read_exact_at(&mut tar, at).ok()?;
         Some(tar)

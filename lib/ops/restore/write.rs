@@ -64,11 +64,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer of what the blocks of `source` give; with names of owners that have another number
-    /// here only if these are asked for.
+    /// A writer of what the blocks of `source` give, which keeps in `kept` what later entries refer
+    /// to; with names of owners that have another number here only if these are asked for.
     pub(super) fn new(
         out: BackgroundWriter,
         source: &Arc<Source>,
+        kept: KeptFiles,
         owner_names: bool,
         report: &'a Report,
     ) -> Writer<'a> {
@@ -82,16 +83,11 @@ impl<'a> Writer<'a> {
             pace: Pace::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
-            kept: KeptFiles::default(),
+            kept,
             keeping: None,
             spares: None,
             unsure: HashSet::new(),
         }
-    }
-
-    /// Content that several files have is kept in this directory.
-    pub(super) fn keep_in(&mut self, dir: Option<&std::path::Path>) {
-        self.kept = KeptFiles::new(dir);
     }
 
     /// A lane begins.
@@ -173,11 +169,7 @@ impl<'a> Writer<'a> {
         match self.of_kept(take, &tar) {
             Some((extras, stored, map, content)) => {
                 let sparse = map.as_ref().map(|map| (&map[..], stored));
-                self.header(&take.entry, &extras, sparse)?;
-                self.put(&content)?;
-                self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
-                self.done(&take.entry);
-                Ok(())
+                self.put_whole(&take.entry, &extras, sparse, &content)
             }
             None => match self.find_again(take) {
                 Some((again, stored)) => self.write(&again, &stored),
@@ -204,12 +196,9 @@ impl<'a> Writer<'a> {
         digester.update(map.as_deref().unwrap_or_default());
         digester.update(&content);
         (Some(digester.finish()) == Some(take.entry.digest())).then_some(())?;
-        let mut extras = Extras::of(&stored).ok().filter(|extras| extras.all_of(&take.entry));
-        if let (Some(users), Some(extras)) = (&self.users, &mut extras) {
-            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
-            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
-        }
-        Some((extras.unwrap_or_default(), stored.stored, map, content))
+        let extras = Extras::of(&stored).ok().filter(|extras| extras.all_of(&take.entry));
+        let extras = self.without_foreign_names(extras.unwrap_or_default());
+        Some((extras, stored.stored, map, content))
     }
 
     /// The content in its block, which is read once more: what came before could not be kept.
@@ -288,6 +277,30 @@ impl<'a> Writer<'a> {
         self.out.write_all(&self.headers).context(CANNOT_WRITE)
     }
 
+    /// Writes an entry whose content is in memory.
+    fn put_whole(
+        &mut self,
+        entry: &Entry,
+        extras: &Extras,
+        sparse: Option<(&[u8], u64)>,
+        content: &[u8],
+    ) -> anyhow::Result<()> {
+        self.header(entry, extras, sparse)?;
+        self.put(content)?;
+        self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
+        self.done(entry);
+        Ok(())
+    }
+
+    /// Leaves out the names of owners that have another number here.
+    fn without_foreign_names(&self, mut extras: Extras) -> Extras {
+        if let Some(users) = &self.users {
+            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
+            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
+        }
+        extras
+    }
+
     fn write(&mut self, take: &Take, stored: &untar::TarEntry) -> anyhow::Result<()> {
         let entry = &take.entry;
         let lane = self.lanes[take.from.lane].as_mut().context("the lane is gone")?;
@@ -297,7 +310,7 @@ impl<'a> Writer<'a> {
         };
         let unsure = lane.unsure();
         let is_spare = take.from.lane == self.spare_lane() && entry.within != Some(take.from.block);
-        let mut extras = match Extras::of(stored) {
+        let extras = match Extras::of(stored) {
             // Those of another time, or changed by nobody knows whom.
             _ if unsure.is_some() || is_spare => Extras::default(),
             Ok(extras) if extras.all_of(entry) => extras,
@@ -310,10 +323,7 @@ impl<'a> Writer<'a> {
                 other.unwrap_or_default()
             }
         };
-        if let Some(users) = &self.users {
-            extras.uname.take_if(|(name, uid)| users.user_differs(name, *uid));
-            extras.gname.take_if(|(name, gid)| users.group_differs(name, *gid));
-        }
+        let extras = self.without_foreign_names(extras);
         let sparse = map.as_ref().map(|map| (&map[..], stored.stored));
         if let Some(why) = unsure {
             let content = self.checked(take, stored, map.as_deref().unwrap_or_default());
@@ -324,11 +334,7 @@ impl<'a> Writer<'a> {
                     "block {block}: {why}: files that have the sha256 of their index lines are restored, without extended attributes"
                 ));
             }
-            self.header(entry, &extras, sparse)?;
-            self.put(&content)?;
-            self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
-            self.done(entry);
-            return Ok(());
+            return self.put_whole(entry, &extras, sparse, &content);
         }
         self.header(entry, &extras, sparse)?;
         if entry.kind == Kind::File {
