@@ -396,9 +396,10 @@ fn damage() {
         let done = types(repair);
         assert_eq!(is_sound(), Ok(()), "{}", done.report());
         assert!(fs::read(band.join(object)).unwrap() == good);
-        // A few bad bytes in the message: one member is not whole, and all others are.
+        // A few bad bytes in the message, within the second of four members of like size: one
+        // member is not whole, and all others are.
         let mut bad = good.clone();
-        bad[good.len() / 2] ^= 1;
+        bad[good.len() * 3 / 8] ^= 1;
         fs::write(band.join(object), bad).unwrap();
         let block = dir.join("block");
         let named = |line: &str| line.replace("BLOCK", block.to_str().unwrap());
