@@ -137,7 +137,7 @@ fn what_was_asked_for_comes_or_is_told() {
     }
     let run = |typed: &str| {
         let script = format!("cd archive/*-* && dash recover.sh {typed}");
-        bare(&script).dir(&dir).var("DEST", dir.join("out")).run()
+        bare(&script).dir(&dir).var("DEST", dir.join("out")).var("SRC", dir.join("src")).run()
     };
     let all = run("-l").text();
     let list = ". dir\n./lit\\134040eral file\n./my\\040dir dir\n./my\\040dir/x file\n";
@@ -152,17 +152,25 @@ fn what_was_asked_for_comes_or_is_told() {
         ("'./my\\040dir'", 0, "./my dir/x\n"),
         ("'lit\\040eral'", 0, "./lit\\040eral\n"),
         ("'./lit\\134040eral'", 0, "./lit\\040eral\n"),
+        ("'.///my dir/./x/.'", 0, "./my dir/x\n"),
+        ("\"$SRC/my dir/x\" \"/$SRC/./lit\\\\134040eral/\"", 0, "./lit\\040eral\n./my dir/x\n"),
         ("'my dir' nothing", 1, "./my dir/x\n"),
+        ("'my dir' \"$SRC/nothing\"", 1, "./my dir/x\n"),
         ("'my dir' gone", 1, "./my dir/x\n"),
+        ("'my dir' \"${SRC}x\"", -1, "./my dir/x\n"),
+        ("\"$SRC/\" \"$SRC/my dir\"", -1, "./my dir/x\n"),
         ("nothing", 2, ""),
     ] {
+        let (code, said) = match code {
+            0 => (0, "recover.sh: done"),
+            1 => (1, ": not in this version"),
+            -1 => (1, ": not below the directory that was backed up, /"),
+            _ => (2, "nothing was done"),
+        };
         let done = run(&format!("\"$DEST\" {asked}"));
         assert_eq!(done.code, code, "{}", done.report());
-        done.tells(
-            ["recover.sh: done", ": not in this version", "nothing was done"][code as usize],
-        );
-        let found =
-            "mkdir -p out; cd out; find . -type f; find . -mindepth 1 -name '.*'; rm -r ../out";
+        done.tells(said);
+        let found = "mkdir -p out; cd out; find . -type f | sort; find . -mindepth 1 -name '.*'; rm -r ../out";
         assert_eq!(bare(found).dir(&dir).ok().text(), came, "{}", done.report());
     }
 }

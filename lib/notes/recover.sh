@@ -9,7 +9,8 @@
 # all below it. What else is in DEST stays as it is. RECOVER.txt tells how to do
 # the same by hand.
 #     -l      lists the version's paths, or those with WORD in them; a PATH may be
-#             written as this does, with \040 for a blank
+#             written as this does, with \040 for a blank, or be absolute, below
+#             the directory that was backed up
 #     -f      goes on although DEST is not empty (what the version has replaces
 #             what is there), or although a band of the chain is missing
 #     -p      takes objects that are not encrypted in a band that is
@@ -131,13 +132,20 @@ own=.recover.${T##*[./]}    # what lies in DEST meanwhile; nobody can guess it
 trap 'exit 2' HUP INT TERM
 intact
 
-# What is wanted, if it is not all: paths as typed, without ./ and /.
+# What is wanted, if it is not all: paths as typed, but for `.` and slashes that mean nothing.
 : > "$T/want"
 for p; do
-    case /$p/ in */../* | */./.*/* | //*) case $p in ./* | . | ./) ;; *) die "$p: not a path below the top: it is written ./a/b" ;; esac ;; esac
-    while :; do case $p in ./*) p=${p#./} ;; */) p=${p%/} ;; *) break ;; esac; done
-    case $p in '' | .) die "for all of it, give no path" ;; esac
-    printf './%s//\n' "$p" >> "$T/want"
+    case /$p/ in */../*) die "$p: not a path below the top: it is written ./a/b" ;; esac
+    case $p in /*) at= ;; *) at=. ;; esac
+    while :; do
+        case $p in
+        /*) p=${p#/} ;; ./*) p=${p#./} ;; */) p=${p%/} ;; */.) p=${p%/.} ;;
+        *//*) p=${p%%//*}/${p#*//} ;; */./*) p=${p%%/./*}/${p#*/./} ;;
+        *) break ;;
+        esac
+    done
+    case $at$p in . | ..) die "for all of it, give no path" ;; esac
+    printf '%s/%s//\n' "$at" "$p" >> "$T/want"
 done
 
 if [ -n "${DURA_PASSPHRASE_FILE-}" ]; then
@@ -554,6 +562,7 @@ NR == 1 && !/^#(mtree|index) / && $0 != "#mtree" { exit }
         known = 1; after = $5 == "-" ? "-" : pad($5)
     }
 }
+known && $1 == "#source" { print $3 > source }
 /^#/ || NF == 0 { next }
 !known { exit }
 {
@@ -645,7 +654,7 @@ read_indexes() {
     while read -r n o; do
         rm -f "$T/torn"
         { { plain "$dir/$o" || : > "$T/torn"; } | gzip -dc || : > "$T/torn"; } | bounded > "$T/text" || full
-        after=$(run -v id="$id" -v n="$n" -v tier="$tier" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
+        after=$(run -v id="$id" -v n="$n" -v tier="$tier" -v source="$T/source" -v lines="$B/lines.$n" "$AWK$READ" "$T/text")
         # A wrong line in a torn index might remove the wrong thing.
         [ ! -e "$T/torn" ] || { rm -f "$B/lines.$n"; : > "$B/torn.$n"; after=${after% *}; }
         [ -z "$after" ] || echo "$n $after" >> "$B/table" || full
@@ -666,11 +675,18 @@ SOUGHT='
 FILENAME ~ /sought$/ { if (found()) want[path]; next }
 function wanted(p) { for (; p ~ /\//; p = up(p)) if (p in want) return 1; return 0 }
 $8 ~ /[ce]/ && wanted($1) { print dec($10) "//" }'
-# (Of a path that is written as -l does it, the path.)
+# (Also of a path that is written as -l does it, or with the path of the source.)
 sought() {
+    : >> "$T/source"
     run "$AWK"'FILENAME ~ /lines$/ { there[$1]; next }
-        found() { p = dec(path); print (path in there || !(p in there) ? p : dec(p)) "//" }' \
-        "$T"/[0-9]*/lines "$T/want" > "$T/sought" && cp "$T/sought" "$T/want" || full
+        FILENAME ~ /source$/ { source = dec($1); sub("/*$", "/", source); next }
+        function below(p) { return source != "" && index(p "/", source) == 1 ? "./" substr(p, length(source) + 1) : p }
+        found() {
+            p = below(dec(path)); q = below(dec(dec(path)))
+            if (!(enc(p) in there) && enc(q) in there) p = q
+            if (index(p, "/") == 1 || p == "./") tell(path ": not below the directory that was backed up, " source)
+            else print p "//"
+        }' "$T"/[0-9]*/lines "$T/source" "$T/want" > "$T/sought" && cp "$T/sought" "$T/want" || full
     while [ "$tier" -gt 0 ]; do
         tier=$((tier - 1))
         run "$AWK$SOUGHT" "$T/sought" "$T/$tier/lines" > "$T/more" && cat "$T/more" >> "$T/sought" || full
