@@ -74,6 +74,33 @@ fn what_failed_is_said_once() {
     assert!(!dir.join("A").exists());
 }
 
+/// When a program of the pipe has said why it failed, those before it, whose output nobody reads any
+/// more, end with 2 and add nothing to it.
+#[test]
+fn the_programs_before_say_nothing() {
+    let dir = place();
+    run(&dir, "head -c 4000000 /dev/urandom > src/large");
+    // What fails has ended when the first program begins.
+    let before = |programs: &str, n: usize| {
+        let failed = "(echo the cause >&2; exit 3)";
+        run(&dir, &format!("{{ sleep 0.3; {programs} | {failed}; exit ${{PIPESTATUS[{n}]}}"))
+    };
+    let programs = ["dura-scan src; }", "dura-index diff A", "dura-pack -q", "dura-seal"];
+    for last in 0..programs.len() {
+        let done = before(&programs[..=last].join(" | "), last);
+        assert_eq!((done.code, done.stderr.as_str()), (2, "the cause\n"), "{}", done.report());
+    }
+    run(&dir, "dura-scan src | dura-pack -q | dura-seal | dura-push A");
+    for reader in ["dura-restore A", "dura-index ls A", "dura-index changes A", "dura-push --help"]
+    {
+        let done = before(&format!("{reader}; }}"), 0);
+        assert_eq!((done.code, done.stderr.as_str()), (2, "the cause\n"), "{}", done.report());
+    }
+    let verbose = before("dura-index -v ls A; }", 0);
+    assert_eq!(verbose.code, 2, "{}", verbose.report());
+    verbose.tells("dura-index: cannot write the output: the next program has ended");
+}
+
 /// A band is no archive, whoever is given one.
 #[test]
 fn a_band_in_place_of_an_archive() {

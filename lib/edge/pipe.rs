@@ -31,6 +31,16 @@ impl Standard {
     }
 }
 
+/// Whoever read this program's output has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the next program has ended")]
+struct ReaderGone;
+
+/// Whether an error says that the program which reads stdout has ended.
+pub fn is_reader_gone(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ReaderGone>())
+}
+
 impl From<File> for Standard {
     fn from(file: File) -> Standard {
         Standard(file)
@@ -51,7 +61,12 @@ impl Read for Standard {
 
 impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        when_ready(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes))
+        when_ready(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes)).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::BrokenPipe => io::Error::new(error.kind(), ReaderGone),
+                _ => error,
+            }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

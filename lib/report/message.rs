@@ -187,18 +187,21 @@ impl Report {
         }
     }
 
-    /// Whether the error is only that the program before this one failed. That one has said why,
-    /// which is to be the last thing that is read; dura-push, which ends a pipeline, says that
-    /// nothing came.
+    /// Whether the error is only that the program before this one failed, or the one behind it.
+    /// That one has said why, which is to be the last thing that is read; dura-push, which ends a
+    /// pipeline, says that nothing came.
     fn repeats_another(&self, error: &anyhow::Error) -> bool {
         let nothing = |cause: &&(dyn std::error::Error + 'static)| {
             matches!(cause.downcast_ref(), Some(ListingError::Nothing))
                 || matches!(cause.downcast_ref(), Some(StreamError::Nothing))
         };
-        self.program != "dura-push"
-            && self.verbosity < 1
-            && pipe::is_between()
-            && causes(error).iter().any(nothing)
+        let unread = |cause: &&(dyn std::error::Error + 'static)| {
+            cause.downcast_ref().is_some_and(pipe::is_reader_gone)
+        };
+        let causes = causes(error);
+        let is_between = || self.program != "dura-push" && pipe::is_between();
+        self.verbosity < 1
+            && (causes.iter().any(unread) || (causes.iter().any(nothing) && is_between()))
     }
 
     /// Ends the program: words the error if there is one, and gives the exit status.
