@@ -161,6 +161,9 @@ mod fresh_root;
 // Which bands may go.
 mod expire;
 
+// Months of daily runs, and what stays of them.
+mod years;
+
 // Other programs that leave lines out of a listing.
 mod filter;
 

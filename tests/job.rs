@@ -128,9 +128,9 @@ fn the_example_is_a_configuration() {
         ("; s/^TIER=/tmp=/", 2, "no such setting: tmp"),
         ("; s/^EXCLUDE_CACHES=yes/EXCLUDE_CACHES=1/", 2, "EXCLUDE_CACHES is yes or no, not 1"),
         ("; s/^CHECK=1/CHECK=all/", 2, "CHECK is a percentage"),
-        ("; s/^FULL_EVERY=90/FULL_EVERY=3m/", 2, "FULL_EVERY is a number"),
+        ("; s/^#FULL_EVERY=90/FULL_EVERY=3m/", 2, "FULL_EVERY is a number"),
         ("; s/^SOURCE=.*//", 2, "SOURCE is not set"),
-        ("; s/^TIER=auto/TIER=$(/", 2, "not shell variables"),
+        ("; s/^TIER=calendar/TIER=$(/", 2, "not shell variables"),
     ] {
         let line = format!(
             "dura-job --example | sed 's,^SOURCE=.*,SOURCE=src,; s,^/mnt/backup,arc,{edit}' >x.conf; dura-job -n ./x.conf"

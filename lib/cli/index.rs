@@ -13,6 +13,7 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reading;
 use crate::cli::common::{self, Common, size};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
+use crate::core::chain::calendar::TierRule;
 use crate::core::diff::MaxDeleted;
 use crate::core::expire::{Period, Rules};
 use crate::edge::pipe;
@@ -79,9 +80,9 @@ struct DiffArgs {
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
-    /// build on the newest band of tier 8 or less
+    /// build on the newest band of tier 8 or less; calendar: on the last of a week or month
     #[arg(long, value_name = "N", value_parser = tier)]
-    tier: Option<Tier>,
+    tier: Option<TierRule>,
     /// Build on this band, whose name may be shortened; latest: on the newest
     #[arg(long, value_name = "BAND")]
     parent: Option<String>,
@@ -104,15 +105,12 @@ struct DiffArgs {
     distrust: Option<PathBuf>,
 }
 
-/// `--tier`: a tier, or none for `auto`.
-#[derive(Debug, Clone, Copy)]
-struct Tier(Option<u8>);
-
-fn tier(text: &str) -> Result<Tier, String> {
+fn tier(text: &str) -> Result<TierRule, String> {
     match text.parse() {
-        Ok(tier @ 0..=9) => Ok(Tier(Some(tier))),
-        _ if text == "auto" => Ok(Tier(None)),
-        _ => Err("expected a number from 0 to 9, or auto".to_owned()),
+        Ok(tier @ 0..=9) => Ok(TierRule::Below(tier)),
+        _ if text == "auto" => Ok(TierRule::Newest),
+        _ if text == "calendar" => Ok(TierRule::Calendar),
+        _ => Err("expected a number from 0 to 9, auto, or calendar".to_owned()),
     }
 }
 
@@ -400,7 +398,7 @@ impl From<DiffArgs> for diff::Options {
     fn from(args: DiffArgs) -> diff::Options {
         diff::Options {
             archive: args.archive,
-            tier: args.tier.and_then(|tier| tier.0),
+            tier: args.tier.unwrap_or_default(),
             parent: args.parent,
             full: args.full,
             no_resume: args.no_resume,

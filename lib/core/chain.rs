@@ -4,11 +4,12 @@
 //! All of it is decided from names and small facts, so that nothing needs to be read that is not
 //! used: [`choice`] from the names of the bands, [`counted`] from the numbers and links of a band's
 //! indexes, [`ends`] from HEAD and TAIL of a band, [`ancestors`] from those of each band of a
-//! chain, [`level`] from what another archive has, [`kept_up`] from what the band below is sealed
+//! chain, [`calendar`] from the dates in names, [`level`] from what another archive has, [`kept_up`] from what the band below is sealed
 //! with, [`sealing`] from what is sealed and what is plain.
 
 pub mod ancestors;
 pub mod attribution;
+pub mod calendar;
 pub mod choice;
 pub mod counted;
 pub mod ends;

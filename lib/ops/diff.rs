@@ -14,6 +14,7 @@ use crate::archive::reading::Reading;
 use crate::archive::version::Version;
 use crate::archive::vouching::{self, Vouching};
 use crate::archive::{Archive, BandInChain};
+use crate::core::chain::calendar::TierRule;
 use crate::core::chain::choice::Mask;
 use crate::core::diff::{Deletions, Diff, Distrust, Effect, MaxDeleted, Summary};
 use crate::core::merge::Placed;
@@ -36,8 +37,8 @@ mod scan;
 pub struct Options {
     /// The archive.
     pub archive: ArchiveName,
-    /// Build on the newest band of a tier below this one; 0: make a full band.
-    pub tier: Option<u8>,
+    /// What to build on where no band is given.
+    pub tier: TierRule,
     /// The band to build on, perhaps shortened; `latest` is the newest.
     pub parent: Option<String>,
     /// Make a full band.
@@ -57,7 +58,7 @@ impl Options {
     pub fn of(archive: ArchiveName) -> Options {
         Options {
             archive,
-            tier: None,
+            tier: TierRule::default(),
             parent: None,
             full: false,
             no_resume: false,

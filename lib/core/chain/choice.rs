@@ -299,6 +299,8 @@ fn is_short_for(text: &str, name: &BandName) -> bool {
 pub struct Wish<'a> {
     /// `--tier`: the parent is the newest band of a lower tier.
     pub tier: Option<u8>,
+    /// A band of a higher tier is continued all the same.
+    pub deeper: bool,
     /// `--parent`: this band.
     pub parent: Option<&'a BandName>,
     /// `--full`: no parent; goes before the other two.
@@ -387,7 +389,7 @@ fn newest_of_mask(bands: &[Known], mask: Mask) -> Result<Option<&Known>, Ask> {
 fn is_wished(band: &BandName, wish: &Wish) -> bool {
     let tier = match wish.tier {
         _ if wish.full => band.tier() == 0,
-        Some(tier) => band.tier() <= tier,
+        Some(tier) => wish.deeper || band.tier() <= tier,
         None => true,
     };
     tier && (wish.full || wish.parent.is_none_or(|parent| band.parent().as_ref() == Some(parent)))

@@ -229,6 +229,7 @@ fn parents_and_continuations() {
         ("1 1-2?", tier(1), "continue 1-2"),
         ("1 1-2?", tier(2), "continue 1-2"),
         ("1 1-2 1-2-3?", tier(1), "new on 1 left 1-2-3"),
+        ("1 1-2 1-2-3?", Wish { deeper: true, ..tier(1) }, "continue 1-2-3"),
         ("1?", Wish { no_resume: true, ..full }, "new on nothing left 1"),
         // A chain with a hole can not be read.
         ("1-2", plain, "no 1"),

@@ -8,6 +8,7 @@ use crate::archive::kind::is_locked;
 use crate::archive::version::{Holds, Version};
 use crate::archive::{Archive, BandInChain, IndexFindings, side_by_side};
 use crate::core::chain::ancestors::continuation;
+use crate::core::chain::calendar::{self, TierRule};
 use crate::core::chain::choice::{
     self, Ask, BandCondition, Known, Mask, Target, Wish, WishError, find, newest, passed_masks,
     target, too_deep_to_build_on,
@@ -16,6 +17,7 @@ use crate::core::chain::counted::never_ended;
 use crate::core::diff::{Deletions, DiffConfig, MaxDeleted, Opening, Summary};
 use crate::core::merge::Placed;
 use crate::core::unlisted::left;
+use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::Parent;
@@ -57,16 +59,22 @@ pub(super) fn decide(
     ahead: ScanTotals<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Course> {
-    let tier = options.tier;
     // The newest is what is built on anyway; but when it is too deep, the one below it is taken.
     let parent = options.parent.as_deref().filter(|text| *text != "latest");
-    let mut rows = archive.rows(tier.is_none() && parent.is_none(), true)?;
+    let newest = options.tier == TierRule::Newest && parent.is_none();
+    let mut rows = archive.rows(newest, true)?;
     if rows.is_empty() {
         may_be_empty(archive, options)?;
     }
     let parent = parent.map(|text| find(&rows, text).map(|band| band.name.clone())).transpose()?;
+    let by_calendar = options.tier == TierRule::Calendar && parent.is_none();
     let wish = Wish {
-        tier,
+        tier: match options.tier {
+            TierRule::Below(tier) => Some(tier),
+            _ if by_calendar => calendar::tier(rows.iter().map(|row| &row.name), clock::stamp()?),
+            _ => None,
+        },
+        deeper: by_calendar,
         parent: parent.as_ref(),
         full: options.full,
         no_resume: options.no_resume,
@@ -85,7 +93,7 @@ pub(super) fn decide(
                 (band.name.clone(), resume(archive, band, limit, ahead, report)?)
             }
             Target::New { parent: None, left } => {
-                if !options.full && tier != Some(0) {
+                if !options.full && wish.tier != Some(0) {
                     gate.nothing_is_left(&options.archive)?;
                 }
                 leaving(left, report);

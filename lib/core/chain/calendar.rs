@@ -1,0 +1,173 @@
+//! What a run builds on by the calendar, `--tier calendar`: for archives that keep a version of
+//! each of the last days, weeks, months and years.
+//!
+//! The last band of a month builds on that of the month before, the last of a week on that of the
+//! month before too, and all others on the last of a week or month before them. These last ones are
+//! what rules like `--keep-weekly` keep: so a version that is kept stands on few that are not, and
+//! each change is stored once for a day, a week and a month. When the chain of months gets too long
+//! for one more, its next band is full; so the old chain ends, and can expire.
+//!
+//! It is all in the names of the bands, and comes to a tier as for `--tier N`: a band that builds on
+//! the newest of a tier below it. Days are those of UTC, as in the names, and those of
+//! [`expire`](crate::core::expire) unless a zone is given.
+
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{Timestamp, ToSpan};
+
+use crate::format::band::{BandName, MAX_TIER};
+use crate::format::time::Stamp;
+
+/// What a run builds on that is given neither a band nor `--full`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TierRule {
+    /// The newest band, or the newest of tier 8 if that has tier 9.
+    #[default]
+    Newest,
+    /// The newest band of a tier below this one; 0: none.
+    Below(u8),
+    /// What [`tier`] says.
+    Calendar,
+}
+
+/// The tier of the last band of a month that no other month builds on: weeks and days take one more
+/// each.
+const LAST_MONTH: u8 = MAX_TIER - 2;
+
+/// The tier for a run at `now` in an archive with these bands: a new band builds on the newest below
+/// it. None in an archive without a band of that time.
+///
+/// The next run is expected after as many days as have passed since the last band, so that a run is
+/// taken for the last of its week or month if it is one.
+pub fn tier<'a>(bands: impl IntoIterator<Item = &'a BandName>, now: Stamp) -> Option<u8> {
+    let mut bands: Vec<&BandName> = bands.into_iter().filter(|band| band.start() <= now).collect();
+    bands.sort_by_key(|band| band.start());
+    let (today, last) = (date(now), bands.last()?);
+    // Of the bands of one day the later ones build on the first.
+    if let Some(first) = bands.iter().find(|band| date(band.start()) == today) {
+        return Some((first.tier() + 1).min(MAX_TIER));
+    }
+    let days = (now.unix() - last.start().unix() + DAY / 2) / DAY;
+    let next = today.checked_add(days.clamp(1, 31).days()).unwrap_or(today);
+    let (ends_week, ends_month) = (week(today) != week(next), month(today) != month(next));
+    let newest = |wanted: &dyn Fn(&BandName) -> bool| {
+        bands.iter().rposition(|band| wanted(band)).map(|at| (at, bands[at].tier()))
+    };
+    let full = newest(&|band| band.tier() == 0);
+    let of_month = full.max(newest(&|band| month(date(band.start())) != month(today)));
+    let of_week = of_month.max(newest(&|band| week(date(band.start())) != week(today)));
+    let (_, above) = of_month?;
+    if above > LAST_MONTH || (ends_month && above == LAST_MONTH) {
+        return Some(0);
+    }
+    let (_, below) = if ends_week || ends_month { of_month? } else { of_week? };
+    Some((below + 1).min(MAX_TIER))
+}
+
+const DAY: i64 = 86_400;
+
+fn date(stamp: Stamp) -> Date {
+    Offset::UTC.to_datetime(Timestamp::from_second(stamp.unix()).unwrap_or_default()).date()
+}
+
+fn month(date: Date) -> (i16, i8) {
+    (date.year(), date.month())
+}
+
+fn week(date: Date) -> (i16, i8) {
+    let week = date.iso_week_date();
+    (week.year(), week.week())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp::parse(&format!("{text}Z")).unwrap()
+    }
+
+    /// The new band of a run, beside these.
+    fn run(bands: &mut Vec<BandName>, now: Stamp) -> BandName {
+        let tier = tier(bands.iter(), now);
+        let lower = bands.iter().filter(|band| tier.is_none_or(|tier| band.tier() < tier));
+        let parent = lower.max_by_key(|band| band.start());
+        let name = parent.map_or(BandName::full(now), |parent| parent.child(now).unwrap());
+        bands.push(name.clone());
+        name
+    }
+
+    /// Runs once a day, from a day on; the tier of each day.
+    fn days(first: &str, days: i64) -> (Vec<BandName>, String) {
+        let (first, mut bands) = (stamp(first).unix(), Vec::new());
+        let tiers = (0..days).map(|day| {
+            let now = Stamp::from_unix(first + day * DAY).unwrap();
+            char::from(b'0' + run(&mut bands, now).tier())
+        });
+        let tiers = tiers.collect();
+        (bands, tiers)
+    }
+
+    #[test]
+    fn the_last_of_a_week_and_of_a_month_are_built_on() {
+        // 2026-11-01 is a Sunday.
+        let (bands, tiers) = days("20261031T020000", 70);
+        let (november, december) = (&tiers[1..31], &tiers[31..62]);
+        assert_eq!(&tiers[..1], "0");
+        assert_eq!(november, "122222212222221222222122222211");
+        assert_eq!(december, "2222223333332333333233333323332");
+        // The days of January up to Sunday build on the end of December, the next on that Sunday.
+        assert_eq!(&tiers[62..], "33344444");
+        let parent = |at: usize| bands[at].parent().map(|parent| parent.start());
+        assert_eq!(parent(61), Some(bands[30].start()));
+        assert_eq!(parent(36), Some(bands[30].start()));
+    }
+
+    #[test]
+    fn the_chain_of_months_ends_in_a_full_band() {
+        let (bands, _) = days("20261031T020000", 3 * 365);
+        let is_last = |band: &BandName| {
+            let day = date(band.start());
+            month(day) != month(day.tomorrow().unwrap())
+        };
+        let full = bands.iter().filter(|band| band.tier() == 0);
+        let months: Vec<(i16, i8)> = full.clone().map(|band| month(date(band.start()))).collect();
+        assert_eq!(months, [(2026, 10), (2027, 6), (2028, 2), (2028, 10), (2029, 6)]);
+        assert!(full.clone().all(is_last));
+        for band in bands.iter().filter(|band| is_last(band)) {
+            assert!(band.tier() <= LAST_MONTH && band.parent().is_none_or(|band| is_last(&band)));
+        }
+    }
+
+    /// Whenever it runs, there is a band below, and a full one now and then.
+    #[test]
+    fn runs_at_any_time() {
+        let mut seed = 1_u64;
+        for longest in [1, 3, 24, 60, 200, 1000] {
+            let (mut bands, mut now) = (Vec::new(), stamp("20261015T120000").unix());
+            for _ in 0..300 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                now += 600 + (seed >> 33) as i64 % (longest * 3_600);
+                run(&mut bands, Stamp::from_unix(now).unwrap());
+            }
+            let full: Vec<_> = bands.iter().filter(|band| band.tier() == 0).collect();
+            let apart = full.windows(2).map(|two| two[1].start().unix() - two[0].start().unix());
+            assert!(apart.max().unwrap_or_default() < 300 * DAY, "{longest}: {full:?}");
+            assert!(longest < 24 || full.len() > 1, "{longest}");
+        }
+        // What is dated ahead counts for nothing, and so does an archive without a band.
+        let ahead = BandName::full(stamp("20990101T000000"));
+        assert_eq!(tier([&ahead], stamp("20261101T020000")), None);
+        assert_eq!(tier([], stamp("20261101T020000")), None);
+    }
+
+    #[test]
+    fn of_one_day_the_later_ones_build_on_the_first() {
+        let mut bands = days("20261031T020000", 1).0;
+        let at = |hour: i64| Stamp::from_unix(stamp("20261130T000000").unix() + hour * 3_600);
+        for hour in 0..24 {
+            run(&mut bands, at(hour).unwrap());
+        }
+        assert!(bands[2..].iter().all(|band| band.parent().as_ref() == Some(&bands[1])));
+    }
+}
