@@ -31,6 +31,9 @@ fn success_says_what_was_made() {
     let said = ": OK: 4 entries, 2 files, ";
     let verbose = run(&dir, "dura-scan src | dura-pack -q | dura-seal | dura-push -v B");
     verbose.tells(said).tells(" stored, not encrypted");
+    let sealed = "dura-scan src | dura-pack -q | dura-seal -v -r KEY | dura-push -v D";
+    let sealed = public().with(dura(&sealed.replace("KEY", KEY)).dir(&dir)).ok();
+    sealed.tells("dura-seal: encrypting to ").tells(KEY).tells(" stored, encrypted\n");
     let terminal = "script -qec 'dura-scan src | dura-pack | dura-seal | dura-push C' /dev/null";
     let terminal = run(&dir, terminal);
     assert!(terminal.text().contains(said), "{}", terminal.report());

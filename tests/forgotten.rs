@@ -33,6 +33,8 @@ fn each_of_them_is_refused_unless_it_is_meant() {
     let first = backup(&dir, &all, "-v");
     assert_eq!(first.stages, [0; 5]);
     first.tells(" stored, encrypted, signed, with parity\n");
+    let row = dura("dura-index bands --no-cache archive").dir(&dir).ok().text();
+    assert!(row.ends_with(" encrypted signed 1\n"), "{row}");
     for (seal, hint, waive) in [
         (format!("--sign {OTHER} --parity 1"), "-r KEY", "--plain"),
         (format!("-r {KEY} --parity 1"), "--sign KEY", "--unsigned"),

@@ -60,6 +60,31 @@ fn every_reader_takes_every_spelling() {
     }
 }
 
+/// The same for the hand and for the walk.
+#[test]
+fn where_and_scan_take_every_spelling() {
+    for (script, wanted) in [
+        ("dura-index where -q arc NAME | tail -n 1", "000000000.tar.gz"),
+        ("dura-scan -q --after NAME src | grep -v '^#' | cut -d' ' -f1 | tail -n 1", "./x"),
+    ] {
+        for name in [
+            "'sub dir/deep/plain'",
+            "./'sub dir'//deep/./plain/",
+            "'./sub\\040dir/deep/plain'",
+            "\"$PWD/src/sub dir/deep/plain\"",
+            "$PWD/'src/sub\\040dir/deep/plain'",
+        ] {
+            let done = run(&script.replace("NAME", name));
+            assert_eq!(done.code, 0, "{}", done.report());
+            assert!(done.text().trim_end().ends_with(wanted), "{}", done.report());
+        }
+    }
+    for (name, says) in [("/etc", "/etc: not a path below"), ("../x", "../x: not a path below")] {
+        run(&format!("dura-scan -q --after {name} src; [ $? = 2 ]")).tells(says);
+        run(&format!("dura-index where -q arc {name}; [ $? = 2 ]")).tells(says);
+    }
+}
+
 #[test]
 fn what_is_not_there_is_said() {
     for (script, code, says) in [

@@ -1,14 +1,15 @@
 //! `dura-scan`: walks a tree and lists it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use crate::core::apps::shown;
+use crate::core::selection::Readings;
 use crate::edge::ordered::Ordered;
 use crate::edge::pipe;
 use crate::edge::privilege;
@@ -88,11 +89,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         );
     }
     let masks = Masks::load(&root, &options, report)?;
-    let after = options
-        .after
-        .map(|after| Path::from_typed(after.as_bytes()))
-        .transpose()
-        .context("--after")?;
+    let after = options.after.as_deref().map(|after| named(&root, after)).transpose()?;
     let place = Walk::open_root(&root, masks.select_all()).with_context(|| shown.clone())?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
     let whole = after.is_none();
@@ -133,4 +130,15 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     })?;
     masks.tell(whole, report)?;
     listing.end()
+}
+
+/// What is meant by the path that `--after` has: what is there, if it can be meant in two ways.
+fn named(root: &FsPath, typed: &OsStr) -> anyhow::Result<Path> {
+    let source = root.as_os_str().as_bytes();
+    let readings = Readings::new(typed.as_bytes(), Some(source)).context("--after")?;
+    let is_there =
+        |path: &&Path| root.join(OsStr::from_bytes(&path.raw())).symlink_metadata().is_ok();
+    let first = || readings.names().next();
+    let found = readings.names().find(is_there).or_else(first).cloned();
+    found.with_context(|| format!("--after: {}: not a path below the source", typed.display()))
 }
