@@ -9,11 +9,11 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use dura::core::assemble::{Assembler, AssemblerConfig, Finish, Member};
+use dura::core::assemble::{Assembler, AssemblerConfig, Finish, PackedMember};
 use dura::core::diff::{self, Diff, Effect};
 use dura::core::merge::{Merge, MergeEvent};
 use dura::format::band::{BandId, BandName};
-use dura::format::entry::{Entry, Kind, Meta, State, Within};
+use dura::format::entry::{Entry, EntryState, Kind, Meta, Within};
 use dura::format::head::{Head, Parent};
 use dura::format::listing::{End, Have, Header};
 use dura::format::object::Compression;
@@ -35,7 +35,7 @@ fn entry(i: u64, changed: u64) -> Entry {
     };
     let sec = if changed > 0 && i % changed == changed - 1 { 1_800_000_000 } else { 1_700_000_000 };
     let meta = Meta { mode: 0o644, uid: 1000, gid: 1000, time: time(sec) };
-    let mut entry = Entry::new(Path::from_raw(raw.as_bytes()), kind, State::Present(meta));
+    let mut entry = Entry::new(Path::from_raw(raw.as_bytes()), kind, EntryState::Present(meta));
     entry.ctime = Some(time(sec));
     if kind == Kind::File {
         (entry.size, entry.nlink, entry.sha256) = (Some(i), Some(1), Some([7; 32]));
@@ -150,7 +150,7 @@ fn archive(count: u64, dir: &str) {
         };
         assembler.handle_head(&head, &[]);
         for start in (0..count).step_by(4000) {
-            let mut member = Member { border: true, ..Member::default() };
+            let mut member = PackedMember { border: true, ..PackedMember::default() };
             for i in start..count.min(start + 4000) {
                 let mut entry = entry(i, u64::from(tier));
                 entry.within = (tier > 0 && entry.kind == Kind::File)

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use dura::archive::reading::Reading;
+use dura::archive::reading::ReadOptions;
 use dura::format::path::Path;
 use dura::report::events::Events;
 use dura::report::message::Report;
@@ -21,7 +21,7 @@ pub(crate) type Files = Vec<(u64, Path)>;
 pub(crate) fn largest(archive: OsString, count: usize) -> Result<(Files, u64), Box<dyn Error>> {
     let report = Arc::new(Report::new("largest", 0, Events::default()));
     let mut found = BinaryHeap::new();
-    let reading = Reading { no_cache: true, ..Reading::default() };
+    let reading = ReadOptions { no_cache: true, ..ReadOptions::default() };
     for entry in reading.entries(&archive.into(), &report)? {
         let entry = entry?;
         if let Some(size) = entry.size {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dura::core::groups::Groups;
 use dura::format::band::{BandId, BandName};
-use dura::format::group::Member;
+use dura::format::group::GroupMember;
 use dura::format::head::{Head, Tail};
 use dura::format::object::{Compression, Object, ObjectName};
 use dura::format::stream::{self, StreamItem};
@@ -175,7 +175,7 @@ fn band(blocks: u32) -> (usize, Vec<u8>) {
     let mut groups = Groups::new(band.clone(), id, 32, 0);
     let mut objects = Vec::new();
     for (object, bytes) in grouped {
-        let list = groups.handle_object(Member::of(ObjectName::plain(object), &bytes));
+        let list = groups.handle_object(GroupMember::of(ObjectName::plain(object), &bytes));
         objects.push((object, bytes));
         objects.extend(list.map(|list| (list.object().object, list.text().into_bytes())));
     }

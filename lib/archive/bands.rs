@@ -6,14 +6,14 @@ use anyhow::Context;
 
 use crate::archive::catalogue;
 use crate::archive::{Archive, Trust, side_by_side};
-use crate::core::chain::choice::{Ask, BandCondition, ChoiceFacts, Known, Mask};
+use crate::core::chain::choice::{Ask, BandCondition, ChoiceFacts, KnownBand, Mask};
 use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
 use crate::format::object::Object;
 use crate::report::message::Report;
 use crate::store::cache::Cache;
-use crate::store::{Kind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 impl Archive {
     /// The names of all bands, by their start; none for an archive that is not there.
@@ -43,7 +43,7 @@ impl Archive {
     /// With `chain`, the newest will be read with its ancestors. So they are asked side by side;
     /// and if the cache knows a newest band, at once, while the archive is listed: it most often is
     /// the newest there, too. With `heads`, whoever builds on it will want their HEADs as well.
-    pub(crate) fn rows(&self, chain: bool, heads: bool) -> anyhow::Result<Vec<Known>> {
+    pub(crate) fn rows(&self, chain: bool, heads: bool) -> anyhow::Result<Vec<KnownBand>> {
         let names = std::thread::scope(|scope| {
             if let Some(likely) = self.cache.as_ref().filter(|_| chain).and_then(Cache::newest) {
                 scope.spawn(move || self.ask_ahead(&likely, heads));
@@ -53,21 +53,21 @@ impl Archive {
         if let Some(newest) = names.last().filter(|_| chain) {
             self.ask_ahead(newest, heads);
         }
-        Ok(names.into_iter().map(Known::new).collect())
+        Ok(names.into_iter().map(KnownBand::new).collect())
     }
 
     /// Looks at bands until the choice needs to know no more. `together` of them are looked at at
     /// once, from the one that is asked for to older ones.
     pub(crate) fn settle(
         &self,
-        rows: &mut [Known],
+        rows: &mut [KnownBand],
         together: usize,
         report: &Report,
-        needs: impl Fn(&[Known]) -> Option<Ask>,
+        needs: impl Fn(&[KnownBand]) -> Option<Ask>,
     ) -> anyhow::Result<()> {
         while let Some(Ask(name)) = needs(rows) {
             let from = (name.start(), name);
-            let mut next: Vec<&mut Known> = rows
+            let mut next: Vec<&mut KnownBand> = rows
                 .iter_mut()
                 .filter(|row| {
                     row.found == BandCondition::Unasked
@@ -192,7 +192,7 @@ impl Archive {
 
 /// Whether a disk fails at a folder that others can be read beside.
 fn is_failing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<StoreError>().is_some_and(|error| error.kind == Kind::Damaged)
+    error.downcast_ref::<StoreError>().is_some_and(|error| error.kind == StoreErrorKind::Damaged)
 }
 
 /// Reports a folder that is passed over.

@@ -19,12 +19,12 @@ use crate::archive::bounded::Bounded;
 use crate::archive::kind::{ReadErrorKind, is_locked};
 use crate::archive::locked::locked;
 use crate::archive::{Archive, Trust};
-use crate::core::restore::Open;
+use crate::core::restore::BlockTicket;
 use crate::edge::budget::Budget;
 use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
-use crate::format::inflate::{LEAVE, Piece, Sink, inflate};
+use crate::format::inflate::{BlockPiece, LEAVE, Sink, inflate};
 use crate::format::object::Object;
 use crate::report::message::chain;
 
@@ -34,8 +34,8 @@ const AHEAD: u64 = 56 << 20;
 /// What the first block is taken to have, while none was seen.
 const GUESS: u64 = 8 << 20;
 
-/// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes are,
-/// and none where there are more, for each holds the one that is used.
+/// Pieces of about a mebibyte that wait for whoever writes, in each lane: so many where few lanes
+/// are, and none where there are more, for each holds the one that is used.
 const PIECES: usize = 3;
 
 /// What lanes together may hold of blocks that is read already, where lanes are many.
@@ -61,25 +61,25 @@ struct FirstObject {
 /// Why what comes of some blocks of a lane is not sure to be what was stored, by their tickets.
 type Unsure = Arc<Mutex<BTreeMap<u64, String>>>;
 
-/// Where many lanes are, the next piece of one is decompressed when this is open: when it is wanted,
-/// or in advance, if several of the same lane came before it.
+/// Where many lanes are, the next piece of one is decompressed when this is open: when it is
+/// wanted, or in advance, if several of the same lane came before it.
 type Door = Option<Arc<Gate>>;
 
 /// The lane that gave the last piece, and how many it gave in a row.
-type Run = Arc<Mutex<(usize, usize)>>;
+type LaneRun = Arc<Mutex<(usize, usize)>>;
 
 /// The memory of pieces that are used up, of all lanes: a lane that waits keeps none of it.
 type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// A block that a lane will come to.
 struct Slot {
-    open: Open,
+    open: BlockTicket,
     first: Receiver<(u64, anyhow::Result<FirstObject>)>,
 }
 
 /// What a lane gives.
 enum Given {
-    Piece(Piece),
+    Piece(BlockPiece),
     /// No block can be read: why.
     Hopeless(anyhow::Error),
     End,
@@ -89,7 +89,7 @@ enum Given {
 type FetchedObject = (Object, Vec<u8>, Option<String>);
 
 /// Where blocks come from.
-pub(crate) struct Source {
+pub(crate) struct BlockSource {
     /// The archive.
     pub archive: Arc<Archive>,
     /// The bands of the chain, by tier.
@@ -100,7 +100,7 @@ pub(crate) struct Source {
     pub many: bool,
 }
 
-impl Source {
+impl BlockSource {
     /// The block's name, for messages.
     pub(crate) fn name(&self, block: Within) -> String {
         let Some(band) = self.bands.get(usize::from(block.tier)) else {
@@ -155,19 +155,19 @@ impl Source {
 
 /// The side of the plan: opens blocks.
 pub(crate) struct Blocks {
-    source: Arc<Source>,
+    source: Arc<BlockSource>,
     pool: ThreadPool,
     budget: Arc<Budget>,
     /// What a block had lately.
     size: Arc<AtomicU64>,
     spare: Spare,
-    run: Run,
+    run: LaneRun,
     lanes: Vec<Option<Sender<Slot>>>,
 }
 
 impl Blocks {
     /// Starts threads that fetch, so many.
-    pub(crate) fn new(source: &Arc<Source>, jobs: usize) -> anyhow::Result<Blocks> {
+    pub(crate) fn new(source: &Arc<BlockSource>, jobs: usize) -> anyhow::Result<Blocks> {
         let pool =
             ThreadPoolBuilder::new().num_threads(jobs).build().context("cannot start threads")?;
         let (budget, size) = (Arc::new(Budget::new(AHEAD)), Arc::new(AtomicU64::new(GUESS)));
@@ -177,14 +177,14 @@ impl Blocks {
             budget,
             size,
             spare: Spare::default(),
-            run: Run::default(),
+            run: LaneRun::default(),
             lanes: Vec::new(),
         })
     }
 
     /// Begins to fetch a block when there is room. When it is the first in its lane, gives the end
     /// at which it will come out.
-    pub(crate) fn open(&mut self, open: Open) -> Option<LaneFeed> {
+    pub(crate) fn open(&mut self, open: BlockTicket) -> Option<LaneFeed> {
         let mut feed = None;
         if self.lanes.len() <= open.lane {
             self.lanes.resize_with(open.lane + 1, || None);
@@ -288,7 +288,7 @@ impl Give {
 }
 
 impl Sink for Give {
-    fn give(&mut self, piece: Piece) -> bool {
+    fn give(&mut self, piece: BlockPiece) -> bool {
         // What it was opened for is this piece.
         if let Some(door) = &self.door {
             door.set(false);
@@ -321,7 +321,7 @@ impl Drop for Give {
 }
 
 /// A lane: decompresses its blocks in their order. Leaves one as soon as a later one is wanted.
-fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &Unsure) {
+fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsure: &Unsure) {
     for Slot { open, first } in slots {
         let Ok((counted, first)) = first.recv() else { return };
         give.begin(counted);
@@ -329,7 +329,9 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
         let note = |why| _ = locked(unsure).insert(open.ticket, why);
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
-            Err(error) => _ = give.send(Given::Piece(Piece::Gap(source.why(open.block, &error)))),
+            Err(error) => {
+                _ = give.send(Given::Piece(BlockPiece::Gap(source.why(open.block, &error))))
+            }
             Ok(FirstObject { bytes, in_parts, unsure: why }) => {
                 why.into_iter().for_each(note);
                 let stored = &Cell::new(bytes.len() as u64);
@@ -367,7 +369,7 @@ fn decompress(source: &Source, slots: &Receiver<Slot>, mut give: Give, unsure: &
 pub(crate) struct LaneFeed {
     given: Receiver<(u64, Given)>,
     lane: usize,
-    run: Run,
+    run: LaneRun,
     door: Door,
     spare: Spare,
     /// The block that is wanted now, told to the lane's thread.
@@ -411,7 +413,7 @@ impl LaneFeed {
         self.gap = None;
         loop {
             match self.next_piece() {
-                Some(Piece::Data(bytes, true)) => {
+                Some(BlockPiece::Data(bytes, true)) => {
                     self.within = false;
                     self.take(bytes);
                     return true;
@@ -442,7 +444,7 @@ impl LaneFeed {
         }
     }
 
-    fn next_piece(&mut self) -> Option<Piece> {
+    fn next_piece(&mut self) -> Option<BlockPiece> {
         while !self.ended {
             let given = self.given.try_recv().or_else(|_| {
                 self.open_door();
@@ -466,7 +468,9 @@ impl LaneFeed {
                 Ok((_, Given::End)) => self.ended = true,
                 Err(_) => {
                     self.ended = true;
-                    return Some(Piece::Gap("its reader thread stopped unexpectedly".to_owned()));
+                    return Some(BlockPiece::Gap(
+                        "its reader thread stopped unexpectedly".to_owned(),
+                    ));
                 }
             }
         }
@@ -495,11 +499,11 @@ impl BufRead for LaneFeed {
                 return Err(io::Error::other(why.clone()));
             }
             match self.next_piece() {
-                Some(Piece::Data(bytes, begins)) => {
+                Some(BlockPiece::Data(bytes, begins)) => {
                     self.within = !begins;
                     self.take(bytes);
                 }
-                Some(Piece::Gap(why)) => self.gap = Some(why),
+                Some(BlockPiece::Gap(why)) => self.gap = Some(why),
                 None => break,
             }
         }

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use crate::core::expansion::{Expansion, Verdict};
-use crate::format::inflate::{Piece, Sink};
+use crate::core::expansion::{Expansion, ExpansionVerdict};
+use crate::format::inflate::{BlockPiece, Sink};
 
 /// Hands on to another sink.
 pub(super) struct Bounded<'a> {
@@ -26,9 +26,9 @@ impl<'a> Bounded<'a> {
         Bounded { sink, stored, index, came: 0, expansion: Expansion::default() }
     }
 
-    fn verdict(&mut self) -> Verdict {
+    fn verdict(&mut self) -> ExpansionVerdict {
         let verdict = self.expansion.handle(self.came, self.stored.get());
-        if verdict != Verdict::Ask {
+        if verdict != ExpansionVerdict::Ask {
             return verdict;
         }
         self.expansion.handle_index((self.index)().as_deref());
@@ -37,14 +37,14 @@ impl<'a> Bounded<'a> {
 }
 
 impl Sink for Bounded<'_> {
-    fn give(&mut self, piece: Piece) -> bool {
-        if let Piece::Data(bytes, _) = &piece {
+    fn give(&mut self, piece: BlockPiece) -> bool {
+        if let BlockPiece::Data(bytes, _) = &piece {
             self.came += bytes.len() as u64;
         }
         match self.verdict() {
-            Verdict::TooMuch(most) => {
+            ExpansionVerdict::TooMuch(most) => {
                 let why = format!("it expands to more than the {most} bytes that it can hold");
-                self.sink.give(Piece::Gap(why));
+                self.sink.give(BlockPiece::Gap(why));
                 false
             }
             _ => self.sink.give(piece),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::archive::locked::locked;
 use crate::archive::signed::SignedStore;
-use crate::archive::{Archive, Stored};
+use crate::archive::{Archive, StoredObject};
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
 use crate::format::head::Head;
@@ -38,16 +38,16 @@ impl Archive {
     }
 
     /// Remembers what an object is that may be kept.
-    pub(super) fn note_for_copy(&self, band: &BandName, name: ObjectName, stored: &Stored) {
+    pub(super) fn note_for_copy(&self, band: &BandName, name: ObjectName, stored: &StoredObject) {
         let is_kept = matches!(name.object, Object::Index(_) | Object::Toc(_));
         if !is_kept || self.cache.is_none() || self.vouching.is_some() || self.is_part() {
             return;
         }
         let of = |bytes: &[u8]| (name, bytes.len() as u64, digest::of(bytes));
         let came = match stored {
-            Stored::Bytes(bytes) => Some(of(bytes)),
+            StoredObject::Bytes(bytes) => Some(of(bytes)),
             // gpg reads it by itself.
-            Stored::File(_) => {
+            StoredObject::File(_) => {
                 let bytes = self.get(&format!("{band}/{name}"), name.most()).ok().flatten();
                 bytes.map(|bytes| of(&bytes))
             }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use crate::archive::locked::locked;
 use crate::archive::{Archive, BandInChain, index_text, side_by_side, unzip};
 use crate::core::chain::ancestors::{ChainError, Link, extents};
-use crate::core::chain::ends::{BandEnds, Piece, ends};
+use crate::core::chain::ends::{BandEnds, EndPiece, ends};
 use crate::format::band::BandName;
 use crate::format::head::{Head, HeadError, Parent, Tail};
 use crate::format::object::{Compression, Object};
@@ -36,11 +36,11 @@ impl Archive {
         let tail =
             piece(self.once(band, "TAIL")?, Tail::parse).with_context(|| format!("{band}/TAIL"))?;
         let repeated = match &tail {
-            Piece::Whole(tail) => tail.head.as_ref().filter(|head| head.band == *band),
+            EndPiece::Whole(tail) => tail.head.as_ref().filter(|head| head.band == *band),
             _ => None,
         };
         let head = match repeated {
-            Some(_) if !both => Piece::Unread,
+            Some(_) if !both => EndPiece::Unread,
             _ => piece(self.once(band, "HEAD")?, Head::parse)
                 .with_context(|| format!("{band}/HEAD"))?,
         };
@@ -95,8 +95,8 @@ impl Archive {
             return;
         }
         let seen = |object: &str| self.kept.get(&format!("{band}/{object}"));
-        let head = seen("HEAD").map_or(Ok(Piece::Unread), |bytes| piece(bytes, Head::parse));
-        let tail = seen("TAIL").map_or(Ok(Piece::Unread), |bytes| piece(bytes, Tail::parse));
+        let head = seen("HEAD").map_or(Ok(EndPiece::Unread), |bytes| piece(bytes, Head::parse));
+        let tail = seen("TAIL").map_or(Ok(EndPiece::Unread), |bytes| piece(bytes, Tail::parse));
         let (Ok(head), Ok(tail)) = (head, tail) else { return };
         let found = ends(band, head, tail);
         let is_first = |object: &str| {
@@ -201,11 +201,11 @@ impl Archive {
 pub(crate) fn piece<T>(
     bytes: Option<Arc<Vec<u8>>>,
     parse: impl Fn(&[u8]) -> Result<T, HeadError>,
-) -> Result<Piece<T>, HeadError> {
+) -> Result<EndPiece<T>, HeadError> {
     match bytes.map(|bytes| parse(&bytes)) {
-        None => Ok(Piece::Absent),
-        Some(Ok(found)) => Ok(Piece::Whole(found)),
+        None => Ok(EndPiece::Absent),
+        Some(Ok(found)) => Ok(EndPiece::Whole(found)),
         Some(Err(error @ (HeadError::Newer(_) | HeadError::Uses(_)))) => Err(error),
-        Some(Err(_)) => Ok(Piece::Damaged),
+        Some(Err(_)) => Ok(EndPiece::Damaged),
     }
 }

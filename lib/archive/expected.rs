@@ -2,7 +2,7 @@
 //! taken away cannot be seen from the store alone.
 
 use crate::archive::Archive;
-use crate::core::chain::choice::{Known, find};
+use crate::core::chain::choice::{KnownBand, find};
 use crate::format::band::BandName;
 use crate::report::message::Report;
 
@@ -23,7 +23,7 @@ impl Archive {
     /// Looks for a band that is expected. One whose ends cannot be read is there, and is told as
     /// damaged.
     pub(crate) fn expected(&self, text: &str) -> anyhow::Result<Expected> {
-        let known: Vec<Known> = self.names()?.into_iter().map(Known::new).collect();
+        let known: Vec<KnownBand> = self.names()?.into_iter().map(KnownBand::new).collect();
         let is_complete = |name: &BandName| {
             let state = self.state(name, false);
             state.map_or(true, |ends| ends.tail.is_some() || ends.tail_damaged)

@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::core::diff::count;
 use crate::format::band::BandId;
 use crate::format::digest::Digest;
-use crate::format::entry::{Entry, State};
+use crate::format::entry::{Entry, EntryState};
 use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::Object;
 use crate::format::path::Path;
@@ -87,7 +87,7 @@ pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSa
     {
         let entry = Entry::parse(line)?;
         count(&mut facts.have, &entry);
-        facts.deletes |= entry.over || entry.state == State::Deleted;
+        facts.deletes |= entry.over || entry.state == EntryState::Deleted;
         facts.last = Some(entry.path);
     }
     Ok(Some((after, facts)))

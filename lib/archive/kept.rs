@@ -10,10 +10,10 @@ const MOST: usize = 32 << 20;
 
 /// Objects as they were read, or found to be absent, by name.
 #[derive(Debug, Default)]
-pub(super) struct ObjectCache(Mutex<Objects>);
+pub(super) struct ObjectCache(Mutex<CachedObjects>);
 
 #[derive(Debug, Default)]
-struct Objects {
+struct CachedObjects {
     by_name: HashMap<String, Option<Arc<Vec<u8>>>>,
     bytes: usize,
 }
@@ -38,13 +38,13 @@ impl ObjectCache {
 /// Which bands are encrypted, as far as it was seen. Only the names of objects tell, and a wrong
 /// guess costs a call.
 #[derive(Debug, Default)]
-pub(super) struct Sealed {
+pub(super) struct SealedBands {
     seen: Mutex<(Option<bool>, HashMap<BandName, bool>)>,
     /// Held while nothing was seen yet: the first to ask finds out for all.
     pub(super) asking: Mutex<()>,
 }
 
-impl Sealed {
+impl SealedBands {
     /// Whether the objects of a band are probably encrypted: as those seen of it were, or else of
     /// another band. None at the start.
     pub(super) fn likely(&self, band: &BandName) -> Option<bool> {

@@ -3,7 +3,7 @@
 
 use crate::edge::gpg::GpgError;
 use crate::report::message::causes;
-use crate::store::{Kind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Why an object could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl ReadErrorKind {
             }
             if let Some(error) = cause.downcast_ref::<StoreError>() {
                 return match error.kind {
-                    Kind::NotFound => ReadErrorKind::NotFound,
-                    Kind::Damaged | Kind::Other => ReadErrorKind::Damaged,
+                    StoreErrorKind::NotFound => ReadErrorKind::NotFound,
+                    StoreErrorKind::Damaged | StoreErrorKind::Other => ReadErrorKind::Damaged,
                     _ => ReadErrorKind::Unreachable,
                 };
             }
@@ -96,9 +96,9 @@ mod tests {
         for (how, wrap) in cases {
             for (kind, error) in [
                 (ReadErrorKind::NoKey, &gpg as Make<'_>),
-                (ReadErrorKind::Unreachable, &|| store(Kind::Denied)),
-                (ReadErrorKind::Unreachable, &|| store(Kind::Passing)),
-                (ReadErrorKind::NotFound, &|| store(Kind::NotFound)),
+                (ReadErrorKind::Unreachable, &|| store(StoreErrorKind::Denied)),
+                (ReadErrorKind::Unreachable, &|| store(StoreErrorKind::Passing)),
+                (ReadErrorKind::NotFound, &|| store(StoreErrorKind::NotFound)),
                 (ReadErrorKind::Damaged, &|| anyhow!("not what it should be")),
                 (ReadErrorKind::Damaged, &|| GpgError::Unsure.into()),
             ] {

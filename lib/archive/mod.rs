@@ -25,7 +25,7 @@ use crate::format::toc::Toc;
 use crate::report::message::{Report, why};
 use crate::store::cache::Cache;
 use crate::store::local::Local;
-use crate::store::{Kind, Store};
+use crate::store::{Store, StoreErrorKind};
 
 mod attested;
 pub(crate) mod awaited;
@@ -67,12 +67,12 @@ use copies::Copying;
 pub(crate) use ends::piece;
 pub(crate) use index_text::first_line;
 use index_text::{IndexFacts, facts_of};
-use kept::{ObjectCache, Sealed};
+use kept::{ObjectCache, SealedBands};
 use kind::is_unreachable;
 use open::too_large;
 pub(crate) use open::unzip;
 use opener::Opener;
-use plain::Looks;
+use plain::SealedOrPlain;
 pub(crate) use runkeys::RunMessages;
 use runkeys::Runs;
 pub(crate) use side_by_side::side_by_side;
@@ -97,9 +97,9 @@ pub(crate) struct Archive {
     cache: Option<Cache>,
     /// Of who builds on the archive: what vouches for its indexes.
     vouching: Option<Arc<Vouching>>,
-    sealed: Sealed,
+    sealed: SealedBands,
     /// What is sealed, and what is plain.
-    looks: Looks,
+    looks: SealedOrPlain,
     /// Whether a run builds on it.
     builds: bool,
     /// `--plain`
@@ -118,7 +118,7 @@ pub(crate) struct Archive {
 }
 
 /// An object as it is stored.
-enum Stored {
+enum StoredObject {
     Bytes(Vec<u8>),
     /// A message for gpg, which reads it by itself.
     File(File),
@@ -134,7 +134,8 @@ pub(crate) enum Trust {
 }
 
 impl Archive {
-    /// The archive that ARCHIVE names, with this host's copies, and what a listing of it should have.
+    /// The archive that ARCHIVE names, with this host's copies, and what a listing of it should
+    /// have.
     pub(crate) fn open(
         archive: &ArchiveName,
         cache: Option<Cache>,
@@ -159,8 +160,8 @@ impl Archive {
             files: None,
             cache,
             vouching: None,
-            sealed: Sealed::default(),
-            looks: Looks::default(),
+            sealed: SealedBands::default(),
+            looks: SealedOrPlain::default(),
             builds: false,
             plain_is_meant: false,
             kept: ObjectCache::default(),
@@ -196,8 +197,8 @@ impl Archive {
         // One byte more shows that it is too long, which is for whoever parses it to say.
         let bytes = match self.store.get_range(&name, 0, MAX_LEN as u64 + 1) {
             Ok(bytes) => Some(Arc::new(bytes)),
-            Err(error) if error.kind == Kind::NotFound => None,
-            Err(error) if error.kind == Kind::Damaged => {
+            Err(error) if error.kind == StoreErrorKind::NotFound => None,
+            Err(error) if error.kind == StoreErrorKind::Damaged => {
                 if let Some(report) = &self.report {
                     report.warn(format_args!("{name}: cannot be read: {}", why(&error.source)));
                 }
@@ -214,21 +215,21 @@ impl Archive {
         match self.store.get_range(name, 0, most.saturating_add(1)) {
             Ok(bytes) if bytes.len() as u64 > most => Err(too_large(name, most)),
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn stored(&self, band: &BandName, object: ObjectName) -> anyhow::Result<Option<Stored>> {
+    fn stored(&self, band: &BandName, object: ObjectName) -> anyhow::Result<Option<StoredObject>> {
         let (name, most) = (format!("{band}/{object}"), self.most(object));
         // Why there is no file is for the store to say.
         let files = self.files.as_ref().filter(|_| object.encrypted);
         match files.and_then(|files| files.open(&name).ok()) {
             Some(file) => match file.metadata() {
                 Ok(stat) if stat.len() > most => Err(too_large(&name, most)),
-                _ => Ok(Some(Stored::File(file))),
+                _ => Ok(Some(StoredObject::File(file))),
             },
-            None => Ok(self.get(&name, most)?.map(Stored::Bytes)),
+            None => Ok(self.get(&name, most)?.map(StoredObject::Bytes)),
         }
     }
 
@@ -274,7 +275,7 @@ impl Archive {
         let Some((found, stored)) = self.stored_first(band, objects)? else { return Ok(None) };
         self.note_for_copy(band, found, &stored);
         let opened = match stored {
-            Stored::Bytes(bytes) if !found.encrypted => bytes,
+            StoredObject::Bytes(bytes) if !found.encrypted => bytes,
             stored => self.open_sealed(band, found, stored)?,
         };
         Ok(Some((found.object, opened)))
@@ -284,7 +285,7 @@ impl Archive {
         &self,
         band: &BandName,
         objects: &[Object],
-    ) -> anyhow::Result<Option<(ObjectName, Stored)>> {
+    ) -> anyhow::Result<Option<(ObjectName, StoredObject)>> {
         let mut asking = self.sealed.likely(band).is_none().then(|| self.sealed.asking.lock());
         let seen = self.sealed.likely(band);
         // Another has found out meanwhile: whoever waits, too, need not wait for this one's object.

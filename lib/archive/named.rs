@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::core::place::{Place, place};
+use crate::core::place::{Destination, place};
 use crate::edge::resolve::resolve;
 use crate::format::path::shown;
 use crate::report::message::Hinted;
@@ -32,7 +32,7 @@ impl Display for ArchiveName {
 
 impl ArchiveName {
     /// What it stands for.
-    pub(crate) fn place(&self) -> anyhow::Result<Place<'_>> {
+    pub(crate) fn place(&self) -> anyhow::Result<Destination<'_>> {
         place(self.raw.as_bytes()).map_err(|error| {
             let hint = error.instead.clone();
             Hinted::wrap(error, hint)
@@ -42,8 +42,8 @@ impl ArchiveName {
     /// The directory that it names, if it names one.
     pub(crate) fn local(&self) -> anyhow::Result<Option<&Path>> {
         Ok(match self.place()? {
-            Place::Directory(dir) => Some(Path::new(OsStr::from_bytes(dir))),
-            Place::Bucket(_) | Place::Web(_) => None,
+            Destination::Directory(dir) => Some(Path::new(OsStr::from_bytes(dir))),
+            Destination::Bucket(_) | Destination::Web(_) => None,
         })
     }
 

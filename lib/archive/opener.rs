@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::archive::locked::locked;
 use crate::archive::unlock::{MAX_OBJECT, Unlocking};
-use crate::archive::{Archive, Stored};
+use crate::archive::{Archive, StoredObject};
 use crate::edge::gpg::{self, GpgError, GpgInput, Passphrase, Unlock, Use};
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
@@ -21,11 +21,11 @@ use crate::report::message::{Hinted, Report};
 /// Objects of a band that are tried before it is said that no key opens it.
 const TRIED: usize = 4;
 
-type Opened = Result<Arc<Vec<Arc<Passphrase>>>, Arc<GpgError>>;
+type RunKeys = Result<Arc<Vec<Arc<Passphrase>>>, Arc<GpgError>>;
 
 /// The key objects that this process has opened, or could not open, by what they hold.
 #[derive(Debug, Default)]
-struct OpenedKeys(Mutex<HashMap<Digest, Opened>>);
+struct OpenedKeys(Mutex<HashMap<Digest, RunKeys>>);
 
 /// What opens objects, and what was seen of that.
 pub(super) struct Opener {
@@ -74,7 +74,7 @@ impl Opener {
     }
 
     /// The keys in a key object, opened once. Held while one is opened, so no two are at a time.
-    pub(super) fn keys_in(&self, shown: &str, message: &[u8]) -> Opened {
+    pub(super) fn keys_in(&self, shown: &str, message: &[u8]) -> RunKeys {
         let mut opened = locked(&self.opened.0);
         let known = opened.entry(digest::of(message));
         known
@@ -165,17 +165,17 @@ impl Archive {
         &self,
         band: &BandName,
         name: ObjectName,
-        stored: Stored,
+        stored: StoredObject,
     ) -> anyhow::Result<Vec<u8>> {
         if let Some(plain) = self.open_with_run_key(band, name, &stored)? {
             return Ok(plain);
         }
         let opened = match stored {
-            Stored::File(mut file) => {
+            StoredObject::File(mut file) => {
                 let rewound = std::io::Seek::rewind(&mut file).map_err(GpgError::Talk);
                 rewound.and_then(|()| self.opener.open(band, GpgInput::File(file)))
             }
-            Stored::Bytes(bytes) => match self.opener.open(band, GpgInput::Bytes(&bytes)) {
+            StoredObject::Bytes(bytes) => match self.opener.open(band, GpgInput::Bytes(&bytes)) {
                 Err(error) if is_of_the_message(&error) => {
                     // It may have changed on the way.
                     let again =
@@ -224,8 +224,8 @@ impl Archive {
                 _ => return false,
             };
             let input = match &message {
-                Stored::Bytes(bytes) => GpgInput::Bytes(bytes),
-                Stored::File(file) => match file.try_clone() {
+                StoredObject::Bytes(bytes) => GpgInput::Bytes(bytes),
+                StoredObject::File(file) => match file.try_clone() {
                     Ok(file) => GpgInput::File(file),
                     Err(_) => return false,
                 },

@@ -8,7 +8,7 @@ use crate::core::chain::ancestors::Extent;
 use crate::core::selection::PathSet;
 use crate::format::object::Object;
 use crate::format::path::Path;
-use crate::format::toc::Row;
+use crate::format::toc::TocRow;
 
 /// What is looked for in the spans of indexes.
 type Touches = fn(&PathSet, &Path, Option<&Path>) -> bool;
@@ -61,7 +61,7 @@ impl Archive {
         band: &BandInChain,
         paths: &PathSet,
         touches: Touches,
-    ) -> anyhow::Result<Option<Vec<Row>>> {
+    ) -> anyhow::Result<Option<Vec<TocRow>>> {
         let (Extent::UpTo(last), Some(tail)) = (band.extent, &band.tail) else { return Ok(None) };
         let newest = match self.toc(&band.head, tail.toc) {
             Ok(Some(toc)) => toc,
@@ -74,7 +74,7 @@ impl Archive {
         if !firsts.clone().chain([own]).flatten().next().is_some_and(Path::is_root) {
             return Ok(None);
         }
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<TocRow> = Vec::new();
         for earlier in &newest.earlier {
             firsts.next();
             let next = firsts.clone().flatten().next().or(own);
@@ -100,7 +100,7 @@ impl Archive {
     }
 }
 
-fn holds(rows: &[Row]) -> Holds {
+fn holds(rows: &[TocRow]) -> Holds {
     let numbers = rows.iter().map(|row| row.number..=row.number).collect();
     Holds { numbers, ..Holds::default() }
 }

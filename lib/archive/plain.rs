@@ -22,7 +22,7 @@ const ASKED: usize = 16;
 
 /// What is sealed and what is plain, as far as this run knows.
 #[derive(Default)]
-pub(super) struct Looks {
+pub(super) struct SealedOrPlain {
     /// What was seen.
     seen: Mutex<Sealing>,
     /// Bands that were looked at, or are.

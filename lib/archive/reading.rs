@@ -16,7 +16,7 @@ use crate::report::message::Report;
 
 /// What a reader was asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Reading {
+pub struct ReadOptions {
     /// Where copies of indexes are; none: in the usual place.
     pub cache: Option<PathBuf>,
     /// Neither use nor keep copies.
@@ -61,7 +61,7 @@ pub(crate) struct Chosen {
     pub chain: Vec<BandInChain>,
 }
 
-impl Reading {
+impl ReadOptions {
     /// What a listing of the archive should have.
     pub(crate) fn expected(&self, archive: &ArchiveName) -> Awaited {
         Awaited::of(archive, self.cache.as_deref(), self.no_cache)

@@ -9,9 +9,9 @@ use crate::archive::locked::locked;
 use crate::archive::reading::Reach;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::{Dice, Patience};
-use crate::edge::signals::Stop;
+use crate::edge::signals::StopFlag;
 use crate::report::message::{Report, why};
-use crate::store::{Kind, Remove, Store, StoreError};
+use crate::store::{Remove, Store, StoreError, StoreErrorKind};
 
 /// How often a wait looks whether the program is asked to end.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ pub(crate) struct Retrying {
     patience: Patience,
     dice: Mutex<Dice>,
     report: Arc<Report>,
-    stop: Stop,
+    stop: StopFlag,
     /// Whether the wait that lasts was told.
     waits: AtomicBool,
     rate: Option<Mutex<Rate>>,
@@ -43,7 +43,7 @@ impl Retrying {
         report: &Arc<Report>,
     ) -> Retrying {
         let reader =
-            Retrying::new(store, Patience::new(reach.retries), seed, report, &Stop::default());
+            Retrying::new(store, Patience::new(reach.retries), seed, report, &StopFlag::default());
         Retrying { rate: reach.limit_rate.map(Rate::new).map(Mutex::new), ..reader }
     }
 
@@ -58,7 +58,7 @@ impl Retrying {
         patience: Patience,
         seed: u64,
         report: &Arc<Report>,
-        stop: &Stop,
+        stop: &StopFlag,
     ) -> Retrying {
         Retrying {
             store,
@@ -91,7 +91,7 @@ impl Retrying {
     /// Removes an object, with the same patience. One that is not there is gone.
     pub(crate) fn remove(&self, from: &dyn Remove, name: &str) -> Result<(), StoreError> {
         match self.ask(|_| from.remove(name)) {
-            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
             removed => removed,
         }
     }
@@ -195,14 +195,14 @@ mod tests {
 
     #[test]
     fn reads_are_tried_again_and_writes_are_not() {
-        let passing = StoreFault::Error(Kind::Passing);
+        let passing = StoreFault::Error(StoreErrorKind::Passing);
         let faults: Vec<_> = [1, 2, 4, 6, 8, 10].map(|at| (at, passing)).to_vec();
         let (store, retrying) = retrying(&faults, 2);
         assert_eq!(retrying.get("a").unwrap(), b"0123");
         assert_eq!(retrying.stat("a").unwrap(), Some(4));
         assert_eq!(retrying.list("").unwrap().len(), 1);
         assert_eq!(retrying.get_range("a", 1, 2).unwrap(), b"12");
-        assert_eq!(retrying.put_new("b", b"x").unwrap_err().kind, Kind::Passing);
+        assert_eq!(retrying.put_new("b", b"x").unwrap_err().kind, StoreErrorKind::Passing);
         assert_eq!(store.calls().len(), 11);
     }
 
@@ -220,12 +220,12 @@ mod tests {
 
     #[test]
     fn patience_ends_and_what_will_not_pass_is_told_at_once() {
-        let passing = StoreFault::Error(Kind::Passing);
+        let passing = StoreFault::Error(StoreErrorKind::Passing);
         let (store, reads) = retrying(&[(1, passing), (2, passing), (3, passing)], 2);
-        assert_eq!(reads.get("a").unwrap_err().kind, Kind::Passing);
+        assert_eq!(reads.get("a").unwrap_err().kind, StoreErrorKind::Passing);
         assert_eq!(store.calls().len(), 4);
-        let (store, reads) = retrying(&[(1, StoreFault::Error(Kind::Denied))], 2);
-        assert_eq!(reads.get("a").unwrap_err().kind, Kind::Denied);
+        let (store, reads) = retrying(&[(1, StoreFault::Error(StoreErrorKind::Denied))], 2);
+        assert_eq!(reads.get("a").unwrap_err().kind, StoreErrorKind::Denied);
         assert_eq!(store.calls().len(), 2);
     }
 }

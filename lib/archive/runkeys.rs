@@ -11,8 +11,8 @@ use crate::archive::Archive;
 use crate::archive::kind::is_unreachable;
 use crate::archive::locked::locked;
 use crate::archive::opener::with_remedy;
-use crate::core::chain::ends::Piece;
-use crate::core::runs::{Place, line, of_run};
+use crate::core::chain::ends::EndPiece;
+use crate::core::runs::{KeyPlace, line, of_run};
 use crate::edge::gpg::{self, GpgError, Passphrase};
 use crate::format::band::BandName;
 use crate::format::digest;
@@ -42,23 +42,23 @@ struct BandRuns {
     /// First numbers of the runs; empty where they are not known.
     runs: Vec<u32>,
     /// Where key objects are looked for.
-    places: Arc<Vec<Place>>,
+    places: Arc<Vec<KeyPlace>>,
     /// All key objects of the band, if they had to be listed.
     listed: Option<Vec<ObjectName>>,
     /// The keys that were looked for.
-    keys: HashMap<Place, Result<RunKey, Arc<GpgError>>>,
+    keys: HashMap<KeyPlace, Result<RunKey, Arc<GpgError>>>,
     /// What messages with the keys of all runs gave.
     joined: Option<Vec<RunKey>>,
 }
 
 impl BandRuns {
     /// The key of the run whose key object lies there, from a message with one or all.
-    fn pick(&self, keys: &[RunKey], place: Place) -> Option<RunKey> {
+    fn pick(&self, keys: &[RunKey], place: KeyPlace) -> Option<RunKey> {
         line(keys.len(), &self.runs, place.0).and_then(|at| keys.get(at).cloned())
     }
 }
 
-fn key_name((number, counter): Place, added: u32) -> ObjectName {
+fn key_name((number, counter): KeyPlace, added: u32) -> ObjectName {
     ObjectName { object: Object::Key(number, counter, added), encrypted: true }
 }
 
@@ -91,13 +91,13 @@ impl Archive {
     fn format_of(&self, band: &BandName) -> anyhow::Result<(bool, Vec<u32>)> {
         let tail = crate::archive::piece(self.once(band, "TAIL")?, Tail::parse)?;
         let tail = match tail {
-            Piece::Whole(tail) if tail.band == *band => Some(tail),
+            EndPiece::Whole(tail) if tail.band == *band => Some(tail),
             _ => None,
         };
         let mut head = tail.as_ref().and_then(|tail| tail.head.clone());
         if head.as_ref().is_none_or(|head| head.band != *band) {
             head = match crate::archive::piece(self.once(band, "HEAD")?, Head::parse)? {
-                Piece::Whole(head) if head.band == *band => Some(head),
+                EndPiece::Whole(head) if head.band == *band => Some(head),
                 _ => None,
             };
         }
@@ -130,7 +130,7 @@ impl Archive {
         &self,
         band: &BandName,
         runs: &mut BandRuns,
-        place: Place,
+        place: KeyPlace,
     ) -> anyhow::Result<Result<RunKey, Arc<GpgError>>> {
         if let Some(known) = runs.keys.get(&place) {
             return Ok(known.clone());
@@ -144,9 +144,9 @@ impl Archive {
         &self,
         band: &BandName,
         runs: &mut BandRuns,
-        place: Place,
+        place: KeyPlace,
     ) -> anyhow::Result<Result<RunKey, Arc<GpgError>>> {
-        let mut search = Search::default();
+        let mut search = KeySearch::default();
         // A message with the keys of all runs saves opening each.
         if runs.runs.len() > 1 {
             if runs.joined.is_none() {
@@ -204,9 +204,9 @@ impl Archive {
     /// The run's key from a message; one that would ask for a passphrase is left for the end.
     fn attempt(
         &self,
-        search: &mut Search,
+        search: &mut KeySearch,
         runs: &BandRuns,
-        place: Place,
+        place: KeyPlace,
         shown: String,
         message: Vec<u8>,
     ) -> Option<RunKey> {
@@ -235,9 +235,9 @@ impl Archive {
         !self.opener.has_passphrase() && recipients.is_empty() && !passphrases.is_empty()
     }
 
-    /// The keys of all runs, if a message that was added to the first run has them, and opens with a
-    /// key that is here.
-    fn joined(&self, band: &BandName, first: Place, runs: usize) -> anyhow::Result<Vec<RunKey>> {
+    /// The keys of all runs, if a message that was added to the first run has them, and opens with
+    /// a key that is here.
+    fn joined(&self, band: &BandName, first: KeyPlace, runs: usize) -> anyhow::Result<Vec<RunKey>> {
         let mut secret: Option<Vec<KeyId>> = None;
         for added in 1.. {
             let name = key_name(first, added);
@@ -262,7 +262,7 @@ impl Archive {
     pub(crate) fn key_of_run(
         &self,
         band: &BandName,
-        place: Place,
+        place: KeyPlace,
     ) -> anyhow::Result<Arc<Passphrase>> {
         let shown = format!("{band}/{}", key_name(place, 0));
         let Some(runs) = self.runs_of(band)? else {
@@ -274,19 +274,19 @@ impl Archive {
 }
 
 /// The places of groups that have a key object.
-fn places(listed: &[ObjectName]) -> Vec<Place> {
+fn places(listed: &[ObjectName]) -> Vec<KeyPlace> {
     let place = |name: &ObjectName| match name.object {
         Object::Key(number, counter, _) => (number, counter),
         _ => (0, 0),
     };
-    let mut places: Vec<Place> = listed.iter().map(place).collect();
+    let mut places: Vec<KeyPlace> = listed.iter().map(place).collect();
     places.dedup();
     places
 }
 
 /// A search for the key of a run.
 #[derive(Default)]
-struct Search {
+struct KeySearch {
     failed: Failed,
     /// The first message that only a passphrase opens which nobody gave: it is asked for only where
     /// nothing else opens the run.

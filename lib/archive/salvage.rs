@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::archive::blocks::{Blocks, LaneFeed, Source};
-use crate::core::restore::Open;
+use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
+use crate::core::restore::BlockTicket;
 use crate::format::entry::{Entry, Within};
 use crate::format::head::Head;
 use crate::format::tarball::line_of;
@@ -21,7 +21,7 @@ pub(super) struct Salvaged {
 impl Salvaged {
     /// Those of this block; none if it cannot be read at all.
     pub(super) fn of(archive: &Arc<Archive>, band: &Head, number: u32) -> Option<Salvaged> {
-        let source = Arc::new(Source {
+        let source = Arc::new(BlockSource {
             archive: Arc::clone(archive),
             bands: vec![band.clone()],
             takes_remains: false,
@@ -29,7 +29,7 @@ impl Salvaged {
         });
         let mut blocks = Blocks::new(&source, 1).ok()?;
         let block = Within { tier: 0, block: number };
-        let mut feed = blocks.open(Open { lane: 0, ticket: 1, block })?;
+        let mut feed = blocks.open(BlockTicket { lane: 0, ticket: 1, block })?;
         feed.turn_to(1);
         Some(Salvaged { untar: Untar::new(feed), _blocks: blocks })
     }

@@ -23,7 +23,7 @@ use crate::format::group::List;
 use crate::format::head::{Head, Tail};
 use crate::format::object::{FOLDER, Object, ObjectName};
 use crate::report::message::{Report, why};
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// Lists of a band that are kept at once; each has a hundred or so objects.
 const LISTS: usize = 256;
@@ -47,7 +47,7 @@ type Listed = Arc<HashMap<ObjectName, (u64, Digest)>>;
 
 /// What is known of a band.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SignedBand {
     /// The id that lists and TAIL must agree on.
     pub(super) id: Option<BandId>,
     /// Whether TAIL is signed, once it was looked at.
@@ -69,7 +69,7 @@ pub(crate) struct SignedStore {
     signers: Option<Signers>,
     /// Who is told of what is left out; nobody where that has no say.
     report: Option<Arc<Report>>,
-    bands: Mutex<HashMap<BandName, Arc<Mutex<Seen>>>>,
+    bands: Mutex<HashMap<BandName, Arc<Mutex<SignedBand>>>>,
     /// What was told that could not be read.
     told: Mutex<BTreeSet<String>>,
 }
@@ -79,7 +79,7 @@ pub(super) fn agrees(bytes: &[u8], (size, sha256): (u64, Digest)) -> bool {
     bytes.len() as u64 == size && Digest::from(Sha256::digest(bytes)) == sha256
 }
 
-fn refused(kind: Kind, at: &str, why: &str) -> StoreError {
+fn refused(kind: StoreErrorKind, at: &str, why: &str) -> StoreError {
     StoreError {
         kind,
         at: at.to_owned(),
@@ -110,7 +110,7 @@ impl SignedStore {
         self.signers.as_ref().map_or("", |signers| &signers.shown)
     }
 
-    pub(super) fn band(&self, band: &BandName) -> Arc<Mutex<Seen>> {
+    pub(super) fn band(&self, band: &BandName) -> Arc<Mutex<SignedBand>> {
         match self.bands.lock() {
             Ok(mut bands) => Arc::clone(bands.entry(band.clone()).or_default()),
             Err(_) => Arc::default(),
@@ -122,9 +122,9 @@ impl SignedStore {
         let most = SignedStore::listed(name).map_or(0, |(_, object)| object.most());
         match self.inner.get_range(name, 0, most.saturating_add(1)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             // What cannot be read where others can signs nothing, and ends nothing.
-            Err(error) if error.kind == Kind::Damaged => {
+            Err(error) if error.kind == StoreErrorKind::Damaged => {
                 let mut told = locked(&self.told);
                 if let Some(report) = &self.report
                     && told.insert(name.to_owned())
@@ -145,7 +145,7 @@ impl SignedStore {
         Ok(signature.filter(|sig| signers.have_signed(sig, &bytes)).map(|_| bytes))
     }
 
-    fn tell(&self, seen: &mut Seen, name: &str, what: &str) {
+    fn tell(&self, seen: &mut SignedBand, name: &str, what: &str) {
         if let Some(report) = &self.report
             && seen.told.insert(name.to_owned())
         {
@@ -154,11 +154,11 @@ impl SignedStore {
     }
 
     /// Whether lists and TAIL with this id are of one band.
-    fn agrees(seen: &mut Seen, id: BandId) -> bool {
+    fn agrees(seen: &mut SignedBand, id: BandId) -> bool {
         *seen.id.get_or_insert(id) == id
     }
 
-    fn tail(&self, band: &BandName, seen: &mut Seen) -> Result<Option<Vec<u8>>, StoreError> {
+    fn tail(&self, band: &BandName, seen: &mut SignedBand) -> Result<Option<Vec<u8>>, StoreError> {
         let name = format!("{band}/TAIL");
         let bytes = self.signed(&name)?;
         let own = bytes.filter(|bytes| {
@@ -179,7 +179,7 @@ impl SignedStore {
         &self,
         band: &BandName,
         folder: u32,
-        seen: &mut Seen,
+        seen: &mut SignedBand,
     ) -> Result<Arc<Vec<(u32, u32)>>, StoreError> {
         if let Some(known) = seen.folders.get(&folder) {
             return Ok(Arc::clone(known));
@@ -202,7 +202,7 @@ impl SignedStore {
         &self,
         band: &BandName,
         (number, counter): (u32, u32),
-        seen: &mut Seen,
+        seen: &mut SignedBand,
     ) -> Result<Option<Listed>, StoreError> {
         if let Some(known) = seen.lists.get(&(number, counter)) {
             return Ok(known.clone());
@@ -218,8 +218,9 @@ impl SignedStore {
                 && SignedStore::agrees(seen, list.id)
         });
         let listed = list.map(|list| {
-            let of =
-                |member: crate::format::group::Member| (member.name, (member.size, member.sha256));
+            let of = |member: crate::format::group::GroupMember| {
+                (member.name, (member.size, member.sha256))
+            };
             Arc::new(list.members.into_iter().map(of).collect::<HashMap<_, _>>())
         });
         if listed.is_none() {
@@ -241,7 +242,7 @@ impl SignedStore {
         &self,
         band: &BandName,
         (number, counter, added): (u32, u32, u32),
-        seen: &mut Seen,
+        seen: &mut SignedBand,
     ) -> Result<Option<(u64, Digest)>, StoreError> {
         if seen.tail.is_none() && self.signers.is_some() {
             self.tail(band, seen)?;
@@ -262,7 +263,7 @@ impl SignedStore {
         &self,
         band: &BandName,
         object: ObjectName,
-        seen: &mut Seen,
+        seen: &mut SignedBand,
     ) -> Result<Option<(u64, Digest)>, StoreError> {
         if let Object::Key(number, counter, added @ 1..) = object.object {
             return self.added(band, (number, counter, added), seen);
@@ -298,7 +299,7 @@ impl SignedStore {
         &self,
         band: &BandName,
         first: u32,
-        seen: &mut Seen,
+        seen: &mut SignedBand,
     ) -> Result<Vec<u32>, StoreError> {
         if seen.all.is_none() {
             let found = BandFolder::list(self.inner.as_ref(), band, None)?;
@@ -337,11 +338,11 @@ impl SignedStore {
 
 impl Store for SignedStore {
     fn put_new(&self, name: &str, _: &[u8]) -> Result<(), StoreError> {
-        Err(refused(Kind::Denied, name, "the archive is only read"))
+        Err(refused(StoreErrorKind::Denied, name, "the archive is only read"))
     }
 
     fn replace(&self, name: &str, _: &[u8]) -> Result<(), StoreError> {
-        Err(refused(Kind::Denied, name, "the archive is only read"))
+        Err(refused(StoreErrorKind::Denied, name, "the archive is only read"))
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -350,14 +351,14 @@ impl Store for SignedStore {
         let wanted = {
             let mut seen = known.lock().map_err(|_| {
                 refused(
-                    Kind::Other,
+                    StoreErrorKind::Other,
                     name,
                     "the thread that checks its signature stopped unexpectedly",
                 )
             })?;
             match object.object {
                 Object::Tail => {
-                    let none = || refused(Kind::NotFound, name, "it is not signed");
+                    let none = || refused(StoreErrorKind::NotFound, name, "it is not signed");
                     return self.tail(&band, &mut seen)?.ok_or_else(none);
                 }
                 _ if SignedStore::speaks_for_itself(&object) => return self.inner.get(name),
@@ -367,18 +368,18 @@ impl Store for SignedStore {
         let Some((size, sha256)) = wanted else {
             // What is not there needs no word: readers ask for several names.
             if self.inner.stat(name)?.is_none() {
-                return Err(refused(Kind::NotFound, name, "it is not there"));
+                return Err(refused(StoreErrorKind::NotFound, name, "it is not there"));
             }
             if let Ok(mut seen) = known.lock() {
                 let what = format!("in no list signed by {}: left out", self.shown());
                 self.tell(&mut seen, name, &what);
             }
-            return Err(refused(Kind::NotFound, name, "it is in no signed list"));
+            return Err(refused(StoreErrorKind::NotFound, name, "it is in no signed list"));
         };
         let bytes = self.inner.get_range(name, 0, size.saturating_add(1))?;
         match agrees(&bytes, (size, sha256)) {
             true => Ok(bytes),
-            false => Err(refused(Kind::Other, name, "not what its signed list says")),
+            false => Err(refused(StoreErrorKind::Other, name, "not what its signed list says")),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::edge::gpg::{self, Signer, Standing, Use, Verdict};
+use crate::edge::gpg::{self, SignatureStanding, SignatureVerdict, Signer, Use};
 use crate::report::message::Hinted;
 
 /// Whose signatures count.
@@ -34,8 +34,10 @@ impl Signers {
     /// Whether one of the keys has signed these bytes. A key that was revoked may be in other
     /// hands.
     pub(crate) fn have_signed(&self, signature: &[u8], bytes: &[u8]) -> bool {
-        let Ok(Verdict::Signed(signers)) = gpg::verify(signature, bytes) else { return false };
-        signers.iter().any(|by| by.standing != Standing::Revoked && self.wants(by))
+        let Ok(SignatureVerdict::Signed(signers)) = gpg::verify(signature, bytes) else {
+            return false;
+        };
+        signers.iter().any(|by| by.standing != SignatureStanding::Revoked && self.wants(by))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::archive::awaited::Awaited;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::Reach;
 use crate::archive::retrying::Retrying;
-use crate::core::place::Place;
+use crate::core::place::Destination;
 use crate::edge::clock;
 use crate::report::message::{Hinted, Report, why};
 use crate::store::dav::{self, Dav};
@@ -39,13 +39,13 @@ pub(crate) fn open_store(
 }
 
 /// A store, and the same if it may have to look before it writes.
-pub(crate) type Opened = (Arc<dyn Store>, Option<Arc<dyn LookAhead>>);
+pub(crate) type OpenedStore = (Arc<dyn Store>, Option<Arc<dyn LookAhead>>);
 
 /// The same to write to. What the one who trusts the store should know of it is told once.
 pub(crate) fn open_store_to_write(
     archive: &ArchiveName,
     report: &Arc<Report>,
-) -> anyhow::Result<Opened> {
+) -> anyhow::Result<OpenedStore> {
     let (store, ahead) = open(archive, heard(archive, report))?;
     Ok((store, ahead))
 }
@@ -86,13 +86,15 @@ type Able = (Arc<dyn Remove>, Option<Arc<dyn LookAhead>>);
 fn open(archive: &ArchiveName, notice: Notice) -> anyhow::Result<Able> {
     let rest = |name: &'_ str| name.split_once("://").map_or("", |(_, rest)| rest).to_owned();
     match archive.place()? {
-        Place::Directory(dir) => Ok((Arc::new(Local::with(OsStr::from_bytes(dir), notice)), None)),
-        Place::Bucket(name) => {
+        Destination::Directory(dir) => {
+            Ok((Arc::new(Local::with(OsStr::from_bytes(dir), notice)), None))
+        }
+        Destination::Bucket(name) => {
             let opened = S3::open(name, idle()?, notice);
             let bucket = Arc::new(opened.map_err(|error| bad_bucket(&rest(name), error))?);
             Ok((bucket.clone(), Some(bucket)))
         }
-        Place::Web(address) => {
+        Destination::Web(address) => {
             let opened = Dav::open(address, idle()?, notice);
             let opened = opened.map_err(|error| bad_address(address, &rest(address), error));
             let collection = Arc::new(opened?);

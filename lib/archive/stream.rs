@@ -11,7 +11,7 @@ use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::salvage::Salvaged;
 use crate::archive::vouching::{Unvouched, Vouching};
 use crate::archive::{Archive, Trust, unzip};
-use crate::edge::batches::{Batches, Taken, batches};
+use crate::edge::batches::{BatchReceiver, Batches, batches};
 use crate::edge::budget::Budget;
 use crate::edge::ordered::{Gone, Ordered, Results};
 use crate::format::band::BandName;
@@ -61,7 +61,7 @@ enum IndexItem {
 /// little ahead.
 pub(crate) struct BandEntries {
     band: Arc<Head>,
-    items: Taken<IndexItem>,
+    items: BatchReceiver<IndexItem>,
     room: Arc<Budget>,
     /// The index that was begun last.
     number: u32,
@@ -85,7 +85,8 @@ impl BandEntries {
         BandEntries::start_with(reader, band, numbers, trust, tiers, false)
     }
 
-    /// The same. With `salvage`, the entries of a block whose index is lost come by its own headers.
+    /// The same. With `salvage`, the entries of a block whose index is lost come by its own
+    /// headers.
     pub(crate) fn start_with(
         reader: &Arc<Archive>,
         band: &Arc<Head>,
@@ -131,7 +132,7 @@ impl BandEntries {
             }
         });
         let (items, taken) = batches(READ_AHEAD);
-        let reader = Reader {
+        let reader = IndexThread {
             archive: Arc::clone(reader),
             band: Arc::clone(band),
             trust,
@@ -209,7 +210,7 @@ fn name(band: &Head, number: u32) -> String {
 }
 
 /// The thread that reads the texts of indexes.
-struct Reader {
+struct IndexThread {
     archive: Arc<Archive>,
     band: Arc<Head>,
     trust: Trust,
@@ -224,7 +225,7 @@ struct Reader {
     sources: usize,
 }
 
-impl Reader {
+impl IndexThread {
     fn run(mut self, results: Results<FetchedIndex>, room: &Budget) {
         for (number, zipped) in results {
             self.left -= 1;

@@ -32,22 +32,24 @@ pub(crate) const PLAIN: &str = "--plain if that is as it should be";
 impl Unlocking {
     /// What gpg is given, and how much it may give.
     pub(crate) fn open(&self, report: &Report) -> anyhow::Result<(Unlock, u64)> {
-        let source =
-            Source { file: self.passphrase_file.clone(), command: self.passphrase_command.clone() };
+        let source = PassphraseSource {
+            file: self.passphrase_file.clone(),
+            command: self.passphrase_command.clone(),
+        };
         let passphrase = source.read(report)?.map(Arc::new);
         Ok((Unlock { passphrase }, self.max_object.unwrap_or(MAX_OBJECT)))
     }
 }
 
 /// Where a passphrase comes from; from the file that the environment names if from nowhere else.
-pub(crate) struct Source {
+pub(crate) struct PassphraseSource {
     /// A file.
     pub(crate) file: Option<PathBuf>,
     /// A shell command.
     pub(crate) command: Option<OsString>,
 }
 
-impl Source {
+impl PassphraseSource {
     /// Reads it, once for the whole run.
     pub(crate) fn read(self, report: &Report) -> anyhow::Result<Option<Passphrase>> {
         if let Some(command) = &self.command {

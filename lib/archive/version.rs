@@ -23,7 +23,7 @@ use crate::format::object::Object;
 use crate::format::path::Path;
 use crate::format::time::Stamp;
 use crate::report::message::{Hinted, Report, causes};
-use crate::store::{Kind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What a band's counted indexes hold.
 #[derive(Debug, Clone, Default)]
@@ -141,7 +141,7 @@ fn lacks_listing(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<StoreError>())
-        .any(|error| error.kind == Kind::NoListing)
+        .any(|error| error.kind == StoreErrorKind::NoListing)
 }
 
 /// An archive that must be there to be read.
@@ -283,8 +283,8 @@ impl Archive {
     }
 }
 
-/// What each band of a chain holds: all that counts, as `whole` finds it out, or only what may concern
-/// these paths.
+/// What each band of a chain holds: all that counts, as `whole` finds it out, or only what may
+/// concern these paths.
 fn held(
     archive: &Archive,
     chain: &[BandInChain],
@@ -439,8 +439,8 @@ impl Version {
         }
     }
 
-    /// Tells if a band of the chain is of another source than the newest: nothing but its name binds
-    /// it to the others. Each says so before its first entry.
+    /// Tells if a band of the chain is of another source than the newest: nothing but its name
+    /// binds it to the others. Each says so before its first entry.
     fn tell_of_sources(&self) {
         let source = |entries: &BandEntries| {
             entries.headers().iter().find(|header| matches!(header, Header::Source(..))).cloned()

@@ -57,11 +57,11 @@ pub(crate) struct Vouching {
     cache: Option<Cache>,
     /// What `--signed-by` vouches for.
     signed: Option<Arc<Attested>>,
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenIndexes>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct TakenIndexes {
     /// Bands whose indexes are believed as they are.
     bands: HashSet<BandId>,
     /// What was seen of them, for the journal.
@@ -87,7 +87,7 @@ impl Vouching {
         any.then(|| Vouching { journal, cache, signed, taken: Mutex::default() })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, TakenIndexes> {
         locked(&self.taken)
     }
 

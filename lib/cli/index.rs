@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::cli::common::{self, Common, size};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::core::chain::calendar::TierRule;
@@ -31,7 +31,7 @@ use crate::report::message::{Hinted, Report, refuse_terminal};
 )]
 struct IndexArgs {
     #[command(subcommand)]
-    what: What,
+    what: IndexCommand,
     #[command(flatten)]
     reading: ReadingArgs,
     /// Write lines of JSON instead of columns (bands, ls, find, changes, where, expire)
@@ -42,7 +42,7 @@ struct IndexArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum IndexCommand {
     /// Reduce a listing to what a new band must record
     Diff(DiffArgs),
     /// Write a version as a listing
@@ -295,10 +295,17 @@ pub fn main() -> ExitCode {
 fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
     let json = args.json;
     let (reading, newer) = args.reading.settle_two(report)?;
-    if newer.is_some() && !matches!(args.what, What::Changes(_)) {
+    if newer.is_some() && !matches!(args.what, IndexCommand::Changes(_)) {
         bail!("--band may be given only once, except with changes");
     }
-    if json && matches!(args.what, What::Diff(_) | What::List(_) | What::Keys(_) | What::Filter(_))
+    if json
+        && matches!(
+            args.what,
+            IndexCommand::Diff(_)
+                | IndexCommand::List(_)
+                | IndexCommand::Keys(_)
+                | IndexCommand::Filter(_)
+        )
     {
         bail!("--json: for bands, ls, find, changes, where and expire only");
     }
@@ -309,26 +316,26 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         false => Style::Columns,
     };
     match args.what {
-        What::Diff(args) => diff::run(&args.into(), reading, report),
-        What::List(of) => {
+        IndexCommand::Diff(args) => diff::run(&args.into(), reading, report),
+        IndexCommand::List(of) => {
             to_stdout(|out| list::run(&of.archive, reading, out, report))?;
             Ok(())
         }
-        What::Ls(args) => {
+        IndexCommand::Ls(args) => {
             let LsArgs { archive, paths, names: FilesFromArgs { files_from }, one_level, sums } =
                 args;
             let options = ls::Options { archive, paths, files_from, one_level, sums };
             records(style, |records| ls::run(&options, reading, records, report))
         }
-        What::Bands(of) => {
+        IndexCommand::Bands(of) => {
             records(style, |records| bands::run(&of.archive, reading, records, report))
         }
-        What::Find(args) => {
+        IndexCommand::Find(args) => {
             let FindArgs { archive, patterns, files_from } = args;
             let options = find::Options { archive, patterns, files_from };
             records(style, |records| find::run(&options, reading, records, report))
         }
-        What::Changes(args) => {
+        IndexCommand::Changes(args) => {
             let ChangesArgs {
                 archive,
                 paths,
@@ -343,21 +350,21 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             report.done(changes::in_words(&sums));
             Ok(())
         }
-        What::Where(args) => {
+        IndexCommand::Where(args) => {
             let WhereArgs { archive, paths, names: FilesFromArgs { files_from } } = args;
             let options = locate::Options { archive, paths, files_from };
             records(style, |records| locate::run(&options, reading, records, report))
         }
-        What::Expire(args) => records(style, |records| {
+        IndexCommand::Expire(args) => records(style, |records| {
             expire::run(&args.archive, &args.rules(), reading, records, report)
         }),
-        What::Keys(args) => args.run(reading, style == Style::Titled, report),
-        What::Filter(args) => filter::run(&args.command, report),
+        IndexCommand::Keys(args) => args.run(reading, style == Style::Titled, report),
+        IndexCommand::Filter(args) => filter::run(&args.command, report),
     }
 }
 
 /// Standard output for a deed; it is written out when the deed is done.
-fn to_stdout<T>(deed: impl FnOnce(&mut pipe::Out) -> anyhow::Result<T>) -> anyhow::Result<T> {
+fn to_stdout<T>(deed: impl FnOnce(&mut pipe::Output) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let mut out = pipe::stdout()?;
     let done = deed(&mut out)?;
     out.finish().context(CANNOT_WRITE)?;
@@ -374,7 +381,12 @@ fn records(
 }
 
 impl KeysArgs {
-    fn run(self, reading: &Reading, is_titled: bool, report: &Arc<Report>) -> anyhow::Result<()> {
+    fn run(
+        self,
+        reading: &ReadOptions,
+        is_titled: bool,
+        report: &Arc<Report>,
+    ) -> anyhow::Result<()> {
         let KeysArgs { archive, recipient, recipient_file, join, sign } = self;
         let adds = !(recipient.is_empty() && recipient_file.is_empty());
         if !adds && (join || sign.is_some()) {

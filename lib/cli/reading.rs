@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use crate::archive::reading::{RETRIES, Reach, Reading};
+use crate::archive::reading::{RETRIES, Reach, ReadOptions};
 use crate::archive::unlock::Unlocking;
 use crate::cli::at::{said, time};
 use crate::cli::common::size;
@@ -51,7 +51,7 @@ pub(super) struct ReadingArgs {
 
 impl ReadingArgs {
     /// What is asked for; says what a local time was taken for.
-    pub(super) fn settle(self, report: &Report) -> anyhow::Result<Reading> {
+    pub(super) fn settle(self, report: &Report) -> anyhow::Result<ReadOptions> {
         match self.settle_two(report)? {
             (reading, None) => Ok(reading),
             (_, Some(_)) => bail!("--band may be given only once"),
@@ -59,13 +59,16 @@ impl ReadingArgs {
     }
 
     /// The same, and the second of two bands.
-    pub(super) fn settle_two(self, report: &Report) -> anyhow::Result<(Reading, Option<String>)> {
+    pub(super) fn settle_two(
+        self,
+        report: &Report,
+    ) -> anyhow::Result<(ReadOptions, Option<String>)> {
         let mut bands = self.band.into_iter();
         let (band, second) = (bands.next(), bands.next());
         if bands.next().is_some() {
             bail!("--band may be given only twice");
         }
-        let reading = Reading {
+        let reading = ReadOptions {
             cache: self.cache,
             no_cache: self.no_cache,
             band,

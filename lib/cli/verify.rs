@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::cli::at::{said, time};
 use crate::cli::common::{self, Common, size};
 use crate::cli::reading::{ReachArgs, UnlockingArgs};
@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
-    let reading = Reading {
+    let reading = ReadOptions {
         cache: args.cache,
         no_cache: args.no_cache,
         band: args.band,

@@ -25,7 +25,7 @@ use crate::format::listing::{End, Have, Header, VERSION};
 use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
-use crate::format::toc::{Earlier, Row, Toc};
+use crate::format::toc::{Earlier, Toc, TocRow};
 
 /// An index closes after so many lines.
 pub const MAX_LINES: u64 = 50_000;
@@ -66,7 +66,7 @@ pub struct AssemblerConfig {
 
 /// A compressed member and the lines of its entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub struct PackedMember {
     /// Compressed; empty if its entries store nothing.
     pub bytes: Vec<u8>,
     /// Lines of the index, each with its newline.
@@ -128,7 +128,7 @@ pub struct Assembler {
     count: u64,
     span: Option<(Path, Path)>,
     above: Above,
-    rows: Vec<Row>,
+    rows: Vec<TocRow>,
     tocs: Vec<Earlier>,
     have: Have,
 }
@@ -167,7 +167,7 @@ impl Assembler {
     ///
     /// # Errors
     /// If an index cannot be compressed, or the band has no number left.
-    pub fn open_for(&mut self, member: &Member) -> Result<u32, AssembleError> {
+    pub fn open_for(&mut self, member: &PackedMember) -> Result<u32, AssembleError> {
         let full = self.size() >= self.config.block_size
             || self.count + member.entries > MAX_LINES
             || self.lines.len() + member.lines.len() > MAX_TEXT;
@@ -181,7 +181,7 @@ impl Assembler {
     ///
     /// # Errors
     /// If an index cannot be compressed, or the band has no number left.
-    pub fn handle_member(&mut self, member: Member) -> Result<(), AssembleError> {
+    pub fn handle_member(&mut self, member: PackedMember) -> Result<(), AssembleError> {
         self.open_for(&member)?;
         self.block.extend_from_slice(&member.bytes);
         while self.block.len() as u64 > self.config.part_size {
@@ -268,7 +268,7 @@ impl Assembler {
         if let Some((_, last)) = &self.span {
             self.above.handle_index(number, &self.lines, last);
         }
-        self.rows.push(Row { number, span: self.span.take(), parts });
+        self.rows.push(TocRow { number, span: self.span.take(), parts });
         self.lines.clear();
         self.count = 0;
         self.after = Some(number);

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use crate::format::digest::Digest;
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::path::Path;
 use crate::format::time::Time;
 
@@ -65,7 +65,7 @@ enum PendingEntry {
 
 /// Where a tree is being read.
 #[derive(Debug)]
-struct Tree {
+struct TreeCursor {
     head: PendingEntry,
     /// What lies below is not known: the directory was left out or could not be looked at.
     unknown: Option<Path>,
@@ -77,8 +77,8 @@ type Likeness = (u64, Time, Option<Digest>);
 /// The machine.
 #[derive(Debug)]
 pub struct Changes {
-    old: Tree,
-    new: Tree,
+    old: TreeCursor,
+    new: TreeCursor,
     /// Differences of owner, mode and time alone are wanted, too.
     metadata: bool,
     limit: usize,
@@ -90,7 +90,7 @@ pub struct Changes {
 impl Changes {
     /// A comparison that holds back at most `limit` changes to find what was moved.
     pub fn new(metadata: bool, limit: usize) -> Changes {
-        let tree = || Tree { head: PendingEntry::Wanted, unknown: None };
+        let tree = || TreeCursor { head: PendingEntry::Wanted, unknown: None };
         let (old, new) = (tree(), tree());
         Changes { old, new, metadata, limit, held: VecDeque::new(), overflows: false }
     }
@@ -145,7 +145,7 @@ impl Changes {
             (PendingEntry::Entry(_), _) => Ordering::Less,
             _ => Ordering::Greater,
         };
-        let take = |tree: &mut Tree, wanted: bool| match (wanted, &mut tree.head) {
+        let take = |tree: &mut TreeCursor, wanted: bool| match (wanted, &mut tree.head) {
             (true, head @ PendingEntry::Entry(_)) => {
                 match std::mem::replace(head, PendingEntry::Wanted) {
                     PendingEntry::Entry(entry) => tree.take(*entry),
@@ -229,13 +229,13 @@ impl Changes {
     }
 }
 
-impl Tree {
+impl TreeCursor {
     /// The entry, if it says what is there.
     fn take(&mut self, entry: Entry) -> Option<Entry> {
         if self.unknown.as_ref().is_some_and(|unknown| !unknown.holds(&entry.path)) {
             self.unknown = None;
         }
-        let is_there = matches!(entry.state, State::Present(_));
+        let is_there = matches!(entry.state, EntryState::Present(_));
         if !is_there || entry.unread {
             self.unknown = Some(entry.path.clone());
         }

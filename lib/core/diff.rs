@@ -31,12 +31,12 @@ pub use self::change::{EntryChange, compare};
 use self::change::{is_as_recorded, is_same_file, may_keep_content};
 pub use self::distrust::{Distrust, NoFinding};
 pub use self::limit::{Deletions, MaxDeleted};
-use self::links::Links;
+use self::links::OpenLinks;
 pub use self::opening::{Continuation, Opening, count};
 use self::unended::is_unchanged;
 use super::merge::Placed;
 use super::merge::nest::Nest;
-use crate::format::entry::{Entry, Kind, Reference, State};
+use crate::format::entry::{Entry, EntryState, Kind, Reference};
 use crate::format::listing::{End, Have, Header};
 use crate::format::path::Path;
 
@@ -77,7 +77,7 @@ pub enum Effect {
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
+pub struct DiffSummary {
     /// For the `#end` line: the lines recorded, and the scan's other counts.
     pub end: End,
     /// Paths that the version does not have.
@@ -127,7 +127,7 @@ enum VersionBelow {
 
 /// The version's next entry.
 #[derive(Debug)]
-struct Known {
+struct VersionNext {
     placed: Placed,
     /// The version does not have its directory, so nobody sees it; but it would come back with the
     /// directory.
@@ -141,7 +141,7 @@ pub struct Diff {
     partial: bool,
     scan: Option<Entry>,
     scan_end: Option<End>,
-    version: Option<Known>,
+    version: Option<VersionNext>,
     version_ended: bool,
     /// Whether the streams stand at or before the path that the band is continued from.
     past: bool,
@@ -164,10 +164,10 @@ pub struct Diff {
     held: Vec<Entry>,
     /// The scan's directories above the current path that the version has or gets.
     dirs: Nest<()>,
-    links: Links,
+    links: OpenLinks,
     distrust: Distrust,
     out: VecDeque<Effect>,
-    summary: Summary,
+    summary: DiffSummary,
 }
 
 impl Diff {
@@ -189,15 +189,15 @@ impl Diff {
             tree: Have::default(),
             held: Vec::new(),
             dirs: Nest::new(),
-            links: Links::default(),
+            links: OpenLinks::default(),
             distrust: Distrust::default(),
             out: VecDeque::new(),
-            summary: Summary::default(),
+            summary: DiffSummary::default(),
         }
     }
 
-    /// What is stored anew although it did not change, because its block is lost or damaged; it must
-    /// come before the first entry.
+    /// What is stored anew although it did not change, because its block is lost or damaged; it
+    /// must come before the first entry.
     pub fn handle_distrust(&mut self, distrust: Distrust) {
         self.distrust = distrust;
     }
@@ -211,7 +211,7 @@ impl Diff {
     /// The next line of the scan.
     pub fn handle_scan(&mut self, entry: Entry) {
         // No scan writes `deleted`; absence says the same.
-        if entry.state != State::Deleted {
+        if entry.state != EntryState::Deleted {
             self.scan = Some(entry);
         }
     }
@@ -223,14 +223,14 @@ impl Diff {
 
     /// The next entry of the version.
     pub fn handle_version(&mut self, placed: Placed) {
-        self.version = Some(Known { placed, orphan: false });
+        self.version = Some(VersionNext { placed, orphan: false });
     }
 
     /// The version's next line, whose directory the version does not have. The scan's line is
     /// recorded in any case; if there is none, the path is deleted, so that it does not come back
     /// with its directory.
     pub fn handle_orphan(&mut self, placed: Placed) {
-        self.version = Some(Known { placed, orphan: true });
+        self.version = Some(VersionNext { placed, orphan: true });
     }
 
     /// The version has no more entries.
@@ -262,7 +262,7 @@ impl Diff {
     ///
     /// # Errors
     /// If the listing has not come to its end.
-    pub fn finish(self) -> Result<Summary, Unfinished> {
+    pub fn finish(self) -> Result<DiffSummary, Unfinished> {
         let scan = self.scan_end.ok_or(Unfinished)?;
         let end = End {
             entries: self.summary.end.entries,
@@ -271,7 +271,7 @@ impl Diff {
         };
         let is_read = self.version_ended || self.config.full;
         let behind = self.summary.behind + self.summary.left_out;
-        Ok(Summary { end, behind, tree: is_read.then_some(self.tree), ..self.summary })
+        Ok(DiffSummary { end, behind, tree: is_read.then_some(self.tree), ..self.summary })
     }
 
     /// Takes what stands first in order, from one stream or from both; none at the end of both.
@@ -304,7 +304,7 @@ impl Diff {
     }
 
     /// A path of the scan behind the point that the band is continued from.
-    fn look_at(&mut self, mut scan: Entry, known: Option<Known>) {
+    fn look_at(&mut self, mut scan: Entry, known: Option<VersionNext>) {
         if self.is_left_out(&scan) {
             return self.keep(known.as_ref());
         }
@@ -368,7 +368,7 @@ impl Diff {
     }
 
     /// A path that only the version has.
-    fn miss(&mut self, known: Known) {
+    fn miss(&mut self, known: VersionNext) {
         let entry = known.placed.entry;
         if let Some((path, below)) = &self.below {
             if path.holds(&entry.path) {
@@ -405,18 +405,18 @@ impl Diff {
         }
         self.summary.deleted += 1;
         self.below = Some((entry.path.clone(), VersionBelow::Gone));
-        self.record(Entry::new(entry.path, entry.kind, State::Deleted));
+        self.record(Entry::new(entry.path, entry.kind, EntryState::Deleted));
     }
 
     /// What the version has at the path stays in the new one.
-    fn keep(&mut self, known: Option<&Known>) {
+    fn keep(&mut self, known: Option<&VersionNext>) {
         if let Some(known) = known.filter(|known| !known.orphan && !self.config.full) {
             count(&mut self.tree, &known.placed.entry);
         }
     }
 
     /// A path that only the version has, before the point that the band is continued from.
-    fn miss_before(&mut self, known: Known) {
+    fn miss_before(&mut self, known: VersionNext) {
         self.keep(Some(&known));
         let path = &known.placed.entry.path;
         let is_below = |above: &Path| above.holds(path);
@@ -436,7 +436,7 @@ impl Diff {
 
     /// A path of the scan that the band which is continued has behind it: nothing is recorded, but
     /// what follows may depend on it.
-    fn pass_by(&mut self, mut scan: Entry, known: Option<Known>) {
+    fn pass_by(&mut self, mut scan: Entry, known: Option<VersionNext>) {
         self.keep(known.as_ref());
         let version = known.filter(|known| !known.orphan).map(|known| known.placed);
         if scan.meta().is_some() {

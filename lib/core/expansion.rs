@@ -27,7 +27,7 @@ pub struct Expansion {
 
 /// What to do with the bytes that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ExpansionVerdict {
     /// Go on.
     Right,
     /// Ask the index, and then again.
@@ -38,13 +38,13 @@ pub enum Verdict {
 
 impl Expansion {
     /// So many bytes came, of so many as they are stored.
-    pub fn handle(&self, came: u64, stored: u64) -> Verdict {
+    pub fn handle(&self, came: u64, stored: u64) -> ExpansionVerdict {
         let most = match self.asked {
-            _ if came <= usual(stored) => return Verdict::Right,
-            None => return Verdict::Ask,
+            _ if came <= usual(stored) => return ExpansionVerdict::Right,
+            None => return ExpansionVerdict::Ask,
             Some(listed) => listed.unwrap_or_else(|| at_most(stored)).max(usual(stored)),
         };
-        if came <= most { Verdict::Right } else { Verdict::TooMuch(most) }
+        if came <= most { ExpansionVerdict::Right } else { ExpansionVerdict::TooMuch(most) }
     }
 
     /// The text of the block's index; none if it is lost.
@@ -79,24 +79,24 @@ mod tests {
     #[test]
     fn the_index_is_asked_only_for_what_is_unusual() {
         let mut expansion = Expansion::default();
-        assert_eq!(expansion.handle(64 << 20, 0), Verdict::Right);
-        assert_eq!(expansion.handle(10 << 30, 400 << 20), Verdict::Right);
-        assert_eq!(expansion.handle((64 << 20) + 33, 1), Verdict::Ask);
+        assert_eq!(expansion.handle(64 << 20, 0), ExpansionVerdict::Right);
+        assert_eq!(expansion.handle(10 << 30, 400 << 20), ExpansionVerdict::Right);
+        assert_eq!(expansion.handle((64 << 20) + 33, 1), ExpansionVerdict::Ask);
         expansion.handle_index(Some(INDEX.as_bytes()));
-        assert_eq!(expansion.handle(8_000_000_000, 1 << 20), Verdict::Right);
-        assert!(matches!(expansion.handle(9_100_000_000, 1 << 20), Verdict::TooMuch(_)));
+        assert_eq!(expansion.handle(8_000_000_000, 1 << 20), ExpansionVerdict::Right);
+        assert!(matches!(expansion.handle(9_100_000_000, 1 << 20), ExpansionVerdict::TooMuch(_)));
         // What its index says least of is as good as what is usual.
-        assert_eq!(expansion.handle(32 << 30, 1 << 30), Verdict::Right);
+        assert_eq!(expansion.handle(32 << 30, 1 << 30), ExpansionVerdict::Right);
     }
 
     #[test]
     fn without_an_index_it_is_what_deflate_can_make() {
         let mut expansion = Expansion::default();
         expansion.handle_index(None);
-        assert_eq!(expansion.handle(1000 << 20, 1 << 20), Verdict::Right);
-        assert_eq!(expansion.handle(1100 << 20, 1 << 20), Verdict::TooMuch(1096 << 20));
+        assert_eq!(expansion.handle(1000 << 20, 1 << 20), ExpansionVerdict::Right);
+        assert_eq!(expansion.handle(1100 << 20, 1 << 20), ExpansionVerdict::TooMuch(1096 << 20));
         expansion.handle_index(Some(b"no index"));
-        assert_eq!(expansion.handle(97 << 20, 1 << 20), Verdict::TooMuch(96 << 20));
+        assert_eq!(expansion.handle(97 << 20, 1 << 20), ExpansionVerdict::TooMuch(96 << 20));
     }
 
     #[test]
@@ -104,6 +104,6 @@ mod tests {
         let text = INDEX.replace("8000000000", &u64::MAX.to_string());
         let mut expansion = Expansion::default();
         expansion.handle_index(Some(text.repeat(2).as_bytes()));
-        assert_eq!(expansion.handle(u64::MAX, 1 << 20), Verdict::Right);
+        assert_eq!(expansion.handle(u64::MAX, 1 << 20), ExpansionVerdict::Right);
     }
 }

@@ -103,7 +103,7 @@ impl Period {
 
 /// What a band counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum ExpiryStanding {
     /// A complete version of the whole source.
     Version,
     /// Complete, made with a mask.
@@ -122,7 +122,7 @@ pub struct ExpiryCandidate {
     /// When its version was current.
     pub time: Stamp,
     /// What it counts for.
-    pub standing: Standing,
+    pub standing: ExpiryStanding,
     /// Its TAIL has a signature.
     pub signed: bool,
     /// It is encrypted, or that is no matter.
@@ -152,7 +152,7 @@ pub enum Reason {
 
 /// What may go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plan {
+pub struct ExpiryPlan {
     /// Bands that no rule and no other band needs: those that stand on others first.
     pub expired: Vec<BandName>,
     /// All others, with the reasons.
@@ -162,14 +162,14 @@ pub struct Plan {
 }
 
 /// Decides what may go of an archive's bands, at the time `now`.
-pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> Plan {
+pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> ExpiryPlan {
     let mut kept: BTreeMap<BandName, Vec<Reason>> = BTreeMap::new();
     let mut keep = |band: &ExpiryCandidate, reason| {
         kept.entry(band.name.clone()).or_default().push(reason);
     };
     let mut versions: Vec<&ExpiryCandidate> = bands
         .iter()
-        .filter(|band| band.standing == Standing::Version && band.time <= now)
+        .filter(|band| band.standing == ExpiryStanding::Version && band.time <= now)
         .collect();
     versions.sort_by(|a, b| (b.time, &b.name).cmp(&(a.time, &a.name)));
     let newest = versions.iter().map(|version| version.name.start()).max();
@@ -177,9 +177,9 @@ pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> Plan {
         let later = newest.is_some_and(|newest| newest > band.name.start());
         let reason = match band.standing {
             _ if rules.is_empty() => Reason::NoRules,
-            Standing::Unreadable => Reason::Unreadable,
-            Standing::Version if band.time > now => Reason::Future,
-            Standing::Masked | Standing::Unfinished if !later => Reason::NothingLater,
+            ExpiryStanding::Unreadable => Reason::Unreadable,
+            ExpiryStanding::Version if band.time > now => Reason::Future,
+            ExpiryStanding::Masked | ExpiryStanding::Unfinished if !later => Reason::NothingLater,
             _ => continue,
         };
         keep(band, reason);
@@ -189,7 +189,7 @@ pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> Plan {
             keep(band, Reason::Rule(rule));
         }
     }
-    let mut plan = Plan::default();
+    let mut plan = ExpiryPlan::default();
     let known: HashSet<&BandName> = bands.iter().map(|band| &band.name).collect();
     let staying: Vec<BandName> = kept.keys().cloned().collect();
     for name in staying {
@@ -205,7 +205,7 @@ pub fn expire(bands: &[ExpiryCandidate], rules: &Rules, now: Stamp) -> Plan {
                 why.sort();
                 why.dedup();
                 let only_needed = why.iter().all(|why| matches!(why, Reason::NeededBy(_)));
-                plan.held += usize::from(only_needed && band.standing == Standing::Version);
+                plan.held += usize::from(only_needed && band.standing == ExpiryStanding::Version);
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::listing::End;
 use crate::format::path::Path;
 
@@ -27,7 +27,7 @@ pub struct Filter {
 impl Filter {
     /// Whether the filter is asked about an entry: only about those that are there.
     pub fn is_asked(entry: &Entry) -> bool {
-        matches!(entry.state, State::Present(_))
+        matches!(entry.state, EntryState::Present(_))
     }
 
     /// What is to be written for an entry: itself, that it is excluded, or nothing, below a
@@ -42,9 +42,9 @@ impl Filter {
         }
         if below {
             match entry.state {
-                State::Excluded => self.swallowed.excluded += 1,
-                State::Unreadable => self.swallowed.unreadable += 1,
-                State::Present(_) | State::Deleted => {}
+                EntryState::Excluded => self.swallowed.excluded += 1,
+                EntryState::Unreadable => self.swallowed.unreadable += 1,
+                EntryState::Present(_) | EntryState::Deleted => {}
             }
             return None;
         }
@@ -53,9 +53,10 @@ impl Filter {
                 self.barred = Some(entry.path.clone());
             }
             self.left_out += 1;
-            return Some(Entry::new(entry.path, entry.kind, State::Excluded));
+            return Some(Entry::new(entry.path, entry.kind, EntryState::Excluded));
         }
-        self.entries += u64::from(matches!(entry.state, State::Present(_) | State::Deleted));
+        self.entries +=
+            u64::from(matches!(entry.state, EntryState::Present(_) | EntryState::Deleted));
         Some(entry)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::format::band::{BandId, BandName};
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
 
 /// The machine: `handle_object` for each object as stored, in stream order, then `finish` before
@@ -15,7 +15,7 @@ pub struct Groups {
     id: BandId,
     slots: usize,
     parity: usize,
-    members: Vec<Member>,
+    members: Vec<GroupMember>,
     /// Whether each group has a key object, and whether the open one has it already.
     keyed: bool,
     has_key: bool,
@@ -56,7 +56,7 @@ impl Groups {
     }
 
     /// Takes an object; lists, parity, signatures and TAIL are in no group.
-    pub fn handle_object(&mut self, member: Member) -> Option<List> {
+    pub fn handle_object(&mut self, member: GroupMember) -> Option<List> {
         if !member.name.is_grouped() {
             return None;
         }
@@ -69,7 +69,7 @@ impl Groups {
     /// them sees that they say nothing of what lies between their objects. Must be called before
     /// the first object of the run; in a run with a key, whose first group begins with what opens
     /// it, when that is closed.
-    pub fn handle_left(&mut self, run: u32, left: Vec<Member>) -> Vec<List> {
+    pub fn handle_left(&mut self, run: u32, left: Vec<GroupMember>) -> Vec<List> {
         let mut lists = Vec::new();
         for members in left.chunks(self.slots) {
             let counter = self.counters.entry(run).or_default();
@@ -127,7 +127,7 @@ mod tests {
         for name in names {
             let name = ObjectName::parse(name).unwrap();
             named.extend(groups.group_of(&name).filter(|_| name.is_grouped()));
-            lists.extend(groups.handle_object(Member::of(name, b"")));
+            lists.extend(groups.handle_object(GroupMember::of(name, b"")));
         }
         lists.extend(groups.finish());
         named.dedup();
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_a_run_left_is_listed_as_groups_of_the_next() {
         let mut groups = Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), 2, 1);
-        let member = |name: &str| Member::of(ObjectName::parse(name).unwrap(), b"x");
+        let member = |name: &str| GroupMember::of(ObjectName::parse(name).unwrap(), b"x");
         let left = ["HEAD", "00000/000000000.tar", "00000/000000000.mtree.gz"].map(member);
         let lists = groups.handle_left(32, left.to_vec());
         let names: Vec<_> =
@@ -158,9 +158,9 @@ mod tests {
             for name in names {
                 let name = ObjectName::parse(name).unwrap();
                 while let Some(key) = groups.key_before(&name) {
-                    lists.extend(groups.handle_object(Member::of(key, b"x")));
+                    lists.extend(groups.handle_object(GroupMember::of(key, b"x")));
                 }
-                lists.extend(groups.handle_object(Member::of(name, b"x")));
+                lists.extend(groups.handle_object(GroupMember::of(name, b"x")));
             }
             lists.extend(groups.finish());
             let shown = |list: List| {

@@ -18,7 +18,7 @@ use crate::format::stream::Preface;
 
 /// What to do with a list or a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum IntakeVerdict {
     /// Store it.
     Store,
     /// Leave it out: it says nothing that can be believed.
@@ -27,7 +27,7 @@ pub enum Verdict {
 
 /// What is known of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum SignatureCheck {
     /// A key has signed just these bytes.
     Good,
     /// It is none, or of other bytes.
@@ -192,14 +192,14 @@ impl Intake {
     }
 
     /// A list, as far as it can be read.
-    pub fn handle_list(&mut self, name: ObjectName, list: Option<&List>) -> Verdict {
+    pub fn handle_list(&mut self, name: ObjectName, list: Option<&List>) -> IntakeVerdict {
         self.close_list();
         self.lists += 1;
         let own =
             |list: &&List| (&list.band, list.id, list.object()) == (&self.band, self.id, name);
         let Some(list) = list.filter(own) else {
             self.flaw(Flaw::List(name));
-            return Verdict::Leave;
+            return IntakeVerdict::Leave;
         };
         self.open = Some(name);
         // Lists of one number are counted from 0.
@@ -222,11 +222,11 @@ impl Intake {
                 None => self.flaw(Flaw::Absent(member.name)),
             }
         }
-        Verdict::Store
+        IntakeVerdict::Store
     }
 
     /// The signature of a list, and what is known of it.
-    pub fn handle_signature(&mut self, name: ObjectName, look: Look) -> Verdict {
+    pub fn handle_signature(&mut self, name: ObjectName, look: SignatureCheck) -> IntakeVerdict {
         let of = match name.object {
             Object::ListSig(number, counter) => ObjectName::plain(Object::List(number, counter)),
             _ => name,
@@ -240,24 +240,24 @@ impl Intake {
             // That of a list which was left out, or of none.
             _ => {
                 self.flaw(Flaw::NoList(of));
-                Verdict::Leave
+                IntakeVerdict::Leave
             }
         }
     }
 
     /// One that is damaged can look like one by a key that is not known: among good ones it is
     /// taken for that.
-    fn look(&mut self, name: ObjectName, look: Look) -> Verdict {
+    fn look(&mut self, name: ObjectName, look: SignatureCheck) -> IntakeVerdict {
         match look {
-            Look::Good => self.looked.0 = true,
-            Look::Unknown if self.looked.1.len() < KEPT => self.looked.1.push(name),
-            Look::Unknown => {}
-            Look::Damaged => {
+            SignatureCheck::Good => self.looked.0 = true,
+            SignatureCheck::Unknown if self.looked.1.len() < KEPT => self.looked.1.push(name),
+            SignatureCheck::Unknown => {}
+            SignatureCheck::Damaged => {
                 self.flaw(Flaw::Signature(name));
-                return Verdict::Leave;
+                return IntakeVerdict::Leave;
             }
         }
-        Verdict::Store
+        IntakeVerdict::Store
     }
 
     /// Something else than its signature follows a list.
@@ -271,7 +271,7 @@ impl Intake {
 
     /// The end of the stream: what is wrong with it, with TAIL and the signature of that, if one
     /// came.
-    pub fn finish(mut self, tail: Option<&Tail>, signature: Option<Look>) -> Vec<Flaw> {
+    pub fn finish(mut self, tail: Option<&Tail>, signature: Option<SignatureCheck>) -> Vec<Flaw> {
         self.close_list();
         if let Some(look) = signature {
             self.look(ObjectName::plain(Object::TailSig), look);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::format::entry::{Entry, Inode, Kind, State};
+use crate::format::entry::{Entry, EntryState, Inode, Kind};
 use crate::format::path::Path;
 
 /// All that `stat` says of an entry with several links, in short. File systems that make inode
@@ -14,7 +14,7 @@ fn stat(entry: &Entry) -> u64 {
     let mut hasher = DefaultHasher::new();
     (entry.kind, entry.size, entry.nlink, entry.ctime, entry.inode, &entry.link, entry.device)
         .hash(&mut hasher);
-    if let State::Present(meta) = &entry.state {
+    if let EntryState::Present(meta) = &entry.state {
         (meta.mode, meta.uid, meta.gid, meta.time).hash(&mut hasher);
     }
     hasher.finish()
@@ -107,13 +107,13 @@ enum FirstNameFate {
 
 /// First names that were not stored as the scan saw them, by their path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Links {
+pub struct LostLinks {
     fates: HashMap<Path, FirstNameFate>,
     /// Names that are stored as the file itself, and the first name that each stands for.
     stand_ins: HashMap<Path, Path>,
 }
 
-impl Links {
+impl LostLinks {
     /// True if no first name was lost or changed yet.
     pub fn is_empty(&self) -> bool {
         self.fates.is_empty()
@@ -136,7 +136,7 @@ impl Links {
     }
 
     /// What was found in entries that come after all that this one knows of.
-    pub fn merge(&mut self, later: Links) {
+    pub fn merge(&mut self, later: LostLinks) {
         self.fates.extend(later.fates);
         self.stand_ins.extend(later.stand_ins);
     }
@@ -183,7 +183,7 @@ mod tests {
 
     fn entry(name: &str, ino: u64, hard: Option<&str>) -> Entry {
         let meta = Meta { mode: 0o644, uid: 1, gid: 1, time: Time { sec: 5, nsec: 0 } };
-        let mut entry = Entry::new(path(name), Kind::File, State::Present(meta));
+        let mut entry = Entry::new(path(name), Kind::File, EntryState::Present(meta));
         entry.inode = Some(Inode { dev: 1, ino });
         entry.nlink = Some(3);
         entry.size = Some(10);
@@ -199,7 +199,7 @@ mod tests {
             entry("c", 7, Some("a")),
             entry("d", 8, Some("x")),
         );
-        let mut links = Links::default();
+        let mut links = LostLinks::default();
         assert_eq!(links.role(&b), Role::AsListed);
         assert!(!links.touches(&[a.clone(), b.clone()]));
         links.handle_lost(&a);
@@ -218,7 +218,7 @@ mod tests {
     fn a_stand_in_may_be_lost_too() {
         let (a, mut b, c) =
             (entry("a", 7, None), entry("b", 7, Some("a")), entry("c", 7, Some("a")));
-        let mut links = Links::default();
+        let mut links = LostLinks::default();
         links.handle_lost(&a);
         links.handle_stand_in(&b);
         b.hard = None;
@@ -230,7 +230,7 @@ mod tests {
     fn another_file_with_the_number_is_not_concerned() {
         let (a, b, other) =
             (entry("a", 7, None), entry("b", 7, Some("a")), entry("y", 7, Some("x")));
-        let mut links = Links::default();
+        let mut links = LostLinks::default();
         links.handle_lost(&a);
         assert_eq!((links.role(&b), links.role(&other)), (Role::File, Role::AsListed));
     }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn links_to_a_file_that_has_changed_are_looked_at() {
         let (a, b) = (entry("a", 7, None), entry("b", 7, Some("a")));
-        let mut links = Links::default();
+        let mut links = LostLinks::default();
         links.handle_stored(&a, true);
         assert!(links.is_empty());
         links.handle_stored(&a, false);
@@ -263,11 +263,11 @@ mod tests {
             |entry| entry.ctime = Some(Time { sec: 1, nsec: 0 }),
             |entry| entry.kind = Kind::Fifo,
             |entry| {
-                let State::Present(meta) = &mut entry.state else { return };
+                let EntryState::Present(meta) = &mut entry.state else { return };
                 meta.uid = 9;
             },
             |entry| {
-                let State::Present(meta) = &mut entry.state else { return };
+                let EntryState::Present(meta) = &mut entry.state else { return };
                 meta.time.nsec = 9;
             },
         ];

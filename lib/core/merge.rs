@@ -18,9 +18,9 @@ pub(crate) mod nest;
 
 use std::cmp::Ordering;
 
-use self::names::Names;
+use self::names::ChangedNames;
 use self::nest::Nest;
-use crate::format::entry::{Entry, Kind, State, Within};
+use crate::format::entry::{Entry, EntryState, Kind, Within};
 use crate::format::path::{self, Path};
 
 /// An entry of a version, and where it comes from.
@@ -112,7 +112,7 @@ pub struct Merge {
     covers: Nest<u8>,
     /// The directories of the version above the current path.
     dirs: Nest<()>,
-    names: Names,
+    names: ChangedNames,
 }
 
 /// Whether other names may be hard links to this entry.
@@ -132,14 +132,14 @@ impl Merge {
             last: Vec::new(),
             covers: Nest::new(),
             dirs: Nest::new(),
-            names: Names::default(),
+            names: ChangedNames::default(),
         }
     }
 
     /// The next entry of the tier that was asked for, from the index with this number of its band.
     pub fn handle_entry(&mut self, number: u32, mut entry: Entry) {
         let Some(&tier) = self.wanted.last() else { return };
-        if matches!(entry.state, State::Excluded | State::Unreadable) {
+        if matches!(entry.state, EntryState::Excluded | EntryState::Unreadable) {
             return;
         }
         // Only older tiers can hold what is unchanged, and this one what it stored before: with a
@@ -210,7 +210,7 @@ impl Merge {
         self.last.extend_from_slice(path);
         self.covers.leave(path);
         let cover = self.covers.mark().unwrap_or(0);
-        let counts = newest.at.tier >= cover && newest.entry.state != State::Deleted;
+        let counts = newest.at.tier >= cover && newest.entry.state != EntryState::Deleted;
         let mut removes = removes_below(&newest.entry).then_some(newest.at.tier);
         // Tier that made the inode which stays at this path, for names that were linked to it.
         let mut live = (counts && newest.entry.kind != Kind::Dir && newest.entry.hard.is_none())
@@ -255,7 +255,7 @@ impl Merge {
 
 /// Whether all that older tiers have below the entry's path goes.
 fn removes_below(entry: &Entry) -> bool {
-    entry.over || entry.kind != Kind::Dir || entry.state == State::Deleted
+    entry.over || entry.kind != Kind::Dir || entry.state == EntryState::Deleted
 }
 
 #[cfg(test)]

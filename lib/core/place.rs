@@ -5,7 +5,7 @@
 
 /// Where an archive lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum Destination<'a> {
     /// A directory, by its raw bytes.
     Directory(&'a [u8]),
     /// A bucket: the whole name, which begins with `s3://`.
@@ -32,21 +32,21 @@ const MOUNT: &str = "mount it, and name the directory";
 ///
 /// # Errors
 /// What is wrong with the name, and what was probably meant.
-pub fn place(name: &[u8]) -> Result<Place<'_>, Misspelled> {
+pub fn place(name: &[u8]) -> Result<Destination<'_>, Misspelled> {
     if let Ok(text) = std::str::from_utf8(name) {
         return of_text(text);
     }
     let (text, dir) = (String::from_utf8_lossy(name), name.strip_prefix(b"file://"));
     match of_text(&text)? {
-        Place::Directory(_) => Ok(Place::Directory(dir.map_or(name, without_host))),
-        Place::Bucket(_) | Place::Web(_) => Err(misspelled(
+        Destination::Directory(_) => Ok(Destination::Directory(dir.map_or(name, without_host))),
+        Destination::Bucket(_) | Destination::Web(_) => Err(misspelled(
             &format!("{text}: not UTF-8"),
             "write each such byte as % and two digits",
         )),
     }
 }
 
-fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
+fn of_text(text: &str) -> Result<Destination<'_>, Misspelled> {
     if text.is_empty() {
         return Err(misspelled(
             "not the name of an archive",
@@ -55,7 +55,7 @@ fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
     }
     let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
     if is_path || matches!(text, "." | "..") {
-        return Ok(Place::Directory(text.as_bytes()));
+        return Ok(Destination::Directory(text.as_bytes()));
     }
     let scheme =
         |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
@@ -67,7 +67,7 @@ fn of_text(text: &str) -> Result<Place<'_>, Misspelled> {
         return Err(misspelled(&format!("{text}: no directory is called ~"), instead));
     }
     match text.split('/').next().and_then(|first| first.split_once(':')) {
-        None => Ok(Place::Directory(text.as_bytes())),
+        None => Ok(Destination::Directory(text.as_bytes())),
         Some((kind, _)) => Err(colon(text, kind)),
     }
 }
@@ -86,7 +86,7 @@ fn without_host(rest: &[u8]) -> &[u8] {
 }
 
 /// `SCHEME://…`
-fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, Misspelled> {
+fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Destination<'a>, Misspelled> {
     // The rest may hold a password.
     let no_store = |instead: &str| {
         let what = format!("no store for {scheme}://");
@@ -97,10 +97,10 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Place<'a>, 
         known @ ("s3" | "http" | "https" | "file") if known != scheme => {
             no_store(&format!("write {known}:// in lower case"))
         }
-        "s3" => Ok(Place::Bucket(text)),
-        "http" | "https" => Ok(Place::Web(text)),
+        "s3" => Ok(Destination::Bucket(text)),
+        "http" | "https" => Ok(Destination::Web(text)),
         "file" => match without_host(rest.as_bytes()) {
-            path if path.starts_with(b"/") => Ok(Place::Directory(path)),
+            path if path.starts_with(b"/") => Ok(Destination::Directory(path)),
             _ => Err(misspelled(
                 "file:// needs an absolute path",
                 "write file:///DIR, or the directory alone",
@@ -176,7 +176,7 @@ mod tests {
             "...",
             "-x",
         ] {
-            assert_eq!(place(dir.as_bytes()), Ok(Place::Directory(dir.as_bytes())), "{dir}");
+            assert_eq!(place(dir.as_bytes()), Ok(Destination::Directory(dir.as_bytes())), "{dir}");
         }
         for (name, dir) in [
             (&b"file:///mnt/b"[..], &b"/mnt/b"[..]),
@@ -187,11 +187,11 @@ mod tests {
             (b"file:///\xff", b"/\xff"),
             (b"file://localhost/\xff", b"/\xff"),
         ] {
-            assert_eq!(place(name), Ok(Place::Directory(dir)), "{}", name.escape_ascii());
+            assert_eq!(place(name), Ok(Destination::Directory(dir)), "{}", name.escape_ascii());
         }
-        assert_eq!(place(b"s3://b/p"), Ok(Place::Bucket("s3://b/p")));
-        assert_eq!(place(b"https://h/p"), Ok(Place::Web("https://h/p")));
-        assert_eq!(place(b"http://h/p"), Ok(Place::Web("http://h/p")));
+        assert_eq!(place(b"s3://b/p"), Ok(Destination::Bucket("s3://b/p")));
+        assert_eq!(place(b"https://h/p"), Ok(Destination::Web("https://h/p")));
+        assert_eq!(place(b"http://h/p"), Ok(Destination::Web("http://h/p")));
         for name in [&b"s3://b/\xff"[..], b"https://h/\xff", b"n\xff:/b", b"file://h\xff/x"] {
             assert!(place(name).is_err(), "{}", name.escape_ascii());
         }

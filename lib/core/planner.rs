@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::format::entry::{Entry, Inode, Kind, State};
+use crate::format::entry::{Entry, EntryState, Inode, Kind};
 use crate::format::tarball::{BLOCK, padding};
 use crate::format::time::Time;
 
@@ -42,7 +42,7 @@ impl Planner {
 
     /// Takes the next entry of the listing; what is not backed up now is dropped.
     pub fn handle_entry(&mut self, entry: Entry) {
-        if matches!(entry.state, State::Excluded | State::Unreadable) {
+        if matches!(entry.state, EntryState::Excluded | EntryState::Unreadable) {
             return;
         }
         let data = match (entry.kind, &entry.hard) {
@@ -81,7 +81,7 @@ impl Planner {
 
 /// What `fstat` says of an open file, as far as it shows that the file was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileVersion {
     /// Size in bytes.
     pub size: u64,
     /// Modification time.
@@ -95,7 +95,7 @@ pub struct Seen {
 /// The `c:` that a file's line may carry: its change time, if the same before the first and after
 /// the last byte, and at least 2 s before the file was opened. A younger time may stay the same
 /// when the file is changed again, because clocks tick slower than that.
-pub fn settled_ctime(before: &Seen, after: &Seen, opened: Time) -> Option<Time> {
+pub fn settled_ctime(before: &FileVersion, after: &FileVersion, opened: Time) -> Option<Time> {
     let old_enough =
         Time { sec: before.ctime.sec.saturating_add(2), nsec: before.ctime.nsec } <= opened;
     (before == after && old_enough).then_some(before.ctime)
@@ -109,7 +109,8 @@ mod tests {
 
     fn entry(name: &str, kind: Kind, size: u64) -> Entry {
         let meta = Meta { mode: 0o644, uid: 0, gid: 0, time: Time { sec: 0, nsec: 0 } };
-        let mut entry = Entry::new(Path::from_raw(name.as_bytes()), kind, State::Present(meta));
+        let mut entry =
+            Entry::new(Path::from_raw(name.as_bytes()), kind, EntryState::Present(meta));
         entry.size = (kind == Kind::File).then_some(size);
         entry
     }
@@ -157,24 +158,28 @@ mod tests {
         let mut hard = entry("h", Kind::File, MEMBER * 9);
         hard.hard = Some(Path::from_raw(b"a"));
         let mut excluded = entry("x", Kind::Dir, 0);
-        excluded.state = State::Excluded;
+        excluded.state = EntryState::Excluded;
         let mut deleted = entry("z", Kind::Dir, 0);
-        deleted.state = State::Deleted;
+        deleted.state = EntryState::Deleted;
         assert_eq!(plan([hard, excluded, deleted]), ["h,z"]);
     }
 
     #[test]
     fn ctime_is_told_only_when_it_is_settled() {
         let at = |sec, nsec| Time { sec, nsec };
-        let seen =
-            Seen { size: 5, time: at(10, 0), ctime: at(10, 500), inode: Inode { dev: 1, ino: 2 } };
+        let seen = FileVersion {
+            size: 5,
+            time: at(10, 0),
+            ctime: at(10, 500),
+            inode: Inode { dev: 1, ino: 2 },
+        };
         assert_eq!(settled_ctime(&seen, &seen, at(12, 500)), Some(at(10, 500)));
         assert_eq!(settled_ctime(&seen, &seen, at(12, 499)), None);
         assert_eq!(settled_ctime(&seen, &seen, at(5, 0)), None);
         for after in [
-            Seen { size: 6, ..seen },
-            Seen { time: at(11, 0), ..seen },
-            Seen { ctime: at(11, 0), ..seen },
+            FileVersion { size: 6, ..seen },
+            FileVersion { time: at(11, 0), ..seen },
+            FileVersion { ctime: at(11, 0), ..seen },
         ] {
             assert_eq!(settled_ctime(&seen, &after, at(99, 0)), None);
         }

@@ -12,7 +12,7 @@ use crate::format::object::{Object, ObjectName};
 
 /// What a folder with a band's name counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum FolderStanding {
     /// A complete version of the whole source.
     Version,
     /// Unfinished, made with a mask, damaged, or half removed.
@@ -23,11 +23,11 @@ pub enum Standing {
 
 /// A folder of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct FolderRow {
     /// Its name.
     pub name: BandName,
     /// What it counts for.
-    pub standing: Standing,
+    pub standing: FolderStanding,
     /// The source that its HEAD names.
     pub source: Option<BandId>,
     /// Its TAIL has a signature.
@@ -52,7 +52,7 @@ pub enum Stays {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plan {
+pub struct PrunePlan {
     /// What goes, each before the bands that it stands on.
     pub go: Vec<BandName>,
     /// What was named and stays, and why.
@@ -67,12 +67,12 @@ pub enum Decision {
     /// Whether this version is whole has to be known first.
     Ask(BandName),
     /// All is known.
-    Plan(Plan),
+    Plan(PrunePlan),
 }
 
 /// Decides what goes of an archive when these bands are named.
-pub fn decide(rows: &[Row], named: &BTreeSet<BandName>) -> Decision {
-    let rows: BTreeMap<&BandName, &Row> = rows.iter().map(|row| (&row.name, row)).collect();
+pub fn decide(rows: &[FolderRow], named: &BTreeSet<BandName>) -> Decision {
+    let rows: BTreeMap<&BandName, &FolderRow> = rows.iter().map(|row| (&row.name, row)).collect();
     let mut go: BTreeSet<&BandName> = named.iter().filter(|name| rows.contains_key(name)).collect();
     let mut stay: BTreeMap<BandName, Stays> = BTreeMap::new();
     // What stays may need others: again until nothing changes. All that is refused at a time stays
@@ -95,33 +95,33 @@ pub fn decide(rows: &[Row], named: &BTreeSet<BandName>) -> Decision {
     let mut go: Vec<BandName> = go.into_iter().cloned().collect();
     go.sort_by_key(|name| (Reverse(name.tier()), name.start()));
     let absent = named.iter().filter(|name| !rows.contains_key(name)).cloned().collect();
-    Decision::Plan(Plan { go, stay, absent })
+    Decision::Plan(PrunePlan { go, stay, absent })
 }
 
 /// Why a band may not go with the others in `go`; fails with a version that has to be looked at
 /// first.
 fn refusal<'a>(
-    rows: &BTreeMap<&'a BandName, &'a Row>,
+    rows: &BTreeMap<&'a BandName, &'a FolderRow>,
     go: &BTreeSet<&BandName>,
     name: &BandName,
 ) -> Result<Option<Stays>, &'a BandName> {
     let row = rows[name];
     let staying = || rows.values().copied().filter(|row| !go.contains(&row.name));
-    let on_top = |other: &&Row| {
-        other.standing != Standing::Nothing
+    let on_top = |other: &&FolderRow| {
+        other.standing != FolderStanding::Nothing
             && other.name != *name
             && other.name.chain().contains(name)
     };
     if let Some(needs) = staying().find(on_top) {
         return Ok(Some(Stays::NeededBy(needs.name.clone())));
     }
-    let same = |other: &&Row| match (row.source, other.source) {
+    let same = |other: &&FolderRow| match (row.source, other.source) {
         (Some(source), Some(others)) => source == others,
         // Bands of earlier releases, and those that lost HEAD, do not say.
         _ => true,
     };
-    let mut versions: Vec<&Row> =
-        staying().filter(|other| other.standing == Standing::Version).filter(same).collect();
+    let mut versions: Vec<&FolderRow> =
+        staying().filter(|other| other.standing == FolderStanding::Version).filter(same).collect();
     if versions.is_empty() {
         return Ok(Some(Stays::Last));
     }
@@ -132,8 +132,8 @@ fn refusal<'a>(
     // A later version takes the place of an earlier one. Whoever takes the newest away on purpose
     // goes back to an earlier one.
     versions.sort_by_key(|other| Reverse((other.name.start(), &other.name)));
-    let is_later = |other: &&Row| other.name.start() > name.start();
-    if row.standing == Standing::Version && versions.iter().any(is_later) {
+    let is_later = |other: &&FolderRow| other.name.start() > name.start();
+    if row.standing == FolderStanding::Version && versions.iter().any(is_later) {
         versions.retain(is_later);
     }
     let newest = &versions[0].name;
@@ -193,19 +193,19 @@ mod tests {
 
     /// `01-02 v`: a version; `o` something else, `n` nothing; behind it `s` signed, `!` not whole,
     /// `?` not looked at, and the source.
-    fn rows(text: &str) -> Vec<Row> {
+    fn rows(text: &str) -> Vec<FolderRow> {
         let row = |line: &str| {
             let (band, what) = line.trim().split_once(' ').unwrap();
             let source = what
                 .chars()
                 .find(char::is_ascii_digit)
                 .map(|digit| digit.to_string().repeat(32).parse().unwrap());
-            Row {
+            FolderRow {
                 name: name(band),
                 standing: match &what[..1] {
-                    "v" => Standing::Version,
-                    "o" => Standing::Other,
-                    _ => Standing::Nothing,
+                    "v" => FolderStanding::Version,
+                    "o" => FolderStanding::Other,
+                    _ => FolderStanding::Nothing,
                 },
                 source,
                 signed: what.contains('s'),

@@ -1,12 +1,12 @@
 //! References: content that a band stores once though it has several paths.
 //!
 //! A file that was moved or copied has a line that says which path of the version below has the
-//! content (`of:`, for a person, who copies it from there), and which block has it (`in:` and `as:`,
-//! for programs). Both must be regular files whose tar entries hold nothing but content, and an
-//! ordinary user must be able to copy the old one.
+//! content (`of:`, for a person, who copies it from there), and which block has it (`in:` and
+//! `as:`, for programs). Both must be regular files whose tar entries hold nothing but content, and
+//! an ordinary user must be able to copy the old one.
 
 use crate::format::digest::{self, Digest};
-use crate::format::entry::{Entry, Kind, Reference, State, Within};
+use crate::format::entry::{Entry, EntryState, Kind, Reference, Within};
 
 /// Below so many bytes, a file is stored: a reference would hardly be shorter.
 pub const MIN_SIZE: u64 = 256;
@@ -51,10 +51,10 @@ pub fn may_be_origin(entry: &Entry) -> bool {
 /// What a line of a band of this tier does to what is below it: [`HIDES`], [`HIDES_BELOW`] and
 /// [`CLOSED`]; none if it does nothing.
 pub fn hides(entry: &Entry, tier: usize) -> Option<u64> {
-    if matches!(entry.state, State::Excluded | State::Unreadable) {
+    if matches!(entry.state, EntryState::Excluded | EntryState::Unreadable) {
         return None;
     }
-    let is_dir = entry.kind == Kind::Dir && entry.state != State::Deleted;
+    let is_dir = entry.kind == Kind::Dir && entry.state != EntryState::Deleted;
     let closed = is_dir && entry.meta().is_some_and(|meta| meta.mode & 0o100 == 0);
     // Nothing lies below a full band.
     let here = if tier > 0 { HIDES } else { 0 };
@@ -154,8 +154,8 @@ mod tests {
             assert_eq!((may_refer(entry), may_be_origin(entry)), (false, is_origin), "{entry:?}");
         }
         let secret = file("./a", "");
-        let State::Present(meta) = secret.state else { panic!() };
-        let state = State::Present(Meta { mode: 0o244, ..meta });
+        let EntryState::Present(meta) = secret.state else { panic!() };
+        let state = EntryState::Present(Meta { mode: 0o244, ..meta });
         let secret = Entry { state, ..secret };
         assert!(may_refer(&secret) && !may_be_origin(&secret));
     }

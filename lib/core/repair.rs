@@ -10,7 +10,7 @@ use crate::format::group::{List, PIECE};
 
 /// A row with bad pieces. Members count as in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct DamagedRow {
     /// Its place: its pieces begin at so many [`PIECE`]s.
     pub row: usize,
     /// The members whose piece is bad.
@@ -19,11 +19,11 @@ pub struct Row {
     /// cannot be repaired.
     pub from: Vec<usize>,
     /// The shards that `from` and the zeros are, for the code.
-    known: Vec<Known>,
+    known: Vec<KnownPiece>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Known {
+struct KnownPiece {
     shard: usize,
     /// None for zeros.
     member: Option<usize>,
@@ -31,11 +31,11 @@ struct Known {
 
 /// What can be done for a group.
 #[derive(Debug)]
-pub struct Plan {
+pub struct RepairPlan {
     group: GroupShape,
     code: Option<Code>,
-    rows: Vec<Row>,
-    lost: Vec<Row>,
+    rows: Vec<DamagedRow>,
+    lost: Vec<DamagedRow>,
 }
 
 /// The shape of a group, and of its pieces: tests take smaller ones.
@@ -62,12 +62,12 @@ impl GroupShape {
     }
 
     /// The plan of one row; none when nothing is bad in it.
-    fn row(&self, row: usize, good: &impl Fn(usize, usize) -> bool) -> Option<Row> {
+    fn row(&self, row: usize, good: &impl Fn(usize, usize) -> bool) -> Option<DamagedRow> {
         let (mut bad, mut zeros, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for member in 0..self.sizes.len() {
-            let known = Known { shard: self.shard(member), member: Some(member) };
+            let known = KnownPiece { shard: self.shard(member), member: Some(member) };
             match self.len(member, row) {
-                0 => zeros.push(Known { member: None, ..known }),
+                0 => zeros.push(KnownPiece { member: None, ..known }),
                 _ if good(member, row) => read.push(known),
                 _ => bad.push(member),
             }
@@ -75,20 +75,25 @@ impl GroupShape {
         if bad.is_empty() {
             return None;
         }
-        zeros.extend((self.objects..self.slots).map(|shard| Known { shard, member: None }));
-        let mut known: Vec<Known> = zeros.into_iter().chain(read).take(self.slots).collect();
+        zeros.extend((self.objects..self.slots).map(|shard| KnownPiece { shard, member: None }));
+        let mut known: Vec<KnownPiece> = zeros.into_iter().chain(read).take(self.slots).collect();
         if known.len() < self.slots {
             known.clear();
         }
-        Some(Row { row, bad, from: known.iter().filter_map(|known| known.member).collect(), known })
+        Some(DamagedRow {
+            row,
+            bad,
+            from: known.iter().filter_map(|known| known.member).collect(),
+            known,
+        })
     }
 }
 
-impl Plan {
+impl RepairPlan {
     /// The plan for a group of which `good` says whether a piece (member, row) is there and has the
     /// listed digest.
-    pub fn new(list: &List, good: impl Fn(usize, usize) -> bool) -> Plan {
-        Plan::of(
+    pub fn new(list: &List, good: impl Fn(usize, usize) -> bool) -> RepairPlan {
+        RepairPlan::of(
             GroupShape {
                 piece: PIECE as u64,
                 slots: list.slots,
@@ -100,21 +105,21 @@ impl Plan {
         )
     }
 
-    fn of(group: GroupShape, good: impl Fn(usize, usize) -> bool) -> Plan {
+    fn of(group: GroupShape, good: impl Fn(usize, usize) -> bool) -> RepairPlan {
         let longest = group.sizes.iter().copied().max().unwrap_or_default();
         let rows =
             (0..longest.div_ceil(group.piece) as usize).filter_map(|row| group.row(row, &good));
         let (rows, lost) = rows.partition(|row| !row.known.is_empty());
-        Plan { code: Code::new(group.slots, group.parity), group, rows, lost }
+        RepairPlan { code: Code::new(group.slots, group.parity), group, rows, lost }
     }
 
     /// The rows that can be repaired, in their order.
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[DamagedRow] {
         &self.rows
     }
 
     /// The rows that cannot: too many pieces are bad.
-    pub fn lost(&self) -> &[Row] {
+    pub fn lost(&self) -> &[DamagedRow] {
         &self.lost
     }
 
@@ -124,7 +129,7 @@ impl Plan {
     }
 
     /// Begins to rebuild these of a row's bad pieces. None if the row is lost, or of another plan.
-    pub fn rebuild(&self, row: &Row, wanted: &[usize]) -> Option<Rebuild> {
+    pub fn rebuild(&self, row: &DamagedRow, wanted: &[usize]) -> Option<Rebuild> {
         let shards = |members: &[usize]| {
             members.iter().map(|member| self.group.shard(*member)).collect::<Vec<_>>()
         };
@@ -137,9 +142,9 @@ impl Plan {
     }
 }
 
-/// Rebuilds pieces of a row: `handle_piece` for each of [`Row::from`] in any order, then `finish`.
-/// What comes out must be checked against the listed digests: a piece that changed after it was
-/// found good would make all of it wrong.
+/// Rebuilds pieces of a row: `handle_piece` for each of [`DamagedRow::from`] in any order, then
+/// `finish`. What comes out must be checked against the listed digests: a piece that changed after
+/// it was found good would make all of it wrong.
 #[derive(Debug)]
 pub struct Rebuild {
     factors: Vec<Vec<u8>>,

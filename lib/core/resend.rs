@@ -13,7 +13,7 @@ use crate::format::object::{Object, ObjectName};
 
 /// An object to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct PendingObject {
     /// Its name.
     pub name: ObjectName,
     /// Its size as it is stored.
@@ -22,11 +22,14 @@ pub struct Row {
     pub listed: Option<(u64, Digest)>,
 }
 
-impl Row {
+impl PendingObject {
     /// The row as these lists have it, if one names it.
-    pub fn listed_in(self, lists: &[List]) -> Row {
+    pub fn listed_in(self, lists: &[List]) -> PendingObject {
         let member = lists.iter().flat_map(|list| &list.members).find(|it| it.name == self.name);
-        Row { listed: member.map(|member| (member.size, member.sha256)).or(self.listed), ..self }
+        PendingObject {
+            listed: member.map(|member| (member.size, member.sha256)).or(self.listed),
+            ..self
+        }
     }
 }
 
@@ -53,7 +56,7 @@ pub fn superseded(names: &[(ObjectName, u64)]) -> HashSet<ObjectName> {
 /// A group's own objects, and what they wait for.
 #[derive(Debug)]
 struct PendingGroup {
-    rows: Vec<Row>,
+    rows: Vec<PendingObject>,
     list: Option<List>,
 }
 
@@ -110,13 +113,21 @@ impl Resend {
     }
 
     /// The names of the next folder, with sizes, and its lists as far as they can be read.
-    pub fn handle_folder(&mut self, names: &[(ObjectName, u64)], lists: Vec<List>) -> Vec<Row> {
+    pub fn handle_folder(
+        &mut self,
+        names: &[(ObjectName, u64)],
+        lists: Vec<List>,
+    ) -> Vec<PendingObject> {
         let mut lists: HashMap<(u32, u32, u32), List> =
             lists.into_iter().map(|list| ((list.name.0, list.name.1, list.added), list)).collect();
         let mut own: Vec<(ObjectName, u64)> = names.to_vec();
         own.sort_by_key(|(name, _)| rank(name));
-        let row = |(name, size): &(ObjectName, u64)| Row { name: *name, size: *size, listed: None };
-        let mut rows: Vec<Row> =
+        let row = |(name, size): &(ObjectName, u64)| PendingObject {
+            name: *name,
+            size: *size,
+            listed: None,
+        };
+        let mut rows: Vec<PendingObject> =
             own.iter().filter(|(name, _)| group(name).is_none()).map(row).collect();
 
         let mut groups = std::mem::take(&mut self.carried);
@@ -132,7 +143,7 @@ impl Resend {
         let at: HashMap<ObjectName, usize> =
             rows.iter().enumerate().map(|(at, row)| (row.name, at)).collect();
         let here = names.first().map_or(0, |(name, _)| folder(name));
-        let mut after: Vec<Vec<Row>> = vec![Vec::new(); rows.len() + 1];
+        let mut after: Vec<Vec<PendingObject>> = vec![Vec::new(); rows.len() + 1];
         for mut group in groups {
             for member in group.list.iter().flat_map(|list| &list.members) {
                 let listed = Some((member.size, member.sha256));
@@ -168,7 +179,7 @@ impl Resend {
     }
 
     /// What is left when there are no more folders.
-    pub fn finish(self) -> Vec<Row> {
+    pub fn finish(self) -> Vec<PendingObject> {
         self.carried.into_iter().flat_map(|group| group.rows).collect()
     }
 }
@@ -176,10 +187,11 @@ impl Resend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::group::Member;
+    use crate::format::group::GroupMember;
 
     fn list(name: (u32, u32), members: &[&str]) -> List {
-        let member = |name: &&str| Member::of(ObjectName::parse(name).unwrap(), name.as_bytes());
+        let member =
+            |name: &&str| GroupMember::of(ObjectName::parse(name).unwrap(), name.as_bytes());
         List {
             band: "20261101T020000Z".parse().unwrap(),
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
@@ -191,7 +203,7 @@ mod tests {
         }
     }
 
-    fn sent(rows: &[Row]) -> Vec<String> {
+    fn sent(rows: &[PendingObject]) -> Vec<String> {
         rows.iter()
             .map(|row| format!("{}{}", row.name, if row.listed.is_some() { "" } else { " ?" }))
             .collect()

@@ -7,16 +7,16 @@
 //!
 //! Invariants:
 //! 1. In each lane, tickets rise, and under one ticket, paths do.
-//! 2. A [`Step::Open`] comes before the first [`Step::Take`] with its ticket, and all opens come in
-//!    the order of their first takes.
+//! 2. A [`RestoreStep::Open`] comes before the first [`RestoreStep::Take`] with its ticket, and all
+//!    opens come in the order of their first takes.
 //! 3. A hard link is made only to a name whose own step came before.
 //!
-//! A file that several paths refer to is kept when it is first read, as far as there is room, and the
-//! others are written from what was kept: so small files that are there many times cost no block
-//! each.
+//! A file that several paths refer to is kept when it is first read, as far as there is room, and
+//! the others are written from what was kept: so small files that are there many times cost no
+//! block each.
 //!
-//! Memory: the directories above the current path, the first names of all inodes with several links,
-//! and up to [`MAX_REFERENCES`] contents that are referred to.
+//! Memory: the directories above the current path, the first names of all inodes with several
+//! links, and up to [`MAX_REFERENCES`] contents that are referred to.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -71,9 +71,9 @@ impl References {
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum RestoreStep {
     /// Start to read this block: it will be wanted in this lane under this ticket.
-    Open(Open),
+    Open(BlockTicket),
     /// Write what the block has under a path.
     Take(Box<Take>),
     /// Write what was kept when it was taken before.
@@ -87,7 +87,7 @@ pub enum Step {
 
 /// A block that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Open {
+pub struct BlockTicket {
     /// The lane in which it is read.
     pub lane: usize,
     /// Its number in the lane, from 1.
@@ -104,7 +104,7 @@ pub struct Take {
     /// The path under which the block has it.
     pub under: Path,
     /// Where it is.
-    pub from: Open,
+    pub from: BlockTicket,
     /// An older block that holds the same content.
     pub spare: Option<Within>,
     /// Others will refer to it: it is to be kept.
@@ -124,22 +124,22 @@ enum FirstName {
 
 /// Where a lane stands.
 #[derive(Debug, Default)]
-struct Lane {
+struct LanePosition {
     /// The open block, and the last path that was taken from it.
     at: Option<(u32, Path)>,
     ticket: u64,
 }
 
-/// The machine: [`Plan::handle_entry`] for each entry, and [`Plan::poll`] after each until it gives
-/// none.
+/// The machine: [`RestorePlan::handle_entry`] for each entry, and [`RestorePlan::poll`] after each
+/// until it gives none.
 #[derive(Debug)]
-pub struct Plan {
-    lanes: Vec<Lane>,
+pub struct RestorePlan {
+    lanes: Vec<LanePosition>,
     /// Directories above the current path that were not wanted for themselves and are not written
     /// yet.
     above: Vec<Placed>,
     firsts: BTreeMap<Path, FirstName>,
-    steps: VecDeque<Step>,
+    steps: VecDeque<RestoreStep>,
     /// References that are still to come.
     references: References,
     kept: HashSet<u64>,
@@ -147,11 +147,11 @@ pub struct Plan {
     room: u64,
 }
 
-impl Plan {
+impl RestorePlan {
     /// A plan for a chain of so many bands.
-    pub fn new(tiers: usize) -> Plan {
-        let lanes = (0..tiers * LANES).map(|_| Lane::default()).collect();
-        Plan {
+    pub fn new(tiers: usize) -> RestorePlan {
+        let lanes = (0..tiers * LANES).map(|_| LanePosition::default()).collect();
+        RestorePlan {
             lanes,
             above: Vec::new(),
             firsts: BTreeMap::new(),
@@ -187,7 +187,7 @@ impl Plan {
             if dir.entry.x {
                 self.take(dir)
             } else {
-                self.steps.push_back(Step::Make(Box::new(dir.entry)))
+                self.steps.push_back(RestoreStep::Make(Box::new(dir.entry)))
             }
         }
         match &placed.entry.hard {
@@ -204,7 +204,8 @@ impl Plan {
         }
     }
 
-    /// Of the directories above that would come with the next entry that is wanted, only these come.
+    /// Of the directories above that would come with the next entry that is wanted, only these
+    /// come.
     pub fn retain_above(&mut self, comes: impl Fn(&Path) -> bool) {
         self.above.retain(|dir| comes(&dir.entry.path));
     }
@@ -219,16 +220,18 @@ impl Plan {
     }
 
     /// The next step; none until another entry has come.
-    pub fn poll(&mut self) -> Option<Step> {
+    pub fn poll(&mut self) -> Option<RestoreStep> {
         self.steps.pop_front()
     }
 
     fn link(&mut self, mut placed: Placed, first: Path) {
         match self.firsts.get_mut(&first) {
-            Some(FirstName::Written) => self.steps.push_back(Step::Make(Box::new(placed.entry))),
+            Some(FirstName::Written) => {
+                self.steps.push_back(RestoreStep::Make(Box::new(placed.entry)))
+            }
             Some(FirstName::As(name)) => {
                 placed.entry.hard = Some(name.clone());
-                self.steps.push_back(Step::Make(Box::new(placed.entry)));
+                self.steps.push_back(RestoreStep::Make(Box::new(placed.entry)));
             }
             Some(passed @ FirstName::Passed(_)) => {
                 let name = placed.entry.path;
@@ -246,7 +249,7 @@ impl Plan {
                     spare,
                 });
             }
-            None => self.steps.push_back(Step::Stray(Box::new(placed))),
+            None => self.steps.push_back(RestoreStep::Stray(Box::new(placed))),
         }
     }
 
@@ -263,9 +266,9 @@ impl Plan {
         };
         let Placed { entry, spare, .. } = placed;
         if self.kept.contains(&key) {
-            let from = Open { lane: 0, ticket: 0, block };
+            let from = BlockTicket { lane: 0, ticket: 0, block };
             let take = Take { entry, under, from, spare, keep: false };
-            self.steps.push_back(Step::Kept(Box::new(take)));
+            self.steps.push_back(RestoreStep::Kept(Box::new(take)));
             return;
         }
         let Some(from) = self.find(block, &under) else { return };
@@ -275,14 +278,14 @@ impl Plan {
             self.room -= size;
             self.kept.insert(key);
         }
-        self.steps.push_back(Step::Take(Box::new(Take { entry, under, from, spare, keep })));
+        self.steps.push_back(RestoreStep::Take(Box::new(Take { entry, under, from, spare, keep })));
     }
 
     /// The lane that can still get there; opens the block where it is not open.
-    fn find(&mut self, block: Within, under: &Path) -> Option<Open> {
+    fn find(&mut self, block: Within, under: &Path) -> Option<BlockTicket> {
         let first = usize::from(block.tier) * LANES;
         let lanes = self.lanes.get_mut(first..first + LANES)?;
-        let ahead = |lane: &Lane| {
+        let ahead = |lane: &LanePosition| {
             lane.at.as_ref().is_none_or(|(open, last)| (*open, last) < (block.block, under))
         };
         // The one that skips least; what was moved is read beside what was not.
@@ -303,9 +306,9 @@ impl Plan {
             }
             at => *at = Some((block.block, under.clone())),
         }
-        let from = Open { lane: first + at, ticket: lane.ticket, block };
+        let from = BlockTicket { lane: first + at, ticket: lane.ticket, block };
         if !open {
-            self.steps.push_back(Step::Open(from));
+            self.steps.push_back(RestoreStep::Open(from));
         }
         Some(from)
     }
@@ -318,7 +321,7 @@ mod tests {
 
     /// `BLOCK: line`, as the tests of the overlay have it; `-` before it if it is not wanted.
     fn steps(lines: &[&str]) -> Vec<String> {
-        let mut plan = Plan::new(2);
+        let mut plan = RestorePlan::new(2);
         let mut said = Vec::new();
         for line in lines {
             let (wanted, line) = line.strip_prefix('-').map_or((true, *line), |rest| (false, rest));
@@ -334,27 +337,27 @@ mod tests {
                 wanted,
             );
             while let Some(step) = plan.poll() {
-                let open = |open: &Open| {
+                let open = |open: &BlockTicket| {
                     format!(
                         "{}#{} {}/{}",
                         open.lane, open.ticket, open.block.tier, open.block.block
                     )
                 };
                 said.push(match step {
-                    Step::Open(it) => format!("open {}", open(&it)),
-                    Step::Take(it) => {
+                    RestoreStep::Open(it) => format!("open {}", open(&it)),
+                    RestoreStep::Take(it) => {
                         format!(
                             "take {} of {} at {}#{}",
                             it.entry.path, it.under, it.from.lane, it.from.ticket
                         )
                     }
-                    Step::Kept(it) => format!("kept {} of {}", it.entry.path, it.under),
-                    Step::Make(it) => format!(
+                    RestoreStep::Kept(it) => format!("kept {} of {}", it.entry.path, it.under),
+                    RestoreStep::Make(it) => format!(
                         "make {} {}",
                         it.path,
                         it.hard.map_or_else(String::new, |hard| hard.to_string())
                     ),
-                    Step::Stray(it) => format!("stray {}", it.entry.path),
+                    RestoreStep::Stray(it) => format!("stray {}", it.entry.path),
                 });
             }
         }
@@ -399,7 +402,7 @@ mod tests {
             Placed { entry, at, under: Some(of), spare: None }
         };
         for (room, says) in [(9_000, ["take", "kept", "kept"]), (100, ["take", "take", "take"])] {
-            let (mut plan, mut references) = (Plan::new(2), References::default());
+            let (mut plan, mut references) = (RestorePlan::new(2), References::default());
             assert!(references.handle_entry(&refer("./b")));
             assert!(references.handle_entry(&refer("./c")));
             plan.keep(references, room);
@@ -410,8 +413,8 @@ mod tests {
                 plan.handle_entry(placed, true);
                 while let Some(step) = plan.poll() {
                     match step {
-                        Step::Take(_) => said.push("take"),
-                        Step::Kept(_) => said.push("kept"),
+                        RestoreStep::Take(_) => said.push("take"),
+                        RestoreStep::Kept(_) => said.push("kept"),
                         _ => {}
                     }
                 }

@@ -5,11 +5,11 @@
 //! share a number: then another does, and a wrong one costs little.
 
 /// Number and counter of the group that a key object begins.
-pub type Place = (u32, u32);
+pub type KeyPlace = (u32, u32);
 
 /// The places of key objects, sorted, in the order in which they are tried on the object with this
 /// number: the nearest at or below first, down to the lowest, then those above.
-pub fn order(places: &[Place], number: u32) -> impl Iterator<Item = Place> + '_ {
+pub fn order(places: &[KeyPlace], number: u32) -> impl Iterator<Item = KeyPlace> + '_ {
     let above = places.partition_point(|(first, _)| *first <= number);
     let (below, above) = places.split_at(above);
     below.iter().rev().chain(above).copied()
@@ -17,10 +17,10 @@ pub fn order(places: &[Place], number: u32) -> impl Iterator<Item = Place> + '_ 
 
 /// The places that a run has, whose first number is `first`; `runs` are those of all, sorted.
 pub fn of_run<'a>(
-    places: &'a [Place],
+    places: &'a [KeyPlace],
     runs: &[u32],
     first: u32,
-) -> impl Iterator<Item = Place> + 'a {
+) -> impl Iterator<Item = KeyPlace> + 'a {
     let next = runs.iter().copied().find(|run| *run > first);
     places
         .iter()
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn the_nearest_below_comes_first() {
         let places = [(0, 0), (0, 1), (7, 0), (32, 0), (64, 0)];
-        let order = |places: &[Place], number| order(places, number).collect::<Vec<_>>();
+        let order = |places: &[KeyPlace], number| order(places, number).collect::<Vec<_>>();
         assert_eq!(order(&places, 40), [(32, 0), (7, 0), (0, 1), (0, 0), (64, 0)]);
         assert_eq!(order(&places, 0), [(0, 1), (0, 0), (7, 0), (32, 0), (64, 0)]);
         assert_eq!(order(&places, 64)[0], (64, 0));

@@ -17,7 +17,7 @@ pub mod order;
 pub mod rate;
 pub mod retry;
 
-use order::Open;
+use order::OpenOrder;
 use rate::Rate;
 use retry::{Dice, Patience};
 
@@ -36,7 +36,7 @@ pub struct Limits {
 
 /// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// The object is stored.
     Stored,
     /// It is not, but may be later; perhaps the server said how long to wait.
@@ -47,7 +47,7 @@ pub enum Outcome {
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAction {
     /// Write the object with this ticket, and tell [`Schedule::handle_done`].
     Start(u64),
     /// Nothing before this time, unless something happens.
@@ -68,7 +68,7 @@ pub enum After {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum WriteState {
     Waiting,
     /// Begun as the write with this number.
     Running(u64),
@@ -90,7 +90,7 @@ struct WriteJob {
     ticket: u64,
     name: ObjectName,
     size: u64,
-    state: State,
+    state: WriteState,
     /// How often it has failed.
     failures: u32,
     ahead: Overtaken,
@@ -170,7 +170,7 @@ impl Schedule {
             ticket,
             name,
             size,
-            state: State::Waiting,
+            state: WriteState::Waiting,
             failures: 0,
             ahead: Overtaken::Unseen,
         });
@@ -178,33 +178,33 @@ impl Schedule {
     }
 
     /// The write of an object has ended.
-    pub fn handle_done(&mut self, ticket: u64, outcome: Outcome, now: Duration) -> After {
+    pub fn handle_done(&mut self, ticket: u64, outcome: WriteOutcome, now: Duration) -> After {
         let Some(at) = self.jobs.iter().position(|job| job.ticket == ticket) else {
             return After::Failed;
         };
         let job = &mut self.jobs[at];
-        let State::Running(began) = job.state else { return After::Failed };
+        let WriteState::Running(began) = job.state else { return After::Failed };
         self.running -= 1;
         let wait = match outcome {
-            Outcome::Stored => {
+            WriteOutcome::Stored => {
                 self.jobs.remove(at);
                 self.grow();
                 return After::Stored;
             }
-            Outcome::Passing(asked) => {
+            WriteOutcome::Passing(asked) => {
                 job.failures += 1;
                 self.limits.patience.wait(job.failures, asked, &mut self.dice)
             }
-            Outcome::Failed => None,
+            WriteOutcome::Failed => None,
         };
         match wait {
             Some(wait) => {
-                job.state = State::Resting(now + wait);
+                job.state = WriteState::Resting(now + wait);
                 self.shrink(began);
                 After::Again(wait)
             }
             None => {
-                job.state = State::Waiting;
+                job.state = WriteState::Waiting;
                 self.halted = true;
                 After::Failed
             }
@@ -217,19 +217,19 @@ impl Schedule {
     }
 
     /// What to do now.
-    pub fn poll(&mut self, now: Duration) -> Next {
+    pub fn poll(&mut self, now: Duration) -> NextAction {
         if self.halted || self.running >= self.window {
-            return Next::Idle;
+            return NextAction::Idle;
         }
-        let mut open = Open::new(self.first_index, self.first_key);
+        let mut open = OpenOrder::new(self.first_index, self.first_key);
         let mut wake: Option<Duration> = None;
         let mut found = None;
         for (at, job) in self.jobs.iter().enumerate() {
             let due = match job.state {
-                State::Running(_) => None,
-                State::Waiting if job.ahead == Overtaken::Given => None,
-                State::Waiting => Some(now),
-                State::Resting(until) => Some(until),
+                WriteState::Running(_) => None,
+                WriteState::Waiting if job.ahead == Overtaken::Given => None,
+                WriteState::Waiting => Some(now),
+                WriteState::Resting(until) => Some(until),
             };
             if let Some(due) = due.filter(|_| !open.holds_back(&job.name)) {
                 if due <= now {
@@ -240,39 +240,39 @@ impl Schedule {
             }
             open.handle_open(&job.name);
         }
-        let Some(at) = found else { return wake.map_or(Next::Idle, Next::At) };
+        let Some(at) = found else { return wake.map_or(NextAction::Idle, NextAction::At) };
         if let Some(rate) = &mut self.rate {
             let free = rate.free();
             if free > now {
-                return Next::At(free);
+                return NextAction::At(free);
             }
             rate.handle_start(self.jobs[at].size, now);
         }
         let job = &mut self.jobs[at];
-        job.state = State::Running(self.begun);
+        job.state = WriteState::Running(self.begun);
         self.begun += 1;
         self.running += 1;
-        Next::Start(job.ticket)
+        NextAction::Start(job.ticket)
     }
 
     /// An object that starts as soon as what is under way is stored, if that is small, and
     /// [`Schedule::handle_ahead`] was told; each is given once. To be asked when [`Schedule::poll`]
     /// says that nothing starts now.
     pub fn poll_ahead(&mut self) -> Option<u64> {
-        let is_running = |job: &WriteJob| matches!(job.state, State::Running(_));
+        let is_running = |job: &WriteJob| matches!(job.state, WriteState::Running(_));
         if self.halted
             || self.running >= self.window
             || self.jobs.iter().any(|job| is_running(job) && job.size > SMALL)
         {
             return None;
         }
-        let mut open = Open::new(self.first_index, self.first_key);
+        let mut open = OpenOrder::new(self.first_index, self.first_key);
         // What HEAD comes before waits for more than its write: for reading it back.
         for job in
             self.jobs.iter_mut().filter(|job| !is_running(job) || job.name.object == Object::Head)
         {
             if job.ahead == Overtaken::Unseen
-                && job.state == State::Waiting
+                && job.state == WriteState::Waiting
                 && !open.holds_back(&job.name)
             {
                 job.ahead = Overtaken::Given;

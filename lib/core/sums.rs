@@ -5,7 +5,7 @@ use crate::format::path::Path;
 
 /// What is in a directory and below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sum {
+pub struct DirectorySum {
     /// The directory.
     pub path: Path,
     /// Regular files; several names of one file count once.
@@ -16,18 +16,20 @@ pub struct Sum {
 
 /// The machine. Its memory is a line for each directory that is listed.
 #[derive(Debug, Default)]
-pub struct Sums {
+pub struct DirectorySums {
     /// The directories above the current entry.
-    open: Vec<Sum>,
-    closed: Vec<Sum>,
+    open: Vec<DirectorySum>,
+    closed: Vec<DirectorySum>,
 }
 
-impl Sums {
+impl DirectorySums {
     /// The next entry, whose sum is wanted if it is a directory.
     pub fn handle(&mut self, entry: &Entry) {
         self.close_before(&entry.path);
         match entry.kind {
-            Kind::Dir => self.open.push(Sum { path: entry.path.clone(), files: 0, bytes: 0 }),
+            Kind::Dir => {
+                self.open.push(DirectorySum { path: entry.path.clone(), files: 0, bytes: 0 })
+            }
             _ => self.handle_below(entry),
         }
     }
@@ -45,7 +47,7 @@ impl Sums {
     }
 
     /// The sums, the largest first.
-    pub fn finish(mut self) -> Vec<Sum> {
+    pub fn finish(mut self) -> Vec<DirectorySum> {
         while self.close() {}
         self.closed.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
         self.closed
@@ -94,15 +96,15 @@ mod tests {
         let mut entries: Vec<Entry> =
             lines.iter().map(|line| Entry::parse(line.as_bytes()).unwrap()).collect();
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let show = |sums: Sums| -> Vec<String> {
+        let show = |sums: DirectorySums| -> Vec<String> {
             let sums = sums.finish().into_iter();
             sums.map(|sum| format!("{} {} {}", sum.bytes, sum.files, sum.path)).collect()
         };
-        let mut sums = Sums::default();
+        let mut sums = DirectorySums::default();
         entries.iter().for_each(|entry| sums.handle(entry));
         assert_eq!(show(sums), ["311 4 .", "200 1 ./c", "110 2 ./a", "100 1 ./a/b", "0 0 ./d"]);
         // Of what lies deeper than is listed, only the sums above tell.
-        let mut sums = Sums::default();
+        let mut sums = DirectorySums::default();
         for entry in &entries {
             match entry.path.depth() > 1 {
                 true => sums.handle_below(entry),

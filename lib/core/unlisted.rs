@@ -4,19 +4,19 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::format::digest::Digest;
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
 
 /// The machine: `handle_object` for each object that no list names so far, `handle_lists` for the
 /// lists of each folder, before its objects.
 #[derive(Debug, Default)]
-pub struct Unlisted {
+pub struct UnlistedObjects {
     objects: HashMap<ObjectName, (u64, Option<Digest>)>,
     lists: bool,
 }
 
-impl Unlisted {
+impl UnlistedObjects {
     /// An object that no list names so far, with its sum if it was read.
     pub fn handle_object(&mut self, name: ObjectName, size: u64, sum: Option<Digest>) {
         self.objects.insert(name, (size, sum));
@@ -78,7 +78,7 @@ pub fn left(objects: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<(ObjectN
 }
 
 /// The members of the list that the next run makes of these.
-pub fn members(left: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<Member> {
+pub fn members(left: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<GroupMember> {
     let own = |(name, size): &(ObjectName, u64)| {
         let note = notes.iter().rfind(|note| note.member.name == *name)?;
         (note.member.size == *size).then(|| note.member.clone())
@@ -96,7 +96,7 @@ mod tests {
         let name = |text: &str| ObjectName::parse(text).unwrap();
         let note = |group, text: &str, bytes: &[u8]| SealedNote {
             group,
-            member: Member::of(name(text), bytes),
+            member: GroupMember::of(name(text), bytes),
         };
         let notes = [
             note((0, 0), "HEAD", b"h"),
@@ -126,7 +126,7 @@ mod tests {
         let wanted = [("HEAD", 1), ("00000/000000000.tar.gz", 4), ("00000/000000003.tar.gz", 4)];
         assert_eq!(found, wanted.map(|(text, size)| (name(text), size)));
         let members = members(&found, &notes);
-        assert_eq!(members[2], Member::of(name("00000/000000003.tar.gz"), b"more"));
+        assert_eq!(members[2], GroupMember::of(name("00000/000000003.tar.gz"), b"more"));
         assert_eq!(members.len(), 3);
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn a_later_list_may_name_them() {
         let name = |text: &str| ObjectName::parse(text).unwrap();
         let names = ["HEAD", "00000/000000000.tar.gz", "00000/000000001.tar.gz"].map(name);
-        let mut unlisted = Unlisted::default();
+        let mut unlisted = UnlistedObjects::default();
         for name in names {
             unlisted.handle_object(name, 1, Some(digest::of(b"x")));
         }
@@ -146,7 +146,7 @@ mod tests {
             added: 0,
             slots: 4,
             parity: 0,
-            members: vec![Member::of(names[1], b"x"), Member::of(names[2], b"y")],
+            members: vec![GroupMember::of(names[1], b"x"), GroupMember::of(names[2], b"y")],
         };
         assert_eq!(unlisted.handle_lists(&[list]), [names[2]]);
         assert!(unlisted.has_lists());

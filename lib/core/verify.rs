@@ -18,7 +18,7 @@ pub mod relist;
 
 /// What kind of finding it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum FindingKind {
     /// Something should be there and is not.
     Missing,
     /// It is there, and not as it should be.
@@ -35,23 +35,23 @@ pub enum Kind {
     File,
 }
 
-impl Kind {
+impl FindingKind {
     /// The word with which the line begins.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Missing => "missing",
-            Kind::Damaged => "damaged",
-            Kind::Unavailable => "unavailable",
-            Kind::Unlisted => "unlisted",
-            Kind::Superseded => "superseded",
-            Kind::Unexpected => "unexpected",
-            Kind::File => "file",
+            FindingKind::Missing => "missing",
+            FindingKind::Damaged => "damaged",
+            FindingKind::Unavailable => "unavailable",
+            FindingKind::Unlisted => "unlisted",
+            FindingKind::Superseded => "superseded",
+            FindingKind::Unexpected => "unexpected",
+            FindingKind::File => "file",
         }
     }
 
     /// The kind with this word.
-    pub fn from_word(word: &str) -> Option<Kind> {
-        use Kind::{Damaged, File, Missing, Superseded, Unavailable, Unexpected, Unlisted};
+    pub fn from_word(word: &str) -> Option<FindingKind> {
+        use FindingKind::{Damaged, File, Missing, Superseded, Unavailable, Unexpected, Unlisted};
         let all = [Missing, Damaged, Unavailable, Unlisted, Superseded, Unexpected, File];
         all.into_iter().find(|kind| kind.word() == word)
     }
@@ -98,7 +98,7 @@ impl fmt::Display for Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What kind.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// What it is about.
     pub subject: Subject,
     /// What is wrong.
@@ -110,17 +110,27 @@ pub struct Finding {
 
 impl Finding {
     /// Something that should not be so.
-    pub fn new(kind: Kind, subject: Subject, what: impl Into<String>) -> Finding {
+    pub fn new(kind: FindingKind, subject: Subject, what: impl Into<String>) -> Finding {
         Finding { kind, subject, what: what.into(), bad: true }
     }
 
     /// An object that is not as it should be.
-    pub fn of(kind: Kind, band: &BandName, name: ObjectName, what: impl Into<String>) -> Finding {
+    pub fn of(
+        kind: FindingKind,
+        band: &BandName,
+        name: ObjectName,
+        what: impl Into<String>,
+    ) -> Finding {
         Finding::new(kind, Subject::Object(band.clone(), name), what)
     }
 
     /// HEAD, TAIL or the signature of TAIL that is not as it should be.
-    pub fn top(kind: Kind, band: &BandName, object: Object, what: impl Into<String>) -> Finding {
+    pub fn top(
+        kind: FindingKind,
+        band: &BandName,
+        object: Object,
+        what: impl Into<String>,
+    ) -> Finding {
         Finding::of(kind, band, ObjectName::plain(object), what)
     }
 
@@ -138,7 +148,7 @@ impl fmt::Display for Finding {
 
 /// What is known of an object of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum ObjectState {
     /// It has the listed size, and was not read.
     Unread,
     /// All of it is as the list says.
@@ -155,66 +165,73 @@ pub enum State {
     Unavailable(String),
 }
 
-impl State {
+impl ObjectState {
     /// By the size that the store has, as far as that tells.
-    pub fn by_size(listed: u64, found: Option<u64>) -> State {
+    pub fn by_size(listed: u64, found: Option<u64>) -> ObjectState {
         match found {
             // Nothing can be lost of it.
-            _ if listed == 0 => State::Good,
-            Some(found) if found == listed => State::Unread,
-            None | Some(0) => State::Absent,
-            Some(found) => State::Sized(found),
+            _ if listed == 0 => ObjectState::Good,
+            Some(found) if found == listed => ObjectState::Unread,
+            None | Some(0) => ObjectState::Absent,
+            Some(found) => ObjectState::Sized(found),
         }
     }
 
     /// True if nothing speaks against it.
     pub fn is_sound(&self) -> bool {
-        matches!(self, State::Unread | State::Good)
+        matches!(self, ObjectState::Unread | ObjectState::Good)
     }
 
     /// True if it is to be rebuilt: it is known to be lost or damaged.
     pub fn wants_repair(&self) -> bool {
-        !self.is_sound() && !matches!(self, State::Unavailable(_))
+        !self.is_sound() && !matches!(self, ObjectState::Unavailable(_))
     }
 
     /// Whether this piece can be had.
     pub fn has_piece(&self, at: usize) -> bool {
         match self {
-            State::Unread | State::Good => true,
-            State::Bad(_, pieces) => pieces.get(at).copied().unwrap_or(false),
-            State::Absent | State::Sized(_) | State::Failed(_) | State::Unavailable(_) => false,
+            ObjectState::Unread | ObjectState::Good => true,
+            ObjectState::Bad(_, pieces) => pieces.get(at).copied().unwrap_or(false),
+            ObjectState::Absent
+            | ObjectState::Sized(_)
+            | ObjectState::Failed(_)
+            | ObjectState::Unavailable(_) => false,
         }
     }
 }
 
 /// What is wrong with the objects of a group; one state for each of its members, in their order.
-pub fn judge(list: &List, states: &[State]) -> Vec<Finding> {
+pub fn judge(list: &List, states: &[ObjectState]) -> Vec<Finding> {
     let own = ObjectName::plain(Object::List(list.name.0, list.name.1));
     let mut found = Vec::new();
     for (member, state) in list.members.iter().zip(states) {
         let (kind, what) = match state {
-            State::Unread | State::Good => continue,
-            State::Absent => (Kind::Missing, format!("{own} lists it, and it is not there")),
-            State::Sized(UNSEEN) => (Kind::Damaged, "cannot be looked at".to_owned()),
-            State::Sized(size) => {
-                (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
+            ObjectState::Unread | ObjectState::Good => continue,
+            ObjectState::Absent => {
+                (FindingKind::Missing, format!("{own} lists it, and it is not there"))
             }
-            State::Bad(size, _) if *size != member.size => {
-                (Kind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
+            ObjectState::Sized(UNSEEN) => (FindingKind::Damaged, "cannot be looked at".to_owned()),
+            ObjectState::Sized(size) => {
+                (FindingKind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
             }
-            State::Bad(_, pieces) => {
+            ObjectState::Bad(size, _) if *size != member.size => {
+                (FindingKind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
+            }
+            ObjectState::Bad(_, pieces) => {
                 let bad = pieces.iter().filter(|good| !**good).count();
                 let first = pieces.iter().position(|good| !good).unwrap_or(0) * PIECE;
                 let of = pieces.len();
                 (
-                    Kind::Damaged,
+                    FindingKind::Damaged,
                     format!(
                         "{bad} of {of} pieces of 1 MiB, the first at byte {first}, are not as {own} says"
                     ),
                 )
             }
-            State::Failed(why) => (Kind::Damaged, format!("cannot be read: {why}")),
-            State::Unavailable(why) => (Kind::Unavailable, format!("cannot be read now: {why}")),
+            ObjectState::Failed(why) => (FindingKind::Damaged, format!("cannot be read: {why}")),
+            ObjectState::Unavailable(why) => {
+                (FindingKind::Unavailable, format!("cannot be read now: {why}"))
+            }
         };
         found.push(Finding::of(kind, &list.band, member.name, what));
     }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::pipe::{self, BUFFER as PIECE, Out, Standard};
+use super::pipe::{self, BUFFER as PIECE, Output, Standard};
 
 /// A file that another thread writes, with so many bytes between them at most.
 pub struct BackgroundWriter {
@@ -18,7 +18,7 @@ pub struct BackgroundWriter {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Out {
+impl Output {
     /// The same, written by another thread, with so many bytes between them at most.
     ///
     /// # Errors

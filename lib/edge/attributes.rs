@@ -39,7 +39,7 @@ impl Attributes {
 
 /// An attribute that could not be read.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadAttribute {
     /// Its name; empty if even the names could not be listed.
     pub name: Vec<u8>,
     /// Why.
@@ -61,11 +61,13 @@ pub fn any(at: At<'_>) -> io::Result<bool> {
 
 /// Reads all attributes that are to be stored, and says which of them could not be read. One that
 /// vanishes meanwhile is left out.
-pub fn read(at: At<'_>) -> (Attributes, Vec<Unread>) {
+pub fn read(at: At<'_>) -> (Attributes, Vec<UnreadAttribute>) {
     let mut attributes = Attributes::default();
     let names = match names(at) {
         Ok(names) => names.unwrap_or_default(),
-        Err(why) => return (attributes, vec![Unread { name: Vec::new(), error: why.into() }]),
+        Err(why) => {
+            return (attributes, vec![UnreadAttribute { name: Vec::new(), error: why.into() }]);
+        }
     };
     let mut unread = Vec::new();
     for c_name in kept(&names) {
@@ -74,7 +76,7 @@ pub fn read(at: At<'_>) -> (Attributes, Vec<Unread>) {
             Ok(value) => value,
             Err(Errno::NODATA) => continue,
             Err(why) => {
-                unread.push(Unread { name: name.to_vec(), error: why.into() });
+                unread.push(UnreadAttribute { name: name.to_vec(), error: why.into() });
                 continue;
             }
         };
@@ -89,7 +91,7 @@ pub fn read(at: At<'_>) -> (Attributes, Vec<Unread>) {
         *slot = acl::to_text(&value);
         if slot.is_none() {
             let error = io::Error::other("an ACL of an unknown kind");
-            unread.push(Unread { name: name.to_vec(), error });
+            unread.push(UnreadAttribute { name: name.to_vec(), error });
         }
     }
     attributes.xattrs.sort();

@@ -17,10 +17,10 @@ pub struct Batches<T> {
 }
 
 /// The end to take from; it ends when the other one is dropped.
-pub type Taken<T> = Flatten<IntoIter<Vec<T>>>;
+pub type BatchReceiver<T> = Flatten<IntoIter<Vec<T>>>;
 
 /// A queue that holds `most` things or a few more.
-pub fn batches<T>(most: usize) -> (Batches<T>, Taken<T>) {
+pub fn batches<T>(most: usize) -> (Batches<T>, BatchReceiver<T>) {
     let (queue, taken) = sync_channel(most / BATCH);
     (Batches { queue, batch: Vec::new() }, taken.into_iter().flatten())
 }

@@ -6,12 +6,12 @@ use std::sync::{Condvar, Mutex};
 #[derive(Debug)]
 pub struct Budget {
     most: u64,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     taken: u64,
     /// What is in use, and will be given back whether or not more is taken.
     used: u64,
@@ -27,7 +27,7 @@ impl Budget {
     /// Waits until there is room; false once the budget is closed.
     pub fn take(&self, bytes: u64) -> bool {
         let Ok(state) = self.state.lock() else { return false };
-        let full = |state: &mut State| {
+        let full = |state: &mut BudgetState| {
             !state.closed && state.taken > 0 && state.taken + state.used + bytes > self.most
         };
         let Ok(mut state) = self.changed.wait_while(state, full) else { return false };

@@ -24,14 +24,14 @@ mod trial;
 
 pub use input::GpgInput;
 pub use keys::{
-    GpgKey, KeyFault, Part, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
+    GpgKey, KeyFault, KeyPart, Use, export, find, find_in_file, find_secret, parse_keys, secret_ids,
 };
 pub use secret::Passphrase;
 #[cfg(test)]
 pub(crate) use signature::{SIGNER, stand_in};
-pub use signature::{Signatory, Signer, Standing, Verdict, verdict, verify};
-pub use status::Opened;
-pub use trial::{Trial, TrialError, seal_key, seal_keys, trial};
+pub use signature::{Signatory, SignatureStanding, SignatureVerdict, Signer, verdict, verify};
+pub use status::OpenedMessage;
+pub use trial::{TrialError, TrialMessage, seal_key, seal_keys, trial};
 
 /// What gpg encrypts to.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl Said {
 }
 
 /// What a child gave.
-struct Outcome {
+struct GpgOutput {
     stdout: Vec<u8>,
     said: Said,
     /// Its exit status was 0.
@@ -228,7 +228,7 @@ impl<'a> GpgCall<'a> {
 }
 
 /// Runs gpg, its three streams served at once.
-fn run(call: GpgCall<'_>) -> Result<Outcome, GpgError> {
+fn run(call: GpgCall<'_>) -> Result<GpgOutput, GpgError> {
     let size = call.input.size().map_err(GpgError::Talk)?;
     let line = call.passphrase.map(Passphrase::line);
     let own = match (&call.input, &line) {
@@ -274,11 +274,11 @@ fn run(call: GpgCall<'_>) -> Result<Outcome, GpgError> {
     if success {
         written.map_err(GpgError::Talk)?;
     }
-    Ok(Outcome { stdout, said, success, too_much })
+    Ok(GpgOutput { stdout, said, success, too_much })
 }
 
 /// Runs gpg; once more without its trust database if that is broken. Trust is not asked for.
-fn run_without_trust<'a>(call: impl Fn() -> GpgCall<'a>) -> Result<Outcome, GpgError> {
+fn run_without_trust<'a>(call: impl Fn() -> GpgCall<'a>) -> Result<GpgOutput, GpgError> {
     let outcome = run(call())?;
     if outcome.success || !outcome.said.others().any(|line| line.contains("trustdb")) {
         return Ok(outcome);
@@ -332,7 +332,7 @@ fn read_all(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Outcome {
+impl GpgOutput {
     /// The output, if gpg succeeded and says `sign`.
     fn require(self, sign: &str) -> Result<Vec<u8>, GpgError> {
         if !self.success {
@@ -352,14 +352,14 @@ fn strings(args: &[&str]) -> Vec<OsString> {
 
 /// Encrypts objects, one message each.
 #[derive(Debug)]
-pub struct Sealer {
+pub struct GpgSealer {
     keys: Keys,
 }
 
-impl Sealer {
+impl GpgSealer {
     /// A sealer for these keys.
-    pub fn new(keys: Keys) -> Sealer {
-        Sealer { keys }
+    pub fn new(keys: Keys) -> GpgSealer {
+        GpgSealer { keys }
     }
 
     /// The keys.
@@ -428,7 +428,7 @@ pub fn decrypt(
     input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
-) -> Result<(Vec<u8>, Opened), GpgError> {
+) -> Result<(Vec<u8>, OpenedMessage), GpgError> {
     let again = match &input {
         GpgInput::Bytes(bytes) => Some(GpgInput::Bytes(bytes)),
         GpgInput::File(file) => file.try_clone().ok().map(GpgInput::File),
@@ -458,7 +458,7 @@ pub fn decrypt(
 pub fn open_key(
     message: &[u8],
     unlock: &Unlock,
-) -> Result<(Vec<Arc<Passphrase>>, Opened), GpgError> {
+) -> Result<(Vec<Arc<Passphrase>>, OpenedMessage), GpgError> {
     secret::guard();
     let (text, opened) = decrypt(GpgInput::Bytes(message), unlock, message.len() as u64)?;
     let text = zeroize::Zeroizing::new(text);
@@ -503,7 +503,7 @@ fn decrypt_with(
     input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
-) -> Result<(Vec<u8>, Opened), GpgError> {
+) -> Result<(Vec<u8>, OpenedMessage), GpgError> {
     let outcome = attempt(args, input, unlock, limit)?;
     let opened = status::judge(&outcome.said, outcome.stdout.len())?;
     Ok((outcome.stdout, opened))
@@ -515,7 +515,7 @@ fn attempt(
     input: GpgInput<'_>,
     unlock: &Unlock,
     limit: u64,
-) -> Result<Outcome, GpgError> {
+) -> Result<GpgOutput, GpgError> {
     if unlock.passphrase.is_some() {
         args.extend(strings(arguments::WITH_PASSPHRASE));
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::edge::source::Opened;
+use crate::edge::source::SourceFile;
 use crate::format::digest;
 use crate::format::tarball::{Segment, sparse_map};
 
@@ -15,7 +15,7 @@ const PIECE: u64 = 1 << 20;
 ///
 /// # Errors
 /// What the system says.
-pub fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
+pub fn hash(file: &SourceFile, size: u64) -> io::Result<(digest::Digest, u64)> {
     let mut sha256 = Sha256::new();
     let mut buffer = Vec::with_capacity(PIECE as usize);
     let mut at = 0;
@@ -36,7 +36,7 @@ pub fn hash(file: &Opened, size: u64) -> io::Result<(digest::Digest, u64)> {
 ///
 /// # Errors
 /// What the system says.
-pub fn hash_body(file: &Opened, segments: &[Segment]) -> io::Result<(digest::Digest, u64)> {
+pub fn hash_body(file: &SourceFile, segments: &[Segment]) -> io::Result<(digest::Digest, u64)> {
     let mut sha256 = Sha256::new_with_prefix(sparse_map(segments));
     let mut buffer = Vec::with_capacity(PIECE as usize);
     let mut data = 0;

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 
 use super::attributes::{self, At};
 use super::near::before;
-use super::source::Source;
-use super::walk::Place;
-use crate::format::entry::{Entry, Inode, Kind, Meta, State};
+use super::source::SourceRoot;
+use super::walk::OpenDirectory;
+use crate::format::entry::{Entry, EntryState, Inode, Kind, Meta};
 use crate::format::path::Path;
 use crate::format::time::Time;
 
@@ -33,7 +33,7 @@ pub struct Looked {
 /// Looks at entries of one directory.
 #[derive(Debug)]
 pub struct Looker<'a> {
-    place: &'a Place,
+    place: &'a OpenDirectory,
     /// What stands before a name in a path to it; nothing if the directory is the thread's own.
     before: Option<PathBuf>,
 }
@@ -55,13 +55,13 @@ pub fn kind(file_type: FileType) -> Option<Kind> {
 ///
 /// # Errors
 /// What the system says.
-pub fn stat(place: &Place, name: &CStr) -> io::Result<Stat> {
+pub fn stat(place: &OpenDirectory, name: &CStr) -> io::Result<Stat> {
     Ok(rustix::fs::statat(place, name, STILL)?)
 }
 
 impl<'a> Looker<'a> {
     /// Looks at entries of `place` from here on.
-    pub fn new(place: &'a Place) -> Looker<'a> {
+    pub fn new(place: &'a OpenDirectory) -> Looker<'a> {
         Looker { place, before: before(place.as_fd()) }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Looker<'a> {
 ///
 /// # Errors
 /// What the system says.
-pub fn look_at_open(place: &Place) -> io::Result<Looked> {
+pub fn look_at_open(place: &OpenDirectory) -> io::Result<Looked> {
     let stat = rustix::fs::fstat(place)?;
     let entry = describe(place.path.clone(), Kind::Dir, &stat);
     Looked::new(entry, attributes::any(At::File(place.as_fd())))
@@ -98,7 +98,7 @@ pub fn look_at_open(place: &Place) -> io::Result<Looked> {
 
 /// What an entry is now that was seen before, but for its attributes; none if it cannot be looked
 /// at.
-pub fn look_again(source: &Source, path: &Path) -> Option<Entry> {
+pub fn look_again(source: &SourceRoot, path: &Path) -> Option<Entry> {
     let stat = source.stat(path).ok()?;
     let mut entry = describe(path.clone(), kind(FileType::from_raw_mode(stat.st_mode))?, &stat);
     if entry.kind == Kind::Link {
@@ -132,7 +132,7 @@ fn describe(path: Path, kind: Kind, stat: &Stat) -> Entry {
         gid: stat.st_gid,
         time: Time { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as u32 },
     };
-    let mut entry = Entry::new(path, kind, State::Present(meta));
+    let mut entry = Entry::new(path, kind, EntryState::Present(meta));
     entry.ctime = Some(Time { sec: stat.st_ctime, nsec: stat.st_ctime_nsec as u32 });
     let several = kind != Kind::Dir && stat.st_nlink > 1;
     entry.nlink = (kind == Kind::File || several).then_some(stat.st_nlink);
@@ -154,7 +154,7 @@ pub const CACHE_TAG: &CStr = c"CACHEDIR.TAG";
 /// True if the directory says by a CACHEDIR.TAG that its content need not be kept.
 ///
 /// Source: the Cache Directory Tagging Specification, <https://bford.info/cachedir/>.
-pub fn is_tagged_cache(place: &Place) -> bool {
+pub fn is_tagged_cache(place: &OpenDirectory) -> bool {
     const SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
     const FLAGS: OFlags =
         OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

@@ -135,14 +135,14 @@ pub fn stdin() -> io::Result<BufReader<impl Read>> {
 }
 
 /// Stdout with a buffer that says so when it cannot be emptied.
-pub struct Out(BufWriter<Standard>);
+pub struct Output(BufWriter<Standard>);
 
 /// Stdout with a buffer.
 ///
 /// # Errors
 /// If it is closed, or not open for writing.
-pub fn stdout() -> io::Result<Out> {
-    Ok(Out(buffered(Standard::own(io::stdout())?)))
+pub fn stdout() -> io::Result<Output> {
+    Ok(Output(buffered(Standard::own(io::stdout())?)))
 }
 
 /// Writes a message to stderr at once.
@@ -168,11 +168,11 @@ fn buffered(stream: Standard) -> BufWriter<Standard> {
     BufWriter::with_capacity(BUFFER, stream)
 }
 
-impl Out {
+impl Output {
     /// Any file with a buffer, in the place of stdout.
     #[cfg(test)]
-    pub fn to(file: File) -> Out {
-        Out(buffered(file.into()))
+    pub fn to(file: File) -> Output {
+        Output(buffered(file.into()))
     }
 
     /// The stream without its buffer, which is written out.
@@ -190,7 +190,7 @@ impl Out {
     }
 }
 
-impl Write for Out {
+impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }

@@ -9,16 +9,16 @@ use signal_hook::flag;
 
 /// Set once somebody asks the program to end.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopFlag(Arc<AtomicBool>);
 
-impl Stop {
+impl StopFlag {
     /// Catches the signals: the first is remembered; the second ends the program at once, with
     /// status 2.
     ///
     /// # Errors
     /// What the system says.
-    pub fn on_signals() -> io::Result<Stop> {
-        let stop = Stop::default();
+    pub fn on_signals() -> io::Result<StopFlag> {
+        let stop = StopFlag::default();
         for signal in [SIGINT, SIGTERM] {
             // In this order: what is registered first is done first, and the first signal must not
             // find the flag set.

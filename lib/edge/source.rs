@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{self, At, Attributes, Unread};
+use super::attributes::{self, At, Attributes, UnreadAttribute};
 use super::near::near;
 use crate::format::entry::{Inode, Meta};
 use crate::format::path::Path;
@@ -33,7 +33,7 @@ const MAX_SPOOL: u64 = 1 << 30;
 
 /// What the size that `stat` gives is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sizes {
+pub enum SizeTrust {
     /// A file is as long as that, unless it is written to.
     True,
     /// A file may be longer or shorter: network file systems, and those of other programs (FUSE),
@@ -52,12 +52,12 @@ const PASS: OFlags =
 
 /// The root of the tree that is read.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceRoot {
     root: OwnedFd,
     /// False once the kernel has shown that it has no `openat2`.
     openat2: AtomicBool,
     /// By device: only a few, since each is a file system.
-    sizes: Mutex<HashMap<u64, Sizes>>,
+    sizes: Mutex<HashMap<u64, SizeTrust>>,
 }
 
 /// What `fstat` says of an open file.
@@ -81,20 +81,20 @@ pub struct FileStat {
 
 /// A file that is open for reading.
 #[derive(Debug)]
-pub struct Opened(File);
+pub struct SourceFile(File);
 
-impl Source {
+impl SourceRoot {
     /// Opens the root.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open_root(dir: &FsPath) -> io::Result<Source> {
+    pub fn open_root(dir: &FsPath) -> io::Result<SourceRoot> {
         let root = rustix::fs::open(
             dir,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(Source { root, openat2: AtomicBool::new(true), sizes: Mutex::default() })
+        Ok(SourceRoot { root, openat2: AtomicBool::new(true), sizes: Mutex::default() })
     }
 
     /// Opens a file for reading, without waiting on a fifo, and without marking it as read where
@@ -102,7 +102,7 @@ impl Source {
     ///
     /// # Errors
     /// What the system says, also where a directory on the way is a symbolic link.
-    pub fn open(&self, path: &Path) -> io::Result<Opened> {
+    pub fn open(&self, path: &Path) -> io::Result<SourceFile> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let raw = path.raw();
@@ -111,21 +111,21 @@ impl Source {
             Err(Errno::PERM) => self.open_with(&raw, flags),
             other => other,
         };
-        Ok(Opened(opened?.into()))
+        Ok(SourceFile(opened?.into()))
     }
 
     /// What is known of sizes on the file system of an open file.
-    pub fn sizes(&self, file: &Opened, facts: &FileStat) -> Sizes {
+    pub fn sizes(&self, file: &SourceFile, facts: &FileStat) -> SizeTrust {
         // What has a disk of its own has sizes of its own, FUSE too.
         if rustix::fs::major(facts.inode.dev) != 0 {
-            return Sizes::True;
+            return SizeTrust::True;
         }
-        let known = |known: &HashMap<u64, Sizes>| known.get(&facts.inode.dev).copied();
+        let known = |known: &HashMap<u64, SizeTrust>| known.get(&facts.inode.dev).copied();
         if let Some(sizes) = self.sizes.lock().ok().and_then(|sizes| known(&sizes)) {
             return sizes;
         }
         let sizes = rustix::fs::fstatfs(&file.0)
-            .map_or(Sizes::Doubtful, |stat| sizes_of(stat.f_type as u64));
+            .map_or(SizeTrust::Doubtful, |stat| sizes_of(stat.f_type as u64));
         if let Ok(mut known) = self.sizes.lock() {
             known.insert(facts.inode.dev, sizes);
         }
@@ -165,7 +165,7 @@ impl Source {
     ///
     /// # Errors
     /// If the entry cannot be reached.
-    pub fn attributes(&self, path: &Path) -> io::Result<(Attributes, Vec<Unread>)> {
+    pub fn attributes(&self, path: &Path) -> io::Result<(Attributes, Vec<UnreadAttribute>)> {
         let (dir, name) = self.above(path)?;
         Ok(near(&dir, &name, |path| attributes::read(At::Path(path))))
     }
@@ -233,22 +233,22 @@ impl Source {
 
 /// What sizes are worth on a file system without a disk of its own, by its kind (Linux
 /// `include/uapi/linux/magic.h`, and `statfs(2)`).
-fn sizes_of(kind: u64) -> Sizes {
+fn sizes_of(kind: u64) -> SizeTrust {
     match kind & 0xffff_ffff {
         // btrfs, zfs, bcachefs, tmpfs, ramfs, overlay, nfs.
         0x9123_683e | 0x2fc1_2fc1 | 0xca45_1a4e | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630
-        | 0x6969 => Sizes::True,
+        | 0x6969 => SizeTrust::True,
         // proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2, configfs, efivarfs, pstore,
         // selinuxfs, bpf.
         0x9fa0 | 0x6265_6572 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0x0027_e0eb
         | 0x6367_7270 | 0x6265_6570 | 0xde5e_81e4 | 0x6165_676c | 0xf97c_ff8c | 0xcafe_4a11 => {
-            Sizes::Meaningless
+            SizeTrust::Meaningless
         }
-        _ => Sizes::Doubtful,
+        _ => SizeTrust::Doubtful,
     }
 }
 
-impl Opened {
+impl SourceFile {
     /// What the file is now.
     ///
     /// # Errors
@@ -339,7 +339,7 @@ impl Opened {
     ///
     /// # Errors
     /// What the system says.
-    pub fn spool(&self) -> io::Result<(Opened, u64, bool)> {
+    pub fn spool(&self) -> io::Result<(SourceFile, u64, bool)> {
         let mut copy = tempfile::tempfile()?;
         let (mut len, mut buffer) = (0, Vec::new());
         loop {
@@ -348,12 +348,12 @@ impl Opened {
             match copy.write_all(&buffer) {
                 Ok(()) => len += came,
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    return Ok((Opened(copy), len, false));
+                    return Ok((SourceFile(copy), len, false));
                 }
                 Err(error) => return Err(error),
             }
             if came == 0 || len > MAX_SPOOL {
-                return Ok((Opened(copy), len, came == 0));
+                return Ok((SourceFile(copy), len, came == 0));
             }
         }
     }

@@ -141,13 +141,13 @@ impl Table {
         Ok(found)
     }
 
-    fn records(self) -> Records {
-        Records { table: self, page: vec![0; PAGE], next: 0, at: 0, count: 0 }
+    fn records(self) -> TableRecords {
+        TableRecords { table: self, page: vec![0; PAGE], next: 0, at: 0, count: 0 }
     }
 }
 
 /// A table's records, one after another.
-struct Records {
+struct TableRecords {
     table: Table,
     page: Vec<u8>,
     next: usize,
@@ -155,7 +155,7 @@ struct Records {
     count: usize,
 }
 
-impl Iterator for Records {
+impl Iterator for TableRecords {
     type Item = io::Result<Record>;
 
     fn next(&mut self) -> Option<io::Result<Record>> {
@@ -176,14 +176,14 @@ impl Iterator for Records {
 
 /// Tables merged into one order.
 struct Merged {
-    tables: Vec<Records>,
+    tables: Vec<TableRecords>,
     heads: BinaryHeap<Reverse<(Record, usize)>>,
     failed: Option<io::Error>,
 }
 
 impl Merged {
     fn new(tables: Vec<Table>) -> Merged {
-        let tables: Vec<Records> = tables.into_iter().map(Table::records).collect();
+        let tables: Vec<TableRecords> = tables.into_iter().map(Table::records).collect();
         let mut merged = Merged { heads: BinaryHeap::new(), failed: None, tables };
         (0..merged.tables.len()).for_each(|at| merged.advance(at));
         merged

@@ -8,13 +8,13 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// Numbers by name; true for groups.
 type Numbers = Mutex<HashMap<(Vec<u8>, bool), Option<u32>>>;
 
-type Names = Mutex<HashMap<u32, Option<Arc<str>>>>;
+type NamesById = Mutex<HashMap<u32, Option<Arc<str>>>>;
 
 /// The names that the system knows, kept so that each id is asked for once.
 #[derive(Debug, Default)]
 pub struct Users {
-    users: Names,
-    groups: Names,
+    users: NamesById,
+    groups: NamesById,
     numbers: Numbers,
 }
 
@@ -53,7 +53,7 @@ impl Users {
     }
 }
 
-fn look_up(names: &Names, id: u32, ask: fn(u32) -> Option<String>) -> Option<Arc<str>> {
+fn look_up(names: &NamesById, id: u32, ask: fn(u32) -> Option<String>) -> Option<Arc<str>> {
     // A name is a comfort in the tar header; without it the number counts.
     let mut names = names.lock().ok()?;
     // The field holds 31 bytes and a zero.

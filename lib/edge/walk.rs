@@ -30,7 +30,7 @@ const ONLY_PASS: OFlags =
 
 /// An open directory, shared with those who look at its entries.
 #[derive(Debug)]
-pub struct Place {
+pub struct OpenDirectory {
     fd: OwnedFd,
     /// Where it is.
     pub path: Path,
@@ -38,18 +38,18 @@ pub struct Place {
     pub selected: bool,
 }
 
-impl Place {
+impl OpenDirectory {
     /// Opens what this directory has under a name, if that is a directory and no link to one.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open(&self, name: &CStr, selected: bool) -> io::Result<Arc<Place>> {
+    pub fn open(&self, name: &CStr, selected: bool) -> io::Result<Arc<OpenDirectory>> {
         let fd = rustix::fs::openat(&self.fd, name, READ, Mode::empty())?;
-        Ok(Arc::new(Place { fd, path: self.path.child(name.to_bytes()), selected }))
+        Ok(Arc::new(OpenDirectory { fd, path: self.path.child(name.to_bytes()), selected }))
     }
 }
 
-impl AsFd for Place {
+impl AsFd for OpenDirectory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -57,7 +57,7 @@ impl AsFd for Place {
 
 /// The names in a directory, in canonical order.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct DirectoryNames {
     /// Each with a NUL behind it.
     bytes: Vec<u8>,
     items: Vec<WalkItem>,
@@ -71,7 +71,7 @@ struct WalkItem {
     ino: u64,
 }
 
-impl Names {
+impl DirectoryNames {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -140,8 +140,8 @@ impl Names {
 #[derive(Debug)]
 struct Level {
     /// None while it is far above the current one.
-    place: Option<Arc<Place>>,
-    names: Arc<Names>,
+    place: Option<Arc<OpenDirectory>>,
+    names: Arc<DirectoryNames>,
     next: usize,
     selected: bool,
     /// Device and inode, once it is closed.
@@ -152,37 +152,37 @@ struct Level {
 
 /// Where the walk stands.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct TreeWalk {
     levels: Vec<Level>,
     buffer: Vec<u8>,
 }
 
 /// A step of the walk.
 #[derive(Debug)]
-pub enum Next {
+pub enum WalkStep {
     /// The entry with this number of the current directory.
     Entry(usize),
     /// The directory with this path could not be opened again after a deep descent: its names from
     /// this number on cannot be looked at.
-    Lost(Path, Arc<Names>, usize),
+    Lost(Path, Arc<DirectoryNames>, usize),
     /// There is nothing more.
     End,
 }
 
-impl Walk {
+impl TreeWalk {
     /// Opens the root; a symbolic link to it is followed.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open_root(dir: &FsPath, selected: bool) -> io::Result<Arc<Place>> {
+    pub fn open_root(dir: &FsPath, selected: bool) -> io::Result<Arc<OpenDirectory>> {
         let flags = READ.difference(OFlags::NOFOLLOW);
         let fd = rustix::fs::open(dir, flags, Mode::empty())?;
-        Ok(Arc::new(Place { fd, path: Path::root(), selected }))
+        Ok(Arc::new(OpenDirectory { fd, path: Path::root(), selected }))
     }
 
     /// Reads the names in a directory. With an error come those that were read before it.
-    pub fn read(&mut self, place: &Place) -> (Names, Option<io::Error>) {
-        let mut names = Names::default();
+    pub fn read(&mut self, place: &OpenDirectory) -> (DirectoryNames, Option<io::Error>) {
+        let mut names = DirectoryNames::default();
         self.buffer.clear();
         self.buffer.reserve(BUFFER);
         let mut entries = RawDir::new(&place.fd, self.buffer.spare_capacity_mut());
@@ -206,8 +206,8 @@ impl Walk {
         (names, failed)
     }
 
-    /// Goes down: the next entries are those of this directory, which [`Walk::read`] read.
-    pub fn enter(&mut self, place: Arc<Place>, names: Arc<Names>) {
+    /// Goes down: the next entries are those of this directory, which [`TreeWalk::read`] read.
+    pub fn enter(&mut self, place: Arc<OpenDirectory>, names: Arc<DirectoryNames>) {
         let selected = place.selected;
         self.levels.push(Level {
             place: Some(place),
@@ -228,24 +228,24 @@ impl Walk {
     }
 
     /// The next entry of the current directory, or, behind its last, of the one above it.
-    pub fn step(&mut self) -> Next {
+    pub fn step(&mut self) -> WalkStep {
         while let Some(level) = self.levels.last_mut() {
             let (at, end) = (level.next, level.names.len());
             if at < end {
                 if let Some(path) = &level.lost {
                     level.next = end;
-                    return Next::Lost(path.clone(), Arc::clone(&level.names), at);
+                    return WalkStep::Lost(path.clone(), Arc::clone(&level.names), at);
                 }
                 level.next += 1;
-                return Next::Entry(at);
+                return WalkStep::Entry(at);
             }
             self.climb();
         }
-        Next::End
+        WalkStep::End
     }
 
-    /// The current directory, behind [`Next::Entry`], and the names in it.
-    pub fn here(&self) -> Option<(&Arc<Place>, &Arc<Names>)> {
+    /// The current directory, behind [`WalkStep::Entry`], and the names in it.
+    pub fn here(&self) -> Option<(&Arc<OpenDirectory>, &Arc<DirectoryNames>)> {
         let level = self.levels.last()?;
         Some((level.place.as_ref()?, &level.names))
     }
@@ -265,7 +265,7 @@ impl Walk {
         let selected = above.selected;
         if let Some(level) = self.levels.last_mut() {
             match fd {
-                Some(fd) => level.place = Some(Arc::new(Place { fd, path, selected })),
+                Some(fd) => level.place = Some(Arc::new(OpenDirectory { fd, path, selected })),
                 None => level.lost = Some(path),
             }
         }

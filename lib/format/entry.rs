@@ -46,7 +46,7 @@ pub struct Meta {
 
 /// What a line says of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum EntryState {
     /// It is there, with these attributes.
     Present(Meta),
     /// It is gone, with all below it (in a band, against its parent).
@@ -109,7 +109,7 @@ pub struct Entry {
     /// `type=`
     pub kind: Kind,
     /// What the line says of it.
-    pub state: State,
+    pub state: EntryState,
     /// How many links the inode has.
     pub nlink: Option<u64>,
     /// Length of a regular file in bytes.
@@ -221,7 +221,7 @@ struct EntryDraft {
 
 impl Entry {
     /// An entry with nothing known but where and what it is.
-    pub fn new(path: Path, kind: Kind, state: State) -> Entry {
+    pub fn new(path: Path, kind: Kind, state: EntryState) -> Entry {
         Entry {
             path,
             kind,
@@ -246,7 +246,7 @@ impl Entry {
     /// The attributes, if the entry is there.
     pub fn meta(&self) -> Option<&Meta> {
         match &self.state {
-            State::Present(meta) => Some(meta),
+            EntryState::Present(meta) => Some(meta),
             _ => None,
         }
     }
@@ -277,7 +277,7 @@ impl Entry {
         let mut spaces = memchr::memchr_iter(b' ', line);
         let mut end = spaces.next().unwrap_or(line.len());
         let path = Path::parse(&line[..end])?;
-        let mut entry = Entry::new(path, Kind::File, State::Deleted);
+        let mut entry = Entry::new(path, Kind::File, EntryState::Deleted);
         let mut draft = EntryDraft::default();
         while end < line.len() {
             let start = end + 1;
@@ -286,10 +286,10 @@ impl Entry {
         }
         entry.kind = draft.kind.ok_or(EntryError::NoType)?;
         entry.state = match (draft.deleted, draft.excluded, draft.unreadable) {
-            (true, false, false) => State::Deleted,
-            (false, true, false) => State::Excluded,
-            (false, false, true) => State::Unreadable,
-            (false, false, false) => State::Present(Meta {
+            (true, false, false) => EntryState::Deleted,
+            (false, true, false) => EntryState::Excluded,
+            (false, false, true) => EntryState::Unreadable,
+            (false, false, false) => EntryState::Present(Meta {
                 mode: draft.mode.ok_or(EntryError::Lacks("mode"))?,
                 uid: draft.uid.ok_or(EntryError::Lacks("uid"))?,
                 gid: draft.gid.ok_or(EntryError::Lacks("gid"))?,
@@ -408,7 +408,7 @@ impl Entry {
         out.extend(self.path.as_bytes());
         out.extend(b" type=");
         out.extend(self.kind.word().as_bytes());
-        if let State::Present(meta) = &self.state {
+        if let EntryState::Present(meta) = &self.state {
             out.extend(b" mode=");
             out.extend([9, 6, 3, 0].map(|shift| b'0' + (meta.mode >> shift & 7) as u8));
             keyed(out, b" uid=", meta.uid.into());
@@ -435,10 +435,10 @@ impl Entry {
             keyed(out, b",", minor.into());
         }
         out.extend_from_slice(match self.state {
-            State::Present(_) if self.unread => b" ignore",
-            State::Present(_) => b"",
-            State::Deleted => b" optional",
-            State::Excluded | State::Unreadable => b" optional ignore",
+            EntryState::Present(_) if self.unread => b" ignore",
+            EntryState::Present(_) => b"",
+            EntryState::Deleted => b" optional",
+            EntryState::Excluded | EntryState::Unreadable => b" optional ignore",
         });
         self.write_tags(out);
         out.push(b'\n');
@@ -478,10 +478,10 @@ impl Entry {
             digest::push(out, body);
         }
         let word: &[u8] = match self.state {
-            State::Present(_) => b"",
-            State::Deleted => b",deleted",
-            State::Excluded => b",excluded",
-            State::Unreadable => b",unreadable",
+            EntryState::Present(_) => b"",
+            EntryState::Deleted => b",deleted",
+            EntryState::Excluded => b",excluded",
+            EntryState::Unreadable => b",unreadable",
         };
         out.extend(word);
         if self.over {

@@ -23,7 +23,7 @@ pub const OPENING: &[u8] = b"#dura group ";
 
 /// An object of a group, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct GroupMember {
     /// Its name in the band's folder.
     pub name: ObjectName,
     /// Its size in bytes.
@@ -34,15 +34,15 @@ pub struct Member {
     pub pieces: Vec<Digest>,
 }
 
-impl Member {
+impl GroupMember {
     /// Describes an object that is in memory.
-    pub fn of(name: ObjectName, bytes: &[u8]) -> Member {
+    pub fn of(name: ObjectName, bytes: &[u8]) -> GroupMember {
         let pieces: Vec<Digest> = bytes.chunks(PIECE).map(digest::of).collect();
         let sha256 = match pieces.as_slice() {
             [only] => *only,
             _ => digest::of(bytes),
         };
-        Member { name, size: bytes.len() as u64, sha256, pieces }
+        GroupMember { name, size: bytes.len() as u64, sha256, pieces }
     }
 }
 
@@ -62,7 +62,7 @@ pub struct List {
     /// How many parity shards it has.
     pub parity: usize,
     /// The objects in its slots, then the parity shards.
-    pub members: Vec<Member>,
+    pub members: Vec<GroupMember>,
 }
 
 /// Why a checksum list is refused.
@@ -92,7 +92,7 @@ impl fmt::Display for List {
         let added = if self.added > 0 { format!(".{}", self.added) } else { String::new() };
         let (slots, parity) = (self.slots, self.parity);
         writeln!(f, "#group {number:09}-{counter}{added} slots={slots} parity={parity}")?;
-        for Member { name, size, sha256, pieces } in &self.members {
+        for GroupMember { name, size, sha256, pieces } in &self.members {
             write!(f, "#object {size} {name}")?;
             for piece in pieces {
                 f.write_char(' ')?;
@@ -195,7 +195,7 @@ impl List {
     }
 }
 
-fn longest(members: &[Member]) -> u64 {
+fn longest(members: &[GroupMember]) -> u64 {
     members
         .iter()
         .filter(|member| !member.name.is_parity())
@@ -210,7 +210,7 @@ struct GroupDraft {
     band: Option<(BandName, BandId)>,
     /// Name, the number of an added message, slots, parity.
     group: Option<((u32, u32), u32, usize, usize)>,
-    members: Vec<Member>,
+    members: Vec<GroupMember>,
     names: HashSet<ObjectName>,
     /// How many parity shards there were.
     shards: usize,
@@ -309,7 +309,7 @@ impl GroupDraft {
         if whole.is_some_and(|whole| whole != sha256) {
             return Err("a checksum that the digest of its only piece belies");
         }
-        self.members.push(Member { name, size, sha256, pieces });
+        self.members.push(GroupMember { name, size, sha256, pieces });
         Ok(())
     }
 

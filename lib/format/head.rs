@@ -123,10 +123,10 @@ pub enum HeadError {
     Digest,
 }
 
-struct Lines<'a>(Vec<(&'a str, &'a str)>);
+struct HeadLines<'a>(Vec<(&'a str, &'a str)>);
 
-impl<'a> Lines<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Lines<'a>, HeadError> {
+impl<'a> HeadLines<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<HeadLines<'a>, HeadError> {
         if bytes.len() > MAX_LEN {
             return Err(HeadError::TooLong);
         }
@@ -142,7 +142,7 @@ impl<'a> Lines<'a> {
             }
             lines.push((key, value));
         }
-        Ok(Lines(lines))
+        Ok(HeadLines(lines))
     }
 
     fn get<T>(
@@ -243,10 +243,10 @@ impl Head {
     /// # Errors
     /// What is wrong with it, or that its format is newer.
     pub fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
-        Head::read(&Lines::parse(bytes)?)
+        Head::read(&HeadLines::parse(bytes)?)
     }
 
-    fn read(lines: &Lines<'_>) -> Result<Head, HeadError> {
+    fn read(lines: &HeadLines<'_>) -> Result<Head, HeadError> {
         let format: u64 = lines.number(FIRST_KEY)?;
         if format > FORMAT.into() {
             return Err(HeadError::Newer(format));
@@ -342,7 +342,7 @@ impl Tail {
     /// # Errors
     /// What is wrong with it, or that its format is newer.
     pub fn parse(bytes: &[u8]) -> Result<Tail, HeadError> {
-        let lines = Lines::parse(bytes)?;
+        let lines = HeadLines::parse(bytes)?;
         let Some(("sha256", digest)) = lines.0.last() else {
             return Err(HeadError::Missing("sha256"));
         };

@@ -1,9 +1,9 @@
 //! Decompression of blocks, member by member, in bounded memory, and past damage.
 //!
-//! Members of usual size are decompressed in one call, which tells where each one ends. A zstd frame
-//! says how long it is, and here it counts as a member, too. What is not as `dura-pack` writes it (a
-//! member over 8 MiB, or in two parts) is streamed, by another decoder: so one that wrongly refuses
-//! a member costs time, not data.
+//! Members of usual size are decompressed in one call, which tells where each one ends. A zstd
+//! frame says how long it is, and here it counts as a member, too. What is not as `dura-pack`
+//! writes it (a member over 8 MiB, or in two parts) is streamed, by another decoder: so one that
+//! wrongly refuses a member costs time, not data.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,9 +12,9 @@ use sirocco::inflate::Decoder;
 
 use super::object::Compression;
 
-/// So much of a part is read before its memory is given back, as long as nobody wants it sooner: what
-/// is left of it is moved, and it costs more to ask the system for memory than to fill it. So a block
-/// of usual size goes as a whole, and its memory serves for the next one.
+/// So much of a part is read before its memory is given back, as long as nobody wants it sooner:
+/// what is left of it is moved, and it costs more to ask the system for memory than to fill it. So
+/// a block of usual size goes as a whole, and its memory serves for the next one.
 pub const LEAVE: usize = 32 << 20;
 
 /// How every gzip member begins.
@@ -42,7 +42,7 @@ const PIECE: usize = 256 << 10;
 
 /// What comes out of a block.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum BlockPiece {
     /// Bytes; true if a member begins with them.
     Data(Vec<u8>, bool),
     /// Something is damaged: why. What follows, if anything, begins with the next member that is
@@ -56,7 +56,7 @@ pub type Parts<'a> = dyn FnMut() -> io::Result<Option<Vec<u8>>> + 'a;
 /// Where the pieces of a block go.
 pub trait Sink {
     /// The next piece; false if no more are wanted.
-    fn give(&mut self, piece: Piece) -> bool;
+    fn give(&mut self, piece: BlockPiece) -> bool;
 
     /// Memory of a piece that is used up, if there is some: to ask the system for each mebibyte
     /// anew takes longer than to fill it. Waits until a piece is wanted.
@@ -73,8 +73,8 @@ pub trait Sink {
     fn leave(&mut self, _bytes: u64) {}
 }
 
-impl<F: FnMut(Piece) -> bool> Sink for F {
-    fn give(&mut self, piece: Piece) -> bool {
+impl<F: FnMut(BlockPiece) -> bool> Sink for F {
+    fn give(&mut self, piece: BlockPiece) -> bool {
         self(piece)
     }
 }
@@ -83,11 +83,13 @@ impl<F: FnMut(Piece) -> bool> Sink for F {
 pub fn inflate(compression: Compression, parts: &mut Parts<'_>, sink: &mut dyn Sink) {
     let mut input = BlockInput { parts, bytes: Vec::new(), at: 0 };
     match compression {
-        Compression::Gzip => {
-            members(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, sink)
-        }
+        Compression::Gzip => members(
+            &mut MemberDecoder::Gzip(Box::new(Decoder::new(Format::Gzip))),
+            &mut input,
+            sink,
+        ),
         Compression::Zstd => match zstd::bulk::Decompressor::new() {
-            Ok(frames) => members(&mut Members::Zstd(frames), &mut input, sink),
+            Ok(frames) => members(&mut MemberDecoder::Zstd(frames), &mut input, sink),
             Err(error) => drop(damaged(sink, &error)),
         },
         Compression::Plain => plain(input, sink),
@@ -116,7 +118,8 @@ struct BlockInput<'a, 'b> {
 }
 
 impl BlockInput<'_, '_> {
-    /// Gives back what was read. What a lane holds that waits for others is then the rest of its block.
+    /// Gives back what was read. What a lane holds that waits for others is then the rest of its
+    /// block.
     fn leave(&mut self, sink: &mut dyn Sink) {
         // What is moved is never many times what was read.
         let rest = self.bytes.len() - self.at;
@@ -169,7 +172,7 @@ fn plain(mut input: BlockInput<'_, '_>, sink: &mut dyn Sink) {
                 piece.clear();
                 piece.extend_from_slice(&bytes[..bytes.len().min(PIECE)]);
                 input.consume(piece.len());
-                if !sink.give(Piece::Data(piece, std::mem::take(&mut begins))) {
+                if !sink.give(BlockPiece::Data(piece, std::mem::take(&mut begins))) {
                     return;
                 }
             }
@@ -198,7 +201,7 @@ fn stream(mut from: impl Read, sink: &mut dyn Sink) -> StreamEnd {
         piece.reserve(PIECE);
         let read = (&mut from).take(PIECE as u64).read_to_end(&mut piece);
         let came = piece.len();
-        if came > 0 && !sink.give(Piece::Data(piece, std::mem::take(&mut begins))) {
+        if came > 0 && !sink.give(BlockPiece::Data(piece, std::mem::take(&mut begins))) {
             return StreamEnd::Unwanted;
         }
         match read {
@@ -210,37 +213,41 @@ fn stream(mut from: impl Read, sink: &mut dyn Sink) -> StreamEnd {
 }
 
 fn damaged(sink: &mut dyn Sink, error: &io::Error) -> StreamEnd {
-    if sink.give(Piece::Gap(error.to_string())) { StreamEnd::Damaged } else { StreamEnd::Unwanted }
+    if sink.give(BlockPiece::Gap(error.to_string())) {
+        StreamEnd::Damaged
+    } else {
+        StreamEnd::Unwanted
+    }
 }
 
 /// What decompresses one member after another.
-enum Members {
+enum MemberDecoder {
     Gzip(Box<Decoder>),
     Zstd(zstd::bulk::Decompressor<'static>),
 }
 
-impl Members {
+impl MemberDecoder {
     fn magic(&self) -> &'static [u8] {
         match self {
-            Members::Gzip(_) => &GZIP,
-            Members::Zstd(_) => &ZSTD,
+            MemberDecoder::Gzip(_) => &GZIP,
+            MemberDecoder::Zstd(_) => &ZSTD,
         }
     }
 
-    /// Where the member ends that `bytes` begin with, and its content; none if it is to be streamed,
-    /// and then the content is about as long as what was decompressed in vain.
+    /// Where the member ends that `bytes` begin with, and its content; none if it is to be
+    /// streamed, and then the content is about as long as what was decompressed in vain.
     fn whole(&mut self, bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
         match self {
-            Members::Gzip(decoder) => member(decoder, bytes, content),
-            Members::Zstd(decompressor) => frame(decompressor, bytes, content),
+            MemberDecoder::Gzip(decoder) => member(decoder, bytes, content),
+            MemberDecoder::Zstd(decompressor) => frame(decompressor, bytes, content),
         }
     }
 
     /// Hands on one member that begins where the input stands.
     fn stream(&self, input: &mut BlockInput<'_, '_>, sink: &mut dyn Sink) -> StreamEnd {
         match self {
-            Members::Gzip(_) => stream(flate2::bufread::GzDecoder::new(input), sink),
-            Members::Zstd(_) => match zstd::stream::read::Decoder::with_buffer(input) {
+            MemberDecoder::Gzip(_) => stream(flate2::bufread::GzDecoder::new(input), sink),
+            MemberDecoder::Zstd(_) => match zstd::stream::read::Decoder::with_buffer(input) {
                 Ok(decoder) => stream(decoder.single_frame(), sink),
                 Err(error) => damaged(sink, &error),
             },
@@ -248,7 +255,7 @@ impl Members {
     }
 }
 
-fn members(members: &mut Members, input: &mut BlockInput<'_, '_>, sink: &mut dyn Sink) {
+fn members(members: &mut MemberDecoder, input: &mut BlockInput<'_, '_>, sink: &mut dyn Sink) {
     let mut in_vain = IN_VAIN;
     loop {
         let rest = match input.fill_buf() {
@@ -264,7 +271,7 @@ fn members(members: &mut Members, input: &mut BlockInput<'_, '_>, sink: &mut dyn
             input.consume(end);
             // A lane may wait long with this piece: what it was made from is not kept beside it.
             input.leave(sink);
-            if !sink.give(Piece::Data(content, true)) {
+            if !sink.give(BlockPiece::Data(content, true)) {
                 return;
             }
             continue;
@@ -326,7 +333,7 @@ fn frame(
 }
 
 /// Goes to the next whole member; false if there is none, or it took too much to look for it.
-fn seek(members: &mut Members, input: &mut BlockInput<'_, '_>, in_vain: &mut u64) -> bool {
+fn seek(members: &mut MemberDecoder, input: &mut BlockInput<'_, '_>, in_vain: &mut u64) -> bool {
     let mut content = Vec::new();
     loop {
         match input.fill_buf() {

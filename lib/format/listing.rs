@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use super::band::{BandId, BandName};
 use super::counted::CountedBlocks;
 use super::digest;
-use super::entry::{Entry, EntryError, Kind, State, Within, number};
+use super::entry::{Entry, EntryError, EntryState, Kind, Within, number};
 use super::object::{Compression, ObjectName};
 use super::path::{self, Path};
 use super::time::Stamp;
@@ -338,7 +338,7 @@ impl fmt::Display for End {
 
 /// Sees to it that paths come in canonical order, each below a directory that came before.
 #[derive(Debug, Default)]
-pub struct Order {
+pub struct CanonicalOrder {
     last: Option<Path>,
     /// The directories above and at the last path that may hold entries.
     open: Vec<Path>,
@@ -346,7 +346,7 @@ pub struct Order {
     continued: bool,
 }
 
-/// What [`Order`] finds wrong with a path.
+/// What [`CanonicalOrder`] finds wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misplaced {
     /// It stands at or before the path that came last.
@@ -355,7 +355,7 @@ pub enum Misplaced {
     Orphan,
 }
 
-impl Order {
+impl CanonicalOrder {
     /// Takes the next entry.
     ///
     /// # Errors
@@ -391,23 +391,23 @@ impl Order {
 }
 
 /// Reads a listing line by line and refuses it if it is cut off, out of order or miscounted.
-pub struct Reader<R> {
+pub struct ListingReader<R> {
     input: R,
     line: Vec<u8>,
     number: u64,
-    order: Order,
+    order: CanonicalOrder,
     seen: u64,
     ended: bool,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead> ListingReader<R> {
     /// A reader of `input`.
-    pub fn new(input: R) -> Reader<R> {
-        Reader {
+    pub fn new(input: R) -> ListingReader<R> {
+        ListingReader {
             input,
             line: Vec::new(),
             number: 0,
-            order: Order::default(),
+            order: CanonicalOrder::default(),
             seen: 0,
             ended: false,
         }
@@ -468,7 +468,8 @@ impl<R: BufRead> Reader<R> {
                 Err(Misplaced::OutOfOrder) => return Err(ListingError::Order(number, entry.path)),
                 Err(Misplaced::Orphan) => return Err(ListingError::Orphan(number, entry.path)),
             }
-            self.seen += u64::from(matches!(entry.state, State::Present(_) | State::Deleted));
+            self.seen +=
+                u64::from(matches!(entry.state, EntryState::Present(_) | EntryState::Deleted));
             return Ok(Line::Entry(entry));
         }
         if let Some(rest) = self.line.strip_prefix(b"#end ") {

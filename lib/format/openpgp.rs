@@ -59,7 +59,7 @@ pub struct Derivation {
 
 /// What keeps a message from being changed unnoticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protection {
+pub enum MessageProtection {
     /// Nothing.
     None,
     /// A hash under the encryption (MDC).
@@ -76,7 +76,7 @@ pub struct Envelope {
     /// How passphrases open it.
     pub passphrases: Vec<Derivation>,
     /// What keeps it from being changed.
-    pub protection: Protection,
+    pub protection: MessageProtection,
 }
 
 /// Literal data.
@@ -96,8 +96,11 @@ pub struct Literal {
 /// If it is no encrypted message.
 pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
     let mut packets = Packets::new(bytes)?;
-    let mut envelope =
-        Envelope { recipients: Vec::new(), passphrases: Vec::new(), protection: Protection::None };
+    let mut envelope = Envelope {
+        recipients: Vec::new(),
+        passphrases: Vec::new(),
+        protection: MessageProtection::None,
+    };
     while let Some((tag, body)) = packets.next_packet()? {
         let unreadable = || PacketError::Unreadable(packets.count);
         match tag {
@@ -105,9 +108,9 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, PacketError> {
             3 => envelope.passphrases.push(derivation(&body).ok_or_else(unreadable)?),
             9 | 18 | 20 => {
                 envelope.protection = match (tag, body.first()) {
-                    (9, _) => Protection::None,
-                    (18, Some(1)) => Protection::Hash,
-                    (18, Some(2)) | (20, Some(1)) => Protection::Authenticated,
+                    (9, _) => MessageProtection::None,
+                    (18, Some(1)) => MessageProtection::Hash,
+                    (18, Some(2)) | (20, Some(1)) => MessageProtection::Authenticated,
                     _ => return Err(unreadable()),
                 };
                 return match packets.next_packet()? {
@@ -384,12 +387,12 @@ mod tests {
         let seen = envelope(&to_a_key(&hash)).unwrap();
         assert_eq!(seen.recipients, [KeyId(0x0f35_1a80_d9b0_371e)]);
         assert_eq!(seen.recipients[0].to_string(), "0F351A80D9B0371E");
-        assert_eq!((seen.protection, seen.passphrases), (Protection::Hash, Vec::new()));
+        assert_eq!((seen.protection, seen.passphrases), (MessageProtection::Hash, Vec::new()));
         for (body, protection) in [
-            (&[0xc9, 1, 7][..], Protection::None),
-            (&[0xd2, 2, 2, 7], Protection::Authenticated),
-            (&[0xd4, 2, 1, 7], Protection::Authenticated),
-            (&[0xd2, 0xe1, 1, 2, 1, 3], Protection::Hash),
+            (&[0xc9, 1, 7][..], MessageProtection::None),
+            (&[0xd2, 2, 2, 7], MessageProtection::Authenticated),
+            (&[0xd4, 2, 1, 7], MessageProtection::Authenticated),
+            (&[0xd2, 0xe1, 1, 2, 1, 3], MessageProtection::Hash),
         ] {
             assert_eq!(envelope(&to_a_key(body)).map(|seen| seen.protection), Ok(protection));
         }

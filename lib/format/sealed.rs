@@ -2,7 +2,7 @@
 //! it. When a run is cut before the list is stored, the next one lists the object by this.
 
 use super::digest;
-use super::group::Member;
+use super::group::GroupMember;
 use super::object::ObjectName;
 
 /// A note.
@@ -11,13 +11,14 @@ pub struct SealedNote {
     /// The number and the counter of the group's list.
     pub group: (u32, u32),
     /// The object as stored.
-    pub member: Member,
+    pub member: GroupMember,
 }
 
 impl SealedNote {
     /// The line: `NUMBER-COUNTER NAME SIZE SHA256 PIECE …`.
     pub fn line(&self) -> String {
-        let ((number, counter), Member { name, size, sha256, pieces }) = (self.group, &self.member);
+        let ((number, counter), GroupMember { name, size, sha256, pieces }) =
+            (self.group, &self.member);
         let mut line = format!("{number:09}-{counter} {name} {size} {}", hex::encode(sha256));
         for piece in pieces {
             line.push(' ');
@@ -38,7 +39,7 @@ impl SealedNote {
         let pieces =
             words.map(|piece| digest::parse(piece.as_bytes())).collect::<Option<Vec<_>>>()?;
         let is_whole = pieces.len() as u64 == u64::div_ceil(size, super::group::PIECE as u64);
-        is_whole.then_some(SealedNote { group, member: Member { name, size, sha256, pieces } })
+        is_whole.then_some(SealedNote { group, member: GroupMember { name, size, sha256, pieces } })
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
     fn a_line_comes_back_and_a_cut_one_does_not() {
         let name = ObjectName::parse("00000/000000007.tar.gz.gpg").unwrap();
         for size in [1, super::super::group::PIECE + 1] {
-            let member = Member::of(name, &vec![7; size]);
+            let member = GroupMember::of(name, &vec![7; size]);
             let note = SealedNote { group: (7, 2), member };
             let line = note.line();
             let line = line.strip_suffix('\n').unwrap();

@@ -135,8 +135,8 @@ impl Digester {
     }
 }
 
-/// Whether Dura writes this map, byte for byte, for a file of `size` bytes that stores `data` bytes.
-/// Tars differ in what they make of any other map.
+/// Whether Dura writes this map, byte for byte, for a file of `size` bytes that stores `data`
+/// bytes. Tars differ in what they make of any other map.
 pub fn is_map(map: &[u8], data: u64, size: u64) -> bool {
     let mut numbers = map.split(|&byte| byte == b'\n').map(entry::number::<u64>);
     let mut next = || numbers.next().flatten();
@@ -243,11 +243,11 @@ mod tests {
 
     #[test]
     fn a_line_says_what_is_digested() {
-        use super::super::entry::{Kind, Meta, State};
+        use super::super::entry::{EntryState, Kind, Meta};
         let mut line = Line::new(
             super::super::path::Path::from_raw(b"f"),
             Kind::File,
-            State::Present(Meta {
+            EntryState::Present(Meta {
                 mode: 0,
                 uid: 0,
                 gid: 0,

@@ -130,7 +130,7 @@ pub fn write(out: &mut impl Write, item: &StreamItem, mtime: u64) -> io::Result<
 }
 
 /// Reads an object stream.
-pub struct Reader<R> {
+pub struct StreamReader<R> {
     input: R,
     at: u64,
     band: Option<BandName>,
@@ -142,10 +142,10 @@ pub struct Reader<R> {
     repairs: bool,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> StreamReader<R> {
     /// A reader of `input`.
-    pub fn new(input: R) -> Reader<R> {
-        Reader {
+    pub fn new(input: R) -> StreamReader<R> {
+        StreamReader {
             input,
             at: 0,
             band: None,
@@ -159,8 +159,8 @@ impl<R: Read> Reader<R> {
 
     /// A reader of a stream of repaired objects: of several bands, the objects of each behind a
     /// header that names it, or of none.
-    pub fn repairs(input: R) -> Reader<R> {
-        Reader { repairs: true, ..Reader::new(input) }
+    pub fn repairs(input: R) -> StreamReader<R> {
+        StreamReader { repairs: true, ..StreamReader::new(input) }
     }
 
     /// The id of the band that the stream continues, once the first object has come; none if it
@@ -196,7 +196,7 @@ impl<R: Read> Reader<R> {
     /// [`StreamError::Stopped`] when they are not wanted.
     ///
     /// # Errors
-    /// As of [`Reader::next_item`].
+    /// As of [`StreamReader::next_item`].
     pub fn next_item_if(
         &mut self,
         admit: &mut dyn FnMut(u64) -> bool,

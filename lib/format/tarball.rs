@@ -52,7 +52,7 @@ pub enum Content<'a> {
 
 /// All that a header says.
 #[derive(Debug, Clone)]
-pub struct Member<'a> {
+pub struct TarHeader<'a> {
     /// Where it is.
     pub path: &'a Path,
     /// What it is.
@@ -83,10 +83,10 @@ pub fn padding(len: u64) -> usize {
     (BLOCK as u64 - len % BLOCK as u64) as usize % BLOCK
 }
 
-impl<'a> Member<'a> {
+impl<'a> TarHeader<'a> {
     /// An entry without names, extended attributes and ACLs.
-    pub fn plain(path: &'a Path, kind: Kind, meta: Meta, content: Content<'a>) -> Member<'a> {
-        Member {
+    pub fn plain(path: &'a Path, kind: Kind, meta: Meta, content: Content<'a>) -> TarHeader<'a> {
+        TarHeader {
             path,
             kind,
             meta,

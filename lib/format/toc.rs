@@ -8,7 +8,7 @@ use super::path::Path;
 
 /// One index of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct TocRow {
     /// Its number.
     pub number: u32,
     /// Its first and last path; none when it lists nothing.
@@ -32,7 +32,7 @@ pub struct Toc {
     /// The band's id.
     pub id: BandId,
     /// The indexes since the table before.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TocRow>,
     /// In the last table of a run: the earlier ones.
     pub earlier: Vec<Earlier>,
 }
@@ -64,7 +64,7 @@ impl Toc {
                 }
                 [n, first, last, parts] => {
                     let span = path(first)?.zip(path(last)?);
-                    toc.rows.push(Row { number: number(n)?, span, parts: number(parts)? });
+                    toc.rows.push(TocRow { number: number(n)?, span, parts: number(parts)? });
                 }
                 _ => return None,
             }
@@ -82,7 +82,7 @@ impl Toc {
 impl fmt::Display for Toc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "#toc {} {:09}", self.id, self.number().unwrap_or_default())?;
-        for Row { number, span, parts } in &self.rows {
+        for TocRow { number, span, parts } in &self.rows {
             match span {
                 Some((first, last)) => writeln!(f, "{number:09} {first} {last} {parts}")?,
                 None => writeln!(f, "{number:09} - - {parts}")?,
@@ -108,9 +108,9 @@ mod tests {
         let toc = Toc {
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
             rows: vec![
-                Row { number: 4096, span: Some((Path::root(), path("a b"))), parts: 1 },
-                Row { number: 4097, span: None, parts: 0 },
-                Row { number: 4099, span: Some((path("big"), path("big"))), parts: 12 },
+                TocRow { number: 4096, span: Some((Path::root(), path("a b"))), parts: 1 },
+                TocRow { number: 4097, span: None, parts: 0 },
+                TocRow { number: 4099, span: Some((path("big"), path("big"))), parts: 12 },
             ],
             earlier: vec![Earlier { number: 4095, first: Some(Path::root()) }],
         };

@@ -165,9 +165,9 @@ impl<R: BufRead> Untar<R> {
         }
     }
 
-    /// Reads the map of holes with which the content of the last entry begins, in whole blocks. Fails
-    /// if it does not end where a map that Dura writes can end. [`Untar::copy`] then gives what is
-    /// behind it.
+    /// Reads the map of holes with which the content of the last entry begins, in whole blocks.
+    /// Fails if it does not end where a map that Dura writes can end. [`Untar::copy`] then gives
+    /// what is behind it.
     ///
     /// # Errors
     /// What is wrong with the tar, and where.
@@ -283,8 +283,8 @@ pub fn begins_entry(bytes: &[u8]) -> bool {
     header.is_some_and(|header| sound(tar::Header::from_byte_slice(header)).is_some())
 }
 
-/// The size field, if the header is a ustar header whose checksum is right. Tars differ in what they
-/// make of other magics and versions.
+/// The size field, if the header is a ustar header whose checksum is right. Tars differ in what
+/// they make of other magics and versions.
 fn sound(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
     (header.cksum().ok()? == checksum(bytes) && &bytes[257..265] == b"ustar\x0000")
@@ -310,7 +310,7 @@ fn parse_records(headers: &[u8], mut at: usize) -> Option<Vec<(Range<usize>, Ran
 #[cfg(test)]
 mod tests {
     use super::super::entry::{Kind, Meta};
-    use super::super::tarball::{Content, Member, Segment};
+    use super::super::tarball::{Content, Segment, TarHeader};
     use super::super::time::Time;
     use super::*;
 
@@ -322,7 +322,7 @@ mod tests {
     ) -> Vec<u8> {
         let meta =
             Meta { mode: 0o644, uid: 4_000_000_000, gid: 0, time: Time { sec: -6, nsec: 5 } };
-        let member = Member { xattrs, ..Member::plain(path, Kind::File, meta, content) };
+        let member = TarHeader { xattrs, ..TarHeader::plain(path, Kind::File, meta, content) };
         let mut out = Vec::new();
         assert_eq!(member.write_header(&mut out).unwrap(), data.len() as u64);
         out.extend(data);

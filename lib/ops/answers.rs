@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::core::expire::Rules;
 use crate::ops::records::{Records, Style};
 use crate::ops::{bands, changes, expire, find, list, locate, ls};
@@ -20,8 +20,8 @@ fn archive() -> ArchiveName {
     fixture.into_os_string().into()
 }
 
-fn reading() -> Reading {
-    Reading { no_cache: true, ..Reading::default() }
+fn reading() -> ReadOptions {
+    ReadOptions { no_cache: true, ..ReadOptions::default() }
 }
 
 /// What a deed writes in a style, and what it gives.

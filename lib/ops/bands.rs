@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::strangers::strangers;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, BandInChain};
@@ -25,7 +25,7 @@ const HEADING: &str = "band state started entries bytes-of-source sealed signed 
 /// What keeps it from listing all.
 pub fn run(
     shown: &ArchiveName,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
@@ -79,7 +79,7 @@ pub fn run(
                 None => "- -".to_owned(),
             };
             let protection = match protection {
-                Some(Protection { sealed, signed, parity }) => {
+                Some(BandProtection { sealed, signed, parity }) => {
                     let signed = if signed { "signed" } else { "unsigned" };
                     format!("{} {signed} {parity}", sealed.unwrap_or("-"))
                 }
@@ -105,7 +105,7 @@ pub fn run(
 
 /// How the objects of a band are protected.
 #[derive(Debug, Clone, Copy)]
-struct Protection {
+struct BandProtection {
     /// `encrypted`, `plain` or `mixed`; none if no object shows it.
     sealed: Option<&'static str>,
     signed: bool,
@@ -114,7 +114,7 @@ struct Protection {
 }
 
 /// The same by the names in a band's first folder.
-fn protection(objects: &[ObjectName]) -> Protection {
+fn protection(objects: &[ObjectName]) -> BandProtection {
     let any = |is: &dyn Fn(&ObjectName) -> bool| objects.iter().any(is);
     let secret = |encrypted: bool| any(&|name| name.is_secret() && name.encrypted == encrypted);
     let sealed = match (secret(true), secret(false)) {
@@ -125,7 +125,7 @@ fn protection(objects: &[ObjectName]) -> Protection {
     };
     let signed = any(&|name| matches!(name.object, Object::ListSig(..) | Object::TailSig));
     let shards = objects.iter().filter(|name| matches!(name.object, Object::Parity(0, 0, _)));
-    Protection { sealed, signed, parity: shards.count() }
+    BandProtection { sealed, signed, parity: shards.count() }
 }
 
 /// What an unfinished band holds.

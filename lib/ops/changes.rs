@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::version::{Version, choose, must_exist};
 use crate::archive::{Archive, BandInChain};
 use crate::core::chain::choice::Mask;
@@ -18,7 +18,7 @@ use crate::core::selection::Selection;
 use crate::edge::pipe;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Kind, push_number};
-use crate::format::listing::{Line, Reader};
+use crate::format::listing::{Line, ListingReader};
 use crate::format::path;
 use crate::ops::asked;
 use crate::ops::records::Records;
@@ -47,39 +47,39 @@ pub struct Options {
 }
 
 /// How many changes there are of each kind, and the bytes of their files.
-pub type Sums = BTreeMap<How, (u64, u64)>;
+pub type ChangeCounts = BTreeMap<How, (u64, u64)>;
 
 /// Where a tree comes from.
-enum Tree {
+enum TreeSource {
     Version(Box<Version>),
-    Listing(Reader<BufReader<Box<dyn Read>>>),
+    Listing(ListingReader<BufReader<Box<dyn Read>>>),
     /// There is no older version.
     Nothing,
 }
 
-impl Tree {
+impl TreeSource {
     fn next(&mut self) -> anyhow::Result<Option<Entry>> {
         Ok(match self {
-            Tree::Version(version) => version.next_entry()?.map(|placed| placed.entry),
-            Tree::Listing(listing) => loop {
+            TreeSource::Version(version) => version.next_entry()?.map(|placed| placed.entry),
+            TreeSource::Listing(listing) => loop {
                 match listing.next_line()? {
                     Some(Line::Entry(entry)) => break Some(entry),
                     Some(Line::Header(_)) => {}
                     Some(Line::End(_)) | None => break None,
                 }
             },
-            Tree::Nothing => None,
+            TreeSource::Nothing => None,
         })
     }
 }
 
 /// One of the two trees, and what of it is compared.
-struct Part {
-    tree: Tree,
+struct TreePart {
+    tree: TreeSource,
     selection: Selection,
 }
 
-impl Part {
+impl TreePart {
     fn next(&mut self) -> anyhow::Result<Option<Entry>> {
         while let Some(entry) = self.tree.next()? {
             if self.selection.wants(&entry.path, entry.kind == Kind::Dir) {
@@ -97,16 +97,16 @@ impl Part {
 /// What keeps it from comparing all, and paths that are in neither tree.
 pub fn run(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
-) -> anyhow::Result<Sums> {
+) -> anyhow::Result<ChangeCounts> {
     must_exist(&options.archive)?;
     let archive = Arc::new(reading.open(&options.archive, report)?);
     let (older, newer) = versions(&archive, options, reading, report)?;
     let (mut old, mut new) = parts(&archive, options, older.as_ref(), newer.as_ref(), report)?;
     let mut changes = Changes::new(options.metadata, HELD);
-    let mut writer = Writer { records, sums: BTreeMap::new() };
+    let mut writer = ChangesWriter { records, sums: BTreeMap::new() };
     while let Some(side) = changes.want() {
         match side {
             Side::Old => changes.handle_old(old.next()?),
@@ -140,7 +140,7 @@ pub fn run(
 fn versions(
     archive: &Archive,
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     report: &Report,
 ) -> anyhow::Result<(Option<BandName>, Option<BandName>)> {
     let shown = &options.archive;
@@ -171,24 +171,24 @@ fn parts(
     older: Option<&BandName>,
     newer: Option<&BandName>,
     report: &Arc<Report>,
-) -> anyhow::Result<(Part, Part)> {
+) -> anyhow::Result<(TreePart, TreePart)> {
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let chain = |name: &BandName| archive.chain(name);
     let chains = (older.map(chain).transpose()?, newer.map(chain).transpose()?);
     // Of names that one of them does not have, the other says what they are.
     let any = chains.0.as_ref().or(chains.1.as_ref()).context("the archive has no band")?;
-    let part = |chain: &Option<Vec<BandInChain>>| -> anyhow::Result<Part> {
+    let part = |chain: &Option<Vec<BandInChain>>| -> anyhow::Result<TreePart> {
         let of = chain.as_ref().unwrap_or(any);
         let selection = asked::select(archive, of, typed.clone(), &[], report)?;
         let tree = match chain {
             Some(chain) => {
                 let paths = selection.paths();
                 let version = Version::open_part(archive, chain, paths.as_deref(), report)?;
-                Tree::Version(Box::new(version))
+                TreeSource::Version(Box::new(version))
             }
-            None => Tree::Nothing,
+            None => TreeSource::Nothing,
         };
-        Ok(Part { tree, selection })
+        Ok(TreePart { tree, selection })
     };
     let shown = |name: Option<&BandName>, or: &str| match name {
         Some(name) => name.to_string(),
@@ -198,7 +198,7 @@ fn parts(
     report.done(format_args!("from {from} to {to}"));
     let (old, mut new) = (part(&chains.0)?, part(&chains.1)?);
     if let Some(file) = &options.listing {
-        new.tree = Tree::Listing(Reader::new(BufReader::new(opened(file)?)));
+        new.tree = TreeSource::Listing(ListingReader::new(BufReader::new(opened(file)?)));
     }
     Ok((old, new))
 }
@@ -212,12 +212,12 @@ fn opened(file: &FsPath) -> anyhow::Result<Box<dyn Read>> {
 }
 
 /// Writes the changes, and counts them.
-struct Writer<'a, 'b> {
+struct ChangesWriter<'a, 'b> {
     records: &'a mut Records<'b>,
-    sums: Sums,
+    sums: ChangeCounts,
 }
 
-impl Writer<'_, '_> {
+impl ChangesWriter<'_, '_> {
     fn write(&mut self, change: &Difference) -> anyhow::Result<()> {
         let Difference { how, path, from, old, new } = change;
         let size = if *how == How::Removed { *old } else { *new };
@@ -252,7 +252,7 @@ impl Writer<'_, '_> {
 }
 
 /// The sums in words.
-pub fn in_words(sums: &Sums) -> String {
+pub fn in_words(sums: &ChangeCounts) -> String {
     let sum = |(how, (count, bytes)): (&How, &(u64, u64))| {
         format!("{count} {} ({})", word(*how), human(*bytes))
     };

@@ -10,17 +10,17 @@ use crate::archive::awaited::Awaited;
 use crate::archive::caching;
 use crate::archive::kind::is_locked;
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::version::Version;
 use crate::archive::vouching::{self, Vouching};
 use crate::archive::{Archive, BandInChain};
 use crate::core::chain::calendar::TierRule;
 use crate::core::chain::choice::Mask;
-use crate::core::diff::{Deletions, Diff, Distrust, Effect, MaxDeleted, Summary};
+use crate::core::diff::{Deletions, Diff, DiffSummary, Distrust, Effect, MaxDeleted};
 use crate::core::merge::Placed;
-use crate::edge::pipe::{self, Out};
+use crate::edge::pipe::{self, Output};
 use crate::format::band::BandName;
-use crate::format::listing::{Header, Line, Reader, VERSION};
+use crate::format::listing::{Header, Line, ListingReader, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report, why};
 use course::{Course, decide, deletions};
@@ -74,8 +74,8 @@ impl Options {
 ///
 /// # Errors
 /// What keeps it from knowing, an archive that nothing vouches for, and too many deletions.
-pub fn run(options: &Options, reading: &Reading, report: &Arc<Report>) -> anyhow::Result<()> {
-    let scan = Reader::new(pipe::stdin()?);
+pub fn run(options: &Options, reading: &ReadOptions, report: &Arc<Report>) -> anyhow::Result<()> {
+    let scan = ListingReader::new(pipe::stdin()?);
     compare(
         options,
         scan,
@@ -119,9 +119,9 @@ fn distrust(file: &Path, chain: &[BandInChain], report: &Report) -> anyhow::Resu
 /// Lets through of a scan what a new band in the archive must record.
 pub(crate) fn compare(
     options: &Options,
-    mut scan: Reader<impl BufRead>,
+    mut scan: ListingReader<impl BufRead>,
     archive: impl FnOnce() -> anyhow::Result<Archive>,
-    mut out: Out,
+    mut out: Output,
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
     // Nothing is asked of the archive before the scan has begun.
@@ -271,8 +271,8 @@ fn too_many(deleted: Deletions, limit: MaxDeleted) -> anyhow::Error {
     )
 }
 
-fn tell(summary: &Summary, report: &Report) {
-    let Summary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
+fn tell(summary: &DiffSummary, report: &Report) {
+    let DiffSummary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
     if behind > 0 {
         report.warn(format_args!(
             "{behind} entries changed after an earlier run had stored them: the next run stores the changes"
@@ -298,7 +298,7 @@ fn tell(summary: &Summary, report: &Report) {
 }
 
 /// The scan's header lines, and its first line that is none.
-fn begin(scan: &mut Reader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option<Line>)> {
+fn begin(scan: &mut ListingReader<impl BufRead>) -> anyhow::Result<(Vec<Header>, Option<Line>)> {
     let mut headers = Vec::new();
     loop {
         match next_line(scan)? {
@@ -329,7 +329,7 @@ fn mask_of(headers: &[Header]) -> Mask {
     }
 }
 
-fn next_line(scan: &mut Reader<impl BufRead>) -> anyhow::Result<Line> {
+fn next_line(scan: &mut ListingReader<impl BufRead>) -> anyhow::Result<Line> {
     scan.next_line()?.ok_or_else(|| anyhow!("the listing has no #end line"))
 }
 

@@ -10,13 +10,13 @@ use crate::archive::Archive;
 use crate::archive::named::ArchiveName;
 use crate::archive::version::{Version, choose};
 use crate::archive::vouching::Vouching;
-use crate::core::assemble::{Assembler, AssemblerConfig, Finish, Member};
-use crate::edge::pipe::Out;
+use crate::core::assemble::{Assembler, AssemblerConfig, Finish, PackedMember};
+use crate::edge::pipe::Output;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
-use crate::format::entry::{Entry, Kind, Meta, State};
+use crate::format::entry::{Entry, EntryState, Kind, Meta};
 use crate::format::head::{Head, Parent};
-use crate::format::listing::{End, Have, Header, Reader};
+use crate::format::listing::{End, Have, Header, ListingReader};
 use crate::format::object::{Compression, Object};
 use crate::format::path::Path;
 use crate::format::tarball::{self, Content, padding};
@@ -42,7 +42,7 @@ pub(crate) fn entry(name: &str, time: i64) -> Entry {
     let (name, kind) = name.strip_suffix('/').map_or((name, Kind::File), |dir| (dir, Kind::Dir));
     let time = Time { sec: time, nsec: 0 };
     let meta = Meta { mode: 0o755, uid: 0, gid: 0, time };
-    let mut entry = Entry::new(Path::from_raw(name.as_bytes()), kind, State::Present(meta));
+    let mut entry = Entry::new(Path::from_raw(name.as_bytes()), kind, EntryState::Present(meta));
     entry.ctime = Some(time);
     if kind == Kind::File {
         let text = entry.path.as_bytes();
@@ -53,7 +53,7 @@ pub(crate) fn entry(name: &str, time: i64) -> Entry {
 }
 
 /// Gzip members do not need a gzip in these tests: blocks are stored as they are.
-pub(crate) fn member(entry: &Entry) -> Member {
+pub(crate) fn member(entry: &Entry) -> PackedMember {
     let (path, meta) = (&entry.path, *entry.meta().unwrap());
     let content = if entry.kind == Kind::File {
         Content::Bytes(entry.size.unwrap())
@@ -61,7 +61,7 @@ pub(crate) fn member(entry: &Entry) -> Member {
         Content::Nothing
     };
     let mut bytes = Vec::new();
-    tarball::Member::plain(path, entry.kind, meta, content).write_header(&mut bytes).unwrap();
+    tarball::TarHeader::plain(path, entry.kind, meta, content).write_header(&mut bytes).unwrap();
     if entry.kind == Kind::File {
         bytes.extend(path.as_bytes());
         bytes.resize(bytes.len() + padding(path.as_bytes().len() as u64), 0);
@@ -69,7 +69,7 @@ pub(crate) fn member(entry: &Entry) -> Member {
     let mut lines = Vec::new();
     entry.write(&mut lines);
     let (files, span) = (u64::from(entry.kind == Kind::File), Some((path.clone(), path.clone())));
-    Member {
+    PackedMember {
         bytes,
         lines,
         entries: 1,
@@ -81,20 +81,21 @@ pub(crate) fn member(entry: &Entry) -> Member {
 }
 
 /// An archive in memory, and what a host that wrote it keeps.
-struct Written {
+struct MemoryArchive {
     store: Arc<Memory>,
     cache: Cache,
     bands: Vec<BandName>,
     _dir: tempfile::TempDir,
 }
 
-impl Written {
+impl MemoryArchive {
     /// A full band of these names, and so many bands on top in each of which the file `./changed`
     /// has a new time. Every entry has a block and an index of its own.
-    fn new(names: &[&str], above: usize) -> Written {
+    fn new(names: &[&str], above: usize) -> MemoryArchive {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(&dir.path().join("cache")).unwrap();
-        let mut written = Written { store: Arc::default(), cache, bands: Vec::new(), _dir: dir };
+        let mut written =
+            MemoryArchive { store: Arc::default(), cache, bands: Vec::new(), _dir: dir };
         let mut parent = None;
         for tier in 0..=above {
             let entries: Vec<Entry> = match tier {
@@ -187,12 +188,14 @@ fn diff(archive: Archive, entries: &[Entry]) -> String {
         format!("{}\n", End { entries: entries.len() as u64, ..End::default() }).into_bytes(),
     );
     let options = diff::Options::of(memory());
-    told(|out| compare(&options, Reader::new(&scan[..]), || Ok(archive), out, &report()).unwrap())
+    told(|out| {
+        compare(&options, ListingReader::new(&scan[..]), || Ok(archive), out, &report()).unwrap()
+    })
 }
 
-pub(crate) fn told(work: impl FnOnce(Out)) -> String {
+pub(crate) fn told(work: impl FnOnce(Output)) -> String {
     let mut file = tempfile::tempfile().unwrap();
-    work(Out::to(file.try_clone().unwrap()));
+    work(Output::to(file.try_clone().unwrap()));
     let mut text = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut text).unwrap();
@@ -233,7 +236,7 @@ fn tree(changed: i64) -> Vec<Entry> {
 
 #[test]
 fn nothing_changed() {
-    let written = Written::new(&TREE, 2);
+    let written = MemoryArchive::new(&TREE, 2);
     let journal = Journal::open(&written._dir.path().join("journal")).unwrap();
     let unchanged = |archive: Archive| {
         let vouching = Vouching::new(Some(journal.clone()), None, None).map(Arc::new);
@@ -281,7 +284,7 @@ fn nothing_changed() {
 #[test]
 fn one_file() {
     for above in [0, 1, 4, 9] {
-        let written = Written::new(&TREE, above);
+        let written = MemoryArchive::new(&TREE, above);
         let calls = written.calls(false, |archive| {
             assert_eq!(
                 restored(archive, &["./a/b/c/file"]),
@@ -310,7 +313,7 @@ fn one_file() {
 
 #[test]
 fn one_file_with_a_warm_cache() {
-    let written = Written::new(&TREE, 3);
+    let written = MemoryArchive::new(&TREE, 3);
     let calls = written.calls(true, |archive| {
         assert_eq!(restored(archive, &["./changed"]), ["./changed"]);
     });
@@ -336,7 +339,7 @@ fn one_file_with_a_warm_cache() {
 
 #[test]
 fn a_directory_needs_the_indexes_of_what_is_below() {
-    let written = Written::new(&TREE, 0);
+    let written = MemoryArchive::new(&TREE, 0);
     let calls = written.calls(true, |archive| {
         assert_eq!(
             restored(archive, &["./a/b"]),
@@ -349,7 +352,7 @@ fn a_directory_needs_the_indexes_of_what_is_below() {
 
 #[test]
 fn listing_reads_each_index_once() {
-    let mut written = Written::new(&TREE, 2);
+    let mut written = MemoryArchive::new(&TREE, 2);
     let once = |calls: Vec<String>| {
         let mut indexes: BTreeMap<String, usize> = BTreeMap::new();
         calls
@@ -432,7 +435,7 @@ impl Store for Together {
 
 #[test]
 fn tiers_are_read_side_by_side() {
-    let written = Written::new(&TREE, 5);
+    let written = MemoryArchive::new(&TREE, 5);
     // The newest band's TAIL is asked for before it is known which bands belong to it.
     for (suffix, wanted) in [("0Z/TAIL", 5), (".toc.gz", 6), (".mtree.gz", 6)] {
         let (store, asked, changed) = (written.store.clone(), Mutex::default(), Condvar::new());

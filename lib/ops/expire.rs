@@ -6,13 +6,13 @@ use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::plain::not_encrypted;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::unlock::PLAIN;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, side_by_side};
 use crate::core::chain::choice::Mask;
 use crate::core::chain::sealing::sealed_before;
-use crate::core::expire::{ExpiryCandidate, Reason, Rules, Standing, expire};
+use crate::core::expire::{ExpiryCandidate, ExpiryStanding, Reason, Rules, expire};
 use crate::edge::clock;
 use crate::format::band::BandName;
 use crate::format::object::Object;
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 32;
 pub fn run(
     shown: &ArchiveName,
     rules: &Rules,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
@@ -46,13 +46,14 @@ pub fn run(
     }
     let sealed: Vec<BandName> =
         found.iter().filter(|band| band.sealed).map(|band| band.name.clone()).collect();
-    for band in found.iter().filter(|band| band.standing == Standing::Version && !band.sealed) {
+    for band in found.iter().filter(|band| band.standing == ExpiryStanding::Version && !band.sealed)
+    {
         if let Some(older) = sealed_before(&band.name, &sealed) {
             let what = not_encrypted(&band.name, older);
             report.warn(format_args!("{}: {what}: it replaces no other ({PLAIN})", band.name));
         }
     }
-    for band in found.iter().filter(|band| band.standing == Standing::Unreadable) {
+    for band in found.iter().filter(|band| band.standing == ExpiryStanding::Unreadable) {
         report.warn(format_args!("{}: cannot be read: kept", band.name));
     }
     let plan = expire(&found, rules, clock::stamp()?);
@@ -100,7 +101,7 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Expir
     let unreadable = ExpiryCandidate {
         name: name.clone(),
         time: name.start(),
-        standing: Standing::Unreadable,
+        standing: ExpiryStanding::Unreadable,
         signed: false,
         sealed: true,
         files: None,
@@ -113,10 +114,10 @@ fn look(archive: &Archive, name: &BandName, weigh: bool) -> anyhow::Result<Expir
     let mask = archive.has_mask(&head, ends.tail.is_some());
     let standing = match (&ends.tail, mask) {
         // Its end is not there, or is not signed as it was, so it may be complete.
-        (None, _) if has_tail_signature(archive, name)? => Standing::Unreadable,
-        (None, _) => Standing::Unfinished,
-        (Some(_), Mask::Whole) => Standing::Version,
-        (Some(_), _) => Standing::Masked,
+        (None, _) if has_tail_signature(archive, name)? => ExpiryStanding::Unreadable,
+        (None, _) => ExpiryStanding::Unfinished,
+        (Some(_), Mask::Whole) => ExpiryStanding::Version,
+        (Some(_), _) => ExpiryStanding::Masked,
     };
     let stored = if weigh { archive.objects(name)?.iter().map(|(_, size)| size).sum() } else { 0 };
     Ok(ExpiryCandidate {

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::core::filter::Filter;
 use crate::edge::pipe;
-use crate::format::listing::{End, Line, ListingError, Reader};
+use crate::format::listing::{End, Line, ListingError, ListingReader};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report};
 
@@ -44,7 +44,7 @@ pub fn run(command: &[OsString], report: &Report) -> anyhow::Result<()> {
 }
 
 /// Writes all but the last line.
-fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Out, End)> {
+fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Output, End)> {
     let given = child.stdin.take().context("no pipe to the command")?;
     let mut kept = BufReader::new(child.stdout.take().context("no pipe from the command")?);
     let lines = feed(given);
@@ -110,7 +110,7 @@ fn read(given: ChildStdin, lines: &Sender<Result<Line, ListingError>>) {
         Ok(stdin) => stdin,
         Err(error) => return drop(lines.send(Err(error.into()))),
     };
-    let mut reader = Reader::new(stdin);
+    let mut reader = ListingReader::new(stdin);
     let mut given = Some(BufWriter::new(given));
     let mut text = Vec::new();
     loop {

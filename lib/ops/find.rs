@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::version::{Version, must_exist};
 use crate::core::selection::sought::{Hits, Sought};
 use crate::format::digest::Digest;
@@ -29,10 +29,10 @@ pub struct Options {
 }
 
 /// What makes two versions of a path the same to the person who looks for it.
-type Look = (Option<u64>, Option<Time>, Option<Digest>);
+type FoundAs = (Option<u64>, Option<Time>, Option<Digest>);
 
 /// How a path has looked, each time with the bands that have it so.
-type Looks = Vec<(Look, Vec<String>)>;
+type Appearances = Vec<(FoundAs, Vec<String>)>;
 
 /// Writes a line for each content that a path has had: path, size, time, digest, and the bands with
 /// it. Gives how many lines there are.
@@ -41,7 +41,7 @@ type Looks = Vec<(Look, Vec<String>)>;
 /// What keeps it from looking through all versions.
 pub fn run(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
@@ -49,7 +49,7 @@ pub fn run(
     let archive = Arc::new(reading.open(&options.archive, report)?);
     let typed = asked::typed(&options.patterns, &options.files_from)?;
     let mut sought: Option<Sought> = None;
-    let mut found: BTreeMap<Path, (Hits, Looks)> = BTreeMap::new();
+    let mut found: BTreeMap<Path, (Hits, Appearances)> = BTreeMap::new();
     for name in archive.bands(report)? {
         let chain = match archive.chain(&name) {
             Ok(chain) => chain,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use crate::edge::gpg::{
-    self, GpgError, GpgKey, KeyFault, Keys, Recipient, Sealer, Signatory, TrialError, Use,
+    self, GpgError, GpgKey, GpgSealer, KeyFault, Keys, Recipient, Signatory, TrialError, Use,
 };
 use crate::format::time::Stamp;
 use crate::report::message::{Hinted, Report};
@@ -17,7 +17,7 @@ pub(crate) fn to_keys(
     hidden: &[OsString],
     files: &[PathBuf],
     report: &Report,
-) -> anyhow::Result<Sealer> {
+) -> anyhow::Result<GpgSealer> {
     let mut recipients = Vec::new();
     for name in named {
         recipients.push(in_keyring(name, false, report)?);
@@ -32,15 +32,15 @@ pub(crate) fn to_keys(
 }
 
 /// The sealer, once a trial message is as it should be.
-pub(crate) fn tried(keys: Keys, report: &Report) -> anyhow::Result<Sealer> {
-    let sealer = Sealer::new(keys);
+pub(crate) fn tried(keys: Keys, report: &Report) -> anyhow::Result<GpgSealer> {
+    let sealer = GpgSealer::new(keys);
     let seen = gpg::trial(&sealer).map_err(not_to_be_used)?;
     report.verbose(format_args!("a trial message is correct: {seen}"));
     Ok(sealer)
 }
 
 /// Draws a key for the run: gives what seals its objects, and the key object.
-pub(crate) fn of_run(to: &Sealer, report: &Report) -> anyhow::Result<(Sealer, Vec<u8>)> {
+pub(crate) fn of_run(to: &GpgSealer, report: &Report) -> anyhow::Result<(GpgSealer, Vec<u8>)> {
     let made = gpg::seal_key(to).map_err(not_to_be_used)?;
     report.verbose(format_args!("the run has a key of its own, in {} bytes", made.1.len()));
     Ok(made)

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::version::{choose, must_exist};
 use crate::archive::{Archive, RunMessages};
 use crate::edge::clock;
-use crate::edge::gpg::{self, Keys, Sealer, Signatory};
+use crate::edge::gpg::{self, GpgSealer, Keys, Signatory};
 use crate::format::band::{BandId, BandName};
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
 use crate::format::openpgp::{KeyId, holds, openers};
 use crate::format::stream::{self, Preface, StreamItem};
@@ -48,7 +48,7 @@ impl Options {
     /// The archive, and which of its bands are asked about.
     fn open(
         &self,
-        reading: &Reading,
+        reading: &ReadOptions,
         report: &Arc<Report>,
     ) -> anyhow::Result<(Archive, Vec<BandName>)> {
         must_exist(&self.archive)?;
@@ -69,7 +69,7 @@ impl Options {
 /// What keeps it from the whole answer.
 pub fn run(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     out: &mut dyn Write,
     is_titled: bool,
     report: &Arc<Report>,
@@ -144,7 +144,7 @@ fn without_keys(archive: &Archive, band: &BandName, secret: &[KeyId]) -> anyhow:
 /// What keeps it from writing any message, or the whole stream.
 pub fn add(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     out: &mut dyn Write,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
@@ -152,7 +152,7 @@ pub fn add(
     let sealer = keyring::to_keys(&options.recipient, &[], &options.recipient_file, report)?;
     let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let mtime = u64::try_from(clock::stamp()?.unix()).unwrap_or(0);
-    let mut out = Out { stream: out, signer, mtime, objects: 0 };
+    let mut out = KeyStream { stream: out, signer, mtime, objects: 0 };
     let mut without: Option<anyhow::Error> = None;
     for band in &bands {
         let (Some(head), tail) = archive.ends(band)? else { continue };
@@ -202,7 +202,7 @@ pub fn add(
 }
 
 /// Whether each key that the sealer seals to opens a message already.
-fn opens_for(sealer: &Sealer, message: &[u8]) -> bool {
+fn opens_for(sealer: &GpgSealer, message: &[u8]) -> bool {
     let (recipients, _) = openers(message);
     match sealer.keys() {
         Keys::Public(wanted) => {
@@ -213,14 +213,14 @@ fn opens_for(sealer: &Sealer, message: &[u8]) -> bool {
 }
 
 /// Where the stream goes.
-struct Out<'a> {
+struct KeyStream<'a> {
     stream: &'a mut dyn Write,
     signer: Option<Signatory>,
     mtime: u64,
     objects: u64,
 }
 
-impl Out<'_> {
+impl KeyStream<'_> {
     fn begin(&mut self, band: &BandName, id: BandId) -> anyhow::Result<()> {
         let preface = Preface { adds: Some((band.clone(), id)), ..Preface::default() };
         self.stream.write_all(&preface.to_bytes()).context(CANNOT_WRITE)
@@ -242,7 +242,7 @@ impl Out<'_> {
     ) -> anyhow::Result<()> {
         let ((number, counter), added) = (run.place, run.next);
         let name = ObjectName { object: Object::Key(number, counter, added), encrypted: true };
-        let (name_of, members) = ((number, counter), vec![Member::of(name, &message)]);
+        let (name_of, members) = ((number, counter), vec![GroupMember::of(name, &message)]);
         let (band_of, slots, parity) = (band.clone(), 1, 0);
         let list = List { band: band_of, id, name: name_of, added, slots, parity, members };
         let text = list.text().into_bytes();

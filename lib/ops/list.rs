@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::{Chosen, Reading};
+use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::Version;
 use crate::format::listing::{End, Header, VERSION};
 use crate::ops::CANNOT_WRITE;
@@ -18,7 +18,7 @@ use crate::report::message::Report;
 /// What keeps the listing from its end.
 pub fn run(
     shown: &ArchiveName,
-    reading: &Reading,
+    reading: &ReadOptions,
     out: &mut dyn Write,
     report: &Arc<Report>,
 ) -> anyhow::Result<End> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::{Chosen, Reading};
+use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::Version;
 use crate::format::entry::{Kind, Within};
 use crate::format::object::Object;
@@ -32,7 +32,7 @@ pub struct Options {
 /// What keeps it from the whole answer.
 pub fn run(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::{Chosen, Reading};
+use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::Version;
-use crate::core::sums::{Sum, Sums};
+use crate::core::sums::{DirectorySum, DirectorySums};
 use crate::format::entry::{Entry, Kind, Meta, push_number};
 use crate::format::path;
 use crate::format::time::Stamp;
@@ -40,7 +40,7 @@ pub struct Options {
 /// What keeps the listing from its end.
 pub fn run(
     options: &Options,
-    reading: &Reading,
+    reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
@@ -52,7 +52,7 @@ pub fn run(
     if options.sums {
         records.title(SUMS_HEADING)?;
     }
-    let mut sums = Sums::default();
+    let mut sums = DirectorySums::default();
     while let Some(placed) = version.next_entry()? {
         let Entry { path, kind, .. } = &placed.entry;
         let Some(meta) = placed.entry.meta() else { continue };
@@ -76,7 +76,7 @@ pub fn run(
         }
     }
     asked::tell_of_missing(&selection, report)?;
-    for Sum { path, files, bytes } in sums.finish() {
+    for DirectorySum { path, files, bytes } in sums.finish() {
         records.write(
             |line| line.extend(format!("{bytes} {files} {path}").bytes()),
             || {

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::format::band::BandName;
 use crate::ops::verify::tests::verify;
 use model::{
-    ModelEntries, Notes, Objects, ReadState, Stream, Tree, Wish, counted, cuts, put, read, run,
-    seen, store, tail, version,
+    ModelEntries, ModelObjects, ModelTree, Notes, ReadState, RunWish, Stream, counted, cuts, put,
+    read, run, seen, store, tail, version,
 };
 
 mod archives;
@@ -34,12 +34,12 @@ fn every(few: usize) -> usize {
     if large() { 1 } else { few }
 }
 
-fn base() -> Tree {
+fn base() -> ModelTree {
     vec![("/", 1), ("a", 1), ("d/", 1), ("d/x", 1), ("e", 1)]
 }
 
 /// What the source may have become when the next run comes.
-fn trees() -> Vec<(&'static str, Tree)> {
+fn trees() -> Vec<(&'static str, ModelTree)> {
     let all = vec![
         ("the same", base()),
         ("changed at the front", vec![("/", 1), ("a", 2), ("d/", 1), ("d/x", 1), ("e", 1)]),
@@ -56,7 +56,7 @@ fn trees() -> Vec<(&'static str, Tree)> {
 }
 
 /// What is left of a tree by a mask, and by the same when it was edited.
-fn masked(mask: u8) -> Tree {
+fn masked(mask: u8) -> ModelTree {
     match mask {
         7 => vec![("/", 1), ("e", 1)],
         _ => vec![("/", 1), ("a", 1), ("d/", 1), ("d/x", 1)],
@@ -65,8 +65,8 @@ fn masked(mask: u8) -> Tree {
 
 /// A state: what the archive holds, and what the host has noted.
 #[derive(Clone, Default)]
-struct State {
-    there: Objects,
+struct WorldState {
+    there: ModelObjects,
     notes: Notes,
     run: u8,
     /// What the runs so far have seen of the source.
@@ -75,20 +75,20 @@ struct State {
     complete: BTreeMap<BandName, ModelEntries>,
 }
 
-struct Search {
+struct StateSearch {
     parity: usize,
     sign: bool,
     seen: HashSet<Vec<(String, Vec<u8>)>>,
     states: u64,
 }
 
-impl Search {
-    fn new(parity: usize) -> Search {
-        Search { parity, sign: false, seen: HashSet::new(), states: 0 }
+impl StateSearch {
+    fn new(parity: usize) -> StateSearch {
+        StateSearch { parity, sign: false, seen: HashSet::new(), states: 0 }
     }
 
     /// False if the state was looked at before.
-    fn is_new(&mut self, state: &State) -> bool {
+    fn is_new(&mut self, state: &WorldState) -> bool {
         let key = state.there.iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
         let is_new = self.seen.insert(key);
         self.states += u64::from(is_new);
@@ -98,8 +98,8 @@ impl Search {
     /// A run as it would be stored.
     fn stream(
         &self,
-        state: &State,
-        tree: &Tree,
+        state: &WorldState,
+        tree: &ModelTree,
         mask: Option<u8>,
         options: &[&str],
     ) -> Option<Stream> {
@@ -108,24 +108,24 @@ impl Search {
 
     fn wish<'a>(
         &self,
-        state: &State,
-        tree: &'a Tree,
+        state: &WorldState,
+        tree: &'a ModelTree,
         mask: Option<u8>,
         options: &'a [&'a str],
-    ) -> Wish<'a> {
-        let Search { parity, sign, .. } = *self;
-        Wish { tree, mask, options, parity, sign, run: state.run }
+    ) -> RunWish<'a> {
+        let StateSearch { parity, sign, .. } = *self;
+        RunWish { tree, mask, options, parity, sign, run: state.run }
     }
 
     /// A run that ends: what it says holds.
     fn ends(
         &self,
-        state: &State,
-        tree: &Tree,
+        state: &WorldState,
+        tree: &ModelTree,
         mask: Option<u8>,
         options: &[&str],
         case: &str,
-    ) -> Option<(State, u8)> {
+    ) -> Option<(WorldState, u8)> {
         let stream = self.stream(state, tree, mask, options)?;
         let before = counted(&state.there, &stream.band);
         let next = after(state, &stream, 0..stream.objects.len(), case);
@@ -136,7 +136,7 @@ impl Search {
 
     /// Whatever came before, runs that are not cut bring the version to the tree: by the second one
     /// at the latest, with status 0; the archive is whole, and a run more stores nothing else.
-    fn settles(&self, state: &State, tree: &Tree, case: &str) -> Objects {
+    fn settles(&self, state: &WorldState, tree: &ModelTree, case: &str) -> ModelObjects {
         let case = format!("{case}, then whole runs");
         let (one, status) = self.ends(state, tree, None, &[], &case).expect(&case);
         look(&one, &case);
@@ -154,12 +154,12 @@ impl Search {
 
 /// A state behind these writes of a run.
 fn after(
-    state: &State,
+    state: &WorldState,
     stream: &Stream,
     which: impl IntoIterator<Item = usize>,
     case: &str,
-) -> State {
-    let mut next = State { run: state.run + 1, notes: stream.notes.clone(), ..state.clone() };
+) -> WorldState {
+    let mut next = WorldState { run: state.run + 1, notes: stream.notes.clone(), ..state.clone() };
     assert!(put(&mut next.there, stream, which), "{case}: an object is written over");
     next.saw.extend(stream.saw.clone());
     if tail(&next.there, &stream.band).is_some() {
@@ -171,7 +171,7 @@ fn after(
 
 /// Between two writes of a run too, a reader gets a complete version as it was completed, or what
 /// runs have seen, and verify finds nothing.
-fn look(state: &State, case: &str) {
+fn look(state: &WorldState, case: &str) {
     let found = read(store(&state.there), None);
     if let Some(found) = &found {
         looks_right(state, found, case);
@@ -186,7 +186,7 @@ fn look(state: &State, case: &str) {
 }
 
 /// What a reader has got is no mixture.
-fn looks_right(state: &State, found: &ReadState, case: &str) {
+fn looks_right(state: &WorldState, found: &ReadState, case: &str) {
     assert!(found.silent, "{case}: a reader warns");
     if found.complete {
         let entries = state.complete.get(&found.band);
@@ -198,7 +198,7 @@ fn looks_right(state: &State, found: &ReadState, case: &str) {
 }
 
 /// Of a complete band, what its run said, and what TAIL says, hold.
-fn check_complete(there: &Objects, stream: &Stream, masked: bool, case: &str) {
+fn check_complete(there: &ModelObjects, stream: &Stream, masked: bool, case: &str) {
     let saw = &stream.saw;
     let tail = tail(there, &stream.band).expect(case);
     let (found, silent) = version(there, Some(&stream.band)).expect(case);
@@ -216,7 +216,7 @@ fn check_complete(there: &Objects, stream: &Stream, masked: bool, case: &str) {
 }
 
 /// What counted of a band counts still.
-fn progress(there: &Objects, band: &BandName, before: &[u32], case: &str) {
+fn progress(there: &ModelObjects, band: &BandName, before: &[u32], case: &str) {
     let now = counted(there, band);
     let undone: Vec<_> = before.iter().filter(|number| !now.contains(number)).collect();
     assert!(undone.is_empty(), "{case}: {undone:?} of {band} count no more");
@@ -225,7 +225,7 @@ fn progress(there: &Objects, band: &BandName, before: &[u32], case: &str) {
 /// Verify finds nothing, and has nothing to repair; but of a band which was cut just before its
 /// TAIL nobody can tell whether that was lost, and what no run will continue may get lists, and the
 /// parity that they name.
-fn found_whole(there: &Objects, case: &str) {
+fn found_whole(there: &ModelObjects, case: &str) {
     let (found, items, _) = verify(&store(there), true);
     let cut = |line: &String| {
         let of_tail = line.strip_prefix("missing ").and_then(|line| line.split_once("/TAIL: "));
@@ -239,7 +239,13 @@ fn found_whole(there: &Objects, case: &str) {
 
 /// A first run that is cut in every way, and one that goes on with another tree, a mask or other
 /// options, and is cut in every way too.
-fn cut_and_cut_again(search: &mut Search, jobs: usize, first: &State, tree: &Tree, name: &str) {
+fn cut_and_cut_again(
+    search: &mut StateSearch,
+    jobs: usize,
+    first: &WorldState,
+    tree: &ModelTree,
+    name: &str,
+) {
     let stream = search.stream(first, tree, None, &[]).unwrap();
     for (at, cut) in cuts(&stream, jobs).iter().enumerate() {
         let one = after(first, &stream, cut.iter().copied(), name);
@@ -276,7 +282,7 @@ fn cut_and_cut_again(search: &mut Search, jobs: usize, first: &State, tree: &Tre
 
 /// A run with a mask stands beside: it undoes nothing, and what goes on without it sees all; also
 /// when the mask is edited meanwhile.
-fn masks(search: &mut Search, one: &State, tree: &Tree, case: &str, step: usize) {
+fn masks(search: &mut StateSearch, one: &WorldState, tree: &ModelTree, case: &str, step: usize) {
     let case = format!("{case}, a mask");
     let Some(masked_run) = search.stream(one, &masked(7), Some(7), &[]) else { return };
     for cut in cuts(&masked_run, 1).iter().step_by(step) {
@@ -305,7 +311,7 @@ fn masks(search: &mut Search, one: &State, tree: &Tree, case: &str, step: usize)
 }
 
 /// Runs that begin a full band or a new one, cut too.
-fn options(search: &mut Search, one: &State, tree: &Tree, case: &str) {
+fn options(search: &mut StateSearch, one: &WorldState, tree: &ModelTree, case: &str) {
     for options in [&["--full"][..], &["--no-resume"], &["--full", "--no-resume"]] {
         let case = format!("{case}, {options:?}");
         let Some(run) = search.stream(one, tree, None, options) else {
@@ -331,8 +337,8 @@ fn options(search: &mut Search, one: &State, tree: &Tree, case: &str) {
 fn every_cut_of_two_runs() {
     let mut states = 0;
     for parity in if large() { 0..=2 } else { 1..=1 } {
-        let mut search = Search::new(parity);
-        let empty = State::default();
+        let mut search = StateSearch::new(parity);
+        let empty = WorldState::default();
         cut_and_cut_again(&mut search, if large() { 3 } else { 2 }, &empty, &base(), "a full band");
         states += search.states;
     }
@@ -343,16 +349,16 @@ fn every_cut_of_two_runs() {
 /// What is left of a masked run that no other continues, of its parity too.
 #[test]
 fn every_cut_of_a_masked_run() {
-    let mut search = Search::new(2);
-    masks(&mut search, &State::default(), &base(), "no band", 1);
+    let mut search = StateSearch::new(2);
+    masks(&mut search, &WorldState::default(), &base(), "no band", 1);
     assert!(search.states > 10, "{}", search.states);
 }
 
 /// The same on top of a complete band.
 #[test]
 fn every_cut_of_a_layer() {
-    let mut search = Search::new(0);
-    let (full, _) = search.ends(&State::default(), &base(), None, &[], "full").unwrap();
+    let mut search = StateSearch::new(0);
+    let (full, _) = search.ends(&WorldState::default(), &base(), None, &[], "full").unwrap();
     let tree = vec![("/", 3), ("a", 3), ("d/", 3), ("d/x", 1), ("e", 3), ("f", 3)];
     cut_and_cut_again(&mut search, 2, &full, &tree, "a layer");
     println!("{} states", search.states);

@@ -11,17 +11,17 @@ use anyhow::{Context, bail};
 use crate::archive::caching;
 use crate::archive::unzip;
 use crate::archive::vouching;
-use crate::core::assemble::{Assembler, Finish, Member};
-use crate::core::links::Links;
+use crate::core::assemble::{Assembler, Finish, PackedMember};
+use crate::core::links::LostLinks;
 use crate::core::planner::{Planner, ReadJob};
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
-use crate::edge::{clock, pipe, source::Source, users::Users};
+use crate::edge::{clock, pipe, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
 use crate::format::codec::{self, Codec};
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::journal::JournalEntry;
-use crate::format::listing::{End, Have, Header, Line, Reader};
+use crate::format::listing::{End, Have, Header, Line, ListingReader};
 use crate::format::notes::NOTES;
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
@@ -32,7 +32,7 @@ use crate::store::cache::Cache;
 use crate::store::journal::Journal;
 use origins::Origins;
 use own::{Borders, Own};
-use read::{Gathered, Raw, Reading};
+use read::{FileReading, Gathered, Raw};
 use settle::{Settled, Settler};
 pub(crate) use start::Start;
 
@@ -95,7 +95,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if options.part_size > Some(MAX_PART) {
         bail!("--part-size: more than 1G, which a reader could not hold in memory");
     }
-    let mut listing = Reader::new(pipe::stdin()?);
+    let mut listing = ListingReader::new(pipe::stdin()?);
     let (start, first) = Start::read(&mut listing, &options)?;
     let started = clock::stamp()?;
     if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
@@ -121,15 +121,15 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     {
         bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
     }
-    let source =
-        Source::open_root(&plan.directory).with_context(|| plan.directory.display().to_string())?;
+    let source = SourceRoot::open_root(&plan.directory)
+        .with_context(|| plan.directory.display().to_string())?;
     let cache = caching::to_write(options.cache.as_deref(), options.no_cache, report)?;
     let journal = vouching::journal(options.cache.as_deref(), options.no_cache, report)?;
     let refers = plan.refers;
     let origins = plan.origins.filter(|_| refers).and_then(|(parent, distrusted)| {
         Origins::new(&cache, &journal, parent, distrusted, report)
     });
-    let reading = Reading {
+    let reading = FileReading {
         source,
         users: Users::default(),
         report: Arc::clone(report),
@@ -159,7 +159,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
     let (compress, compressed) = Ordered::start(jobs, jobs + 1)?;
 
-    let mut writer = Writer {
+    let mut writer = BandWriter {
         out: pipe::stdout()?,
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
@@ -186,7 +186,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             report,
         };
         let deciding = scope.spawn(|| {
-            let mut out = Out { shared: &shared, settler, submit: compress };
+            let mut out = MemberSink { shared: &shared, settler, submit: compress };
             collect(results, &mut out)
         });
         for packed in compressed {
@@ -224,7 +224,7 @@ const CANNOT_WRITE: &str = "cannot write the object stream";
 
 /// What threads share.
 struct Shared {
-    reading: Reading,
+    reading: FileReading,
     codecs: Codecs,
 }
 
@@ -259,7 +259,7 @@ impl Shared {
 
 /// A compressed member; see [`Settled`].
 struct Packed {
-    member: Member,
+    member: PackedMember,
     pending: Vec<(usize, u64)>,
     start: u64,
 }
@@ -267,11 +267,11 @@ struct Packed {
 /// What was read, in the listing's order.
 enum Done {
     /// A planned member, to be read again if first names of its hard links were lost before.
-    Gathered { raw: Raw, planned: Vec<Entry>, rest: Vec<Entry>, links: Links },
+    Gathered { raw: Raw, planned: Vec<Entry>, rest: Vec<Entry>, links: LostLinks },
     /// A piece of a large file.
     Piece(Raw),
     /// A large file is through; the first names that were lost with it.
-    Passed(Links),
+    Passed(LostLinks),
 }
 
 /// How a listing ends.
@@ -284,7 +284,7 @@ pub(crate) struct ListingEnd {
 
 /// Reads the listing and large files, and queues the work.
 fn feed(
-    mut listing: Reader<impl std::io::BufRead>,
+    mut listing: ListingReader<impl std::io::BufRead>,
     first: Line,
     mut ended: ListingEnd,
     shared: &Arc<Shared>,
@@ -335,12 +335,12 @@ fn queue(job: ReadJob, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<()
                 let has_links = planned.iter().any(|entry| entry.hard.is_some());
                 let again = if has_links { planned.clone() } else { Vec::new() };
                 let Gathered { raw, rest, links } =
-                    shared.reading.gather(planned, Links::default());
+                    shared.reading.gather(planned, LostLinks::default());
                 Done::Gathered { raw, planned: again, rest, links }
             })
         }
         ReadJob::Big(entry) => {
-            let mut links = Links::default();
+            let mut links = LostLinks::default();
             let emit = &mut |raw| submit.ready(Done::Piece(raw));
             shared.reading.stream(*entry, false, &mut links, emit)?;
             if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
@@ -349,15 +349,15 @@ fn queue(job: ReadJob, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<()
 }
 
 /// Where members go that were read.
-struct Out<'a> {
+struct MemberSink<'a> {
     shared: &'a Arc<Shared>,
     settler: Settler<'a>,
     submit: Submit<std::io::Result<Packed>>,
 }
 
-impl Out<'_> {
+impl MemberSink<'_> {
     /// Decides what of a member is stored, and queues it to be compressed.
-    fn member(&mut self, raw: Raw, links: &mut Links) -> Result<(), Gone> {
+    fn member(&mut self, raw: Raw, links: &mut LostLinks) -> Result<(), Gone> {
         match self.settler.settle(raw) {
             Ok(settled) => {
                 let shared = Arc::clone(self.shared);
@@ -368,7 +368,7 @@ impl Out<'_> {
         }
     }
 
-    fn large(&mut self, entry: Entry, again: bool, links: &mut Links) -> Result<(), Gone> {
+    fn large(&mut self, entry: Entry, again: bool, links: &mut LostLinks) -> Result<(), Gone> {
         let shared = Arc::clone(self.shared);
         let mut found = links.clone();
         let read =
@@ -379,8 +379,8 @@ impl Out<'_> {
 }
 
 /// Takes members in order, reads again what lost first names have changed, and hands them on.
-fn collect(results: Results<Done>, out: &mut Out<'_>) {
-    let mut links = Links::default();
+fn collect(results: Results<Done>, out: &mut MemberSink<'_>) {
+    let mut links = LostLinks::default();
     for done in results {
         let handed = match done {
             Done::Piece(raw) => out.member(raw, &mut links),
@@ -405,7 +405,11 @@ fn collect(results: Results<Done>, out: &mut Out<'_>) {
 
 /// Reads entries here and now, whatever their size; for the rare cases that the plan did not
 /// foresee.
-fn members(mut entries: Vec<Entry>, links: &mut Links, out: &mut Out<'_>) -> Result<(), Gone> {
+fn members(
+    mut entries: Vec<Entry>,
+    links: &mut LostLinks,
+    out: &mut MemberSink<'_>,
+) -> Result<(), Gone> {
     while !entries.is_empty() {
         let Gathered { raw, rest, links: found } =
             out.shared.reading.gather(entries, links.clone());
@@ -426,8 +430,8 @@ fn own_files(cache: Option<&Cache>) -> std::io::Result<Own> {
 }
 
 /// The object stream as it is written.
-struct Writer<'a> {
-    out: pipe::Out,
+struct BandWriter<'a> {
+    out: pipe::Output,
     band: BandName,
     mtime: u64,
     assembler: Assembler,
@@ -440,7 +444,7 @@ struct Writer<'a> {
     report: &'a Report,
 }
 
-impl Writer<'_> {
+impl BandWriter<'_> {
     fn member(&mut self, packed: Packed) -> anyhow::Result<()> {
         let Packed { mut member, pending, start } = packed;
         let number = self.assembler.open_for(&member)?;

@@ -13,7 +13,7 @@ use crate::archive::stores::open_store_to_remove;
 use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, side_by_side};
 use crate::core::chain::choice::Mask;
-use crate::core::prune::{Decision, Plan, Row, Standing, Stays, decide};
+use crate::core::prune::{Decision, FolderRow, FolderStanding, PrunePlan, Stays, decide};
 use crate::core::verify::presence::{Presence, presence, shows_a_band};
 use crate::edge::pipe;
 use crate::format::band::BandName;
@@ -24,7 +24,7 @@ use crate::report::units::{self, human};
 pub(crate) mod removal;
 mod whole;
 
-use removal::{Outcome, Remover};
+use removal::{Removed, Remover};
 
 /// What is removed, and how.
 #[derive(Debug, Clone)]
@@ -65,12 +65,13 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     let (store, from) = open_store_to_remove(&options.archive, &options.reach, report)?;
     let remover = Remover { store, from, jobs: options.jobs };
-    let wish = Wish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
+    let wish =
+        PruneWish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
     prune(&options.archive, &wish, &remover, report)
 }
 
 /// What is asked for.
-pub(crate) struct Wish<'a> {
+pub(crate) struct PruneWish<'a> {
     /// The bands that are to go.
     pub named: &'a BTreeSet<BandName>,
     /// `--expect`
@@ -82,14 +83,14 @@ pub(crate) struct Wish<'a> {
 /// Removes the bands that are named and not needed.
 pub(crate) fn prune(
     shown: &ArchiveName,
-    wish: &Wish<'_>,
+    wish: &PruneWish<'_>,
     remover: &Remover,
     report: &Report,
 ) -> anyhow::Result<()> {
     // What is there is decided from the archive alone, never from a cache.
     let archive = Archive::over(remover.store.clone(), None);
     let rows = rows(&archive, report)?;
-    if rows.iter().all(|row| row.standing == Standing::Nothing) {
+    if rows.iter().all(|row| row.standing == FolderStanding::Nothing) {
         let hint = "check that this is the right archive, and that all of it can be reached";
         return Err(Hinted::wrap(no_band(shown, "the archive has no band"), hint));
     }
@@ -121,7 +122,7 @@ pub(crate) fn prune(
 fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
     let going: BTreeSet<&BandName> = bands.iter().collect();
     let mut needed: BTreeSet<BandName> = BTreeSet::new();
-    let mut sum = Outcome::default();
+    let mut sum = Removed::default();
     let mut count = 0;
     for name in bands {
         if needed.contains(name) {
@@ -188,13 +189,13 @@ fn must_be_there(archive: &Archive, expected: &str) -> anyhow::Result<()> {
 }
 
 /// Looks at all bands of the archive.
-fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<Row>> {
+fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<FolderRow>> {
     let names = archive.names()?;
     let mut rows = Vec::new();
     for names in names.chunks(AT_ONCE) {
         rows.extend(side_by_side(names, |name| row(archive, name))?);
     }
-    for row in rows.iter().filter(|row| row.standing == Standing::Nothing) {
+    for row in rows.iter().filter(|row| row.standing == FolderStanding::Nothing) {
         let name = &row.name;
         report.verbose(format_args!("{name}: holds no band; name it to remove what is left"));
     }
@@ -203,30 +204,39 @@ fn rows(archive: &Archive, report: &Report) -> anyhow::Result<Vec<Row>> {
 
 /// What a folder counts for. Whatever cannot be told makes the whole run fail: it could be a band
 /// that needs others.
-fn row(archive: &Archive, name: &BandName) -> anyhow::Result<Row> {
-    let row =
-        |standing| Row { name: name.clone(), standing, source: None, signed: false, whole: None };
+fn row(archive: &Archive, name: &BandName) -> anyhow::Result<FolderRow> {
+    let row = |standing| FolderRow {
+        name: name.clone(),
+        standing,
+        source: None,
+        signed: false,
+        whole: None,
+    };
     let ends = archive.state(name, false)?;
     let Some(head) = ends.head.filter(|_| ends.foreign.is_none()) else {
         let objects = archive.objects(name)?;
         let names: Vec<&ObjectName> = objects.iter().map(|(name, _)| name).collect();
         let inside = || names.iter().any(|name| shows_a_band(name));
         return Ok(row(match presence(names.iter().copied(), inside) {
-            Presence::NoBand => Standing::Nothing,
-            Presence::LostBoth | Presence::Band => Standing::Other,
+            Presence::NoBand => FolderStanding::Nothing,
+            Presence::LostBoth | Presence::Band => FolderStanding::Other,
         }));
     };
     let is_version =
         ends.tail.is_some() && archive.has_mask(&head, ends.tail.is_some()) == Mask::Whole;
-    Ok(Row {
+    Ok(FolderRow {
         source: head.source_id,
         signed: archive.store().stat(&format!("{name}/TAIL.sig"))?.is_some(),
-        ..row(if is_version { Standing::Version } else { Standing::Other })
+        ..row(if is_version { FolderStanding::Version } else { FolderStanding::Other })
     })
 }
 
 /// Decides what goes, and looks for that at as many versions as it takes.
-fn plan(archive: &Archive, mut rows: Vec<Row>, named: &BTreeSet<BandName>) -> anyhow::Result<Plan> {
+fn plan(
+    archive: &Archive,
+    mut rows: Vec<FolderRow>,
+    named: &BTreeSet<BandName>,
+) -> anyhow::Result<PrunePlan> {
     loop {
         let ask = match decide(&rows, named) {
             Decision::Plan(plan) => return Ok(plan),

@@ -14,11 +14,11 @@ use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::Patience;
-use crate::edge::signals::Stop;
+use crate::edge::signals::StopFlag;
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
-use crate::format::stream::{self, Preface, Reader, StreamItem};
+use crate::format::stream::{self, Preface, StreamItem, StreamReader};
 use crate::report::message::Report;
 use crate::report::units::human;
 
@@ -37,7 +37,7 @@ mod used;
 mod write;
 
 use feed::StreamStart;
-use lane::{Duty, Lane, LaneEvent, Place, Run, Summary};
+use lane::{Duty, LaneEvent, LaneSummary, UploadRun, UploadTarget, Uploader};
 use shortfall::Shortfall;
 
 /// What is stored, where, and how.
@@ -91,8 +91,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
     let limits =
         Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(options.retries), seed };
-    let stop = Stop::on_signals()?;
-    let run = Run {
+    let stop = StopFlag::on_signals()?;
+    let run = UploadRun {
         report: Arc::clone(report),
         journal: used::journal(options.cache.as_deref(), options.no_cache, report),
         stop,
@@ -117,11 +117,20 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let shares = progress::shares(report, &labels);
     let jobs =
         |archive: &ArchiveName| options.jobs.map_or_else(|| default_jobs(archive), usize::from);
-    let places: Vec<Place> = (options.archives.iter().zip(stores).zip(labels).zip(shares))
+    let places: Vec<UploadTarget> = (options.archives.iter().zip(stores).zip(labels).zip(shares))
         .map(|(((archive, (store, ahead)), label), share)| {
             let rate = Arc::new(Mutex::new(options.limit_rate.map(Rate::new)));
             let (shown, address) = (archive.to_string(), archive.address()?);
-            Ok(Place { store, ahead, shown, address, label, jobs: jobs(archive), rate, share })
+            Ok(UploadTarget {
+                store,
+                ahead,
+                shown,
+                address,
+                label,
+                jobs: jobs(archive),
+                rate,
+                share,
+            })
         })
         .collect::<anyhow::Result<_>>()?;
     if let Some(dir) = options.from {
@@ -148,8 +157,8 @@ fn default_jobs(archive: &ArchiveName) -> usize {
 /// Tells how each archive fared. Each that is not done is named, and makes the status 2.
 fn conclude(
     report: &Report,
-    places: &[Place],
-    outcomes: Vec<anyhow::Result<Summary>>,
+    places: &[UploadTarget],
+    outcomes: Vec<anyhow::Result<LaneSummary>>,
 ) -> anyhow::Result<()> {
     let mut shortfall = Shortfall::default();
     for (place, outcome) in places.iter().zip(outcomes) {
@@ -164,14 +173,14 @@ fn conclude(
 
 /// Stores a stream in all places at once. Fails when it does not even begin.
 fn push_stream(
-    run: &Run,
-    places: &[Place],
+    run: &UploadRun,
+    places: &[UploadTarget],
     input: impl std::io::Read + Send + 'static,
-) -> anyhow::Result<Vec<anyhow::Result<Summary>>> {
+) -> anyhow::Result<Vec<anyhow::Result<LaneSummary>>> {
     let lanes: Vec<(Sender<LaneEvent>, Receiver<LaneEvent>)> =
         places.iter().map(|_| channel()).collect();
     let begin =
-        feed::start(Reader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
+        feed::start(StreamReader::new(input), lanes.iter().map(|(send, _)| send.clone()).collect());
     let StreamStart { first, preface, additions } = wait_for(&begin, &run.stop)?;
     if let Some(additions) = additions {
         return add::run(run, places, &additions).map(|()| Vec::new());
@@ -181,7 +190,7 @@ fn push_stream(
     }
     // What dura-seal did not mark is pack's own.
     let sealed = preface.sealed.unwrap_or_default();
-    let push = |place: &Place, (done, events): (Sender<LaneEvent>, Receiver<LaneEvent>)| {
+    let push = |place: &UploadTarget, (done, events): (Sender<LaneEvent>, Receiver<LaneEvent>)| {
         let reads = Retrying::new(
             Arc::clone(&place.store),
             run.limits.patience,
@@ -213,7 +222,7 @@ fn push_stream(
         kept_up?;
         run.report.verbose(format_args!("{}band {} {id}", place.label, first.item.band));
         let duty = Duty { id, below, sees: false };
-        let summary = Lane::run(run, place, duty, &events, &done, &mut |_| ())?;
+        let summary = Uploader::run(run, place, duty, &events, &done, &mut |_| ())?;
         if let Some(tail) = summary.tail.as_ref().filter(|_| !run.dry_run) {
             emit_made(&run.report, place, tail, &summary);
             run.report.done(format_args!("{}{}", place.label, made(tail, &summary)));
@@ -236,7 +245,7 @@ fn push_stream(
 }
 
 /// What was made, for scripts and UIs.
-fn emit_made(report: &Report, place: &Place, tail: &Tail, summary: &Summary) {
+fn emit_made(report: &Report, place: &UploadTarget, tail: &Tail, summary: &LaneSummary) {
     let counts = [
         ("entries", tail.entries),
         ("files", tail.files),
@@ -253,7 +262,7 @@ fn emit_made(report: &Report, place: &Place, tail: &Tail, summary: &Summary) {
 }
 
 /// What was made, for people.
-fn made(tail: &Tail, summary: &Summary) -> String {
+fn made(tail: &Tail, summary: &LaneSummary) -> String {
     let sealed = summary.sealed;
     let count = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     let (entries, files) =
@@ -282,7 +291,7 @@ fn below(first: &StreamItem, preface: &Preface) -> Option<(BandName, Option<u32>
 /// What the stream begins with, unless the program is asked to end while nothing has come.
 fn wait_for<T, E: Into<anyhow::Error>>(
     begin: &Receiver<Result<T, E>>,
-    stop: &Stop,
+    stop: &StopFlag,
 ) -> anyhow::Result<T> {
     loop {
         match begin.recv_timeout(Duration::from_millis(200)) {

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::{Chosen, Reading};
+use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::{Version, must_exist};
 use crate::archive::{Archive, BandInChain};
 use crate::core::merge::Placed;
-use crate::core::restore::{Open, Plan, References, Step};
+use crate::core::restore::{BlockTicket, References, RestorePlan, RestoreStep};
 use crate::core::selection::Selection;
 use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
-use crate::edge::pipe::{self, Out};
+use crate::edge::pipe::{self, Output};
 use crate::format::entry::Kind;
 use crate::format::path::Path;
 use crate::ops::asked;
@@ -28,8 +28,8 @@ mod kept;
 pub(crate) mod lane;
 mod write;
 
-use crate::archive::blocks::{Blocks, FEW, LaneFeed, Source};
-use write::Writer;
+use crate::archive::blocks::{BlockSource, Blocks, FEW, LaneFeed};
+use write::TarWriter;
 
 /// Steps that the plan may be ahead of the tar: some blocks' worth of entries.
 const STEPS: usize = 16 << 10;
@@ -41,9 +41,9 @@ const PER_JOB: u64 = 32 << 20;
 const AHEAD: usize = 16 << 20;
 
 /// From the thread that plans to the one that writes.
-enum Order {
+enum WriterOrder {
     Lane(usize, LaneFeed),
-    Step(Step),
+    Step(RestoreStep),
     End,
     Failed(anyhow::Error),
 }
@@ -62,7 +62,7 @@ pub struct Options {
     /// Where the tar will be extracted: directories that are there already are left out.
     pub into: Option<PathBuf>,
     /// Which version, and how it is read.
-    pub reading: Reading,
+    pub reading: ReadOptions,
     /// Where content is kept that several files have [default: TMPDIR].
     pub spool: Option<PathBuf>,
     /// Keep an owner's name even if it has another number on this system.
@@ -80,7 +80,7 @@ impl Options {
             files_from: Vec::new(),
             exclude: Vec::new(),
             into: None,
-            reading: Reading::default(),
+            reading: ReadOptions::default(),
             spool: None,
             owner_names: false,
             jobs: None,
@@ -105,7 +105,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
 pub(crate) fn restore(
     options: &Options,
     archive: Archive,
-    out: Out,
+    out: Output,
     report: &Arc<Report>,
 ) -> anyhow::Result<()> {
     let (band, chosen) = options.reading.choose(Arc::new(archive), &options.archive, report)?;
@@ -114,35 +114,35 @@ pub(crate) fn restore(
     if archive.ends(&band)?.1.is_none() {
         report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
     }
-    let reader = Reader { archive, chain, report: Arc::clone(report) };
+    let reader = VersionReader { archive, chain, report: Arc::clone(report) };
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let selection = asked::select(&reader.archive, &reader.chain, typed, &options.exclude, report)?;
     let bands = reader.chain.iter().map(|band| band.head.clone()).collect();
     let many = reader.chain.len() > FEW;
     let archive = Arc::clone(&reader.archive);
-    let source = Arc::new(Source { archive, bands, takes_remains: true, many });
+    let source = Arc::new(BlockSource { archive, bands, takes_remains: true, many });
     let blocks = Blocks::new(&source, room::jobs(options.jobs, 0, PER_JOB))?;
     let ahead = if many { AHEAD / 8 } else { AHEAD };
     let out =
         out.ahead(room::room().bytes(ahead as u64, 4) as usize).context(write::CANNOT_WRITE)?;
     let kept = kept::KeptFiles::new(options.spool.as_deref());
-    let mut writer = Writer::new(out, &source, kept, options.owner_names, report);
+    let mut writer = TarWriter::new(out, &source, kept, options.owner_names, report);
     let (orders, taken) = batches(STEPS);
-    let plan = Plan::new(reader.chain.len());
+    let plan = RestorePlan::new(reader.chain.len());
     let into = options.into.clone();
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || {
-        let mut planner = Planner { reader, selection, plan, blocks, orders, into };
-        let last = planner.run().map_or_else(Order::Failed, |()| Order::End);
+        let mut planner = VersionPlanner { reader, selection, plan, blocks, orders, into };
+        let last = planner.run().map_or_else(WriterOrder::Failed, |()| WriterOrder::End);
         // Whoever writes may be gone, and then knows why.
         drop(planner.orders.send(last));
     });
     for order in taken {
         match order {
-            Order::Lane(lane, feed) => writer.handle_lane(lane, feed),
-            Order::Step(step) => writer.handle_step(step)?,
-            Order::Failed(error) => return Err(error),
-            Order::End => {
+            WriterOrder::Lane(lane, feed) => writer.handle_lane(lane, feed),
+            WriterOrder::Step(step) => writer.handle_step(step)?,
+            WriterOrder::Failed(error) => return Err(error),
+            WriterOrder::End => {
                 let sum = writer.finish()?;
                 report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
                 let fields = [
@@ -160,13 +160,13 @@ pub(crate) fn restore(
 
 /// The version that is read.
 #[derive(Clone)]
-struct Reader {
+struct VersionReader {
     archive: Arc<Archive>,
     chain: Vec<BandInChain>,
     report: Arc<Report>,
 }
 
-impl Reader {
+impl VersionReader {
     /// The version, or of it only the indexes that may concern these paths.
     fn open(&self, paths: Option<&[Path]>) -> anyhow::Result<Version> {
         Version::salvage(&self.archive, &self.chain, paths, &self.report)
@@ -178,17 +178,17 @@ fn gone(_: Gone) -> anyhow::Error {
 }
 
 /// Reads the version, makes the plan, and opens the blocks.
-struct Planner {
-    reader: Reader,
+struct VersionPlanner {
+    reader: VersionReader,
     selection: Selection,
-    plan: Plan,
+    plan: RestorePlan,
     blocks: Blocks,
-    orders: Batches<Order>,
+    orders: Batches<WriterOrder>,
     /// Where the tar will be extracted, if that is known.
     into: Option<PathBuf>,
 }
 
-impl Planner {
+impl VersionPlanner {
     fn run(&mut self) -> anyhow::Result<()> {
         let report = Arc::clone(&self.reader.report);
         let paths = self.selection.paths();
@@ -232,7 +232,7 @@ impl Planner {
             return Ok(());
         }
         let quiet = Arc::new(Report::silent());
-        let reader = Reader { report: quiet, ..self.reader.clone() };
+        let reader = VersionReader { report: quiet, ..self.reader.clone() };
         let (mut version, mut references) = (reader.open(paths)?, References::default());
         // It remembers what has come.
         let mut selection = self.selection.clone();
@@ -259,24 +259,24 @@ impl Planner {
         self.plan.handle_entry(placed, wanted);
         while let Some(step) = self.plan.poll() {
             match step {
-                Step::Open(open) => self.open(open)?,
-                Step::Stray(stray) => self.look_up(*stray)?,
-                step => self.send(Order::Step(step))?,
+                RestoreStep::Open(open) => self.open(open)?,
+                RestoreStep::Stray(stray) => self.look_up(*stray)?,
+                step => self.send(WriterOrder::Step(step))?,
             }
         }
         Ok(())
     }
 
     /// Waits for room, which comes when blocks before it are written.
-    fn open(&mut self, open: Open) -> anyhow::Result<()> {
+    fn open(&mut self, open: BlockTicket) -> anyhow::Result<()> {
         self.orders.flush().map_err(gone)?;
         match self.blocks.open(open) {
-            Some(feed) => self.send(Order::Lane(open.lane, feed)),
+            Some(feed) => self.send(WriterOrder::Lane(open.lane, feed)),
             None => Ok(()),
         }
     }
 
-    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+    fn send(&mut self, order: WriterOrder) -> anyhow::Result<()> {
         self.orders.send(order).map_err(gone)
     }
 
@@ -301,13 +301,13 @@ impl Planner {
         self.plan.handle_entry(again.unwrap_or_else(|| stray.clone()), true);
         while let Some(step) = self.plan.poll() {
             match step {
-                Step::Stray(stray) => {
+                RestoreStep::Stray(stray) => {
                     let path = &stray.entry.path;
                     let report = &self.reader.report;
                     report.warn(format_args!("{path}: lost: it is a hard link to {first}, which this version does not have"));
                 }
-                Step::Open(open) => self.open(open)?,
-                step => self.send(Order::Step(step))?,
+                RestoreStep::Open(open) => self.open(open)?,
+                step => self.send(WriterOrder::Step(step))?,
             }
         }
         Ok(())

@@ -13,8 +13,8 @@ use crate::core::selection::Readings;
 use crate::edge::ordered::Ordered;
 use crate::edge::pipe;
 use crate::edge::privilege;
-use crate::edge::source::Source;
-use crate::edge::walk::{self, Walk};
+use crate::edge::source::SourceRoot;
+use crate::edge::walk::{self, TreeWalk};
 use crate::format::path::Path;
 use crate::ops::CANNOT_WRITE;
 use crate::ops::room;
@@ -22,7 +22,7 @@ use crate::report::message::{Hinted, Report};
 use listing::{Heading, Listing};
 use masks::Masks;
 use own::OwnCache;
-use seen::Seen;
+use seen::WalkedEntry;
 use walker::{WalkPlan, Walker};
 
 mod apps;
@@ -90,7 +90,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     let masks = Masks::load(&root, &options, report)?;
     let after = options.after.as_deref().map(|after| named(&root, after)).transpose()?;
-    let place = Walk::open_root(&root, masks.select_all()).with_context(|| shown.clone())?;
+    let place = TreeWalk::open_root(&root, masks.select_all()).with_context(|| shown.clone())?;
     let device = std::os::unix::fs::MetadataExt::dev(&stat);
     let whole = after.is_none();
     let masks = Arc::new(masks);
@@ -103,8 +103,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     };
     let jobs = room::jobs(options.jobs, 0, 4 << 20);
     let ahead = jobs * 4;
-    let (submit, results) = Ordered::start::<Vec<Seen>>(jobs, ahead)?;
-    let mut listing = Listing::new(Source::open_root(&root)?, report)?;
+    let (submit, results) = Ordered::start::<Vec<WalkedEntry>>(jobs, ahead)?;
+    let mut listing = Listing::new(SourceRoot::open_root(&root)?, report)?;
     let system = || rustix::system::uname().nodename().to_bytes().to_vec();
     listing.begin(Heading {
         host: options.host.map_or_else(system, |host| host.as_bytes().to_vec()),

@@ -8,13 +8,13 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::archive::caching;
 use crate::edge::budget::Budget;
-use crate::edge::gpg::{GpgError, Sealer};
+use crate::edge::gpg::{GpgError, GpgSealer};
 use crate::edge::ordered::{Ordered, Submit};
 use crate::edge::pipe;
-use crate::format::group::{MAX_SHARDS, Member};
+use crate::format::group::{GroupMember, MAX_SHARDS};
 use crate::format::head::Head;
 use crate::format::object::Object;
-use crate::format::stream::{self, Preface, Reader, SealedAs, StreamError, StreamItem};
+use crate::format::stream::{self, Preface, SealedAs, StreamError, StreamItem, StreamReader};
 use crate::ops::keyring;
 use crate::ops::room;
 use crate::report::message::{Hinted, Report, refuse_terminal};
@@ -59,7 +59,7 @@ const PER_JOB: u64 = 16 << 20;
 /// Bytes of objects that may be under way at once; one larger object goes alone.
 const MAX_UNDER_WAY: u64 = 40 << 20;
 
-type Sealed = Result<(StreamItem, Member), GpgError>;
+type SealResult = Result<(StreamItem, GroupMember), GpgError>;
 
 /// Reads an object stream on standard input, and writes it with protected objects to standard
 /// output.
@@ -83,9 +83,9 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let signer = options.sign.as_deref().map(|name| keyring::signer(name, report)).transpose()?;
     let signed = signer.is_some();
     let jobs = room::jobs(options.jobs, 0, PER_JOB);
-    let (submit, results) = Ordered::start::<Sealed>(jobs, jobs + 1)?;
+    let (submit, results) = Ordered::start::<SealResult>(jobs, jobs + 1)?;
     let budget = Arc::new(Budget::new(room::room().bytes(MAX_UNDER_WAY, 4)));
-    let mut stream = Reader::new(pipe::stdin()?);
+    let mut stream = StreamReader::new(pipe::stdin()?);
 
     // The first object tells which band it is: HEAD, or what the continuation says.
     let first = stream.next_item()?.ok_or(StreamError::Empty)?;
@@ -108,7 +108,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         keys => (keys, None),
     };
     let keys = Arc::new(keys);
-    let out = write::Out {
+    let out = write::ObjectSink {
         report,
         band: first.band.clone(),
         mtime: stream.mtime(),
@@ -120,7 +120,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             .map(|cache| cache.sealed(id)),
     };
     let shape = (options.group, options.parity);
-    let mut writer = write::Writer::new(out, id, shape, run, Arc::clone(&budget))?;
+    let mut writer = write::SealWriter::new(out, id, shape, run, Arc::clone(&budget))?;
     let sealed = SealedAs {
         encrypted: keys.is_some(),
         signed,
@@ -152,9 +152,9 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
 
 /// Reads objects and queues them.
 struct Feeder {
-    keys: Arc<Option<Sealer>>,
+    keys: Arc<Option<GpgSealer>>,
     budget: Arc<Budget>,
-    submit: Submit<Sealed>,
+    submit: Submit<SealResult>,
 }
 
 impl Feeder {
@@ -162,7 +162,7 @@ impl Feeder {
     /// who then has the reason.
     fn run(
         self,
-        mut stream: Reader<impl std::io::Read>,
+        mut stream: StreamReader<impl std::io::Read>,
         first: StreamItem,
         continues: bool,
     ) -> anyhow::Result<Option<StreamItem>> {
@@ -207,7 +207,7 @@ impl Feeder {
                 item.name.encrypted = true;
                 budget.adjust(plain.len() as u64, item.bytes.len() as u64);
             }
-            let member = Member::of(item.name, &item.bytes);
+            let member = GroupMember::of(item.name, &item.bytes);
             Ok((item, member))
         };
         self.submit.submit(seal).is_ok()

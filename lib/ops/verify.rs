@@ -11,12 +11,12 @@ use crate::archive::Archive;
 use crate::archive::awaited::Awaited;
 use crate::archive::expected::Expected;
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reading;
+use crate::archive::reading::ReadOptions;
 use crate::archive::stores::open_store;
 use crate::archive::version::{choose, must_exist, no_band};
-use crate::core::chain::choice::{Known, find};
-use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, Kind, State, Subject, judge};
+use crate::core::chain::choice::{KnownBand, find};
+use crate::core::verify::part::ObjectSample;
+use crate::core::verify::{Finding, FindingKind, ObjectState, Subject, judge};
 use crate::edge::ordered::{Ordered, Results};
 use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
@@ -45,10 +45,10 @@ mod sources;
 mod told;
 
 use against::Against;
-use band::Walk;
+use band::BandWalk;
 use check::{CheckEvent, Meter};
 use repair::Repairer;
-use signed::Wanted;
+use signed::WantedSignatures;
 use told::Told;
 
 /// What is checked, and how.
@@ -75,7 +75,7 @@ pub struct Options {
     /// The secret key that signs the lists which a repair writes.
     pub sign: Option<OsString>,
     /// Which bands are checked, and how they are read.
-    pub reading: Reading,
+    pub reading: ReadOptions,
     /// How many objects are read at a time [default: one for each core].
     pub jobs: Option<usize>,
 }
@@ -103,7 +103,7 @@ impl Options {
             source: None,
             repair: false,
             sign: None,
-            reading: Reading::default(),
+            reading: ReadOptions::default(),
             jobs: None,
         }
     }
@@ -119,7 +119,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     }
     must_exist(&options.archive)?;
     let reading = &options.reading;
-    let wanted = Arc::new(Wanted::by(&reading.signed_by)?);
+    let wanted = Arc::new(WantedSignatures::by(&reading.signed_by)?);
     let signer = options.sign.as_deref().map(|key| signer(key, report)).transpose()?;
     let archive = reading.reach(&options.archive, report)?.unlocked(&reading.unlocking, report)?;
     let archive = Arc::new(archive);
@@ -135,7 +135,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             (None, Some(Repairer::new(archive.store(), out, mtime, names, signer)))
         }
     };
-    let mut run = Run {
+    let mut run = VerifyRun {
         told: Told::new(report, out),
         repairer,
         states: Vec::new(),
@@ -170,7 +170,7 @@ fn select(archive: &Archive, options: &Options, report: &Report) -> anyhow::Resu
     let chosen = match (&options.reading.band, options.reading.at) {
         (None, None) => None,
         (Some(text), _) => {
-            let known: Vec<Known> = names.iter().cloned().map(Known::new).collect();
+            let known: Vec<KnownBand> = names.iter().cloned().map(KnownBand::new).collect();
             Some(find(&known, text)?.name.clone())
         }
         (None, at) => Some(choose(archive, &options.archive, None, at, report)?),
@@ -186,7 +186,7 @@ fn select(archive: &Archive, options: &Options, report: &Report) -> anyhow::Resu
 }
 
 /// What `--limit` has to do with the sizes of objects.
-struct Sizes {
+struct ReadLimit {
     limit: u64,
     /// What is left for objects when the lists were read.
     room: u64,
@@ -195,7 +195,7 @@ struct Sizes {
     over: (u64, u64),
 }
 
-impl Sizes {
+impl ReadLimit {
     /// Says what was not looked at and never can be.
     fn tell(&self, meter: &Meter, report: &Report) {
         let human = units::human;
@@ -224,7 +224,7 @@ fn part(
     archive: &Archive,
     options: &Options,
     bands: &Bands,
-) -> anyhow::Result<(Part, Option<Sizes>)> {
+) -> anyhow::Result<(ObjectSample, Option<ReadLimit>)> {
     let seed = match options.seed {
         Some(seed) => seed,
         None => clock::random_id()?.0.iter().fold(0_u64, |seed, byte| {
@@ -233,7 +233,7 @@ fn part(
         }),
     };
     let mut share = options.sample.map_or(1.0, |percent| percent / 100.0);
-    let Some(limit) = options.limit else { return Ok((Part::new(seed, share), None)) };
+    let Some(limit) = options.limit else { return Ok((ObjectSample::new(seed, share), None)) };
     // Lists are read in any case. A little less than the limit allows, or chance would keep it from
     // the last bands.
     let (mut all, mut lists) = (0_u64, 0_u64);
@@ -247,7 +247,7 @@ fn part(
     }
     let room = limit.saturating_sub(lists);
     share = share.min(0.95 * room as f64 / all.saturating_sub(lists).max(1) as f64);
-    let mut sizes = Sizes { limit, room, smallest: None, over: (0, 0) };
+    let mut sizes = ReadLimit { limit, room, smallest: None, over: (0, 0) };
     for band in &bands.names {
         archive.sizes(band, &mut |name, size| {
             if size == 0 || !(name.is_grouped() || name.is_parity()) {
@@ -259,7 +259,7 @@ fn part(
             }
         })?;
     }
-    Ok((Part::new(seed, share), Some(sizes)))
+    Ok((ObjectSample::new(seed, share), Some(sizes)))
 }
 
 /// Starts to walk the bands.
@@ -267,13 +267,13 @@ fn start(
     archive: &Arc<Archive>,
     options: &Options,
     bands: &Bands,
-    signer: &Arc<Wanted>,
+    signer: &Arc<WantedSignatures>,
     meter: &Arc<Meter>,
-    part: Part,
+    part: ObjectSample,
 ) -> anyhow::Result<Results<Vec<CheckEvent>>> {
     let jobs = room::jobs(options.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<Vec<CheckEvent>>(jobs, 4 * jobs)?;
-    let walk = Walk {
+    let walk = BandWalk {
         archive: Arc::clone(archive),
         store: Arc::clone(archive.store()),
         submit,
@@ -298,18 +298,18 @@ fn start(
 }
 
 /// The side of a run that takes what the walk comes upon.
-struct Run<'a> {
+struct VerifyRun<'a> {
     told: Told<'a>,
     repairer: Option<Repairer>,
     /// What has come of the members of the group that is under way.
-    states: Vec<State>,
+    states: Vec<ObjectState>,
     /// Whether a signature of the band was good, and those by unknown keys.
     signed: (bool, Vec<(Finding, String)>),
     /// Folders with a band's name that are none.
     no_bands: HashSet<BandName>,
 }
 
-impl Run<'_> {
+impl VerifyRun<'_> {
     fn follow(&mut self, results: Results<Vec<CheckEvent>>, meter: &Meter) -> anyhow::Result<()> {
         for event in results.flatten() {
             self.told.draw(meter);
@@ -362,10 +362,10 @@ impl Run<'_> {
             Expected::There => return Ok(()),
             Expected::Unfinished(name) => {
                 let what = "expected, and it is not complete";
-                Finding::top(Kind::Missing, &name, Object::Tail, what)
+                Finding::top(FindingKind::Missing, &name, Object::Tail, what)
             }
             Expected::Gone(name) => {
-                Finding::new(Kind::Missing, Subject::Band(name), "expected, and not there")
+                Finding::new(FindingKind::Missing, Subject::Band(name), "expected, and not there")
             }
             Expected::Unclear(why) => {
                 self.told.report.warn(format_args!("--expect {expected}: {why}"));
@@ -394,7 +394,7 @@ impl Run<'_> {
         archive: &Arc<Archive>,
         options: &Options,
         bands: &Bands,
-        part: Part,
+        part: ObjectSample,
         report: &Arc<Report>,
     ) -> anyhow::Result<()> {
         let jobs = room::jobs(options.jobs, 0, PER_JOB);

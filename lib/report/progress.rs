@@ -79,17 +79,17 @@ pub(crate) const WRITTEN: Nouns = ("entry", "entries", "written");
 
 /// The line of a program that has nothing else to draw: drawn anew now and then.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct DrawInterval {
     nouns: Nouns,
     began: Instant,
     drawn: Instant,
 }
 
-impl Pace {
+impl DrawInterval {
     /// A run begins.
-    pub(crate) fn new(nouns: Nouns) -> Pace {
+    pub(crate) fn new(nouns: Nouns) -> DrawInterval {
         let began = Instant::now();
-        Pace { nouns, began, drawn: began }
+        DrawInterval { nouns, began, drawn: began }
     }
 
     /// So many are done.

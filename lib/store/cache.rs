@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::durable;
 use super::local::Local;
 use super::sealed::SealedNotes;
-use super::{Kind, Store, StoreError};
+use super::{Store, StoreError, StoreErrorKind};
 use crate::format::band::{BandId, BandName};
 use crate::format::object::{Object, ObjectName};
 
@@ -242,7 +242,7 @@ impl Shelves {
 
     fn refused(name: &str) -> StoreError {
         let source = io::Error::from(io::ErrorKind::Unsupported);
-        StoreError { kind: Kind::Denied, at: name.to_owned(), source, retry_after: None }
+        StoreError { kind: StoreErrorKind::Denied, at: name.to_owned(), source, retry_after: None }
     }
 }
 

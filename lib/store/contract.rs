@@ -9,7 +9,7 @@ use super::faulty::Faulty;
 use super::local::Local;
 use super::memory::Memory;
 use super::s3::{S3, Sources};
-use super::{Kind, Notice, Remove, Store, UNSEEN, Word};
+use super::{Notice, Remove, Store, StoreErrorKind, UNSEEN, Word};
 
 // Real servers on loopback; the black-box tests start the same.
 #[path = "../../tests/util/servers.rs"]
@@ -22,7 +22,7 @@ fn hold(store: &dyn Store) {
     assert_eq!(store.list("").unwrap(), []);
     assert_eq!(store.list("no/such").unwrap(), []);
     assert_eq!(store.stat(&name("HEAD")).unwrap(), None);
-    assert_eq!(store.get(&name("HEAD")).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.get(&name("HEAD")).unwrap_err().kind, StoreErrorKind::NotFound);
 
     store.put_new(&name("HEAD"), b"head").unwrap();
     store.put_new(&name("00000/000000000.tar.gz"), &[7; 100_000]).unwrap();
@@ -33,7 +33,7 @@ fn hold(store: &dyn Store) {
 
     // The second write is refused, even of the same bytes, and changes nothing.
     for bytes in [&b"head"[..], b"other", b""] {
-        assert_eq!(store.put_new(&name("HEAD"), bytes).unwrap_err().kind, Kind::Exists);
+        assert_eq!(store.put_new(&name("HEAD"), bytes).unwrap_err().kind, StoreErrorKind::Exists);
         assert_eq!(store.get(&name("HEAD")).unwrap(), b"head");
     }
 
@@ -44,10 +44,10 @@ fn hold(store: &dyn Store) {
     // An empty object counts as absent, and gives way to a real one.
     store.put_new(&name("TAIL"), b"").unwrap();
     assert_eq!(store.stat(&name("TAIL")).unwrap(), None);
-    assert_eq!(store.get(&name("TAIL")).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.get(&name("TAIL")).unwrap_err().kind, StoreErrorKind::NotFound);
     store.put_new(&name("TAIL"), b"tail").unwrap();
     assert_eq!(store.get(&name("TAIL")).unwrap(), b"tail");
-    assert_eq!(store.put_new(&name("TAIL"), b"x").unwrap_err().kind, Kind::Exists);
+    assert_eq!(store.put_new(&name("TAIL"), b"x").unwrap_err().kind, StoreErrorKind::Exists);
 }
 
 /// The second half, on what the first has left: parts of objects, and objects that are replaced.
@@ -70,7 +70,10 @@ fn hold_parts(store: &dyn Store) {
         assert_eq!(range(start, length), b"", "{start} {length}");
     }
     for absent in ["00000/000000002.tar", "00009/000090000.tar"] {
-        assert_eq!(store.get_range(&name(absent), 0, 1).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(
+            store.get_range(&name(absent), 0, 1).unwrap_err().kind,
+            StoreErrorKind::NotFound
+        );
     }
 
     // What is replaced may be longer, shorter, the same, or not there; and it is an object like any
@@ -79,7 +82,10 @@ fn hold_parts(store: &dyn Store) {
         store.replace(&name("HEAD"), bytes).unwrap();
         assert_eq!(store.get(&name("HEAD")).unwrap(), bytes);
         assert_eq!(store.stat(&name("HEAD")).unwrap(), Some(bytes.len() as u64));
-        assert_eq!(store.put_new(&name("HEAD"), b"other").unwrap_err().kind, Kind::Exists);
+        assert_eq!(
+            store.put_new(&name("HEAD"), b"other").unwrap_err().kind,
+            StoreErrorKind::Exists
+        );
     }
     store.replace(&name("00001/000010000.tar"), b"new").unwrap();
     assert_eq!(store.get(&name("00001/000010000.tar")).unwrap(), b"new");
@@ -95,7 +101,7 @@ fn remove(store: &dyn Remove) {
     }
     store.remove("a/00000/0").unwrap();
     assert_eq!(store.list("a/00000").unwrap(), [("1".to_owned(), 1)]);
-    assert_eq!(store.remove("a/00000/0").unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.remove("a/00000/0").unwrap_err().kind, StoreErrorKind::NotFound);
     store.put_new("a/00000/0", b"again").unwrap();
     for object in ["a/00000/0", "a/00000/1"] {
         store.remove(object).unwrap();
@@ -185,10 +191,14 @@ fn local_opens_nothing_but_regular_files() {
         ["HEAD", "TAIL", "00000/000000000.tar", "00000/000000001.tar", "00000/000000003.tar"]
     {
         let name = format!("20261101T020000Z/{name}");
-        assert_eq!(store.get(&name).unwrap_err().kind, Kind::Damaged, "{name}");
-        assert_eq!(store.get_range(&name, 0, 9).unwrap_err().kind, Kind::Damaged, "{name}");
+        assert_eq!(store.get(&name).unwrap_err().kind, StoreErrorKind::Damaged, "{name}");
+        assert_eq!(
+            store.get_range(&name, 0, 9).unwrap_err().kind,
+            StoreErrorKind::Damaged,
+            "{name}"
+        );
         assert_eq!(store.stat(&name).unwrap(), None, "{name}");
-        assert_eq!(store.put_new(&name, b"x").unwrap_err().kind, Kind::Exists, "{name}");
+        assert_eq!(store.put_new(&name, b"x").unwrap_err().kind, StoreErrorKind::Exists, "{name}");
     }
     drop(socket);
     // What cannot be looked at costs nothing else of the listing.
@@ -202,7 +212,7 @@ fn local_opens_nothing_but_regular_files() {
     for (name, size) in [("TAIL.sig", 2 << 20), ("00000/000000005.tar", 3u64 << 30)] {
         std::fs::File::create(at(name)).unwrap().set_len(size).unwrap();
         let error = store.get(&format!("20261101T020000Z/{name}")).unwrap_err();
-        assert_eq!(error.kind, Kind::Damaged, "{name}");
+        assert_eq!(error.kind, StoreErrorKind::Damaged, "{name}");
     }
 }
 
@@ -232,10 +242,13 @@ fn on_server(
     assert_eq!(told.load(Ordering::Relaxed), usize::from(overwrites));
     // For another run the second write is refused as well, whatever it writes first.
     let again = opened("one");
-    assert_eq!(again.put_new("20261101T020000Z/HEAD", b"other").unwrap_err().kind, Kind::Exists);
+    assert_eq!(
+        again.put_new("20261101T020000Z/HEAD", b"other").unwrap_err().kind,
+        StoreErrorKind::Exists
+    );
     assert_eq!(
         again.put_new("20261101T020000Z/00000/000000000.tar.gz", b"other").unwrap_err().kind,
-        Kind::Exists
+        StoreErrorKind::Exists
     );
     assert_eq!(again.get("20261101T020000Z/HEAD").unwrap(), b"head");
     remove(opened("two").as_ref());

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Kind, Notice, StoreError, Word};
+use super::{Notice, StoreError, StoreErrorKind, Word};
 
 /// An object that is not larger is written twice to see what the server does.
 const SMALL: usize = 64 << 10;
@@ -86,12 +86,12 @@ struct WrittenHead {
     name: String,
     bytes: Vec<u8>,
     /// Held while it is read back: one read serves all that wait for it.
-    seen: Mutex<Seen>,
+    seen: Mutex<HeadState>,
 }
 
 /// What is known of a HEAD that we wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum HeadState {
     NotYet,
     Ours,
     /// Our own second write of it failed: there may be a piece of it, or nothing.
@@ -99,7 +99,7 @@ enum Seen {
 }
 
 #[derive(Debug)]
-struct State {
+struct CreateState {
     condition: Condition,
     /// The HEADs that we wrote while the server was not known to keep conditions, by band.
     heads: HashMap<String, Arc<WrittenHead>>,
@@ -110,7 +110,7 @@ struct State {
 
 /// Remembers for one run what the server does, and writes accordingly.
 pub(super) struct CreateOnly {
-    state: Mutex<State>,
+    state: Mutex<CreateState>,
     notice: Notice,
 }
 
@@ -122,12 +122,15 @@ impl fmt::Debug for CreateOnly {
 
 impl CreateOnly {
     pub(super) fn new(notice: Notice) -> CreateOnly {
-        let state =
-            State { condition: Condition::Unknown, heads: HashMap::new(), ahead: HashMap::new() };
+        let state = CreateState {
+            condition: Condition::Unknown,
+            heads: HashMap::new(),
+            ahead: HashMap::new(),
+        };
         CreateOnly { state: Mutex::new(state), notice }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CreateState> {
         lock(&self.state)
     }
 
@@ -156,7 +159,7 @@ impl CreateOnly {
             }
             Put::Exists => Err(exists(server, name)),
             Put::NotUnderstood => Err(StoreError::of(
-                Kind::Other,
+                StoreErrorKind::Other,
                 server.shown(name),
                 "the server refuses conditional writes",
             )),
@@ -209,7 +212,7 @@ impl CreateOnly {
             let head = WrittenHead {
                 name: name.to_owned(),
                 bytes: bytes.to_vec(),
-                seen: Mutex::new(Seen::NotYet),
+                seen: Mutex::new(HeadState::NotYet),
             };
             state.heads.insert(band.to_owned(), Arc::new(head));
         }
@@ -273,7 +276,7 @@ impl CreateOnly {
             let ended = |thread: Option<ScopedJoinHandle<'_, Result<(), StoreError>>>| {
                 let broke_off = |_| {
                     Err(StoreError::of(
-                        Kind::Other,
+                        StoreErrorKind::Other,
                         server.shown(name),
                         "a request stopped unexpectedly",
                     ))
@@ -326,7 +329,7 @@ fn twice(server: &dyn Conditional, name: &str, bytes: &[u8]) -> Result<Condition
 /// The same with HEAD. What a write that fails may leave of it is found when it is read back.
 fn twice_head(server: &dyn Conditional, head: &WrittenHead) -> Condition {
     twice(server, &head.name, &head.bytes).unwrap_or_else(|_| {
-        *lock(&head.seen) = Seen::Doubtful;
+        *lock(&head.seen) = HeadState::Doubtful;
         Condition::Unknown
     })
 }
@@ -335,31 +338,34 @@ fn twice_head(server: &dyn Conditional, head: &WrittenHead) -> Condition {
 /// it has become another's.
 fn confirm(server: &dyn Conditional, head: &WrittenHead, again: bool) -> Result<(), StoreError> {
     let mut seen = lock(&head.seen);
-    if *seen == Seen::Ours && !again {
+    if *seen == HeadState::Ours && !again {
         return Ok(());
     }
     let read = || match server.read(&head.name) {
-        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         there => there.map(Some),
     };
     let is_piece = |there: &[u8]| head.bytes.len() > there.len() && head.bytes.starts_with(there);
     let mut there = read()?;
     // Our own second write may have been cut off.
-    if there.as_ref().map_or(*seen == Seen::Doubtful, |there| is_piece(there)) {
+    if there.as_ref().map_or(*seen == HeadState::Doubtful, |there| is_piece(there)) {
         server.put(&head.name, &head.bytes, false)?;
         there = read()?;
     }
     let (kind, text) = match there {
         Some(there) if there == head.bytes => {
-            *seen = Seen::Ours;
+            *seen = HeadState::Ours;
             return Ok(());
         }
         // Not to be seen yet; or a store that confirms what it does not keep.
-        None => (Kind::Passing, "confirmed, but missing when read back"),
-        Some(there) if is_piece(&there) => (Kind::Passing, "confirmed, but cut when read back"),
-        Some(_) => {
-            (Kind::Overtaken, "it was replaced by that of another run, which writes the same band")
+        None => (StoreErrorKind::Passing, "confirmed, but missing when read back"),
+        Some(there) if is_piece(&there) => {
+            (StoreErrorKind::Passing, "confirmed, but cut when read back")
         }
+        Some(_) => (
+            StoreErrorKind::Overtaken,
+            "it was replaced by that of another run, which writes the same band",
+        ),
     };
     Err(StoreError::of(kind, server.shown(&head.name), text))
 }

@@ -13,8 +13,8 @@ use ureq::http::Request;
 use url::Url;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_PAGE, Reply, Server};
-use super::{Kind, Notice, Remove, StoreError, most};
+use super::http::{Http, HttpServer, IDLE, MAX_PAGE, Reply};
+use super::{Notice, Remove, StoreError, StoreErrorKind, most};
 
 pub mod listing;
 mod netrc;
@@ -142,7 +142,9 @@ impl Dav {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let bad = |error: ureq::http::Error| StoreError::of(Kind::Other, &at, error.to_string());
+        let bad = |error: ureq::http::Error| {
+            StoreError::of(StoreErrorKind::Other, &at, error.to_string())
+        };
         match body {
             Some(body) => self.http.send(&at, request.body(body).map_err(bad)?, max),
             None => self.http.send(&at, request.body(SendBody::none()).map_err(bad)?, max),
@@ -189,12 +191,12 @@ impl Dav {
             200..=299 | 405 => Ok(true),
             404 | 409 if !last => Ok(false),
             404 | 409 => Err(reply.error_of(
-                Kind::NoArchive,
+                StoreErrorKind::NoArchive,
                 &self.url(folder),
                 Some("the folder above it does not exist"),
             )),
             501 => Err(reply.error_of(
-                Kind::Denied,
+                StoreErrorKind::Denied,
                 &self.url(folder),
                 Some("not a WebDAV server: it can only be read"),
             )),
@@ -212,11 +214,15 @@ impl Conditional for Dav {
             200..=299 => Ok(Put::Done),
             412 if only_new => Ok(Put::Exists),
             501 if only_new => Ok(Put::NotUnderstood),
-            405 => Err(reply.error_of(Kind::Denied, &self.url(name), Some("it can only be read"))),
+            405 => Err(reply.error_of(
+                StoreErrorKind::Denied,
+                &self.url(name),
+                Some("it can only be read"),
+            )),
             404 | 409 => {
                 // A folder that we made is gone: the next try makes it again.
                 self.made().clear();
-                Err(reply.error_of(Kind::Passing, &self.url(name), None))
+                Err(reply.error_of(StoreErrorKind::Passing, &self.url(name), None))
             }
             _ => Err(reply.error(&self.url(name), None)),
         }
@@ -261,7 +267,7 @@ impl Dav {
     }
 }
 
-impl Server for Dav {
+impl HttpServer for Dav {
     fn once(&self) -> &CreateOnly {
         &self.once
     }
@@ -282,11 +288,11 @@ impl Server for Dav {
         let at = self.url(&folder);
         match reply.status.as_u16() {
             207 => listing::names(&reply.body, &at)
-                .map_err(|error| StoreError::of(Kind::Other, at, error)),
+                .map_err(|error| StoreError::of(StoreErrorKind::Other, at, error)),
             404 | 410 => Ok(Vec::new()),
             // What web servers say that know no WebDAV.
             200..=299 | 400 | 405 | 501 => Err(reply.error_of(
-                Kind::NoListing,
+                StoreErrorKind::NoListing,
                 &at,
                 Some("not a WebDAV server: it cannot list what it has"),
             )),

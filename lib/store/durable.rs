@@ -71,8 +71,8 @@ impl FileSystem {
                 Err(error) => return Err(error),
                 // A file of 0 bytes that gives way is written by another way without that being
                 // the file system's.
-                Ok(Written::GaveWay) => return self.sync_dir(dir),
-                Ok(Written::New) => {
+                Ok(WriteResult::GaveWay) => return self.sync_dir(dir),
+                Ok(WriteResult::New) => {
                     self.learn(way);
                     return self.sync_dir(dir);
                 }
@@ -162,14 +162,14 @@ fn is_unsyncable(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::BADF | Errno::ISDIR))
 }
 
-enum Written {
+enum WriteResult {
     New,
     /// An empty file was there, and is replaced.
     GaveWay,
 }
 
 /// Writes a file without a name and links it into place.
-fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<Written> {
+fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<WriteResult> {
     let flags = OFlags::TMPFILE.bits() as i32;
     let mut file = match OpenOptions::new().write(true).mode(0o666).custom_flags(flags).open(dir) {
         Ok(file) => file,
@@ -184,11 +184,11 @@ fn link_unnamed(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<Written> {
     file.sync_all()?;
     let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
     match rustix::fs::linkat(CWD, &own, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(Written::New),
+        Ok(()) => Ok(WriteResult::New),
         Err(Errno::EXIST) if is_empty(path)? => {
             drop(file);
             write_named(dir, bytes)?.persist(path).map_err(|failed| failed.error)?;
-            Ok(Written::GaveWay)
+            Ok(WriteResult::GaveWay)
         }
         // Without /proc.
         Err(Errno::NOENT) if dir.exists() => Err(io::ErrorKind::Unsupported.into()),
@@ -212,16 +212,16 @@ fn new_file(path: &Path, mode: u32) -> io::Result<File> {
 
 /// The same, renamed over nothing, or linked where that is not to be had. With `probe`, first looks
 /// whether the file system refuses to rename over something.
-fn rename_new(dir: &Path, path: &Path, bytes: &[u8], probe: bool) -> io::Result<Written> {
+fn rename_new(dir: &Path, path: &Path, bytes: &[u8], probe: bool) -> io::Result<WriteResult> {
     if probe {
         refuses_to_replace(dir)?;
     }
     let named = write_named(dir, bytes)?;
     match named.persist_noclobber(path) {
-        Ok(()) => Ok(Written::New),
+        Ok(()) => Ok(WriteResult::New),
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists && is_empty(path)? => {
             failed.path.persist(path).map_err(|failed| failed.error)?;
-            Ok(Written::GaveWay)
+            Ok(WriteResult::GaveWay)
         }
         Err(failed) => Err(failed.error),
     }
@@ -243,12 +243,12 @@ fn refuses_to_replace(dir: &Path) -> io::Result<()> {
 ///
 /// An empty file gives way; but it may be one that another has made a moment ago and is about to
 /// write. So whoever has the lock of it writes, and only as long as it is empty.
-fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<Written> {
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<WriteResult> {
     let (mut file, written) = match new_file(path, 0o666) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_empty(path)? => {
-            (OpenOptions::new().write(true).open(path)?, Written::GaveWay)
+            (OpenOptions::new().write(true).open(path)?, WriteResult::GaveWay)
         }
-        file => (file?, Written::New),
+        file => (file?, WriteResult::New),
     };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Err(io::ErrorKind::AlreadyExists.into()),

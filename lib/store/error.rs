@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What went wrong, as far as it matters for what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum StoreErrorKind {
     /// There is no such object.
     NotFound,
     /// There is one already.
@@ -43,17 +43,23 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl StoreErrorKind {
     /// Whether the same call may succeed later, without anyone doing anything.
     pub fn may_pass(self) -> bool {
-        self == Kind::Passing
+        self == StoreErrorKind::Passing
     }
 
     /// Whether an object that fails so may be whole all the same, and only cannot be read now: it
     /// lies cold, the store does not allow it, or cannot be reached. To be told as `unavailable`,
     /// never as damaged, and never rebuilt.
     pub fn is_unavailable(self) -> bool {
-        !matches!(self, Kind::NotFound | Kind::Exists | Kind::Damaged | Kind::Other)
+        !matches!(
+            self,
+            StoreErrorKind::NotFound
+                | StoreErrorKind::Exists
+                | StoreErrorKind::Damaged
+                | StoreErrorKind::Other
+        )
     }
 }
 
@@ -66,7 +72,7 @@ const FAILING: [i32; 6] = [5, 6, 40, 74, 117, 121];
 #[error("{at}")]
 pub struct StoreError {
     /// What it means.
-    pub kind: Kind,
+    pub kind: StoreErrorKind,
     /// The object or folder, as a person finds it.
     pub at: String,
     /// Why.
@@ -79,34 +85,36 @@ pub struct StoreError {
 impl StoreError {
     /// Something that may pass, said in words.
     pub fn passing(at: impl ToString, text: &'static str) -> StoreError {
-        StoreError::of(Kind::Passing, at, text)
+        StoreError::of(StoreErrorKind::Passing, at, text)
     }
 
     /// An error of the system.
     pub(super) fn new(at: impl ToString, source: io::Error) -> StoreError {
         let kind = match source.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            io::ErrorKind::AlreadyExists => Kind::Exists,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
+            io::ErrorKind::NotFound => StoreErrorKind::NotFound,
+            io::ErrorKind::AlreadyExists => StoreErrorKind::Exists,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                StoreErrorKind::Denied
+            }
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Kind::NoSpace,
+            | io::ErrorKind::FileTooLarge => StoreErrorKind::NoSpace,
             io::ErrorKind::TimedOut
             | io::ErrorKind::Interrupted
             | io::ErrorKind::WouldBlock
-            | io::ErrorKind::StaleNetworkFileHandle => Kind::Passing,
-            io::ErrorKind::IsADirectory => Kind::Damaged,
+            | io::ErrorKind::StaleNetworkFileHandle => StoreErrorKind::Passing,
+            io::ErrorKind::IsADirectory => StoreErrorKind::Damaged,
             _ if source.raw_os_error().is_some_and(|number| FAILING.contains(&number)) => {
-                Kind::Damaged
+                StoreErrorKind::Damaged
             }
-            _ => Kind::Other,
+            _ => StoreErrorKind::Other,
         };
         StoreError::of(kind, at, source)
     }
 
     /// An error of a kind that is known.
     pub(super) fn of(
-        kind: Kind,
+        kind: StoreErrorKind,
         at: impl ToString,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> StoreError {
@@ -123,32 +131,32 @@ mod tests {
     #[test]
     fn errors_of_the_system_are_sorted() {
         let kinds = [
-            (2, Kind::NotFound),
-            (4, Kind::Passing),
-            (5, Kind::Damaged),
-            (13, Kind::Denied),
-            (17, Kind::Exists),
-            (21, Kind::Damaged),
-            (22, Kind::Other),
-            (28, Kind::NoSpace),
-            (30, Kind::Denied),
-            (40, Kind::Damaged),
-            (74, Kind::Damaged),
-            (110, Kind::Passing),
-            (116, Kind::Passing),
-            (122, Kind::NoSpace),
+            (2, StoreErrorKind::NotFound),
+            (4, StoreErrorKind::Passing),
+            (5, StoreErrorKind::Damaged),
+            (13, StoreErrorKind::Denied),
+            (17, StoreErrorKind::Exists),
+            (21, StoreErrorKind::Damaged),
+            (22, StoreErrorKind::Other),
+            (28, StoreErrorKind::NoSpace),
+            (30, StoreErrorKind::Denied),
+            (40, StoreErrorKind::Damaged),
+            (74, StoreErrorKind::Damaged),
+            (110, StoreErrorKind::Passing),
+            (116, StoreErrorKind::Passing),
+            (122, StoreErrorKind::NoSpace),
         ];
         for (number, kind) in kinds {
             let error = StoreError::new("here", io::Error::from_raw_os_error(number));
             assert_eq!(
                 (error.kind, error.kind.may_pass()),
-                (kind, kind == Kind::Passing),
+                (kind, kind == StoreErrorKind::Passing),
                 "{number}"
             );
             assert_eq!(error.source.raw_os_error(), Some(number));
         }
         assert_eq!(
-            StoreError::of(Kind::Redirect, "here", "to there").source.to_string(),
+            StoreError::of(StoreErrorKind::Redirect, "here", "to there").source.to_string(),
             "to there"
         );
     }

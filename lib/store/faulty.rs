@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Kind, Store, StoreError};
+use super::{Store, StoreError, StoreErrorKind};
 
 /// What goes wrong with a call. What does not fit the call (a torn read, a stale write) is an error
 /// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreFault {
     /// Nothing is done, and the call fails.
-    Error(Kind),
+    Error(StoreErrorKind),
     /// Nothing is done, and the server asks to wait.
     Busy(Duration),
     /// A write leaves only so many bytes, and fails.
@@ -47,7 +47,7 @@ pub(crate) enum StoreCall {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     faults: BTreeMap<usize, StoreFault>,
     calls: Vec<(StoreCall, String)>,
     /// The name that was written last.
@@ -58,7 +58,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Faulty<S> {
     inner: S,
-    state: Mutex<State>,
+    state: Mutex<FaultState>,
 }
 
 impl<S: Store> Faulty<S> {
@@ -78,7 +78,7 @@ impl<S: Store> Faulty<S> {
         self.state().calls.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FaultState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,11 +100,10 @@ impl<S: Store> Faulty<S> {
         let done = match self.begin(call, name) {
             None => put(bytes),
             Some(StoreFault::LostReply) => {
-                put(bytes).and_then(|()| Err(failed(name, Kind::Passing)))
+                put(bytes).and_then(|()| Err(failed(name, StoreErrorKind::Passing)))
             }
-            Some(StoreFault::Torn(size)) => {
-                put(&bytes[..size.min(bytes.len())]).and_then(|()| Err(failed(name, Kind::Passing)))
-            }
+            Some(StoreFault::Torn(size)) => put(&bytes[..size.min(bytes.len())])
+                .and_then(|()| Err(failed(name, StoreErrorKind::Passing))),
             Some(StoreFault::Flipped(share)) => put(&flipped(bytes, share)),
             Some(fault) => Err(plain(name, fault)),
         };
@@ -125,7 +124,7 @@ impl<S: Store> Faulty<S> {
             Some(StoreFault::Flipped(share)) => Ok(flipped(&get()?, share)),
             Some(StoreFault::Short) => get().map(|bytes| bytes[..bytes.len() / 2].to_vec()),
             Some(StoreFault::Stale) if self.state().last.as_deref() == Some(name) => {
-                Err(failed(name, Kind::NotFound))
+                Err(failed(name, StoreErrorKind::NotFound))
             }
             Some(StoreFault::Stale) => get(),
             Some(fault) => Err(plain(name, fault)),
@@ -180,7 +179,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 }
 
-fn failed(name: &str, kind: Kind) -> StoreError {
+fn failed(name: &str, kind: StoreErrorKind) -> StoreError {
     StoreError::of(kind, name, "a fault that was asked for")
 }
 
@@ -188,9 +187,9 @@ fn plain(name: &str, fault: StoreFault) -> StoreError {
     match fault {
         StoreFault::Error(kind) => failed(name, kind),
         StoreFault::Busy(wait) => {
-            StoreError { retry_after: Some(wait), ..failed(name, Kind::Passing) }
+            StoreError { retry_after: Some(wait), ..failed(name, StoreErrorKind::Passing) }
         }
-        _ => failed(name, Kind::Passing),
+        _ => failed(name, StoreErrorKind::Passing),
     }
 }
 
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn each_call_goes_wrong_as_told() {
         let faults = [
-            (1, StoreFault::Error(Kind::NoSpace)),
+            (1, StoreFault::Error(StoreErrorKind::NoSpace)),
             (2, StoreFault::Busy(Duration::from_secs(7))),
             (3, StoreFault::LostReply),
             (5, StoreFault::Torn(2)),
@@ -224,14 +223,14 @@ mod tests {
             .into_iter()
             .fold(Faulty::new(Memory::default()), |store, (at, fault)| store.with(at, fault));
         store.put_new("a", b"0123").unwrap();
-        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::NoSpace);
+        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, StoreErrorKind::NoSpace);
         assert_eq!(
             store.put_new("b", b"0123").unwrap_err().retry_after,
             Some(Duration::from_secs(7))
         );
-        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::Passing);
-        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, Kind::Exists);
-        assert_eq!(store.put_new("c", b"0123").unwrap_err().kind, Kind::Passing);
+        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, StoreErrorKind::Passing);
+        assert_eq!(store.put_new("b", b"0123").unwrap_err().kind, StoreErrorKind::Exists);
+        assert_eq!(store.put_new("c", b"0123").unwrap_err().kind, StoreErrorKind::Passing);
         store.put_new("d", b"0123").unwrap();
         assert_eq!(store.list("").unwrap().len(), 3);
         assert_eq!(store.stat("c").unwrap(), Some(2));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::dav::Dav;
 use super::s3::{S3, Sources};
-use super::{Kind, Notice, Store, StoreError, UNSEEN, Word};
+use super::{Notice, Store, StoreError, StoreErrorKind, UNSEEN, Word};
 
 /// A request: its first line, and its headers in lower case.
 #[derive(Debug, Clone)]
@@ -186,7 +186,10 @@ fn services_that_take_no_checksums() {
     // A wrong key is a wrong key.
     let (address, _) = serve(|_| refused("403 Forbidden", "", "SignatureDoesNotMatch"));
     let (notice, heard) = hearing();
-    assert_eq!(bucket(&address, notice).put_new(HEAD, b"x").unwrap_err().kind, Kind::Denied);
+    assert_eq!(
+        bucket(&address, notice).put_new(HEAD, b"x").unwrap_err().kind,
+        StoreErrorKind::Denied
+    );
     assert_eq!(*heard.lock().unwrap(), [""; 0]);
 }
 
@@ -214,7 +217,7 @@ fn a_clock_that_is_wrong() {
     // One that tells nothing better is a wrong clock, and no wrong key.
     let (address, log) = skewed("Thu, 05 Jan 2040 10:00:00 GMT", "never");
     let store = bucket(&address, super::unheard());
-    assert_eq!(store.get(HEAD).unwrap_err().kind, Kind::Clock);
+    assert_eq!(store.get(HEAD).unwrap_err().kind, StoreErrorKind::Clock);
     assert_eq!(log.lock().unwrap().len(), 2);
 }
 
@@ -288,7 +291,7 @@ fn bodies_that_are_too_large() {
         let begun = Instant::now();
         for name in [HEAD, "20261101T020000Z/TAIL"] {
             let error: StoreError = store.get(name).unwrap_err();
-            assert_eq!(error.kind, Kind::Damaged, "{error:?}");
+            assert_eq!(error.kind, StoreErrorKind::Damaged, "{error:?}");
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
     }

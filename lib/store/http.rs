@@ -10,7 +10,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody};
 
 use super::create_only::{Conditional, CreateOnly};
-use super::{Kind, LookAhead, Notice, Store, StoreError, UNSEEN, Word};
+use super::{LookAhead, Notice, Store, StoreError, StoreErrorKind, UNSEEN, Word};
 
 /// More than any page of a listing that comes in pages.
 pub(super) const MAX_PAGE: u64 = 16 << 20;
@@ -94,7 +94,11 @@ impl Http {
             && status != StatusCode::CREATED
         {
             // One that was cut off could not be told from a whole one.
-            return Err(StoreError::of(Kind::Other, at, "the server's reply has no length"));
+            return Err(StoreError::of(
+                StoreErrorKind::Other,
+                at,
+                "the server's reply has no length",
+            ));
         }
         let announced: Option<u64> = headers
             .get("content-length")
@@ -165,28 +169,38 @@ impl Http {
         match error {
             E::Timeout(_) => {
                 let text = format!("no answer for {} seconds", self.idle.as_secs().max(1));
-                StoreError::of(Kind::Passing, at, io::Error::new(io::ErrorKind::TimedOut, text))
+                StoreError::of(
+                    StoreErrorKind::Passing,
+                    at,
+                    io::Error::new(io::ErrorKind::TimedOut, text),
+                )
             }
             E::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 // A record that was changed on the way may come right the next time; a certificate
                 // does not.
                 let passing = error.to_string().contains("decrypt");
-                StoreError::of(if passing { Kind::Passing } else { Kind::Certificate }, at, error)
+                StoreError::of(
+                    if passing { StoreErrorKind::Passing } else { StoreErrorKind::Certificate },
+                    at,
+                    error,
+                )
             }
-            E::Io(error) => StoreError::of(Kind::Passing, at, error),
-            E::Rustls(error) => StoreError::of(Kind::Certificate, at, error.to_string()),
-            E::Tls(text) => StoreError::of(Kind::Certificate, at, text),
-            E::HostNotFound => StoreError::of(Kind::Passing, at, "host not found"),
+            E::Io(error) => StoreError::of(StoreErrorKind::Passing, at, error),
+            E::Rustls(error) => StoreError::of(StoreErrorKind::Certificate, at, error.to_string()),
+            E::Tls(text) => StoreError::of(StoreErrorKind::Certificate, at, text),
+            E::HostNotFound => StoreError::of(StoreErrorKind::Passing, at, "host not found"),
             E::BodyExceedsLimit(max) => StoreError::of(
-                Kind::Damaged,
+                StoreErrorKind::Damaged,
                 at,
                 format!("the server's reply is larger than {max} bytes, and no such object is"),
             ),
             error @ (E::Protocol(_)
             | E::ConnectionFailed
             | E::ConnectProxyFailed(_)
-            | E::LargeResponseHeader(..)) => StoreError::of(Kind::Passing, at, error.to_string()),
-            error => StoreError::of(Kind::Other, at, error.to_string()),
+            | E::LargeResponseHeader(..)) => {
+                StoreError::of(StoreErrorKind::Passing, at, error.to_string())
+            }
+            error => StoreError::of(StoreErrorKind::Other, at, error.to_string()),
         }
     }
 }
@@ -241,7 +255,7 @@ impl Reply {
     pub(super) fn whole(self, at: &str) -> Result<Vec<u8>, StoreError> {
         if self.status == StatusCode::PARTIAL_CONTENT {
             let text = "the server sends a part, although the whole was requested";
-            return Err(StoreError::of(Kind::Other, at, text));
+            return Err(StoreError::of(StoreErrorKind::Other, at, text));
         }
         Ok(self.body)
     }
@@ -258,7 +272,7 @@ impl Reply {
     pub fn size(&self, at: &str) -> Result<u64, StoreError> {
         let size = self.header("content-length").and_then(|text| text.parse().ok());
         size.ok_or_else(|| {
-            StoreError::of(Kind::Other, at, "the server does not say how large it is")
+            StoreError::of(StoreErrorKind::Other, at, "the server does not say how large it is")
         })
     }
 
@@ -266,24 +280,26 @@ impl Reply {
     /// from the server or us.
     pub fn error(&self, at: &str, said: Option<&str>) -> StoreError {
         let kind = match self.status.as_u16() {
-            300..=399 => Kind::Redirect,
-            401 | 403 | 407 => Kind::Denied,
-            404 | 410 => Kind::NotFound,
-            412 => Kind::Exists,
-            507 => Kind::NoSpace,
-            408 | 409 | 423 | 425 | 429 | 500 | 502 | 503 | 504 | 509 | 520..=530 => Kind::Passing,
-            _ => Kind::Other,
+            300..=399 => StoreErrorKind::Redirect,
+            401 | 403 | 407 => StoreErrorKind::Denied,
+            404 | 410 => StoreErrorKind::NotFound,
+            412 => StoreErrorKind::Exists,
+            507 => StoreErrorKind::NoSpace,
+            408 | 409 | 423 | 425 | 429 | 500 | 502 | 503 | 504 | 509 | 520..=530 => {
+                StoreErrorKind::Passing
+            }
+            _ => StoreErrorKind::Other,
         };
         self.error_of(kind, at, said)
     }
 
     /// The same, where more is known than the status says.
-    pub fn error_of(&self, kind: Kind, at: &str, said: Option<&str>) -> StoreError {
+    pub fn error_of(&self, kind: StoreErrorKind, at: &str, said: Option<&str>) -> StoreError {
         let mut text = match self.status.canonical_reason() {
             Some(reason) => format!("{} {}", self.status.as_u16(), reason.to_lowercase()),
             None => self.status.as_u16().to_string(),
         };
-        if kind == Kind::Redirect {
+        if kind == StoreErrorKind::Redirect {
             // Only where to: what follows in an address may be secret.
             let to = self.header("location").and_then(|to| url::Url::parse(to).ok());
             let to = to.map(|to| to.origin().ascii_serialization());
@@ -328,14 +344,18 @@ impl Reply {
                     && (to.is_some_and(|to| to.checked_add(1) != Some(behind))
                         || whole.is_some_and(is_short)) =>
             {
-                Err(StoreError::of(Kind::Other, at, "the server sends less than was requested"))
+                Err(StoreError::of(
+                    StoreErrorKind::Other,
+                    at,
+                    "the server sends less than was requested",
+                ))
             }
             // Some servers say 200 for a part, too.
             (200 | 206, Some(from)) if from == start => Ok(Some(cut(&self.body, 0))),
             // Servers may send all.
             (200, None) => Ok(Some(cut(&self.body, start))),
             (200 | 206, _) => Err(StoreError::of(
-                Kind::Other,
+                StoreErrorKind::Other,
                 at,
                 "the server sends another part than was requested",
             )),
@@ -346,7 +366,7 @@ impl Reply {
 }
 
 /// A server that holds an archive. What it has of 0 bytes counts as absent.
-pub(super) trait Server: Conditional + Send {
+pub(super) trait HttpServer: Conditional + Send {
     /// What this run knows of how it takes writes.
     fn once(&self) -> &CreateOnly;
     /// The reply to a request for a part of an object: with that `Range`.
@@ -373,15 +393,11 @@ fn absent(server: &dyn Conditional, name: &str) -> StoreError {
     StoreError::new(server.shown(name), io::ErrorKind::NotFound.into())
 }
 
-impl<S: Server> Store for S {
+impl<S: HttpServer> Store for S {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         match self.once().put_new(self, name, bytes) {
-            Err(error) if error.kind == Kind::Exists => {
-                if self.tells_to_have(name, bytes)? {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
+            Err(error) if error.kind == StoreErrorKind::Exists => {
+                if self.tells_to_have(name, bytes)? { Ok(()) } else { Err(error) }
             }
             other => other,
         }
@@ -419,13 +435,13 @@ impl<S: Server> Store for S {
                 format!("{folder}/{name}")
             });
             let text = "the server lists it, but does not say how large it is";
-            self.once().tell(Word::Flaw(&StoreError::of(Kind::Damaged, at, text)));
+            self.once().tell(Word::Flaw(&StoreError::of(StoreErrorKind::Damaged, at, text)));
         }
         Ok(found)
     }
 }
 
-impl<S: Server> LookAhead for S {
+impl<S: HttpServer> LookAhead for S {
     fn look_ahead(&self, name: &str) {
         // What the write has to make first would come between.
         if self.is_prepared(name) {

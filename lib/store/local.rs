@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::durable::{FileSystem, Way};
-use super::{Kind, Notice, Remove, Store, StoreError, UNSEEN, Word, most, unheard};
+use super::{Notice, Remove, Store, StoreError, StoreErrorKind, UNSEEN, Word, most, unheard};
 
 /// A directory. It need not be there before the first write.
 pub struct Local {
@@ -124,7 +124,9 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
 /// The same for reads: what is too large to be an object is none.
 fn unread(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |error| match error.kind() {
-        io::ErrorKind::FileTooLarge => StoreError::of(Kind::Damaged, path.display(), error),
+        io::ErrorKind::FileTooLarge => {
+            StoreError::of(StoreErrorKind::Damaged, path.display(), error)
+        }
         _ => StoreError::new(path.display(), error),
     }
 }

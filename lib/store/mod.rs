@@ -19,7 +19,7 @@ pub mod sealed;
 mod xml;
 
 pub use create_only::LookAhead;
-pub use error::{Kind, StoreError};
+pub use error::{StoreError, StoreErrorKind};
 
 pub use crate::format::object::UNSEEN;
 
@@ -32,14 +32,14 @@ use crate::format::stream::MAX_OBJECT;
 ///
 /// An object of 0 bytes counts as absent everywhere: it is what a torn write leaves on some stores.
 pub trait Store: Send + Sync {
-    /// Stores a new object, durably, and all of it or nothing. Fails with [`Kind::Exists`] if there
-    /// is one of that name.
+    /// Stores a new object, durably, and all of it or nothing. Fails with
+    /// [`StoreErrorKind::Exists`] if there is one of that name.
     ///
-    /// Whoever lost the reply to a write and tries again is told [`Kind::Exists`], and has to look
-    /// whose bytes are there.
+    /// Whoever lost the reply to a write and tries again is told [`StoreErrorKind::Exists`], and
+    /// has to look whose bytes are there.
     ///
     /// # Errors
-    /// [`Kind::Exists`], or what kept the store from storing it.
+    /// [`StoreErrorKind::Exists`], or what kept the store from storing it.
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Stores an object whatever is there, as durably as a new one: afterwards there is the old one
@@ -50,17 +50,17 @@ pub trait Store: Send + Sync {
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The whole object. One that is larger than [any of its kind](most) is not read, and
-    /// [damaged](Kind::Damaged).
+    /// [damaged](StoreErrorKind::Damaged).
     ///
     /// # Errors
-    /// What kept the store from answering; [`Kind::NotFound`] where nothing is there.
+    /// What kept the store from answering; [`StoreErrorKind::NotFound`] where nothing is there.
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
     /// The bytes of an object from `start` on: `length` of them, fewer only where the object ends,
     /// none behind its end.
     ///
     /// # Errors
-    /// What kept the store from answering; [`Kind::NotFound`] where nothing is there.
+    /// What kept the store from answering; [`StoreErrorKind::NotFound`] where nothing is there.
     fn get_range(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>, StoreError>;
 
     /// The size of an object; none if it is not there.
@@ -117,10 +117,10 @@ pub fn unheard() -> Notice {
 /// What can take objects away again. Nothing that only stores backups may have one.
 pub trait Remove: Store {
     /// Removes an object. Folders that this leaves empty may stay where removing them could take
-    /// more with it. Fails with [`Kind::NotFound`] if it is not there.
+    /// more with it. Fails with [`StoreErrorKind::NotFound`] if it is not there.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], or what kept the store from removing it.
+    /// [`StoreErrorKind::NotFound`], or what kept the store from removing it.
     fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 

@@ -13,8 +13,8 @@ use ureq::SendBody;
 use ureq::http::Request;
 
 use super::create_only::{Conditional, CreateOnly, Put};
-use super::http::{Http, IDLE, MAX_PAGE, Reply, Server, date, range};
-use super::{Kind, Notice, StoreError, Word, most};
+use super::http::{Http, HttpServer, IDLE, MAX_PAGE, Reply, date, range};
+use super::{Notice, StoreError, StoreErrorKind, Word, most};
 use crate::format::object::{Object, ObjectName};
 
 pub mod answers;
@@ -43,7 +43,7 @@ pub struct S3 {
     /// What the server's clock is ahead of ours, once it has told.
     ahead: Mutex<jiff::SignedDuration>,
     /// Whether the service takes checksums of its own kind.
-    sums: Mutex<Sums>,
+    sums: Mutex<ChecksumSupport>,
     /// Empty, or ends in `/`.
     prefix: String,
     /// The storage class of blocks and their parity, if not the bucket's own.
@@ -58,7 +58,7 @@ type Reload = Box<dyn Fn() -> Option<Settings> + Send + Sync>;
 
 /// What a service does with `x-amz-checksum-…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sums {
+enum ChecksumSupport {
     Unknown,
     Taken,
     Refused,
@@ -157,7 +157,7 @@ impl S3 {
             settings: Mutex::new(Arc::new(settings)),
             reload: None,
             ahead: Mutex::default(),
-            sums: Mutex::new(Sums::Unknown),
+            sums: Mutex::new(ChecksumSupport::Unknown),
             shown: format!("s3://{}/{}", address.bucket, address.prefix),
             prefix: address.prefix,
             class: address.class.map(str::to_owned),
@@ -234,7 +234,9 @@ impl S3 {
         for (name, value) in own {
             request = request.header(name, value);
         }
-        let bad = |error: ureq::http::Error| StoreError::of(Kind::Other, &at, error.to_string());
+        let bad = |error: ureq::http::Error| {
+            StoreError::of(StoreErrorKind::Other, &at, error.to_string())
+        };
         match body {
             Some(body) => self.http.send(&at, request.body(body).map_err(bad)?, max),
             None => self.http.send(&at, request.body(SendBody::none()).map_err(bad)?, max),
@@ -260,14 +262,14 @@ impl S3 {
             self.send(method, Some(name), &[], &kept, body, max)
         };
         let known = *lock(&self.sums);
-        if known == Sums::Refused {
+        if known == ChecksumSupport::Refused {
             return bare();
         }
         let reply = self.send(method, Some(name), &[], headers, body, max)?;
         let status = reply.status.as_u16();
-        if status < 300 || known == Sums::Taken {
+        if status < 300 || known == ChecksumSupport::Taken {
             if body.is_some() && status < 300 {
-                *lock(&self.sums) = Sums::Taken;
+                *lock(&self.sums) = ChecksumSupport::Taken;
             }
             return Ok(reply);
         }
@@ -282,8 +284,8 @@ impl S3 {
         }
         let again = bare()?;
         if again.status.is_success() || matches!(again.status.as_u16(), 404 | 412) {
-            let before = std::mem::replace(&mut *lock(&self.sums), Sums::Refused);
-            if before != Sums::Refused {
+            let before = std::mem::replace(&mut *lock(&self.sums), ChecksumSupport::Refused);
+            if before != ChecksumSupport::Refused {
                 self.once.tell(Word::Note(NO_SUMS));
             }
         }
@@ -362,9 +364,8 @@ impl Conditional for S3 {
             200..=299 => Ok(Put::Done),
             412 if only_new => Ok(Put::Exists),
             501 if only_new => Ok(Put::NotUnderstood),
-            404 if self.failed(name, &reply).kind == Kind::NotFound => {
-                Err(reply.error_of(Kind::NoArchive, &self.shown(name), Some("no such bucket")))
-            }
+            404 if self.failed(name, &reply).kind == StoreErrorKind::NotFound => Err(reply
+                .error_of(StoreErrorKind::NoArchive, &self.shown(name), Some("no such bucket"))),
             _ => Err(self.failed(name, &reply)),
         }
     }
@@ -410,7 +411,7 @@ impl Conditional for S3 {
         let sum = reply.header("x-amz-checksum-sha256").filter(|sum| !sum.contains('-'));
         if sum.is_some_and(|sum| sum != BASE64.encode(Sha256::digest(&reply.body))) {
             return Err(StoreError::of(
-                Kind::Passing,
+                StoreErrorKind::Passing,
                 self.shown(name),
                 "changed on the way: the server's checksum does not match",
             ));
@@ -423,7 +424,7 @@ impl Conditional for S3 {
     }
 }
 
-impl Server for S3 {
+impl HttpServer for S3 {
     fn once(&self) -> &CreateOnly {
         &self.once
     }
@@ -481,9 +482,7 @@ impl Server for S3 {
                 self.once.tell(Word::Note(&text));
             }
             let mut query = Vec::new();
-            if let Some(token) = &token {
-                query.push(("continuation-token", token.as_str()));
-            }
+            query.extend(token.as_ref().map(|token| ("continuation-token", token.as_str())));
             query.extend([
                 ("delimiter", "/"),
                 ("encoding-type", "url"),
@@ -493,15 +492,17 @@ impl Server for S3 {
             let reply = self.send(Method::Get, None, &query, &[], None, MAX_PAGE)?;
             if !reply.status.is_success() {
                 let error = self.failed(folder, &reply);
-                return Err(if error.kind == Kind::NotFound {
-                    StoreError { kind: Kind::NoArchive, ..error }
-                } else {
-                    error
-                });
+                let kind = match error.kind {
+                    StoreErrorKind::NotFound => StoreErrorKind::NoArchive,
+                    kind => kind,
+                };
+                return Err(StoreError { kind, ..error });
             }
-            let bad = |text: &'static str| StoreError::of(Kind::Other, self.shown(folder), text);
+            let shown = self.shown(folder);
+            let bad =
+                |text: &'static str| StoreError::of(StoreErrorKind::Other, shown.clone(), text);
             let page = answers::page(&reply.body, &prefix)
-                .map_err(|error| StoreError::of(Kind::Other, self.shown(folder), error))?;
+                .map_err(|error| StoreError::of(StoreErrorKind::Other, &shown, error))?;
             // Names come in order: what is not behind the others is not new.
             let last = page.names.iter().map(|(name, _)| name).max();
             if last.is_some_and(|last| *last > furthest) {

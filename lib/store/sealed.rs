@@ -101,12 +101,12 @@ impl SealedNotes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::group::Member;
+    use crate::format::group::GroupMember;
     use crate::format::object::ObjectName;
 
     fn note(number: u32) -> SealedNote {
         let name = ObjectName::parse(&format!("00000/{number:09}.tar.gz")).unwrap();
-        SealedNote { group: (number, 0), member: Member::of(name, b"x") }
+        SealedNote { group: (number, 0), member: GroupMember::of(name, b"x") }
     }
 
     #[test]

@@ -3,20 +3,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use dura::core::chain::choice::{self, BandCondition, ChoiceFacts, Known, Wish};
+use dura::core::chain::choice::{self, BandCondition, BandWish, ChoiceFacts, KnownBand};
 use dura::core::chain::counted::{Counted, Indexes};
 use dura::core::diff::{Diff, DiffConfig, Effect};
 use dura::core::merge::{Merge, MergeEvent, Placed};
 use dura::core::repair;
-use dura::core::restore::{self, Step};
-use dura::core::verify::audit::{self, Audit, Free, Objects};
+use dura::core::restore::{self, RestoreStep};
+use dura::core::verify::audit::{self, Audit, Free, ObjectSizes};
 use dura::core::verify::borders::{self, Beginning};
 use dura::core::verify::loose::{self, Bad, Shape};
 use dura::core::verify::relist::{Claims, relist};
 use dura::format::band::{BandId, BandName};
 use dura::format::entry::Entry;
 use dura::format::group::{List, OPENING};
-use dura::format::listing::{End, Header, Line, Reader, parse_header};
+use dura::format::listing::{End, Header, Line, ListingReader, parse_header};
 use dura::format::object::ObjectName;
 use dura::format::path::Path;
 
@@ -46,14 +46,14 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
     let known = |line: &str| {
         let name: BandName = line.trim_start_matches('+').parse().ok()?;
         let facts = ChoiceFacts::new(name.start(), line.starts_with('+'));
-        Some(Known { name, found: BandCondition::Band(facts) })
+        Some(KnownBand { name, found: BandCondition::Band(facts) })
     };
-    let bands: Vec<Known> = lines.filter_map(known).collect();
+    let bands: Vec<KnownBand> = lines.filter_map(known).collect();
     let found = choice::find(&bands, text);
     let parent = found.as_ref().ok().map(|band| &band.name);
     for tier in [None, Some(0), Some(3), Some(200)] {
-        let wish = Wish { tier, parent, ..Wish::default() };
-        if let Ok(choice::Target::New { parent, .. }) = choice::target(&bands, &wish) {
+        let wish = BandWish { tier, parent, ..BandWish::default() };
+        if let Ok(choice::BandToWrite::New { parent, .. }) = choice::target(&bands, &wish) {
             let clock = bands.first().map_or_else(|| own().0.start(), |band| band.name.start());
             let after = bands.iter().map(|band| band.name.start()).max();
             let named = choice::name(parent.map(|band| &band.name), after, clock);
@@ -104,7 +104,7 @@ pub(super) fn counted(bytes: &[u8]) -> bool {
 /// What can be rebuilt of a group of which every piece that its digest makes out so is bad.
 pub(super) fn repair(list: &List) -> bool {
     let bad = |member: usize, row: usize| list.members[member].pieces[row][0].is_multiple_of(8);
-    let plan = repair::Plan::new(list, |member, row| !bad(member, row));
+    let plan = repair::RepairPlan::new(list, |member, row| !bad(member, row));
     for row in plan.rows().iter().chain(plan.lost()) {
         assert!(
             row.bad.iter().all(|member| bad(*member, row.row))
@@ -155,7 +155,7 @@ pub(super) fn opening(bytes: &[u8]) -> usize {
 /// Names with sizes as a store lists them, a line `#dura group 1` that begins a list, and the list.
 pub(super) fn audit(bytes: &[u8]) -> bool {
     let (names, text) = bytes.split_at(opening(bytes));
-    let mut objects = Objects::new();
+    let mut objects = ObjectSizes::new();
     for line in lines(names) {
         if let Some((size, name)) = line
             .split_once(' ')
@@ -168,7 +168,7 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
     let lists = Vec::from_iter(list);
     let last = objects.values().find_map(|(name, _)| name.number()).unwrap_or(0);
     for ends in [None, Some((last, last))] {
-        let known = audit::Known {
+        let known = audit::BandOverview {
             band: own().0,
             ends,
             complete: ends.is_some(),
@@ -240,7 +240,7 @@ pub(super) fn merge(bytes: &[u8]) -> bool {
 }
 
 fn planned(version: &[Placed], every: usize) {
-    let mut plan = restore::Plan::new(3);
+    let mut plan = restore::RestorePlan::new(3);
     let mut references = restore::References::default();
     let wanted = version.iter().step_by(every);
     wanted.for_each(|placed| assert!(references.handle_entry(placed)));
@@ -252,10 +252,10 @@ fn planned(version: &[Placed], every: usize) {
         plan.handle_entry(placed.clone(), at % every == 0);
         while let Some(step) = plan.poll() {
             match step {
-                Step::Open(open) => {
+                RestoreStep::Open(open) => {
                     assert!(opened.insert((open.lane, open.ticket)), "opened twice: {open:?}")
                 }
-                Step::Take(take) => {
+                RestoreStep::Take(take) => {
                     assert!(
                         opened.contains(&(take.from.lane, take.from.ticket)),
                         "not opened: {take:?}"
@@ -265,19 +265,19 @@ fn planned(version: &[Placed], every: usize) {
                     }
                     written.insert(take.entry.path);
                 }
-                Step::Kept(take) => {
+                RestoreStep::Kept(take) => {
                     let content = (take.from.block, take.under);
                     assert!(kept.contains(&content), "not kept: {content:?}");
                     written.insert(take.entry.path);
                 }
-                Step::Make(entry) => {
+                RestoreStep::Make(entry) => {
                     assert!(
                         entry.hard.as_ref().is_none_or(|first| written.contains(first)),
                         "linked to nothing: {entry:?}"
                     );
                     written.insert(entry.path);
                 }
-                Step::Stray(_) => {}
+                RestoreStep::Stray(_) => {}
             }
         }
     }
@@ -294,7 +294,7 @@ pub(super) fn diff(bytes: &[u8]) -> bool {
         .collect::<Vec<_>>();
     known.sort_by(|a, b| a.0.entry.path.cmp(&b.0.entry.path));
     let mut known = known.into_iter();
-    let mut scan = Reader::new(scan);
+    let mut scan = ListingReader::new(scan);
     let mut diff = Diff::new(DiffConfig { tier: 1, full: false, pass_over: None, after: None });
     let mut last: Option<Path> = None;
     while let Some(effect) = diff.poll() {

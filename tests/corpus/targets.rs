@@ -16,7 +16,7 @@ use dura::format::band::{BandId, BandName};
 use dura::format::entry::Entry;
 use dura::format::group::List;
 use dura::format::head::{Head, Tail};
-use dura::format::inflate::{self, Piece};
+use dura::format::inflate::{self, BlockPiece};
 use dura::format::listing::{self, Line};
 use dura::format::object::{Compression, ObjectName};
 use dura::format::path::{self, Path};
@@ -127,7 +127,7 @@ fn entry(bytes: &[u8]) -> bool {
 
 fn listing(bytes: &[u8]) -> bool {
     let read = |bytes: &[u8]| {
-        let mut reader = listing::Reader::new(bytes);
+        let mut reader = listing::ListingReader::new(bytes);
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line()? {
             lines.push(line);
@@ -153,8 +153,11 @@ fn items(
     bytes: &[u8],
     repairs: bool,
 ) -> (Vec<stream::StreamItem>, Option<BandId>, Result<(), stream::StreamError>) {
-    let mut reader =
-        if repairs { stream::Reader::repairs(bytes) } else { stream::Reader::new(bytes) };
+    let mut reader = if repairs {
+        stream::StreamReader::repairs(bytes)
+    } else {
+        stream::StreamReader::new(bytes)
+    };
     let mut items = Vec::new();
     let end = loop {
         match reader.next_item() {
@@ -219,8 +222,8 @@ fn inflated(compression: Compression, bytes: &[u8], part: usize) -> (Vec<u8>, Op
     let (mut parts, mut content, mut gap) = (bytes.chunks(part), Vec::new(), None);
     inflate::inflate(compression, &mut || Ok(parts.next().map(<[u8]>::to_vec)), &mut |piece| {
         match piece {
-            Piece::Data(data, _) => content.extend(data),
-            Piece::Gap(why) => gap = gap.take().or(Some(why)),
+            BlockPiece::Data(data, _) => content.extend(data),
+            BlockPiece::Gap(why) => gap = gap.take().or(Some(why)),
         }
         content.len() < MOST
     });

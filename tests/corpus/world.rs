@@ -64,7 +64,7 @@ pub(super) fn keys(bytes: &[u8]) -> bool {
 /// The status lines of `gpg --verify`.
 pub(super) fn status(bytes: &[u8]) -> bool {
     let lines: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
-    matches!(gpg::verdict(&lines), gpg::Verdict::Signed(_))
+    matches!(gpg::verdict(&lines), gpg::SignatureVerdict::Signed(_))
 }
 
 /// A command line: the program's name and its arguments, each on a line.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{key_name, places};
 use crate::archive::Archive;
 use crate::archive::locked::locked;
-use crate::core::runs::{Place, of_run};
+use crate::core::runs::{KeyPlace, of_run};
 use crate::format::band::BandName;
 use crate::format::digest;
 use crate::format::object::MAX_KEY;
@@ -16,7 +16,7 @@ const MOST: u64 = MAX_KEY as u64;
 /// The messages that open a run.
 pub(crate) struct RunMessages {
     /// Where its first key object lies, with which messages that are added go.
-    pub(crate) place: Place,
+    pub(crate) place: KeyPlace,
     /// The messages; the first is that of the run itself, if any copy of it is there.
     pub(crate) messages: Vec<Vec<u8>>,
     /// The number of the next message that is added.
@@ -59,7 +59,7 @@ impl Archive {
     fn with_added(
         &self,
         band: &BandName,
-        place: Place,
+        place: KeyPlace,
         own: Option<Vec<u8>>,
     ) -> anyhow::Result<RunMessages> {
         let (mut messages, mut next) = (Vec::from_iter(own), 1);

@@ -8,9 +8,9 @@ use super::{BandRuns, RunKey, lost_keys, places, remains};
 use crate::archive::kind::is_unreachable;
 use crate::archive::locked::locked;
 use crate::archive::opener::{Opener, with_remedy};
-use crate::archive::{Archive, Stored};
+use crate::archive::{Archive, StoredObject};
 use crate::core::chain::counted::STRIDE;
-use crate::core::runs::{Place, order};
+use crate::core::runs::{KeyPlace, order};
 use crate::edge::gpg::{self, GpgError, Passphrase};
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
@@ -29,16 +29,16 @@ impl Archive {
         &self,
         band: &BandName,
         name: ObjectName,
-        stored: &Stored,
+        stored: &StoredObject,
     ) -> anyhow::Result<Option<Vec<u8>>> {
         let shown = format!("{band}/{name}");
         let Some(runs) = self.runs_of(band)? else { return Ok(None) };
         let again = |found: anyhow::Result<Option<Vec<u8>>>| match (found, stored) {
-            (Err(error), Stored::Bytes(bytes)) if !is_unreachable(&error) => {
+            (Err(error), StoredObject::Bytes(bytes)) if !is_unreachable(&error) => {
                 // It may have changed on the way.
                 match self.get(&shown, self.most(name)) {
                     Ok(Some(now)) if now != *bytes => {
-                        self.open_in_turn(band, name, &runs, &Stored::Bytes(now))
+                        self.open_in_turn(band, name, &runs, &StoredObject::Bytes(now))
                     }
                     _ => Err(error),
                 }
@@ -54,7 +54,7 @@ impl Archive {
         band: &BandName,
         name: ObjectName,
         runs: &Mutex<BandRuns>,
-        stored: &Stored,
+        stored: &StoredObject,
     ) -> anyhow::Result<Option<Vec<u8>>> {
         let shown = format!("{band}/{name}");
         let fail = |error: GpgError| with_remedy(error, &shown);
@@ -87,7 +87,7 @@ impl Archive {
             }
             // TAIL may not name a run whose number diff did not know.
             let listed = self.list_keys(band, &mut locked(runs))?;
-            let begins = |(number, counter): &Place| {
+            let begins = |(number, counter): &KeyPlace| {
                 *counter == 0 && number.is_multiple_of(STRIDE) && !places.contains(&(*number, 0))
             };
             places = Arc::new(self::places(&listed).into_iter().filter(begins).collect());
@@ -116,10 +116,10 @@ fn is_under_run_key(passphrases: &[Derivation]) -> bool {
 }
 
 /// What opens a message, by its first bytes.
-fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
+fn start_of(stored: &StoredObject) -> (Vec<KeyId>, Vec<Derivation>) {
     match stored {
-        Stored::Bytes(bytes) => openers(&bytes[..bytes.len().min(START as usize)]),
-        Stored::File(file) => {
+        StoredObject::Bytes(bytes) => openers(&bytes[..bytes.len().min(START as usize)]),
+        StoredObject::File(file) => {
             let mut start = Vec::new();
             let mut file = file;
             let read = file.rewind().and_then(|()| file.take(START).read_to_end(&mut start));
@@ -130,7 +130,7 @@ fn start_of(stored: &Stored) -> (Vec<KeyId>, Vec<Derivation>) {
 
 impl Opener {
     /// Decrypts an object under a run key.
-    fn decrypt_under(&self, key: &RunKey, stored: &Stored) -> Result<Vec<u8>, GpgError> {
+    fn decrypt_under(&self, key: &RunKey, stored: &StoredObject) -> Result<Vec<u8>, GpgError> {
         let input = remains::input(stored)?;
         let size = input.size().map_err(GpgError::Talk)?;
         gpg::decrypt_under(key, input, self.limit.max(size))

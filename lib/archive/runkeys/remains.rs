@@ -3,7 +3,7 @@
 use std::io::Seek as _;
 
 use crate::archive::locked::locked;
-use crate::archive::{Archive, Stored};
+use crate::archive::{Archive, StoredObject};
 use crate::core::runs::order;
 use crate::edge::gpg::{self, GpgError, GpgInput};
 use crate::format::band::BandName;
@@ -33,10 +33,10 @@ impl Archive {
 }
 
 /// What gpg is to read: an object from its begin.
-pub(super) fn input(stored: &Stored) -> Result<GpgInput<'_>, GpgError> {
+pub(super) fn input(stored: &StoredObject) -> Result<GpgInput<'_>, GpgError> {
     match stored {
-        Stored::Bytes(bytes) => Ok(GpgInput::Bytes(bytes)),
-        Stored::File(file) => {
+        StoredObject::Bytes(bytes) => Ok(GpgInput::Bytes(bytes)),
+        StoredObject::File(file) => {
             let mut file = file.try_clone().map_err(GpgError::Talk)?;
             file.rewind().map_err(GpgError::Talk)?;
             Ok(GpgInput::File(file))

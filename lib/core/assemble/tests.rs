@@ -22,11 +22,11 @@ fn config(block_size: u64, part_size: u64) -> AssemblerConfig {
     }
 }
 
-fn member(name: &str, len: usize, border: bool) -> Member {
+fn member(name: &str, len: usize, border: bool) -> PackedMember {
     let path = Path::from_raw(name.as_bytes());
     let lines = if border { format!("{path} line\n").into_bytes() } else { Vec::new() };
     let entries = border.into();
-    Member {
+    PackedMember {
         bytes: name.bytes().cycle().take(len).collect(),
         lines,
         entries,
@@ -49,7 +49,7 @@ fn finish() -> Finish {
     }
 }
 
-fn run(config: AssemblerConfig, members: Vec<Member>) -> Vec<(String, Vec<u8>)> {
+fn run(config: AssemblerConfig, members: Vec<PackedMember>) -> Vec<(String, Vec<u8>)> {
     let mut machine = Assembler::new(config);
     members.into_iter().for_each(|member| machine.handle_member(member).unwrap());
     machine.finish(finish()).unwrap();
@@ -195,7 +195,7 @@ fn a_run_has_always_an_index() {
 
 #[test]
 fn an_index_holds_no_more_lines_than_it_may() {
-    let many = |name: &str, entries| Member { entries, ..member(name, 1, true) };
+    let many = |name: &str, entries| PackedMember { entries, ..member(name, 1, true) };
     let objects = run(
         config(1000, 1000),
         vec![many("a", MAX_LINES - 1), many("b", 1), many("c", 1), many("d", MAX_LINES)],
@@ -203,7 +203,8 @@ fn an_index_holds_no_more_lines_than_it_may() {
     let blocks: Vec<String> =
         names(&objects).into_iter().filter(|name| name.contains("tar")).collect();
     assert_eq!(blocks, ["0.tar.gz:2", "1.tar.gz:1", "2.tar.gz:1"]);
-    let long = |name: &str| Member { lines: vec![b'x'; MAX_TEXT / 2 + 1], ..member(name, 1, true) };
+    let long =
+        |name: &str| PackedMember { lines: vec![b'x'; MAX_TEXT / 2 + 1], ..member(name, 1, true) };
     let objects = run(config(1000, 1000), vec![long("a"), long("b")]);
     assert_eq!(names(&objects).iter().filter(|name| name.contains("mtree")).count(), 2);
 }

@@ -1,8 +1,8 @@
 //! Choices among the bands of an archive: which one is read, built on, or continued.
 //!
 //! To ask about a band costs calls of the store, so a choice is made from what is known, and says
-//! with [`Ask`] about which band it must know more. Whoever drives it fills in [`Known::found`] and
-//! decides again.
+//! with [`Ask`] about which band it must know more. Whoever drives it fills in [`KnownBand::found`]
+//! and decides again.
 
 use std::cmp::Reverse;
 
@@ -12,17 +12,17 @@ use crate::format::time::Stamp;
 
 /// A band of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownBand {
     /// Its name.
     pub name: BandName,
     /// What was found in its folder.
     pub found: BandCondition,
 }
 
-impl Known {
+impl KnownBand {
     /// A band that nobody has asked about yet.
-    pub fn new(name: BandName) -> Known {
-        Known { name, found: BandCondition::Unasked }
+    pub fn new(name: BandName) -> KnownBand {
+        KnownBand { name, found: BandCondition::Unasked }
     }
 
     /// What is known of it, if it is a band.
@@ -133,8 +133,8 @@ impl Mask {
 #[error("{0} was not looked at")]
 pub struct Ask(pub BandName);
 
-fn newest_first(bands: &[Known]) -> Vec<&Known> {
-    let mut order: Vec<&Known> = bands.iter().collect();
+fn newest_first(bands: &[KnownBand]) -> Vec<&KnownBand> {
+    let mut order: Vec<&KnownBand> = bands.iter().collect();
     order.sort_by_key(|band| Reverse((band.name.start(), &band.name)));
     order
 }
@@ -145,11 +145,11 @@ fn newest_first(bands: &[Known]) -> Vec<&Known> {
 /// None of the times is later than the start in the band's name. So names that are not later than
 /// the best time found need not be asked about.
 fn latest(
-    bands: &[Known],
-    time: impl Fn(&Known, &ChoiceFacts) -> Stamp,
-    wanted: impl Fn(&Known, Option<&ChoiceFacts>) -> bool,
-) -> Result<Option<&Known>, Ask> {
-    let mut best: Option<(Stamp, &Known)> = None;
+    bands: &[KnownBand],
+    time: impl Fn(&KnownBand, &ChoiceFacts) -> Stamp,
+    wanted: impl Fn(&KnownBand, Option<&ChoiceFacts>) -> bool,
+) -> Result<Option<&KnownBand>, Ask> {
+    let mut best: Option<(Stamp, &KnownBand)> = None;
     for band in newest_first(bands).into_iter().filter(|band| wanted(band, None)) {
         if best.is_some_and(|(time, _)| band.name.start() <= time) {
             break;
@@ -171,7 +171,7 @@ fn latest(
 /// What makes a band newer than another: its name, which always is later than those before it,
 /// whatever the clock said; but for a band that was taken from an old version, when that was
 /// current.
-fn age(band: &Known, facts: &ChoiceFacts) -> Stamp {
+fn age(band: &KnownBand, facts: &ChoiceFacts) -> Stamp {
     facts.as_of.unwrap_or(band.name.start())
 }
 
@@ -179,7 +179,7 @@ fn age(band: &Known, facts: &ChoiceFacts) -> Stamp {
 ///
 /// # Errors
 /// The band whose HEAD has to be read first.
-pub fn newest(bands: &[Known]) -> Result<Option<&Known>, Ask> {
+pub fn newest(bands: &[KnownBand]) -> Result<Option<&KnownBand>, Ask> {
     let whole = latest(bands, age, |_, facts| facts.is_none_or(|facts| facts.mask.is_whole()))?;
     match whole {
         Some(band) => Ok(Some(band)),
@@ -189,11 +189,11 @@ pub fn newest(bands: &[Known]) -> Result<Option<&Known>, Ask> {
 
 /// The band that a reader takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading<'a> {
+pub struct BandToRead<'a> {
     /// The band. If it is unfinished, there was no complete one to take.
-    pub band: &'a Known,
+    pub band: &'a KnownBand,
     /// The newest band, if it was passed over because it is unfinished.
-    pub newer: Option<&'a Known>,
+    pub newer: Option<&'a KnownBand>,
 }
 
 /// The band that a reader takes who was given none: the newest complete one without a mask, or with
@@ -202,9 +202,9 @@ pub struct Reading<'a> {
 ///
 /// # Errors
 /// The band whose HEAD has to be read first.
-pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Result<Option<Reading<'_>>, Ask> {
+pub fn to_read(bands: &[KnownBand], at: Option<Stamp>) -> Result<Option<BandToRead<'_>>, Ask> {
     let find = |complete: bool, whole: bool| {
-        let time = |band: &Known, facts: &ChoiceFacts| match at {
+        let time = |band: &KnownBand, facts: &ChoiceFacts| match at {
             Some(_) => facts.time,
             None => age(band, facts),
         };
@@ -224,11 +224,14 @@ pub fn to_read(bands: &[Known], at: Option<Stamp>) -> Result<Option<Reading<'_>>
     let newer = find(false, true)?.filter(|newer| {
         !newer.is_complete() && *newer != band && newer.name.start() > band.name.start()
     });
-    Ok(Some(Reading { band, newer }))
+    Ok(Some(BandToRead { band, newer }))
 }
 
 /// Bands with a mask that were passed over though they are newer than the one that was taken.
-pub fn passed_masks<'a>(bands: &'a [Known], taken: &Known) -> impl Iterator<Item = &'a Known> {
+pub fn passed_masks<'a>(
+    bands: &'a [KnownBand],
+    taken: &KnownBand,
+) -> impl Iterator<Item = &'a KnownBand> {
     let is_passed = taken.facts().is_some_and(|facts| facts.mask.is_whole());
     let after = taken.name.start();
     bands.iter().filter(move |band| {
@@ -240,10 +243,10 @@ pub fn passed_masks<'a>(bands: &'a [Known], taken: &Known) -> impl Iterator<Item
 
 /// The newest band that does not stand in the chain of this one, and is not above it: one of the
 /// same source, if the archive is of one.
-pub fn beside<'a>(bands: &'a [Known], taken: &BandName) -> Option<&'a Known> {
+pub fn beside<'a>(bands: &'a [KnownBand], taken: &BandName) -> Option<&'a KnownBand> {
     let chain = taken.chain();
     let is_beside =
-        |band: &&&Known| !chain.contains(&band.name) && !band.name.chain().contains(taken);
+        |band: &&&KnownBand| !chain.contains(&band.name) && !band.name.chain().contains(taken);
     newest_first(bands).iter().find(is_beside).copied()
 }
 
@@ -266,7 +269,7 @@ pub enum FindError {
 ///
 /// # Errors
 /// If no band has that name, or several have that beginning.
-pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> {
+pub fn find<'a>(bands: &'a [KnownBand], text: &str) -> Result<&'a KnownBand, FindError> {
     if text == "latest" {
         let newest = newest_first(bands).first().copied();
         return newest.ok_or_else(|| FindError::None(text.to_owned()));
@@ -274,7 +277,8 @@ pub fn find<'a>(bands: &'a [Known], text: &str) -> Result<&'a Known, FindError> 
     if let Some(band) = bands.iter().find(|band| band.name.to_string() == text) {
         return Ok(band);
     }
-    let found: Vec<&Known> = bands.iter().filter(|band| is_short_for(text, &band.name)).collect();
+    let found: Vec<&KnownBand> =
+        bands.iter().filter(|band| is_short_for(text, &band.name)).collect();
     match found.as_slice() {
         [] => Err(FindError::None(text.to_owned())),
         [band] => Ok(band),
@@ -296,7 +300,7 @@ fn is_short_for(text: &str, name: &BandName) -> bool {
 
 /// What the options say about the band to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wish<'a> {
+pub struct BandWish<'a> {
     /// `--tier`: the parent is the newest band of a lower tier.
     pub tier: Option<u8>,
     /// A band of a higher tier is continued all the same.
@@ -333,16 +337,16 @@ pub enum WishError {
 
 /// The band that the run writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum BandToWrite<'a> {
     /// A new one.
     New {
         /// The band below; none for a full band.
-        parent: Option<&'a Known>,
+        parent: Option<&'a KnownBand>,
         /// The newest band that the run might continue, if the options would have another one.
-        left: Option<&'a Known>,
+        left: Option<&'a KnownBand>,
     },
     /// An unfinished one.
-    Continue(&'a Known),
+    Continue(&'a KnownBand),
 }
 
 /// Decides which band the run writes.
@@ -354,21 +358,21 @@ pub enum Target<'a> {
 ///
 /// # Errors
 /// If there is no such band, or it cannot be built on, or a HEAD has to be read first.
-pub fn target<'a>(bands: &'a [Known], wish: &Wish) -> Result<Target<'a>, WishError> {
+pub fn target<'a>(bands: &'a [KnownBand], wish: &BandWish) -> Result<BandToWrite<'a>, WishError> {
     let unfinished = newest_of_mask(bands, wish.mask)?.filter(|band| !band.is_complete());
-    let may_go_on = |band: &&Known| {
+    let may_go_on = |band: &&KnownBand| {
         let is_open = |facts: &ChoiceFacts| !facts.tail_damaged && !facts.nameless;
         !wish.no_resume && is_wished(&band.name, wish) && band.facts().is_some_and(is_open)
     };
     if let Some(band) = unfinished.filter(may_go_on) {
         whole_chain(bands, &band.name)?;
-        return Ok(Target::Continue(band));
+        return Ok(BandToWrite::Continue(band));
     }
-    Ok(Target::New { parent: parent(bands, wish)?, left: unfinished })
+    Ok(BandToWrite::New { parent: parent(bands, wish)?, left: unfinished })
 }
 
 /// The newest band by name that a run with this mask would continue if it were unfinished.
-fn newest_of_mask(bands: &[Known], mask: Mask) -> Result<Option<&Known>, Ask> {
+fn newest_of_mask(bands: &[KnownBand], mask: Mask) -> Result<Option<&KnownBand>, Ask> {
     for band in newest_first(bands) {
         match &band.found {
             BandCondition::Unasked => return Err(Ask(band.name.clone())),
@@ -386,7 +390,7 @@ fn newest_of_mask(bands: &[Known], mask: Mask) -> Result<Option<&Known>, Ask> {
     Ok(None)
 }
 
-fn is_wished(band: &BandName, wish: &Wish) -> bool {
+fn is_wished(band: &BandName, wish: &BandWish) -> bool {
     let tier = match wish.tier {
         _ if wish.full => band.tier() == 0,
         Some(tier) => wish.deeper || band.tier() <= tier,
@@ -406,8 +410,8 @@ fn is_parent(facts: &ChoiceFacts) -> bool {
 
 /// The newest band that a run may build on, whatever its tier; for one without a mask a band with a
 /// mask only if there are no others.
-fn newest_parent(bands: &[Known], mask: Mask, below: u8) -> Result<Option<&Known>, Ask> {
-    let lower = |band: &Known| band.name.tier() < below;
+fn newest_parent(bands: &[KnownBand], mask: Mask, below: u8) -> Result<Option<&KnownBand>, Ask> {
+    let lower = |band: &KnownBand| band.name.tier() < below;
     if mask.is_whole() {
         let found = latest(bands, age, |band, facts| {
             lower(band) && facts.is_none_or(|facts| is_parent(facts) && facts.mask.is_whole())
@@ -423,13 +427,16 @@ fn newest_parent(bands: &[Known], mask: Mask, below: u8) -> Result<Option<&Known
 ///
 /// # Errors
 /// The band whose HEAD has to be read first.
-pub fn too_deep_to_build_on<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Ask> {
+pub fn too_deep_to_build_on<'a>(
+    bands: &'a [KnownBand],
+    wish: &BandWish,
+) -> Result<Option<&'a KnownBand>, Ask> {
     let newest = newest_parent(bands, wish.mask, u8::MAX)?;
     Ok(newest.filter(|band| wish.tier.is_none() && band.name.tier() >= MAX_TIER))
 }
 
 /// The parent of a new band; none for a full one.
-fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, WishError> {
+fn parent<'a>(bands: &'a [KnownBand], wish: &BandWish) -> Result<Option<&'a KnownBand>, WishError> {
     if wish.full {
         return Ok(None);
     }
@@ -451,7 +458,7 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
                 // Its version is that of its own parent.
                 BandCondition::Band(facts) if facts.empty => match name.parent() {
                     Some(above) => {
-                        return self::parent(bands, &Wish { parent: Some(&above), ..*wish });
+                        return self::parent(bands, &BandWish { parent: Some(&above), ..*wish });
                     }
                     None => return Ok(None),
                 },
@@ -468,10 +475,10 @@ fn parent<'a>(bands: &'a [Known], wish: &Wish) -> Result<Option<&'a Known>, Wish
 }
 
 /// All ancestors must be there, or no version can be read from the band.
-fn whole_chain(bands: &[Known], name: &BandName) -> Result<(), WishError> {
+fn whole_chain(bands: &[KnownBand], name: &BandName) -> Result<(), WishError> {
     let mut ancestor = name.parent();
     while let Some(above) = ancestor {
-        let is_there = |band: &Known| {
+        let is_there = |band: &KnownBand| {
             band.name == above
                 && matches!(band.found, BandCondition::Unasked | BandCondition::Band(_))
         };

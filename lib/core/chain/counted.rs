@@ -20,7 +20,7 @@ pub const STRIDE: u32 = 32;
 
 /// Indexes with consecutive numbers, each after the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run {
+struct IndexRun {
     first: u32,
     last: u32,
     /// The index that the first one is after.
@@ -33,7 +33,7 @@ struct Run {
 /// [`Indexes::handle_number`] for all other objects; then ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Indexes {
-    runs: Vec<Run>,
+    runs: Vec<IndexRun>,
     highest: Option<u32>,
 }
 
@@ -84,7 +84,7 @@ impl Indexes {
         match self.runs.last_mut() {
             Some(run) if number <= run.last => {}
             Some(run) if after == Some(run.last) && number == run.last + 1 => run.last = number,
-            _ => self.runs.push(Run { first: number, last: number, after, rooted }),
+            _ => self.runs.push(IndexRun { first: number, last: number, after, rooted }),
         }
     }
 
@@ -101,7 +101,7 @@ impl Indexes {
         next.filter(|next| *next <= MAX_NUMBER)
     }
 
-    fn run_of(&self, number: u32) -> Option<&Run> {
+    fn run_of(&self, number: u32) -> Option<&IndexRun> {
         let at = self.runs.partition_point(|run| run.last < number);
         self.runs.get(at).filter(|run| run.first <= number)
     }

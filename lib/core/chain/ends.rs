@@ -8,7 +8,7 @@ use crate::format::head::{Head, Tail};
 
 /// One of the two, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece<T> {
+pub enum EndPiece<T> {
     /// Nobody has looked.
     Unread,
     /// It is not there.
@@ -47,19 +47,19 @@ impl BandEnds {
 }
 
 /// Decides what the band with this name is, from its HEAD and TAIL.
-pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> BandEnds {
+pub fn ends(name: &BandName, head: EndPiece<Head>, tail: EndPiece<Tail>) -> BandEnds {
     let mut ends = BandEnds {
-        head_damaged: head == Piece::Damaged,
-        tail_damaged: tail == Piece::Damaged,
+        head_damaged: head == EndPiece::Damaged,
+        tail_damaged: tail == EndPiece::Damaged,
         ..BandEnds::default()
     };
-    let (is_absent, is_unread) = (head == Piece::Absent, head == Piece::Unread);
+    let (is_absent, is_unread) = (head == EndPiece::Absent, head == EndPiece::Unread);
     let mut own_head = match head {
-        Piece::Whole(head) => Some(head),
+        EndPiece::Whole(head) => Some(head),
         _ => None,
     };
     let mut own_tail = match tail {
-        Piece::Whole(tail) => Some(tail),
+        EndPiece::Whole(tail) => Some(tail),
         _ => None,
     };
     if let Some(tail) = own_tail.take_if(|tail| tail.band != *name) {
@@ -93,7 +93,7 @@ pub fn ends(name: &BandName, head: Piece<Head>, tail: Piece<Tail>) -> BandEnds {
 
 #[cfg(test)]
 mod tests {
-    use super::Piece::*;
+    use super::EndPiece::*;
     use super::*;
     use crate::format::band::BandId;
     use crate::format::object::Compression;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     /// Which of both stand, and what is to be said.
-    fn decide(own: Piece<Head>, last: Piece<Tail>) -> String {
+    fn decide(own: EndPiece<Head>, last: EndPiece<Tail>) -> String {
         let found = ends(&OWN.parse().unwrap(), own, last);
         let words = [
             (found.head.is_some(), "head"),

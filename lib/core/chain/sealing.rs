@@ -23,7 +23,7 @@ pub enum Oddity {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ObjectForms {
     sealed: bool,
     is_plain: bool,
     plain: Vec<ObjectName>,
@@ -35,7 +35,7 @@ struct Seen {
 /// to be told.
 #[derive(Debug, Default)]
 pub struct Sealing {
-    bands: BTreeMap<BandName, Seen>,
+    bands: BTreeMap<BandName, ObjectForms>,
     odd: Vec<Oddity>,
 }
 

@@ -35,7 +35,7 @@ fn name(text: &str) -> BandName {
 /// for a mask, `o` for the mask of an earlier release, `@2` for what was current at 00:00:02, `x`
 /// for one that nothing vouches for, `e` for one without counted indexes, `d` for one that deletes
 /// too much, `t` for a damaged TAIL, `f` for a renamed folder, and `n` for an empty one.
-fn bands(text: &str) -> Vec<Known> {
+fn bands(text: &str) -> Vec<KnownBand> {
     let known = |word: &str| {
         let end = word.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(word.len());
         let (own, flags) = word.split_at(end);
@@ -61,12 +61,12 @@ fn bands(text: &str) -> Vec<Known> {
             (_, true) => BandCondition::Nothing,
             _ => BandCondition::Band(facts),
         };
-        Known { name, found }
+        KnownBand { name, found }
     };
     text.split_whitespace().map(known).collect()
 }
 
-fn one(text: &str) -> Known {
+fn one(text: &str) -> KnownBand {
     bands(text).remove(0)
 }
 
@@ -165,7 +165,7 @@ fn shortened_names() {
 
 /// What is written: `new PARENT`, with `left BAND` if the newest is left unfinished, or `continue
 /// BAND`.
-fn decide(archive: &str, wish: &Wish) -> String {
+fn decide(archive: &str, wish: &BandWish) -> String {
     let archive = bands(archive);
     let seconds = |name: &BandName| {
         let text: Vec<String> = name
@@ -176,8 +176,8 @@ fn decide(archive: &str, wish: &Wish) -> String {
         text.join("-")
     };
     match target(&archive, wish) {
-        Ok(Target::Continue(band)) => format!("continue {}", seconds(&band.name)),
-        Ok(Target::New { parent, left }) => {
+        Ok(BandToWrite::Continue(band)) => format!("continue {}", seconds(&band.name)),
+        Ok(BandToWrite::New { parent, left }) => {
             let parent = parent.map_or("nothing".into(), |band| seconds(&band.name));
             let left = left.map_or(String::new(), |band| format!(" left {}", seconds(&band.name)));
             format!("new on {parent}{left}")
@@ -193,10 +193,10 @@ fn decide(archive: &str, wish: &Wish) -> String {
 #[test]
 fn parents_and_continuations() {
     let ten = "1 1-2 1-2-3 1-2-3-4 1-2-3-4-5 1-2-3-4-5-6 1-2-3-4-5-6-7 1-2-3-4-5-6-7-8 1-2-3-4-5-6-7-8-9 1-2-3-4-5-6-7-8-9-10";
-    let plain = Wish::default();
-    let full = Wish { full: true, ..plain };
-    let fresh = Wish { no_resume: true, ..plain };
-    let tier = |tier| Wish { tier: Some(tier), ..plain };
+    let plain = BandWish::default();
+    let full = BandWish { full: true, ..plain };
+    let fresh = BandWish { no_resume: true, ..plain };
+    let tier = |tier| BandWish { tier: Some(tier), ..plain };
     for (archive, wish, wanted) in [
         ("", plain, "new on nothing"),
         ("", tier(3), "new on nothing"),
@@ -229,8 +229,8 @@ fn parents_and_continuations() {
         ("1 1-2?", tier(1), "continue 1-2"),
         ("1 1-2?", tier(2), "continue 1-2"),
         ("1 1-2 1-2-3?", tier(1), "new on 1 left 1-2-3"),
-        ("1 1-2 1-2-3?", Wish { deeper: true, ..tier(1) }, "continue 1-2-3"),
-        ("1?", Wish { no_resume: true, ..full }, "new on nothing left 1"),
+        ("1 1-2 1-2-3?", BandWish { deeper: true, ..tier(1) }, "continue 1-2-3"),
+        ("1?", BandWish { no_resume: true, ..full }, "new on nothing left 1"),
         // A chain with a hole can not be read.
         ("1-2", plain, "no 1"),
         ("1 1-2-3?", plain, "no 1-2"),
@@ -252,10 +252,12 @@ fn parents_and_continuations() {
         (ten, "1-2-3-4-5-6-7-8-9-10", None, "too deep"),
     ] {
         let parent = name(parent);
-        let wish = Wish { tier, parent: Some(&parent), ..plain };
+        let wish = BandWish { tier, parent: Some(&parent), ..plain };
         assert_eq!(decide(archive, &wish), wanted, "{archive} {parent}");
         assert_eq!(
-            decide(archive, &Wish { full: true, no_resume: true, ..wish }).split(" left").next(),
+            decide(archive, &BandWish { full: true, no_resume: true, ..wish })
+                .split(" left")
+                .next(),
             Some("new on nothing")
         );
     }
@@ -263,8 +265,8 @@ fn parents_and_continuations() {
 
 #[test]
 fn side_branches_and_what_is_passed_over() {
-    let plain = Wish::default();
-    let masked = |byte| Wish { mask: Mask::Masked(Some([byte; 32])), ..plain };
+    let plain = BandWish::default();
+    let masked = |byte| BandWish { mask: Mask::Masked(Some([byte; 32])), ..plain };
     for (archive, wish, wanted) in [
         // A mask ends no continuation, uses up no tier, and is no parent but where nothing else is.
         ("1 1-2? 1-3m", plain, "continue 1-2"),
@@ -286,7 +288,7 @@ fn side_branches_and_what_is_passed_over() {
         ("1 1-2x 1-3", plain, "new on 1-3"),
         ("1 1-2?d", plain, "new on 1"),
         ("1 1-2?e", plain, "continue 1-2"),
-        ("1 1-2?e", Wish { no_resume: true, ..plain }, "new on 1 left 1-2"),
+        ("1 1-2?e", BandWish { no_resume: true, ..plain }, "new on 1 left 1-2"),
         ("1 1-9?@2 1-3", plain, "new on 1-3"),
         ("1 1-9?@2 1-3?", plain, "continue 1-3"),
         // One with a damaged TAIL counts as unfinished, but is not continued.
@@ -310,7 +312,7 @@ fn only_what_is_needed_is_asked() {
     let told = archive.clone();
     archive.iter_mut().for_each(|band| band.found = BandCondition::Unasked);
     let mut asked = 0;
-    while let Err(WishError::Ask(Ask(name))) = target(&archive, &Wish::default()) {
+    while let Err(WishError::Ask(Ask(name))) = target(&archive, &BandWish::default()) {
         let at = archive.iter().position(|band| band.name == name).unwrap();
         archive[at].found = told[at].found.clone();
         asked += 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::merge::Placed;
-use crate::core::verify::Kind;
+use crate::core::verify::FindingKind;
 use crate::format::band::BandName;
 use crate::format::entry::Within;
 use crate::format::listing::Header;
@@ -43,11 +43,11 @@ impl Distrust {
                 Some(Object::Block(block, _) | Object::Part(block, ..)) => Some(block),
                 _ => None,
             };
-            match (Kind::from_word(kind).ok_or_else(no_finding)?, tier, block) {
-                (Kind::Missing | Kind::Damaged, Some(tier), Some(block)) => {
+            match (FindingKind::from_word(kind).ok_or_else(no_finding)?, tier, block) {
+                (FindingKind::Missing | FindingKind::Damaged, Some(tier), Some(block)) => {
                     distrust.blocks.insert(Within { tier: tier as u8, block });
                 }
-                (Kind::File, ..) => {
+                (FindingKind::File, ..) => {
                     let path = Path::parse(name.as_bytes()).map_err(|_| no_finding())?;
                     distrust.paths.insert(path);
                 }

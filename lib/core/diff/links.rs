@@ -19,9 +19,9 @@ enum FirstNameInDiff {
 /// First names whose other names have not all come: those that this band records, and those it
 /// could not.
 #[derive(Debug, Default)]
-pub(super) struct Links(BTreeMap<Path, FirstNameInDiff>);
+pub(super) struct OpenLinks(BTreeMap<Path, FirstNameInDiff>);
 
-impl Links {
+impl OpenLinks {
     /// This band records the entry.
     pub(super) fn recorded(&mut self, entry: &Entry) {
         if is_first_name(entry) {

@@ -2,7 +2,7 @@
 
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::head::Parent;
 use crate::format::listing::{Have, Header};
 use crate::format::time::Stamp;
@@ -27,7 +27,7 @@ pub struct Continuation {
 /// Counts a line of a band's index, as TAIL does: its lines, the files that are not deleted, and
 /// their bytes but those of hard links.
 pub fn count(have: &mut Have, line: &Entry) {
-    let file = line.kind == Kind::File && line.state != State::Deleted;
+    let file = line.kind == Kind::File && line.state != EntryState::Deleted;
     have.entries += 1;
     have.files += u64::from(file);
     if file && line.hard.is_none() {

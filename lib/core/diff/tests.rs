@@ -8,7 +8,7 @@ mod resume;
 pub(crate) mod run;
 mod unread;
 
-use self::run::{Run, run, tier};
+use self::run::{DiffRun, run, tier};
 use super::*;
 use crate::core::merge::tests::sample::{entry, short};
 
@@ -21,12 +21,12 @@ fn entries(lines: &[&str]) -> Vec<Entry> {
     lines.iter().map(|line| entry(line)).collect()
 }
 
-fn lines(run: &Run) -> Vec<String> {
+fn lines(run: &DiffRun) -> Vec<String> {
     run.records.iter().map(short).collect()
 }
 
 /// A band on top of one full band.
-fn diff(version: &[&str], scan: &[&str]) -> Run {
+fn diff(version: &[&str], scan: &[&str]) -> DiffRun {
     run(on(1), false, &entries(scan), &[tier(version)])
 }
 
@@ -49,12 +49,12 @@ fn a_first_band_records_everything() {
     assert_eq!(lines(&found), scan[..5]);
     assert_eq!(
         found.summary,
-        Summary {
+        DiffSummary {
             end: End { entries: 5, excluded: 1, unreadable: 0 },
             new: 5,
             deletions: Deletions { new: 5, ..Deletions::default() },
             tree: Some(Have { entries: 5, files: 2, bytes: 1 }),
-            ..Summary::default()
+            ..DiffSummary::default()
         }
     );
 }
@@ -73,14 +73,14 @@ fn what_is_equal_is_not_recorded() {
     ];
     assert_eq!(
         diff(&tree, &tree),
-        Run {
+        DiffRun {
             records: vec![],
             left_out: vec![],
-            summary: Summary {
+            summary: DiffSummary {
                 end: End { entries: 8, excluded: 0, unreadable: 0 },
                 deletions: Deletions { of: 8, ..Deletions::default() },
                 tree: Some(Have { entries: 8, files: 3, bytes: 1 }),
-                ..Summary::default()
+                ..DiffSummary::default()
             }
         }
         .with_entries(0)
@@ -89,8 +89,8 @@ fn what_is_equal_is_not_recorded() {
     check(&[". dir", "./a file s1 d1 n3 i4"], &[". dir", "./a file s1 n2 i5"], &[]);
 }
 
-impl Run {
-    fn with_entries(mut self, entries: u64) -> Run {
+impl DiffRun {
+    fn with_entries(mut self, entries: u64) -> DiffRun {
         self.summary.end.entries = entries;
         self
     }
@@ -501,7 +501,7 @@ fn behind_a_mask_the_version_is_not_read() {
     diff.handle_header(&Header::Partial);
     diff.handle_scan_end(End::default());
     assert_eq!(diff.poll(), None);
-    assert_eq!(diff.finish(), Ok(Summary::default()));
+    assert_eq!(diff.finish(), Ok(DiffSummary::default()));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn band(text: &str) -> ExpiryCandidate {
     let mut band = ExpiryCandidate {
         time: name.start(),
         name,
-        standing: Standing::Version,
+        standing: ExpiryStanding::Version,
         signed: false,
         sealed: false,
         files: None,
@@ -58,9 +58,9 @@ fn band(text: &str) -> ExpiryCandidate {
     };
     for word in words {
         match word.split_once('=') {
-            None if word == "masked" => band.standing = Standing::Masked,
-            None if word == "unfinished" => band.standing = Standing::Unfinished,
-            None if word == "unreadable" => band.standing = Standing::Unreadable,
+            None if word == "masked" => band.standing = ExpiryStanding::Masked,
+            None if word == "unfinished" => band.standing = ExpiryStanding::Unfinished,
+            None if word == "unreadable" => band.standing = ExpiryStanding::Unreadable,
             None if word == "signed" => band.signed = true,
             None if word == "sealed" => band.sealed = true,
             Some(("files", count)) => band.files = Some(count.parse().unwrap()),
@@ -72,7 +72,7 @@ fn band(text: &str) -> ExpiryCandidate {
     band
 }
 
-fn plan(bands: &[&str], asked: &str) -> Plan {
+fn plan(bands: &[&str], asked: &str) -> ExpiryPlan {
     let bands: Vec<ExpiryCandidate> = bands.iter().map(|text| band(text)).collect();
     expire(&bands, &rules(asked), Stamp::parse("20270101T000000Z").unwrap())
 }

@@ -1,7 +1,7 @@
 //! Streams that lose, gain or change objects on their way.
 
 use super::*;
-use crate::format::group::Member;
+use crate::format::group::GroupMember;
 use crate::format::stream::SealedAs;
 
 const BAND: &str = "20261101T020000Z";
@@ -13,7 +13,7 @@ enum StreamObject {
     Object(&'static str, &'static str),
     List((u32, u32), Vec<(&'static str, &'static str)>),
     Signature(&'static str),
-    Looked(&'static str, Look),
+    Looked(&'static str, SignatureCheck),
 }
 use StreamObject::{List as L, Looked as K, Object as O, Signature as S};
 
@@ -62,8 +62,9 @@ fn run(preface: &Preface, stream: &[StreamObject], tail_signed: bool) -> Vec<Str
                 intake.handle_object(name(text), bytes.len() as u64, sum);
             }
             L(group, members) => {
-                let members =
-                    members.iter().map(|(text, bytes)| Member::of(name(text), bytes.as_bytes()));
+                let members = members
+                    .iter()
+                    .map(|(text, bytes)| GroupMember::of(name(text), bytes.as_bytes()));
                 let list = List {
                     band: BAND.parse().unwrap(),
                     id: ID,
@@ -75,12 +76,12 @@ fn run(preface: &Preface, stream: &[StreamObject], tail_signed: bool) -> Vec<Str
                 };
                 intake.handle_list(list.object(), Some(&list));
             }
-            S(text) => _ = intake.handle_signature(name(text), Look::Good),
+            S(text) => _ = intake.handle_signature(name(text), SignatureCheck::Good),
             K(text, look) => _ = intake.handle_signature(name(text), *look),
         }
     }
     intake
-        .finish(Some(&tail(1)), tail_signed.then_some(Look::Good))
+        .finish(Some(&tail(1)), tail_signed.then_some(SignatureCheck::Good))
         .iter()
         .map(ToString::to_string)
         .collect()
@@ -132,10 +133,10 @@ fn a_signature_that_is_changed_is_seen() {
     let sig = "00000/000000000-0.sha256.sig";
     let says = format!("{sig}: not a signature of this object, or damaged");
     for (look, flaws) in [
-        (Look::Good, &[][..]),
-        (Look::Damaged, &[says.clone()][..]),
+        (SignatureCheck::Good, &[][..]),
+        (SignatureCheck::Damaged, &[says.clone()][..]),
         // Others are good.
-        (Look::Unknown, &[says.clone()][..]),
+        (SignatureCheck::Unknown, &[says.clone()][..]),
     ] {
         let mut changed = stream();
         changed[4] = K(sig, look);
@@ -143,8 +144,8 @@ fn a_signature_that_is_changed_is_seen() {
     }
     // Where no key is known, nothing can be said.
     let mut intake = Intake::new(BAND.parse().unwrap(), ID, &preface());
-    assert_eq!(intake.look(name(sig), Look::Unknown), Verdict::Store);
-    let flaws = intake.finish(None, Some(Look::Unknown));
+    assert_eq!(intake.look(name(sig), SignatureCheck::Unknown), IntakeVerdict::Store);
+    let flaws = intake.finish(None, Some(SignatureCheck::Unknown));
     assert_eq!(flaws, []);
 }
 

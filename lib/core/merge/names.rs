@@ -16,7 +16,7 @@ use crate::format::path::Path;
 /// First names that newer tiers replaced or removed: as many as inodes with several links that
 /// changed within the chain.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<Path, Changed>);
+pub(super) struct ChangedNames(BTreeMap<Path, Changed>);
 
 /// One path that was a first name in some tier and changed in a newer one.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct Before {
     stand_in: Option<Path>,
 }
 
-impl Names {
+impl ChangedNames {
     /// Notes a first name of `path` that newer tiers hide; call it newest first. `live` is the tier
     /// of the data now there.
     pub(super) fn hide(&mut self, hidden: &Placed, live: Option<u8>) {

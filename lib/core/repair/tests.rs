@@ -31,7 +31,7 @@ impl Sample {
         Sample { slots, parity, members, objects: sizes.len() }
     }
 
-    fn plan(&self, bad: &BTreeSet<(usize, usize)>) -> Plan {
+    fn plan(&self, bad: &BTreeSet<(usize, usize)>) -> RepairPlan {
         let group = GroupShape {
             piece: SMALL,
             slots: self.slots,
@@ -39,7 +39,7 @@ impl Sample {
             sizes: self.members.iter().map(|member| member.len() as u64).collect(),
             objects: self.objects,
         };
-        Plan::of(group, |member, row| !bad.contains(&(member, row)))
+        RepairPlan::of(group, |member, row| !bad.contains(&(member, row)))
     }
 
     fn piece(&self, member: usize, row: usize) -> &[u8] {
@@ -58,7 +58,7 @@ impl Sample {
     /// Follows the plan; it may read what is good and nothing else. Fails unless it rebuilds all
     /// that can be.
     #[track_caller]
-    fn repair(&self, bad: &BTreeSet<(usize, usize)>) -> Plan {
+    fn repair(&self, bad: &BTreeSet<(usize, usize)>) -> RepairPlan {
         let plan = self.plan(bad);
         let mut open = bad.clone();
         for row in plan.rows() {
@@ -188,12 +188,12 @@ fn the_pieces_are_those_of_the_list() {
         "../../../tests/fixtures/format-1/sealed/20261101T020000Z/00000/000000000-0.sha256"
     );
     let list = List::parse(text.as_bytes()).unwrap();
-    let plan = Plan::new(&list, |member, row| (member, row) != (0, 0));
+    let plan = RepairPlan::new(&list, |member, row| (member, row) != (0, 0));
     assert_eq!(
         plan.lost().iter().map(|row| (row.row, row.bad.clone())).collect::<Vec<_>>(),
         [(0, vec![0])]
     );
-    assert!(Plan::new(&list, |_, _| true).lost().is_empty());
+    assert!(RepairPlan::new(&list, |_, _| true).lost().is_empty());
 }
 
 /// How many of a million pieces are bad.

@@ -77,7 +77,7 @@ impl<T> SignedFirst<T> {
 
 /// What stands before an object in the stream and is not stored yet.
 #[derive(Debug)]
-pub struct Open {
+pub struct OpenOrder {
     first_index: Option<u32>,
     first_key: Option<(u32, u32)>,
     any: bool,
@@ -91,11 +91,11 @@ pub struct Open {
     summed: bool,
 }
 
-impl Open {
+impl OpenOrder {
     /// Nothing yet; `first_index` is the number of the run's first index, `first_key` the place of
     /// its first key object.
-    pub fn new(first_index: Option<u32>, first_key: Option<(u32, u32)>) -> Open {
-        Open {
+    pub fn new(first_index: Option<u32>, first_key: Option<(u32, u32)>) -> OpenOrder {
+        OpenOrder {
             first_index,
             first_key,
             any: false,

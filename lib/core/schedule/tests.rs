@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::order::Open;
+use super::order::OpenOrder;
 use super::*;
 use crate::core::chain::counted::STRIDE;
 use crate::format::object::{Compression, Object};
@@ -26,8 +26,8 @@ fn schedule(names: &[&str]) -> Schedule {
 
 fn started(schedule: &mut Schedule, now: Duration) -> Vec<u64> {
     let next = || match schedule.poll(now) {
-        Next::Start(ticket) => Some(ticket),
-        Next::At(_) | Next::Idle => None,
+        NextAction::Start(ticket) => Some(ticket),
+        NextAction::At(_) | NextAction::Idle => None,
     };
     std::iter::from_fn(next).collect()
 }
@@ -57,7 +57,7 @@ fn barriers() {
     let number = |text: &str| NAMES.iter().position(|name| name.ends_with(text)).unwrap() as u64;
     // All of them stored but one: what may not start?
     let held = |open: u64| -> BTreeSet<u64> {
-        let mut before = Open::new(Some(0), None);
+        let mut before = OpenOrder::new(Some(0), None);
         before.handle_open(&ObjectName::parse(NAMES[open as usize]).unwrap());
         let later = (open + 1..NAMES.len() as u64)
             .map(|at| (at, ObjectName::parse(NAMES[at as usize]).unwrap()));
@@ -122,7 +122,7 @@ fn a_gate_waits_for_all_indexes_before_it() {
     // The first of the run is one, too.
     assert_eq!(started(&mut schedule, Duration::ZERO), [0]);
     for (done, then) in [(0, vec![1]), (1, vec![2]), (2, vec![3, 4])] {
-        assert_eq!(schedule.handle_done(done, Outcome::Stored, Duration::ZERO), After::Stored);
+        assert_eq!(schedule.handle_done(done, WriteOutcome::Stored, Duration::ZERO), After::Stored);
         assert_eq!(started(&mut schedule, Duration::ZERO), then);
     }
 }
@@ -149,12 +149,12 @@ fn what_comes_next_is_told_ahead() {
         assert_eq!(schedule.poll_ahead(), None);
         // Its write waits until that was made use of.
         let before = schedule.jobs.len();
-        starts
-            .iter()
-            .for_each(|ticket| _ = schedule.handle_done(*ticket, Outcome::Stored, Duration::ZERO));
+        starts.iter().for_each(|ticket| {
+            _ = schedule.handle_done(*ticket, WriteOutcome::Stored, Duration::ZERO)
+        });
         assert_eq!(before - schedule.jobs.len(), starts.len());
         if !next.is_empty() {
-            assert_eq!(schedule.poll(Duration::ZERO), Next::Idle);
+            assert_eq!(schedule.poll(Duration::ZERO), NextAction::Idle);
             next.iter().for_each(|ticket| schedule.handle_ahead(*ticket));
         }
     }
@@ -163,7 +163,7 @@ fn what_comes_next_is_told_ahead() {
         large.handle_object(ObjectName::parse(name).unwrap(), size);
     }
     assert_eq!((started(&mut large, Duration::ZERO), ahead(&mut large)), (vec![0], vec![]));
-    large.handle_done(0, Outcome::Stored, Duration::ZERO);
+    large.handle_done(0, WriteOutcome::Stored, Duration::ZERO);
     assert_eq!((started(&mut large, Duration::ZERO), ahead(&mut large)), (vec![1], vec![]));
     let mut stopped = self::schedule(&["00000/000000000.mtree.gz", "TAIL"]);
     assert_eq!(started(&mut stopped, Duration::ZERO), [0]);
@@ -181,12 +181,13 @@ fn nothing_starts_after_a_failure_or_a_stop() {
             if failing == ticket + NAMES.len() as u64 {
                 schedule.handle_stop();
             }
-            let outcome = if ticket == failing { Outcome::Failed } else { Outcome::Stored };
+            let outcome =
+                if ticket == failing { WriteOutcome::Failed } else { WriteOutcome::Stored };
             let after = schedule.handle_done(ticket, outcome, Duration::ZERO);
             assert_eq!(after == After::Failed, ticket == failing);
             let more = started(&mut schedule, Duration::ZERO);
             if ticket % NAMES.len() as u64 == failing % NAMES.len() as u64 {
-                assert_eq!((more.len(), schedule.poll(SECOND)), (0, Next::Idle));
+                assert_eq!((more.len(), schedule.poll(SECOND)), (0, NextAction::Idle));
             }
             stored.extend((after == After::Stored).then_some(ticket));
             running.extend(more);
@@ -206,23 +207,23 @@ fn what_may_pass_is_tried_again_until_patience_ends() {
     let mut now = Duration::ZERO;
     for failure in 1..=11 {
         assert_eq!(started(&mut schedule, now), [0], "failure {failure}");
-        match schedule.handle_done(0, Outcome::Passing(None), now) {
+        match schedule.handle_done(0, WriteOutcome::Passing(None), now) {
             After::Again(wait) => {
-                assert_eq!(schedule.poll(now), Next::At(now + wait));
+                assert_eq!(schedule.poll(now), NextAction::At(now + wait));
                 now += wait;
             }
             after => assert_eq!((after, failure), (After::Failed, 11)),
         }
     }
-    assert_eq!((schedule.pending(), schedule.poll(now)), (0, Next::Idle));
+    assert_eq!((schedule.pending(), schedule.poll(now)), (0, NextAction::Idle));
     // A server that asks for a minute gets a minute.
     let mut schedule = self::schedule(&["HEAD"]);
     started(&mut schedule, SECOND);
     assert_eq!(
-        schedule.handle_done(0, Outcome::Passing(Some(60 * SECOND)), SECOND),
+        schedule.handle_done(0, WriteOutcome::Passing(Some(60 * SECOND)), SECOND),
         After::Again(60 * SECOND)
     );
-    assert_eq!(schedule.poll(2 * SECOND), Next::At(61 * SECOND));
+    assert_eq!(schedule.poll(2 * SECOND), NextAction::At(61 * SECOND));
     assert_eq!(started(&mut schedule, 61 * SECOND), [0]);
 }
 
@@ -235,13 +236,15 @@ fn an_overtaxed_store_gets_less_at_once_and_then_more() {
     let first = started(&mut schedule, now);
     assert_eq!(first.len(), 16);
     // All that were under way together count as one sign.
-    first.iter().for_each(|ticket| _ = schedule.handle_done(*ticket, Outcome::Passing(None), now));
+    first
+        .iter()
+        .for_each(|ticket| _ = schedule.handle_done(*ticket, WriteOutcome::Passing(None), now));
     now += SECOND;
     let mut running = started(&mut schedule, now);
     assert_eq!(running.len(), 8);
     let mut most = 0;
     while let Some(ticket) = running.pop() {
-        schedule.handle_done(ticket, Outcome::Stored, now);
+        schedule.handle_done(ticket, WriteOutcome::Stored, now);
         running.extend(started(&mut schedule, now));
         most = most.max(running.len());
     }
@@ -263,7 +266,7 @@ fn the_rate_is_kept() {
         let mut running = VecDeque::new();
         loop {
             match schedule.poll(now) {
-                Next::Start(ticket) => {
+                NextAction::Start(ticket) => {
                     sent += 500;
                     assert!(
                         sent <= 500 + (now.as_secs_f64() * 1000.0) as u64,
@@ -271,13 +274,13 @@ fn the_rate_is_kept() {
                     );
                     running.push_back(ticket);
                 }
-                Next::At(then) => now = then,
-                Next::Idle => {
+                NextAction::At(then) => now = then,
+                NextAction::Idle => {
                     let Some(ticket) = running.pop_front() else { break };
                     let fails = band == 1 && !std::mem::replace(&mut failed, band == 1);
                     schedule.handle_done(
                         ticket,
-                        if fails { Outcome::Passing(None) } else { Outcome::Stored },
+                        if fails { WriteOutcome::Passing(None) } else { WriteOutcome::Stored },
                         now,
                     );
                 }
@@ -329,7 +332,7 @@ fn play(
     objects: &[(ObjectName, u64)],
     limits: Limits,
     trip: Duration,
-    mut fate: impl FnMut() -> Outcome,
+    mut fate: impl FnMut() -> WriteOutcome,
 ) -> (Duration, Vec<usize>) {
     let mut schedule = Schedule::new(limits);
     objects.iter().for_each(|(name, size)| _ = schedule.handle_object(*name, *size));
@@ -340,11 +343,11 @@ fn play(
     loop {
         let wake = loop {
             match schedule.poll(now) {
-                Next::Start(ticket) => {
+                NextAction::Start(ticket) => {
                     writes += 1;
                     assert!(writes < 12 * objects.len() as u64, "livelock");
                     // Nothing that it waits for may be missing.
-                    let mut open = Open::new(
+                    let mut open = OpenOrder::new(
                         objects.iter().find_map(|(name, _)| order::index(name)),
                         objects.iter().find_map(|(name, _)| order::key(name)),
                     );
@@ -359,11 +362,11 @@ fn play(
                     ends.insert((now + trip, ticket), ());
                     assert!(ends.len() <= limits.jobs, "more at once than asked for");
                 }
-                Next::At(then) => {
+                NextAction::At(then) => {
                     assert!(then > now, "livelock");
                     break Some(then);
                 }
-                Next::Idle => break None,
+                NextAction::Idle => break None,
             }
         };
         match (ends.first_key_value().map(|(end, ())| *end), wake) {
@@ -393,7 +396,7 @@ fn round_trips_overlap() {
         let objects = band(200, size);
         let bytes: u64 = objects.iter().map(|(_, size)| size).sum();
         let limits = Limits { rate: Some(Rate::new(rate)), ..limits(32) };
-        let (took, stored) = play(&objects, limits, trip, || Outcome::Stored);
+        let (took, stored) = play(&objects, limits, trip, || WriteOutcome::Stored);
         let allowed =
             (Duration::from_secs_f64(bytes as f64 / rate as f64) + 2 * SECOND).mul_f64(1.3);
         assert_eq!(stored.len(), objects.len());
@@ -401,7 +404,7 @@ fn round_trips_overlap() {
     }
     // A run in which nothing has changed: HEAD, index, list, TAIL one after the other, and two more
     // when signed.
-    let (took, _) = play(&band(1, 100), limits(32), trip, || Outcome::Stored);
+    let (took, _) = play(&band(1, 100), limits(32), trip, || WriteOutcome::Stored);
     assert!(took <= 7 * trip, "{took:?}");
 }
 
@@ -425,10 +428,10 @@ proptest! {
         let (_, stored) = play(&objects, limits, SECOND / 10, || {
             count += 1;
             match fates[count % fates.len()] {
-                _ if count == fatal => { any_failed = true; Outcome::Failed }
-                0 => Outcome::Passing(None),
-                1 => Outcome::Passing(Some(2 * SECOND)),
-                _ => Outcome::Stored,
+                _ if count == fatal => { any_failed = true; WriteOutcome::Failed }
+                0 => WriteOutcome::Passing(None),
+                1 => WriteOutcome::Passing(Some(2 * SECOND)),
+                _ => WriteOutcome::Stored,
             }
         });
         let tail = objects.iter().position(|(name, _)| name.object == Object::Tail).unwrap();

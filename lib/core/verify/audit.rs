@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Finding, Kind, Subject};
+use super::{Finding, FindingKind, Subject};
 use crate::core::chain::counted::{Counted, STRIDE};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_SHARDS};
@@ -24,10 +24,10 @@ use crate::format::object::{Compression, FOLDER, Object, ObjectName};
 
 /// Where an object stands in its band's stream; lists, parity and signatures of a number stand
 /// behind its other objects.
-pub type Place = (u32, u8, u32, u32, bool);
+pub type StreamPosition = (u32, u8, u32, u32, bool);
 
 /// The place of an object.
-pub fn place(name: &ObjectName) -> Place {
+pub fn place(name: &ObjectName) -> StreamPosition {
     let number = name.number().unwrap_or(u32::MAX);
     let (class, first, second) = match name.object {
         Object::Head => (0, 0, 0),
@@ -55,11 +55,11 @@ pub fn place(name: &ObjectName) -> Place {
 }
 
 /// Names of objects with their sizes, in the order of the stream.
-pub type Objects = BTreeMap<Place, (ObjectName, u64)>;
+pub type ObjectSizes = BTreeMap<StreamPosition, (ObjectName, u64)>;
 
 /// What is known of the band before its folders are looked at.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct BandOverview {
     /// Its name.
     pub band: BandName,
     /// The last index and the last table of contents, if it is complete.
@@ -104,7 +104,7 @@ pub struct Orphan {
 
 /// What there is in no list.
 #[derive(Debug, Default)]
-pub struct Unlisted {
+pub struct UnlistedFound {
     /// Objects, in runs with no listed object between.
     pub runs: Vec<Vec<Free>>,
     /// Lists that are gone though something of their group is there and may need them, by number
@@ -115,7 +115,7 @@ pub struct Unlisted {
 /// The machine: [`Audit::folder`] for each folder of the band in order, then [`Audit::finish`].
 #[derive(Debug)]
 pub struct Audit {
-    known: Known,
+    known: BandOverview,
     /// What lists of earlier folders name in later ones.
     ahead: HashSet<ObjectName>,
     /// Above every number seen.
@@ -128,7 +128,7 @@ pub struct Audit {
     toc: Option<u32>,
     /// What no list has named so far, with how many objects of groups stand before it in the band;
     /// whether it counts, and whether it has any bytes.
-    open: BTreeMap<Place, Open>,
+    open: BTreeMap<StreamPosition, OpenGroup>,
     /// Objects of groups so far.
     seen: u64,
     /// Where runs began that continue the band.
@@ -137,7 +137,7 @@ pub struct Audit {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct OpenGroup {
     name: ObjectName,
     at: u64,
     counts: bool,
@@ -157,7 +157,7 @@ struct Number {
 
 impl Audit {
     /// The audit of a band.
-    pub fn new(known: Known) -> Audit {
+    pub fn new(known: BandOverview) -> Audit {
         Audit {
             known,
             ahead: HashSet::new(),
@@ -174,7 +174,12 @@ impl Audit {
 
     /// Looks at a folder: its objects (HEAD and the notes are taken to be in the first), and the
     /// lists in it that can be relied on. Gives what is wrong as far as that is known now.
-    pub fn folder(&mut self, folder: u32, objects: &Objects, lists: &[Arc<List>]) -> Vec<Finding> {
+    pub fn folder(
+        &mut self,
+        folder: u32,
+        objects: &ObjectSizes,
+        lists: &[Arc<List>],
+    ) -> Vec<Finding> {
         let of = |name: &ObjectName| name.number().map_or(u32::MAX, |number| number / FOLDER);
         let mut named: HashSet<ObjectName> = HashSet::new();
         let mut late: HashSet<ObjectName> = HashSet::new();
@@ -226,7 +231,7 @@ impl Audit {
                 found.push(self.superseded(*name));
             }
             if !named.contains(name) {
-                let open = Open { name: *name, at: self.seen, counts, empty };
+                let open = OpenGroup { name: *name, at: self.seen, counts, empty };
                 self.open.insert(place(name), open);
             }
         }
@@ -248,23 +253,23 @@ impl Audit {
 
     /// All folders were looked at. Gives what else is wrong, and what is in no list. Whether TAIL
     /// is there, in whatever state, is reported by the caller.
-    pub fn finish(mut self) -> (Vec<Finding>, Unlisted) {
+    pub fn finish(mut self) -> (Vec<Finding>, UnlistedFound) {
         let mut found = Vec::new();
         // A run writes its last table of contents, then the list that names it, then TAIL.
         let ended = self.toc.is_some_and(|toc| toc + 1 == self.after_index && toc + 1 == self.next);
         if ended && !self.known.complete {
             let what =
                 "all else of the band is there: it was lost, or the run was cut off just before it";
-            found.push(Finding::top(Kind::Missing, &self.known.band, Object::Tail, what));
+            found.push(Finding::top(FindingKind::Missing, &self.known.band, Object::Tail, what));
         }
         if let Some((last, _)) = self.known.ends.filter(|(last, _)| *last >= self.next) {
             self.gap(self.next..=last, &mut found);
         }
-        let ahead: BTreeSet<Place> = self.ahead.iter().map(place).collect();
+        let ahead: BTreeSet<StreamPosition> = self.ahead.iter().map(place).collect();
         if let Some((number, ..)) = ahead.first() {
             let what = format!("lists name objects in it, from {number:09} on");
             let folder = Subject::Folder(self.known.band.clone(), number / FOLDER);
-            found.push(Finding::new(Kind::Missing, folder, what));
+            found.push(Finding::new(FindingKind::Missing, folder, what));
         }
         let unlisted = self.unlisted(&mut found);
         (found, unlisted)
@@ -321,25 +326,25 @@ impl Audit {
     }
 
     /// Findings about what no list names, and the objects in runs.
-    fn unlisted(&mut self, found: &mut Vec<Finding>) -> Unlisted {
+    fn unlisted(&mut self, found: &mut Vec<Finding>) -> UnlistedFound {
         let (band, complete) = (self.known.band.clone(), self.known.complete);
         let must = complete || (self.known.covered && !self.known.under_way);
-        let mut unlisted = Unlisted::default();
+        let mut unlisted = UnlistedFound::default();
         let mut before = None;
-        let (keys, others): (Vec<&Open>, Vec<&Open>) =
+        let (keys, others): (Vec<&OpenGroup>, Vec<&OpenGroup>) =
             self.open.values().partition(|open| open.name.is_key());
         for open in others {
             if open.empty {
                 // HEAD is reported by the caller, indexes where the numbers are looked at.
                 let told = matches!(open.name.object, Object::Head | Object::Index(_));
                 let what = "it has 0 bytes, which counts as not there";
-                let finding = Finding::of(Kind::Missing, &band, open.name, what);
+                let finding = Finding::of(FindingKind::Missing, &band, open.name, what);
                 found.push(finding.bad_if(complete && open.counts && !told));
                 continue;
             }
             if open.counts {
                 let what = if complete { "in no checksum list" } else { "in no checksum list yet" };
-                found.push(Finding::of(Kind::Unlisted, &band, open.name, what).bad_if(must));
+                found.push(Finding::of(FindingKind::Unlisted, &band, open.name, what).bad_if(must));
             }
             let number = open.name.number();
             // So was the last run of a band without TAIL that no run will continue.
@@ -360,12 +365,12 @@ impl Audit {
         for open in keys {
             if open.empty {
                 let what = "it has 0 bytes, which counts as not there";
-                let finding = Finding::of(Kind::Missing, &band, open.name, what);
+                let finding = Finding::of(FindingKind::Missing, &band, open.name, what);
                 found.push(finding.bad_if(complete));
                 continue;
             }
             let what = if complete { "in no checksum list" } else { "in no checksum list yet" };
-            found.push(Finding::of(Kind::Unlisted, &band, open.name, what).bad_if(must));
+            found.push(Finding::of(FindingKind::Unlisted, &band, open.name, what).bad_if(must));
             let number = open.name.number();
             let cut = self.begins.iter().any(|begin| number < Some(*begin));
             put_key(&mut unlisted.runs, Free { name: open.name, counts: true, cut });
@@ -387,7 +392,7 @@ impl Audit {
                     .first()
                     .map_or(Object::ListSig(n, c), |shard| Object::Parity(n, c, *shard));
                 let what = format!("{} is there, and belongs to it", ObjectName::plain(first));
-                found.push(Finding::of(Kind::Missing, &band, list, what).bad_if(must));
+                found.push(Finding::of(FindingKind::Missing, &band, list, what).bad_if(must));
                 unlisted.orphans.insert((n, c), orphan);
                 continue;
             }
@@ -401,12 +406,12 @@ impl Audit {
 
     fn superseded(&self, name: ObjectName) -> Finding {
         let what = "left by a run that was interrupted; no part of the version";
-        Finding::of(Kind::Superseded, &self.known.band, name, what).bad_if(false)
+        Finding::of(FindingKind::Superseded, &self.known.band, name, what).bad_if(false)
     }
 
     fn missing(&self, object: Object, what: impl Into<String>) -> Finding {
         let name = ObjectName { object, encrypted: self.known.encrypted };
-        Finding::of(Kind::Missing, &self.known.band, name, what)
+        Finding::of(FindingKind::Missing, &self.known.band, name, what)
     }
 
     /// Numbers of which nothing is there.
@@ -497,7 +502,7 @@ pub fn is_late(list: &List) -> bool {
 
 /// What the numbers of a folder have.
 fn numbers(
-    objects: &Objects,
+    objects: &ObjectSizes,
     named: &HashSet<ObjectName>,
     late: &HashSet<ObjectName>,
 ) -> BTreeMap<u32, Number> {

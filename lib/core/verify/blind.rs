@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Finding, Kind, Subject};
+use super::{Finding, FindingKind, Subject};
 use crate::format::band::BandName;
 
 /// The folders that could not be listed so far.
@@ -35,9 +35,9 @@ impl Blind {
         let lies_there =
             || name.folder().is_some_and(|folder| self.folders.contains(&(band.clone(), folder)));
         match finding.kind {
-            Kind::Missing => self.bands.contains(band) || lies_there(),
+            FindingKind::Missing => self.bands.contains(band) || lies_there(),
             // Its list may be in any folder.
-            Kind::Unlisted => self.is_in(band),
+            FindingKind::Unlisted => self.is_in(band),
             _ => false,
         }
     }
@@ -55,23 +55,23 @@ mod tests {
         blind.handle_folder(&band("01"), 1);
         blind.handle_band(&band("02"));
         for (kind, day, object, hidden) in [
-            (Kind::Missing, "01", "00001/000010005.mtree.gz", true),
-            (Kind::Missing, "01", "00000/000000005.mtree.gz", false),
-            (Kind::Missing, "01", "HEAD", false),
-            (Kind::Damaged, "01", "00001/000010005.mtree.gz", false),
-            (Kind::Unlisted, "01", "HEAD", true),
-            (Kind::Unlisted, "01", "00000/000000005.mtree.gz", true),
-            (Kind::Missing, "02", "HEAD", true),
-            (Kind::Missing, "02", "00000/000000005.mtree.gz", true),
-            (Kind::Missing, "03", "HEAD", false),
-            (Kind::Unlisted, "02", "HEAD", true),
-            (Kind::Unlisted, "03", "HEAD", false),
+            (FindingKind::Missing, "01", "00001/000010005.mtree.gz", true),
+            (FindingKind::Missing, "01", "00000/000000005.mtree.gz", false),
+            (FindingKind::Missing, "01", "HEAD", false),
+            (FindingKind::Damaged, "01", "00001/000010005.mtree.gz", false),
+            (FindingKind::Unlisted, "01", "HEAD", true),
+            (FindingKind::Unlisted, "01", "00000/000000005.mtree.gz", true),
+            (FindingKind::Missing, "02", "HEAD", true),
+            (FindingKind::Missing, "02", "00000/000000005.mtree.gz", true),
+            (FindingKind::Missing, "03", "HEAD", false),
+            (FindingKind::Unlisted, "02", "HEAD", true),
+            (FindingKind::Unlisted, "03", "HEAD", false),
         ] {
             let name = ObjectName::parse(object).unwrap();
             let finding = Finding::of(kind, &band(day), name, "");
             assert_eq!(blind.hides(&finding), hidden, "{finding:?}");
         }
-        let band = Finding::new(Kind::Unavailable, Subject::Band(band("02")), "");
+        let band = Finding::new(FindingKind::Unavailable, Subject::Band(band("02")), "");
         assert!(!blind.hides(&band));
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::audit::Free;
 use super::relist::Claims;
-use super::{Finding, Kind};
+use super::{Finding, FindingKind};
 use crate::format::object::{Object, ObjectName};
 
 /// A list that cannot be relied on, or is not there although something of its group is.
@@ -26,7 +26,7 @@ pub struct Bad {
 
 /// A group that is to get a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loose {
+pub struct UnlistedGroup {
     /// The list's number and counter.
     pub name: (u32, u32),
     /// Slots and parity shards.
@@ -45,11 +45,13 @@ pub struct Loose {
     pub spare: Option<(u32, u32)>,
 }
 
-impl Loose {
+impl UnlistedGroup {
     /// Whether a finding is one: parity of a run that was cut may never have come, and is made.
     pub fn is_told(&self, finding: &Finding) -> bool {
         let object = finding.subject.object().map(|(_, name)| name.object);
-        !self.cut || finding.kind != Kind::Missing || !matches!(object, Some(Object::Parity(..)))
+        !self.cut
+            || finding.kind != FindingKind::Missing
+            || !matches!(object, Some(Object::Parity(..)))
     }
 }
 
@@ -66,7 +68,8 @@ pub struct Shape<'a> {
 
 /// Looks by its parity for a group among objects that follow each other: gives where it is, and how
 /// many slots and parity shards it has.
-pub type Search<'a> = &'a mut dyn FnMut(&Bad, &[Free]) -> Option<(Range<usize>, (usize, usize))>;
+pub type GroupSearch<'a> =
+    &'a mut dyn FnMut(&Bad, &[Free]) -> Option<(Range<usize>, (usize, usize))>;
 
 /// Makes groups. Gives as well the names of lists that no group is to get: they are of runs that
 /// were cut, and all that these left is in other groups.
@@ -74,8 +77,8 @@ pub fn groups(
     mut runs: Vec<Vec<Free>>,
     bad: Vec<Bad>,
     shape: Shape<'_>,
-    search: Search<'_>,
-) -> (Vec<Loose>, Vec<(u32, u32)>) {
+    search: GroupSearch<'_>,
+) -> (Vec<UnlistedGroup>, Vec<(u32, u32)>) {
     let all = runs.clone();
     let mut groups = Vec::new();
     let (legible, lost): (Vec<Bad>, Vec<Bad>) =
@@ -86,7 +89,7 @@ pub fn groups(
         let shape = claims.shape().unwrap_or((shape.slots, shards(&bad)));
         let objects = take(&mut runs, name.0, claims, claims.count(shape.0, shape.1));
         let (name, claims) = (*name, claims.clone());
-        groups.push(Loose {
+        groups.push(UnlistedGroup {
             name,
             shape,
             objects,
@@ -110,7 +113,7 @@ pub fn groups(
         let parts = [before, behind].into_iter().filter(|part| !part.is_empty());
         runs.splice(at..at, parts);
         let cut = run[range.clone()].iter().all(|free| free.cut);
-        groups.push(Loose {
+        groups.push(UnlistedGroup {
             name: bad.name,
             shape,
             objects: run[range].iter().map(|free| free.name).collect(),
@@ -140,7 +143,7 @@ pub fn groups(
             true => 0,
             false => shape.parity.max(shards(bad)),
         });
-        groups.push(Loose {
+        groups.push(UnlistedGroup {
             name,
             shape: (shape.slots, parity),
             objects: chunk.iter().map(|free| free.name).collect(),
@@ -194,7 +197,7 @@ fn take(runs: &mut Vec<Vec<Free>>, number: u32, claims: &Claims, count: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::group::{List, Member};
+    use crate::format::group::{GroupMember, List};
 
     fn frees(numbers: std::ops::Range<u32>) -> Vec<Free> {
         numbers
@@ -209,7 +212,8 @@ mod tests {
     /// The text of a list of these objects, in groups of 4.
     fn text(numbers: std::ops::Range<u32>) -> String {
         let first = numbers.start;
-        let members = frees(numbers).into_iter().map(|free| Member::of(free.name, b"x")).collect();
+        let members =
+            frees(numbers).into_iter().map(|free| GroupMember::of(free.name, b"x")).collect();
         let (band, id) = (
             "20261101T020000Z".parse().unwrap(),
             "00112233445566778899aabbccddeeff".parse().unwrap(),
@@ -230,7 +234,7 @@ mod tests {
         let taken = taken.iter().copied().collect();
         let shape = Shape { taken: &taken, slots: 4, parity: 0 };
         let (groups, _) = groups(runs, bad, shape, &mut |_, _| None);
-        let numbers = |group: &Loose| {
+        let numbers = |group: &UnlistedGroup| {
             group
                 .objects
                 .iter()
@@ -296,7 +300,7 @@ mod tests {
         let bads = vec![bad(3, &[1]), bad(9, &[0])];
         let (made, dropped) = groups(vec![frees(0..8)], bads, shape, &mut search);
         assert_eq!(dropped, []);
-        let show = |group: &Loose| (group.name, group.shape, group.objects.len());
+        let show = |group: &UnlistedGroup| (group.name, group.shape, group.objects.len());
         let all: Vec<_> = made.iter().map(show).collect();
         assert_eq!(all, [((3, 0), (5, 2), 3), ((0, 0), (4, 0), 3), ((6, 0), (4, 0), 2)]);
         // A group that its parity does not fit, of a run that was cut, may get another list.

@@ -2,15 +2,15 @@
 
 /// A part of all objects: a share of them, another one for each seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Part {
+pub struct ObjectSample {
     seed: u64,
     share: f64,
 }
 
-impl Part {
+impl ObjectSample {
     /// A share from 0 to 1.
-    pub fn new(seed: u64, share: f64) -> Part {
-        Part { seed, share }
+    pub fn new(seed: u64, share: f64) -> ObjectSample {
+        ObjectSample { seed, share }
     }
 
     /// True if the object of this name is looked at.
@@ -40,7 +40,7 @@ mod tests {
         let names: Vec<String> =
             (0..20_000).map(|n| format!("20261101T020000Z/00000/{n:09}.tar.gz.gpg")).collect();
         let part = |seed, share| {
-            names.iter().filter(|name| Part::new(seed, share).has(name)).collect::<Vec<_>>()
+            names.iter().filter(|name| ObjectSample::new(seed, share).has(name)).collect::<Vec<_>>()
         };
         for (share, least, most) in
             [(0.0, 0, 0), (0.05, 850, 1150), (0.5, 9700, 10_300), (1.0, 20_000, 20_000)]
@@ -54,7 +54,10 @@ mod tests {
         assert!((100..300).contains(&both), "{both} of {} in both", one.len());
         // Every object has its turn.
         assert!(
-            names.iter().take(100).all(|name| (0..200).any(|seed| Part::new(seed, 0.1).has(name)))
+            names
+                .iter()
+                .take(100)
+                .all(|name| (0..200).any(|seed| ObjectSample::new(seed, 0.1).has(name)))
         );
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::audit::place;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest::{self, Digest};
-use crate::format::group::{List, Member, PIECE};
+use crate::format::group::{GroupMember, List, PIECE};
 use crate::format::object::{Object, ObjectName};
 
 /// What a damaged list says of an object.
@@ -113,7 +113,7 @@ impl Claims {
 
     /// What the list says of an object that was found like this, or was not: and whether the list
     /// vouches for it. None if nothing is legible of one that was not found.
-    fn member(&self, name: ObjectName, found: Option<&Member>) -> Option<(Member, bool)> {
+    fn member(&self, name: ObjectName, found: Option<&GroupMember>) -> Option<(GroupMember, bool)> {
         let claim = self.objects.get(&name);
         if let Some(found) = found {
             let Some(claim) = claim else { return Some((found.clone(), false)) };
@@ -139,7 +139,7 @@ impl Claims {
             (_, Some(sha256)) => *sha256,
             (_, None) => return found.map(|found| (found.clone(), false)),
         };
-        Some((Member { name, size: *size, sha256, pieces: pieces.clone() }, true))
+        Some((GroupMember { name, size: *size, sha256, pieces: pieces.clone() }, true))
     }
 }
 
@@ -178,7 +178,7 @@ pub struct Relisted {
 /// Makes the list of a group from what was found, and what is legible of the damaged list. `frame`
 /// has band, id, name, slots and parity, and no members. None if nothing is left of the group, or
 /// what there is does not fit it.
-pub fn relist(frame: List, found: &[Member], claims: &Claims) -> Option<Relisted> {
+pub fn relist(frame: List, found: &[GroupMember], claims: &Claims) -> Option<Relisted> {
     let mut names: Vec<ObjectName> =
         found.iter().map(|member| member.name).chain(claims.names().copied()).collect();
     names.retain(|name| match name.object {

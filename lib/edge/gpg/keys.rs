@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{GpgCall, GpgError, GpgInput, Outcome, arguments, run, run_without_trust, strings};
+use super::{GpgCall, GpgError, GpgInput, GpgOutput, arguments, run, run_without_trust, strings};
 use crate::format::openpgp::KeyId;
 
 /// What a key is wanted for.
@@ -25,14 +25,14 @@ pub struct GpgKey {
     /// Why it cannot be used, if it cannot.
     pub fault: Option<KeyFault>,
     /// The primary key and its subkeys, as far as they can do what the key is wanted for.
-    pub parts: Vec<Part>,
+    pub parts: Vec<KeyPart>,
     /// True if the one part of it that is here was named, with a `!`, and no other is to be used.
     pub exact: bool,
 }
 
 /// A primary key or subkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct KeyPart {
     /// Its fingerprint.
     pub fingerprint: String,
     /// Why it cannot be used, if it cannot.
@@ -172,7 +172,7 @@ fn listing(rest: &[&str]) -> Vec<OsString> {
 }
 
 /// The list of keys; gpg exits with 2 when there is none, but also when it cannot look.
-fn found(outcome: Outcome) -> Result<Vec<u8>, GpgError> {
+fn found(outcome: GpgOutput) -> Result<Vec<u8>, GpgError> {
     // What it says when there is none, and what it says of a home that it has just made.
     const NONE: [&str; 5] = ["No public key", "No secret key", "Not found", "not found", "created"];
     let none = |line: &str| {
@@ -222,7 +222,7 @@ pub fn parse_keys(output: &[u8], wanted: Use) -> Vec<GpgKey> {
                 kept = field(11).contains(part);
                 if kept {
                     let fingerprint = String::new();
-                    key.parts.push(Part { fingerprint, fault: of_part() });
+                    key.parts.push(KeyPart { fingerprint, fault: of_part() });
                     // A key of which only the part that matters has expired: say when.
                     if let (Some(KeyFault::Unable), Some(fault @ KeyFault::Expired(_))) =
                         (key.fault, of_part())
@@ -275,7 +275,7 @@ pub:u:255:22:FFFF:1500000000:::u:::scSCED:::::ed25519:::0:
             (keys[0].fingerprint.as_str(), keys[0].user.as_str(), keys[0].fault),
             ("0123AA", "Me : <me@example.org>", None)
         );
-        let part = |fingerprint: &str, fault| Part { fingerprint: fingerprint.into(), fault };
+        let part = |fingerprint: &str, fault| KeyPart { fingerprint: fingerprint.into(), fault };
         let expired = |at| Some(KeyFault::Expired(Some(at)));
         assert_eq!(keys[0].parts, [part("9999", None), part("9998", expired(1_650_000_000))]);
         let faults: Vec<_> = keys[1..].iter().map(|key| key.fault).collect();

@@ -32,7 +32,7 @@ impl Signatory {
             return Err(GpgError::Unusable(what));
         }
         match verify(&signature, &sample())? {
-            Verdict::Signed(signers) if signers.len() == 1 => Ok(signatory),
+            SignatureVerdict::Signed(signers) if signers.len() == 1 => Ok(signatory),
             _ => Err(GpgError::Unusable("what it signs is not what it was given".to_owned())),
         }
     }
@@ -71,7 +71,7 @@ impl Signatory {
 
 /// What a detached signature says of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SignatureVerdict {
     /// These keys have signed just these bytes; one at least.
     Signed(Vec<Signer>),
     /// A key has signed other bytes.
@@ -90,13 +90,13 @@ pub struct Signer {
     /// Fingerprint of the primary key, which is how keys are named.
     pub primary: String,
     /// How the key or the signature stands now.
-    pub standing: Standing,
+    pub standing: SignatureStanding,
 }
 
 /// How a valid signature stands at the time it is looked at. A key that has expired since tells
 /// nothing against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SignatureStanding {
     /// Nothing is against it.
     Good,
     /// The signature or its key has expired.
@@ -110,19 +110,21 @@ pub enum Standing {
 ///
 /// # Errors
 /// When gpg cannot be run, or does not look at signatures.
-pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
+pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<SignatureVerdict, GpgError> {
     #[cfg(test)]
     if let Some(sum) = signature.strip_prefix(STAND_IN) {
         let (fingerprint, primary) = (SIGNER.to_owned(), SIGNER.to_owned());
         return Ok(match sum == crate::format::digest::of(bytes) {
-            true => {
-                Verdict::Signed(vec![Signer { fingerprint, primary, standing: Standing::Good }])
-            }
-            false => Verdict::Bad,
+            true => SignatureVerdict::Signed(vec![Signer {
+                fingerprint,
+                primary,
+                standing: SignatureStanding::Good,
+            }]),
+            false => SignatureVerdict::Bad,
         });
     }
     if !openpgp::is_signatures(signature) {
-        return Ok(Verdict::NoSignature);
+        return Ok(SignatureVerdict::NoSignature);
     }
     // One that was made with --armor is for gpg to take apart.
     let single = openpgp::signatures(signature).unwrap_or_else(|| vec![signature]);
@@ -133,11 +135,11 @@ pub fn verify(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
     // gpg gives up on some mixtures. Any good one counts.
     let mut signers = Vec::new();
     for signature in single {
-        if let Verdict::Signed(more) = look(signature, bytes)? {
+        if let SignatureVerdict::Signed(more) = look(signature, bytes)? {
             signers.extend(more);
         }
     }
-    Ok(if signers.is_empty() { whole } else { Verdict::Signed(signers) })
+    Ok(if signers.is_empty() { whole } else { SignatureVerdict::Signed(signers) })
 }
 
 /// Who makes the signatures that stand in for those of gpg.
@@ -153,7 +155,7 @@ pub(crate) fn stand_in(bytes: &[u8]) -> Vec<u8> {
     [STAND_IN, &crate::format::digest::of(bytes)].concat()
 }
 
-fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
+fn look(signature: &[u8], bytes: &[u8]) -> Result<SignatureVerdict, GpgError> {
     // gpg takes only one of the two from a pipe.
     let file = Handed::new(signature).map_err(GpgError::Talk)?;
     let call = || {
@@ -166,7 +168,7 @@ fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
     let outcome = match run_without_trust(call) {
         // It may be through before it has read all.
         Err(GpgError::Talk(why)) if why.kind() == io::ErrorKind::BrokenPipe => {
-            return Ok(Verdict::NoSignature);
+            return Ok(SignatureVerdict::NoSignature);
         }
         outcome => outcome?,
     };
@@ -174,7 +176,7 @@ fn look(signature: &[u8], bytes: &[u8]) -> Result<Verdict, GpgError> {
 }
 
 /// The verdict, if gpg has looked at all.
-fn judge(said: &Said) -> Result<Verdict, GpgError> {
+fn judge(said: &Said) -> Result<SignatureVerdict, GpgError> {
     const LOOKED: [&str; 6] = ["NEWSIG", "GOODSIG", "BADSIG", "ERRSIG", "NODATA", "UNEXPECTED"];
     let looked = LOOKED.iter().any(|word| said.has(word)) || said.has("VALIDSIG");
     // With `multifile` it takes data for names of files.
@@ -189,10 +191,10 @@ fn judge(said: &Said) -> Result<Verdict, GpgError> {
 }
 
 /// Reads the status lines; they are described in GnuPG's doc/DETAILS.
-pub fn verdict(status: &[String]) -> Verdict {
+pub fn verdict(status: &[String]) -> SignatureVerdict {
     /// The number of MD5, of which nobody can say that it is of these bytes alone.
     const MD5: &str = "1";
-    let mut standing = Standing::Revoked;
+    let mut standing = SignatureStanding::Revoked;
     let mut signers = Vec::new();
     let (mut bad, mut unknown) = (false, None);
     for line in status {
@@ -200,9 +202,9 @@ pub fn verdict(status: &[String]) -> Verdict {
         match words[..] {
             ["BADSIG", ..] => bad = true,
             ["NO_PUBKEY", key, ..] => unknown = Some(key.to_owned()),
-            ["GOODSIG", ..] => standing = Standing::Good,
-            ["EXPSIG" | "EXPKEYSIG", ..] => standing = Standing::Expired,
-            ["REVKEYSIG", ..] => standing = Standing::Revoked,
+            ["GOODSIG", ..] => standing = SignatureStanding::Good,
+            ["EXPSIG" | "EXPKEYSIG", ..] => standing = SignatureStanding::Expired,
+            ["REVKEYSIG", ..] => standing = SignatureStanding::Revoked,
             ["VALIDSIG", fingerprint, _, _, _, _, _, _, digest, _, primary, ..] => {
                 if digest != MD5 {
                     signers.push(Signer {
@@ -211,16 +213,16 @@ pub fn verdict(status: &[String]) -> Verdict {
                         standing,
                     });
                 }
-                standing = Standing::Revoked;
+                standing = SignatureStanding::Revoked;
             }
             _ => {}
         }
     }
     match (signers.is_empty(), bad, unknown) {
-        (false, ..) => Verdict::Signed(signers),
-        (true, true, _) => Verdict::Bad,
-        (true, false, Some(key)) => Verdict::Unknown(key),
-        (true, false, None) => Verdict::NoSignature,
+        (false, ..) => SignatureVerdict::Signed(signers),
+        (true, true, _) => SignatureVerdict::Bad,
+        (true, false, Some(key)) => SignatureVerdict::Unknown(key),
+        (true, false, None) => SignatureVerdict::NoSignature,
     }
 }
 
@@ -228,7 +230,7 @@ pub fn verdict(status: &[String]) -> Verdict {
 mod tests {
     use super::*;
 
-    fn of(status: &str) -> Verdict {
+    fn of(status: &str) -> SignatureVerdict {
         verdict(&status.lines().map(str::to_owned).collect::<Vec<_>>())
     }
 
@@ -236,7 +238,7 @@ mod tests {
     fn verdicts() {
         let valid = "VALIDSIG 99AA 2026-11-24 1795501908 0 4 0 22 8 00 11BB";
         let signed = |standing| {
-            Verdict::Signed(vec![Signer {
+            SignatureVerdict::Signed(vec![Signer {
                 fingerprint: "99AA".into(),
                 primary: "11BB".into(),
                 standing,
@@ -244,31 +246,34 @@ mod tests {
         };
         assert_eq!(
             of(&format!("NEWSIG\nGOODSIG 99 Me\n{valid}\nTRUST_ULTIMATE")),
-            signed(Standing::Good)
+            signed(SignatureStanding::Good)
         );
-        assert_eq!(of(&format!("EXPKEYSIG 99 Me\n{valid}")), signed(Standing::Expired));
-        assert_eq!(of(&format!("REVKEYSIG 99 Me\n{valid}")), signed(Standing::Revoked));
+        assert_eq!(of(&format!("EXPKEYSIG 99 Me\n{valid}")), signed(SignatureStanding::Expired));
+        assert_eq!(of(&format!("REVKEYSIG 99 Me\n{valid}")), signed(SignatureStanding::Revoked));
         // Any good one counts.
-        assert_eq!(of(&format!("GOODSIG 99 Me\n{valid}\nBADSIG 98 You")), signed(Standing::Good));
-        assert_eq!(of("BADSIG 98 You"), Verdict::Bad);
+        assert_eq!(
+            of(&format!("GOODSIG 99 Me\n{valid}\nBADSIG 98 You")),
+            signed(SignatureStanding::Good)
+        );
+        assert_eq!(of("BADSIG 98 You"), SignatureVerdict::Bad);
         let md5 = valid.replace(" 8 00 ", " 1 00 ");
-        assert_eq!(of(&format!("GOODSIG 99 Me\n{md5}")), Verdict::NoSignature);
+        assert_eq!(of(&format!("GOODSIG 99 Me\n{md5}")), SignatureVerdict::NoSignature);
         assert_eq!(
             of("ERRSIG 99 22 8 00 1795501908 9 99AA\nNO_PUBKEY 99"),
-            Verdict::Unknown("99".into())
+            SignatureVerdict::Unknown("99".into())
         );
         assert_eq!(
             of(&format!("NEWSIG\nERRSIG 98\nNO_PUBKEY 98\nNEWSIG\nGOODSIG 99 Me\n{valid}")),
-            signed(Standing::Good)
+            signed(SignatureStanding::Good)
         );
-        assert_eq!(of("NODATA 3"), Verdict::NoSignature);
-        assert_eq!(of(""), Verdict::NoSignature);
+        assert_eq!(of("NODATA 3"), SignatureVerdict::NoSignature);
+        assert_eq!(of(""), SignatureVerdict::NoSignature);
     }
 
     #[test]
     fn gpg_that_does_not_look_gives_no_verdict() {
         let of = |stderr: &str| judge(&Said::parse(stderr.as_bytes()));
-        assert!(matches!(of("[GNUPG:] NODATA 4"), Ok(Verdict::NoSignature)));
+        assert!(matches!(of("[GNUPG:] NODATA 4"), Ok(SignatureVerdict::NoSignature)));
         assert!(matches!(of(""), Err(GpgError::Unsure)));
         let skipped = of("gpg: signature verification suppressed");
         assert!(matches!(skipped, Err(GpgError::Unusable(_))));

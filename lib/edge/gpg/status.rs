@@ -8,7 +8,7 @@ use super::{GpgError, Said};
 
 /// How a message was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Opened {
+pub struct OpenedMessage {
     /// Fingerprint of the key that opened it, and of its primary key; none for a passphrase.
     pub key: Option<(String, String)>,
 }
@@ -21,13 +21,13 @@ const NO_SECRET_KEY: u32 = 17;
 const BAD_PASSPHRASE: u32 = 11;
 
 /// Judges what gpg said of a message, and what it wrote of it: so many bytes.
-pub(super) fn judge(said: &Said, written: usize) -> Result<Opened, GpgError> {
+pub(super) fn judge(said: &Said, written: usize) -> Result<OpenedMessage, GpgError> {
     if is_whole(said, written) {
         let key = said.lines("DECRYPTION_KEY").find_map(|words| match words[..] {
             [key, primary, ..] => Some((key.to_owned(), primary.to_owned())),
             _ => None,
         });
-        return Ok(Opened { key });
+        return Ok(OpenedMessage { key });
     }
     if said.has("DECRYPTION_OKAY") && said.has("GOODMDC") && !said.has("PLAINTEXT") {
         return Err(GpgError::Unusable(
@@ -64,7 +64,7 @@ fn is_whole(said: &Said, written: usize) -> bool {
 }
 
 /// Why gpg did not come as far as a session key.
-fn why_not_opened(said: &Said) -> Result<Opened, GpgError> {
+fn why_not_opened(said: &Said) -> Result<OpenedMessage, GpgError> {
     if said.others().any(|line| line.contains("connect to the agent")) {
         return Err(GpgError::Locked(said.text()));
     }
@@ -107,7 +107,7 @@ fn why_not_opened(said: &Said) -> Result<Opened, GpgError> {
 mod tests {
     use super::*;
 
-    fn of(stderr: &str, written: usize) -> Result<Opened, String> {
+    fn of(stderr: &str, written: usize) -> Result<OpenedMessage, String> {
         judge(&Said::parse(stderr.as_bytes()), written).map_err(|error| {
             let text = format!("{error:?}");
             text.split(['(', '"']).next().unwrap_or_default().to_owned()
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn all_came() {
         let key = "[GNUPG:] ENC_TO 0F351A80D9B0371E 18 0\n[GNUPG:] DECRYPTION_KEY AA BB u\n";
-        let opened = Opened { key: Some(("AA".into(), "BB".into())) };
+        let opened = OpenedMessage { key: Some(("AA".into(), "BB".into())) };
         assert_eq!(of(&format!("{key}{GOOD}"), 9), Ok(opened.clone()));
         // Other keys were tried before.
         let others = "[GNUPG:] ENC_TO 0000000000000000 18 0\n\
@@ -129,9 +129,9 @@ mod tests {
             gpg: ecdh failed in gcry_cipher_decrypt: Checksum error\n";
         assert_eq!(of(&format!("{others}{key}{GOOD}"), 9), Ok(opened));
         let authenticated = GOOD.replace("2 9 0", "0 9 2").replace("[GNUPG:] GOODMDC\n", "");
-        assert_eq!(of(&authenticated, 9), Ok(Opened::default()));
+        assert_eq!(of(&authenticated, 9), Ok(OpenedMessage::default()));
         let length = GOOD.replace("1795824720 \n", "1795824720 \n[GNUPG:] PLAINTEXT_LENGTH 9\n");
-        assert_eq!(of(&length, 9), Ok(Opened::default()));
+        assert_eq!(of(&length, 9), Ok(OpenedMessage::default()));
         assert_eq!(of(&length, 8), Err("Damaged".into()));
     }
 

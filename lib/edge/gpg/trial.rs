@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    GpgCall, GpgError, GpgInput, Keys, Opened, Passphrase, Sealer, Strength, Unlock, arguments,
-    decrypt_with, run, strings,
+    GpgCall, GpgError, GpgInput, GpgSealer, Keys, OpenedMessage, Passphrase, Strength, Unlock,
+    arguments, decrypt_with, run, strings,
 };
-use crate::format::openpgp::{self, Derivation, Envelope, KeyId, PacketError, Protection};
+use crate::format::openpgp::{self, Derivation, Envelope, KeyId, MessageProtection, PacketError};
 
 /// What a message is tried with: line ends, blanks, bytes that are no text, and more than fits
 /// into one piece of a packet.
@@ -25,13 +25,13 @@ const MIN_COUNT: u64 = 65_536;
 
 /// What was seen of a trial message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
+pub struct TrialMessage {
     /// Whose keys open it.
     pub recipients: Vec<KeyId>,
     /// True if a passphrase opens it.
     pub passphrase: bool,
     /// What keeps it from being changed.
-    pub protection: Protection,
+    pub protection: MessageProtection,
     /// The cipher's number.
     pub cipher: u8,
 }
@@ -86,7 +86,7 @@ fn cipher_name(number: u8) -> &'static str {
     }
 }
 
-impl fmt::Display for Trial {
+impl fmt::Display for TrialMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let to = |id: &KeyId| match *id {
             KeyId::HIDDEN => "a hidden key".to_owned(),
@@ -97,9 +97,9 @@ impl fmt::Display for Trial {
             openers.push("the passphrase".to_owned());
         }
         let protection = match self.protection {
-            Protection::None => "not protected",
-            Protection::Hash => "protected from change (MDC)",
-            Protection::Authenticated => "protected from change (AEAD)",
+            MessageProtection::None => "not protected",
+            MessageProtection::Hash => "protected from change (MDC)",
+            MessageProtection::Authenticated => "protected from change (AEAD)",
         };
         let cipher = cipher_name(self.cipher);
         write!(f, "binary, {cipher}, {protection}, opened by {}", openers.join(" and "))
@@ -110,7 +110,7 @@ impl fmt::Display for Trial {
 ///
 /// # Errors
 /// When gpg fails, or when a message is not what was asked for.
-pub fn trial(sealer: &Sealer) -> Result<Trial, TrialError> {
+pub fn trial(sealer: &GpgSealer) -> Result<TrialMessage, TrialError> {
     let sample = sample();
     std::thread::scope(|scope| {
         let stored = scope.spawn(|| store(&sample));
@@ -140,33 +140,33 @@ fn store(sample: &[u8]) -> Result<(), TrialError> {
 /// Looks at a message as the objects of a run are sealed, and into it.
 fn under_run_key(sample: &[u8]) -> Result<(), TrialError> {
     let key = Passphrase::random().map_err(GpgError::Talk)?;
-    look(&Sealer::new(Keys::Symmetric(Arc::new(key), Strength::RunKey)), sample).map(drop)
+    look(&GpgSealer::new(Keys::Symmetric(Arc::new(key), Strength::RunKey)), sample).map(drop)
 }
 
 /// Draws the key of a run: gives what seals its objects, and the key object.
 ///
 /// # Errors
 /// When gpg fails, or when the key object is not what was asked for.
-pub fn seal_key(to: &Sealer) -> Result<(Sealer, Vec<u8>), TrialError> {
+pub fn seal_key(to: &GpgSealer) -> Result<(GpgSealer, Vec<u8>), TrialError> {
     let key = Arc::new(Passphrase::random().map_err(GpgError::Talk)?);
     let full;
     let to = match &to.keys {
         // It is derived once a run, so there is time for all of it.
         Keys::Symmetric(passphrase, _) => {
-            full = Sealer::new(Keys::Symmetric(Arc::clone(passphrase), Strength::Weak));
+            full = GpgSealer::new(Keys::Symmetric(Arc::clone(passphrase), Strength::Weak));
             &full
         }
         Keys::Public(_) => to,
     };
     let message = seal_keys(to, &[Arc::clone(&key)])?;
-    Ok((Sealer::new(Keys::Symmetric(key, Strength::RunKey)), message))
+    Ok((GpgSealer::new(Keys::Symmetric(key, Strength::RunKey)), message))
 }
 
 /// A message with the keys of runs, a line each.
 ///
 /// # Errors
 /// When gpg fails, or when the message is not what was asked for.
-pub fn seal_keys(to: &Sealer, keys: &[Arc<Passphrase>]) -> Result<Vec<u8>, TrialError> {
+pub fn seal_keys(to: &GpgSealer, keys: &[Arc<Passphrase>]) -> Result<Vec<u8>, TrialError> {
     let lines: Vec<_> = keys.iter().map(|key| key.line()).collect();
     let mut text = zeroize::Zeroizing::new(Vec::with_capacity(lines.iter().map(|l| l.len()).sum()));
     lines.iter().for_each(|line| text.extend_from_slice(line));
@@ -184,12 +184,13 @@ fn comes_back(
     let mut args = strings(arguments::ALONE);
     args.extend(strings(arguments::DECRYPTION));
     let limit = 2 * sample.len() as u64;
-    let (plain, Opened { .. }) = decrypt_with(args, GpgInput::Bytes(message), &unlock, limit)?;
+    let (plain, OpenedMessage { .. }) =
+        decrypt_with(args, GpgInput::Bytes(message), &unlock, limit)?;
     if plain == sample { Ok(()) } else { Err(TrialError::Changed) }
 }
 
 /// Looks at a message as the objects will be.
-fn look(sealer: &Sealer, sample: &[u8]) -> Result<Trial, TrialError> {
+fn look(sealer: &GpgSealer, sample: &[u8]) -> Result<TrialMessage, TrialError> {
     let (message, told) = sealer.encrypt_as_told(sample)?;
     let envelope = openpgp::envelope(&message)?;
     let cipher = told.get(1).copied().unwrap_or(0);
@@ -198,7 +199,7 @@ fn look(sealer: &Sealer, sample: &[u8]) -> Result<Trial, TrialError> {
         comes_back(&message, Arc::clone(passphrase), sample)?;
     }
     let Envelope { recipients, passphrases, protection } = envelope;
-    Ok(Trial { recipients, passphrase: !passphrases.is_empty(), protection, cipher })
+    Ok(TrialMessage { recipients, passphrase: !passphrases.is_empty(), protection, cipher })
 }
 
 /// Judges a message: it is for those that were asked for, and well made.
@@ -225,7 +226,7 @@ fn judge(keys: &Keys, envelope: &Envelope, cipher: u8) -> Result<(), TrialError>
     if envelope.passphrases.len() != passphrases {
         return Err(TrialError::Passphrase);
     }
-    if envelope.protection == Protection::None {
+    if envelope.protection == MessageProtection::None {
         return Err(TrialError::Unprotected);
     }
     let ciphers = envelope.passphrases.iter().map(|derivation| derivation.cipher).chain([cipher]);
@@ -252,7 +253,7 @@ mod tests {
         Envelope {
             recipients: recipients.iter().map(|id| KeyId(*id)).collect(),
             passphrases: Vec::new(),
-            protection: Protection::Hash,
+            protection: MessageProtection::Hash,
         }
     }
 
@@ -282,7 +283,7 @@ mod tests {
             let judged = judge(&keys, &seen(&[1]), cipher);
             assert!(matches!(judged, Err(TrialError::WeakCipher(_))), "{cipher}");
         }
-        let open = Envelope { protection: Protection::None, ..seen(&[1]) };
+        let open = Envelope { protection: MessageProtection::None, ..seen(&[1]) };
         assert!(matches!(judge(&keys, &open, 9), Err(TrialError::Unprotected)));
         let keys = Keys::Symmetric(Arc::new(Passphrase::known(b"x")), Strength::Weak);
         let of = |cipher, salted, count| {
@@ -297,10 +298,10 @@ mod tests {
             judge(&run, &Envelope { passphrases, ..seen(&[]) }, 9).is_ok()
         };
         assert!(of(true, 1088) && !of(false, 0));
-        let trial = Trial {
+        let trial = TrialMessage {
             recipients: vec![KeyId(1), KeyId(0)],
             passphrase: false,
-            protection: Protection::Hash,
+            protection: MessageProtection::Hash,
             cipher: 9,
         };
         let told = "binary, AES256, protected from change (MDC), opened by 0000000000000001 and a \

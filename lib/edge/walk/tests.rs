@@ -19,14 +19,14 @@ fn deep(root: &FsPath, depth: usize) -> OwnedFd {
 
 /// Walks all of a tree; calls `at` before each step with the path that comes.
 fn paths(root: &FsPath, mut at: impl FnMut(&Path)) -> (Vec<Path>, Vec<Path>, usize) {
-    let (mut walk, mut found, mut lost, mut most) = (Walk::default(), vec![], vec![], 0);
-    let place = Walk::open_root(root, true).unwrap();
+    let (mut walk, mut found, mut lost, mut most) = (TreeWalk::default(), vec![], vec![], 0);
+    let place = TreeWalk::open_root(root, true).unwrap();
     let (names, failed) = walk.read(&place);
     assert!(failed.is_none());
     walk.enter(place, Arc::new(names));
     loop {
         match walk.step() {
-            Next::Entry(at_name) => {
+            WalkStep::Entry(at_name) => {
                 let (place, names) = walk.here().unwrap();
                 let path = place.path.child(names.raw(at_name));
                 at(&path);
@@ -39,10 +39,10 @@ fn paths(root: &FsPath, mut at: impl FnMut(&Path)) -> (Vec<Path>, Vec<Path>, usi
                     walk.enter(inside, Arc::new(names));
                 }
             }
-            Next::Lost(dir, names, from) => {
+            WalkStep::Lost(dir, names, from) => {
                 lost.extend((from..names.len()).map(|at| dir.child(names.raw(at))));
             }
-            Next::End => return (found, lost, most),
+            WalkStep::End => return (found, lost, most),
         }
         most = most.max(walk.levels.iter().filter(|level| level.place.is_some()).count());
     }

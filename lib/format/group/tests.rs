@@ -18,10 +18,12 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
 
 #[test]
 fn golden() {
-    let head = Member::of(ObjectName::parse("HEAD").unwrap(), b"abc");
-    let empty = Member::of(ObjectName::parse("00000/000000000.tar").unwrap(), b"");
-    let two =
-        Member::of(ObjectName::parse("00000/000000000.mtree.gz.gpg").unwrap(), &[0; PIECE + 1]);
+    let head = GroupMember::of(ObjectName::parse("HEAD").unwrap(), b"abc");
+    let empty = GroupMember::of(ObjectName::parse("00000/000000000.tar").unwrap(), b"");
+    let two = GroupMember::of(
+        ObjectName::parse("00000/000000000.mtree.gz.gpg").unwrap(),
+        &[0; PIECE + 1],
+    );
     let list = List {
         band: "20261101T020000Z".parse().unwrap(),
         id: "00112233445566778899aabbccddeeff".parse().unwrap(),

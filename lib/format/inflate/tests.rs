@@ -26,8 +26,8 @@ fn read(compression: Compression, block: &[u8], part: usize) -> (Vec<u8>, Vec<us
     let (mut bytes, mut gaps) = (Vec::new(), Vec::new());
     inflate(compression, &mut || Ok(parts.next().map(<[u8]>::to_vec)), &mut |piece| {
         match piece {
-            Piece::Data(data, _) => bytes.extend(data),
-            Piece::Gap(_) => gaps.push(bytes.len()),
+            BlockPiece::Data(data, _) => bytes.extend(data),
+            BlockPiece::Gap(_) => gaps.push(bytes.len()),
         }
         true
     });
@@ -53,7 +53,7 @@ fn blocks_come_back_whole_and_in_parts() {
 fn memory_is_given_back_seldom() {
     struct Counting(usize, u64, u64);
     impl Sink for Counting {
-        fn give(&mut self, _: Piece) -> bool {
+        fn give(&mut self, _: BlockPiece) -> bool {
             true
         }
         fn leave_at(&self) -> usize {
@@ -168,7 +168,11 @@ fn members_within_members_are_not_tried_for_ever() {
         let mut once = Some(block.clone());
         let mut parts = || Ok(once.take());
         let mut input = BlockInput { parts: &mut parts, bytes: Vec::new(), at: 0 };
-        seek(&mut Members::Gzip(Box::new(Decoder::new(Format::Gzip))), &mut input, &mut in_vain)
+        seek(
+            &mut MemberDecoder::Gzip(Box::new(Decoder::new(Format::Gzip))),
+            &mut input,
+            &mut in_vain,
+        )
     };
     assert!(found(IN_VAIN));
     assert!(!found(1 << 20));

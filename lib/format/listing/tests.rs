@@ -5,7 +5,7 @@ use super::*;
 const META: &str = "mode=0755 uid=0 gid=0 time=0.000000000";
 
 fn read(text: &str) -> Result<Vec<Line>, ListingError> {
-    let mut reader = Reader::new(text.as_bytes());
+    let mut reader = ListingReader::new(text.as_bytes());
     let mut lines = Vec::new();
     while let Some(line) = reader.next_line()? {
         lines.push(line);

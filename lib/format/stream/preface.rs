@@ -154,7 +154,7 @@ fn push_comment(out: &mut Vec<u8>, comment: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{END, Reader, StreamError, StreamItem, write};
+    use super::super::{END, StreamError, StreamItem, StreamReader, write};
     use super::*;
 
     fn preface() -> Preface {
@@ -182,7 +182,7 @@ mod tests {
         let mut bytes = preface.to_vec();
         write(&mut bytes, &item, 7).unwrap();
         bytes.extend(END);
-        let mut reader = Reader::new(&bytes[..]);
+        let mut reader = StreamReader::new(&bytes[..]);
         reader.next_item()?;
         Ok(reader.preface().clone())
     }

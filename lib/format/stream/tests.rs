@@ -25,7 +25,7 @@ fn stream() -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<StreamItem>, StreamError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = StreamReader::new(bytes);
     let mut items = Vec::new();
     while let Some(item) = reader.next_item()? {
         items.push(item);
@@ -126,7 +126,7 @@ fn a_continuation_names_its_band() {
     let band: BandName = "20261101T020000Z".parse().unwrap();
     let id: BandId = "00112233445566778899aabbccddeeff".parse().unwrap();
     let bytes = [continuation(&band, &id), stream()[1024..].to_vec()].concat();
-    let mut reader = Reader::new(&bytes[..]);
+    let mut reader = StreamReader::new(&bytes[..]);
     assert_eq!(reader.next_item().unwrap().unwrap(), items()[1]);
     assert_eq!(reader.continues(), Some(id));
 }
@@ -151,18 +151,21 @@ fn repairs_may_be_of_several_bands() {
         }
     }
     bytes.extend(END);
-    let mut reader = Reader::repairs(&bytes[..]);
+    let mut reader = StreamReader::repairs(&bytes[..]);
     let mut came = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {
         came.push((item, reader.continues().unwrap()));
     }
     assert_eq!(came, sent);
     // Only what replaces takes such a stream, and nothing comes before its band is named.
-    let mut strict = Reader::new(&bytes[..]);
+    let mut strict = StreamReader::new(&bytes[..]);
     let refused = std::iter::from_fn(|| strict.next_item().transpose()).find_map(Result::err);
     assert!(matches!(refused, Some(StreamError::NotFile(_))));
-    assert!(matches!(Reader::repairs(&stream()[..]).next_item(), Err(StreamError::OtherBand(_))));
-    assert!(matches!(Reader::repairs(&END[..]).next_item(), Ok(None)));
+    assert!(matches!(
+        StreamReader::repairs(&stream()[..]).next_item(),
+        Err(StreamError::OtherBand(_))
+    ));
+    assert!(matches!(StreamReader::repairs(&END[..]).next_item(), Ok(None)));
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn the_longest_name_fits() {
     let item = StreamItem { band, name, bytes: vec![1] };
     let mut out = Vec::new();
     write(&mut out, &item, 1).unwrap();
-    let read = Reader::new(&out[..]).next_item();
+    let read = StreamReader::new(&out[..]).next_item();
     assert!(matches!(read, Ok(Some(ref back)) if *back == item), "{read:?}");
 }
 

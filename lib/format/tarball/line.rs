@@ -6,11 +6,11 @@
 //! does.
 
 use super::super::acl;
-use super::super::entry::{Entry, Kind, Meta, State};
+use super::super::entry::{Entry, EntryState, Kind, Meta};
 use super::super::sparse::is_sparse;
 use super::super::time::Time;
 use super::super::untar;
-use super::{Content, Member, TooLong};
+use super::{Content, TarHeader, TooLong};
 
 /// What the headers of a stored entry say and its index line does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,7 +171,7 @@ pub fn line_of(stored: &untar::TarEntry) -> Option<Entry> {
         b'4' => Kind::Block,
         _ => return None,
     };
-    let mut line = Entry::new(stored.path.clone(), kind, State::Present(meta));
+    let mut line = Entry::new(stored.path.clone(), kind, EntryState::Present(meta));
     line.x = stored.records().any(|(key, _)| key.starts_with(b"SCHILY."));
     if kind == Kind::Dir {
         return Some(line);
@@ -215,7 +215,7 @@ impl Extras {
     ///
     /// # Errors
     /// [`LineError::NotPresent`] for a line of something that is not there.
-    pub fn member<'a>(&'a self, line: &'a Entry, sparse: bool) -> Result<Member<'a>, LineError> {
+    pub fn member<'a>(&'a self, line: &'a Entry, sparse: bool) -> Result<TarHeader<'a>, LineError> {
         let meta = *line.meta().ok_or(LineError::NotPresent)?;
         let size = line.size.unwrap_or(0);
         let content = match (&line.hard, line.kind, &line.link, line.device) {
@@ -229,14 +229,14 @@ impl Extras {
         let own = |name: &'a Option<(Vec<u8>, u64)>, id: u32| {
             name.as_ref().filter(|(_, of)| *of == u64::from(id)).map(|(name, _)| name.as_slice())
         };
-        let plain = Member {
+        let plain = TarHeader {
             uname: own(&self.uname, meta.uid),
             gname: own(&self.gname, meta.gid),
-            ..Member::plain(&line.path, line.kind, meta, content)
+            ..TarHeader::plain(&line.path, line.kind, meta, content)
         };
         Ok(match line.x && line.hard.is_none() {
             false => plain,
-            true => Member {
+            true => TarHeader {
                 xattrs: &self.xattrs,
                 acl_access: self.access_of(line),
                 acl_default: self.acl_default.as_deref(),
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     /// What the tar reader makes of a member.
-    fn stored(member: &Member<'_>) -> untar::TarEntry {
+    fn stored(member: &TarHeader<'_>) -> untar::TarEntry {
         let mut bytes = Vec::new();
         let data = member.write_header(&mut bytes).unwrap();
         bytes.resize(bytes.len() + data as usize + padding(data), 0);
@@ -313,7 +313,7 @@ mod tests {
 
     fn line(kind: Kind) -> Entry {
         let meta = Meta { mode: 0o755, uid: 7, gid: 5_000_000, time: Time { sec: 1, nsec: 5 } };
-        Entry::new(Path::from_raw(b"d/a\xff"), kind, State::Present(meta))
+        Entry::new(Path::from_raw(b"d/a\xff"), kind, EntryState::Present(meta))
     }
 
     fn extras() -> Extras {
@@ -341,7 +341,7 @@ mod tests {
             assert_eq!(read.xattrs, if line.x { extras.xattrs.clone() } else { Vec::new() });
         }
         let segments = [Segment { offset: 512, len: 3 }];
-        let sparse = Member {
+        let sparse = TarHeader {
             content: Content::Sparse(&segments, 600),
             ..extras.member(&file, false).unwrap()
         };
@@ -357,15 +357,15 @@ mod tests {
         let full = stored(&extras.member(&file, false).unwrap());
         // No tag `x`, other ids.
         let meta = Meta { mode: 0o600, uid: 8, gid: 9, time: Time { sec: 1, nsec: 0 } };
-        let bare = Entry { x: false, state: State::Present(meta), ..file.clone() };
+        let bare = Entry { x: false, state: EntryState::Present(meta), ..file.clone() };
         let mut plain = Vec::new();
-        Member::plain(&bare.path, Kind::File, meta, Content::Bytes(3))
+        TarHeader::plain(&bare.path, Kind::File, meta, Content::Bytes(3))
             .write_head(&mut plain, 3)
             .unwrap();
         assert_eq!(header_of(&bare, &full).unwrap(), plain);
         let longer = Entry { size: Some(4), ..file.clone() };
         assert_eq!(header_of(&longer, &full), Err(LineError::OtherSize { stored: 3, listed: 4 }));
-        let gone = Entry { state: State::Deleted, ..file };
+        let gone = Entry { state: EntryState::Deleted, ..file };
         assert_eq!(header_of(&gone, &full), Err(LineError::NotPresent));
     }
 

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn member<'a>(path: &'a Path, kind: Kind, content: Content<'a>) -> Member<'a> {
+fn member<'a>(path: &'a Path, kind: Kind, content: Content<'a>) -> TarHeader<'a> {
     let meta =
         Meta { mode: 0o644, uid: 1000, gid: 1000, time: Time { sec: 1_500_000_000, nsec: 0 } };
-    Member::plain(path, kind, meta, content)
+    TarHeader::plain(path, kind, meta, content)
 }
 
-fn header(member: &Member<'_>) -> Vec<u8> {
+fn header(member: &TarHeader<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     member.write_header(&mut out).unwrap();
     assert_eq!(out.len() % BLOCK, 0);

@@ -10,11 +10,11 @@ use crate::archive::{Archive, BandInChain, IndexFindings, side_by_side};
 use crate::core::chain::ancestors::continuation;
 use crate::core::chain::calendar::{self, TierRule};
 use crate::core::chain::choice::{
-    self, Ask, BandCondition, Known, Mask, Target, Wish, WishError, find, newest, passed_masks,
-    target, too_deep_to_build_on,
+    self, Ask, BandCondition, BandToWrite, BandWish, KnownBand, Mask, WishError, find, newest,
+    passed_masks, target, too_deep_to_build_on,
 };
 use crate::core::chain::counted::never_ended;
-use crate::core::diff::{Deletions, DiffConfig, MaxDeleted, Opening, Summary};
+use crate::core::diff::{Deletions, DiffConfig, DiffSummary, MaxDeleted, Opening};
 use crate::core::merge::Placed;
 use crate::core::unlisted::left;
 use crate::edge::clock;
@@ -49,7 +49,7 @@ pub(super) struct Course {
 }
 
 /// What the scan brings, all in all, if it is compared with this version.
-type ScanTotals<'a> = &'a mut dyn FnMut(DiffConfig, &mut Version) -> anyhow::Result<Summary>;
+type ScanTotals<'a> = &'a mut dyn FnMut(DiffConfig, &mut Version) -> anyhow::Result<DiffSummary>;
 
 /// Decides which band the run writes.
 pub(super) fn decide(
@@ -68,7 +68,7 @@ pub(super) fn decide(
     }
     let parent = parent.map(|text| find(&rows, text).map(|band| band.name.clone())).transpose()?;
     let by_calendar = options.tier == TierRule::Calendar && parent.is_none();
-    let wish = Wish {
+    let wish = BandWish {
         tier: match options.tier {
             TierRule::Below(tier) => Some(tier),
             _ if by_calendar => calendar::tier(rows.iter().map(|row| &row.name), clock::stamp()?),
@@ -89,19 +89,19 @@ pub(super) fn decide(
     loop {
         settle(archive, &mut rows, &wish, &mut gate, report)?;
         let (name, outcome) = match target(&rows, &wish)? {
-            Target::Continue(band) => {
+            BandToWrite::Continue(band) => {
                 (band.name.clone(), resume(archive, band, limit, ahead, report)?)
             }
-            Target::New { parent: None, left } => {
+            BandToWrite::New { parent: None, left } => {
                 if !options.full && wish.tier != Some(0) {
                     gate.nothing_is_left(&options.archive)?;
                 }
                 leaving(left, report);
                 return full(archive, rows, after, limit, report);
             }
-            Target::New { parent: Some(parent), left } => {
+            BandToWrite::New { parent: Some(parent), left } => {
                 let built = build_on(archive, parent, after, limit, report)?;
-                if matches!(built, Outcome::Course(_)) {
+                if matches!(built, BandOutcome::Course(_)) {
                     leaving(left, report);
                     passing(&rows, parent, &wish, report)?;
                 }
@@ -109,16 +109,16 @@ pub(super) fn decide(
             }
         };
         match outcome {
-            Outcome::Course(course) => return Ok(*course),
-            Outcome::Empty => facts_of(&mut rows, &name)?.empty = true,
-            Outcome::DeletesTooMuch => facts_of(&mut rows, &name)?.deletes_too_much = true,
+            BandOutcome::Course(course) => return Ok(*course),
+            BandOutcome::Empty => facts_of(&mut rows, &name)?.empty = true,
+            BandOutcome::DeletesTooMuch => facts_of(&mut rows, &name)?.deletes_too_much = true,
         }
     }
 }
 
 /// What is known of a band, to add to it.
 fn facts_of<'a>(
-    rows: &'a mut [Known],
+    rows: &'a mut [KnownBand],
     name: &BandName,
 ) -> anyhow::Result<&'a mut choice::ChoiceFacts> {
     match rows.iter_mut().find(|row| row.name == *name).map(|row| &mut row.found) {
@@ -144,7 +144,7 @@ fn may_be_empty(archive: &Archive, options: &Options) -> anyhow::Result<()> {
 }
 
 /// What came of a band that was to be built on or continued.
-enum Outcome {
+enum BandOutcome {
     Course(Box<Course>),
     /// Nothing in it counts.
     Empty,
@@ -156,8 +156,8 @@ enum Outcome {
 /// that it falls on, and its mask too if the run has one.
 fn settle(
     archive: &Archive,
-    rows: &mut [Known],
-    wish: &Wish,
+    rows: &mut [KnownBand],
+    wish: &BandWish,
     gate: &mut OwnArchiveGate<'_>,
     report: &Report,
 ) -> anyhow::Result<()> {
@@ -169,9 +169,9 @@ fn settle(
                 continue;
             }
             target => match target? {
-                Target::Continue(band) => (band, true),
-                Target::New { parent: Some(parent), .. } => (parent, false),
-                Target::New { parent: None, .. } => return Ok(()),
+                BandToWrite::Continue(band) => (band, true),
+                BandToWrite::New { parent: Some(parent), .. } => (parent, false),
+                BandToWrite::New { parent: None, .. } => return Ok(()),
             },
         };
         let name = band.name.clone();
@@ -192,21 +192,26 @@ fn settle(
     }
 }
 
-fn asked(rows: &[Known], wish: &Wish) -> Option<Ask> {
+fn asked(rows: &[KnownBand], wish: &BandWish) -> Option<Ask> {
     match target(rows, wish) {
         Err(WishError::Ask(ask)) => Some(ask),
         _ => too_deep_to_build_on(rows, wish).err(),
     }
 }
 
-fn leaving(left: Option<&Known>, report: &Report) {
+fn leaving(left: Option<&KnownBand>, report: &Report) {
     if let Some(left) = left {
         report.note(format_args!("leaving {} unfinished", left.name));
     }
 }
 
 /// Reports what is newer than the parent and was passed over.
-fn passing(rows: &[Known], parent: &Known, wish: &Wish, report: &Report) -> anyhow::Result<()> {
+fn passing(
+    rows: &[KnownBand],
+    parent: &KnownBand,
+    wish: &BandWish,
+    report: &Report,
+) -> anyhow::Result<()> {
     for masked in passed_masks(rows, parent).filter(|_| wish.parent.is_none()) {
         report.note(format_args!(
             "building on {}: {} was made with a mask, and is ignored",
@@ -226,26 +231,26 @@ fn passing(rows: &[Known], parent: &Known, wish: &Wish, report: &Report) -> anyh
 /// A new band on top of this one.
 fn build_on(
     archive: &Arc<Archive>,
-    parent: &Known,
+    parent: &KnownBand,
     band_after: Option<Stamp>,
     limit: MaxDeleted,
     report: &Arc<Report>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<BandOutcome> {
     let chain = archive.chain_to_build_on(&parent.name)?;
     let holds = side_by_side(&chain, |band| archive.holds(band)).map_err(or_full)?;
     let (Some(last), Some(band)) = (holds.last().and_then(Holds::last), chain.last()) else {
-        return Ok(Outcome::Empty);
+        return Ok(BandOutcome::Empty);
     };
     if band.tail.is_none() && limit != MaxDeleted::Any {
         let (_, facts) = archive.indexes(&band.head)?;
         let deleted = unmeant(archive, &chain, &holds, &facts, limit, report)?;
         if deleted.is_some_and(|deleted| !limit.allows(deleted)) {
-            return Ok(Outcome::DeletesTooMuch);
+            return Ok(BandOutcome::DeletesTooMuch);
         }
     }
     let counted = holds.last().map(|holds| holds.blocks.clone()).unwrap_or_default();
     let own = Parent { band: band.head.band.clone(), id: band.head.id, last };
-    Ok(Outcome::Course(Box::new(Course {
+    Ok(BandOutcome::Course(Box::new(Course {
         source_id: band.head.source_id,
         opening: Opening::New { parent: Some(own), band_after, counted },
         config: DiffConfig { tier: chain.len() as u8, full: false, pass_over: None, after: None },
@@ -261,7 +266,7 @@ fn build_on(
 /// A full band; what the newest version has and it will not is counted.
 fn full(
     archive: &Archive,
-    mut rows: Vec<Known>,
+    mut rows: Vec<KnownBand>,
     band_after: Option<Stamp>,
     limit: MaxDeleted,
     report: &Report,
@@ -307,11 +312,11 @@ fn full(
 /// The rest of an unfinished band.
 fn resume(
     archive: &Arc<Archive>,
-    band: &Known,
+    band: &KnownBand,
     limit: MaxDeleted,
     ahead: ScanTotals<'_>,
     report: &Arc<Report>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<BandOutcome> {
     let name = &band.name;
     let chain = archive.chain_to_build_on(name)?;
     let Some((own, below)) = chain.split_last() else { bail!("{name}: has no HEAD") };
@@ -375,7 +380,7 @@ fn resume(
         report.note(format_args!(
             "leaving {name} unfinished: it deletes {gone} of {of} entries, more than --max-deleted {limit} allows (--max-deleted none continues it)"
         ));
-        return Ok(Outcome::DeletesTooMuch);
+        return Ok(BandOutcome::DeletesTooMuch);
     }
     report.note(format_args!(
         "continuing {name} after {}",
@@ -388,7 +393,7 @@ fn resume(
     headers.extend((!runs.is_empty()).then_some(Header::Runs(runs)));
     let left = left(&objects, &archive.sealed_notes(own.head.id));
     headers.extend(left.into_iter().map(|(name, size)| Header::Unlisted(name, size)));
-    Ok(Outcome::Course(Box::new(Course {
+    Ok(BandOutcome::Course(Box::new(Course {
         opening: Opening::Continue(continuation),
         config,
         chain,

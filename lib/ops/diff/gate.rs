@@ -13,7 +13,7 @@ use crate::archive::plain::{NOT_ENCRYPTED, not_encrypted};
 use crate::archive::unlock::PLAIN;
 use crate::archive::vouching::Vouching;
 use crate::core::chain::attribution::{Belief, belief, takes};
-use crate::core::chain::choice::Known;
+use crate::core::chain::choice::KnownBand;
 use crate::edge::clock;
 use crate::format::band::BandName;
 use crate::format::head::Head;
@@ -44,7 +44,7 @@ impl<'a> OwnArchiveGate<'a> {
     pub(super) fn open(
         archive: &'a Archive,
         shown: &ArchiveName,
-        bands: &[Known],
+        bands: &[KnownBand],
         asked: Option<BandName>,
         report: &'a Report,
     ) -> anyhow::Result<OwnArchiveGate<'a>> {
@@ -71,7 +71,7 @@ impl<'a> OwnArchiveGate<'a> {
     }
 
     /// Tells if the band on which this host built last is gone.
-    pub(super) fn misses(&self, shown: &ArchiveName, bands: &[Known]) -> anyhow::Result<()> {
+    pub(super) fn misses(&self, shown: &ArchiveName, bands: &[KnownBand]) -> anyhow::Result<()> {
         let Some(vouching) = self.vouching.as_ref().filter(|_| !bands.is_empty()) else {
             return Ok(());
         };
@@ -188,7 +188,7 @@ impl<'a> OwnArchiveGate<'a> {
 
     /// The start after which a new band is to be named: the latest of the bands that are believed,
     /// or that are not ahead of the clock.
-    pub(super) fn band_after(&self, bands: &[Known]) -> anyhow::Result<Option<Stamp>> {
+    pub(super) fn band_after(&self, bands: &[KnownBand]) -> anyhow::Result<Option<Stamp>> {
         let mut names: Vec<&BandName> = bands.iter().map(|band| &band.name).collect();
         names.sort_by_key(|name| std::cmp::Reverse((name.start(), name.to_string())));
         for name in names {
@@ -230,7 +230,7 @@ impl<'a> OwnArchiveGate<'a> {
 }
 
 /// Whether the journal knows one of the newest bands.
-fn knows_any(archive: &Archive, vouching: &Vouching, bands: &[Known]) -> anyhow::Result<bool> {
+fn knows_any(archive: &Archive, vouching: &Vouching, bands: &[KnownBand]) -> anyhow::Result<bool> {
     let mut names: Vec<&BandName> = bands.iter().map(|band| &band.name).collect();
     names.sort_by_key(|name| std::cmp::Reverse((name.start(), name.to_string())));
     for name in names.into_iter().take(ASKED) {

@@ -9,7 +9,7 @@ use anyhow::bail;
 use crate::archive::named::ArchiveName;
 use crate::edge::mounts;
 use crate::edge::resolve::resolve;
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::listing::{End, Header};
 use crate::format::path::Path;
 use crate::report::message::Report;
@@ -60,7 +60,7 @@ impl OwnArchive {
         }
         self.met += 1;
         report.note(format_args!("{}: left out: it is the archive", entry.path));
-        Some(Entry::new(entry.path, Kind::Dir, State::Excluded))
+        Some(Entry::new(entry.path, Kind::Dir, EntryState::Excluded))
     }
 
     /// The counts of the scan, with what was left out here.

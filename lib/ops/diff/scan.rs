@@ -7,21 +7,21 @@ use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
 use anyhow::{Context, anyhow};
 
 use crate::archive::version::Version;
-use crate::core::diff::{Diff, DiffConfig, Effect, Summary};
+use crate::core::diff::{Diff, DiffConfig, DiffSummary, Effect};
 use crate::core::merge::Placed;
-use crate::format::listing::{Header, Line, Reader, VERSION};
+use crate::format::listing::{Header, Line, ListingReader, VERSION};
 use crate::ops::diff::course::placed;
 
 /// A scan behind its header lines.
 pub(super) struct Scan<R> {
-    input: Reader<R>,
+    input: ListingReader<R>,
     first: Option<Line>,
-    kept: Option<Reader<BufReader<File>>>,
+    kept: Option<ListingReader<BufReader<File>>>,
 }
 
 impl<R: BufRead> Scan<R> {
     /// What follows the header lines: `first`, and the rest of `input`.
-    pub(super) fn new(input: Reader<R>, first: Option<Line>) -> Scan<R> {
+    pub(super) fn new(input: ListingReader<R>, first: Option<Line>) -> Scan<R> {
         Scan { input, first, kept: None }
     }
 
@@ -45,11 +45,11 @@ impl<R: BufRead> Scan<R> {
         config: DiffConfig,
         headers: &[Header],
         version: &mut Version,
-    ) -> anyhow::Result<Summary> {
+    ) -> anyhow::Result<DiffSummary> {
         let mut file = self.keep().context("cannot keep the listing in a temporary file")?;
         let rewound = |mut file: File| -> anyhow::Result<_> {
             file.rewind()?;
-            Ok(Reader::new(BufReader::new(file)))
+            Ok(ListingReader::new(BufReader::new(file)))
         };
         let mut lines = rewound(file.try_clone()?)?;
         let next = || lines.next_line()?.ok_or_else(|| anyhow!("the listing has no #end line"));
@@ -87,7 +87,7 @@ pub(super) fn summary(
     headers: &[Header],
     mut scan: impl FnMut() -> anyhow::Result<Line>,
     mut version: impl FnMut() -> anyhow::Result<Option<Result<Placed, Placed>>>,
-) -> anyhow::Result<Summary> {
+) -> anyhow::Result<DiffSummary> {
     let mut diff = Diff::new(config);
     headers.iter().for_each(|header| diff.handle_header(header));
     while let Some(effect) = diff.poll() {
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_was_kept_comes_again() {
         let text = "#mtree\n#dura listing 1\n#source h /\n. type=dir mode=0755 uid=0 gid=0 time=1.000000000\n#socket ./s\n./x type=dir mode=0755 uid=0 gid=0 time=1.000000000\n#end entries=2 excluded=0 unreadable=0\n";
-        let mut input = Reader::new(text.as_bytes());
+        let mut input = ListingReader::new(text.as_bytes());
         let first = loop {
             match input.next_line().unwrap().unwrap() {
                 Line::Header(_) => {}
@@ -125,7 +125,7 @@ mod tests {
         let mut scan = Scan::new(input, Some(first));
         let mut file = scan.keep().unwrap();
         file.rewind().unwrap();
-        scan.kept = Some(Reader::new(BufReader::new(file)));
+        scan.kept = Some(ListingReader::new(BufReader::new(file)));
         let mut entries = 0;
         let end = loop {
             match scan.next().unwrap() {

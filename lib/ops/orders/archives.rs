@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::ops::orders::model::{
-    Objects, Stream, bytes, counted, cuts, held, read, seen, store, tail,
+    ModelObjects, Stream, bytes, counted, cuts, held, read, seen, store, tail,
 };
 use crate::ops::orders::{
-    Search, State, after, base, check_complete, every, found_whole, large, trees,
+    StateSearch, WorldState, after, base, check_complete, every, found_whole, large, trees,
 };
 use crate::ops::push::tests::push_to;
 
@@ -16,8 +16,8 @@ use crate::ops::push::tests::push_to;
 fn every_pair_of_archives() {
     let mut states = 0;
     let mut refused = 0;
-    let search = Search::new(0);
-    let empty = State::default();
+    let search = StateSearch::new(0);
+    let empty = WorldState::default();
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
     let cuts = cuts(&first, 2);
     for cut in cuts.iter().step_by(every(4)) {
@@ -74,7 +74,7 @@ fn every_pair_of_archives() {
 }
 
 /// Of what counts in the first archive, the other one has all blocks.
-fn has_all(there: &Objects, first: &Objects, run: &Stream, case: &str) {
+fn has_all(there: &ModelObjects, first: &ModelObjects, run: &Stream, case: &str) {
     for band in run.band.chain() {
         for number in counted(first, &band) {
             let block = format!("{band}/{:05}/{number:09}.tar", number / 10_000);
@@ -85,7 +85,7 @@ fn has_all(there: &Objects, first: &Objects, run: &Stream, case: &str) {
 }
 
 /// An archive with another band of that name takes nothing.
-fn another_of_the_name(one: &State, run: &Stream, case: &str) {
+fn another_of_the_name(one: &WorldState, run: &Stream, case: &str) {
     let mut others = one.there.clone();
     let id = "00".repeat(16);
     let chain = run.band.chain();
@@ -101,6 +101,6 @@ fn another_of_the_name(one: &State, run: &Stream, case: &str) {
     }
 }
 
-fn tail_of(there: &Objects, run: &Stream) -> bool {
+fn tail_of(there: &ModelObjects, run: &Stream) -> bool {
     tail(there, &run.band).is_some()
 }

@@ -1,26 +1,26 @@
 //! Losses in what whole runs have left.
 
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
-use crate::ops::orders::model::{Objects, Tree, cuts, own, put, seen, store, version};
-use crate::ops::orders::{Search, State, after, base, every, found_whole, large};
+use crate::ops::orders::model::{ModelObjects, ModelTree, cuts, own, put, seen, store, version};
+use crate::ops::orders::{StateSearch, WorldState, after, base, every, found_whole, large};
 use crate::ops::verify::tests::{lose, verify};
 
-fn changed() -> Tree {
+fn changed() -> ModelTree {
     vec![("/", 1), ("a", 5), ("d/", 1), ("d/x", 1), ("e", 5)]
 }
 
 /// Chains of two bands, of which the lower one was cut in every way and continued.
-fn chains(parity: usize, jobs: usize, few: usize) -> Vec<(String, State)> {
-    let search = Search::new(parity);
-    let first = search.stream(&State::default(), &base(), None, &[]).unwrap();
+fn chains(parity: usize, jobs: usize, few: usize) -> Vec<(String, WorldState)> {
+    let search = StateSearch::new(parity);
+    let first = search.stream(&WorldState::default(), &base(), None, &[]).unwrap();
     let cuts = cuts(&first, jobs);
     let chain = |cut: &Vec<usize>| {
-        let one = after(&State::default(), &first, cut.iter().copied(), "losses");
+        let one = after(&WorldState::default(), &first, cut.iter().copied(), "losses");
         let (two, _) = search.ends(&one, &base(), None, &[], "losses").unwrap();
         let there = search.settles(&two, &changed(), "losses");
         found_whole(&there, "losses");
-        (format!("parity {parity}, cut {cut:?}"), State { there, run: 9, ..two })
+        (format!("parity {parity}, cut {cut:?}"), WorldState { there, run: 9, ..two })
     };
     cuts.iter().step_by(few).map(chain).collect()
 }
@@ -30,7 +30,7 @@ fn chains(parity: usize, jobs: usize, few: usize) -> Vec<(String, State)> {
 #[test]
 fn every_loss_in_a_chain() {
     let mut states = 0;
-    let search = Search::new(1);
+    let search = StateSearch::new(1);
     for (cut, state) in chains(1, 2, every(5)) {
         let chain = &state.there;
         let whole = version(chain, None).unwrap();
@@ -64,8 +64,8 @@ fn every_loss_in_a_chain() {
                     assert_eq!(found, whole.0, "{case}: read without a word");
                 }
                 // Who backs up over it is refused, or told, or gets all.
-                let lossy = State { there, ..state.clone() };
-                let tree: Tree = vec![("/", 1), ("a", 6), ("d/", 1), ("d/x", 1), ("e", 5)];
+                let lossy = WorldState { there, ..state.clone() };
+                let tree: ModelTree = vec![("/", 1), ("a", 6), ("d/", 1), ("d/x", 1), ("e", 5)];
                 if let Some(run) = search.stream(&lossy, &tree, None, &[]).filter(|_| how == "lost")
                 {
                     let mut there = lossy.there.clone();
@@ -119,9 +119,9 @@ fn every_two_or_three_losses_in_a_chain() {
 /// built on it.
 #[test]
 fn what_a_chain_without_head_and_tail_gives() {
-    let search = Search::new(0);
-    let (full, _) = search.ends(&State::default(), &base(), None, &[], "ruin").unwrap();
-    let tree: Tree = vec![("/", 1), ("a", 5), ("d/", 1), ("d/x", 1), ("e", 1)];
+    let search = StateSearch::new(0);
+    let (full, _) = search.ends(&WorldState::default(), &base(), None, &[], "ruin").unwrap();
+    let tree: ModelTree = vec![("/", 1), ("a", 5), ("d/", 1), ("d/x", 1), ("e", 1)];
     let (two, _) = search.ends(&full, &tree, None, &[], "ruin").unwrap();
     let mut there = two.there.clone();
     let below = there.keys().next_back().unwrap().split('/').next().unwrap().to_owned();
@@ -129,12 +129,12 @@ fn what_a_chain_without_head_and_tail_gives() {
         assert!(there.remove(&format!("{below}/{end}")).is_some());
     }
     assert_eq!(version(&there, None), Some((seen(&tree), false)));
-    let state = State { there, ..two };
+    let state = WorldState { there, ..two };
     assert!(search.stream(&state, &tree, None, &[]).is_none());
 }
 
 /// Whether an object counts for nothing: what a cut run left and no list names.
-fn idle(there: &Objects, name: &str) -> bool {
+fn idle(there: &ModelObjects, name: &str) -> bool {
     let (band, object) = name.split_once('/').unwrap();
     let listed = own(there, &band.parse().unwrap())
         .filter(|(name, _)| name.ends_with(".sha256"))
@@ -142,7 +142,7 @@ fn idle(there: &Objects, name: &str) -> bool {
     if let Some(list) = there.get(name).filter(|_| object.ends_with(".sha256")) {
         // A late list may name nothing but what the run after it made superfluous.
         let members = List::parse(list).unwrap().members;
-        let superseded = |member: &Member| {
+        let superseded = |member: &GroupMember| {
             let number = match member.name.object {
                 Object::Block(number, _) | Object::Part(number, ..) => number,
                 _ => return false,

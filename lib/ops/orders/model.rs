@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use crate::archive::Archive;
 use crate::archive::version::{Version, choose};
-use crate::core::assemble::{Assembler, Finish, Member as Piece};
+use crate::core::assemble::{Assembler, Finish, PackedMember as Piece};
 use crate::core::groups::Groups;
 use crate::core::parity::Encoder;
 use crate::core::schedule::order::SignedFirst;
 use crate::core::schedule::retry::Patience;
-use crate::core::schedule::{Limits, Next, Outcome, Schedule};
+use crate::core::schedule::{Limits, NextAction, Schedule, WriteOutcome};
 use crate::core::unlisted::{left, members};
 use crate::edge::gpg::stand_in;
 use crate::format::band::{BandId, BandName};
 use crate::format::entry::Entry;
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::head::Tail;
-use crate::format::listing::{End, Header, Line, Reader};
+use crate::format::listing::{End, Header, Line, ListingReader};
 use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
 use crate::format::stream::{END, Preface, StreamItem, write};
@@ -34,7 +34,7 @@ use crate::store::Store;
 use crate::store::memory::Memory;
 
 /// Objects of an archive, by their names.
-pub(super) type Objects = BTreeMap<String, Vec<u8>>;
+pub(super) type ModelObjects = BTreeMap<String, Vec<u8>>;
 
 /// What seal has noted of each band.
 pub(super) type Notes = BTreeMap<BandName, Vec<SealedNote>>;
@@ -43,7 +43,7 @@ pub(super) type Notes = BTreeMap<BandName, Vec<SealedNote>>;
 pub(super) type ModelEntries = BTreeMap<String, i64>;
 
 /// A tree: names, with `/` behind those of directories, and times.
-pub(super) type Tree = Vec<(&'static str, i64)>;
+pub(super) type ModelTree = Vec<(&'static str, i64)>;
 
 /// How many objects a group has.
 const SLOTS: usize = 3;
@@ -66,8 +66,8 @@ pub(super) struct Stream {
 }
 
 /// What a run is asked for.
-pub(super) struct Wish<'a> {
-    pub tree: &'a Tree,
+pub(super) struct RunWish<'a> {
+    pub tree: &'a ModelTree,
     /// The scan was made with this mask, and sees no more of the source.
     pub mask: Option<u8>,
     pub options: &'a [&'a str],
@@ -83,7 +83,7 @@ fn report() -> Arc<Report> {
     Arc::new(Report::new("test", -2, Events::default()))
 }
 
-pub(super) fn store(objects: &Objects) -> Arc<dyn Store> {
+pub(super) fn store(objects: &ModelObjects) -> Arc<dyn Store> {
     let store = Memory::default();
     for (name, bytes) in objects {
         store.put_new(name, bytes).unwrap();
@@ -92,7 +92,7 @@ pub(super) fn store(objects: &Objects) -> Arc<dyn Store> {
 }
 
 /// What a run would store; none if diff refuses.
-pub(super) fn run(there: &Objects, wish: &Wish<'_>, notes: &Notes) -> Option<Stream> {
+pub(super) fn run(there: &ModelObjects, wish: &RunWish<'_>, notes: &Notes) -> Option<Stream> {
     run_over(store(there), there, wish, notes)
 }
 
@@ -100,8 +100,8 @@ pub(super) fn run(there: &Objects, wish: &Wish<'_>, notes: &Notes) -> Option<Str
 /// there.
 pub(super) fn run_over(
     store: Arc<dyn Store>,
-    there: &Objects,
-    wish: &Wish<'_>,
+    there: &ModelObjects,
+    wish: &RunWish<'_>,
     notes: &Notes,
 ) -> Option<Stream> {
     let mut scan = "#mtree\n#dura listing 1\n#source host /tree\n".to_owned().into_bytes();
@@ -125,7 +125,8 @@ pub(super) fn run_over(
     let mut refused = false;
     let archive = Archive::over(store, None);
     let listing = told(|out| {
-        refused = compare(&options, Reader::new(&scan[..]), || Ok(archive), out, &said).is_err();
+        refused =
+            compare(&options, ListingReader::new(&scan[..]), || Ok(archive), out, &said).is_err();
     });
     if refused {
         return None;
@@ -134,8 +135,8 @@ pub(super) fn run_over(
 }
 
 fn packed(
-    there: &Objects,
-    wish: &Wish<'_>,
+    there: &ModelObjects,
+    wish: &RunWish<'_>,
     notes: &Notes,
     entries: &BTreeMap<String, Entry>,
     listing: &str,
@@ -149,7 +150,7 @@ fn packed(
         no_cache: true,
         ..pack::Options::default()
     };
-    let mut listing = Reader::new(listing.as_bytes());
+    let mut listing = ListingReader::new(listing.as_bytes());
     let (start, first) = Start::read(&mut listing, &options).unwrap();
     let clock = Stamp::from_unix(1_800_000_000 + i64::from(wish.run) * 3600).unwrap();
     let plan = start.decide(&options, clock, &report()).unwrap();
@@ -176,7 +177,8 @@ fn packed(
     let (tree, behind) = (ended.tree, ended.behind);
     let finish = Finish { end, skipped: 0, unattributed: 0, tree, behind, finished: clock };
     assembler.finish(finish).unwrap();
-    let mut sealer = Sealer::new(&band, id, wish, notes.get(&band).cloned().unwrap_or_default());
+    let mut sealer =
+        ModelSealer::new(&band, id, wish, notes.get(&band).cloned().unwrap_or_default());
     if let Some(next) = preface.next {
         // What the store has, as diff finds it with a cache.
         let of_band: Vec<(ObjectName, u64)> = own(there, &band)
@@ -188,7 +190,7 @@ fn packed(
     while let Some((name, bytes)) = assembler.poll_object() {
         sealer.object(name, bytes);
     }
-    let Sealer { objects, notes: own, .. } = sealer.finish();
+    let ModelSealer { objects, notes: own, .. } = sealer.finish();
     let mut notes = notes.clone();
     notes.insert(band.clone(), own);
     let status = u8::from(warned || behind > 0);
@@ -209,7 +211,7 @@ fn piece(entry: Entry, tree: &BTreeMap<String, Entry>) -> Piece {
 }
 
 /// Seal, without encryption.
-struct Sealer {
+struct ModelSealer {
     groups: Groups,
     encoder: Option<Encoder>,
     sign: bool,
@@ -218,10 +220,10 @@ struct Sealer {
     notes: Vec<SealedNote>,
 }
 
-impl Sealer {
-    fn new(band: &BandName, id: BandId, wish: &Wish<'_>, notes: Vec<SealedNote>) -> Sealer {
+impl ModelSealer {
+    fn new(band: &BandName, id: BandId, wish: &RunWish<'_>, notes: Vec<SealedNote>) -> ModelSealer {
         let parity = wish.parity;
-        Sealer {
+        ModelSealer {
             groups: Groups::new(band.clone(), id, SLOTS, parity),
             encoder: (parity > 0).then(|| Encoder::new(SLOTS, parity).unwrap()),
             sign: wish.sign,
@@ -252,7 +254,7 @@ impl Sealer {
             self.tail = Some((name, bytes));
             return;
         }
-        let member = Member::of(name, &bytes);
+        let member = GroupMember::of(name, &bytes);
         let group = self.groups.group_of(&name).unwrap();
         self.notes.push(SealedNote { group, member: member.clone() });
         self.encoder.iter_mut().for_each(|encoder| encoder.handle_object(&bytes));
@@ -266,13 +268,13 @@ impl Sealer {
         let shards = self.encoder.as_mut().map(Encoder::finish).unwrap_or_default();
         for (shard, bytes) in shards.into_iter().enumerate() {
             let name = list.shard(shard as u32);
-            list.members.push(Member::of(name, &bytes));
+            list.members.push(GroupMember::of(name, &bytes));
             self.objects.push((name, bytes));
         }
         self.signed(list.object(), list.text().into_bytes(), list.signature());
     }
 
-    fn finish(mut self) -> Sealer {
+    fn finish(mut self) -> ModelSealer {
         let list = self.groups.finish();
         self.close(list);
         if let Some((name, bytes)) = self.tail.take() {
@@ -301,7 +303,7 @@ pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
     }
     let (mut cuts, mut done, mut open) = (BTreeSet::new(), Vec::new(), Vec::new());
     loop {
-        while let Next::Start(ticket) = schedule.poll(Duration::ZERO) {
+        while let NextAction::Start(ticket) = schedule.poll(Duration::ZERO) {
             open.push(ticket);
         }
         for subset in 0..1u32 << open.len() {
@@ -317,7 +319,7 @@ pub(super) fn cuts(stream: &Stream, jobs: usize) -> BTreeSet<Vec<usize>> {
             return cuts;
         }
         let first = open.remove(0);
-        schedule.handle_done(first, Outcome::Stored, Duration::ZERO);
+        schedule.handle_done(first, WriteOutcome::Stored, Duration::ZERO);
         done.push(places[first as usize]);
     }
 }
@@ -334,8 +336,8 @@ pub(super) fn bytes(stream: &Stream) -> Vec<u8> {
 }
 
 /// What a store holds.
-pub(super) fn held(store: &Arc<dyn Store>) -> Objects {
-    let mut found = Objects::new();
+pub(super) fn held(store: &Arc<dyn Store>) -> ModelObjects {
+    let mut found = ModelObjects::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
@@ -355,7 +357,7 @@ pub(super) fn held(store: &Arc<dyn Store>) -> Objects {
 
 /// Stores these objects of a stream. False if one is there with other content: push stops.
 pub(super) fn put(
-    there: &mut Objects,
+    there: &mut ModelObjects,
     stream: &Stream,
     which: impl IntoIterator<Item = usize>,
 ) -> bool {
@@ -372,7 +374,7 @@ pub(super) fn put(
 
 /// The objects of one band, by their names in it.
 pub(super) fn own<'a>(
-    there: &'a Objects,
+    there: &'a ModelObjects,
     band: &BandName,
 ) -> impl Iterator<Item = (&'a str, &'a Vec<u8>)> + use<'a> {
     let prefix = format!("{band}/");
@@ -417,7 +419,10 @@ pub(super) fn read(store: Arc<dyn Store>, band: Option<&BandName>) -> Option<Rea
 }
 
 /// The same: the entries, and whether it went without a warning.
-pub(super) fn version(there: &Objects, band: Option<&BandName>) -> Option<(ModelEntries, bool)> {
+pub(super) fn version(
+    there: &ModelObjects,
+    band: Option<&BandName>,
+) -> Option<(ModelEntries, bool)> {
     read(store(there), band).map(|found| (found.entries, found.silent))
 }
 
@@ -426,17 +431,17 @@ fn is_silent(said: &Report) -> bool {
 }
 
 /// A tree as a version shows it.
-pub(super) fn seen(tree: &Tree) -> ModelEntries {
+pub(super) fn seen(tree: &ModelTree) -> ModelEntries {
     tree.iter().map(|(name, time)| (entry(name, *time).path.to_string(), *time)).collect()
 }
 
 /// TAIL of a band.
-pub(super) fn tail(there: &Objects, band: &BandName) -> Option<Tail> {
+pub(super) fn tail(there: &ModelObjects, band: &BandName) -> Option<Tail> {
     Tail::parse(there.get(&format!("{band}/TAIL"))?).ok()
 }
 
 /// The indexes of an unfinished band that count.
-pub(super) fn counted(there: &Objects, band: &BandName) -> Vec<u32> {
+pub(super) fn counted(there: &ModelObjects, band: &BandName) -> Vec<u32> {
     let archive = Archive::over(store(there), None);
     let Ok(Some(head)) = archive.head(band) else { return Vec::new() };
     let (indexes, _) = archive.indexes(&head).unwrap();

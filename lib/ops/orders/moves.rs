@@ -4,25 +4,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::ops::orders::model::{Objects, Tree, cuts, held, store};
+use crate::ops::orders::model::{ModelObjects, ModelTree, cuts, held, store};
 use crate::ops::orders::{
-    Search, State, after, base, every, found_whole, looks_right, seen, version,
+    StateSearch, WorldState, after, base, every, found_whole, looks_right, seen, version,
 };
 use crate::ops::push::tests::move_from;
 use crate::store::local::Local;
 use crate::store::{Store, StoreError};
 
 /// An archive that remembers, for each call, what it had and what the spool had.
-struct Watched {
+struct WatchedArchive {
     inner: Arc<dyn Store>,
     spool: PathBuf,
-    seen: Mutex<Vec<(Objects, Objects)>>,
+    seen: Mutex<Vec<(ModelObjects, ModelObjects)>>,
 }
 
-impl Watched {
-    fn new(archive: &Objects, spool: &Path) -> Arc<Watched> {
+impl WatchedArchive {
+    fn new(archive: &ModelObjects, spool: &Path) -> Arc<WatchedArchive> {
         let (inner, spool, seen) = (store(archive), spool.to_owned(), Mutex::default());
-        Arc::new(Watched { inner, spool, seen })
+        Arc::new(WatchedArchive { inner, spool, seen })
     }
 
     fn note(&self) {
@@ -31,7 +31,7 @@ impl Watched {
     }
 
     /// What was seen, once each, with the end.
-    fn states(&self) -> Vec<(Objects, Objects)> {
+    fn states(&self) -> Vec<(ModelObjects, ModelObjects)> {
         self.note();
         let mut seen = self.seen.lock().unwrap().clone();
         seen.dedup();
@@ -39,7 +39,7 @@ impl Watched {
     }
 }
 
-impl Store for Watched {
+impl Store for WatchedArchive {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.note();
         self.inner.put_new(name, bytes)
@@ -72,7 +72,7 @@ impl Store for Watched {
 }
 
 /// The objects of a spool. One that goes while it is looked at is gone.
-fn on_disk(dir: &Path) -> Objects {
+fn on_disk(dir: &Path) -> ModelObjects {
     let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
     let files = entries.filter(|entry| entry.file_type().is_file());
     let object = |path: &Path| {
@@ -84,7 +84,7 @@ fn on_disk(dir: &Path) -> Objects {
     files.filter_map(|entry| object(entry.path())).collect()
 }
 
-fn filled(objects: &Objects) -> tempfile::TempDir {
+fn filled(objects: &ModelObjects) -> tempfile::TempDir {
     // Durable writes are tried elsewhere; where there is a disk in memory, they cost nothing.
     let memory = Path::new("/dev/shm");
     let dir = match memory.is_dir() {
@@ -97,11 +97,17 @@ fn filled(objects: &Objects) -> tempfile::TempDir {
 }
 
 /// Moves a spool, looks at each state on the way, and goes on from each. Gives how many there were.
-fn moved(state: &State, archive: &Objects, keep_indexes: bool, tree: &Tree, case: &str) -> u64 {
+fn moved(
+    state: &WorldState,
+    archive: &ModelObjects,
+    keep_indexes: bool,
+    tree: &ModelTree,
+    case: &str,
+) -> u64 {
     let mut states = 0;
     let spool = filled(&state.there);
-    let watched = Watched::new(archive, spool.path());
-    let before: Objects =
+    let watched = WatchedArchive::new(archive, spool.path());
+    let before: ModelObjects =
         archive.iter().chain(&state.there).map(|(n, b)| (n.clone(), b.clone())).collect();
     let (done, _) = move_from(spool.path(), watched.clone(), keep_indexes);
     assert!(done, "{case}: not moved");
@@ -128,8 +134,8 @@ fn moved(state: &State, archive: &Objects, keep_indexes: bool, tree: &Tree, case
         assert_eq!(there, before, "{case}: another archive");
         // A run that goes on, in the spool if it has what that needs, else in the archive.
         let local = if keep_indexes { on_disk(spool.path()) } else { there };
-        let search = Search::new(1);
-        let mut next = State { there: local, run: state.run + 1, ..state.clone() };
+        let search = StateSearch::new(1);
+        let mut next = WorldState { there: local, run: state.run + 1, ..state.clone() };
         for _ in 0..2 {
             let run = search.stream(&next, tree, None, &[]).unwrap();
             next = after_blindly(&next, &run);
@@ -150,8 +156,8 @@ fn moved(state: &State, archive: &Objects, keep_indexes: bool, tree: &Tree, case
 }
 
 /// A run that is stored where blocks are gone already.
-fn after_blindly(state: &State, run: &crate::ops::orders::Stream) -> State {
-    let mut next = State { run: state.run + 1, notes: run.notes.clone(), ..state.clone() };
+fn after_blindly(state: &WorldState, run: &crate::ops::orders::Stream) -> WorldState {
+    let mut next = WorldState { run: state.run + 1, notes: run.notes.clone(), ..state.clone() };
     assert!(super::put(&mut next.there, run, 0..run.objects.len()));
     next
 }
@@ -159,10 +165,10 @@ fn after_blindly(state: &State, run: &crate::ops::orders::Stream) -> State {
 #[test]
 fn every_call_of_a_move() {
     let mut states = 0;
-    let search = Search::new(1);
-    let (empty, none) = (State::default(), Objects::new());
+    let search = StateSearch::new(1);
+    let (empty, none) = (WorldState::default(), ModelObjects::new());
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
-    let tree: Tree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
+    let tree: ModelTree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
     for keep_indexes in [false, true] {
         let case = |what: &str| format!("{what}, indexes kept: {keep_indexes}");
         // What a run left that was cut, and was moved; and what it was continued to.

@@ -11,20 +11,22 @@ use crate::archive::retrying::Retrying;
 use crate::format::band::BandName;
 use crate::format::time::Stamp;
 use crate::ops::orders::model::held;
-use crate::ops::orders::{Objects, Search, State, Tree, base, found_whole, seen, version};
+use crate::ops::orders::{
+    ModelObjects, ModelTree, StateSearch, WorldState, base, found_whole, seen, version,
+};
 use crate::ops::prune::removal::Remover;
-use crate::ops::prune::{Wish, prune};
+use crate::ops::prune::{PruneWish, prune};
 use crate::report::events::Events;
 use crate::report::message::Report;
 use crate::store::memory::Memory;
-use crate::store::{Kind, Remove, Store, StoreError};
+use crate::store::{Remove, Store, StoreError, StoreErrorKind};
 
 /// What happens to a store in between.
-type Writer = Box<dyn Fn(&Memory) + Send + Sync>;
+type Interloper = Box<dyn Fn(&Memory) + Send + Sync>;
 
 /// A store of which calls are counted. From one on nothing is changed any more, or before one a
 /// writer comes.
-struct Trial {
+struct PruneTrial {
     memory: Memory,
     changes: AtomicUsize,
     calls: AtomicUsize,
@@ -32,15 +34,15 @@ struct Trial {
     most: usize,
     /// Objects are listed from the last on.
     backwards: bool,
-    writer: Option<(usize, Writer)>,
+    writer: Option<(usize, Interloper)>,
 }
 
-impl Trial {
-    fn new(there: &Objects, most: usize) -> Trial {
+impl PruneTrial {
+    fn new(there: &ModelObjects, most: usize) -> PruneTrial {
         let memory = Memory::default();
         there.iter().for_each(|(name, bytes)| memory.put_new(name, bytes).unwrap());
         let (changes, calls) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Trial { memory, changes, calls, most, backwards: false, writer: None }
+        PruneTrial { memory, changes, calls, most, backwards: false, writer: None }
     }
 
     fn call(&self) {
@@ -58,11 +60,16 @@ impl Trial {
             return Ok(());
         }
         let source = std::io::Error::other("cut");
-        Err(StoreError { kind: Kind::Other, at: name.to_owned(), source, retry_after: None })
+        Err(StoreError {
+            kind: StoreErrorKind::Other,
+            at: name.to_owned(),
+            source,
+            retry_after: None,
+        })
     }
 }
 
-impl Store for Trial {
+impl Store for PruneTrial {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.change(name)?;
         self.memory.put_new(name, bytes)
@@ -98,7 +105,7 @@ impl Store for Trial {
     }
 }
 
-impl Remove for Trial {
+impl Remove for PruneTrial {
     fn remove(&self, name: &str) -> Result<(), StoreError> {
         self.change(name)?;
         self.memory.remove(name)
@@ -106,26 +113,26 @@ impl Remove for Trial {
 }
 
 /// Prunes what a store holds; gives what it holds then, and the status.
-fn pruned(trial: Trial, named: &BTreeSet<BandName>) -> (Objects, u8) {
+fn pruned(trial: PruneTrial, named: &BTreeSet<BandName>) -> (ModelObjects, u8) {
     let report = Arc::new(Report::new("test", -2, Events::default()));
     let trial = Arc::new(trial);
     let store = Retrying::reader(trial.clone(), &Reach::default(), 1, &report);
     let remover = Remover { store: Arc::new(store), from: trial.clone(), jobs: 1 };
-    let wish = Wish { named, expect: None, dry_run: false };
+    let wish = PruneWish { named, expect: None, dry_run: false };
     let done = prune(&OsString::from("memory").into(), &wish, &remover, &report);
     let status = if done.is_err() || report.failed() { 2 } else { u8::from(report.warnings() > 0) };
     let there: Arc<dyn Store> = trial;
     (held(&there), status)
 }
 
-fn of(there: &Objects, band: &BandName) -> usize {
+fn of(there: &ModelObjects, band: &BandName) -> usize {
     let prefix = format!("{band}/");
     there.keys().filter(|name| name.starts_with(&prefix)).count()
 }
 
 /// Two chains of a full band and a layer.
-fn two_chains(search: &Search) -> (State, Tree, Vec<BandName>) {
-    let mut state = State::default();
+fn two_chains(search: &StateSearch) -> (WorldState, ModelTree, Vec<BandName>) {
+    let mut state = WorldState::default();
     let mut tree = base();
     for (time, options) in [(1, &[][..]), (2, &[]), (3, &["--full"]), (4, &[])] {
         tree[1].1 = time;
@@ -142,7 +149,7 @@ fn two_chains(search: &Search) -> (State, Tree, Vec<BandName>) {
 /// removed for what it was, another backup works, and another prune ends the removal.
 #[test]
 fn every_cut_of_a_prune() {
-    let search = Search::new(1);
+    let search = StateSearch::new(1);
     let (state, tree, names) = two_chains(&search);
     let named: BTreeSet<BandName> = names[..2].iter().cloned().collect();
     let before: Vec<_> = names.iter().map(|name| version(&state.there, Some(name))).collect();
@@ -150,7 +157,7 @@ fn every_cut_of_a_prune() {
     for backwards in [false, true] {
         for most in 0..=all {
             let case = format!("cut after {most} of {all}, backwards {backwards}");
-            let trial = Trial { backwards, ..Trial::new(&state.there, most) };
+            let trial = PruneTrial { backwards, ..PruneTrial::new(&state.there, most) };
             let (there, status) = pruned(trial, &named);
             assert_eq!(status, if most < all { 2 } else { 0 }, "{case}");
             assert_eq!(version(&there, None), Some((seen(&tree), true)), "{case}");
@@ -165,13 +172,13 @@ fn every_cut_of_a_prune() {
                 let is_complete = there.contains_key(&format!("{name}/TAIL"));
                 assert!(!is_complete || lacks < 2, "{case}: {name} lacks {lacks} objects");
             }
-            let cut = State { there, ..state.clone() };
+            let cut = WorldState { there, ..state.clone() };
             let mut later = tree.clone();
             later[1].1 = 5;
             let (next, status) = search.ends(&cut, &later, None, &[], &case).expect(&case);
             assert_eq!(status, 0, "{case}");
             assert_eq!(version(&next.there, None), Some((seen(&later), true)), "{case}");
-            let (there, status) = pruned(Trial::new(&next.there, usize::MAX), &named);
+            let (there, status) = pruned(PruneTrial::new(&next.there, usize::MAX), &named);
             assert!(status < 2, "{case}: another prune ends with {status}");
             assert!(named.iter().all(|name| of(&there, name) == 0), "{case}");
             found_whole(&there, &case);
@@ -183,7 +190,7 @@ fn every_cut_of_a_prune() {
 /// it: one of them stops, whenever it comes.
 #[test]
 fn every_moment_for_a_writer() {
-    let search = Search::new(0);
+    let search = StateSearch::new(0);
     let (mut state, mut tree, names) = two_chains(&search);
     tree[1].1 = 5;
     let run = Arc::new(search.stream(&state, &tree, None, &[]).unwrap());
@@ -199,13 +206,13 @@ fn every_moment_for_a_writer() {
         let case = format!("a writer before call {at}");
         // Push stores HEAD, looks for the HEAD below, stores the rest, looks again, stores TAIL.
         let goes_on = Arc::new(Mutex::new(None));
-        let (mut first, mut rest) = (Objects::new(), Objects::new());
+        let (mut first, mut rest) = (ModelObjects::new(), ModelObjects::new());
         for (name, bytes) in &run.objects {
             let into = if name.to_string() == "HEAD" { &mut first } else { &mut rest };
             into.insert(format!("{}/{name}", run.band), bytes.clone());
         }
         let head = format!("{parent}/HEAD");
-        let writer: Writer = Box::new({
+        let writer: Interloper = Box::new({
             let (goes_on, head) = (Arc::clone(&goes_on), head.clone());
             move |memory| {
                 first.iter().for_each(|(name, bytes)| memory.put_new(name, bytes).unwrap());
@@ -213,7 +220,8 @@ fn every_moment_for_a_writer() {
                 *goes_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(has);
             }
         });
-        let trial = Trial { writer: Some((at, writer)), ..Trial::new(&state.there, usize::MAX) };
+        let trial =
+            PruneTrial { writer: Some((at, writer)), ..PruneTrial::new(&state.there, usize::MAX) };
         let (mut there, status) = pruned(trial, &named);
         let came = goes_on.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(goes_on) = came else { break };

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::ops::orders::model::{Notes, Stream, Tree, cuts, held, put, read, run_over, seen};
-use crate::ops::orders::{Search, State, after, base, every, looks_right};
+use crate::ops::orders::model::{ModelTree, Notes, Stream, cuts, held, put, read, run_over, seen};
+use crate::ops::orders::{StateSearch, WorldState, after, base, every, looks_right};
 use crate::ops::verify::tests::verify;
 use crate::store::memory::Memory;
 use crate::store::{Store, StoreError};
@@ -17,11 +17,11 @@ struct Growing {
     /// What is still to come.
     coming: Mutex<VecDeque<(String, Vec<u8>)>>,
     calls: AtomicUsize,
-    pace: Pace,
+    pace: ReaderPace,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Pace {
+enum ReaderPace {
     /// So many objects at each call.
     Steady(usize),
     /// All the rest at this call.
@@ -30,7 +30,7 @@ enum Pace {
 
 impl Growing {
     /// An archive that has these objects of a stream already.
-    fn new(state: &State, stream: &Stream, has: &[usize], pace: Pace) -> Arc<Growing> {
+    fn new(state: &WorldState, stream: &Stream, has: &[usize], pace: ReaderPace) -> Arc<Growing> {
         let inner = Memory::default();
         let mut there = state.there.clone();
         assert!(put(&mut there, stream, has.iter().copied()));
@@ -52,9 +52,9 @@ impl Growing {
         let mut objects = self.coming.lock().unwrap();
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         let some = match self.pace {
-            Pace::Steady(some) => some.min(objects.len()),
-            Pace::Leap(call) if calls == call => objects.len(),
-            Pace::Leap(_) => 0,
+            ReaderPace::Steady(some) => some.min(objects.len()),
+            ReaderPace::Leap(call) if calls == call => objects.len(),
+            ReaderPace::Leap(_) => 0,
         };
         objects.drain(..some).for_each(|(name, bytes)| self.inner.put_new(&name, &bytes).unwrap());
     }
@@ -91,13 +91,13 @@ impl Store for Growing {
 }
 
 /// Every way in which more may come.
-fn paces() -> impl Iterator<Item = Pace> {
-    let leaps = (1..40).step_by(every(3)).map(Pace::Leap);
-    [1, 2, 5].map(Pace::Steady).into_iter().chain(leaps)
+fn paces() -> impl Iterator<Item = ReaderPace> {
+    let leaps = (1..40).step_by(every(3)).map(ReaderPace::Leap);
+    [1, 2, 5].map(ReaderPace::Steady).into_iter().chain(leaps)
 }
 
 /// While this run is stored on top of that state.
-fn look_meanwhile(search: &Search, state: &State, tree: &Tree, name: &str) -> u64 {
+fn look_meanwhile(search: &StateSearch, state: &WorldState, tree: &ModelTree, name: &str) -> u64 {
     let mut states = 0;
     let stream = search.stream(state, tree, None, &[]).unwrap();
     let whole = after(state, &stream, 0..stream.objects.len(), name);
@@ -123,8 +123,8 @@ fn look_meanwhile(search: &Search, state: &State, tree: &Tree, name: &str) -> u6
 #[test]
 fn every_look_at_a_run_that_is_stored() {
     let mut states = 0;
-    let search = Search::new(1);
-    let empty = State::default();
+    let search = StateSearch::new(1);
+    let empty = WorldState::default();
     states += look_meanwhile(&search, &empty, &base(), "the first run");
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
     for cut in cuts(&first, 1).iter().step_by(every(4)) {
@@ -132,7 +132,7 @@ fn every_look_at_a_run_that_is_stored() {
         states += look_meanwhile(&search, &one, &base(), &format!("a run behind {cut:?}"));
     }
     let (full, _) = search.ends(&empty, &base(), None, &[], "full").unwrap();
-    let tree: Tree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
+    let tree: ModelTree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
     states += look_meanwhile(&search, &full, &tree, "a layer");
     println!("{states} states");
     assert!(states > 100, "{states}");
@@ -142,17 +142,17 @@ fn every_look_at_a_run_that_is_stored() {
 #[test]
 fn every_run_beside_a_run_that_is_stored() {
     let mut states = 0;
-    let search = Search::new(0);
-    let other: Tree = vec![("/", 4), ("a", 4), ("d/", 1), ("d/x", 4), ("e", 1), ("g", 4)];
-    let (full, _) = search.ends(&State::default(), &base(), None, &[], "full").unwrap();
-    for (name, state) in [("a full band", State::default()), ("a layer", full)] {
-        let tree: Tree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
+    let search = StateSearch::new(0);
+    let other: ModelTree = vec![("/", 4), ("a", 4), ("d/", 1), ("d/x", 4), ("e", 1), ("g", 4)];
+    let (full, _) = search.ends(&WorldState::default(), &base(), None, &[], "full").unwrap();
+    for (name, state) in [("a full band", WorldState::default()), ("a layer", full)] {
+        let tree: ModelTree = vec![("/", 3), ("a", 3), ("d/", 1), ("d/x", 1), ("f", 3)];
         let stream = search.stream(&state, &tree, None, &[]).unwrap();
         let whole = after(&state, &stream, 0..stream.objects.len(), name);
         for cut in cuts(&stream, 1).iter().step_by(every(2)) {
             for pace in paces() {
                 let case = format!("{name}, another run from {cut:?} on, {pace:?}");
-                let host = State { run: state.run + 1, notes: Notes::new(), ..state.clone() };
+                let host = WorldState { run: state.run + 1, notes: Notes::new(), ..state.clone() };
                 let store = Growing::new(&state, &stream, cut, pace);
                 let wish = search.wish(&host, &other, None, &[]);
                 states += 1;
@@ -160,7 +160,7 @@ fn every_run_beside_a_run_that_is_stored() {
                 let run = run_over(reads, &state.there, &wish, &host.notes);
                 let Some(others) = run else { continue };
                 let there = held(&(store as Arc<dyn Store>));
-                let mut next = State { run: whole.run + 1, ..whole.clone() };
+                let mut next = WorldState { run: whole.run + 1, ..whole.clone() };
                 // The first may be done, or have stopped when the second had looked.
                 for done in [&whole.there, &there] {
                     let mut all = done.clone();

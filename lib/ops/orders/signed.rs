@@ -4,24 +4,24 @@
 use std::sync::Arc;
 
 use crate::archive::signed::SignedStore;
-use crate::ops::orders::model::{Objects, counted, cuts, held, read, store};
-use crate::ops::orders::{Search, State, after, base, every, look, trees};
+use crate::ops::orders::model::{ModelObjects, counted, cuts, held, read, store};
+use crate::ops::orders::{StateSearch, WorldState, after, base, every, look, trees};
 use crate::ops::verify::tests::{stand_in, verify, verify_signed};
 
-fn search() -> Search {
-    Search { sign: true, ..Search::new(1) }
+fn search() -> StateSearch {
+    StateSearch { sign: true, ..StateSearch::new(1) }
 }
 
 /// What verify says with `--signed-by`, but of a band that was cut before a signed list had its
 /// HEAD.
-fn found_signed(there: &Objects) -> Vec<String> {
+fn found_signed(there: &ModelObjects) -> Vec<String> {
     let (mut found, ..) = verify_signed(&store(there), false);
     found.retain(|line| !line.contains("/TAIL: all else of the band is there"));
     found
 }
 
 /// Whoever asks for the signature gets what was signed.
-fn read_signed(state: &State, case: &str) {
+fn read_signed(state: &WorldState, case: &str) {
     let signed = Arc::new(SignedStore::new(store(&state.there), stand_in(), None));
     if let Some(found) = read(signed, None).filter(|found| found.complete) {
         assert!(found.silent, "{case}: a reader warns");
@@ -34,7 +34,7 @@ fn read_signed(state: &State, case: &str) {
 #[test]
 fn every_cut_of_a_signed_run() {
     let mut search = search();
-    let empty = State::default();
+    let empty = WorldState::default();
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
     for (at, cut) in cuts(&first, 2).iter().enumerate().step_by(every(2)) {
         let case = format!("cut {cut:?}");
@@ -60,7 +60,7 @@ fn every_cut_of_a_signed_run() {
         assert!(!covered || found.is_empty(), "{case}: {found:?}");
         for (what, tree) in trees().into_iter().step_by(every(3)) {
             let case = format!("{case}, {what}");
-            let whole = State { there: search.settles(&one, &tree, &case), ..one.clone() };
+            let whole = WorldState { there: search.settles(&one, &tree, &case), ..one.clone() };
             let found = found_signed(&whole.there);
             assert!(found.is_empty(), "{case}: {found:?}");
             // Each run gets one object further than the run before.
@@ -97,8 +97,8 @@ fn every_cut_of_a_signed_run() {
 fn every_lack_of_a_signature() {
     let mut states = 0;
     let search = search();
-    let plain = Search { sign: false, ..Search::new(1) };
-    let empty = State::default();
+    let plain = StateSearch { sign: false, ..StateSearch::new(1) };
+    let empty = WorldState::default();
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
     let mut cuts = cuts(&first, 1);
     cuts.retain(|cut| cut.len() + 1 < first.objects.len());

@@ -1,7 +1,7 @@
 //! Two hosts write at once.
 
-use crate::ops::orders::model::{Notes, Tree, cuts, put, seen, version};
-use crate::ops::orders::{Search, State, after, base, check_complete, every};
+use crate::ops::orders::model::{ModelTree, Notes, cuts, put, seen, version};
+use crate::ops::orders::{StateSearch, WorldState, after, base, check_complete, every};
 
 /// Two hosts that found the archive in the same state write at once: one may be stopped, and what
 /// comes of it is whole all the same.
@@ -18,13 +18,13 @@ fn every_order_of_writers_of_neighbouring_bands() {
 
 fn two_writers(way: &[&str]) {
     let mut states = 0;
-    let search = Search::new(1);
-    let empty = State::default();
+    let search = StateSearch::new(1);
+    let empty = WorldState::default();
     let first = search.stream(&empty, &base(), None, &[]).unwrap();
-    let other: Tree = vec![("/", 4), ("a", 4), ("d/", 1), ("d/x", 4), ("e", 1), ("g", 4)];
+    let other: ModelTree = vec![("/", 4), ("a", 4), ("d/", 1), ("d/x", 4), ("e", 1), ("g", 4)];
     for cut in cuts(&first, 1).iter().step_by(every(2)) {
         let one = after(&empty, &first, cut.iter().copied(), "two writers");
-        let host = State { run: one.run + 1, notes: Notes::new(), ..one.clone() };
+        let host = WorldState { run: one.run + 1, notes: Notes::new(), ..one.clone() };
         let both =
             (search.stream(&one, &base(), None, &[]), search.stream(&host, &other, None, way));
         let (Some(own), Some(others)) = both else { panic!("{cut:?}: refused") };
@@ -51,7 +51,7 @@ fn two_writers(way: &[&str]) {
                     }
                 }
                 let (notes, run) = (own.notes.clone(), one.run + 2);
-                let state = State { there, notes, run, ..one.clone() };
+                let state = WorldState { there, notes, run, ..one.clone() };
                 let (three, status) = search.ends(&state, &other, None, &[], &case).expect(&case);
                 let (last, _) = match status {
                     0 => (three, 0),

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::edge::attributes::{self, At, Attributes, Unread};
-use crate::edge::source::{FileStat, Opened};
+use crate::edge::attributes::{self, At, Attributes, UnreadAttribute};
+use crate::edge::source::{FileStat, SourceFile};
 use crate::format::entry::{Entry, Kind};
-use crate::ops::pack::read::Reading;
+use crate::ops::pack::read::FileReading;
 use crate::report::message::why;
 
 /// What could be read of an entry's attributes.
@@ -24,9 +24,9 @@ impl Got {
     }
 }
 
-impl Reading {
+impl FileReading {
     /// Those of a file that is open.
-    pub(super) fn of_file(&self, entry: &Entry, file: &Opened, facts: &FileStat) -> Got {
+    pub(super) fn of_file(&self, entry: &Entry, file: &SourceFile, facts: &FileStat) -> Got {
         // The scan has looked; the file is only asked again if it has changed since.
         if !entry.x && entry.ctime == Some(facts.ctime) {
             return Got::none();
@@ -42,14 +42,14 @@ impl Reading {
             return Got::none();
         }
         let read = self.source.attributes(&entry.path).unwrap_or_else(|error| {
-            (Attributes::default(), vec![Unread { name: Vec::new(), error }])
+            (Attributes::default(), vec![UnreadAttribute { name: Vec::new(), error }])
         });
         self.tell_of_attributes(entry, read)
     }
 
-    fn tell_of_attributes(&self, entry: &Entry, read: (Attributes, Vec<Unread>)) -> Got {
+    fn tell_of_attributes(&self, entry: &Entry, read: (Attributes, Vec<UnreadAttribute>)) -> Got {
         let (attributes, unread) = read;
-        for Unread { name, error } in &unread {
+        for UnreadAttribute { name, error } in &unread {
             let name = name.escape_ascii().to_string();
             let (what, colon) = if name.is_empty() { ("", "") } else { (name.as_str(), ": ") };
             self.report.warn(format_args!(

@@ -2,18 +2,18 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::core::links::Links;
+use crate::core::links::LostLinks;
 use crate::core::references::content_key;
 use crate::edge::hashing::{hash, hash_body};
-use crate::edge::source::{FileStat, Opened, Sizes};
+use crate::edge::source::{FileStat, SizeTrust, SourceFile};
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{Pieces, ReadOutcome};
-use crate::ops::pack::read::{Outcome, Raw, Reading, Trouble};
+use crate::ops::pack::pieces::{LargeFile, ReadOutcome};
+use crate::ops::pack::read::{FileOutcome, FileReading, Raw, Trouble};
 use crate::report::message::why;
 
 /// Bytes of a large file that are read to see whether it may be one that was stored before.
@@ -25,9 +25,9 @@ const MAX_LARGE: usize = 1 << 20;
 /// A large file, ready to be read.
 struct Prepared {
     /// What its attributes are read from.
-    file: Opened,
+    file: SourceFile,
     /// A copy to read the content from, where the size of the file says nothing.
-    copy: Option<Opened>,
+    copy: Option<SourceFile>,
     before: FileStat,
     opened_at: Time,
     segments: Option<Vec<Segment>>,
@@ -37,12 +37,12 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn content(&self) -> &Opened {
+    fn content(&self) -> &SourceFile {
         self.copy.as_ref().unwrap_or(&self.file)
     }
 }
 
-impl Reading {
+impl FileReading {
     fn prepare(&self, entry: &Entry) -> Result<Prepared, Trouble> {
         let (file, before, opened_at) = self.open(entry)?;
         let (copy, size, came, segments) = if self.is_as_long_as_said(&file, &before)? {
@@ -54,7 +54,7 @@ impl Reading {
             match len < before.size {
                 true if all => kept(ReadOutcome::Short(len)),
                 // Its size is worth more than what could be kept.
-                true if self.source.sizes(&file, &before) == Sizes::Doubtful => {
+                true if self.source.sizes(&file, &before) == SizeTrust::Doubtful => {
                     (None, before.size, ReadOutcome::Cut, None)
                 }
                 false if all => kept(ReadOutcome::Whole),
@@ -64,8 +64,8 @@ impl Reading {
         Ok(Prepared { file, copy, before, opened_at, segments, size, came })
     }
 
-    fn is_as_long_as_said(&self, file: &Opened, facts: &FileStat) -> std::io::Result<bool> {
-        if self.source.sizes(file, facts) == Sizes::True {
+    fn is_as_long_as_said(&self, file: &SourceFile, facts: &FileStat) -> std::io::Result<bool> {
+        if self.source.sizes(file, facts) == SizeTrust::True {
             return Ok(true);
         }
         let mut end = Vec::new();
@@ -74,13 +74,13 @@ impl Reading {
     }
 
     /// Reads a file of any size and hands on its tar in pieces of a member's size; the last has the
-    /// line. Instead of that, the line alone if the content is elsewhere, or seems to be; `again` it
-    /// is stored in any case. Stops with what `emit` fails with.
+    /// line. Instead of that, the line alone if the content is elsewhere, or seems to be; `again`
+    /// it is stored in any case. Stops with what `emit` fails with.
     pub(super) fn stream<E>(
         &self,
         mut entry: Entry,
         again: bool,
-        links: &mut Links,
+        links: &mut LostLinks,
         emit: &mut dyn FnMut(Raw) -> Result<(), E>,
     ) -> Result<(), E> {
         let prepared = match self.prepare(&entry) {
@@ -93,7 +93,7 @@ impl Reading {
         let Prepared { file, before, opened_at, segments, size, .. } = &prepared;
         let (before, size) = (*before, *size);
         let Got { attributes, all } = self.of_file(&entry, file, &before);
-        let outcome = |came| Outcome {
+        let outcome = |came| FileOutcome {
             opened_at: *opened_at,
             before,
             after: file.facts().unwrap_or(FileStat { size: u64::MAX, ..before }),
@@ -156,7 +156,7 @@ impl Reading {
         entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes)
             && !attributes.is_empty();
         let empty = || self.empty();
-        let mut pieces = Pieces {
+        let mut pieces = LargeFile {
             file: prepared.content(),
             empty: &empty,
             raw,
@@ -180,7 +180,7 @@ impl Reading {
             }
         }
         pieces.hash_zeros(size);
-        let Pieces { mut raw, sha256, came, .. } = pieces;
+        let LargeFile { mut raw, sha256, came, .. } = pieces;
         raw.tar.resize(raw.tar.len() + padding(data), 0);
         let found = Some(sha256.finalize().into());
         (entry.sha256, entry.body) = if by_body { (None, found) } else { (found, None) };
@@ -198,7 +198,7 @@ impl Reading {
     }
 
     /// What a large file is like at a glance; none if no references are made.
-    fn glance(&self, file: &Opened, size: u64) -> Option<u64> {
+    fn glance(&self, file: &SourceFile, size: u64) -> Option<u64> {
         self.large.as_ref()?;
         let mut start = Vec::new();
         file.read_at(0, GLANCE, &mut start).ok()?;

@@ -5,7 +5,7 @@ use std::io;
 use sha2::{Digest as _, Sha256};
 
 use crate::core::planner::MEMBER;
-use crate::edge::source::Opened;
+use crate::edge::source::SourceFile;
 use crate::format::tarball::Segment;
 use crate::ops::pack::read::Raw;
 
@@ -21,8 +21,8 @@ pub(super) enum ReadOutcome {
 }
 
 /// A large file on its way into pieces.
-pub(super) struct Pieces<'a, E> {
-    pub file: &'a Opened,
+pub(super) struct LargeFile<'a, E> {
+    pub file: &'a SourceFile,
     pub empty: &'a dyn Fn() -> Raw,
     pub raw: Raw,
     pub sha256: Sha256,
@@ -35,7 +35,7 @@ pub(super) struct Pieces<'a, E> {
     pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
 }
 
-impl<E> Pieces<'_, E> {
+impl<E> LargeFile<'_, E> {
     /// Reads a segment; the inner error is told once and the rest of the file is zeros.
     pub(super) fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
         self.hash_zeros(segment.offset);

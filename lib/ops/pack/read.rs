@@ -7,16 +7,16 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::core::assemble::Member;
-use crate::core::links::{Links, Role};
-use crate::core::planner::{MEMBER, Seen, settled_ctime};
+use crate::core::assemble::PackedMember;
+use crate::core::links::{LostLinks, Role};
+use crate::core::planner::{FileVersion, MEMBER, settled_ctime};
 use crate::core::references::{may_be_origin, may_refer};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
-use crate::edge::source::{FileStat, Opened, Sizes, Source};
+use crate::edge::source::{FileStat, SizeTrust, SourceFile, SourceRoot};
 use crate::edge::users::Users;
 use crate::format::digest;
-use crate::format::entry::{Entry, Kind, Meta, State};
+use crate::format::entry::{Entry, EntryState, Kind, Meta};
 use crate::format::path::Path;
 use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
@@ -32,9 +32,9 @@ const MAX_WHOLE: u64 = 2 * MEMBER;
 const MORE: usize = 64 << 10;
 
 /// What all readers share.
-pub(super) struct Reading {
+pub(super) struct FileReading {
     /// The tree.
-    pub source: Source,
+    pub source: SourceRoot,
     /// Names of owners.
     pub users: Users,
     /// Where trouble is told.
@@ -60,7 +60,7 @@ pub(super) struct Raw {
     /// The tar entries.
     pub tar: Vec<u8>,
     /// The member's lines and counts; its bytes are not set yet.
-    pub member: Member,
+    pub member: PackedMember,
     /// The files whose content others may have, or that others may refer to.
     pub candidates: Vec<ReferenceCandidate>,
     /// Directories that their owner cannot enter.
@@ -85,7 +85,7 @@ pub(super) struct Gathered {
     pub raw: Raw,
     /// Entries from the first on that turned out too large to be held in memory.
     pub rest: Vec<Entry>,
-    pub links: Links,
+    pub links: LostLinks,
 }
 
 /// Why an entry is not stored.
@@ -102,7 +102,7 @@ impl From<io::Error> for Trouble {
 }
 
 /// A file that was read, as far as it shows whether it was changed meanwhile.
-pub(super) struct Outcome {
+pub(super) struct FileOutcome {
     /// When it was opened.
     pub opened_at: Time,
     /// What it was before the first byte was read.
@@ -143,7 +143,7 @@ impl Raw {
     }
 }
 
-impl Reading {
+impl FileReading {
     /// A member with room for most.
     pub(super) fn empty(&self) -> Raw {
         let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
@@ -162,7 +162,7 @@ impl Reading {
     }
 
     /// Reads the entries of a planned member, each file once, all into memory.
-    pub(super) fn gather(&self, entries: Vec<Entry>, mut links: Links) -> Gathered {
+    pub(super) fn gather(&self, entries: Vec<Entry>, mut links: LostLinks) -> Gathered {
         let mut raw = self.empty();
         raw.member.border = true;
         let mut entries = entries.into_iter();
@@ -193,7 +193,7 @@ impl Reading {
 
     /// Puts the entry into the role that lost first names leave it; true if it is a file whose
     /// content is to be stored.
-    pub(super) fn settle_role(&self, entry: &mut Entry, links: &mut Links) -> bool {
+    pub(super) fn settle_role(&self, entry: &mut Entry, links: &mut LostLinks) -> bool {
         match links.role(entry) {
             // It is a file of its own now.
             Role::IfSame(name) | Role::LinkTo(name)
@@ -211,7 +211,7 @@ impl Reading {
         entry.kind == Kind::File && entry.hard.is_none() && entry.meta().is_some()
     }
 
-    pub(super) fn open(&self, entry: &Entry) -> Result<(Opened, FileStat, Time), Trouble> {
+    pub(super) fn open(&self, entry: &Entry) -> Result<(SourceFile, FileStat, Time), Trouble> {
         let opened_at = clock::now()?;
         let file = self.source.open(&entry.path).map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Trouble::Changed,
@@ -221,7 +221,7 @@ impl Reading {
         if facts.is_file { Ok((file, facts, opened_at)) } else { Err(Trouble::Changed) }
     }
 
-    pub(super) fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut Links) {
+    pub(super) fn skip(&self, entry: &Entry, trouble: Trouble, links: &mut LostLinks) {
         let path = &entry.path;
         match trouble {
             Trouble::Vanished => {
@@ -242,7 +242,7 @@ impl Reading {
     /// without a tar entry.
     fn push_plain(&self, raw: &mut Raw, entry: &Entry) {
         let mut entry = entry.clone();
-        let State::Present(meta) = entry.state else {
+        let EntryState::Present(meta) = entry.state else {
             raw.line(&entry);
             return;
         };
@@ -278,7 +278,7 @@ impl Reading {
         attributes: &Attributes,
     ) -> bool {
         let (uname, gname) = (self.users.user(meta.uid), self.users.group(meta.gid));
-        let header = tarball::Member {
+        let header = tarball::TarHeader {
             path: &entry.path,
             kind: entry.kind,
             meta,
@@ -295,9 +295,13 @@ impl Reading {
                 self.unattributed.fetch_add(1, Ordering::Relaxed);
                 self.report.warn(format_args!("{}: attributes not stored: {too_long}", entry.path));
                 // Without them a header is a few kilobytes at most.
-                let _ =
-                    tarball::Member { xattrs: &[], acl_access: None, acl_default: None, ..header }
-                        .write_header(out);
+                let _ = tarball::TarHeader {
+                    xattrs: &[],
+                    acl_access: None,
+                    acl_default: None,
+                    ..header
+                }
+                .write_header(out);
                 false
             }
         }
@@ -309,9 +313,9 @@ impl Reading {
         &self,
         raw: &mut Raw,
         mut entry: Entry,
-        file: &Opened,
+        file: &SourceFile,
         (before, opened_at): (FileStat, Time),
-        links: &mut Links,
+        links: &mut LostLinks,
     ) -> Option<Entry> {
         let sizes = self.source.sizes(file, &before);
         let Got { attributes, all } = self.of_file(&entry, file, &before);
@@ -335,7 +339,7 @@ impl Reading {
         };
         let sha256 = digest::of(&raw.tar[data..]);
         let came = match read.cmp(&before.size) {
-            Order::Less if sizes == Sizes::Meaningless && after == before => ReadOutcome::Whole,
+            Order::Less if sizes == SizeTrust::Meaningless && after == before => ReadOutcome::Whole,
             Order::Less => ReadOutcome::Short(read),
             _ => ReadOutcome::Whole,
         };
@@ -347,7 +351,7 @@ impl Reading {
             raw.tar.truncate(start);
             self.close(
                 &mut entry,
-                &Outcome { opened_at, before, after, stored: read, came, all },
+                &FileOutcome { opened_at, before, after, stored: read, came, all },
                 links,
             );
             raw.line(&entry);
@@ -373,7 +377,7 @@ impl Reading {
         (entry.sha256, entry.body) = (Some(sha256), None);
         self.close(
             &mut entry,
-            &Outcome { opened_at, before, after, stored: read, came, all },
+            &FileOutcome { opened_at, before, after, stored: read, came, all },
             links,
         );
         let tar = Some(start..raw.tar.len());
@@ -400,8 +404,8 @@ impl Reading {
     }
 
     /// Fills in what the file's line says once it is read, and tells what is not as it should be.
-    pub(super) fn close(&self, entry: &mut Entry, outcome: &Outcome, links: &mut Links) {
-        let Outcome { opened_at, before, after, stored, came, all } = outcome;
+    pub(super) fn close(&self, entry: &mut Entry, outcome: &FileOutcome, links: &mut LostLinks) {
+        let FileOutcome { opened_at, before, after, stored, came, all } = outcome;
         let path = &entry.path;
         match came {
             ReadOutcome::Short(len) if stored == len && after == before => {
@@ -443,7 +447,7 @@ impl Reading {
             }
             ReadOutcome::Whole => {}
         }
-        let seen = |facts: &FileStat| Seen {
+        let seen = |facts: &FileStat| FileVersion {
             size: facts.size,
             time: facts.meta.time,
             ctime: facts.ctime,
@@ -460,7 +464,7 @@ impl Reading {
                 links.handle_lost(entry);
             }
         }
-        entry.state = State::Present(before.meta);
+        entry.state = EntryState::Present(before.meta);
         entry.size = Some(*stored);
         entry.nlink = Some(before.nlink);
         entry.inode = (before.nlink > 1).then_some(before.inode);
@@ -475,15 +479,15 @@ type WasRead = (u64, Option<Vec<Segment>>, FileStat);
 /// it is after that. None if there is more of it than is held.
 #[allow(clippy::type_complexity)]
 fn read_whole(
-    file: &Opened,
+    file: &SourceFile,
     before: &FileStat,
-    sizes: Sizes,
+    sizes: SizeTrust,
     out: &mut Vec<u8>,
 ) -> io::Result<Option<WasRead>> {
     let mut read = file.read_at(0, before.size as usize, out)? as u64;
     let segments = file.segments(before)?;
     let mut after = file.facts()?;
-    if read == before.size && (sizes != Sizes::True || after.size > before.size) {
+    if read == before.size && (sizes != SizeTrust::True || after.size > before.size) {
         loop {
             let came = file.read_at(read, MORE, out)? as u64;
             read += came;

@@ -15,7 +15,7 @@ use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Parent};
-use crate::format::listing::{Have, Header, Line, Reader};
+use crate::format::listing::{Have, Header, Line, ListingReader};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
@@ -47,7 +47,7 @@ pub(crate) struct Start {
 }
 
 /// What the run does.
-pub(crate) struct Plan {
+pub(crate) struct PackPlan {
     /// Where the files are read.
     pub directory: PathBuf,
     /// How the band is put together.
@@ -69,7 +69,7 @@ pub(crate) struct Plan {
 impl Start {
     /// Reads up to the first line that is no header line, which comes back too.
     pub(crate) fn read(
-        listing: &mut Reader<impl BufRead>,
+        listing: &mut ListingReader<impl BufRead>,
         options: &Options,
     ) -> anyhow::Result<(Start, Line)> {
         let mut start = Start::default();
@@ -135,7 +135,7 @@ impl Start {
         options: &Options,
         started: Stamp,
         report: &Report,
-    ) -> anyhow::Result<Plan> {
+    ) -> anyhow::Result<PackPlan> {
         let Some((host, dir)) = &self.source else {
             return Err(Hinted::wrap(
                 anyhow!("the listing has no #source line"),
@@ -223,7 +223,7 @@ impl Start {
         let Start { counted, unlisted, ended, distrusted, .. } = self;
         let preface = Preface { continues, next, keys, counted, unlisted, ..Preface::default() };
         let origins = parent.map(|parent| (parent, distrusted));
-        Ok(Plan { directory, config, head, ended, layered, refers, origins, preface })
+        Ok(PackPlan { directory, config, head, ended, layered, refers, origins, preface })
     }
 
     fn name(&self, options: &Options, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

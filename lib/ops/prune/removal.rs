@@ -14,7 +14,7 @@ use crate::core::prune::Stage;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::report::message::Hinted;
-use crate::store::{Kind, Remove, Store};
+use crate::store::{Remove, Store, StoreErrorKind};
 
 /// How often, and after how long, an object is looked for that was removed and still shows: some
 /// stores show for a moment what was.
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What was removed.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct Removed {
     /// How many objects.
     pub objects: u64,
     /// Their bytes.
@@ -51,12 +51,16 @@ impl Remover {
         &self,
         band: &BandName,
         going: &BTreeSet<&BandName>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<Removed> {
         self.nobody_stands_on(band, going)?;
-        let mut outcome = Outcome::default();
+        let mut outcome = Removed::default();
         let head = match self.store.get(&format!("{band}/HEAD")) {
             Ok(bytes) => Some(bytes),
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Damaged) => None,
+            Err(error)
+                if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Damaged) =>
+            {
+                None
+            }
             Err(error) => return Err(error.into()),
         };
         let (objects, strays) = self.objects(band)?;

@@ -8,8 +8,8 @@ use anyhow::Context;
 
 use crate::archive::{Archive, BandInChain, side_by_side};
 use crate::core::chain::ancestors::Extent;
-use crate::core::verify::audit::{Audit, Known, Objects, place};
-use crate::core::verify::{Kind, State, judge};
+use crate::core::verify::audit::{Audit, BandOverview, ObjectSizes, place};
+use crate::core::verify::{FindingKind, ObjectState, judge};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_LIST};
 use crate::format::object::{Object, ObjectName};
@@ -29,7 +29,7 @@ pub(super) fn is_whole(archive: &Archive, name: &BandName) -> anyhow::Result<boo
 
 fn is_all_there(archive: &Archive, band: &BandInChain) -> anyhow::Result<bool> {
     let name = &band.head.band;
-    let mut folders: BTreeMap<u32, Objects> = BTreeMap::new();
+    let mut folders: BTreeMap<u32, ObjectSizes> = BTreeMap::new();
     let mut sizes: HashMap<ObjectName, u64> = HashMap::new();
     let mut names: Vec<ObjectName> = Vec::new();
     archive.sizes(name, &mut |object, size| {
@@ -51,7 +51,7 @@ fn is_all_there(archive: &Archive, band: &BandInChain) -> anyhow::Result<bool> {
             lists.entry(folder_of(list)).or_default().extend(read);
         }
     }
-    let mut audit = Audit::new(Known {
+    let mut audit = Audit::new(BandOverview {
         band: name.clone(),
         ends: band.tail.as_ref().map(|tail| (tail.last, tail.toc)),
         complete: band.tail.is_some(),
@@ -66,10 +66,10 @@ fn is_all_there(archive: &Archive, band: &BandInChain) -> anyhow::Result<bool> {
         let lists = lists.remove(folder).unwrap_or_default();
         found.extend(audit.folder(*folder, objects, &lists));
         for list in &lists {
-            let states: Vec<State> = list
+            let states: Vec<ObjectState> = list
                 .members
                 .iter()
-                .map(|member| State::by_size(member.size, sizes.get(&member.name).copied()))
+                .map(|member| ObjectState::by_size(member.size, sizes.get(&member.name).copied()))
                 .collect();
             found.extend(judge(list, &states));
         }
@@ -79,7 +79,9 @@ fn is_all_there(archive: &Archive, band: &BandInChain) -> anyhow::Result<bool> {
         Extent::Unfinished => true,
     };
     found.extend(audit.finish().0);
-    let is_lack = |kind| matches!(kind, Kind::Missing | Kind::Damaged | Kind::Unavailable);
+    let is_lack = |kind| {
+        matches!(kind, FindingKind::Missing | FindingKind::Damaged | FindingKind::Unavailable)
+    };
     Ok(reaches && !found.iter().any(|finding| finding.bad && is_lack(finding.kind)))
 }
 

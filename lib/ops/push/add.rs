@@ -12,17 +12,17 @@ use crate::format::digest::{self, Digest};
 use crate::format::group::List;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{StreamError, StreamItem};
-use crate::ops::push::lane::{Place, Run};
+use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::ops::push::replace::{belongs, own};
 use crate::report::message::Hinted;
-use crate::store::{Kind, Store};
+use crate::store::{Store, StoreErrorKind};
 
 /// An object, and the id of the band that it is added to.
 pub(super) type Addition = Result<(StreamItem, BandId), StreamError>;
 
 /// An archive that gets messages.
-struct Target<'a> {
-    place: &'a Place,
+struct AddTarget<'a> {
+    place: &'a UploadTarget,
     store: Retrying,
     /// The band that was looked at last.
     band: Option<BandName>,
@@ -33,11 +33,11 @@ struct Target<'a> {
 /// Stores what comes in each archive, one object after the other. What has come when it is cut off
 /// stays: each message is whole, and opens its run.
 pub(super) fn run(
-    run: &Run,
-    places: &[Place],
+    run: &UploadRun,
+    places: &[UploadTarget],
     additions: &Receiver<Addition>,
 ) -> anyhow::Result<()> {
-    let target = |place| Target {
+    let target = |place| AddTarget {
         place,
         store: Retrying::new(
             Arc::clone(&place.store),
@@ -50,7 +50,7 @@ pub(super) fn run(
         failed: false,
         stored: 0,
     };
-    let mut targets: Vec<Target<'_>> = places.iter().map(target).collect();
+    let mut targets: Vec<AddTarget<'_>> = places.iter().map(target).collect();
     let mut message: Option<(ObjectName, Digest)> = None;
     while let Ok(addition) = additions.recv() {
         let (item, id) = addition?;
@@ -88,8 +88,13 @@ pub(super) fn run(
     Ok(())
 }
 
-impl Target<'_> {
-    fn handle_item(&mut self, run: &Run, item: &StreamItem, id: BandId) -> anyhow::Result<()> {
+impl AddTarget<'_> {
+    fn handle_item(
+        &mut self,
+        run: &UploadRun,
+        item: &StreamItem,
+        id: BandId,
+    ) -> anyhow::Result<()> {
         if self.band.as_ref() != Some(&item.band) {
             self.is_band(&item.band, id)?;
             self.band = Some(item.band.clone());
@@ -99,7 +104,7 @@ impl Target<'_> {
         if !run.dry_run {
             self.place.pace(run, size);
             match self.store.put_new(&name, &item.bytes) {
-                Err(error) if error.kind == Kind::Exists => {
+                Err(error) if error.kind == StoreErrorKind::Exists => {
                     if self.store.get(&name)? != item.bytes {
                         bail!("{name}: there already, and another one: run dura-index keys again");
                     }
@@ -120,7 +125,7 @@ impl Target<'_> {
             let name = format!("{band}/{}", ObjectName::plain(object));
             let bytes = match self.store.get(&name) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind == Kind::NotFound => continue,
+                Err(error) if error.kind == StoreErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
             match own(object, &bytes).ok().flatten() {

@@ -15,10 +15,10 @@ use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamItem};
-use crate::ops::push::lane::Place;
+use crate::ops::push::lane::UploadTarget;
 use crate::ops::push::spool::survey;
 use crate::report::message::{Hinted, causes};
-use crate::store::{Kind, LookAhead, Store, StoreError};
+use crate::store::{LookAhead, Store, StoreError, StoreErrorKind};
 
 /// What a band stands on, from the parent down, with the last index of each that counts. One of
 /// which only the name is known is not in it.
@@ -64,7 +64,9 @@ pub(super) fn settles(
     }
     let listed = match store.list("") {
         // Some keys may write and read, and not list.
-        Err(error) if matches!(error.kind, Kind::Denied | Kind::NoListing) => return Ok(()),
+        Err(error) if matches!(error.kind, StoreErrorKind::Denied | StoreErrorKind::NoListing) => {
+            return Ok(());
+        }
         listed => listed.context("cannot list the archive")?,
     };
     match strangers(&listed) {
@@ -169,7 +171,7 @@ pub(super) fn below(store: &dyn Store, head: &Head) -> anyhow::Result<Ancestry> 
         std::iter::successors(head.band.parent(), BandName::parent).collect();
     let heads = side_by_side(&bands, |band| match store.get(&format!("{band}/HEAD")) {
         Ok(bytes) => Ok(Head::parse(&bytes).ok()),
-        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     })?;
     let parents =
@@ -190,7 +192,7 @@ fn fetch(store: &dyn Store, head: &Head) -> anyhow::Result<Vec<FoundEnds>> {
         .collect();
     let found = side_by_side(&names, |name| match store.get(name) {
         Ok(bytes) => Ok(Some(Arc::new(bytes))),
-        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     })?;
     let mut found = found.into_iter();
@@ -270,11 +272,15 @@ pub(super) fn continued(
 }
 
 /// What helps an archive that lacks something which another archive of the run may have.
-pub(super) fn behind(error: anyhow::Error, places: &[Place], place: &Place) -> anyhow::Error {
+pub(super) fn behind(
+    error: anyhow::Error,
+    places: &[UploadTarget],
+    place: &UploadTarget,
+) -> anyhow::Error {
     let of_store = causes(&error)
         .into_iter()
         .filter_map(|cause| cause.downcast_ref::<StoreError>())
-        .any(|error| error.kind != Kind::NotFound);
+        .any(|error| error.kind != StoreErrorKind::NotFound);
     let other = places.iter().find(|other| other.shown != place.shown);
     match other {
         Some(other) if !of_store => {

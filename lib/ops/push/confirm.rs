@@ -7,9 +7,9 @@ use crate::core::confirm::Check;
 use crate::core::schedule::retry::Dice;
 use crate::format::band::BandName;
 use crate::ops::push::held::Held;
-use crate::ops::push::lane::Run;
+use crate::ops::push::lane::UploadRun;
 use crate::report::message::{Hinted, why};
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// So many objects that a listing lacks are asked for one by one; more of them wait for the
 /// listing.
@@ -22,7 +22,7 @@ const HINT: &str = "something else may answer instead of the store (a captive po
 /// listing may lag: it is asked for again with the run's patience, and what it lacks is looked for
 /// by itself.
 pub(super) fn confirm(
-    run: &Run,
+    run: &UploadRun,
     store: &Retrying,
     band: &BandName,
     check: &Check,
@@ -35,7 +35,11 @@ pub(super) fn confirm(
     for failures in 1.. {
         let listed = match store.list(&folder) {
             // Some keys may write and read, and not list.
-            Err(error) if matches!(error.kind, Kind::Denied | Kind::NoListing) => Vec::new(),
+            Err(error)
+                if matches!(error.kind, StoreErrorKind::Denied | StoreErrorKind::NoListing) =>
+            {
+                Vec::new()
+            }
             listed => listed?,
         };
         let mut lacking = check.lacking(&listed);
@@ -64,7 +68,7 @@ pub(super) fn confirm(
 /// there is waited for; what is another is read once more. If it cannot be read, that is reported,
 /// or fails too if it `must` be seen.
 pub(super) fn confirm_same(
-    run: &Run,
+    run: &UploadRun,
     store: &Retrying,
     object: &Held,
     must: bool,
@@ -81,8 +85,10 @@ pub(super) fn confirm_same(
             }
             Ok(_) => others += 1,
             // The store has confirmed it; nobody can tell more.
-            Err(error) if error.kind != Kind::NotFound && must => return Err(error.into()),
-            Err(error) if error.kind != Kind::NotFound => {
+            Err(error) if error.kind != StoreErrorKind::NotFound && must => {
+                return Err(error.into());
+            }
+            Err(error) if error.kind != StoreErrorKind::NotFound => {
                 let why = why(&error.source);
                 run.report.warn(format_args!("{name}: stored, but cannot be read back: {why}"));
                 return Ok(());

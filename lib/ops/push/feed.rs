@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::core::intake::{Flaw, Intake, Look, Verdict};
+use crate::core::intake::{Flaw, Intake, IntakeVerdict, SignatureCheck};
 use crate::core::schedule::order::SignedFirst;
 use crate::edge::budget::Budget;
 use crate::format::band::BandId;
@@ -12,7 +12,7 @@ use crate::format::digest;
 use crate::format::group::List;
 use crate::format::head::{Head, Tail};
 use crate::format::object::Object;
-use crate::format::stream::{self, Preface, Reader, StreamError, StreamItem};
+use crate::format::stream::{self, Preface, StreamError, StreamItem, StreamReader};
 use crate::ops::push::add::Addition;
 use crate::ops::push::held::{self, Held};
 use crate::ops::push::lane::{Ending, LaneEvent};
@@ -35,7 +35,7 @@ pub(super) struct StreamStart {
 /// The thread is not joined: after a failure it may sit in a read of a pipe whose other end is in
 /// no hurry.
 pub(super) fn start(
-    mut stream: Reader<impl Read + Send + 'static>,
+    mut stream: StreamReader<impl Read + Send + 'static>,
     lanes: Vec<Sender<LaneEvent>>,
 ) -> Receiver<Result<StreamStart, StreamError>> {
     let (send, begin) = channel();
@@ -67,7 +67,7 @@ pub(super) fn start(
 }
 
 /// Passes on what is added to bands; such objects are small.
-fn add(mut stream: Reader<impl Read>, first: &Held, give: &Sender<Addition>) {
+fn add(mut stream: StreamReader<impl Read>, first: &Held, give: &Sender<Addition>) {
     let mut next = Ok(Some(first.item.clone()));
     loop {
         let id = stream.adds().map(|(_, id)| *id).ok_or(StreamError::Empty);
@@ -84,7 +84,7 @@ fn add(mut stream: Reader<impl Read>, first: &Held, give: &Sender<Addition>) {
 }
 
 fn feed(
-    mut stream: Reader<impl Read>,
+    mut stream: StreamReader<impl Read>,
     first: Arc<Held>,
     continues: bool,
     mut intake: Intake,
@@ -104,8 +104,8 @@ fn feed(
         let verdict = look(&mut intake, &next.item, &mut ends);
         // An archive that has failed takes nothing any more.
         let given: Vec<Arc<Held>> = match verdict {
-            Verdict::Store => order.handle_object(&name, next).collect(),
-            Verdict::Leave => order.handle_left_out().into_iter().collect(),
+            IntakeVerdict::Store => order.handle_object(&name, next).collect(),
+            IntakeVerdict::Leave => order.handle_left_out().into_iter().collect(),
         };
         for object in given {
             let give =
@@ -135,16 +135,16 @@ fn id_of(first: &Held, preface: &Preface) -> BandId {
 #[derive(Default)]
 struct StreamTail {
     tail: Option<Tail>,
-    signature: Option<Look>,
+    signature: Option<SignatureCheck>,
     /// The list or TAIL that came just before: a copy, which holds up no larger object.
     text: Option<Vec<u8>>,
 }
 
 /// Holds an object against what came before it.
-fn look(intake: &mut Intake, item: &StreamItem, ends: &mut StreamTail) -> Verdict {
+fn look(intake: &mut Intake, item: &StreamItem, ends: &mut StreamTail) -> IntakeVerdict {
     let text = ends.text.take();
     let signature = |text: Option<Vec<u8>>| {
-        text.map_or(Look::Unknown, |text| signatures::look(&item.bytes, &text))
+        text.map_or(SignatureCheck::Unknown, |text| signatures::look(&item.bytes, &text))
     };
     match item.name.object {
         Object::List(..) => {
@@ -156,15 +156,15 @@ fn look(intake: &mut Intake, item: &StreamItem, ends: &mut StreamTail) -> Verdic
         Object::Tail => {
             ends.text = Some(item.bytes.clone());
             ends.tail = Tail::parse(&item.bytes).ok();
-            Verdict::Store
+            IntakeVerdict::Store
         }
         Object::TailSig => {
             ends.signature = Some(signature(text));
-            Verdict::Store
+            IntakeVerdict::Store
         }
         _ => {
             intake.handle_object(item.name, item.bytes.len() as u64, digest::of(&item.bytes));
-            Verdict::Store
+            IntakeVerdict::Store
         }
     }
 }

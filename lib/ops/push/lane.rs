@@ -13,8 +13,8 @@ use crate::archive::side_by_side;
 use crate::core::chain::kept_up::Waived;
 use crate::core::confirm::{Check, Ledger};
 use crate::core::schedule::rate::Rate;
-use crate::core::schedule::{After, Limits, Next, Outcome, Schedule};
-use crate::edge::signals::Stop;
+use crate::core::schedule::{After, Limits, NextAction, Schedule, WriteOutcome};
+use crate::edge::signals::StopFlag;
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
@@ -24,7 +24,7 @@ use crate::ops::push::confirm::{confirm, confirm_same};
 use crate::ops::push::held::Held;
 use crate::ops::push::progress::Share;
 use crate::ops::push::used;
-use crate::ops::push::write::{Stored, Task, conflict, write_tasks};
+use crate::ops::push::write::{StoredHow, UploadTask, conflict, write_tasks};
 use crate::report::message::{Hinted, Report, why};
 use crate::report::units::human;
 use crate::store::journal::Journal;
@@ -45,7 +45,7 @@ pub(super) enum LaneEvent {
     /// A look ahead of the write with this ticket has ended.
     Looked(u64),
     /// A write has ended.
-    Done(u64, Result<Stored, StoreError>),
+    Done(u64, Result<StoredHow, StoreError>),
 }
 
 /// How the objects ended.
@@ -64,11 +64,11 @@ pub(super) enum Ending {
 
 /// What all lanes of a run have in common.
 #[derive(Clone)]
-pub(super) struct Run {
+pub(super) struct UploadRun {
     pub report: Arc<Report>,
     /// Where is noted which archives were used.
     pub journal: Option<Journal>,
-    pub stop: Stop,
+    pub stop: StopFlag,
     pub limits: Limits,
     pub dry_run: bool,
     /// Whether each archive must hold a band already.
@@ -82,7 +82,7 @@ pub(super) struct Run {
 
 /// An archive that objects go to.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct UploadTarget {
     pub store: Arc<dyn Store>,
     /// The same store, if it may have to look before it writes.
     pub ahead: Option<Arc<dyn LookAhead>>,
@@ -98,9 +98,9 @@ pub(super) struct Place {
     pub share: Arc<Share>,
 }
 
-impl Place {
+impl UploadTarget {
     /// Waits until so many bytes may be sent, or the run is to end.
-    pub(super) fn pace(&self, run: &Run, bytes: u64) {
+    pub(super) fn pace(&self, run: &UploadRun, bytes: u64) {
         loop {
             let now = run.began.elapsed();
             let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ impl Place {
 
 /// What a lane has done.
 #[derive(Debug, Default)]
-pub(super) struct Summary {
+pub(super) struct LaneSummary {
     /// Objects and bytes written.
     pub stored: (u64, u64),
     /// Objects that were there.
@@ -141,17 +141,17 @@ pub(super) struct Duty {
 /// So many stored objects at most wait to be seen, by one look at their folders.
 const UNSEEN: usize = 512;
 
-pub(super) struct Lane<'a> {
-    run: &'a Run,
-    place: &'a Place,
+pub(super) struct Uploader<'a> {
+    run: &'a UploadRun,
+    place: &'a UploadTarget,
     duty: Duty,
     schedule: Schedule,
     /// Objects that are not stored yet, by ticket, with their failures.
     waiting: HashMap<u64, (Arc<Held>, u32)>,
-    tasks: Sender<Task>,
+    tasks: Sender<UploadTask>,
     /// TAIL and its signature, kept until the stream has ended.
     last: Vec<Arc<Held>>,
-    summary: Summary,
+    summary: LaneSummary,
     /// What is to be found again before TAIL.
     ledger: Ledger,
     band: Option<BandName>,
@@ -166,16 +166,16 @@ pub(super) struct Lane<'a> {
     confirm: &'a mut dyn FnMut(&ObjectName),
 }
 
-impl Lane<'_> {
+impl Uploader<'_> {
     /// Stores what comes, until the end of it or the first failure.
     pub(super) fn run(
-        run: &Run,
-        place: &Place,
+        run: &UploadRun,
+        place: &UploadTarget,
         duty: Duty,
         events: &Receiver<LaneEvent>,
         done: &Sender<LaneEvent>,
         confirm: &mut dyn FnMut(&ObjectName),
-    ) -> anyhow::Result<Summary> {
+    ) -> anyhow::Result<LaneSummary> {
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..place.jobs {
@@ -189,10 +189,10 @@ impl Lane<'_> {
         }
         let rate = || place.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let schedule = Schedule::new(Limits { jobs: place.jobs, rate: *rate(), ..run.limits });
-        let summary = Summary::default();
+        let summary = LaneSummary::default();
         let (patience, seed) = (run.limits.patience, run.limits.seed);
         let reads = Retrying::new(Arc::clone(&place.store), patience, seed, &run.report, &run.stop);
-        let mut lane = Lane {
+        let mut lane = Uploader {
             run,
             place,
             duty,
@@ -214,7 +214,7 @@ impl Lane<'_> {
         *rate() = lane.schedule.rate();
         let ended = outcome?;
         lane.tell();
-        let Summary { tail, .. } = &lane.summary;
+        let LaneSummary { tail, .. } = &lane.summary;
         match ended {
             Ending::Broken(why) => Err(anyhow!("{why}")),
             Ending::Cut(at) => Err(StreamError::Cut(at).into()),
@@ -360,19 +360,22 @@ impl Lane<'_> {
         loop {
             let now = self.run.began.elapsed();
             match self.schedule.poll(now) {
-                Next::Start(ticket) => {
+                NextAction::Start(ticket) => {
                     let (object, failures) = self
                         .waiting
                         .get(&ticket)
                         .context("the schedule knows an object that is not there")?;
-                    let task =
-                        Task::Write { ticket, object: Arc::clone(object), again: *failures > 0 };
+                    let task = UploadTask::Write {
+                        ticket,
+                        object: Arc::clone(object),
+                        again: *failures > 0,
+                    };
                     self.tasks
                         .send(task)
                         .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
                 }
-                Next::At(then) => return Ok(then.saturating_sub(now)),
-                Next::Idle => {
+                NextAction::At(then) => return Ok(then.saturating_sub(now)),
+                NextAction::Idle => {
                     self.look_ahead()?;
                     return Ok(Duration::MAX);
                 }
@@ -390,7 +393,7 @@ impl Lane<'_> {
                 .waiting
                 .get(&ticket)
                 .context("the schedule knows an object that is not there")?;
-            let look = Task::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
+            let look = UploadTask::Look { ticket, ahead: Arc::clone(ahead), name: object.name() };
             self.tasks
                 .send(look)
                 .map_err(|_| anyhow!("the writer threads stopped unexpectedly"))?;
@@ -401,12 +404,12 @@ impl Lane<'_> {
     fn handle_done(
         &mut self,
         ticket: u64,
-        outcome: Result<Stored, StoreError>,
+        outcome: Result<StoredHow, StoreError>,
     ) -> anyhow::Result<()> {
         let passed = match &outcome {
-            Ok(Stored::Written | Stored::Same) => Outcome::Stored,
-            Err(error) if error.kind.may_pass() => Outcome::Passing(error.retry_after),
-            Ok(Stored::Conflict) | Err(_) => Outcome::Failed,
+            Ok(StoredHow::Written | StoredHow::Same) => WriteOutcome::Stored,
+            Err(error) if error.kind.may_pass() => WriteOutcome::Passing(error.retry_after),
+            Ok(StoredHow::Conflict) | Err(_) => WriteOutcome::Failed,
         };
         let after = self.schedule.handle_done(ticket, passed, self.run.began.elapsed());
         if let (After::Again(wait), Err(error)) = (after, &outcome) {
@@ -424,20 +427,20 @@ impl Lane<'_> {
         let (name, bytes) = (object.name(), object.size());
         // What was there was read to be the same, and needs no look.
         let is_end = matches!(object.item.name.object, Object::Tail | Object::TailSig);
-        let is_same = matches!(outcome, Ok(Stored::Same));
+        let is_same = matches!(outcome, Ok(StoredHow::Same));
         if is_end && !is_same && !self.run.dry_run {
             self.ends.push(Arc::clone(&object));
         }
         let to_see = if is_end || is_same { 0 } else { bytes };
         match outcome {
             // An earlier try of ours had stored it, and only its reply was lost.
-            Ok(Stored::Written) => self.written(&name, bytes),
-            Ok(Stored::Same) if failures > 0 => self.written(&name, bytes),
-            Ok(Stored::Same) => {
+            Ok(StoredHow::Written) => self.written(&name, bytes),
+            Ok(StoredHow::Same) if failures > 0 => self.written(&name, bytes),
+            Ok(StoredHow::Same) => {
                 self.summary.already += 1;
                 self.say(format_args!("{name} already exists"));
             }
-            Ok(Stored::Conflict) => return Err(conflict(&name)),
+            Ok(StoredHow::Conflict) => return Err(conflict(&name)),
             Err(error) if failures > 0 => {
                 return Err(anyhow::Error::new(error)
                     .context(format!("cannot store, after {} tries", failures + 1)));
@@ -482,7 +485,7 @@ impl Lane<'_> {
     }
 
     fn tell(&self) {
-        let Summary { stored: (objects, bytes), already, .. } = self.summary;
+        let LaneSummary { stored: (objects, bytes), already, .. } = self.summary;
         let same =
             if already == 0 { String::new() } else { format!(", {already} already existed") };
         self.say(format_args!("stored {objects} objects, {}{same}", human(bytes)));

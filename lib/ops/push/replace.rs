@@ -11,15 +11,15 @@ use crate::format::band::{BandId, BandName};
 use crate::format::group::{List, MAX_LIST};
 use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
-use crate::format::stream::{Reader, StreamError, StreamItem};
-use crate::ops::push::lane::{Place, Run};
+use crate::format::stream::{StreamError, StreamItem, StreamReader};
+use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::report::message::Hinted;
 use crate::report::units::human;
-use crate::store::{Kind, Store};
+use crate::store::{Store, StoreErrorKind};
 
 /// An archive that is repaired.
-pub(super) struct Target<'a> {
-    place: &'a Place,
+pub(super) struct RepairTarget<'a> {
+    place: &'a UploadTarget,
     store: Retrying,
     /// The band that is being repaired, and whether it may be.
     band: Option<(BandName, bool)>,
@@ -30,9 +30,13 @@ pub(super) struct Target<'a> {
 
 /// Replaces what the stream holds, in each archive, one object after the other. What has come when
 /// it is cut off stays: each is whole.
-pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Result<()> {
-    let mut stream = Reader::repairs(input);
-    let store = |place: &Place| {
+pub(super) fn run(
+    run: &UploadRun,
+    places: &[UploadTarget],
+    input: impl Read,
+) -> anyhow::Result<()> {
+    let mut stream = StreamReader::repairs(input);
+    let store = |place: &UploadTarget| {
         Retrying::new(
             Arc::clone(&place.store),
             run.limits.patience,
@@ -41,7 +45,7 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
             &run.stop,
         )
     };
-    let fresh = |place| Target {
+    let fresh = |place| RepairTarget {
         place,
         store: store(place),
         band: None,
@@ -49,7 +53,7 @@ pub(super) fn run(run: &Run, places: &[Place], input: impl Read) -> anyhow::Resu
         replaced: (0, 0),
         same: 0,
     };
-    let mut targets: Vec<Target<'_>> = places.iter().map(fresh).collect();
+    let mut targets: Vec<RepairTarget<'_>> = places.iter().map(fresh).collect();
     while let Some(item) = stream.next_item()? {
         if run.stop.is_set() {
             let hint =
@@ -110,8 +114,13 @@ pub(super) fn belongs(item: &StreamItem, id: BandId) -> anyhow::Result<()> {
     }
 }
 
-impl Target<'_> {
-    fn handle_item(&mut self, run: &Run, item: &StreamItem, id: BandId) -> anyhow::Result<()> {
+impl RepairTarget<'_> {
+    fn handle_item(
+        &mut self,
+        run: &UploadRun,
+        item: &StreamItem,
+        id: BandId,
+    ) -> anyhow::Result<()> {
         if self.band.as_ref().is_none_or(|(band, _)| *band != item.band) {
             let may = self.may_repair(run, &item.band, id)?;
             self.band = Some((item.band.clone(), may));
@@ -139,7 +148,7 @@ impl Target<'_> {
     /// Whether the archive's band is the one that was repaired. When nothing in it says so there is
     /// nothing to tell by: it may be what is to be replaced, and all else in the band may still be
     /// worth it.
-    fn may_repair(&self, run: &Run, band: &BandName, id: BandId) -> anyhow::Result<bool> {
+    fn may_repair(&self, run: &UploadRun, band: &BandName, id: BandId) -> anyhow::Result<bool> {
         let label = &self.place.label;
         let mut there = None;
         // TAIL and lists have a checksum of their own. HEAD has none, and what it says of itself
@@ -152,7 +161,7 @@ impl Target<'_> {
                 max as u64,
             ) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind == Kind::NotFound => continue,
+                Err(error) if error.kind == StoreErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
             there = own(object, &bytes).ok().flatten().filter(|(name, _)| name == band);

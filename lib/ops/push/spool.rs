@@ -10,11 +10,11 @@ use anyhow::{Context, anyhow, bail};
 use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::named::ArchiveName;
 use crate::format::band::BandName;
-use crate::ops::push::lane::{Place, Run};
+use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::ops::push::shortfall::Shortfall;
 use crate::report::message::Hinted;
 use crate::store::local::Local;
-use crate::store::{Kind, Remove, Store, StoreError};
+use crate::store::{Remove, Store, StoreError, StoreErrorKind};
 
 mod band;
 mod feed;
@@ -42,7 +42,7 @@ pub(super) struct SpoolRequest {
 
 /// A band of the spool, and how far each archive has come with it.
 #[derive(Debug, Default)]
-struct Known {
+struct SpooledBand {
     sent: Sent,
     /// All of it is in every archive, TAIL too.
     done: bool,
@@ -53,18 +53,22 @@ struct Known {
 }
 
 struct Spool<'a> {
-    run: &'a Run,
-    places: &'a [Place],
+    run: &'a UploadRun,
+    places: &'a [UploadTarget],
     asked: &'a SpoolRequest,
     local: Arc<Local>,
-    bands: HashMap<BandName, Known>,
+    bands: HashMap<BandName, SpooledBand>,
     /// False for archives that have failed.
     well: Vec<bool>,
     shortfall: Shortfall,
 }
 
 /// Sends what is missing, once or until the program is asked to end.
-pub(super) fn run(run: &Run, places: &[Place], asked: &SpoolRequest) -> anyhow::Result<()> {
+pub(super) fn run(
+    run: &UploadRun,
+    places: &[UploadTarget],
+    asked: &SpoolRequest,
+) -> anyhow::Result<()> {
     let from = &asked.dir;
     let dir = from
         .local()?
@@ -134,7 +138,7 @@ impl Spool<'_> {
         Ok(news)
     }
 
-    fn send(&mut self, name: &BandName, known: &mut Known) -> anyhow::Result<bool> {
+    fn send(&mut self, name: &BandName, known: &mut SpooledBand) -> anyhow::Result<bool> {
         let targets: Vec<usize> = (0..self.places.len())
             .filter(|at| self.well[*at] && !known.refused.contains(at))
             .collect();
@@ -193,7 +197,7 @@ impl Spool<'_> {
             let stands = |band: &&BandName| {
                 std::iter::successors(band.parent(), BandName::parent).any(|below| below == *name)
             };
-            let moved = |known: &Known| known.done && !known.kept;
+            let moved = |known: &SpooledBand| known.done && !known.kept;
             if self.bands.get(name).is_some_and(moved) && !left.iter().any(stands) {
                 self.remove(name)?;
             } else {
@@ -218,7 +222,7 @@ impl Spool<'_> {
 
     fn remove_one(&self, band: &BandName, name: &str) -> anyhow::Result<()> {
         match self.local.remove(&format!("{band}/{name}")) {
-            Err(error) if error.kind != Kind::NotFound => {
+            Err(error) if error.kind != StoreErrorKind::NotFound => {
                 Err(anyhow::Error::new(error).context("cannot empty the spool"))
             }
             _ => Ok(()),
@@ -246,7 +250,7 @@ impl Spool<'_> {
         if found.is_empty() {
             report.note(format_args!("{}: holds no band", self.asked.dir));
         }
-        let failed = |known: &Known| !known.refused.is_empty() || self.well.contains(&false);
+        let failed = |known: &SpooledBand| !known.refused.is_empty() || self.well.contains(&false);
         for band in found
             .iter()
             .filter(|band| self.bands.get(band).is_some_and(|known| !known.done && !failed(known)))

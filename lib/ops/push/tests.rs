@@ -6,7 +6,7 @@ use std::io::Cursor;
 
 use super::*;
 use crate::format::band::{BandId, BandName};
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::{END, StreamItem, write};
@@ -16,14 +16,14 @@ use crate::store::faulty::{Faulty, StoreCall, StoreFault};
 use crate::store::local::Local;
 use crate::store::memory::Memory;
 use crate::store::recording::Recording;
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 mod headers;
 
 const PARENT: &str = "20261101T020000Z";
 const BAND: &str = "20261101T020000Z-20261102T020000Z";
 
-type Objects = BTreeMap<String, Vec<u8>>;
+type PushedObjects = BTreeMap<String, Vec<u8>>;
 
 /// The objects of a small band, in stream order.
 fn band(name: &str, id: u8) -> Vec<StreamItem> {
@@ -47,7 +47,7 @@ fn band(name: &str, id: u8) -> Vec<StreamItem> {
         item("00000/000000001.mtree.gz", &[10; 200]),
         item("00000/000000001.toc.gz", &[11; 100]),
     ];
-    let members = items.iter().map(|item| Member::of(item.name, &item.bytes)).collect();
+    let members = items.iter().map(|item| GroupMember::of(item.name, &item.bytes)).collect();
     let list =
         List { band: band.clone(), id, name: (0, 0), added: 0, slots: 32, parity: 0, members };
     items.push(item("00000/000000000-0.sha256", list.to_string().as_bytes()));
@@ -79,21 +79,21 @@ fn stream(items: &[StreamItem]) -> Vec<u8> {
     stream
 }
 
-fn objects(items: &[StreamItem]) -> Objects {
+fn objects(items: &[StreamItem]) -> PushedObjects {
     items.iter().map(|item| (format!("{}/{}", item.band, item.name), item.bytes.clone())).collect()
 }
 
 /// A store that sees to it that nothing whole is written over, and that TAIL comes when all else is
 /// there.
 #[derive(Clone)]
-struct Watched {
+struct WatchedStore {
     inner: Arc<Memory>,
-    wanted: Arc<Objects>,
+    wanted: Arc<PushedObjects>,
 }
 
-impl Watched {
-    fn new(wanted: &[StreamItem]) -> Watched {
-        let watched = Watched { inner: Arc::default(), wanted: Arc::new(objects(wanted)) };
+impl WatchedStore {
+    fn new(wanted: &[StreamItem]) -> WatchedStore {
+        let watched = WatchedStore { inner: Arc::default(), wanted: Arc::new(objects(wanted)) };
         objects(&band(PARENT, 1))
             .iter()
             .for_each(|(name, bytes)| watched.inner.put_new(name, bytes).unwrap());
@@ -124,7 +124,7 @@ impl Watched {
     }
 }
 
-impl Store for Watched {
+impl Store for WatchedStore {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.check(name);
         self.inner.put_new(name, bytes)
@@ -154,19 +154,19 @@ impl Store for Watched {
     }
 }
 
-fn setting(store: Arc<dyn Store>, jobs: usize) -> (Run, Vec<Place>) {
+fn setting(store: Arc<dyn Store>, jobs: usize) -> (UploadRun, Vec<UploadTarget>) {
     settings(vec![store], jobs)
 }
 
-fn settings(stores: Vec<Arc<dyn Store>>, jobs: usize) -> (Run, Vec<Place>) {
+fn settings(stores: Vec<Arc<dyn Store>>, jobs: usize) -> (UploadRun, Vec<UploadTarget>) {
     let report = Arc::new(Report::new("dura-push", -2, Events::default()));
     let (first, most) = (Duration::from_micros(10), Duration::from_micros(100));
     let limits =
         Limits { jobs, rate: None, patience: Patience { retries: 3, first, most }, seed: 1 };
-    let run = Run {
+    let run = UploadRun {
         report: Arc::clone(&report),
         journal: None,
-        stop: Stop::default(),
+        stop: StopFlag::default(),
         limits,
         dry_run: false,
         must_exist: false,
@@ -175,7 +175,7 @@ fn settings(stores: Vec<Arc<dyn Store>>, jobs: usize) -> (Run, Vec<Place>) {
         beside_others: false,
         began: Instant::now(),
     };
-    let place = |(at, store): (usize, Arc<dyn Store>)| Place {
+    let place = |(at, store): (usize, Arc<dyn Store>)| UploadTarget {
         store,
         ahead: None,
         shown: format!("a{at}"),
@@ -262,11 +262,11 @@ fn a_push_costs_a_write_an_object() {
 /// What may go wrong, and whether the run that it happens to is to be done all the same; none where
 /// that depends on the call.
 const FAULTS: [(StoreFault, Option<bool>); 13] = [
-    (StoreFault::Error(Kind::Denied), Some(false)),
-    (StoreFault::Error(Kind::NoSpace), Some(false)),
-    (StoreFault::Error(Kind::Other), Some(false)),
-    (StoreFault::Error(Kind::Passing), Some(true)),
-    (StoreFault::Error(Kind::NotFound), None),
+    (StoreFault::Error(StoreErrorKind::Denied), Some(false)),
+    (StoreFault::Error(StoreErrorKind::NoSpace), Some(false)),
+    (StoreFault::Error(StoreErrorKind::Other), Some(false)),
+    (StoreFault::Error(StoreErrorKind::Passing), Some(true)),
+    (StoreFault::Error(StoreErrorKind::NotFound), None),
     (StoreFault::Busy(Duration::from_millis(1)), Some(true)),
     (StoreFault::Torn(0), Some(true)),
     (StoreFault::Torn(50), Some(true)),
@@ -282,19 +282,19 @@ fn every_call_of_a_push_goes_wrong_in_every_way() {
     let items = band(BAND, 2);
     let mut seen = 0;
     for jobs in [1, 4] {
-        let clean = Arc::new(Faulty::new(Watched::new(&items)));
+        let clean = Arc::new(Faulty::new(WatchedStore::new(&items)));
         assert!(push(clean.clone(), &items, jobs));
         let calls = clean.calls().len();
         assert_eq!(calls, 3 + items.len() + 3 + 5);
         for number in 0..calls {
             for (fault, done) in FAULTS {
                 let what = format!("{fault:?} at call {number} of {calls}, {jobs} jobs");
-                let watched = Watched::new(&items);
+                let watched = WatchedStore::new(&items);
                 let store = Arc::new(Faulty::new(watched.clone()).with(number, fault));
                 let first = push(store.clone(), &items, jobs);
                 // Who may not list asks for each object.
                 let unlisted = store.calls()[number].0 == StoreCall::List
-                    && fault == StoreFault::Error(Kind::Denied);
+                    && fault == StoreFault::Error(StoreErrorKind::Denied);
                 // TAIL is stored when it is read back: that this fails is reported.
                 let tail = format!("{BAND}/TAIL");
                 let unread = store.calls()[number] == (StoreCall::Get, tail);
@@ -390,7 +390,7 @@ fn an_archive_is_made_in_an_empty_place_or_where_bands_are() {
 fn another_writers_object_stays() {
     let items = band(BAND, 2);
     for at in 0..items.len() {
-        let store = Arc::new(Watched::new(&items));
+        let store = Arc::new(WatchedStore::new(&items));
         let name = format!("{BAND}/{}", items[at].name);
         let mut other = items[at].bytes.clone();
         other[0] ^= 1;
@@ -415,7 +415,7 @@ fn every_call_of_a_move_goes_wrong_in_every_way() {
     let empty = |dir: &std::path::Path, store| move_from(dir, store, false).0;
     // As a run leaves it that was cut off: some is there already, so that it is listed.
     let begun = || {
-        let watched = Watched::new(&items);
+        let watched = WatchedStore::new(&items);
         items[..4].iter().for_each(|item| {
             watched.inner.put_new(&format!("{BAND}/{}", item.name), &item.bytes).unwrap()
         });
@@ -455,7 +455,7 @@ fn an_unfinished_band_stays_in_the_spool() {
     let dir = tempfile::tempdir().unwrap();
     let local = Local::new(dir.path());
     objects(before).iter().for_each(|(name, bytes)| local.put_new(name, bytes).unwrap());
-    let watched = Arc::new(Watched::new(&items));
+    let watched = Arc::new(WatchedStore::new(&items));
     assert_eq!(move_from(dir.path(), watched.clone(), false), (true, false));
     assert_eq!(watched.lacks(), [&format!("{BAND}/TAIL")]);
     assert!(local.get(&format!("{BAND}/HEAD")).is_ok(), "it is gone");

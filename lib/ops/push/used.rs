@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::archive::vouching;
-use crate::ops::push::lane::{Place, Run};
+use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::report::message::{Report, why};
 use crate::store::journal::Journal;
 
@@ -18,7 +18,7 @@ pub(super) fn journal(cache: Option<&Path>, no_cache: bool, report: &Report) -> 
 }
 
 /// Notes that a band has its HEAD in an archive.
-pub(super) fn note(run: &Run, place: &Place) {
+pub(super) fn note(run: &UploadRun, place: &UploadTarget) {
     let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
     if let Err(error) = journal.note_stored(&place.address) {
         run.report.note(format_args!(

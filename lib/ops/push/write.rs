@@ -9,11 +9,11 @@ use crate::format::object::Object;
 use crate::ops::push::held::Held;
 use crate::ops::push::lane::LaneEvent;
 use crate::report::message::Hinted;
-use crate::store::{Kind, LookAhead, Store, StoreError};
+use crate::store::{LookAhead, Store, StoreError, StoreErrorKind};
 
 /// How an object came to be in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredHow {
     Written,
     /// It was there, with the same bytes.
     Same,
@@ -22,7 +22,7 @@ pub(super) enum Stored {
 }
 
 /// What a writer is to do.
-pub(super) enum Task {
+pub(super) enum UploadTask {
     /// To store an object.
     Write {
         /// The schedule's ticket.
@@ -38,7 +38,7 @@ pub(super) enum Task {
 /// A writer: takes tasks until there are no more.
 pub(super) fn write_tasks(
     store: &dyn Store,
-    queue: &Mutex<Receiver<Task>>,
+    queue: &Mutex<Receiver<UploadTask>>,
     done: &Sender<LaneEvent>,
     dry_run: bool,
     reads_back: bool,
@@ -46,18 +46,18 @@ pub(super) fn write_tasks(
     loop {
         let task = queue.lock().map(|queue| queue.recv());
         let event = match task {
-            Ok(Ok(Task::Write { ticket, object, again })) => LaneEvent::Done(
+            Ok(Ok(UploadTask::Write { ticket, object, again })) => LaneEvent::Done(
                 ticket,
                 match dry_run {
-                    true => Ok(Stored::Written),
+                    true => Ok(StoredHow::Written),
                     false => put(store, &object, again).and_then(|stored| match stored {
-                        Stored::Conflict => Ok(stored),
+                        StoredHow::Conflict => Ok(stored),
                         stored => head_is_there(store, &object, reads_back)
                             .map(|other| other.unwrap_or(stored)),
                     }),
                 },
             ),
-            Ok(Ok(Task::Look { ticket, ahead, name })) => {
+            Ok(Ok(UploadTask::Look { ticket, ahead, name })) => {
                 ahead.look_ahead(&name);
                 LaneEvent::Looked(ticket)
             }
@@ -75,15 +75,15 @@ fn head_is_there(
     store: &dyn Store,
     object: &Held,
     reads_back: bool,
-) -> Result<Option<Stored>, StoreError> {
+) -> Result<Option<StoredHow>, StoreError> {
     if !reads_back || object.item.name.object != Object::Head {
         return Ok(None);
     }
     let name = object.name();
     match store.get(&name) {
         Ok(there) if there == object.item.bytes => Ok(None),
-        Ok(there) if !object.item.bytes.starts_with(&there) => Ok(Some(Stored::Conflict)),
-        Err(error) if error.kind != Kind::NotFound => Err(error),
+        Ok(there) if !object.item.bytes.starts_with(&there) => Ok(Some(StoredHow::Conflict)),
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
         _ => {
             let text = "confirmed, but missing when read back";
             Err(StoreError::passing(name, text))
@@ -93,34 +93,34 @@ fn head_is_there(
 
 /// Stores an object. Whatever became of an earlier try, the bytes that are there decide: the same
 /// ones are ours, or as good as ours.
-fn put(store: &dyn Store, object: &Held, again: bool) -> Result<Stored, StoreError> {
+fn put(store: &dyn Store, object: &Held, again: bool) -> Result<StoredHow, StoreError> {
     let (name, bytes) = (object.name(), &object.item.bytes);
     let exists = match store.put_new(&name, bytes) {
-        Ok(()) => return Ok(Stored::Written),
-        Err(error) if error.kind == Kind::Exists => error,
+        Ok(()) => return Ok(StoredHow::Written),
+        Err(error) if error.kind == StoreErrorKind::Exists => error,
         Err(error) => return Err(error),
     };
     // A store that says that it exists and then does not show it is late; the next try tells.
-    let passing = |error: StoreError| StoreError { kind: Kind::Passing, ..error };
+    let passing = |error: StoreError| StoreError { kind: StoreErrorKind::Passing, ..error };
     match store.stat(&name)? {
         None => return Err(passing(exists)),
-        Some(size) if size > bytes.len() as u64 => return Ok(Stored::Conflict),
+        Some(size) if size > bytes.len() as u64 => return Ok(StoredHow::Conflict),
         Some(_) => {}
     }
     let there = match store.get(&name) {
-        Err(error) if error.kind == Kind::NotFound => return Err(passing(error)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Err(passing(error)),
         other => other?,
     };
     if there == *bytes {
-        return Ok(Stored::Same);
+        return Ok(StoredHow::Same);
     }
     // The beginning of this very object is what a write leaves that was cut off, on a store that
     // cannot undo it. But another run's shorter block begins the same way: only gpg never writes
     // the same bytes twice.
     if bytes.starts_with(&there) && (again || object.item.name.encrypted) {
-        return store.replace(&name, bytes).map(|()| Stored::Written);
+        return store.replace(&name, bytes).map(|()| StoredHow::Written);
     }
-    Ok(Stored::Conflict)
+    Ok(StoredHow::Conflict)
 }
 
 /// What is said of an object that is there with other bytes.

@@ -11,7 +11,7 @@ use crate::format::untar::{TarEntry, Untar, UntarError, begins_entry};
 use crate::report::message::why;
 
 /// Where the blocks of a lane come out.
-pub(crate) struct Lane {
+pub(crate) struct BlockReader {
     untar: Untar<LaneFeed>,
     ticket: u64,
     /// An entry behind the one that was looked for.
@@ -30,14 +30,14 @@ pub(crate) enum Copied {
 }
 
 /// Why copying stopped.
-enum Stop<E> {
+enum CopyStop<E> {
     Input(UntarError),
     Output(E),
 }
 
-impl<E> From<UntarError> for Stop<E> {
-    fn from(error: UntarError) -> Stop<E> {
-        Stop::Input(error)
+impl<E> From<UntarError> for CopyStop<E> {
+    fn from(error: UntarError) -> CopyStop<E> {
+        CopyStop::Input(error)
     }
 }
 
@@ -48,10 +48,10 @@ fn told(error: &UntarError) -> String {
     }
 }
 
-impl Lane {
+impl BlockReader {
     /// A lane at its begin.
-    pub(crate) fn new(feed: LaneFeed) -> Lane {
-        Lane { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None, seeks: false }
+    pub(crate) fn new(feed: LaneFeed) -> BlockReader {
+        BlockReader { untar: Untar::new(feed), ticket: 0, ahead: None, damage: None, seeks: false }
     }
 
     /// Why no block can be read at all, if so.
@@ -147,11 +147,11 @@ impl Lane {
         let start = self.untar.content_read(entry);
         let mut holes: Option<(u64, u64, String)> = None;
         loop {
-            let copied = self.untar.copy(entry, &mut |piece| put(piece).map_err(Stop::Output));
+            let copied = self.untar.copy(entry, &mut |piece| put(piece).map_err(CopyStop::Output));
             let error = match copied {
                 Ok(()) => break,
-                Err(Stop::Output(error)) => return Err(error),
-                Err(Stop::Input(error)) => error,
+                Err(CopyStop::Output(error)) => return Err(error),
+                Err(CopyStop::Input(error)) => error,
             };
             let damage = told(&error);
             let came = self.untar.content_read(entry);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::archive::blocks::{Blocks, LaneFeed, Source};
+use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
 use crate::core::merge::is_first_name;
-use crate::core::restore::{LANES, Open, Step, Take};
+use crate::core::restore::{BlockTicket, LANES, RestoreStep, Take};
 use crate::edge::ahead::BackgroundWriter;
 use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
@@ -18,9 +18,9 @@ use crate::format::stream::END;
 use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::untar;
 use crate::ops::restore::kept::KeptFiles;
-use crate::ops::restore::lane::{Copied, Lane};
+use crate::ops::restore::lane::{BlockReader, Copied};
 use crate::report::message::{Report, why};
-use crate::report::progress::{Pace, WRITTEN};
+use crate::report::progress::{DrawInterval, WRITTEN};
 
 /// A larger file is not held in memory.
 const CHECKED: u64 = 64 << 20;
@@ -29,7 +29,7 @@ pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sum {
+pub(super) struct WrittenSum {
     /// Entries.
     pub entries: u64,
     /// Bytes of files.
@@ -39,15 +39,15 @@ pub(super) struct Sum {
 }
 
 /// Writes the tar.
-pub(super) struct Writer<'a> {
+pub(super) struct TarWriter<'a> {
     out: BackgroundWriter,
-    source: Arc<Source>,
+    source: Arc<BlockSource>,
     report: &'a Report,
-    lanes: Vec<Option<Lane>>,
+    lanes: Vec<Option<BlockReader>>,
     /// First names that are lost: what is linked to them is lost, too.
     lost: HashSet<Path>,
-    sum: Sum,
-    pace: Pace,
+    sum: WrittenSum,
+    pace: DrawInterval,
     /// Where headers are made.
     headers: Vec<u8>,
     /// Who has which name here. A tar goes by names before numbers, so a name that has another
@@ -58,29 +58,29 @@ pub(super) struct Writer<'a> {
     /// The tar entry that is to be kept, as far as it is written.
     keeping: Option<Vec<u8>>,
     /// Opens older blocks with the same content; the last one, and what was last looked for there.
-    spares: Option<(Blocks, Open, Path)>,
+    spares: Option<(Blocks, BlockTicket, Path)>,
     /// Damaged blocks of which something was taken, by lane and ticket.
     unsure: HashSet<(usize, u64)>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> TarWriter<'a> {
     /// A writer of what the blocks of `source` give, which keeps in `kept` what later entries refer
     /// to; with names of owners that have another number here only if these are asked for.
     pub(super) fn new(
         out: BackgroundWriter,
-        source: &Arc<Source>,
+        source: &Arc<BlockSource>,
         kept: KeptFiles,
         owner_names: bool,
         report: &'a Report,
-    ) -> Writer<'a> {
-        Writer {
+    ) -> TarWriter<'a> {
+        TarWriter {
             out,
             source: Arc::clone(source),
             report,
             lanes: Vec::new(),
             lost: HashSet::new(),
-            sum: Sum::default(),
-            pace: Pace::new(WRITTEN),
+            sum: WrittenSum::default(),
+            pace: DrawInterval::new(WRITTEN),
             headers: Vec::new(),
             users: (!owner_names).then(Users::default),
             kept,
@@ -95,28 +95,28 @@ impl<'a> Writer<'a> {
         if self.lanes.len() <= lane {
             self.lanes.resize_with(lane + 1, || None);
         }
-        self.lanes[lane] = Some(Lane::new(feed));
+        self.lanes[lane] = Some(BlockReader::new(feed));
     }
 
     /// The next step.
-    pub(super) fn handle_step(&mut self, step: Step) -> anyhow::Result<()> {
+    pub(super) fn handle_step(&mut self, step: RestoreStep) -> anyhow::Result<()> {
         match step {
-            Step::Take(take) => self.take(&take),
-            Step::Make(entry) => match &entry.hard {
+            RestoreStep::Take(take) => self.take(&take),
+            RestoreStep::Make(entry) => match &entry.hard {
                 Some(first) if self.lost.contains(first) => {
                     self.lose(&entry, format_args!("it is a hard link to {first}, which is lost"));
                     Ok(())
                 }
                 _ => self.make(&entry),
             },
-            Step::Kept(take) => self.take_kept(&take),
+            RestoreStep::Kept(take) => self.take_kept(&take),
             // Blocks are opened where the plan is made, and strays looked up there.
-            Step::Open(_) | Step::Stray(_) => Ok(()),
+            RestoreStep::Open(_) | RestoreStep::Stray(_) => Ok(()),
         }
     }
 
     /// All is written: closes the tar.
-    pub(super) fn finish(mut self) -> anyhow::Result<Sum> {
+    pub(super) fn finish(mut self) -> anyhow::Result<WrittenSum> {
         self.put(&END)?;
         self.out.finish().context(CANNOT_WRITE)?;
         Ok(self.sum)
@@ -178,8 +178,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Names of owners, size in the tar, map and content of a kept file, if it has the digest of the
-    /// line.
+    /// Names of owners, size in the tar, map and content of a kept file, if it has the digest of
+    /// the line.
     #[allow(clippy::type_complexity)]
     fn of_kept(&self, take: &Take, tar: &[u8]) -> Option<(Extras, u64, Option<Vec<u8>>, Vec<u8>)> {
         let mut untar = untar::Untar::new(tar);
@@ -215,7 +215,7 @@ impl<'a> Writer<'a> {
     fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::TarEntry)> {
         let (block, lane) = (take.spare?, self.spare_lane());
         if self.spares.is_none() {
-            let from = Open { lane: 0, ticket: 0, block };
+            let from = BlockTicket { lane: 0, ticket: 0, block };
             let blocks = Blocks::new(&self.source, 1).ok()?;
             self.spares = Some((blocks, from, take.under.clone()));
         }
@@ -224,10 +224,10 @@ impl<'a> Writer<'a> {
         // A block is read from its beginning to its end.
         let is_behind = take.under <= std::mem::replace(last, take.under.clone());
         if from.ticket == 0 || from.block != block || is_behind {
-            *from = Open { ticket: from.ticket + 1, block, ..*from };
+            *from = BlockTicket { ticket: from.ticket + 1, block, ..*from };
             feed = blocks.open(*from);
         }
-        let from = Open { lane, ..*from };
+        let from = BlockTicket { lane, ..*from };
         feed.into_iter().for_each(|feed| self.handle_lane(lane, feed));
         let spare = Take { from, spare: None, ..take.clone() };
         let found = self.lanes.get_mut(lane)?.as_mut()?.find(&spare).ok()?;

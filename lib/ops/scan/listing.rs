@@ -10,17 +10,17 @@ use anyhow::Context;
 use crate::core::links::FirstNames;
 use crate::edge::look::{Looked, look_again};
 use crate::edge::pipe;
-use crate::edge::source::Source;
+use crate::edge::source::SourceRoot;
 use crate::format::digest::Digest;
-use crate::format::entry::{Entry, Kind, State};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
-use crate::ops::scan::seen::{Seen, Unread, Verdict, What};
+use crate::ops::scan::seen::{ScanVerdict, UnlistedReason, WalkedEntry, WalkedKind};
 use crate::report::message::{Report, why};
 
 /// Takes what was seen, in canonical order, and writes the lines.
 pub(super) struct Listing<'a> {
-    out: pipe::Out,
+    out: pipe::Output,
     buffer: Vec<u8>,
     report: &'a Report,
     end: End,
@@ -29,7 +29,7 @@ pub(super) struct Listing<'a> {
     /// First name listed of each inode with several links.
     links: FirstNames,
     /// Where a first name is looked up again.
-    source: Source,
+    source: SourceRoot,
     /// A directory that turned out to be none that can be listed, when what is in it is on its way.
     barred: Option<Path>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Heading<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn new(source: Source, report: &'a Report) -> io::Result<Listing<'a>> {
+    pub(super) fn new(source: SourceRoot, report: &'a Report) -> io::Result<Listing<'a>> {
         let (above, links) = (VecDeque::new(), FirstNames::default());
         let (out, buffer, end) = (pipe::stdout()?, Vec::new(), End::default());
         Ok(Listing { out, buffer, report, end, above, links, source, barred: None })
@@ -63,60 +63,63 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
-    pub(super) fn handle(&mut self, Seen { verdict, what }: Seen) -> anyhow::Result<()> {
+    pub(super) fn handle(
+        &mut self,
+        WalkedEntry { verdict, what }: WalkedEntry,
+    ) -> anyhow::Result<()> {
         if let Some(barred) = &self.barred {
-            let (What::Entry(Looked { entry: Entry { path, .. }, .. }, _)
-            | What::Socket(path)
-            | What::Excluded(path, _)
-            | What::Failed(path, ..)) = &what;
+            let (WalkedKind::Entry(Looked { entry: Entry { path, .. }, .. }, _)
+            | WalkedKind::Socket(path)
+            | WalkedKind::Excluded(path, _)
+            | WalkedKind::Failed(path, ..)) = &what;
             if barred.holds(path) {
                 return Ok(());
             }
             self.barred = None;
         }
         match what {
-            What::Entry(looked, unread) => self.handle_entry(looked, verdict, unread),
-            What::Excluded(path, kind) => {
+            WalkedKind::Entry(looked, unread) => self.handle_entry(looked, verdict, unread),
+            WalkedKind::Excluded(path, kind) => {
                 self.drop_above(&path);
                 // Below a directory that is not listed itself there is nothing to tell.
                 if self.above.is_empty() {
                     self.end.excluded += 1;
-                    self.list(Entry::new(path, kind, State::Excluded))?;
+                    self.list(Entry::new(path, kind, EntryState::Excluded))?;
                 }
                 Ok(())
             }
-            What::Socket(path) => {
+            WalkedKind::Socket(path) => {
                 self.flush_above(&path)?;
                 writeln!(self.buffer, "{}", Header::Socket(path))?;
                 Ok(())
             }
-            What::Failed(path, kind, error) => self.handle_failed(path, kind, verdict, error),
+            WalkedKind::Failed(path, kind, error) => self.handle_failed(path, kind, verdict, error),
         }
     }
 
     fn handle_entry(
         &mut self,
         Looked { mut entry, unlisted }: Looked,
-        verdict: Verdict,
-        unread: Unread,
+        verdict: ScanVerdict,
+        unread: UnlistedReason,
     ) -> anyhow::Result<()> {
         if let Some(error) = unlisted {
             let (path, text) = (&entry.path, why(&error));
             self.report.warn(format_args!("{path}: cannot list its extended attributes: {text}"));
         }
-        if verdict == Verdict::IfBelow && entry.kind != Kind::Dir {
+        if verdict == ScanVerdict::IfBelow && entry.kind != Kind::Dir {
             return Ok(());
         }
-        entry.unread = unread != Unread::No;
+        entry.unread = unread != UnlistedReason::No;
         match &unread {
-            Unread::No => {}
-            Unread::ByWish => self.end.excluded += 1,
-            Unread::Failed(text) => {
+            UnlistedReason::No => {}
+            UnlistedReason::ByWish => self.end.excluded += 1,
+            UnlistedReason::Failed(text) => {
                 self.report.warn(format_args!("{}: {text}", entry.path));
                 self.end.unreadable += 1;
             }
         }
-        if verdict == Verdict::IfBelow && !matches!(unread, Unread::Failed(_)) {
+        if verdict == ScanVerdict::IfBelow && !matches!(unread, UnlistedReason::Failed(_)) {
             self.drop_above(&entry.path);
             self.above.push_back(entry);
             return Ok(());
@@ -131,12 +134,12 @@ impl<'a> Listing<'a> {
         &mut self,
         path: Path,
         kind: Kind,
-        verdict: Verdict,
+        verdict: ScanVerdict,
         error: io::Error,
     ) -> anyhow::Result<()> {
         let vanished = error.kind() == io::ErrorKind::NotFound;
         self.barred = (kind == Kind::Dir).then(|| path.clone());
-        if vanished && verdict == Verdict::IfBelow {
+        if vanished && verdict == ScanVerdict::IfBelow {
             return Ok(());
         }
         let text = if vanished { "vanished during the scan".to_owned() } else { why(&error) };
@@ -145,7 +148,7 @@ impl<'a> Listing<'a> {
             return Err(error.into());
         }
         self.end.unreadable += 1;
-        self.list(Entry::new(path, kind, State::Unreadable))
+        self.list(Entry::new(path, kind, EntryState::Unreadable))
     }
 
     fn drop_above(&mut self, next: &Path) {

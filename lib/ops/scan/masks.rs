@@ -15,7 +15,7 @@ use crate::core::selection::anchored;
 use crate::format::digest::Digest;
 use crate::format::path::shown;
 use crate::ops::asked::{self, read_file};
-use crate::ops::scan::seen::Verdict;
+use crate::ops::scan::seen::ScanVerdict;
 use crate::ops::scan::{Options, apps};
 use crate::report::message::Report;
 
@@ -35,7 +35,7 @@ struct Only {
 }
 
 impl Only {
-    fn add_line(&mut self, line: &[u8], source: &mut Source) {
+    fn add_line(&mut self, line: &[u8], source: &mut SourcePaths) {
         if source.is(line) {
             self.all = true;
         } else {
@@ -45,13 +45,13 @@ impl Only {
 }
 
 /// The source, as patterns name it: its path, and others by way of symbolic links, as they come.
-struct Source {
+struct SourcePaths {
     names: Vec<Vec<u8>>,
 }
 
-impl Source {
-    fn new(root: &FsPath) -> Source {
-        Source { names: vec![root.as_os_str().as_bytes().to_vec()] }
+impl SourcePaths {
+    fn new(root: &FsPath) -> SourcePaths {
+        SourcePaths { names: vec![root.as_os_str().as_bytes().to_vec()] }
     }
 
     /// A pattern in gitignore syntax, of what people and find(1) write: `./x`, `x//`, or an
@@ -109,7 +109,7 @@ impl Masks {
     /// those of files, and the last that matches decides. `root` is the path of the source, without
     /// links: a pattern may begin with it.
     pub(super) fn load(root: &FsPath, options: &Options, report: &Report) -> anyhow::Result<Masks> {
-        let mut source = Source::new(root);
+        let mut source = SourcePaths::new(root);
         let mut patterns = Patterns::default();
         for list in options.exclude_apps.as_deref().map_or(Ok(Vec::new()), apps::chosen)? {
             let own = root.as_os_str().as_bytes();
@@ -159,13 +159,18 @@ impl Masks {
 
     /// How an entry is listed, and whether it is let in; none if it is left out. `above` says
     /// whether its directory is let in.
-    pub(super) fn judge(&self, raw: &[u8], is_dir: bool, above: bool) -> Option<(Verdict, bool)> {
+    pub(super) fn judge(
+        &self,
+        raw: &[u8],
+        is_dir: bool,
+        above: bool,
+    ) -> Option<(ScanVerdict, bool)> {
         if self.excludes(raw, is_dir) {
             return None;
         }
-        let Some(only) = &self.only else { return Some((Verdict::List, true)) };
+        let Some(only) = &self.only else { return Some((ScanVerdict::List, true)) };
         let selected = only.patterns.verdict(raw, is_dir).unwrap_or(above);
-        Some((if selected { Verdict::List } else { Verdict::IfBelow }, selected))
+        Some((if selected { ScanVerdict::List } else { ScanVerdict::IfBelow }, selected))
     }
 
     /// What tells this mask from others: the SHA-256 of its patterns, one a line. Their order
@@ -216,7 +221,7 @@ mod tests {
     use super::*;
 
     fn only(lines: &str) -> Masks {
-        let (mut mask, mut source) = (Only::default(), Source::new(FsPath::new("/src")));
+        let (mut mask, mut source) = (Only::default(), SourcePaths::new(FsPath::new("/src")));
         for line in self::lines(lines.as_bytes()) {
             mask.add_line(line, &mut source);
         }
@@ -261,10 +266,10 @@ mod tests {
     fn what_is_below_goes_with_its_directory() {
         let masks = only("/a\n!/a/b\n");
         let judge = |path: &str, above| masks.judge(path.as_bytes(), true, above);
-        assert_eq!(judge("a", false), Some((Verdict::List, true)));
-        assert_eq!(judge("a/x", true), Some((Verdict::List, true)));
-        assert_eq!(judge("a/b", true), Some((Verdict::IfBelow, false)));
-        assert_eq!(judge("c", false), Some((Verdict::IfBelow, false)));
+        assert_eq!(judge("a", false), Some((ScanVerdict::List, true)));
+        assert_eq!(judge("a/x", true), Some((ScanVerdict::List, true)));
+        assert_eq!(judge("a/b", true), Some((ScanVerdict::IfBelow, false)));
+        assert_eq!(judge("c", false), Some((ScanVerdict::IfBelow, false)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::archive::caching;
 use crate::edge::look;
 use crate::edge::mounts;
 use crate::edge::resolve::resolve;
-use crate::edge::walk::Place;
+use crate::edge::walk::OpenDirectory;
 use crate::format::path::Path;
 
 /// A directory that may lie in the source.
@@ -47,7 +47,7 @@ impl OwnCache {
     }
 
     /// True if an entry is this directory. `ino` is the inode that its directory says it has.
-    pub(super) fn is(&self, above: &Place, name: &CStr, path: &Path, ino: u64) -> bool {
+    pub(super) fn is(&self, above: &OpenDirectory, name: &CStr, path: &Path, ino: u64) -> bool {
         let named = self.paths.contains(path);
         match self.identity {
             // What the directory says is not enough: of a mount point, it is what lies under it.

@@ -8,7 +8,7 @@ use crate::format::path::Path;
 
 /// How an entry is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ScanVerdict {
     /// In any case.
     List,
     /// A directory that is listed if anything below it is.
@@ -17,7 +17,7 @@ pub(super) enum Verdict {
 
 /// Why the content of a directory is not listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(super) enum UnlistedReason {
     /// It is.
     No,
     /// An option says so.
@@ -28,20 +28,20 @@ pub(super) enum Unread {
 
 /// An entry that the walk came upon.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct WalkedEntry {
     /// How it is listed.
-    pub verdict: Verdict,
+    pub verdict: ScanVerdict,
     /// What was found.
-    pub what: What,
+    pub what: WalkedKind,
 }
 
 /// What was found of an entry.
 #[derive(Debug)]
 // Nearly all are entries: a box for each would only cost.
 #[allow(clippy::large_enum_variant)]
-pub(super) enum What {
+pub(super) enum WalkedKind {
     /// It is there.
-    Entry(Looked, Unread),
+    Entry(Looked, UnlistedReason),
     /// It is a socket.
     Socket(Path),
     /// It was left out, and is not looked at.

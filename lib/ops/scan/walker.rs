@@ -9,13 +9,13 @@ use rustix::io::Errno;
 
 use crate::edge::look::{self, CACHE_TAG, Looker};
 use crate::edge::ordered::{Gone, Submit};
-use crate::edge::walk::{Names, Next, Place, Walk};
+use crate::edge::walk::{DirectoryNames, OpenDirectory, TreeWalk, WalkStep};
 use crate::format::band::BandName;
 use crate::format::entry::Kind;
 use crate::format::path::Path;
 use crate::ops::scan::masks::Masks;
 use crate::ops::scan::own::OwnCache;
-use crate::ops::scan::seen::{Seen, Unread, Verdict, What};
+use crate::ops::scan::seen::{ScanVerdict, UnlistedReason, WalkedEntry, WalkedKind};
 use crate::report::message::{Report, why};
 
 /// Entries that are looked at in a piece.
@@ -24,13 +24,19 @@ const BATCH: usize = 512;
 /// A piece of the walk that somebody is to look at.
 enum Visit {
     /// Names of one directory that are no directories.
-    Names { place: Arc<Place>, names: Arc<Names>, range: Range<usize> },
+    Names { place: Arc<OpenDirectory>, names: Arc<DirectoryNames>, range: Range<usize> },
     /// A directory that the walk has opened.
-    Opened { place: Arc<Place>, verdict: Verdict, unread: Unread },
+    Opened { place: Arc<OpenDirectory>, verdict: ScanVerdict, unread: UnlistedReason },
     /// A directory that the walk has not opened.
-    Closed { above: Arc<Place>, names: Arc<Names>, at: usize, verdict: Verdict, unread: Unread },
+    Closed {
+        above: Arc<OpenDirectory>,
+        names: Arc<DirectoryNames>,
+        at: usize,
+        verdict: ScanVerdict,
+        unread: UnlistedReason,
+    },
     /// What need not be looked at.
-    Known(Box<Seen>),
+    Known(Box<WalkedEntry>),
 }
 
 /// Visits that are handed on together.
@@ -42,7 +48,7 @@ struct Batch {
 
 impl Batch {
     /// Adds an entry that is no directory.
-    fn push_name(&mut self, place: &Arc<Place>, names: &Arc<Names>, at: usize) {
+    fn push_name(&mut self, place: &Arc<OpenDirectory>, names: &Arc<DirectoryNames>, at: usize) {
         self.entries += 1;
         if let Some(Visit::Names { names: last, range, .. }) = self.visits.last_mut()
             && range.end == at
@@ -72,9 +78,9 @@ pub(super) struct WalkPlan {
 
 /// The walk, and what it has found that nobody looks at yet.
 pub(super) struct Walker<'a> {
-    walk: Walk,
+    walk: TreeWalk,
     wanted: WalkPlan,
-    submit: Submit<Vec<Seen>>,
+    submit: Submit<Vec<WalkedEntry>>,
     batch: Batch,
     /// Visits that a batch may have: each may keep a directory open.
     most_visits: usize,
@@ -85,28 +91,29 @@ impl<'a> Walker<'a> {
     /// A walk that hands its findings to `submit`, in batches that keep so many directories open.
     pub(super) fn new(
         wanted: WalkPlan,
-        submit: Submit<Vec<Seen>>,
+        submit: Submit<Vec<WalkedEntry>>,
         most_visits: usize,
         report: &'a Report,
     ) -> Walker<'a> {
-        let (walk, batch) = (Walk::default(), Batch::default());
+        let (walk, batch) = (TreeWalk::default(), Batch::default());
         Walker { walk, wanted, submit, batch, most_visits, report }
     }
 
     /// Walks the tree below `root`.
-    pub(super) fn run(mut self, root: &Arc<Place>, shown: &str) -> anyhow::Result<()> {
+    pub(super) fn run(mut self, root: &Arc<OpenDirectory>, shown: &str) -> anyhow::Result<()> {
         let (names, failed) = self.walk.read(root);
         let unread = match failed {
             Some(error) if names.is_empty() => return Err(error).context(shown.to_owned()),
-            Some(error) => Unread::Failed(why(&error)),
-            None => Unread::No,
+            Some(error) => UnlistedReason::Failed(why(&error)),
+            None => UnlistedReason::No,
         };
         if self.wanted.caches && look::is_tagged_cache(root) {
             self.report
                 .note("./CACHEDIR.TAG: the source itself is tagged as a cache: listed anyway");
         }
         self.tell_of_bands(root, &names);
-        let verdict = if self.wanted.after.is_some() { Verdict::IfBelow } else { Verdict::List };
+        let verdict =
+            if self.wanted.after.is_some() { ScanVerdict::IfBelow } else { ScanVerdict::List };
         // Nobody takes the findings any more when the listing has failed, which has the reason.
         let _ = self.descend(root, names, verdict, unread);
         Ok(())
@@ -114,24 +121,24 @@ impl<'a> Walker<'a> {
 
     fn descend(
         &mut self,
-        root: &Arc<Place>,
-        names: Names,
-        verdict: Verdict,
-        unread: Unread,
+        root: &Arc<OpenDirectory>,
+        names: DirectoryNames,
+        verdict: ScanVerdict,
+        unread: UnlistedReason,
     ) -> Result<(), Gone> {
         self.push(Visit::Opened { place: Arc::clone(root), verdict, unread })?;
         self.walk.enter(Arc::clone(root), Arc::new(names));
         loop {
             match self.walk.step() {
-                Next::Entry(at) => self.visit(at)?,
-                Next::Lost(dir, names, from) => {
+                WalkStep::Entry(at) => self.visit(at)?,
+                WalkStep::Lost(dir, names, from) => {
                     for at in from..names.len() {
                         let (path, kind) = (dir.child(names.raw(at)), hint(&names, at));
-                        let what = What::Failed(path, kind, Errno::STALE.into());
-                        self.know(Verdict::List, what)?;
+                        let what = WalkedKind::Failed(path, kind, Errno::STALE.into());
+                        self.know(ScanVerdict::List, what)?;
                     }
                 }
-                Next::End => return self.flush(),
+                WalkStep::End => return self.flush(),
             }
         }
     }
@@ -161,18 +168,18 @@ impl<'a> Walker<'a> {
         if kind == FileType::Unknown {
             let masks = &self.wanted.masks;
             if masks.excludes(&raw, true) && masks.excludes(&raw, false) {
-                return self.know(Verdict::List, What::Excluded(path, Kind::File));
+                return self.know(ScanVerdict::List, WalkedKind::Excluded(path, Kind::File));
             }
             kind = match look::stat(&place, names.name(at)) {
                 Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                 Err(error) => {
                     let wanted = |is_dir| {
                         let judged = masks.judge(&raw, is_dir, place.selected);
-                        judged.is_some_and(|(verdict, _)| verdict == Verdict::List)
+                        judged.is_some_and(|(verdict, _)| verdict == ScanVerdict::List)
                     };
                     let wanted = !above && (wanted(true) || wanted(false));
-                    let verdict = if wanted { Verdict::List } else { Verdict::IfBelow };
-                    return self.know(verdict, What::Failed(path, Kind::File, error));
+                    let verdict = if wanted { ScanVerdict::List } else { ScanVerdict::IfBelow };
+                    return self.know(verdict, WalkedKind::Failed(path, Kind::File, error));
                 }
             };
         }
@@ -188,22 +195,22 @@ impl<'a> Walker<'a> {
     /// Decides about a directory: whether it is listed, and whether the walk goes there.
     fn visit_dir(
         &mut self,
-        above: &Arc<Place>,
-        names: &Arc<Names>,
+        above: &Arc<OpenDirectory>,
+        names: &Arc<DirectoryNames>,
         at: usize,
         path: Path,
         raw: &[u8],
         behind: bool,
     ) -> Result<(), Gone> {
         let Some((verdict, selected)) = self.wanted.masks.judge(raw, true, above.selected) else {
-            return self.know(Verdict::List, What::Excluded(path, Kind::Dir));
+            return self.know(ScanVerdict::List, WalkedKind::Excluded(path, Kind::Dir));
         };
-        let verdict = if behind { Verdict::IfBelow } else { verdict };
+        let verdict = if behind { ScanVerdict::IfBelow } else { verdict };
         let name = names.name(at);
         let ino = names.ino(at);
         if self.wanted.own.iter().any(|own| own.is(above, name, &path, ino)) {
             self.report.verbose(format_args!("{path}: left out: it is the cache of this host"));
-            return self.know(Verdict::List, What::Excluded(path, Kind::Dir));
+            return self.know(ScanVerdict::List, WalkedKind::Excluded(path, Kind::Dir));
         }
         let closed = |unread| Visit::Closed {
             above: Arc::clone(above),
@@ -216,31 +223,34 @@ impl<'a> Walker<'a> {
         if let Some(device) = self.wanted.device {
             match look::stat(above, name) {
                 Ok(stat) if stat.st_dev == device => {}
-                Ok(_) => return self.push(closed(Unread::ByWish)),
-                Err(error) => return self.push(closed(Unread::Failed(why(&error)))),
+                Ok(_) => return self.push(closed(UnlistedReason::ByWish)),
+                Err(error) => return self.push(closed(UnlistedReason::Failed(why(&error)))),
             }
         }
         let place = match above.open(name, selected) {
             Ok(place) => place,
             Err(error) => {
                 return match Errno::from_io_error(&error) {
-                    Some(Errno::NOENT) => self.know(verdict, What::Failed(path, Kind::Dir, error)),
+                    Some(Errno::NOENT) => {
+                        self.know(verdict, WalkedKind::Failed(path, Kind::Dir, error))
+                    }
                     // It is something else by now.
                     Some(Errno::NOTDIR | Errno::LOOP) => self.push_name(above, names, at),
-                    _ => self.push(closed(Unread::Failed(why(&error)))),
+                    _ => self.push(closed(UnlistedReason::Failed(why(&error)))),
                 };
             }
         };
         if let Some(device) = self.wanted.device
             && !rustix::fs::fstat(&place).is_ok_and(|stat| stat.st_dev == device)
         {
-            return self.push(Visit::Opened { place, verdict, unread: Unread::ByWish });
+            return self.push(Visit::Opened { place, verdict, unread: UnlistedReason::ByWish });
         }
         let (mut inside, failed) = self.walk.read(&place);
-        let mut unread = failed.map_or(Unread::No, |error| Unread::Failed(why(&error)));
+        let mut unread =
+            failed.map_or(UnlistedReason::No, |error| UnlistedReason::Failed(why(&error)));
         let tag = CACHE_TAG.to_bytes();
         if self.wanted.caches && inside.find(tag).is_some() && look::is_tagged_cache(&place) {
-            unread = Unread::ByWish;
+            unread = UnlistedReason::ByWish;
             inside.keep(tag);
         }
         self.tell_of_bands(&place, &inside);
@@ -252,7 +262,7 @@ impl<'a> Walker<'a> {
     }
 
     /// An archive inside of the source grows by a copy of itself with each band.
-    fn tell_of_bands(&self, place: &Place, names: &Names) {
+    fn tell_of_bands(&self, place: &OpenDirectory, names: &DirectoryNames) {
         let is_band = |at: &usize| {
             let raw = names.raw(*at);
             raw.get(8) == Some(&b'T')
@@ -272,13 +282,18 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn push_name(&mut self, place: &Arc<Place>, names: &Arc<Names>, at: usize) -> Result<(), Gone> {
+    fn push_name(
+        &mut self,
+        place: &Arc<OpenDirectory>,
+        names: &Arc<DirectoryNames>,
+        at: usize,
+    ) -> Result<(), Gone> {
         self.batch.push_name(place, names, at);
         self.flush_full()
     }
 
-    fn know(&mut self, verdict: Verdict, what: What) -> Result<(), Gone> {
-        self.push(Visit::Known(Box::new(Seen { verdict, what })))
+    fn know(&mut self, verdict: ScanVerdict, what: WalkedKind) -> Result<(), Gone> {
+        self.push(Visit::Known(Box::new(WalkedEntry { verdict, what })))
     }
 
     fn push(&mut self, visit: Visit) -> Result<(), Gone> {
@@ -308,30 +323,32 @@ impl<'a> Walker<'a> {
 }
 
 /// What a directory says that an entry is; a file where it does not say.
-fn hint(names: &Names, at: usize) -> Kind {
+fn hint(names: &DirectoryNames, at: usize) -> Kind {
     look::kind(names.kind(at)).unwrap_or(Kind::File)
 }
 
 /// Looks at what the walk came upon.
-fn look_at(visit: Visit, masks: &Masks, seen: &mut Vec<Seen>) {
+fn look_at(visit: Visit, masks: &Masks, seen: &mut Vec<WalkedEntry>) {
     match visit {
         Visit::Known(known) => seen.push(*known),
         Visit::Opened { place, verdict, unread } => {
             let what = match look::look_at_open(&place) {
-                Ok(looked) => What::Entry(looked, unread),
-                Err(error) => What::Failed(place.path.clone(), Kind::Dir, error),
+                Ok(looked) => WalkedKind::Entry(looked, unread),
+                Err(error) => WalkedKind::Failed(place.path.clone(), Kind::Dir, error),
             };
-            seen.push(Seen { verdict, what });
+            seen.push(WalkedEntry { verdict, what });
         }
         Visit::Closed { above, names, at, verdict, unread } => {
             let path = || above.path.child(names.raw(at));
             let what = match Looker::new(&above).look(names.name(at)) {
-                Ok(Some(looked)) if looked.entry.kind == Kind::Dir => What::Entry(looked, unread),
-                Ok(Some(looked)) => What::Entry(looked, Unread::No),
-                Ok(None) => What::Socket(path()),
-                Err(error) => What::Failed(path(), Kind::Dir, error),
+                Ok(Some(looked)) if looked.entry.kind == Kind::Dir => {
+                    WalkedKind::Entry(looked, unread)
+                }
+                Ok(Some(looked)) => WalkedKind::Entry(looked, UnlistedReason::No),
+                Ok(None) => WalkedKind::Socket(path()),
+                Err(error) => WalkedKind::Failed(path(), Kind::Dir, error),
             };
-            seen.push(Seen { verdict, what });
+            seen.push(WalkedEntry { verdict, what });
         }
         Visit::Names { place, names, range } => {
             let looker = Looker::new(&place);
@@ -347,27 +364,27 @@ fn look_at(visit: Visit, masks: &Masks, seen: &mut Vec<Seen>) {
                 }
                 let path = || place.path.child(names.raw(at));
                 let what = match masks.judge(&raw, false, place.selected) {
-                    None => What::Excluded(path(), hint(&names, at)),
-                    Some((Verdict::IfBelow, _)) => continue,
+                    None => WalkedKind::Excluded(path(), hint(&names, at)),
+                    Some((ScanVerdict::IfBelow, _)) => continue,
                     Some(_) => match looker.look(names.name(at)) {
                         Ok(Some(looked)) => {
                             let unread = unseen(looked.entry.kind);
-                            What::Entry(looked, unread)
+                            WalkedKind::Entry(looked, unread)
                         }
-                        Ok(None) => What::Socket(path()),
-                        Err(error) => What::Failed(path(), hint(&names, at), error),
+                        Ok(None) => WalkedKind::Socket(path()),
+                        Err(error) => WalkedKind::Failed(path(), hint(&names, at), error),
                     },
                 };
-                seen.push(Seen { verdict: Verdict::List, what });
+                seen.push(WalkedEntry { verdict: ScanVerdict::List, what });
             }
         }
     }
 }
 
 /// Of what was no directory when the walk passed it, and is one now, nobody knows what is in it.
-fn unseen(kind: Kind) -> Unread {
+fn unseen(kind: Kind) -> UnlistedReason {
     match kind {
-        Kind::Dir => Unread::Failed("became a directory during the scan".to_owned()),
-        _ => Unread::No,
+        Kind::Dir => UnlistedReason::Failed("became a directory during the scan".to_owned()),
+        _ => UnlistedReason::No,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use crate::archive::unlock;
-use crate::edge::gpg::{Keys, Sealer, Strength};
+use crate::edge::gpg::{GpgSealer, Keys, Strength};
 use crate::ops::keyring::{to_keys, tried};
 use crate::ops::seal::Options;
 use crate::report::message::{Hinted, Report};
@@ -14,7 +14,7 @@ use crate::report::message::{Hinted, Report};
 const STRONG: usize = 32;
 
 /// Finds the keys, and looks at what gpg makes for them; none when nothing is to be encrypted.
-pub(super) fn resolve(options: &Options, report: &Report) -> anyhow::Result<Option<Sealer>> {
+pub(super) fn resolve(options: &Options, report: &Report) -> anyhow::Result<Option<GpgSealer>> {
     if options.symmetric {
         return tried(symmetric(options, report)?, report).map(Some);
     }
@@ -27,7 +27,7 @@ pub(super) fn resolve(options: &Options, report: &Report) -> anyhow::Result<Opti
 
 /// The passphrase, and whether it is long enough to need no slow derivation.
 fn symmetric(options: &Options, report: &Report) -> anyhow::Result<Keys> {
-    let unlock = unlock::Source {
+    let unlock = unlock::PassphraseSource {
         file: options.passphrase_file.clone(),
         command: options.passphrase_command.clone(),
     };

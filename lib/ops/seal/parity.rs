@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::core::parity::Encoder;
 use crate::edge::budget::Budget;
 
-enum Task {
+enum ParityTask {
     /// The group's next object.
     Add(Vec<u8>),
     /// That was its last.
@@ -17,7 +17,7 @@ enum Task {
 
 /// The thread's two ends.
 pub(super) struct Parity {
-    tasks: SyncSender<Task>,
+    tasks: SyncSender<ParityTask>,
     shards: Receiver<Vec<Vec<u8>>>,
 }
 
@@ -38,12 +38,12 @@ impl Parity {
         std::thread::spawn(move || {
             for task in queue {
                 match task {
-                    Task::Add(bytes) => {
+                    ParityTask::Add(bytes) => {
                         encoder.handle_object(&bytes);
                         budget.adjust(bytes.len() as u64, 0);
                     }
                     // Nobody waits for it any more when the run has failed.
-                    Task::Finish => drop(send.send(encoder.finish())),
+                    ParityTask::Finish => drop(send.send(encoder.finish())),
                 }
             }
         });
@@ -52,12 +52,12 @@ impl Parity {
 
     /// Takes the group's next object.
     pub(super) fn add(&self, bytes: Vec<u8>) -> anyhow::Result<()> {
-        self.tasks.send(Task::Add(bytes)).context(BROKE_OFF)
+        self.tasks.send(ParityTask::Add(bytes)).context(BROKE_OFF)
     }
 
     /// Ends the group, and gives its parity.
     pub(super) fn finish(&self) -> anyhow::Result<Vec<Vec<u8>>> {
-        self.tasks.send(Task::Finish).context(BROKE_OFF)?;
+        self.tasks.send(ParityTask::Finish).context(BROKE_OFF)?;
         self.shards.recv().context(BROKE_OFF)
     }
 }

@@ -13,7 +13,7 @@ use crate::edge::budget::Budget;
 use crate::edge::gpg::Signatory;
 use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
 use crate::format::sealed::SealedNote;
 use crate::format::stream::{self, Preface, StreamItem};
@@ -24,18 +24,18 @@ use crate::store::sealed::SealedNotes;
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
 /// Where objects go.
-pub(super) struct Out<'a> {
+pub(super) struct ObjectSink<'a> {
     pub(super) report: &'a Report,
     pub(super) band: BandName,
     pub(super) mtime: u64,
     /// The key that signs.
     pub(super) signer: Option<Signatory>,
-    pub(super) pipe: pipe::Out,
+    pub(super) pipe: pipe::Output,
     /// Where what is sealed is noted.
     pub(super) notes: Option<SealedNotes>,
 }
 
-impl Out<'_> {
+impl ObjectSink<'_> {
     fn write(&mut self, item: &StreamItem) -> anyhow::Result<()> {
         self.report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
         stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
@@ -43,7 +43,7 @@ impl Out<'_> {
 
     /// Notes an object before it leaves. Where that fails, a run that continues this one lists
     /// less.
-    fn note(&mut self, group: (u32, u32), member: &Member) {
+    fn note(&mut self, group: (u32, u32), member: &GroupMember) {
         let note = SealedNote { group, member: member.clone() };
         let Some(notes) = &mut self.notes else { return };
         if let Err(error) = notes.append(&note) {
@@ -72,27 +72,27 @@ impl Out<'_> {
 }
 
 /// Takes the objects in their order.
-pub(super) struct Writer<'a> {
-    out: Out<'a>,
+pub(super) struct SealWriter<'a> {
+    out: ObjectSink<'a>,
     groups: Groups,
     parity: Option<Parity>,
     budget: Arc<Budget>,
     /// The key object of the run.
     key: Option<Vec<u8>>,
     /// What an earlier run has left without a list, for lists of this run's name.
-    left: Option<(u32, Vec<Member>)>,
+    left: Option<(u32, Vec<GroupMember>)>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> SealWriter<'a> {
     /// A writer of groups of so many slots and parity shards, each with the key object if the run
     /// has one; what objects took of the budget is given back when they are through.
     pub(super) fn new(
-        out: Out<'a>,
+        out: ObjectSink<'a>,
         id: BandId,
         (slots, parity): (usize, usize),
         key: Option<Vec<u8>>,
         budget: Arc<Budget>,
-    ) -> anyhow::Result<Writer<'a>> {
+    ) -> anyhow::Result<SealWriter<'a>> {
         let groups = Groups::new(out.band.clone(), id, slots, parity);
         let groups = if key.is_some() { groups.keyed() } else { groups };
         let parity = if parity > 0 {
@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
         } else {
             None
         };
-        Ok(Writer { out, groups, parity, budget, key, left: None })
+        Ok(SealWriter { out, groups, parity, budget, key, left: None })
     }
 
     /// Begins the stream, with what that of pack says before its first object, and with lists of
@@ -130,17 +130,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    pub(super) fn object(&mut self, item: StreamItem, member: Member) -> anyhow::Result<()> {
+    pub(super) fn object(&mut self, item: StreamItem, member: GroupMember) -> anyhow::Result<()> {
         while let Some(name) = self.groups.key_before(&item.name) {
             let Some(bytes) = self.key.clone() else { break };
-            let member = Member::of(name, &bytes);
+            let member = GroupMember::of(name, &bytes);
             self.budget.adjust(0, bytes.len() as u64);
             self.grouped(StreamItem { band: item.band.clone(), name, bytes }, member)?;
         }
         self.grouped(item, member)
     }
 
-    fn grouped(&mut self, item: StreamItem, member: Member) -> anyhow::Result<()> {
+    fn grouped(&mut self, item: StreamItem, member: GroupMember) -> anyhow::Result<()> {
         if let Some(group) = self.groups.group_of(&item.name) {
             self.out.note(group, &member);
         }
@@ -159,8 +159,8 @@ impl<'a> Writer<'a> {
             let members = shards
                 .par_iter()
                 .enumerate()
-                .map(|(j, bytes)| Member::of(list.shard(j as u32), bytes));
-            let members: Vec<Member> = members.collect();
+                .map(|(j, bytes)| GroupMember::of(list.shard(j as u32), bytes));
+            let members: Vec<GroupMember> = members.collect();
             for (member, bytes) in members.into_iter().zip(shards) {
                 self.out.put(member.name, bytes)?;
                 list.members.push(member);

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::core::verify::audit::Objects;
-use crate::core::verify::{Finding, Kind};
+use crate::core::verify::audit::ObjectSizes;
+use crate::core::verify::{Finding, FindingKind};
 use crate::edge::ordered::Gone;
 use crate::format::group::List;
 use crate::format::object::{Object, ObjectName};
-use crate::ops::verify::band::{Walk, Walking};
+use crate::ops::verify::band::{BandWalk, Walking};
 
-impl Walk {
+impl BandWalk {
     /// The lists of a folder's added messages; names a message that has none. The text of each goes
     /// to `texts`, for its signature.
     pub(super) fn added(
         &self,
         walking: &mut Walking<'_>,
-        objects: &Objects,
+        objects: &ObjectSizes,
         texts: &mut Vec<(ObjectName, Vec<u8>)>,
     ) -> Result<Vec<Arc<List>>, Gone> {
         let (mut lists, mut found) = (Vec::new(), Vec::new());
@@ -28,7 +28,7 @@ impl Walk {
                     let list = ObjectName::plain(Object::KeyList(number, counter, m));
                     if !named.contains(&&list) {
                         let what = "in no checksum list";
-                        found.push(Finding::of(Kind::Unlisted, walking.band, *name, what));
+                        found.push(Finding::of(FindingKind::Unlisted, walking.band, *name, what));
                     }
                 }
                 Object::KeyList(..) => {
@@ -37,7 +37,7 @@ impl Walk {
                     let own = |text: &[u8]| List::parse_own(text, walking.band, walking.id, name);
                     let list = text.and_then(|text| match own(&text) {
                         Ok(list) => Ok((list, text)),
-                        Err(what) => Err((Kind::Damaged, what)),
+                        Err(what) => Err((FindingKind::Damaged, what)),
                     });
                     match list {
                         Ok((list, text)) => {

@@ -9,11 +9,11 @@ use anyhow::Context;
 use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::kind::is_locked;
 use crate::archive::{Archive, Trust, unzip};
-use crate::core::verify::audit::{Objects, place};
-use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, Kind, State, Subject};
+use crate::core::verify::audit::{ObjectSizes, place};
+use crate::core::verify::part::ObjectSample;
+use crate::core::verify::{Finding, FindingKind, ObjectState, Subject};
 use crate::format::band::BandName;
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::head::{Head, MAX_LEN};
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::check::{compare, describe};
@@ -31,7 +31,7 @@ pub(super) struct Against<'a> {
     /// Whether only names and sizes are compared.
     pub quick: bool,
     /// What is read.
-    pub part: Part,
+    pub part: ObjectSample,
 }
 
 /// Where findings and notes go.
@@ -62,7 +62,7 @@ impl Against<'_> {
                     tell.note(format!("{band} is not in {}: not compared", self.shown))
                 }
                 false => tell.found(Finding::new(
-                    Kind::Missing,
+                    FindingKind::Missing,
                     Subject::Band(band.clone()),
                     format!("this band is not in {}", self.shown),
                 ))?,
@@ -70,7 +70,7 @@ impl Against<'_> {
         }
         for band in others.iter().filter(|band| all && !bands.contains(band)) {
             tell.found(Finding::new(
-                Kind::Missing,
+                FindingKind::Missing,
                 Subject::Band(band.clone()),
                 format!("this band is only in {}", self.shown),
             ))?;
@@ -98,7 +98,7 @@ impl Against<'_> {
         {
             let what =
                 format!("{} has another band of this name, with id {}", self.shown, other.id);
-            return tell.found(Finding::top(Kind::Damaged, band, Object::Head, what));
+            return tell.found(Finding::top(FindingKind::Damaged, band, Object::Head, what));
         }
         for at in std::iter::once(None).chain(folders.into_iter().map(Some)) {
             let own = objects(self.store().as_ref(), band, at)?;
@@ -120,11 +120,11 @@ impl Against<'_> {
     fn folder(
         &self,
         band: &BandName,
-        own: &Objects,
-        other: &Objects,
+        own: &ObjectSizes,
+        other: &ObjectSizes,
         tell: &mut dyn Tell,
     ) -> anyhow::Result<()> {
-        let mut listed: HashMap<ObjectName, Member> = HashMap::new();
+        let mut listed: HashMap<ObjectName, GroupMember> = HashMap::new();
         for (name, _) in
             own.values().filter(|(name, _)| !self.quick && matches!(name.object, Object::List(..)))
         {
@@ -140,17 +140,19 @@ impl Against<'_> {
         for (name, size) in own.values() {
             let finding = |kind, what| Finding::of(kind, band, *name, what);
             match other.get(&place(name)) {
-                None => tell.found(finding(Kind::Missing, format!("not in {}", self.shown)))?,
+                None => {
+                    tell.found(finding(FindingKind::Missing, format!("not in {}", self.shown)))?
+                }
                 Some((_, theirs)) if theirs != size => {
                     tell.found(finding(
-                        Kind::Damaged,
+                        FindingKind::Damaged,
                         format!("has {size} bytes here, and {theirs} in {}", self.shown),
                     ))?;
                 }
                 Some(_) if self.quick || !self.part.has(&format!("{band}/{name}")) => {}
                 Some(_) => {
                     if let Some(what) = self.object(band, *name, *size, listed.get(name)) {
-                        tell.found(finding(Kind::Damaged, what))?;
+                        tell.found(finding(FindingKind::Damaged, what))?;
                     }
                 }
             }
@@ -158,7 +160,7 @@ impl Against<'_> {
         for (at, (name, _)) in other {
             if !own.contains_key(at) {
                 tell.found(Finding::of(
-                    Kind::Missing,
+                    FindingKind::Missing,
                     band,
                     *name,
                     format!("only in {}", self.shown),
@@ -175,7 +177,7 @@ impl Against<'_> {
         band: &BandName,
         name: ObjectName,
         size: u64,
-        listed: Option<&Member>,
+        listed: Option<&GroupMember>,
     ) -> Option<String> {
         let shown = self.shown;
         let Some(member) = listed else {
@@ -189,8 +191,8 @@ impl Against<'_> {
             };
         };
         match compare(self.other, band, member, size) {
-            State::Good => None,
-            State::Failed(what) | State::Unavailable(what) => {
+            ObjectState::Good => None,
+            ObjectState::Failed(what) | ObjectState::Unavailable(what) => {
                 Some(format!("cannot be read in {shown}: {what}"))
             }
             _ => Some(format!("in {shown} it is not as the list here says")),
@@ -201,8 +203,8 @@ impl Against<'_> {
     fn summaries(
         &self,
         head: &Head,
-        own: &Objects,
-        cache: &Objects,
+        own: &ObjectSizes,
+        cache: &ObjectSizes,
         tell: &mut dyn Tell,
     ) -> anyhow::Result<()> {
         let band = &head.band;
@@ -215,14 +217,14 @@ impl Against<'_> {
                 .find_map(|encrypted| own.get(&place(&ObjectName { encrypted, ..*name })));
             let Some((stored, bytes)) = here.filter(|(_, bytes)| *bytes > 0) else {
                 tell.found(Finding::of(
-                    Kind::Missing,
+                    FindingKind::Missing,
                     band,
                     *name,
                     format!("{} has a copy of it", self.shown),
                 ))?;
                 continue;
             };
-            let finding = |what| Finding::of(Kind::Damaged, band, *stored, what);
+            let finding = |what| Finding::of(FindingKind::Damaged, band, *stored, what);
             if bytes < size {
                 tell.found(finding(format!(
                     "has {bytes} bytes, less than its plain copy in {}",
@@ -264,7 +266,7 @@ fn is_whole(found: &BandFolder) -> bool {
 }
 
 /// The objects in a folder, or directly in the band's.
-fn objects(store: &dyn Store, band: &BandName, folder: Option<u32>) -> anyhow::Result<Objects> {
+fn objects(store: &dyn Store, band: &BandName, folder: Option<u32>) -> anyhow::Result<ObjectSizes> {
     let found = BandFolder::list(store, band, folder);
     let found = found.with_context(|| format!("{band}: cannot be listed"))?;
     Ok(found.all.iter().map(|(name, size)| (place(name), (*name, *size))).collect())

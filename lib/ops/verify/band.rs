@@ -9,11 +9,11 @@ use crate::archive::Archive;
 use crate::archive::catalogue::BandFolder;
 use crate::core::chain::counted::Counted;
 use crate::core::chain::sealing::Sealing;
-use crate::core::verify::audit::{Audit, Known, Objects, is_late, place};
+use crate::core::verify::audit::{Audit, BandOverview, ObjectSizes, is_late, place};
 use crate::core::verify::blind::Blind;
-use crate::core::verify::part::Part;
+use crate::core::verify::part::ObjectSample;
 use crate::core::verify::presence::{Presence, presence, shows_a_band};
-use crate::core::verify::{Finding, Kind, State, Subject};
+use crate::core::verify::{Finding, FindingKind, ObjectState, Subject};
 use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::{BandId, BandName};
 use crate::format::group::List;
@@ -22,7 +22,7 @@ use crate::format::listing::Header;
 use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::check::{CheckEvent, Meter, compare, unreadable};
-use crate::ops::verify::signed::Wanted;
+use crate::ops::verify::signed::WantedSignatures;
 use crate::report::message::why;
 use crate::store::{Store, UNSEEN};
 
@@ -30,7 +30,7 @@ use crate::store::{Store, UNSEEN};
 type GroupName = (u32, u32);
 
 /// What is done with each band.
-pub(super) struct Walk {
+pub(super) struct BandWalk {
     /// The archive.
     pub archive: Arc<Archive>,
     /// Its store.
@@ -44,13 +44,13 @@ pub(super) struct Walk {
     /// Whether lists are to be made anew.
     pub repair: bool,
     /// What is read.
-    pub part: Part,
+    pub part: ObjectSample,
     /// How much is read.
     pub meter: Arc<Meter>,
     /// Whose signatures are wanted.
-    pub signer: Arc<Wanted>,
+    pub signer: Arc<WantedSignatures>,
     /// The bands that were seen.
-    pub seen: HashMap<BandName, Seen>,
+    pub seen: HashMap<BandName, ParentMark>,
     /// All bands of the archive, by their start.
     pub all: Vec<BandName>,
     /// Whether plain objects are as they should be in any case.
@@ -67,7 +67,7 @@ pub(super) struct Walk {
 
 /// What a band on top of another one must find there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct ParentMark {
     id: Option<BandId>,
     /// The last index that TAIL names, or the highest that is there or in a list.
     last: Option<u32>,
@@ -98,7 +98,7 @@ pub(super) struct Walking<'a> {
     pub unsigned: Vec<ObjectName>,
 }
 
-impl Walk {
+impl BandWalk {
     /// Walks the bands, oldest first.
     pub(super) fn run(mut self, bands: &[BandName]) -> Result<(), Gone> {
         for band in bands {
@@ -134,7 +134,7 @@ impl Walk {
 
     fn band(&mut self, band: &BandName) -> Result<(), Gone> {
         let mut found = Vec::new();
-        let mut top = Objects::new();
+        let mut top = ObjectSizes::new();
         let mut folders = Vec::new();
         match BandFolder::list(self.store.as_ref(), band, None) {
             Ok(listed) => {
@@ -154,12 +154,14 @@ impl Walk {
             |object| top.get(&place(&ObjectName::plain(object))).is_some_and(|(_, size)| *size > 0);
         let there = top.values().filter(|(_, size)| *size > 0).map(|(name, _)| name);
         let is = presence(there, || folders.iter().any(|folder| self.shows_a_band(band, *folder)));
-        if is == Presence::NoBand && found.iter().all(|finding| finding.kind == Kind::Unexpected) {
+        if is == Presence::NoBand
+            && found.iter().all(|finding| finding.kind == FindingKind::Unexpected)
+        {
             return self.submit.ready(vec![CheckEvent::NoBand(band.clone())]);
         }
         if !has(Object::Head) {
             let what = "every band begins with it";
-            found.push(Finding::top(Kind::Missing, band, Object::Head, what));
+            found.push(Finding::top(FindingKind::Missing, band, Object::Head, what));
         }
         let head = |bytes: &[u8]| Head::parse(bytes).map(|head| (head.band.clone(), head));
         let tail = |bytes: &[u8]| Tail::parse(bytes).map(|tail| (tail.band.clone(), tail));
@@ -180,7 +182,7 @@ impl Walk {
                 }
                 _ => "its signature is there",
             };
-            found.push(Finding::top(Kind::Missing, band, Object::Tail, what));
+            found.push(Finding::top(FindingKind::Missing, band, Object::Tail, what));
         }
         if let Some(head) = &head {
             self.below(head, &mut found);
@@ -203,7 +205,7 @@ impl Walk {
             || next.values().any(|(name, _)| matches!(name.object, Object::ListSig(..)));
         let counted = self.counted(head.as_ref(), tail.as_ref(), &folders);
         let complete = has(Object::Tail);
-        let known = Known {
+        let known = BandOverview {
             band: band.clone(),
             ends: tail.as_ref().map(|tail| (tail.last, tail.toc)),
             complete,
@@ -232,7 +234,7 @@ impl Walk {
             let objects = next;
             next = match folders.get(at + 1) {
                 Some(folder) => self.load(band, *folder)?,
-                None => Objects::new(),
+                None => ObjectSizes::new(),
             };
             self.folder(&mut walking, &mut audit, *folder, &objects, &next)?;
             if self.meter.reached() {
@@ -241,22 +243,22 @@ impl Walk {
         }
         let last = tail.as_ref().map(|tail| tail.last).or(audit.last_index());
         let encrypted = self.sealing.borrow().is_sealed(band);
-        let seen = Seen { id: own.or(by_head).or(walking.id), last, complete, encrypted };
+        let seen = ParentMark { id: own.or(by_head).or(walking.id), last, complete, encrypted };
         self.plain()?;
         self.seen.insert(band.clone(), seen);
         let (mut found, unlisted) = audit.finish();
         if signed && complete && !has(Object::TailSig) && !self.signer.demands() {
             let what = "the lists of the band are signed";
-            found.push(Finding::top(Kind::Missing, band, Object::TailSig, what));
+            found.push(Finding::top(FindingKind::Missing, band, Object::TailSig, what));
         }
         if under_way && self.signer.demands() {
             let covered = walking.head_is_signed;
             if !covered {
                 let what = "no signed list has it: whoever can write here may have put it there";
-                found.push(Finding::top(Kind::Unlisted, band, Object::Head, what));
+                found.push(Finding::top(FindingKind::Unlisted, band, Object::Head, what));
             }
             found.extend(walking.unsigned.iter().map(|name| {
-                Finding::of(Kind::Missing, band, *name, "the list is not signed yet")
+                Finding::of(FindingKind::Missing, band, *name, "the list is not signed yet")
                     .bad_if(!covered)
             }));
         }
@@ -284,8 +286,8 @@ impl Walk {
     }
 
     /// The names in a folder.
-    fn load(&self, band: &BandName, folder: u32) -> Result<Objects, Gone> {
-        let mut objects = Objects::new();
+    fn load(&self, band: &BandName, folder: u32) -> Result<ObjectSizes, Gone> {
+        let mut objects = ObjectSizes::new();
         let mut found = Vec::new();
         match BandFolder::list(self.store.as_ref(), band, Some(folder)) {
             Ok(listed) => {
@@ -307,13 +309,13 @@ impl Walk {
         &self,
         band: &BandName,
         object: Object,
-        top: &Objects,
-    ) -> Option<Result<Vec<u8>, (Kind, String)>> {
+        top: &ObjectSizes,
+    ) -> Option<Result<Vec<u8>, (FindingKind, String)>> {
         let name = ObjectName::plain(object);
         let (_, size) = top.get(&place(&name)).filter(|(_, size)| *size > 0)?;
         if *size > MAX_LEN as u64 && *size != UNSEEN {
             let what = format!("has {size} bytes, more than any {name} has");
-            return Some(Err((Kind::Damaged, what)));
+            return Some(Err((FindingKind::Damaged, what)));
         }
         self.meter.spend((*size).min(MAX_LEN as u64)).then_some(())?;
         let bytes = self.store.get_range(&format!("{band}/{name}"), 0, MAX_LEN as u64 + 1);
@@ -325,17 +327,18 @@ impl Walk {
         &self,
         band: &BandName,
         object: Object,
-        top: &Objects,
+        top: &ObjectSizes,
         found: &mut Vec<Finding>,
         parse: impl Fn(&[u8]) -> Result<(BandName, T), HeadError>,
     ) -> Option<T> {
         let bytes = self.small(band, object, top)?;
-        let parse =
-            |bytes: Vec<u8>| parse(&bytes).map_err(|error| (Kind::Damaged, error.to_string()));
+        let parse = |bytes: Vec<u8>| {
+            parse(&bytes).map_err(|error| (FindingKind::Damaged, error.to_string()))
+        };
         let (kind, what) = match bytes.and_then(parse) {
             Ok((of, it)) if of == *band => return Some(it),
             Ok((of, _)) => {
-                (Kind::Damaged, format!("it is the {} of {of}", ObjectName::plain(object)))
+                (FindingKind::Damaged, format!("it is the {} of {of}", ObjectName::plain(object)))
             }
             Err(what) => what,
         };
@@ -350,12 +353,12 @@ impl Walk {
         let finding = |kind, object, what: String| Finding::top(kind, &parent.band, object, what);
         let Some(seen) = self.seen.get(&parent.band) else {
             let what = format!("{} is on top of it", head.band);
-            return found.push(finding(Kind::Missing, Object::Head, what));
+            return found.push(finding(FindingKind::Missing, Object::Head, what));
         };
         if let Some(id) = seen.id.filter(|id| *id != parent.id) {
             let what =
                 format!("{} is on top of a band with id {}; this has {id}", head.band, parent.id);
-            return found.push(finding(Kind::Damaged, Object::Head, what));
+            return found.push(finding(FindingKind::Damaged, Object::Head, what));
         }
         if seen.last >= Some(parent.last) {
             return;
@@ -364,7 +367,7 @@ impl Walk {
         match seen.last.filter(|_| seen.complete) {
             Some(last) => {
                 let what = format!("{upto}; it ends with {last:09}");
-                found.push(finding(Kind::Damaged, Object::Tail, what));
+                found.push(finding(FindingKind::Damaged, Object::Tail, what));
             }
             None => {
                 let index =
@@ -373,7 +376,7 @@ impl Walk {
                     Some(last) => format!("{upto}; the last that is there is {last:09}"),
                     None => format!("{upto}; none is there"),
                 };
-                found.push(Finding::of(Kind::Missing, &parent.band, index, what));
+                found.push(Finding::of(FindingKind::Missing, &parent.band, index, what));
             }
         }
     }
@@ -396,8 +399,8 @@ impl Walk {
         walking: &mut Walking<'_>,
         audit: &mut Audit,
         folder: u32,
-        objects: &Objects,
-        next: &Objects,
+        objects: &ObjectSizes,
+        next: &ObjectSizes,
     ) -> Result<(), Gone> {
         let band = walking.band;
         let (mut lists, mut found) = (Vec::new(), Vec::new());
@@ -412,7 +415,7 @@ impl Walk {
             };
             let list = text.as_ref().map_err(Clone::clone).and_then(|text| {
                 List::parse_own(text, walking.band, walking.id, name)
-                    .map_err(|what| (Kind::Damaged, what))
+                    .map_err(|what| (FindingKind::Damaged, what))
             });
             match list {
                 Ok(list) => {
@@ -435,7 +438,7 @@ impl Walk {
                     if let Object::List(n, c) = name.object {
                         // Of one that cannot be read now nothing is known, so nothing is done.
                         match kind {
-                            Kind::Unavailable => walking.unavailable = true,
+                            FindingKind::Unavailable => walking.unavailable = true,
                             _ => walking.bad.push(((n, c), of.unwrap_or((n, c)), text)),
                         }
                     }
@@ -458,7 +461,12 @@ impl Walk {
     }
 
     /// Sees to what a list names.
-    fn group(&self, list: &Arc<List>, objects: &Objects, next: &Objects) -> Result<(), Gone> {
+    fn group(
+        &self,
+        list: &Arc<List>,
+        objects: &ObjectSizes,
+        next: &ObjectSizes,
+    ) -> Result<(), Gone> {
         for (at, member) in list.members.iter().enumerate() {
             let here = objects
                 .get(&place(&member.name))
@@ -469,15 +477,15 @@ impl Walk {
             let (size, state) =
                 match here.map_or_else(|| self.store.stat(&name), |size| Ok(Some(size))) {
                     Err(error) if error.kind.is_unavailable() => {
-                        (None, State::Unavailable(why(&error.source)))
+                        (None, ObjectState::Unavailable(why(&error.source)))
                     }
                     found => {
                         let size = found.ok().flatten();
-                        (size, State::by_size(member.size, size))
+                        (size, ObjectState::by_size(member.size, size))
                     }
                 };
             let look = !self.quick
-                && matches!(state, State::Unread | State::Sized(_))
+                && matches!(state, ObjectState::Unread | ObjectState::Sized(_))
                 && self.part.has(&name);
             if !look || !self.meter.spend(size.unwrap_or(0).min(member.size)) {
                 self.submit.ready(vec![CheckEvent::Member(state)])?;
@@ -504,8 +512,12 @@ fn unexpected(band: &BandName, name: &str) -> Finding {
     let subject = Subject::Stray(band.clone(), shown);
     let name = name.trim_end_matches('/');
     match is_litter(name.rsplit('/').next().unwrap_or(name)) {
-        true => Finding::new(Kind::Unexpected, subject, "other programs leave it").bad_if(false),
-        false => Finding::new(Kind::Unexpected, subject, "no program of Dura writes it there"),
+        true => {
+            Finding::new(FindingKind::Unexpected, subject, "other programs leave it").bad_if(false)
+        }
+        false => {
+            Finding::new(FindingKind::Unexpected, subject, "no program of Dura writes it there")
+        }
     }
 }
 

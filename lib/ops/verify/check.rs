@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::core::verify::borders::{Beginning, TELLING};
-use crate::core::verify::{self, Finding, State};
+use crate::core::verify::{self, Finding, ObjectState};
 use crate::format::band::BandName;
 use crate::format::digest;
-use crate::format::group::{List, Member, PIECE};
+use crate::format::group::{GroupMember, List, PIECE};
 use crate::format::object::ObjectName;
 use crate::report::message::why;
-use crate::store::{Kind, Store, StoreError, UNSEEN};
+use crate::store::{Store, StoreError, StoreErrorKind, UNSEEN};
 
 /// Bytes of an object that are read at once: what it is charged for a call, against the memory that
 /// each thread takes.
@@ -32,7 +32,7 @@ pub(super) enum CheckEvent {
     /// What was asked for cannot be done.
     Failed(anyhow::Error),
     /// What came of the next object of a group.
-    Member(State),
+    Member(ObjectState),
     /// All members of the group have come.
     Group(Arc<List>),
     /// A signature is good.
@@ -43,7 +43,7 @@ pub(super) enum CheckEvent {
     /// A list that is gone and not needed any more: what it was of is in other lists now.
     Dropped(BandName, ObjectName),
     /// Objects that want a list.
-    Loose(Box<crate::ops::verify::loose::Loose>),
+    Loose(Box<crate::ops::verify::loose::GroupToList>),
     /// All bands were walked.
     End,
 }
@@ -120,7 +120,12 @@ pub(super) fn pieces(
 }
 
 /// Compares an object of `size` bytes with what its list says.
-pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size: u64) -> State {
+pub(super) fn compare(
+    store: &dyn Store,
+    band: &BandName,
+    member: &GroupMember,
+    size: u64,
+) -> ObjectState {
     let mut good = Vec::with_capacity(member.pieces.len());
     let mut each =
         |piece: &[u8]| good.push(member.pieces.get(good.len()) == Some(&digest::of(piece)));
@@ -135,27 +140,27 @@ pub(super) fn compare(store: &dyn Store, band: &BandName, member: &Member, size:
         Ok(came) if came == wanted => {
             good.resize(member.pieces.len(), false);
             if size == member.size && good.iter().all(|good| *good) {
-                State::Good
+                ObjectState::Good
             } else {
-                State::Bad(size, good)
+                ObjectState::Bad(size, good)
             }
         }
         Ok(came) => {
             good.resize(member.pieces.len(), false);
-            State::Bad(came, good)
+            ObjectState::Bad(came, good)
         }
-        Err(error) if error.kind == Kind::NotFound => State::Absent,
-        Err(error) if error.kind.is_unavailable() => State::Unavailable(why(&error.source)),
-        Err(error) => State::Failed(why(&error.source)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => ObjectState::Absent,
+        Err(error) if error.kind.is_unavailable() => ObjectState::Unavailable(why(&error.source)),
+        Err(error) => ObjectState::Failed(why(&error.source)),
     }
 }
 
 /// What to say of an object that could not be read.
-pub(super) fn unreadable(error: &StoreError) -> (verify::Kind, String) {
+pub(super) fn unreadable(error: &StoreError) -> (verify::FindingKind, String) {
     let why = why(&error.source);
     match error.kind.is_unavailable() {
-        true => (verify::Kind::Unavailable, format!("cannot be read now: {why}")),
-        false => (verify::Kind::Damaged, format!("cannot be read: {why}")),
+        true => (verify::FindingKind::Unavailable, format!("cannot be read now: {why}")),
+        false => (verify::FindingKind::Damaged, format!("cannot be read: {why}")),
     }
 }
 
@@ -171,7 +176,7 @@ pub(super) fn describe(
     store: &dyn Store,
     band: &BandName,
     name: ObjectName,
-) -> Result<Member, StoreError> {
+) -> Result<GroupMember, StoreError> {
     use sha2::Digest as _;
     let path = format!("{band}/{name}");
     let mut whole = sha2::Sha256::new();
@@ -180,5 +185,5 @@ pub(super) fn describe(
         whole.update(piece);
         digests.push(digest::of(piece));
     })?;
-    Ok(Member { name, size, sha256: whole.finalize().into(), pieces: digests })
+    Ok(GroupMember { name, size, sha256: whole.finalize().into(), pieces: digests })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::archive::catalogue::BandFolder;
 use crate::format::band::BandName;
 use crate::format::digest::{self, Digest};
-use crate::format::group::Member;
+use crate::format::group::GroupMember;
 use crate::format::object::ObjectName;
 use crate::store::Store;
 
@@ -24,7 +24,7 @@ impl KeyCopies {
         &self,
         store: &dyn Store,
         band: &BandName,
-        member: &Member,
+        member: &GroupMember,
     ) -> Option<Vec<u8>> {
         if let Some(bytes) = self.0.get(&member.sha256) {
             return Some(bytes.clone());

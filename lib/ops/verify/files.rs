@@ -1,35 +1,35 @@
-//! `--files`: every block of a band is read from its begin to its end, and each member of it compared
-//! with the next line of its index: the header byte for byte, the content by its sha256. A block
-//! must hold nothing else.
+//! `--files`: every block of a band is read from its begin to its end, and each member of it
+//! compared with the next line of its index: the header byte for byte, the content by its sha256. A
+//! block must hold nothing else.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{anyhow, bail};
 
-use crate::archive::blocks::{Blocks, LaneFeed, Source};
+use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
 use crate::archive::kind::is_locked;
 use crate::archive::{Archive, BandEntries, BandInChain, Trust};
 use crate::core::chain::ancestors::Extent;
-use crate::core::restore::Open;
-use crate::core::verify::{Finding, Kind, Subject};
+use crate::core::restore::BlockTicket;
+use crate::core::verify::{Finding, FindingKind, Subject};
 use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Within};
 use crate::format::object::Object;
 use crate::format::path::{Path, compare};
-use crate::ops::verify::members::Members;
+use crate::ops::verify::members::MemberCheck;
 use crate::report::message::chain;
 
 /// Lines that the reader may be ahead.
 const STEPS: usize = 16 << 10;
 
 /// From the thread that reads the indexes to the one that compares.
-enum Order {
+enum CompareOrder {
     Lane(LaneFeed),
     /// The next block, under its ticket.
-    Block(Open),
+    Block(BlockTicket),
     /// The next line of the block's index that has a member.
     Line(Box<Entry>),
     /// A line that refers to a member of this band, which came before.
@@ -46,7 +46,7 @@ pub(super) struct Lost(Arc<Mutex<HashSet<(BandName, Path)>>>);
 
 impl Lost {
     fn push(&self, finding: &Finding) {
-        if let (Kind::File, Subject::File(band, path), Ok(mut lost)) =
+        if let (FindingKind::File, Subject::File(band, path), Ok(mut lost)) =
             (finding.kind, &finding.subject, self.0.lock())
         {
             lost.insert((band.clone(), path.clone()));
@@ -60,7 +60,7 @@ impl Lost {
         lost.contains(&(of.clone(), name.clone())).then(|| {
             let subject = Subject::File(band.clone(), entry.path.clone());
             Finding::new(
-                Kind::File,
+                FindingKind::File,
                 subject,
                 format!("its content is that of {name} in {of}, see there"),
             )
@@ -85,7 +85,7 @@ pub(super) fn read_out(
         Ok((Some(head), tail)) if head.band == *name => (head, tail),
         _ => {
             found(Finding::new(
-                Kind::Damaged,
+                FindingKind::Damaged,
                 Subject::Band(name.clone()),
                 "no file of it can be read out: it has neither HEAD nor TAIL that tells of it",
             ))?;
@@ -100,7 +100,7 @@ pub(super) fn read_out(
             Ok((Some(head), _)) if head.id == below.id => bands.push(head),
             _ => {
                 found(Finding::top(
-                    Kind::Damaged,
+                    FindingKind::Damaged,
                     name,
                     Object::Head,
                     format!("what it says is in {} cannot be looked at", below.band),
@@ -110,11 +110,15 @@ pub(super) fn read_out(
         }
     }
     bands.reverse();
-    let source =
-        Arc::new(Source { archive: Arc::clone(archive), bands, takes_remains: false, many: false });
+    let source = Arc::new(BlockSource {
+        archive: Arc::clone(archive),
+        bands,
+        takes_remains: false,
+        many: false,
+    });
     let blocks = Blocks::new(&source, jobs)?;
     let (orders, taken) = batches(STEPS);
-    let reader = Reader {
+    let reader = FileReader {
         source: Arc::clone(&source),
         band: BandInChain { head, tail, extent },
         blocks,
@@ -124,22 +128,24 @@ pub(super) fn read_out(
     };
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || reader.run());
-    let mut members: Option<Members<'_>> = None;
+    let mut members: Option<MemberCheck<'_>> = None;
     for order in taken {
         match order {
-            Order::Lane(feed) => members = Some(Members::new(feed, &source, name)),
-            Order::Block(open) => {
+            CompareOrder::Lane(feed) => members = Some(MemberCheck::new(feed, &source, name)),
+            CompareOrder::Block(open) => {
                 let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
                 members.turn_to(open, found)?;
             }
-            Order::Line(line) => {
+            CompareOrder::Line(line) => {
                 let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
                 members.handle_line(&line, found)?;
             }
-            Order::Own(line) => lost.concerns(name, &line, name).map_or(Ok(()), &mut *found)?,
-            Order::Found(finding) => found(finding)?,
-            Order::Failed(error) => return Err(error),
-            Order::End(entries) => {
+            CompareOrder::Own(line) => {
+                lost.concerns(name, &line, name).map_or(Ok(()), &mut *found)?
+            }
+            CompareOrder::Found(finding) => found(finding)?,
+            CompareOrder::Failed(error) => return Err(error),
+            CompareOrder::End(entries) => {
                 let read = members.map_or(Ok(0), |members| members.finish(found))?;
                 let wrong = counts_differ(archive, name, entries);
                 wrong.into_iter().try_for_each(found)?;
@@ -156,22 +162,22 @@ fn counts_differ(archive: &Archive, name: &BandName, entries: u64) -> Option<Fin
     let what =
         format!("says that the band has {} entries; its indexes have {entries}", tail.entries);
     (entries != u64::MAX && tail.entries != entries)
-        .then(|| Finding::top(Kind::Damaged, name, Object::Tail, what))
+        .then(|| Finding::top(FindingKind::Damaged, name, Object::Tail, what))
 }
 
 /// Reads the indexes, makes the plan, and opens the blocks.
-struct Reader {
-    source: Arc<Source>,
+struct FileReader {
+    source: Arc<BlockSource>,
     band: BandInChain,
     blocks: Blocks,
     ticket: u64,
     lost: Lost,
-    orders: Batches<Order>,
+    orders: Batches<CompareOrder>,
 }
 
-impl Reader {
+impl FileReader {
     fn run(mut self) {
-        let last = self.entries().map_or_else(Order::Failed, Order::End);
+        let last = self.entries().map_or_else(CompareOrder::Failed, CompareOrder::End);
         // Whoever compares may be gone, and then knows why.
         drop(self.orders.send(last));
     }
@@ -185,8 +191,8 @@ impl Reader {
             Ok(held) => held,
             Err(error) if is_locked(&error) => return Err(error),
             Err(error) => {
-                self.send(Order::Found(Finding::new(
-                    Kind::Damaged,
+                self.send(CompareOrder::Found(Finding::new(
+                    FindingKind::Damaged,
                     Subject::Band(name.clone()),
                     format!("no index can be read: {}", chain(&error)),
                 )))?;
@@ -217,7 +223,12 @@ impl Reader {
                 whole = false;
                 let object = archive.likely(&name, Object::Index(number));
                 let what = format!("what it lists is not known: {}", chain(&error));
-                self.send(Order::Found(Finding::of(Kind::Damaged, &name, object, what)))?;
+                self.send(CompareOrder::Found(Finding::of(
+                    FindingKind::Damaged,
+                    &name,
+                    object,
+                    what,
+                )))?;
             }
             let Some((block, entry)) = next else { break };
             count += 1;
@@ -232,13 +243,13 @@ impl Reader {
                 let of = source.bands.get(usize::from(within.tier)).map(|head| &head.band);
                 if let Some(what) = older.differs(&entry, within)? {
                     let subject = Subject::File(name.clone(), entry.path);
-                    self.send(Order::Found(Finding::new(Kind::File, subject, what)))?;
+                    self.send(CompareOrder::Found(Finding::new(FindingKind::File, subject, what)))?;
                 } else if within.tier == tier {
-                    self.send(Order::Own(Box::new(entry)))?;
+                    self.send(CompareOrder::Own(Box::new(entry)))?;
                 } else if let Some(finding) =
                     of.and_then(|of| self.lost.concerns(&name, &entry, of))
                 {
-                    self.send(Order::Found(finding))?;
+                    self.send(CompareOrder::Found(finding))?;
                 }
                 continue;
             }
@@ -246,7 +257,7 @@ impl Reader {
                 asked = true;
                 self.open(Within { tier, block })?;
             }
-            self.send(Order::Line(Box::new(entry)))?;
+            self.send(CompareOrder::Line(Box::new(entry)))?;
         }
         self.bare(at.filter(|_| !asked))?;
         Ok(if whole { count } else { u64::MAX })
@@ -255,13 +266,13 @@ impl Reader {
     /// Goes on to the next block.
     fn open(&mut self, block: Within) -> anyhow::Result<()> {
         self.ticket += 1;
-        let open = Open { lane: 0, ticket: self.ticket, block };
+        let open = BlockTicket { lane: 0, ticket: self.ticket, block };
         // To open waits for room, which comes when blocks before it are compared.
         self.orders.flush().map_err(gone)?;
         if let Some(feed) = self.blocks.open(open) {
-            self.send(Order::Lane(feed))?;
+            self.send(CompareOrder::Lane(feed))?;
         }
-        self.send(Order::Block(open))
+        self.send(CompareOrder::Block(open))
     }
 
     /// An index none of whose lines has a member: it has no block.
@@ -271,14 +282,14 @@ impl Reader {
         for object in [Object::Block(number, compression), Object::Part(number, compression, 0)] {
             if let Some((name, _)) = self.source.archive.size(&band, object)? {
                 let what = "its index lists nothing that is in it";
-                let finding = Finding::of(Kind::Damaged, &band, name, what);
-                self.send(Order::Found(finding))?;
+                let finding = Finding::of(FindingKind::Damaged, &band, name, what);
+                self.send(CompareOrder::Found(finding))?;
             }
         }
         Ok(())
     }
 
-    fn send(&mut self, order: Order) -> anyhow::Result<()> {
+    fn send(&mut self, order: CompareOrder) -> anyhow::Result<()> {
         self.orders.send(order).map_err(gone)
     }
 }
@@ -287,25 +298,25 @@ fn gone(_: Gone) -> anyhow::Error {
     anyhow!("the comparison stopped unexpectedly")
 }
 
-/// The indexes that lines with `in:` point to, one of each tier at a time: what was not moved comes in
-/// order there, too.
+/// The indexes that lines with `in:` point to, one of each tier at a time: what was not moved comes
+/// in order there, too.
 struct Older<'a> {
-    source: &'a Source,
-    open: HashMap<u8, (u32, Lines)>,
+    source: &'a BlockSource,
+    open: HashMap<u8, (u32, IndexLines)>,
 }
 
 /// The text of an index, and where its lines begin that are no headers.
-struct Lines {
+struct IndexLines {
     text: Vec<u8>,
     starts: Vec<u32>,
 }
 
-impl Lines {
-    fn new(text: Vec<u8>) -> Lines {
+impl IndexLines {
+    fn new(text: Vec<u8>) -> IndexLines {
         let ends = memchr::memchr_iter(b'\n', &text).map(|end| end + 1);
         let starts = std::iter::once(0).chain(ends).filter(|start| *start < text.len());
         let starts = starts.filter(|start| text[*start] != b'#').map(|start| start as u32);
-        Lines { starts: starts.collect(), text }
+        IndexLines { starts: starts.collect(), text }
     }
 
     /// The line of a path; paths are in order.
@@ -323,7 +334,7 @@ impl Lines {
 }
 
 impl<'a> Older<'a> {
-    fn new(source: &'a Source) -> Older<'a> {
+    fn new(source: &'a BlockSource) -> Older<'a> {
         Older { source, open: HashMap::new() }
     }
 
@@ -338,7 +349,7 @@ impl<'a> Older<'a> {
             let trust = Trust::Listed(u64::MAX);
             match self.source.archive.text(head, Object::Index(within.block), trust) {
                 Ok(text) => {
-                    let lines = Lines::new(text.unwrap_or_default());
+                    let lines = IndexLines::new(text.unwrap_or_default());
                     self.open.insert(within.tier, (within.block, lines));
                 }
                 Err(error) if is_locked(&error) => return Err(error),

@@ -2,33 +2,33 @@
 
 use std::sync::Arc;
 
-use crate::core::verify::audit::{Objects, Unlisted, place};
+use crate::core::verify::audit::{ObjectSizes, UnlistedFound, place};
 use crate::core::verify::borders;
 use crate::core::verify::loose::{Bad, Shape, groups};
 use crate::core::verify::relist::Claims;
-use crate::core::verify::{Finding, Kind};
+use crate::core::verify::{Finding, FindingKind};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
 use crate::format::group::{DEFAULT_SLOTS, MAX_LIST};
 use crate::format::object::{Object, ObjectName};
-use crate::ops::verify::band::{Walk, Walking};
+use crate::ops::verify::band::{BandWalk, Walking};
 use crate::ops::verify::check::{CheckEvent, begin, unreadable};
-use crate::ops::verify::loose::Loose;
+use crate::ops::verify::loose::GroupToList;
 
 /// More slots are not tried for a band of which no list is left.
 const MAX_TRIED: usize = 64;
 
-impl Walk {
+impl BandWalk {
     /// The bytes of a list; none once the limit is reached.
     pub(super) fn text(
         &self,
         band: &BandName,
         name: &ObjectName,
         size: u64,
-    ) -> Option<Result<Vec<u8>, (Kind, String)>> {
+    ) -> Option<Result<Vec<u8>, (FindingKind, String)>> {
         if size > MAX_LIST as u64 {
             let what = format!("has {size} bytes, more than any list has");
-            return Some(Err((Kind::Damaged, what)));
+            return Some(Err((FindingKind::Damaged, what)));
         }
         self.meter.spend(size).then_some(())?;
         let text = self.store.get_range(&format!("{band}/{name}"), 0, MAX_LIST as u64 + 1);
@@ -36,7 +36,7 @@ impl Walk {
     }
 
     /// Makes groups of what is in no list.
-    pub(super) fn loose(&self, walking: Walking<'_>, unlisted: Unlisted) -> Result<(), Gone> {
+    pub(super) fn loose(&self, walking: Walking<'_>, unlisted: UnlistedFound) -> Result<(), Gone> {
         let band = walking.band;
         let Some(id) = walking.id.or(walking.by_head).filter(|_| !walking.unavailable) else {
             return Ok(());
@@ -92,7 +92,7 @@ impl Walk {
         }
         for group in groups {
             let (band, signed) = (band.clone(), walking.signed);
-            self.submit.ready(vec![CheckEvent::Loose(Box::new(Loose {
+            self.submit.ready(vec![CheckEvent::Loose(Box::new(GroupToList {
                 band,
                 id,
                 group,
@@ -107,7 +107,7 @@ impl Walk {
     pub(super) fn signatures(
         &self,
         walking: &mut Walking<'_>,
-        objects: &Objects,
+        objects: &ObjectSizes,
         texts: Vec<(ObjectName, Vec<u8>)>,
     ) -> Result<(), Gone> {
         for (name, text) in texts {
@@ -119,7 +119,7 @@ impl Walk {
             }
             if !has && walking.signed && !self.signer.demands() {
                 let what = "other signatures of the band are there";
-                self.found(vec![Finding::of(Kind::Missing, walking.band, sig, what)])?;
+                self.found(vec![Finding::of(FindingKind::Missing, walking.band, sig, what)])?;
             }
             self.signature(walking.band, name, sig, has, Some(text))?;
         }

@@ -5,13 +5,13 @@ use crate::format::band::{BandId, BandName};
 
 /// A group that is to get a list.
 #[derive(Debug)]
-pub(super) struct Loose {
+pub(super) struct GroupToList {
     /// Its band.
     pub band: BandName,
     /// The band's id.
     pub id: BandId,
     /// What there is of it.
-    pub group: loose::Loose,
+    pub group: loose::UnlistedGroup,
     /// True if lists of the band are signed.
     pub signed: bool,
     /// How many parity shards other groups of the band have.

@@ -1,8 +1,8 @@
 //! What the blocks of a band hold, member by member, against the lines of their indexes.
 
-use crate::archive::blocks::{LaneFeed, Source};
-use crate::core::restore::Open;
-use crate::core::verify::{Finding, Kind, Subject};
+use crate::archive::blocks::{BlockSource, LaneFeed};
+use crate::core::restore::BlockTicket;
+use crate::core::verify::{Finding, FindingKind, Subject};
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Kind as Type};
 use crate::format::object::ObjectName;
@@ -14,13 +14,13 @@ use crate::report::message::why;
 /// Where findings go.
 pub(super) type FindingSink<'a> = &'a mut dyn FnMut(Finding) -> anyhow::Result<()>;
 
-/// The machine: [`Members::turn_to`] for each block, [`Members::handle_line`] for each line that
-/// has a member there, then [`Members::finish`].
-pub(super) struct Members<'a> {
+/// The machine: [`MemberCheck::turn_to`] for each block, [`MemberCheck::handle_line`] for each line
+/// that has a member there, then [`MemberCheck::finish`].
+pub(super) struct MemberCheck<'a> {
     untar: Untar<LaneFeed>,
-    source: &'a Source,
+    source: &'a BlockSource,
     band: &'a BandName,
-    open: Option<Open>,
+    open: Option<BlockTicket>,
     /// A member behind the one that was looked for.
     ahead: Option<untar::TarEntry>,
     /// What was damaged last in the block.
@@ -32,10 +32,14 @@ pub(super) struct Members<'a> {
     read: u64,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MemberCheck<'a> {
     /// The members that come out of `feed`.
-    pub(super) fn new(feed: LaneFeed, source: &'a Source, band: &'a BandName) -> Members<'a> {
-        Members {
+    pub(super) fn new(
+        feed: LaneFeed,
+        source: &'a BlockSource,
+        band: &'a BandName,
+    ) -> MemberCheck<'a> {
+        MemberCheck {
             untar: Untar::new(feed),
             source,
             band,
@@ -49,7 +53,11 @@ impl<'a> Members<'a> {
     }
 
     /// Goes on to a block; the one before must hold nothing more.
-    pub(super) fn turn_to(&mut self, open: Open, found: FindingSink<'_>) -> anyhow::Result<()> {
+    pub(super) fn turn_to(
+        &mut self,
+        open: BlockTicket,
+        found: FindingSink<'_>,
+    ) -> anyhow::Result<()> {
         self.end(found)?;
         self.open = Some(open);
         self.untar.input_mut().turn_to(open.ticket);
@@ -187,15 +195,17 @@ impl<'a> Members<'a> {
     fn wrong(&self, line: &Entry, why: String) -> Finding {
         let block = self.open.map(|open| self.source.name(open.block)).unwrap_or_default();
         let subject = Subject::File(self.band.clone(), line.path.clone());
-        Finding::new(Kind::File, subject, format!("block {block}: {why}"))
+        Finding::new(FindingKind::File, subject, format!("block {block}: {why}"))
     }
 
     fn of_block(&self, what: String) -> Finding {
         let name = self.open.map(|open| self.source.name(open.block)).unwrap_or_default();
         let object = name.split_once('/').and_then(|(_, name)| ObjectName::parse(name));
         match object {
-            Some(object) => Finding::of(Kind::Damaged, self.band, object, what),
-            None => Finding::new(Kind::Damaged, Subject::Stray(self.band.clone(), name), what),
+            Some(object) => Finding::of(FindingKind::Damaged, self.band, object, what),
+            None => {
+                Finding::new(FindingKind::Damaged, Subject::Stray(self.band.clone(), name), what)
+            }
         }
     }
 }

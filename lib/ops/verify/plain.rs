@@ -3,15 +3,15 @@
 use crate::archive::plain::not_encrypted;
 use crate::archive::unlock::PLAIN;
 use crate::core::chain::sealing::Oddity;
-use crate::core::verify::audit::Objects;
-use crate::core::verify::{Finding, Kind, Subject};
+use crate::core::verify::audit::ObjectSizes;
+use crate::core::verify::{Finding, FindingKind, Subject};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
-use crate::ops::verify::band::Walk;
+use crate::ops::verify::band::BandWalk;
 
-impl Walk {
+impl BandWalk {
     /// Notes which objects of a folder are sealed.
-    pub(super) fn see_sealed(&self, band: &BandName, objects: &Objects) {
+    pub(super) fn see_sealed(&self, band: &BandName, objects: &ObjectSizes) {
         let mut sealing = self.sealing.borrow_mut();
         for (name, _) in objects.values().filter(|(_, size)| *size > 0) {
             sealing.handle_object(band, *name);
@@ -34,11 +34,11 @@ fn finding(oddity: Oddity) -> Finding {
     match oddity {
         Oddity::Object(band, name, _) => {
             let what = format!("not encrypted, though the band is: readers leave it out ({PLAIN})");
-            Finding::of(Kind::Unexpected, &band, name, what)
+            Finding::of(FindingKind::Unexpected, &band, name, what)
         }
         Oddity::Above(band, sealed) => {
             let what = format!("{} ({PLAIN})", not_encrypted(&band, &sealed));
-            Finding::new(Kind::Unexpected, Subject::Band(band), what)
+            Finding::new(FindingKind::Unexpected, Subject::Band(band), what)
         }
     }
 }

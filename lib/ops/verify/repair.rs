@@ -7,35 +7,37 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use rayon::prelude::*;
 
-use crate::core::repair::{Plan, Row};
+use crate::core::repair::{DamagedRow, RepairPlan};
 use crate::core::verify::relist::{Claims, relist};
-use crate::core::verify::{Finding, Kind, State, Subject, judge};
-use crate::edge::gpg::{self, Signatory, Verdict};
-use crate::edge::pipe::Out;
+use crate::core::verify::{Finding, FindingKind, ObjectState, Subject, judge};
+use crate::edge::gpg::{self, Signatory, SignatureVerdict};
+use crate::edge::pipe::Output;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
-use crate::format::group::{List, MAX_LIST, Member, OPENING, PIECE};
+use crate::format::group::{GroupMember, List, MAX_LIST, OPENING, PIECE};
 use crate::format::head::{MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{self, StreamItem};
 use crate::ops::verify::check::describe;
 use crate::ops::verify::copies::KeyCopies;
-use crate::ops::verify::loose::Loose;
+use crate::ops::verify::loose::GroupToList;
 use crate::report::message::{Hinted, Report};
 use crate::report::units;
 use crate::store::Store;
+use flip::{MAX_FLIPPED, flip};
 
 mod again;
+mod flip;
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
 /// A piece of a member, by member and row.
-type Pieces = HashMap<(usize, usize), Vec<u8>>;
+type MemberPieces = HashMap<(usize, usize), Vec<u8>>;
 
 /// What repairs.
 pub(super) struct Repairer {
     store: Arc<dyn Store>,
-    out: Out,
+    out: Output,
     mtime: u64,
     /// The band whose objects are written.
     band: Option<BandName>,
@@ -59,7 +61,7 @@ impl Repairer {
     /// A repairer that writes to `out`; `mtime` stands in the headers of objects.
     pub(super) fn new(
         store: &Arc<dyn Store>,
-        out: Out,
+        out: Output,
         mtime: u64,
         bands: Vec<BandName>,
         signer: Option<Signatory>,
@@ -81,18 +83,20 @@ impl Repairer {
 
     /// Takes note of what is to be repaired.
     pub(super) fn handle_finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        if finding.bad && matches!(finding.kind, Kind::Missing | Kind::Damaged) {
+        if finding.bad && matches!(finding.kind, FindingKind::Missing | FindingKind::Damaged) {
             self.left.insert(finding.subject.to_string(), finding.subject.clone());
         }
         match finding.subject.object() {
             Some((band, name))
-                if matches!(finding.kind, Kind::Missing | Kind::Damaged)
+                if matches!(finding.kind, FindingKind::Missing | FindingKind::Damaged)
                     && matches!(name.object, Object::ListSig(..) | Object::TailSig) =>
             {
                 self.unsigned.push((band.clone(), name));
                 Ok(())
             }
-            Some((band, name)) if finding.kind == Kind::Damaged && name.object == Object::Tail => {
+            Some((band, name))
+                if finding.kind == FindingKind::Damaged && name.object == Object::Tail =>
+            {
                 let band = band.clone();
                 self.tail(&band)
             }
@@ -106,17 +110,21 @@ impl Repairer {
     }
 
     /// Rebuilds what a group lacks.
-    pub(super) fn handle_group(&mut self, list: &List, states: &[State]) -> anyhow::Result<()> {
-        if !states.iter().any(State::wants_repair) {
+    pub(super) fn handle_group(
+        &mut self,
+        list: &List,
+        states: &[ObjectState],
+    ) -> anyhow::Result<()> {
+        if !states.iter().any(ObjectState::wants_repair) {
             return Ok(());
         }
         let is_good =
             |member: usize, row| states.get(member).is_some_and(|state| state.has_piece(row));
         let unsound: Vec<usize> = (0..list.members.len())
-            .filter(|at| states.get(*at).is_none_or(State::wants_repair))
+            .filter(|at| states.get(*at).is_none_or(ObjectState::wants_repair))
             .collect();
-        let mut plan = Plan::new(list, is_good);
-        let mut pieces = Pieces::new();
+        let mut plan = RepairPlan::new(list, is_good);
+        let mut pieces = MemberPieces::new();
         // What something else has takes nothing of what parity can give to others.
         for at in unsound.iter().copied().filter(|at| !plan.saves(*at)) {
             let bytes = self.elsewhere(&list.band, &list.members[at]).unwrap_or_default();
@@ -125,7 +133,7 @@ impl Repairer {
             );
         }
         if !pieces.is_empty() {
-            plan = Plan::new(list, |member, row| {
+            plan = RepairPlan::new(list, |member, row| {
                 pieces.contains_key(&(member, row)) || is_good(member, row)
             });
         }
@@ -141,10 +149,10 @@ impl Repairer {
     /// Makes a list again, and rebuilds what its group lacks. Gives what else was found.
     pub(super) fn handle_loose(
         &mut self,
-        loose: &Loose,
+        loose: &GroupToList,
         report: &Report,
     ) -> anyhow::Result<Vec<Finding>> {
-        let Loose { band, id, group, .. } = loose;
+        let GroupToList { band, id, group, .. } = loose;
         let (n, c) = group.name;
         let (slots, parity) = group.shape;
         let shards = (0..parity as u32).map(|shard| ObjectName::plain(Object::Parity(n, c, shard)));
@@ -176,13 +184,13 @@ impl Repairer {
             return self.without_parity(loose, &found, report, "too little of its group is left");
         };
         let list = made.list;
-        let states: Vec<State> = list
+        let states: Vec<ObjectState> = list
             .members
             .iter()
             .map(|member| match found.iter().find(|found| found.name == member.name) {
-                None => State::Absent,
-                Some(found) if found == member => State::Good,
-                Some(found) => State::Bad(
+                None => ObjectState::Absent,
+                Some(found) if found == member => ObjectState::Good,
+                Some(found) => ObjectState::Bad(
                     found.size,
                     member
                         .pieces
@@ -194,7 +202,7 @@ impl Repairer {
             })
             .collect();
         let vouched = made.vouched.iter().all(|sure| *sure);
-        if !vouched && list.parity > 0 && states.iter().all(State::is_sound) {
+        if !vouched && list.parity > 0 && states.iter().all(ObjectState::is_sound) {
             let objects = list.members[..list.objects()].to_vec();
             if self.shards_of(&list, &objects).as_deref() != Some(&list.members[objects.len()..]) {
                 let what = "another object of its group is lost or damaged, because its parity does not match the objects";
@@ -209,18 +217,18 @@ impl Repairer {
         Ok(told)
     }
 
-    /// What can be done for a group that its parity does not fit: if its run was cut, its parity may
-    /// be of objects that never came, and what is there gets a list without.
+    /// What can be done for a group that its parity does not fit: if its run was cut, its parity
+    /// may be of objects that never came, and what is there gets a list without.
     fn without_parity(
         &mut self,
-        loose: &Loose,
-        found: &[Member],
+        loose: &GroupToList,
+        found: &[GroupMember],
         report: &Report,
         why: &str,
     ) -> anyhow::Result<Vec<Finding>> {
-        let Loose { band, id, group, .. } = loose;
+        let GroupToList { band, id, group, .. } = loose;
         let own = ObjectName::plain(Object::List(group.name.0, group.name.1));
-        let objects: Vec<Member> =
+        let objects: Vec<GroupMember> =
             found.iter().filter(|member| member.name.is_grouped()).cloned().collect();
         let whole = objects.len() == group.objects.len();
         if let Some(name) = group.spare.filter(|_| whole && group.claims.is_empty()) {
@@ -233,7 +241,7 @@ impl Repairer {
         }
         let what = format!("cannot be recreated: {why}");
         Ok(match group.had_list {
-            true => vec![Finding::of(Kind::Damaged, band, own, what)],
+            true => vec![Finding::of(FindingKind::Damaged, band, own, what)],
             false => Vec::new(),
         })
     }
@@ -241,7 +249,7 @@ impl Repairer {
     /// Writes a list that was made again, and its signature.
     fn write_list(
         &mut self,
-        loose: &Loose,
+        loose: &GroupToList,
         list: &List,
         vouched: bool,
         report: &Report,
@@ -257,8 +265,8 @@ impl Repairer {
         };
         let name = format!("{band}/{}", list.signature());
         let signature = self.store.get_range(&name, 0, list.signature().most());
-        let fits =
-            signature.is_ok_and(|sig| matches!(gpg::verify(&sig, &text), Ok(Verdict::Signed(_))));
+        let fits = signature
+            .is_ok_and(|sig| matches!(gpg::verify(&sig, &text), Ok(SignatureVerdict::Signed(_))));
         let unsigned = match (loose.signed && !fits, &self.signer) {
             (true, None) => ", but not signed: use --sign KEY if you trust it",
             _ => "",
@@ -276,8 +284,8 @@ impl Repairer {
 
     /// What was found of a group, with the parity shards that its objects make in the place of
     /// those that are there, if these are the same. None if they are not, or there is none to tell.
-    fn with_shards(&self, frame: &List, found: &[Member]) -> Option<Vec<Member>> {
-        let (mut all, shards): (Vec<Member>, Vec<Member>) =
+    fn with_shards(&self, frame: &List, found: &[GroupMember]) -> Option<Vec<GroupMember>> {
+        let (mut all, shards): (Vec<GroupMember>, Vec<GroupMember>) =
             found.iter().cloned().partition(|member| member.name.is_grouped());
         if shards.is_empty() || all.len() > frame.slots {
             return None;
@@ -297,7 +305,9 @@ impl Repairer {
             let text = name.strip_suffix(".sig").and_then(|of| self.texts.get(of));
             let signature =
                 text.and_then(|_| self.store.get_range(name, 0, 64 << 10).ok()).unwrap_or_default();
-            text.is_some_and(|text| matches!(gpg::verify(&signature, text), Ok(Verdict::Signed(_))))
+            text.is_some_and(|text| {
+                matches!(gpg::verify(&signature, text), Ok(SignatureVerdict::Signed(_)))
+            })
         };
         let fitting: Vec<String> = self.left.keys().filter(|name| fits(name)).cloned().collect();
         fitting.iter().for_each(|name| _ = self.left.remove(name));
@@ -371,7 +381,7 @@ impl Repairer {
         self.piece_of(&list.band, &list.members[member], row)
     }
 
-    fn piece_of(&self, band: &BandName, member: &Member, row: usize) -> Option<Vec<u8>> {
+    fn piece_of(&self, band: &BandName, member: &GroupMember, row: usize) -> Option<Vec<u8>> {
         let start = (row * PIECE) as u64;
         let len = (PIECE as u64).min(member.size.saturating_sub(start));
         let bytes = self.store.get_range(&format!("{band}/{}", member.name), start, len).ok()?;
@@ -380,7 +390,7 @@ impl Repairer {
 
     /// The pieces that are rebuilt: only those of objects that come out whole, and that have the
     /// digest that the list says.
-    fn rebuild(&self, list: &List, plan: &Plan, pieces: &Pieces) -> Pieces {
+    fn rebuild(&self, list: &List, plan: &RepairPlan, pieces: &MemberPieces) -> MemberPieces {
         let rows = plan.rows().par_iter().flat_map_iter(|row| {
             let wanted: Vec<usize> =
                 row.bad.iter().copied().filter(|member| plan.saves(*member)).collect();
@@ -401,9 +411,9 @@ impl Repairer {
     fn rebuild_row(
         &self,
         list: &List,
-        plan: &Plan,
-        pieces: &Pieces,
-        row: &Row,
+        plan: &RepairPlan,
+        pieces: &MemberPieces,
+        row: &DamagedRow,
         wanted: &[usize],
     ) -> Option<Vec<Vec<u8>>> {
         let mut rebuild = plan.rebuild(row, wanted)?;
@@ -418,7 +428,7 @@ impl Repairer {
 
     /// An object from pieces that are there and pieces that were rebuilt; none unless all of it is
     /// as the list says.
-    fn assemble(&self, list: &List, member: usize, rebuilt: &mut Pieces) -> Option<Vec<u8>> {
+    fn assemble(&self, list: &List, member: usize, rebuilt: &mut MemberPieces) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         for row in 0..list.members[member].pieces.len() {
             let piece = rebuilt.remove(&(member, row)).or_else(|| self.piece(list, member, row))?;
@@ -431,7 +441,7 @@ impl Repairer {
     /// What parity could not give, but something else can: a key object, from another one of its
     /// run; one of the notes, from this program or
     /// another band; HEAD, from TAIL; a small object with a flipped bit.
-    fn elsewhere(&self, band: &BandName, member: &Member) -> Option<Vec<u8>> {
+    fn elsewhere(&self, band: &BandName, member: &GroupMember) -> Option<Vec<u8>> {
         let is_it = |bytes: &[u8]| digest::of(bytes) == member.sha256;
         if let (true, Some(bytes)) =
             (member.name.is_key(), self.keys.find(self.store.as_ref(), band, member))
@@ -520,21 +530,4 @@ impl Repairer {
 fn head_in(tail: &[u8], band: &BandName) -> Option<(BandId, Vec<u8>)> {
     let read = Tail::parse(tail).ok().filter(|tail| tail.band == *band)?;
     Some((read.id, Tail::head_text(tail)?.into_bytes()))
-}
-
-/// An object of more bytes than this is not tried bit by bit.
-const MAX_FLIPPED: u64 = 4 << 10;
-
-/// The bytes with one bit flipped that are what is looked for.
-fn flip(mut bytes: Vec<u8>, is_it: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    for at in 0..bytes.len() {
-        for bit in 0..8 {
-            bytes[at] ^= 1 << bit;
-            if is_it(&bytes) {
-                return Some(bytes);
-            }
-            bytes[at] ^= 1 << bit;
-        }
-    }
-    None
 }

@@ -1,8 +1,8 @@
 //! Signatures of lists and TAILs: whether they are good, and whose they are.
 
 use crate::archive::signers::Signers;
-use crate::core::verify::{Finding, Kind};
-use crate::edge::gpg::{self, Signer, Standing, Verdict};
+use crate::core::verify::{Finding, FindingKind};
+use crate::edge::gpg::{self, SignatureStanding, SignatureVerdict, Signer};
 use crate::format::band::BandName;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::check::{CheckEvent, unreadable};
@@ -11,12 +11,12 @@ use crate::store::Store;
 
 /// Whose signatures are wanted; without any, a signature need only be good.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted(pub(super) Option<Signers>);
+pub(super) struct WantedSignatures(pub(super) Option<Signers>);
 
-impl Wanted {
+impl WantedSignatures {
     /// `--signed-by`: keys of the keyring.
-    pub(super) fn by(keys: &[String]) -> anyhow::Result<Wanted> {
-        Signers::by(keys).map(Wanted)
+    pub(super) fn by(keys: &[String]) -> anyhow::Result<WantedSignatures> {
+        Signers::by(keys).map(WantedSignatures)
     }
 
     /// Whether signatures must be there.
@@ -37,7 +37,9 @@ impl Wanted {
         let finding = |kind, what: String| {
             vec![CheckEvent::Found(Finding::of(kind, band, signature_of(of), what))]
         };
-        let Some(sig) = sig else { return finding(Kind::Missing, "it is not signed".to_owned()) };
+        let Some(sig) = sig else {
+            return finding(FindingKind::Missing, "it is not signed".to_owned());
+        };
         let read = |name: ObjectName| {
             store.get_range(&format!("{band}/{name}"), 0, name.most().saturating_add(1))
         };
@@ -57,10 +59,11 @@ impl Wanted {
                     );
                     vec![CheckEvent::Signed, CheckEvent::Note(what)]
                 }
-                Judged::Bad(what) => finding(Kind::Damaged, what),
+                Judged::Bad(what) => finding(FindingKind::Damaged, what),
                 Judged::Open(what) => {
                     let unknown = "by a key that the keyring does not have";
-                    let finding = Finding::of(Kind::Damaged, band, signature_of(of), unknown);
+                    let finding =
+                        Finding::of(FindingKind::Damaged, band, signature_of(of), unknown);
                     vec![CheckEvent::Unknown(finding, what)]
                 }
             },
@@ -76,11 +79,11 @@ impl Wanted {
     }
 
     /// Whether these bytes are signed as they should be.
-    pub(super) fn judge(&self, verdict: &Verdict) -> Judged {
+    pub(super) fn judge(&self, verdict: &SignatureVerdict) -> Judged {
         match (verdict, &self.0) {
-            (Verdict::Signed(signers), Some(keys)) => {
+            (SignatureVerdict::Signed(signers), Some(keys)) => {
                 let own: Vec<&Signer> = signers.iter().filter(|by| keys.wants(by)).collect();
-                if own.iter().any(|signer| signer.standing != Standing::Revoked) {
+                if own.iter().any(|signer| signer.standing != SignatureStanding::Revoked) {
                     Judged::Good
                 } else if own.is_empty() {
                     let by: Vec<&str> =
@@ -91,24 +94,24 @@ impl Wanted {
                     Judged::Bad("its key was revoked: it may be in other hands".to_owned())
                 }
             }
-            (Verdict::Signed(signers), None) => {
-                match signers.iter().find(|signer| signer.standing != Standing::Revoked) {
+            (SignatureVerdict::Signed(signers), None) => {
+                match signers.iter().find(|signer| signer.standing != SignatureStanding::Revoked) {
                     Some(_) => Judged::Good,
                     None => Judged::Revoked(
                         signers.first().map_or_else(String::new, |signer| signer.primary.clone()),
                     ),
                 }
             }
-            (Verdict::Bad, _) => {
+            (SignatureVerdict::Bad, _) => {
                 Judged::Bad("a key has signed other bytes than there are".to_owned())
             }
-            (Verdict::Unknown(key), None) => Judged::Open(format!(
+            (SignatureVerdict::Unknown(key), None) => Judged::Open(format!(
                 "signatures by {key} were not checked: the keyring does not have that key"
             )),
-            (Verdict::Unknown(key), _) => {
+            (SignatureVerdict::Unknown(key), _) => {
                 Judged::Bad(format!("signed by {key}, which the keyring does not have"))
             }
-            (Verdict::NoSignature, _) => {
+            (SignatureVerdict::NoSignature, _) => {
                 Judged::Bad("it is no signature, or a damaged one".to_owned())
             }
         }

@@ -9,12 +9,12 @@ use rustix::fs::FileType;
 
 use crate::archive::Archive;
 use crate::archive::version::Version;
-use crate::core::verify::part::Part;
-use crate::core::verify::{Finding, Kind, Subject};
+use crate::core::verify::part::ObjectSample;
+use crate::core::verify::{Finding, FindingKind, Subject};
 use crate::edge::hashing::{hash, hash_body};
 use crate::edge::look;
 use crate::edge::ordered::Ordered;
-use crate::edge::source::Source;
+use crate::edge::source::SourceRoot;
 use crate::format::band::BandName;
 use crate::format::digest::Digest;
 use crate::format::entry::{Entry, Kind as Type};
@@ -27,12 +27,12 @@ pub(super) fn compare(
     archive: &Arc<Archive>,
     band: &BandName,
     dir: &FsPath,
-    part: Part,
+    part: ObjectSample,
     jobs: usize,
     report: &Arc<Report>,
     found: &mut dyn FnMut(Finding) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let source = Arc::new(Source::open_root(dir).with_context(|| dir.display().to_string())?);
+    let source = Arc::new(SourceRoot::open_root(dir).with_context(|| dir.display().to_string())?);
     let chain = archive.chain(band)?;
     let mut version = Version::open(archive, &chain, report)?;
     let (submit, results) =
@@ -60,14 +60,14 @@ pub(super) fn compare(
     for result in results {
         count += 1;
         if let Some((entry, what)) = result? {
-            found(Finding::new(Kind::File, Subject::File(band.clone(), entry.path), what))?;
+            found(Finding::new(FindingKind::File, Subject::File(band.clone(), entry.path), what))?;
         }
     }
     Ok(count)
 }
 
 /// How an entry differs from what is in the directory; none if it does not.
-fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
+fn differs(source: &SourceRoot, entry: &Entry, read: bool) -> Option<String> {
     let meta = entry.meta()?;
     let stat = match source.stat(&entry.path) {
         Ok(stat) => stat,
@@ -115,7 +115,7 @@ fn differs(source: &Source, entry: &Entry, read: bool) -> Option<String> {
     (!other.is_empty()).then(|| other.join("; "))
 }
 
-fn digest(source: &Source, entry: &Entry) -> io::Result<Digest> {
+fn digest(source: &SourceRoot, entry: &Entry) -> io::Result<Digest> {
     let file = source.open(&entry.path)?;
     if entry.body.is_some() {
         let facts = file.facts()?;

@@ -3,9 +3,9 @@
 
 use crate::edge::ordered::Gone;
 use crate::format::head::Head;
-use crate::ops::verify::band::Walk;
+use crate::ops::verify::band::BandWalk;
 
-impl Walk {
+impl BandWalk {
     /// Bands of several sources in one archive: the newest of all is what a restore gives.
     pub(super) fn source(&mut self, head: &Head) -> Result<(), Gone> {
         let Some(own) = head.source_id else { return Ok(()) };

@@ -13,13 +13,13 @@ use crate::archive::signers::Signers;
 use crate::core::groups::Groups;
 use crate::core::parity::Encoder;
 use crate::edge::gpg::{SIGNER, Signatory};
-use crate::edge::pipe::Out;
+use crate::edge::pipe::Output;
 use crate::format::band::BandId;
 use crate::format::digest;
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::head::Tail;
 use crate::format::object::ObjectName;
-use crate::format::stream::Reader;
+use crate::format::stream::StreamReader;
 use crate::report::events::Events;
 use crate::store::Store;
 use crate::store::memory::Memory;
@@ -28,7 +28,7 @@ const BAND: &str = "20261101T020000Z";
 const ID: &str = "00112233445566778899aabbccddeeff";
 const SLOTS: usize = 4;
 
-pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
+pub(crate) type StoredObjects = BTreeMap<String, Vec<u8>>;
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -68,13 +68,13 @@ fn run(first: u32, blocks: u32, after: Option<u32>, parity: usize) -> Vec<(Strin
             encoder.as_mut().map(Encoder::finish).unwrap_or_default().into_iter().enumerate()
         {
             let name = list.shard(shard as u32);
-            list.members.push(Member::of(name, &bytes));
+            list.members.push(GroupMember::of(name, &bytes));
             stream.push((name.to_string(), bytes));
         }
         stream.push((list.object().to_string(), list.text().into_bytes()));
     };
     for (name, bytes) in objects {
-        let member = Member::of(ObjectName::parse(&name).unwrap(), &bytes);
+        let member = GroupMember::of(ObjectName::parse(&name).unwrap(), &bytes);
         encoder.iter_mut().for_each(|encoder| encoder.handle_object(&bytes));
         stream.push((name, bytes));
         close(groups.handle_object(member), &mut encoder, &mut stream);
@@ -89,7 +89,7 @@ fn run(first: u32, blocks: u32, after: Option<u32>, parity: usize) -> Vec<(Strin
 }
 
 /// What lists name.
-fn listed(objects: &Objects) -> BTreeSet<String> {
+fn listed(objects: &StoredObjects) -> BTreeSet<String> {
     groups(objects).into_iter().flat_map(|(_, names, _)| names).collect()
 }
 
@@ -99,13 +99,13 @@ fn own(name: &str) -> &str {
 }
 
 /// The list that a run which continues the band makes of what the one before left.
-fn late(left: &Objects) -> Option<(String, Vec<u8>)> {
+fn late(left: &StoredObjects) -> Option<(String, Vec<u8>)> {
     let named = listed(left);
-    let mut members: Vec<Member> = left
+    let mut members: Vec<GroupMember> = left
         .iter()
         .filter_map(|(name, bytes)| Some((ObjectName::parse(own(name))?, name, bytes)))
         .filter(|(object, name, _)| object.is_grouped() && !named.contains(*name))
-        .map(|(object, _, bytes)| Member::of(object, bytes))
+        .map(|(object, _, bytes)| GroupMember::of(object, bytes))
         .collect();
     members.sort_by_key(|member| crate::core::verify::audit::place(&member.name));
     let mut groups = Groups::new(BAND.parse().unwrap(), ID.parse().unwrap(), 32, 0);
@@ -115,7 +115,7 @@ fn late(left: &Objects) -> Option<(String, Vec<u8>)> {
     Some((format!("{BAND}/{}", list.object()), list.text().into_bytes()))
 }
 
-fn store(objects: &Objects) -> Arc<dyn Store> {
+fn store(objects: &StoredObjects) -> Arc<dyn Store> {
     let store = Memory::default();
     for (name, bytes) in objects {
         store.put_new(name, bytes).unwrap();
@@ -125,15 +125,18 @@ fn store(objects: &Objects) -> Arc<dyn Store> {
 
 /// What verify says of the archive, a finding a line; with repair, the objects that it gives, and
 /// whether it could give all.
-pub(crate) fn verify(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, Objects, bool) {
-    verify_by(store, repair.then_some(None), Wanted::default())
+pub(crate) fn verify(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, StoredObjects, bool) {
+    verify_by(store, repair.then_some(None), WantedSignatures::default())
 }
 
 /// The same with `--signed-by` the one whose signatures stand in for those of gpg, who signs what
 /// is repaired.
-pub(crate) fn verify_signed(store: &Arc<dyn Store>, repair: bool) -> (Vec<String>, Objects, bool) {
+pub(crate) fn verify_signed(
+    store: &Arc<dyn Store>,
+    repair: bool,
+) -> (Vec<String>, StoredObjects, bool) {
     let signer = Some(Signatory::of_stand_in());
-    verify_by(store, repair.then_some(signer), Wanted(Some(stand_in())))
+    verify_by(store, repair.then_some(signer), WantedSignatures(Some(stand_in())))
 }
 
 /// The one whose signatures stand in for those of gpg.
@@ -144,27 +147,27 @@ pub(crate) fn stand_in() -> Signers {
 fn verify_by(
     store: &Arc<dyn Store>,
     repair: Option<Option<Signatory>>,
-    wanted: Wanted,
-) -> (Vec<String>, Objects, bool) {
+    wanted: WantedSignatures,
+) -> (Vec<String>, StoredObjects, bool) {
     let archive = Arc::new(Archive::over(Arc::clone(store), None));
     let meter = Arc::new(Meter::new(None));
     let options = Options::of(std::ffi::OsString::from("ARCHIVE").into());
     let options = Options { repair: repair.is_some(), jobs: Some(1), ..options };
     let names = archive.names().unwrap();
     let bands = Bands { names: names.clone(), all: names.clone() };
-    let part = Part::new(0, 1.0);
+    let part = ObjectSample::new(0, 1.0);
     let results = start(&archive, &options, &bands, &Arc::new(wanted), &meter, part).unwrap();
     let report = Report::new("dura-verify", -2, Events::default());
     let (found, stream) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    let out = |file: &File| Out::to(file.try_clone().unwrap());
+    let out = |file: &File| Output::to(file.try_clone().unwrap());
     let is_repair = repair.is_some();
     let repairer =
         repair.map(|signer| Repairer::new(archive.store(), out(&stream), 0, names, signer));
     let told = Told::new(&report, Some(out(&found)));
     let (states, signed, no_bands) = (Vec::new(), (false, Vec::new()), HashSet::new());
-    let mut run = Run { told, repairer, states, signed, no_bands };
+    let mut run = VerifyRun { told, repairer, states, signed, no_bands };
     run.follow(results, &meter).unwrap();
-    let Run { told, repairer, .. } = run;
+    let VerifyRun { told, repairer, .. } = run;
     told.finish(&meter).unwrap();
     let whole = repairer.is_none_or(|repairer| repairer.finish(&report).is_ok());
     let text = |mut file: File| {
@@ -174,10 +177,10 @@ fn verify_by(
         bytes
     };
     let found = String::from_utf8(text(found)).unwrap();
-    let mut items = Objects::new();
+    let mut items = StoredObjects::new();
     if is_repair {
         let bytes = text(stream);
-        let mut reader = Reader::repairs(&bytes[..]);
+        let mut reader = StreamReader::repairs(&bytes[..]);
         while let Some(item) = reader.next_item().unwrap() {
             items.insert(format!("{}/{}", item.band, item.name), item.bytes);
         }
@@ -186,9 +189,9 @@ fn verify_by(
 }
 
 /// The first run cut after so many objects, and continued by one that ends.
-fn continued(cut: usize, parity: usize) -> Objects {
-    let mut objects: Objects = run(0, 3, None, parity).into_iter().take(cut).collect();
-    let last = |objects: &Objects| {
+fn continued(cut: usize, parity: usize) -> StoredObjects {
+    let mut objects: StoredObjects = run(0, 3, None, parity).into_iter().take(cut).collect();
+    let last = |objects: &StoredObjects| {
         (0..3).take_while(|n| objects.contains_key(&format!("{BAND}/00000/{n:09}.mtree.gz"))).last()
     };
     let (after, late) = (last(&objects), late(&objects));
@@ -199,7 +202,7 @@ fn continued(cut: usize, parity: usize) -> Objects {
 
 /// Objects that may be lost without anything being lost: those that no index that counts has, and
 /// parity of groups that never got a list.
-fn idle(objects: &Objects) -> BTreeSet<String> {
+fn idle(objects: &StoredObjects) -> BTreeSet<String> {
     let named = listed(objects);
     let idle = objects.keys().filter(|name| {
         let index = name.split(".tar.gz").next().map(|begin| format!("{begin}.mtree.gz"));
@@ -211,12 +214,12 @@ fn idle(objects: &Objects) -> BTreeSet<String> {
 }
 
 /// The members of each group that has parity, with the parity.
-fn groups(objects: &Objects) -> Vec<(String, Vec<String>, usize)> {
+fn groups(objects: &StoredObjects) -> Vec<(String, Vec<String>, usize)> {
     let lists = objects.iter().filter(|(name, _)| name.ends_with(".sha256"));
     lists
         .map(|(name, text)| {
             let list = List::parse(text).unwrap();
-            let full = |member: &Member| format!("{}/{}", list.band, member.name);
+            let full = |member: &GroupMember| format!("{}/{}", list.band, member.name);
             (name.clone(), list.members.iter().map(full).collect(), list.parity)
         })
         .collect()
@@ -224,7 +227,7 @@ fn groups(objects: &Objects) -> Vec<(String, Vec<String>, usize)> {
 
 /// Loses these objects, sees that verify finds that and that repair gives back what it can, and
 /// gives what there is then.
-pub(crate) fn lose(objects: &Objects, lost: &[&String], case: &str) -> Objects {
+pub(crate) fn lose(objects: &StoredObjects, lost: &[&String], case: &str) -> StoredObjects {
     let mut left = objects.clone();
     lost.iter().for_each(|name| _ = left.remove(*name));
     let place = store(&left);
@@ -351,7 +354,7 @@ fn every_cut_while_it_may_go_on() {
     for parity in 0..=2 {
         let whole = run(0, 3, None, parity);
         for cut in 1..whole.len() - 1 {
-            let objects: Objects = whole.iter().take(cut).cloned().collect();
+            let objects: StoredObjects = whole.iter().take(cut).cloned().collect();
             let (found, items, whole) = verify(&store(&objects), true);
             let tail = |line: &String| line.starts_with(&format!("missing {BAND}/TAIL"));
             assert!(found.iter().all(tail) && items.is_empty(), "{parity} {cut}: {found:?}");
@@ -360,32 +363,32 @@ fn every_cut_while_it_may_go_on() {
     }
 }
 
-/// What a run that was cut left in no list is listed by repair as soon as a later band keeps it from
-/// being continued, however far that one came; before that the next run lists it.
+/// What a run that was cut left in no list is listed by repair as soon as a later band keeps it
+/// from being continued, however far that one came; before that the next run lists it.
 #[test]
 fn a_cut_that_no_run_continues() {
     const LATER: &str = "20261102T020000Z";
     for parity in 0..=2 {
-        let objects: Objects = run(0, 3, None, parity).into_iter().take(SLOTS).collect();
+        let objects: StoredObjects = run(0, 3, None, parity).into_iter().take(SLOTS).collect();
         let head = String::from_utf8(objects[&format!("{BAND}/HEAD")].clone()).unwrap();
         let place = store(&objects);
         let made = || verify(&place, true).1;
-        assert_eq!(made(), Objects::new());
+        assert_eq!(made(), StoredObjects::new());
         let later = head.replace(BAND, LATER).replace(ID, &ID.replace('0', "f"));
         place.put_new(&format!("{LATER}/HEAD"), later.as_bytes()).unwrap();
         let items = made();
         assert_eq!(items.len(), 1, "{:?}", items.keys());
         items.iter().for_each(|(name, bytes)| place.put_new(name, bytes).unwrap());
-        assert_eq!(made(), Objects::new());
+        assert_eq!(made(), StoredObjects::new());
     }
 }
 
-/// An object changes and its list is lost: no list is made of what there is, because the parity is of
-/// something else. Whatever the list was like is made again only if nothing changed.
+/// An object changes and its list is lost: no list is made of what there is, because the parity is
+/// of something else. Whatever the list was like is made again only if nothing changed.
 #[test]
 fn no_list_is_made_of_what_parity_contradicts() {
     for parity in 1..=2 {
-        let whole: Objects = run(0, 3, None, parity).into_iter().collect();
+        let whole: StoredObjects = run(0, 3, None, parity).into_iter().collect();
         let (list, members, _) = groups(&whole).swap_remove(0);
         let mut objects = whole.clone();
         let text = objects.remove(&list).unwrap();

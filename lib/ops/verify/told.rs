@@ -5,13 +5,13 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use crate::core::verify::{Finding, Kind};
-use crate::edge::pipe::Out;
+use crate::core::verify::{Finding, FindingKind};
+use crate::edge::pipe::Output;
 use crate::format::band::BandName;
 use crate::ops::verify::against::Tell;
 use crate::ops::verify::check::Meter;
 use crate::report::message::{Report, printable};
-use crate::report::progress::{Pace, READ};
+use crate::report::progress::{DrawInterval, READ};
 use crate::report::units::{count, human};
 
 const CANNOT_WRITE: &str = "cannot write the findings";
@@ -21,8 +21,8 @@ pub(super) struct Told<'a> {
     /// Where all else is told.
     pub report: &'a Report,
     /// Where findings go; stderr if there is none.
-    out: Option<Out>,
-    counts: BTreeMap<Kind, u64>,
+    out: Option<Output>,
+    counts: BTreeMap<FindingKind, u64>,
     /// How many bands were looked at.
     pub bands: u64,
     /// Those of them that have no TAIL.
@@ -30,12 +30,12 @@ pub(super) struct Told<'a> {
     /// What is told of HEAD or TAIL themselves may be told by their lists as well, and notes of
     /// many objects.
     once: HashSet<String>,
-    pace: Pace,
+    pace: DrawInterval,
 }
 
 impl<'a> Told<'a> {
     /// Findings go to `out`, or to stderr.
-    pub(super) fn new(report: &'a Report, out: Option<Out>) -> Told<'a> {
+    pub(super) fn new(report: &'a Report, out: Option<Output>) -> Told<'a> {
         Told {
             report,
             out,
@@ -43,7 +43,7 @@ impl<'a> Told<'a> {
             bands: 0,
             unfinished: Vec::new(),
             once: HashSet::new(),
-            pace: Pace::new(READ),
+            pace: DrawInterval::new(READ),
         }
     }
 

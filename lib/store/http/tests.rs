@@ -13,22 +13,22 @@ fn reply(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Reply {
 #[test]
 fn statuses_are_sorted() {
     let kinds = [
-        (301, Kind::Redirect),
-        (304, Kind::Redirect),
-        (400, Kind::Other),
-        (401, Kind::Denied),
-        (403, Kind::Denied),
-        (404, Kind::NotFound),
-        (405, Kind::Other),
-        (409, Kind::Passing),
-        (412, Kind::Exists),
-        (413, Kind::Other),
-        (429, Kind::Passing),
-        (500, Kind::Passing),
-        (501, Kind::Other),
-        (503, Kind::Passing),
-        (507, Kind::NoSpace),
-        (599, Kind::Other),
+        (301, StoreErrorKind::Redirect),
+        (304, StoreErrorKind::Redirect),
+        (400, StoreErrorKind::Other),
+        (401, StoreErrorKind::Denied),
+        (403, StoreErrorKind::Denied),
+        (404, StoreErrorKind::NotFound),
+        (405, StoreErrorKind::Other),
+        (409, StoreErrorKind::Passing),
+        (412, StoreErrorKind::Exists),
+        (413, StoreErrorKind::Other),
+        (429, StoreErrorKind::Passing),
+        (500, StoreErrorKind::Passing),
+        (501, StoreErrorKind::Other),
+        (503, StoreErrorKind::Passing),
+        (507, StoreErrorKind::NoSpace),
+        (599, StoreErrorKind::Other),
     ];
     for (status, kind) in kinds {
         assert_eq!(reply(status, &[], b"").error("here", None).kind, kind, "{status}");
@@ -84,15 +84,15 @@ fn parts_are_those_that_were_asked_for() {
     };
     assert_eq!(part(206, "bytes 5-14/100", 5, 10), Ok(Some(b"0123456789".to_vec())));
     assert_eq!(part(206, "bytes 5-14/*", 5, 3), Ok(Some(b"012".to_vec())));
-    assert_eq!(part(206, "bytes 0-9/100", 5, 10), Err(Kind::Other));
-    assert_eq!(part(206, "", 5, 10), Err(Kind::Other));
+    assert_eq!(part(206, "bytes 0-9/100", 5, 10), Err(StoreErrorKind::Other));
+    assert_eq!(part(206, "", 5, 10), Err(StoreErrorKind::Other));
     assert_eq!(part(200, "", 5, 10), Ok(Some(b"56789".to_vec())));
     assert_eq!(part(200, "bytes 5-14/100", 5, 10), Ok(Some(b"0123456789".to_vec())));
-    assert_eq!(part(200, "bytes 4-14/100", 5, 10), Err(Kind::Other));
+    assert_eq!(part(200, "bytes 4-14/100", 5, 10), Err(StoreErrorKind::Other));
     assert_eq!(part(200, "", 5, u64::MAX), Ok(Some(b"56789".to_vec())));
     assert_eq!(part(200, "", 50, 10), Ok(Some(Vec::new())));
     assert_eq!(part(416, "", 50, 10), Ok(None));
-    assert_eq!(part(500, "", 50, 10), Err(Kind::Passing));
+    assert_eq!(part(500, "", 50, 10), Err(StoreErrorKind::Passing));
     assert_eq!(range(5, 10), "bytes=5-14");
     assert_eq!(range(5, u64::MAX), "bytes=5-");
 }

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::http::Reply;
 use super::super::xml::{BadXml, elements};
-use super::super::{Kind, MAX_NAME, StoreError, UNSEEN};
+use super::super::{MAX_NAME, StoreError, StoreErrorKind, UNSEEN};
 
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -106,15 +106,15 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         said = format!("the bucket is in region {region}: {said}");
     }
     let kind = match code.as_str() {
-        "NoSuchBucket" | "NoSuchBucketPolicy" => Kind::NoArchive,
-        "NoSuchKey" => Kind::NotFound,
-        "PermanentRedirect" | "TemporaryRedirect" => Kind::Redirect,
-        code if is_skew(code) => Kind::Clock,
-        code if is_ended(code) => Kind::Session,
+        "NoSuchBucket" | "NoSuchBucketPolicy" => StoreErrorKind::NoArchive,
+        "NoSuchKey" => StoreErrorKind::NotFound,
+        "PermanentRedirect" | "TemporaryRedirect" => StoreErrorKind::Redirect,
+        code if is_skew(code) => StoreErrorKind::Clock,
+        code if is_ended(code) => StoreErrorKind::Session,
         "AccessDenied"
         | "AuthorizationHeaderMalformed"
         | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch" => Kind::Denied,
+        | "SignatureDoesNotMatch" => StoreErrorKind::Denied,
         "BadDigest"
         | "ConditionalRequestConflict"
         | "IncompleteBody"
@@ -124,17 +124,17 @@ pub fn error(reply: &Reply, at: &str) -> StoreError {
         | "ServiceUnavailable"
         | "SlowDown"
         | "XAmzContentChecksumMismatch"
-        | "XAmzContentSHA256Mismatch" => Kind::Passing,
+        | "XAmzContentSHA256Mismatch" => StoreErrorKind::Passing,
         "InvalidObjectState" => {
             said =
                 "it lies in cold storage, and has to be asked for before it can be read".to_owned();
-            Kind::Cold
+            StoreErrorKind::Cold
         }
         code if code.contains("Quota")
             || code.contains("StorageFull")
             || code == "InsufficientStorage" =>
         {
-            Kind::NoSpace
+            StoreErrorKind::NoSpace
         }
         _ => return reply.error(at, Some(&said)),
     };

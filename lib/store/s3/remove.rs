@@ -5,7 +5,7 @@ use std::io;
 use rusty_s3::Method;
 
 use super::super::create_only::Conditional;
-use super::super::{Kind, Remove, StoreError, Word};
+use super::super::{Remove, StoreError, StoreErrorKind, Word};
 use super::{MAX_PAGE, S3};
 
 /// Said once, of a bucket that removes nothing by itself.
@@ -26,7 +26,7 @@ impl Remove for S3 {
             return Ok(());
         }
         let mut error = self.failed(name, &reply);
-        if error.kind == Kind::Denied
+        if error.kind == StoreErrorKind::Denied
             && let Some(until) = self.locked_until(name)
         {
             let text = format!("{}: locked until {until}", error.source);

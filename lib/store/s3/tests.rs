@@ -113,7 +113,7 @@ fn a_session_that_has_ended() {
     });
     let mut store = bucket(&address, Arc::new(|_| ()));
     let read = |store: &S3| super::super::Store::get(store, "20261101T020000Z/HEAD");
-    assert_eq!(read(&store).unwrap_err().kind, Kind::Session);
+    assert_eq!(read(&store).unwrap_err().kind, StoreErrorKind::Session);
     assert_eq!(log.lock().unwrap().len(), 1);
     let mut settings = Settings::clone(&lock(&store.settings));
     settings.keys = rusty_s3::Credentials::new_with_token("key", "hush", "fresh");

@@ -33,7 +33,7 @@ struct Pending {
 
 /// A process that writes the band from where it found it ending.
 #[derive(Debug)]
-struct Writer {
+struct ModelWriter {
     next: u32,
     after: Option<u32>,
     at: u32,
@@ -75,11 +75,11 @@ impl ModelBand {
     }
 }
 
-impl Writer {
-    fn start(band: &ModelBand) -> Writer {
+impl ModelWriter {
+    fn start(band: &ModelBand) -> ModelWriter {
         let links = band.links();
         let counted = links.of_unfinished();
-        Writer {
+        ModelWriter {
             next: links.next_number().unwrap(),
             after: counted.last(),
             at: band.covered(&counted),
@@ -136,9 +136,9 @@ proptest! {
     #[test]
     fn any_interleaving_gives_one_band(steps in vec((0..4usize, any::<u8>(), 0..30u8), 0..600)) {
         let mut band = ModelBand::default();
-        let mut writers: [Option<Writer>; 4] = [const { None }; 4];
+        let mut writers: [Option<ModelWriter>; 4] = [const { None }; 4];
         for (who, choice, killed) in steps {
-            let writer = writers[who].get_or_insert_with(|| Writer::start(&band));
+            let writer = writers[who].get_or_insert_with(|| ModelWriter::start(&band));
             if killed == 0 || !writer.step(&mut band, choice) {
                 writers[who] = None;
             }
@@ -154,7 +154,7 @@ proptest! {
                 band.check();
             }
         }
-        let mut last = Writer::start(&band);
+        let mut last = ModelWriter::start(&band);
         while band.tail.is_none() && last.step(&mut band, 0) {
             band.check();
         }

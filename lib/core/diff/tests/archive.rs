@@ -179,7 +179,7 @@ impl ModelArchive {
                 })
                 .collect();
             for (_, line) in
-                band.iter().filter(|(_, line)| line.over || line.state == State::Deleted)
+                band.iter().filter(|(_, line)| line.over || line.state == EntryState::Deleted)
             {
                 tree.retain(|path, _| *path != line.path && !line.path.holds(path));
             }

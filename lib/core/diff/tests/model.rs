@@ -238,7 +238,7 @@ impl World {
         let node = &self.nodes[&ino];
         let at = |sec| Time { sec, nsec: 0 };
         let meta = Meta { mode: node.mode, uid: node.uid, gid: 0, time: at(node.time) };
-        let mut entry = Entry::new(path.clone(), node.kind, State::Present(meta));
+        let mut entry = Entry::new(path.clone(), node.kind, EntryState::Present(meta));
         let nlink = self.tree.values().filter(|other| **other == ino).count() as u64;
         entry.nlink = (node.kind == Kind::File || nlink > 1).then_some(nlink);
         entry.inode = (nlink > 1).then_some(Inode { dev: 1, ino });
@@ -277,7 +277,8 @@ impl World {
                     (line.unread, hidden) = (true, Some(path.clone()))
                 }
                 Some((way, _)) => {
-                    let state = if *way == 1 { State::Excluded } else { State::Unreadable };
+                    let state =
+                        if *way == 1 { EntryState::Excluded } else { EntryState::Unreadable };
                     line = Entry::new(path.clone(), line.kind, state);
                     hidden = Some(path.clone());
                 }

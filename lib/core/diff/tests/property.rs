@@ -14,13 +14,13 @@ use super::*;
 /// What should be at a path: the line of the scan that saw it last, what it may hold, and its inode
 /// if the newest scan saw it.
 #[derive(Debug, Clone)]
-struct Wanted {
+struct WantedEntry {
     line: Entry,
     contents: Vec<u64>,
     inode: Option<u64>,
 }
 
-type Version = BTreeMap<Path, Wanted>;
+type ModelVersion = BTreeMap<Path, WantedEntry>;
 
 /// An interruption: where the records are cut, and what happens to the tree until the band is
 /// continued.
@@ -83,7 +83,7 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
 
 /// The version that a band should give which holds all records up to `until`, behind those up to
 /// `after`.
-struct Step<'a> {
+struct ExpectedStep<'a> {
     scan: &'a [Entry],
     partial: bool,
     after: Option<&'a Path>,
@@ -93,7 +93,7 @@ struct Step<'a> {
     now: &'a World,
 }
 
-impl Step<'_> {
+impl ExpectedStep<'_> {
     /// Whether the step has come to this path.
     fn reaches(&self, path: &Path) -> bool {
         self.after.is_none_or(|after| path > after) && self.until.is_none_or(|until| path <= until)
@@ -106,10 +106,10 @@ impl Step<'_> {
             || self.partial
     }
 
-    fn apply(&self, old: &Version) -> Version {
+    fn apply(&self, old: &ModelVersion) -> ModelVersion {
         let lines: BTreeMap<&Path, &Entry> =
             self.scan.iter().map(|line| (&line.path, line)).collect();
-        let mut new = Version::new();
+        let mut new = ModelVersion::new();
         let paths: std::collections::BTreeSet<&Path> =
             old.keys().chain(lines.keys().copied()).collect();
         for path in paths {
@@ -122,13 +122,13 @@ impl Step<'_> {
                         .iter()
                         .filter_map(|world| Some(world.node(path)?.content))
                         .collect();
-                    Some(Wanted {
+                    Some(WantedEntry {
                         line: (*line).clone(),
                         contents,
                         inode: self.before.tree.get(path).copied(),
                     })
                 }
-                None => kept.map(|wanted| Wanted { inode: None, ..wanted.clone() }),
+                None => kept.map(|wanted| WantedEntry { inode: None, ..wanted.clone() }),
             };
             let parent = path
                 .parent()
@@ -143,7 +143,7 @@ impl Step<'_> {
 
 /// The version must be as wanted: paths, lines, contents, and which names seen by the newest scan
 /// are one inode.
-fn check(found: &BTreeMap<Path, ModelFile>, wanted: &Version, context: &dyn std::fmt::Debug) {
+fn check(found: &BTreeMap<Path, ModelFile>, wanted: &ModelVersion, context: &dyn std::fmt::Debug) {
     let paths: (Vec<_>, Vec<_>) = (found.keys().collect(), wanted.keys().collect());
     assert_eq!(paths.0, paths.1, "{context:?}");
     let mut inodes: BTreeMap<u64, &Path> = BTreeMap::new();
@@ -177,7 +177,12 @@ fn check(found: &BTreeMap<Path, ModelFile>, wanted: &Version, context: &dyn std:
 }
 
 /// Runs one band, with its interruptions; gives the version that it should have.
-fn back_up(archive: &mut ModelArchive, world: &mut World, round: &Round, old: &Version) -> Version {
+fn back_up(
+    archive: &mut ModelArchive,
+    world: &mut World,
+    round: &Round,
+    old: &ModelVersion,
+) -> ModelVersion {
     let tier = archive.tiers.len() as u8;
     archive.tiers.push(vec![]);
     let mut version = old.clone();
@@ -206,7 +211,7 @@ fn back_up(archive: &mut ModelArchive, world: &mut World, round: &Round, old: &V
         let ends = cut.map(|_| until.as_ref());
         // If nothing was stored at all, nothing came of this run.
         if ends != Some(None) {
-            let step = Step {
+            let step = ExpectedStep {
                 scan: &scan,
                 partial,
                 after: after.as_ref(),
@@ -261,7 +266,7 @@ fn back_up(archive: &mut ModelArchive, world: &mut World, round: &Round, old: &V
 fn play(ticking: bool, rounds: &[Round]) {
     let mut world = World::new(ticking);
     let mut archive = ModelArchive::default();
-    let mut versions: Vec<Version> = vec![Version::new()];
+    let mut versions: Vec<ModelVersion> = vec![ModelVersion::new()];
     for round in rounds {
         round.ops.iter().for_each(|op| world.apply(*op));
         let on = usize::from(round.on).min(archive.tiers.len());

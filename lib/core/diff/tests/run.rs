@@ -5,10 +5,10 @@ use crate::core::merge::{Merge, MergeEvent};
 
 /// What a run of diff gave.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Run {
+pub(crate) struct DiffRun {
     pub(crate) records: Vec<Entry>,
     pub(crate) left_out: Vec<Path>,
-    pub(crate) summary: Summary,
+    pub(crate) summary: DiffSummary,
 }
 
 /// Lets the scan through against the version that the tiers give; each tier is its entries with the
@@ -18,7 +18,7 @@ pub(crate) fn run(
     partial: bool,
     scan: &[Entry],
     tiers: &[Vec<(u32, Entry)>],
-) -> Run {
+) -> DiffRun {
     run_distrusting(config, partial, scan, tiers, Distrust::default())
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn run_distrusting(
     scan: &[Entry],
     tiers: &[Vec<(u32, Entry)>],
     distrust: Distrust,
-) -> Run {
+) -> DiffRun {
     let mut diff = Diff::new(config);
     diff.handle_distrust(distrust);
     if partial {
@@ -64,13 +64,14 @@ pub(crate) fn run_distrusting(
     let summary = diff.finish().unwrap();
     assert_eq!(summary.end.entries, records.len() as u64);
     assert!(records.is_sorted_by(|a, b| a.path < b.path), "{records:?}");
-    Run { records, left_out, summary }
+    DiffRun { records, left_out, summary }
 }
 
 /// The counts of a scan's `#end` line, without those of directories that were not read.
 pub(crate) fn end_of(scan: &[Entry]) -> End {
-    let count = |wanted: State| scan.iter().filter(|entry| entry.state == wanted).count() as u64;
-    let (excluded, unreadable) = (count(State::Excluded), count(State::Unreadable));
+    let count =
+        |wanted: EntryState| scan.iter().filter(|entry| entry.state == wanted).count() as u64;
+    let (excluded, unreadable) = (count(EntryState::Excluded), count(EntryState::Unreadable));
     End { entries: scan.len() as u64 - excluded - unreadable, excluded, unreadable }
 }
 

@@ -1,7 +1,7 @@
 //! Entries written short, for tables: `./a file s5 t3 c3 n2 i9 h./b`.
 
 use crate::core::merge::{Merge, MergeEvent, Placed};
-use crate::format::entry::{Entry, Inode, Kind, Meta, State, Within};
+use crate::format::entry::{Entry, EntryState, Inode, Kind, Meta, Within};
 use crate::format::path::Path;
 use crate::format::time::Time;
 
@@ -25,7 +25,7 @@ pub(crate) fn entry(text: &str) -> Entry {
         kinds.into_iter().find(|k| k.word() == kind).unwrap_or_else(|| panic!("{text}: no type"));
     let mut meta =
         Meta { mode: if kind == Kind::Dir { 0o755 } else { 0o644 }, uid: 0, gid: 0, time: at(1) };
-    let mut entry = Entry::new(path, kind, State::Deleted);
+    let mut entry = Entry::new(path, kind, EntryState::Deleted);
     entry.size = (kind == Kind::File).then_some(0);
     entry.ctime = Some(at(1));
     let mut state = None;
@@ -37,9 +37,9 @@ pub(crate) fn entry(text: &str) -> Entry {
             ("over", _) => entry.over = true,
             ("unread", _) => entry.unread = true,
             ("x", _) => entry.x = true,
-            ("deleted", _) => state = Some(State::Deleted),
-            ("excluded", _) => state = Some(State::Excluded),
-            ("unreadable", _) => state = Some(State::Unreadable),
+            ("deleted", _) => state = Some(EntryState::Deleted),
+            ("excluded", _) => state = Some(EntryState::Excluded),
+            ("unreadable", _) => state = Some(EntryState::Unreadable),
             (_, b'i') if word.starts_with("in") => {
                 let (tier, block) = word[2..].split_once('/').unwrap();
                 entry.within =
@@ -60,7 +60,7 @@ pub(crate) fn entry(text: &str) -> Entry {
             _ => panic!("{text}: {word}"),
         }
     }
-    entry.state = state.unwrap_or(State::Present(meta));
+    entry.state = state.unwrap_or(EntryState::Present(meta));
     if entry.meta().is_none() {
         (entry.size, entry.ctime) = (None, None);
     }
@@ -116,10 +116,10 @@ pub(crate) fn short(entry: &Entry) -> String {
         word(format!("in{}/{}", within.tier, within.block));
     }
     let state = match entry.state {
-        State::Present(_) => "",
-        State::Deleted => "deleted",
-        State::Excluded => "excluded",
-        State::Unreadable => "unreadable",
+        EntryState::Present(_) => "",
+        EntryState::Deleted => "deleted",
+        EntryState::Excluded => "excluded",
+        EntryState::Unreadable => "unreadable",
     };
     for (there, name) in
         [(entry.x, "x"), (entry.over, "over"), (entry.unread, "unread"), (!state.is_empty(), state)]

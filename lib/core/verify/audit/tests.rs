@@ -1,7 +1,7 @@
 //! What is told of bands by their names.
 
 use super::*;
-use crate::format::group::Member;
+use crate::format::group::GroupMember;
 
 fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap_or_else(|| panic!("{text}"))
@@ -9,7 +9,7 @@ fn name(text: &str) -> ObjectName {
 
 /// `N.tar`, `N.mtree`, `N.toc`, `N-C.rs0` with numbers of any length, or a name as it is; `!`
 /// before it if it has 0 bytes.
-fn objects(names: &str) -> Objects {
+fn objects(names: &str) -> ObjectSizes {
     let object = |word: &str| {
         let (size, word) = word.strip_prefix('!').map_or((9, word), |word| (0, word));
         let Some((number, rest)) =
@@ -26,8 +26,8 @@ fn objects(names: &str) -> Objects {
 }
 
 fn list(names: &str) -> Arc<List> {
-    let members: Vec<Member> =
-        objects(names).values().map(|(name, _)| Member::of(*name, b"x")).collect();
+    let members: Vec<GroupMember> =
+        objects(names).values().map(|(name, _)| GroupMember::of(*name, b"x")).collect();
     let (band, id) =
         ("20261101T020000Z".parse().unwrap(), "00112233445566778899aabbccddeeff".parse().unwrap());
     Arc::new(List {
@@ -42,13 +42,13 @@ fn list(names: &str) -> Arc<List> {
 }
 
 struct Case {
-    known: Known,
+    known: BandOverview,
 }
 
 impl Case {
     fn new() -> Case {
         let band = "20261101T020000Z".parse().unwrap();
-        let known = Known {
+        let known = BandOverview {
             band,
             ends: None,
             complete: false,
@@ -76,7 +76,7 @@ impl Case {
         self.told_of(&folders.collect::<Vec<_>>()).0
     }
 
-    fn told_of(&self, folders: &[(&str, Vec<Arc<List>>)]) -> (Vec<String>, Unlisted) {
+    fn told_of(&self, folders: &[(&str, Vec<Arc<List>>)]) -> (Vec<String>, UnlistedFound) {
         let mut audit = Audit::new(self.known.clone());
         let mut found = Vec::new();
         for (folder, (names, lists)) in folders.iter().enumerate() {

@@ -19,8 +19,8 @@ fn name(short: &str) -> ObjectName {
         .unwrap_or_else(|| panic!("{short}"))
 }
 
-fn member(short: &str, content: &[u8]) -> Member {
-    Member::of(name(short), content)
+fn member(short: &str, content: &[u8]) -> GroupMember {
+    GroupMember::of(name(short), content)
 }
 
 /// Block 3 is the only one of two pieces, so parity has two as well.
@@ -56,7 +56,7 @@ fn garbled(text: &str, start: &str, end: &str) -> String {
 /// the sizes of [`found`].
 fn show(made: Option<Relisted>) -> String {
     let Some(Relisted { list, vouched }) = made else { return "none".to_owned() };
-    let one = |(member, sure): (&Member, &bool)| {
+    let one = |(member, sure): (&GroupMember, &bool)| {
         let file = member.name.to_string();
         let short = file
             .rsplit('/')
@@ -70,12 +70,12 @@ fn show(made: Option<Relisted>) -> String {
     list.members.iter().zip(&vouched).map(one).collect::<Vec<_>>().join(" ")
 }
 
-fn made(text: &str, found: &[Member]) -> String {
+fn made(text: &str, found: &[GroupMember]) -> String {
     show(relist(List { members: vec![], ..group() }, found, &read(text)))
 }
 
 /// All as it should be, but for objects that are told: another content of the same name, or none.
-fn found(changes: &[(&str, Option<&[u8]>)]) -> Vec<Member> {
+fn found(changes: &[(&str, Option<&[u8]>)]) -> Vec<GroupMember> {
     let mut members = group().members;
     for (short, content) in changes {
         let at = members.iter().position(|member| member.name == name(short)).unwrap();

@@ -8,19 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::anyhow;
 
 use crate::archive::retrying::Retrying;
-use crate::core::unlisted::Unlisted;
+use crate::core::unlisted::UnlistedObjects;
 use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::StreamItem;
 use crate::ops::push::checks;
-use crate::ops::push::lane::{Duty, Ending, Lane, LaneEvent, Place, Run, Summary};
+use crate::ops::push::lane::{
+    Duty, Ending, LaneEvent, LaneSummary, UploadRun, UploadTarget, Uploader,
+};
 use crate::ops::push::shortfall::Shortfall;
-use crate::ops::push::spool::feed::{Knows, Loses, SpoolFeed, Target};
+use crate::ops::push::spool::feed::{Knows, Loses, SpoolFeed, SpoolTarget};
 use crate::ops::push::spool::survey;
 use crate::report::message::chain;
 use crate::store::local::Local;
-use crate::store::{Kind, Remove, Store};
+use crate::store::{Remove, Store, StoreErrorKind};
 
 /// What is known of a band from earlier passes, so that one that grows is not listed again and
 /// again.
@@ -34,8 +36,8 @@ pub(super) struct Sent {
 
 /// One walk through a band.
 pub(super) struct Pass<'a> {
-    pub run: &'a Run,
-    pub places: &'a [Place],
+    pub run: &'a UploadRun,
+    pub places: &'a [UploadTarget],
     pub local: &'a Local,
     pub band: &'a BandName,
     /// What is removed of what all archives have.
@@ -46,7 +48,7 @@ pub(super) struct Pass<'a> {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct MoveOutcome {
     /// Objects that were sent.
     pub sent: u64,
     /// The band is complete, and all of it is in every archive that was asked.
@@ -60,7 +62,7 @@ pub(super) struct Outcome {
 }
 
 /// What waits for being confirmed by archives, and by how many.
-pub(super) type Open = Mutex<HashMap<ObjectName, (usize, bool)>>;
+pub(super) type Unconfirmed = Mutex<HashMap<ObjectName, (usize, bool)>>;
 
 impl Pass<'_> {
     /// Sends what each of the `targets` lacks. None if the band has not begun.
@@ -68,12 +70,12 @@ impl Pass<'_> {
         &self,
         targets: &[usize],
         sent: &mut Sent,
-    ) -> anyhow::Result<Option<Outcome>> {
+    ) -> anyhow::Result<Option<MoveOutcome>> {
         let head = match self.local.get(&format!("{}/HEAD", self.band)) {
             Ok(bytes) => {
                 StreamItem { band: self.band.clone(), name: ObjectName::plain(Object::Head), bytes }
             }
-            Err(error) if error.kind == Kind::NotFound => return Ok(None),
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let parsed = match Head::parse(&head.bytes) {
@@ -81,14 +83,17 @@ impl Pass<'_> {
             Err(error) => {
                 let why = format!("{}/HEAD: damaged in the spool: {error}", self.band);
                 let failed = targets.iter().map(|at| (*at, anyhow!("{why}")));
-                return Ok(Some(Outcome { failed: failed.collect(), ..Outcome::default() }));
+                return Ok(Some(MoveOutcome {
+                    failed: failed.collect(),
+                    ..MoveOutcome::default()
+                }));
             }
         };
         let id = parsed.id;
         // Asked before anything is listed: then what is listed is all there is.
         let complete = self.local.stat(&format!("{}/TAIL", self.band))?.is_some();
 
-        let mut outcome = Outcome::default();
+        let mut outcome = MoveOutcome::default();
         let mut lanes: Vec<(usize, Sender<LaneEvent>, Receiver<LaneEvent>)> = Vec::new();
         let mut feeding = Vec::new();
         let knows = self.ask(targets, |at, reads| match sent.done.contains_key(&at) {
@@ -110,7 +115,7 @@ impl Pass<'_> {
                 Ok(knows) => {
                     let (lane, events) = channel();
                     lanes.push((at, lane.clone(), events));
-                    feeding.push(Target {
+                    feeding.push(SpoolTarget {
                         at,
                         reads: self.reads(at),
                         knows,
@@ -122,12 +127,12 @@ impl Pass<'_> {
                 Err(error) => outcome.failed.push((at, error)),
             }
         }
-        let open = Open::default();
+        let open = Unconfirmed::default();
         let done: HashMap<usize, Mutex<HashSet<ObjectName>>> = targets
             .iter()
             .map(|at| (*at, Mutex::new(sent.done.remove(at).unwrap_or_default())))
             .collect();
-        let results: Vec<(usize, anyhow::Result<Summary>)> = std::thread::scope(|scope| {
+        let results: Vec<(usize, anyhow::Result<LaneSummary>)> = std::thread::scope(|scope| {
             let threads: Vec<_> = lanes
                 .into_iter()
                 .map(|(at, lane, events)| {
@@ -141,7 +146,14 @@ impl Pass<'_> {
                         };
                         let sees = self.loses != Loses::Nothing;
                         let duty = Duty { id, below, sees };
-                        Lane::run(self.run, &self.places[at], duty, &events, &lane, &mut confirm)
+                        Uploader::run(
+                            self.run,
+                            &self.places[at],
+                            duty,
+                            &events,
+                            &lane,
+                            &mut confirm,
+                        )
                     };
                     (at, scope.spawn(work))
                 })
@@ -163,7 +175,7 @@ impl Pass<'_> {
                 sent: 0,
                 kept: Vec::new(),
                 flaws: Vec::new(),
-                unlisted: Unlisted::default(),
+                unlisted: UnlistedObjects::default(),
             };
             let ending = match feed.run(complete) {
                 Ok(()) => Ending::SoFar,
@@ -200,7 +212,7 @@ impl Pass<'_> {
     }
 
     fn reads(&self, at: usize) -> Retrying {
-        let Run { limits, report, stop, .. } = self.run;
+        let UploadRun { limits, report, stop, .. } = self.run;
         Retrying::new(
             Arc::clone(&self.places[at].store),
             limits.patience,
@@ -231,7 +243,7 @@ impl Pass<'_> {
     }
 
     /// An archive has an object. The last one to say so sets the room free.
-    pub(super) fn confirm(&self, name: &ObjectName, open: &Open) {
+    pub(super) fn confirm(&self, name: &ObjectName, open: &Unconfirmed) {
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((count, remove)) = open.get_mut(name) else { return };
         *count -= 1;

@@ -9,9 +9,9 @@ use anyhow::anyhow;
 
 use crate::archive::catalogue;
 use crate::archive::retrying::Retrying;
-use crate::core::intake::Look;
-use crate::core::resend::{Resend, Row, superseded};
-use crate::core::unlisted::Unlisted;
+use crate::core::intake::SignatureCheck;
+use crate::core::resend::{PendingObject, Resend, superseded};
+use crate::core::unlisted::UnlistedObjects;
 use crate::edge::budget::Budget;
 use crate::format::band::BandId;
 use crate::format::digest::{self, Digest};
@@ -21,13 +21,13 @@ use crate::format::stream::{MAX_OBJECT, StreamItem};
 use crate::ops::push::held::{self, Held};
 use crate::ops::push::lane::{Ending, LaneEvent};
 use crate::ops::push::signatures;
-use crate::ops::push::spool::band::{Open, Pass};
+use crate::ops::push::spool::band::{Pass, Unconfirmed};
 use crate::ops::push::spool::survey::{self, FolderSizes};
 use crate::report::message::chain;
-use crate::store::{Kind, Store, UNSEEN, most};
+use crate::store::{Store, StoreErrorKind, UNSEEN, most};
 
 /// An archive that takes part, as the one who feeds it sees it.
-pub(super) struct Target {
+pub(super) struct SpoolTarget {
     pub at: usize,
     pub reads: Retrying,
     /// How to find out what it has of the band.
@@ -39,7 +39,7 @@ pub(super) struct Target {
     pub broken: bool,
 }
 
-impl Drop for Target {
+impl Drop for SpoolTarget {
     fn drop(&mut self) {
         // Whatever ends the feeding, the archive's own loop must not wait for more. Only the first
         // end counts.
@@ -79,8 +79,8 @@ pub(super) enum Loses {
 /// Reads the band, and gives each archive what it lacks.
 pub(super) struct SpoolFeed<'a> {
     pub pass: &'a Pass<'a>,
-    pub targets: Vec<Target>,
-    pub open: &'a Open,
+    pub targets: Vec<SpoolTarget>,
+    pub open: &'a Unconfirmed,
     pub done: &'a HashMap<usize, Mutex<HashSet<ObjectName>>>,
     pub closed: &'a mut u32,
     pub id: BandId,
@@ -91,7 +91,7 @@ pub(super) struct SpoolFeed<'a> {
     /// Why a target, or each of them, gets no TAIL.
     pub flaws: Vec<(Option<usize>, String)>,
     /// What no list names.
-    pub unlisted: Unlisted,
+    pub unlisted: UnlistedObjects,
 }
 
 /// What is known of a folder of the band.
@@ -123,7 +123,7 @@ impl SpoolFeed<'_> {
         self.lost_notes(&root, &lists, &have);
         let mut resend = Resend::new();
         let rows = resend.handle_folder(&root, Vec::new());
-        let rows: Vec<Row> = rows.into_iter().map(|row| row.listed_in(&lists)).collect();
+        let rows: Vec<PendingObject> = rows.into_iter().map(|row| row.listed_in(&lists)).collect();
         self.send(&rows, &KnownFolder { have, ..KnownFolder::default() }, complete, &budget)?;
 
         // What lists name of folders to come.
@@ -168,11 +168,11 @@ impl SpoolFeed<'_> {
             if self.flaws.is_empty() {
                 self.tell_unlisted();
             }
-            let rows: Vec<Row> = tail
+            let rows: Vec<PendingObject> = tail
                 .iter()
-                .map(|(name, size)| Row { name: *name, size: *size, listed: None })
+                .map(|(name, size)| PendingObject { name: *name, size: *size, listed: None })
                 .collect();
-            let (tail, sig): (Vec<Row>, Vec<Row>) =
+            let (tail, sig): (Vec<PendingObject>, Vec<PendingObject>) =
                 rows.into_iter().partition(|row| row.name.object == Object::Tail);
             self.send(&[tail, sig].concat(), &none, complete, &budget)?;
         } else if let Some(last) = folders.last() {
@@ -303,7 +303,7 @@ impl SpoolFeed<'_> {
     /// What each target has of a folder.
     fn have(&mut self, folder: Option<u32>) -> anyhow::Result<Vec<FolderSizes>> {
         let pass = self.pass;
-        let ask = |target: &Target| match target.knows {
+        let ask = |target: &SpoolTarget| match target.knows {
             Knows::Nothing => Ok(FolderSizes::new()),
             Knows::Ask => survey::folder(&target.reads, pass.band, folder),
             Knows::Remember => {
@@ -342,7 +342,7 @@ impl SpoolFeed<'_> {
     /// Sends each object to the targets that lack it.
     fn send(
         &mut self,
-        rows: &[Row],
+        rows: &[PendingObject],
         folder: &KnownFolder,
         complete: bool,
         budget: &Arc<Budget>,
@@ -422,7 +422,7 @@ impl SpoolFeed<'_> {
 
     /// Why what an archive had already of an object is not what the spool may be emptied of: by the
     /// store's own checksum, where it tells one, or else read back.
-    fn differs(&self, at: usize, row: &Row) -> anyhow::Result<Option<String>> {
+    fn differs(&self, at: usize, row: &PendingObject) -> anyhow::Result<Option<String>> {
         let (target, name) = (&self.targets[at], format!("{}/{}", self.pass.band, row.name));
         let place = &self.pass.places[target.at];
         let own = self.pass.local.get(&name)?;
@@ -438,7 +438,9 @@ impl SpoolFeed<'_> {
         match target.reads.get(&name) {
             Ok(there) if digest::of(&there) == wanted => Ok(None),
             Ok(_) => Ok(Some(format!("{}{name}: {OTHER}", place.label))),
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Damaged) => {
+            Err(error)
+                if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Damaged) =>
+            {
                 Ok(Some(format!("{}{name}: {OTHER}", place.label)))
             }
             Err(error) => {
@@ -448,12 +450,12 @@ impl SpoolFeed<'_> {
         }
     }
 
-    fn sum(&self, row: &Row) -> anyhow::Result<Digest> {
+    fn sum(&self, row: &PendingObject) -> anyhow::Result<Digest> {
         let bytes = self.pass.local.get(&format!("{}/{}", self.pass.band, row.name))?;
         Ok(digest::of(&bytes))
     }
 
-    fn read(&self, row: &Row, budget: &Arc<Budget>) -> anyhow::Result<Arc<Held>> {
+    fn read(&self, row: &PendingObject, budget: &Arc<Budget>) -> anyhow::Result<Arc<Held>> {
         let name = format!("{}/{}", self.pass.band, row.name);
         // What a listing could not look at is for the read to name.
         if row.size > MAX_OBJECT && row.size != UNSEEN {
@@ -495,7 +497,7 @@ impl SpoolFeed<'_> {
             _ => return Ok(false),
         };
         let text = self.pass.local.get(&format!("{}/{}", self.pass.band, ObjectName::plain(of)))?;
-        Ok(signatures::look(&held.item.bytes, &text) == Look::Damaged)
+        Ok(signatures::look(&held.item.bytes, &text) == SignatureCheck::Damaged)
     }
 }
 

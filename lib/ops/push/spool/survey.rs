@@ -11,7 +11,7 @@ use crate::format::head::Head;
 use crate::format::object::ObjectName;
 use crate::format::stream::StreamItem;
 use crate::ops::push::checks;
-use crate::store::{Kind, Store};
+use crate::store::{Store, StoreErrorKind};
 
 /// What an archive has of a folder, with sizes.
 pub(crate) type FolderSizes = HashMap<ObjectName, u64>;
@@ -36,7 +36,7 @@ pub(super) fn begun(
             }
             Ok(true)
         }
-        Err(error) if error.kind == Kind::NotFound => {
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
             checks::settles(store, shown, head, beside_others)?;
             checks::new_band(store, None, head, &CountedBlocks::default()).map(|_| false)
         }

@@ -26,14 +26,14 @@ fn join(pieces: &Pieces) -> Vec<u8> {
 }
 
 /// Pushed to a store that holds some objects: whether that is done, and what it holds then.
-fn pushed(before: &Objects, stream: Vec<u8>) -> (Result<(), String>, Objects) {
+fn pushed(before: &PushedObjects, stream: Vec<u8>) -> (Result<(), String>, PushedObjects) {
     let store = Arc::new(Memory::default());
     before.iter().for_each(|(name, bytes)| store.put_new(name, bytes).unwrap());
     let (run, places) = setting(store.clone(), 1);
     let done = push_stream(&run, &places, Cursor::new(stream))
         .and_then(|mut outcomes| outcomes.remove(0).map(drop))
         .map_err(|error| format!("{error:#}"));
-    let mut after = Objects::new();
+    let mut after = PushedObjects::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
         for (name, _) in store.list(folder.trim_end_matches('/')).unwrap() {
@@ -48,13 +48,14 @@ fn pushed(before: &Objects, stream: Vec<u8>) -> (Result<(), String>, Objects) {
 }
 
 /// Every damage to one of these headers is refused without TAIL, or changes nothing.
-fn all_are_seen(before: &Objects, pieces: &Pieces, headers: &[usize]) {
+fn all_are_seen(before: &PushedObjects, pieces: &Pieces, headers: &[usize]) {
     let (done, whole) = pushed(before, join(pieces));
     assert_eq!(done, Ok(()));
     assert!(whole.keys().any(|name| name.ends_with("/TAIL") && !before.contains_key(name)));
     let held = |what: &str, damaged: &Pieces| {
         let (done, after) = pushed(before, join(damaged));
-        let tails = |there: &Objects| there.keys().filter(|name| name.ends_with("/TAIL")).count();
+        let tails =
+            |there: &PushedObjects| there.keys().filter(|name| name.ends_with("/TAIL")).count();
         match done.is_ok() {
             true => assert_eq!(after, whole, "{what}"),
             false => assert_eq!(tails(&after), tails(before), "{what}"),
@@ -87,7 +88,8 @@ fn all_are_seen(before: &Objects, pieces: &Pieces, headers: &[usize]) {
 fn of_long_names() {
     let days: Vec<String> = (10..20).map(|day| format!("202611{day}T020000Z")).collect();
     let chain: Vec<String> = (1..=10).map(|tiers| days[..tiers].join("-")).collect();
-    let before: Objects = chain[..9].iter().flat_map(|name| objects(&band(name, 1))).collect();
+    let before: PushedObjects =
+        chain[..9].iter().flat_map(|name| objects(&band(name, 1))).collect();
     let pieces = pieces(&Preface::default(), &band(&chain[9], 2));
     assert!(pieces.iter().all(|(header, _)| header.len() == 1536));
     all_are_seen(&before, &pieces, &[0, 2, 7, 8]);
@@ -100,7 +102,7 @@ fn before_the_first_object() {
     let (band, id) = (all[0].band.clone(), BandId([1; 16]));
     // HEAD, a note, block and index; then those of a second run, with a list of its own.
     let (there, rest) = all.split_at(4);
-    let members = rest[..3].iter().map(|item| Member::of(item.name, &item.bytes)).collect();
+    let members = rest[..3].iter().map(|item| GroupMember::of(item.name, &item.bytes)).collect();
     let list =
         List { band: band.clone(), id, name: (1, 0), added: 0, slots: 32, parity: 0, members };
     let mut rest = rest.to_vec();

@@ -4,9 +4,9 @@ use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 
 use crate::core::parity::Encoder;
-use crate::edge::gpg::{self, Verdict};
+use crate::edge::gpg::{self, SignatureVerdict};
 use crate::format::digest;
-use crate::format::group::{List, Member};
+use crate::format::group::{GroupMember, List};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::repair::Repairer;
@@ -14,12 +14,12 @@ use crate::report::message::Report;
 
 /// Whether a signature is none, or so damaged that nothing can be said of what it is of.
 fn is_none(signature: &[u8], text: &[u8]) -> bool {
-    matches!(gpg::verify(signature, text), Ok(Verdict::NoSignature))
+    matches!(gpg::verify(signature, text), Ok(SignatureVerdict::NoSignature))
 }
 
 impl Repairer {
-    /// Signatures that are missing, or none, of lists and TAILs that are in order. One of other bytes
-    /// stays: it may be all that shows that somebody changed them.
+    /// Signatures that are missing, or none, of lists and TAILs that are in order. One of other
+    /// bytes stays: it may be all that shows that somebody changed them.
     pub(super) fn sign_again(&mut self, report: &Report) -> anyhow::Result<()> {
         let Some(key) = self.signer.clone() else { return Ok(()) };
         for (band, name) in std::mem::take(&mut self.unsigned) {
@@ -49,13 +49,17 @@ impl Repairer {
 
     /// The parity shards of these objects in a group as the list has; none if one cannot be read,
     /// or is not as it was.
-    pub(super) fn shards_of(&self, list: &List, objects: &[Member]) -> Option<Vec<Member>> {
+    pub(super) fn shards_of(
+        &self,
+        list: &List,
+        objects: &[GroupMember],
+    ) -> Option<Vec<GroupMember>> {
         let mut encoder = Encoder::new(list.slots, list.parity)?;
         let rows = objects.iter().map(|member| member.pieces.len()).max()?;
-        let mut made: Vec<(Sha256, Member)> = (0..list.parity as u32)
+        let mut made: Vec<(Sha256, GroupMember)> = (0..list.parity as u32)
             .map(|shard| {
                 let (name, pieces) = (list.shard(shard), Vec::with_capacity(rows));
-                (Sha256::new(), Member { name, size: 0, sha256: [0; 32], pieces })
+                (Sha256::new(), GroupMember { name, size: 0, sha256: [0; 32], pieces })
             })
             .collect();
         for row in 0..rows {
@@ -71,8 +75,10 @@ impl Repairer {
                 member.pieces.push(digest::of(&piece));
             }
         }
-        let member =
-            |(sum, member): (Sha256, Member)| Member { sha256: sum.finalize().into(), ..member };
+        let member = |(sum, member): (Sha256, GroupMember)| GroupMember {
+            sha256: sum.finalize().into(),
+            ..member
+        };
         Some(made.into_iter().map(member).collect())
     }
 }
