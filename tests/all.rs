@@ -158,6 +158,9 @@ mod first_day;
 // README.md and the page, typed on a fresh root by a new user.
 mod fresh_root;
 
+// The Debian package on a fresh root.
+mod packaged;
+
 // Which bands may go.
 mod expire;
 
