@@ -7,7 +7,7 @@
 //! each change is stored once for a day, a week and a month. When the chain of months gets too long
 //! for one more, its next band is full; so the old chain ends, and can expire.
 //!
-//! It is all in the names of the bands, and comes to a tier as for `--tier N`: a band that builds on
+//! It is all in the dates of the bands, and comes to a tier as for `--tier N`: a band that builds on
 //! the newest of a tier below it. Days are those of UTC, as in the names, and those of
 //! [`expire`](crate::core::expire) unless a zone is given.
 
@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 
+use super::choice::{Ask, BandCondition, KnownBand, Mask};
 use crate::format::band::{BandName, MAX_TIER};
 use crate::format::time::Stamp;
 
@@ -34,34 +35,59 @@ pub enum TierRule {
 /// each.
 const LAST_MONTH: u8 = MAX_TIER - 2;
 
-/// The tier for a run at `now` in an archive with these bands: a new band builds on the newest below
-/// it. None in an archive without a band of that time.
+/// The tier for a run without a mask at `now`: a new band builds on the newest below it. None where
+/// no band of that time counts; those with a mask, and those from old versions, do not.
 ///
 /// The next run is expected after as many days as have passed since the last band, so that a run is
 /// taken for the last of its week or month if it is one.
-pub fn tier<'a>(bands: impl IntoIterator<Item = &'a BandName>, now: Stamp) -> Option<u8> {
-    let mut bands: Vec<&BandName> = bands.into_iter().filter(|band| band.start() <= now).collect();
-    bands.sort_by_key(|band| band.start());
-    let (today, last) = (date(now), bands.last()?);
+///
+/// # Errors
+/// The band whose HEAD has to be read first.
+pub fn tier(bands: &[KnownBand], now: Stamp) -> Result<Option<u8>, Ask> {
+    let mut bands: Vec<&KnownBand> = bands.iter().filter(|band| band.name.start() <= now).collect();
+    bands.sort_by_key(|band| band.name.start());
+    let Some(last) = bands.last() else { return Ok(None) };
+    let (today, day) = (date(now), |band: &BandName| date(band.start()));
+    let above = |below: &BandName| (below.tier() + 1).min(MAX_TIER);
     // Of the bands of one day the later ones build on the first.
-    if let Some(first) = bands.iter().find(|band| date(band.start()) == today) {
-        return Some((first.tier() + 1).min(MAX_TIER));
+    if let Some(first) = first(bands.iter(), |band| day(band) == today)? {
+        return Ok(Some(above(first)));
     }
-    let days = (now.unix() - last.start().unix() + DAY / 2) / DAY;
+    let days = (now.unix() - last.name.start().unix() + DAY / 2) / DAY;
     let next = today.checked_add(days.clamp(1, 31).days()).unwrap_or(today);
     let (ends_week, ends_month) = (week(today) != week(next), month(today) != month(next));
-    let newest = |wanted: &dyn Fn(&BandName) -> bool| {
-        bands.iter().rposition(|band| wanted(band)).map(|at| (at, bands[at].tier()))
-    };
-    let full = newest(&|band| band.tier() == 0);
-    let of_month = full.max(newest(&|band| month(date(band.start())) != month(today)));
-    let of_week = of_month.max(newest(&|band| week(date(band.start())) != week(today)));
-    let (_, above) = of_month?;
-    if above > LAST_MONTH || (ends_month && above == LAST_MONTH) {
-        return Some(0);
+    let newest = |wanted: &dyn Fn(&BandName) -> bool| first(bands.iter().rev(), wanted);
+    let full = newest(&|band| band.tier() == 0)?;
+    let of_month = later(full, newest(&|band| month(day(band)) != month(today))?);
+    let of_week = later(of_month, newest(&|band| week(day(band)) != week(today))?);
+    let (Some(of_month), Some(of_week)) = (of_month, of_week) else { return Ok(None) };
+    let is_long = of_month.tier() > LAST_MONTH;
+    if is_long || (ends_month && of_month.tier() == LAST_MONTH) {
+        return Ok(Some(0));
     }
-    let (_, below) = if ends_week || ends_month { of_month? } else { of_week? };
-    Some((below + 1).min(MAX_TIER))
+    Ok(Some(above(if ends_week || ends_month { of_month } else { of_week })))
+}
+
+/// The later of two bands.
+fn later<'a>(a: Option<&'a BandName>, b: Option<&'a BandName>) -> Option<&'a BandName> {
+    a.into_iter().chain(b).max_by_key(|band| band.start())
+}
+
+/// The first of these bands that is wanted, and counts.
+fn first<'a>(
+    bands: impl Iterator<Item = &'a &'a KnownBand>,
+    wanted: impl Fn(&BandName) -> bool,
+) -> Result<Option<&'a BandName>, Ask> {
+    for band in bands.filter(|band| wanted(&band.name)) {
+        match &band.found {
+            BandCondition::Unasked => return Err(Ask(band.name.clone())),
+            BandCondition::Band(facts) if facts.mask == Mask::Whole && facts.as_of.is_none() => {
+                return Ok(Some(&band.name));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 const DAY: i64 = 86_400;
@@ -82,14 +108,21 @@ fn week(date: Date) -> (i16, i8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::chain::choice::ChoiceFacts;
 
     fn stamp(text: &str) -> Stamp {
         Stamp::parse(&format!("{text}Z")).unwrap()
     }
 
+    fn whole(name: &BandName) -> KnownBand {
+        let found = BandCondition::Band(ChoiceFacts::new(name.start(), true));
+        KnownBand { name: name.clone(), found }
+    }
+
     /// The new band of a run, beside these.
     fn run(bands: &mut Vec<BandName>, now: Stamp) -> BandName {
-        let tier = tier(bands.iter(), now);
+        let known: Vec<KnownBand> = bands.iter().map(whole).collect();
+        let tier = tier(&known, now).unwrap();
         let lower = bands.iter().filter(|band| tier.is_none_or(|tier| band.tier() < tier));
         let parent = lower.max_by_key(|band| band.start());
         let name = parent.map_or(BandName::full(now), |parent| parent.child(now).unwrap());
@@ -157,8 +190,8 @@ mod tests {
         }
         // What is dated ahead counts for nothing, and so does an archive without a band.
         let ahead = BandName::full(stamp("20990101T000000"));
-        assert_eq!(tier([&ahead], stamp("20261101T020000")), None);
-        assert_eq!(tier([], stamp("20261101T020000")), None);
+        assert_eq!(tier(&[whole(&ahead)], stamp("20261101T020000")), Ok(None));
+        assert_eq!(tier(&[], stamp("20261101T020000")), Ok(None));
     }
 
     #[test]
@@ -169,5 +202,38 @@ mod tests {
             run(&mut bands, at(hour).unwrap());
         }
         assert!(bands[2..].iter().all(|band| band.parent().as_ref() == Some(&bands[1])));
+    }
+
+    /// What only looks like one of the bands that count changes nothing; and no HEAD is read that is
+    /// not needed.
+    #[test]
+    fn what_counts_is_asked() {
+        let names = days("20261031T020000", 40).0;
+        let now = stamp("20261210T020000");
+        let mut bands: Vec<KnownBand> = names.iter().cloned().map(KnownBand::new).collect();
+        let mut asked = Vec::new();
+        let found = loop {
+            match tier(&bands, now) {
+                Ok(tier) => break tier,
+                Err(Ask(name)) => {
+                    let row = bands.iter_mut().find(|row| row.name == name).unwrap();
+                    *row = whole(&name);
+                    asked.push(name.start().to_string()[..8].to_owned());
+                }
+            }
+        };
+        assert_eq!(found, Some(3));
+        assert_eq!(asked, ["20261031", "20261130", "20261206"]);
+        for masked in [true, false] {
+            let mut odd = whole(&names[39].child(stamp("20261210T010000")).unwrap());
+            if let BandCondition::Band(facts) = &mut odd.found {
+                match masked {
+                    true => facts.mask = Mask::Masked(None),
+                    false => facts.as_of = Some(now),
+                }
+            }
+            let with: Vec<KnownBand> = names.iter().map(whole).chain([odd]).collect();
+            assert_eq!(tier(&with, now), Ok(Some(3)));
+        }
     }
 }

@@ -67,13 +67,19 @@ pub(super) fn decide(
         may_be_empty(archive, options)?;
     }
     let parent = parent.map(|text| find(&rows, text).map(|band| band.name.clone())).transpose()?;
-    let by_calendar = options.tier == TierRule::Calendar && parent.is_none();
+    let is_free = parent.is_none() && mask == Mask::Whole && !options.full;
+    let by_calendar = options.tier == TierRule::Calendar && is_free;
+    let mut tier = match options.tier {
+        TierRule::Below(tier) => Some(tier),
+        TierRule::Newest | TierRule::Calendar => None,
+    };
+    if by_calendar {
+        let now = clock::stamp()?;
+        archive.settle(&mut rows, 1, report, |rows| calendar::tier(rows, now).err())?;
+        tier = calendar::tier(&rows, now)?;
+    }
     let wish = BandWish {
-        tier: match options.tier {
-            TierRule::Below(tier) => Some(tier),
-            _ if by_calendar => calendar::tier(rows.iter().map(|row| &row.name), clock::stamp()?),
-            _ => None,
-        },
+        tier,
         deeper: by_calendar,
         parent: parent.as_ref(),
         full: options.full,
@@ -93,7 +99,7 @@ pub(super) fn decide(
                 (band.name.clone(), resume(archive, band, limit, ahead, report)?)
             }
             BandToWrite::New { parent: None, left } => {
-                if !options.full && wish.tier != Some(0) {
+                if !options.full && tier != Some(0) {
                     gate.nothing_is_left(&options.archive)?;
                 }
                 leaving(left, report);
