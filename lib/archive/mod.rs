@@ -36,6 +36,7 @@ pub(crate) mod caching;
 pub(crate) mod catalogue;
 mod copies;
 mod ends;
+pub(crate) mod entries;
 pub(crate) mod expected;
 mod index_text;
 mod kept;

@@ -1,55 +1,35 @@
-//! The tar that a restore writes: the plan's steps, one after another.
+//! The plan's steps, one after another: each entry of the version goes to a sink, with its content.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
 use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
+use crate::archive::entries::kept::KeptFiles;
+use crate::archive::entries::lane::{BlockReader, Copied};
+use crate::archive::entries::sink::{ContentCame, EntrySink};
 use crate::core::merge::is_first_name;
 use crate::core::restore::{BlockTicket, LANES, RestoreStep, Take};
-use crate::edge::ahead::BackgroundWriter;
 use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
 use crate::format::sparse::{Digester, is_sparse};
-use crate::format::stream::END;
-use crate::format::tarball::{BLOCK, Extras, padding};
+use crate::format::tarball::{Extras, padding};
 use crate::format::untar;
-use crate::ops::restore::kept::KeptFiles;
-use crate::ops::restore::lane::{BlockReader, Copied};
 use crate::report::message::{Report, why};
-use crate::report::progress::{DrawInterval, WRITTEN};
 
 /// A larger file is not held in memory.
 const CHECKED: u64 = 64 << 20;
 
-pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
-
-/// What was written.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WrittenSum {
-    /// Entries.
-    pub entries: u64,
-    /// Bytes of files.
-    pub bytes: u64,
-    /// Entries that are lost.
-    pub lost: u64,
-}
-
-/// Writes the tar.
-pub(super) struct TarWriter<'a> {
-    out: BackgroundWriter,
+/// Takes the steps.
+pub(crate) struct EntryWriter<'a, S> {
+    sink: S,
     source: Arc<BlockSource>,
     report: &'a Report,
     lanes: Vec<Option<BlockReader>>,
     /// First names that are lost: what is linked to them is lost, too.
     lost: HashSet<Path>,
-    sum: WrittenSum,
-    pace: DrawInterval,
-    /// Where headers are made.
-    headers: Vec<u8>,
     /// Who has which name here. A tar goes by names before numbers, so a name that has another
     /// number here is left out; none if all names are wanted.
     users: Option<Users>,
@@ -63,25 +43,22 @@ pub(super) struct TarWriter<'a> {
     unsure: HashSet<(usize, u64)>,
 }
 
-impl<'a> TarWriter<'a> {
+impl<'a, S: EntrySink> EntryWriter<'a, S> {
     /// A writer of what the blocks of `source` give, which keeps in `kept` what later entries refer
     /// to; with names of owners that have another number here only if these are asked for.
     pub(super) fn new(
-        out: BackgroundWriter,
+        sink: S,
         source: &Arc<BlockSource>,
         kept: KeptFiles,
         owner_names: bool,
         report: &'a Report,
-    ) -> TarWriter<'a> {
-        TarWriter {
-            out,
+    ) -> EntryWriter<'a, S> {
+        EntryWriter {
+            sink,
             source: Arc::clone(source),
             report,
             lanes: Vec::new(),
             lost: HashSet::new(),
-            sum: WrittenSum::default(),
-            pace: DrawInterval::new(WRITTEN),
-            headers: Vec::new(),
             users: (!owner_names).then(Users::default),
             kept,
             keeping: None,
@@ -115,20 +92,19 @@ impl<'a> TarWriter<'a> {
         }
     }
 
-    /// All is written: closes the tar.
-    pub(super) fn finish(mut self) -> anyhow::Result<WrittenSum> {
-        self.put(&END)?;
-        self.out.finish().context(CANNOT_WRITE)?;
-        Ok(self.sum)
+    /// A line of the listing that says what is wanted; see [`EntrySink::line`].
+    pub(super) fn handle_line(&mut self, line: Entry, awaits: bool) -> anyhow::Result<()> {
+        self.sink.line(line, awaits)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.out.write_all(bytes).context(CANNOT_WRITE)
+    /// All steps were taken.
+    pub(super) fn into_sink(self) -> S {
+        self.sink
     }
 
     fn lose(&mut self, entry: &Entry, why: std::fmt::Arguments<'_>) {
         self.report.warn(format_args!("{}: lost: {why}", entry.path));
-        self.sum.lost += 1;
+        self.sink.lose(entry);
         if is_first_name(entry) {
             self.lost.insert(entry.path.clone());
         }
@@ -151,8 +127,9 @@ impl<'a> TarWriter<'a> {
                     let without =
                         if take.entry.x { ", without its extended attributes" } else { "" };
                     self.report.warn(format_args!(
-                        "{}: restored from block {}, which has the same content{without}: block {}: {why}",
+                        "{}: {} from block {}, which has the same content{without}: block {}: {why}",
                         take.entry.path,
+                        S::DONE,
                         self.source.name(spare.from.block),
                         self.source.name(take.from.block),
                     ));
@@ -243,38 +220,17 @@ impl<'a> TarWriter<'a> {
         }
         let without = if entry.x { ", without its extended attributes" } else { "" };
         self.report.warn(format_args!(
-            "{}: restored metadata only{without}: block {block}: {why}",
-            entry.path
+            "{}: {} metadata only{without}: block {block}: {why}",
+            entry.path,
+            S::DONE
         ));
         self.make(entry)
     }
 
     /// Writes an entry from its line alone.
     fn make(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        self.header(entry, &Extras::default(), None)?;
-        self.done(entry);
-        Ok(())
-    }
-
-    /// Writes the header of an entry's line, with what its block adds to it. Of a sparse file,
-    /// `map` and data have `size` bytes; other files have as many as the line says.
-    fn header(
-        &mut self,
-        entry: &Entry,
-        extras: &Extras,
-        sparse: Option<(&[u8], u64)>,
-    ) -> anyhow::Result<()> {
-        let size = match sparse {
-            Some((_, size)) => size,
-            None if entry.kind == Kind::File && entry.hard.is_none() => entry.size.unwrap_or(0),
-            None => 0,
-        };
-        let member =
-            extras.member(entry, sparse.is_some()).with_context(|| entry.path.to_string())?;
-        self.headers.clear();
-        member.write_head(&mut self.headers, size).with_context(|| entry.path.to_string())?;
-        self.headers.extend(sparse.map_or(&[][..], |(map, _)| map));
-        self.out.write_all(&self.headers).context(CANNOT_WRITE)
+        self.sink.begin(entry, &Extras::default(), None)?;
+        self.sink.end(entry, ContentCame::Whole)
     }
 
     /// Writes an entry whose content is in memory.
@@ -285,11 +241,9 @@ impl<'a> TarWriter<'a> {
         sparse: Option<(&[u8], u64)>,
         content: &[u8],
     ) -> anyhow::Result<()> {
-        self.header(entry, extras, sparse)?;
-        self.put(content)?;
-        self.put(&[0; BLOCK][..padding(content.len() as u64)])?;
-        self.done(entry);
-        Ok(())
+        self.sink.begin(entry, extras, sparse)?;
+        self.sink.content(content)?;
+        self.sink.end(entry, ContentCame::Whole)
     }
 
     /// Leaves out the names of owners that have another number here.
@@ -331,16 +285,18 @@ impl<'a> TarWriter<'a> {
             if self.unsure.insert((take.from.lane, take.from.ticket)) {
                 let block = self.source.name(take.from.block);
                 self.report.warn(format_args!(
-                    "block {block}: {why}: files that have the sha256 of their index lines are restored, without extended attributes"
+                    "block {block}: {why}: files that have the sha256 of their index lines are {}, without extended attributes",
+                    S::DONE
                 ));
             }
             return self.put_whole(entry, &extras, sparse, &content);
         }
-        self.header(entry, &extras, sparse)?;
+        self.sink.begin(entry, &extras, sparse)?;
+        let mut came = ContentCame::Whole;
         if entry.kind == Kind::File {
             let map = map.unwrap_or_default();
             self.keeping = take.keep.then(|| [&stored.headers[..], &map].concat());
-            self.content(take, stored, &map)?;
+            came = self.content(take, stored, &map)?;
             if let Some(mut tar) = self.keeping.take() {
                 tar.resize(tar.len() + padding(tar.len() as u64), 0);
                 if let Err(error) = self.kept.put(take.from.block, &take.under, &tar) {
@@ -352,8 +308,7 @@ impl<'a> TarWriter<'a> {
                 }
             }
         }
-        self.done(entry);
-        Ok(())
+        self.sink.end(entry, came)
     }
 
     /// The content of an entry, of a sparse file what is stored behind its map, if that is what its
@@ -375,7 +330,12 @@ impl<'a> TarWriter<'a> {
     }
 
     /// Copies the content, of a sparse file what is stored behind its map.
-    fn content(&mut self, take: &Take, stored: &untar::TarEntry, map: &[u8]) -> anyhow::Result<()> {
+    fn content(
+        &mut self,
+        take: &Take,
+        stored: &untar::TarEntry,
+        map: &[u8],
+    ) -> anyhow::Result<ContentCame> {
         let entry = &take.entry;
         let mut digester = Digester::of_line(entry, is_sparse(stored));
         if let Some(digester) = digester.as_mut().filter(|_| !map.is_empty()) {
@@ -384,7 +344,7 @@ impl<'a> TarWriter<'a> {
         let len = stored.stored - map.len() as u64;
         let lane =
             self.lanes[take.from.lane].as_mut().ok_or_else(|| anyhow!("the lane is gone"))?;
-        let (out, keeping) = (&mut self.out, &mut self.keeping);
+        let (sink, keeping) = (&mut self.sink, &mut self.keeping);
         let copied = lane.copy(stored, &mut |piece| {
             if let Some(keeping) = keeping {
                 keeping.extend_from_slice(piece);
@@ -392,17 +352,19 @@ impl<'a> TarWriter<'a> {
             if let Some(digester) = &mut digester {
                 digester.update(piece);
             }
-            out.write_all(piece).context(CANNOT_WRITE)
+            sink.content(piece)
         })?;
-        match copied {
+        Ok(match copied {
             Copied::Whole => {
                 let found = digester.map(|digester| digester.finish());
-                if found.is_some_and(|found| found != entry.digest()) {
+                let differs = found.is_some_and(|found| found != entry.digest());
+                if differs {
                     self.report.warn(format_args!(
                         "{}: its content does not match the sha256 in its index line",
                         entry.path
                     ));
                 }
+                if differs { ContentCame::Other } else { ContentCame::Whole }
             }
             Copied::Broken(from, to, why) => {
                 self.keeping = None;
@@ -416,16 +378,8 @@ impl<'a> TarWriter<'a> {
                     "{}: damaged from byte {from} of the stored content {to}: block {block}: {why}",
                     entry.path
                 ));
-                self.sum.lost += 1;
+                ContentCame::Broken
             }
-        }
-        self.put(&[0; BLOCK][..padding(len)])
-    }
-
-    fn done(&mut self, entry: &Entry) {
-        self.sum.entries += 1;
-        self.sum.bytes += entry.size.filter(|_| entry.hard.is_none()).unwrap_or(0);
-        self.report.verbose(&entry.path);
-        self.pace.draw(self.report.progress(), self.sum.entries, self.sum.bytes);
+        })
     }
 }
