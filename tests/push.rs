@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::continued::bash;
 use crate::util::run::{Done, dura, scratch};
 use crate::util::small::{BAND, CONTENTS, ID, listing, refused, sealed, tails, whole};
 use crate::util::snapshot::{EXACT, assert_same, take};
@@ -400,5 +401,22 @@ fn replacing_from_a_stream_that_is_cut_off() {
     refused("cut off", &done);
     assert!(fs::read(block(2)).unwrap().len() > 1000 && fs::read(block(3)).unwrap() == b"damaged");
     dura("dura-push --replace archive").dir(&dir).input(&stream).ok();
+    is_whole(&dir, "archive");
+}
+
+/// At the time of `--until` a run ends as if it were interrupted, and the next one continues.
+#[test]
+fn a_run_ends_at_its_time() {
+    let dir = scratch("until");
+    fs::write(dir.join("stream"), sealed()).unwrap();
+    // In this zone a new minute begins in three seconds.
+    let text = r#"ahead=$(( (117 - $(date -u +%-S)) % 60 )); at=$(date -u -d @$(($(date -u +%s) + ahead + 3)) +%H:%M)
+        exec 3< <(head -c 20000 stream; exec sleep 60); writer=$!; export TZ=XYZ-0:0:$ahead; begun=$SECONDS
+        dura-push --until $at archive <&3 2>said && exit 1; [ $? = 2 ] && [ $((SECONDS - begun)) -lt 30 ] || { cat said; exit 1; }
+        kill $writer; grep -q '(--until): ending' said && grep -q 'run the same command again' said || { cat said; exit 1; }
+        ls archive/*/HEAD; [ ! -e archive/*/TAIL ] || exit 1
+        dura-push --until $at archive <stream
+        for bad in 7:00 24:00 now; do dura-push --until $bad archive <stream 2>said && exit 1; grep -q 'a time, such as 06:30' said || exit 1; done"#;
+    bash(&dir, text, &[]);
     is_whole(&dir, "archive");
 }

@@ -10,7 +10,10 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::RETRIES;
 use crate::cli::common::{self, Common, size};
 use crate::core::chain::kept_up::Waived;
+use crate::edge::clock;
 use crate::format::band::BandName;
+use crate::format::moment;
+use crate::format::time::Stamp;
 use crate::ops::push;
 use crate::report::message::Report;
 
@@ -53,6 +56,9 @@ struct PushArgs {
     /// With --from, send only bands that are newer than BAND, not older ones that were removed
     #[arg(long, value_name = "BAND", requires = "from")]
     newer_than: Option<BandName>,
+    /// End at HH:MM, local time, even if not everything is stored: the next run continues
+    #[arg(long, value_name = "HH:MM", value_parser = time_of_day, conflicts_with = "replace")]
+    until: Option<Stamp>,
     /// Replace damaged or missing objects by rebuilt ones from dura-verify --repair
     #[arg(long, conflicts_with = "from")]
     replace: bool,
@@ -84,6 +90,10 @@ struct PushArgs {
     common: Common,
 }
 
+fn time_of_day(text: &str) -> Result<Stamp, String> {
+    moment::next(text, &clock::here()).ok_or_else(|| "expected a time, such as 06:30".to_owned())
+}
+
 /// The program's arguments, for tests and tools.
 pub fn command() -> clap::Command {
     PushArgs::command()
@@ -105,6 +115,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         keep_indexes: args.keep_indexes,
         follow: args.follow,
         newer_than: args.newer_than,
+        until: args.until,
         replace: args.replace,
         cache: args.cache,
         no_cache: args.no_cache,

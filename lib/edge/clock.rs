@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::format::band::BandId;
 use crate::format::time::{Stamp, Time};
@@ -48,6 +48,14 @@ pub fn wall_rfc3339() -> String {
     Stamp::from_unix(sec).map_or_else(String::new, |stamp| {
         stamp.to_rfc3339().replace('Z', &format!(".{:03}Z", nsec / 1_000_000))
     })
+}
+
+/// Waits until the clock, whatever the environment says, is at this time: also if the system sleeps
+/// in between, or somebody sets the clock.
+pub fn wait_until(time: Stamp) {
+    while let left @ 1.. = time.unix() - wall().sec {
+        std::thread::sleep(Duration::from_secs(left.min(10).unsigned_abs()));
+    }
 }
 
 fn wall() -> Time {

@@ -1,4 +1,4 @@
-//! Being asked to end: SIGINT (Ctrl-C) and SIGTERM.
+//! Being asked to end: SIGINT (Ctrl-C), SIGTERM, and a time that has come.
 
 use std::io;
 use std::sync::Arc;
@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+
+use super::clock;
+use crate::format::time::Stamp;
 
 /// Set once somebody asks the program to end.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,17 @@ impl StopFlag {
             flag::register(signal, Arc::clone(&stop.0))?;
         }
         Ok(stop)
+    }
+
+    /// Asks for the end at this time, too, and tells.
+    pub fn set_at(&self, time: Stamp, tell: impl FnOnce() + Send + 'static) {
+        let flag = Arc::clone(&self.0);
+        // Not joined: mostly the program ends before.
+        std::thread::spawn(move || {
+            clock::wait_until(time);
+            tell();
+            flag.store(true, Ordering::Relaxed);
+        });
     }
 
     /// Whether it is time to end.

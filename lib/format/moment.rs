@@ -68,6 +68,21 @@ impl Moment {
     }
 }
 
+/// The next moment at which the clock of `now` says `HH:MM`; none if that is no time of day.
+pub fn next(text: &str, now: &Zoned) -> Option<Stamp> {
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str| -> Option<i8> {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    };
+    let time = Time::new(number(hour)?, number(minute)?, 0, 0).ok()?;
+    // On the day on which clocks go forward some are skipped: then it is the moment after.
+    let on = |date: Date| date.to_datetime(time).to_zoned(now.time_zone().clone()).ok();
+    let today = on(now.date()).filter(|moment| moment > now);
+    let moment = today.or_else(|| on(now.date().tomorrow().ok()?))?;
+    Stamp::from_unix(moment.timestamp().as_second())
+}
+
 fn is_utc(time: &Zoned) -> bool {
     time.offset().is_zero()
         && matches!(time.time_zone().iana_name(), None | Some("UTC" | "Etc/UTC"))
@@ -123,6 +138,26 @@ mod tests {
         }
         let utc = now().with_time_zone(TimeZone::UTC);
         assert_eq!(Moment::parse("2026-11-27", &utc).unwrap().zone, None);
+    }
+
+    #[test]
+    fn the_next_time_of_day() {
+        for (text, wanted) in [
+            ("03:16", Some("2026-11-28T01:16:00Z")),
+            ("03:15", Some("2026-11-29T01:15:00Z")),
+            ("00:00", Some("2026-11-28T22:00:00Z")),
+            ("23:59", Some("2026-11-28T21:59:00Z")),
+            ("24:00", None),
+            ("7:00", None),
+            ("07:60", None),
+            ("07", None),
+            ("+7:00", None),
+            ("07:00:00", None),
+            ("", None),
+        ] {
+            let next = next(text, &now()).map(|stamp| stamp.to_rfc3339());
+            assert_eq!(next.as_deref(), wanted, "{text}");
+        }
     }
 
     #[test]

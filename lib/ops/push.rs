@@ -19,6 +19,7 @@ use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
 use crate::format::stream::{self, Preface, StreamItem, StreamReader};
+use crate::format::time::Stamp;
 use crate::report::message::Report;
 use crate::report::units::human;
 
@@ -61,6 +62,8 @@ pub struct Options {
     pub follow: bool,
     /// Send only bands that are newer than this one.
     pub newer_than: Option<BandName>,
+    /// When to end, whether all is stored or not.
+    pub until: Option<Stamp>,
     /// Replace damaged or missing objects by rebuilt ones.
     pub replace: bool,
     /// The cache whose journal records the archives [default: the usual place].
@@ -92,6 +95,11 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let limits =
         Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(options.retries), seed };
     let stop = StopFlag::on_signals()?;
+    if let Some(until) = options.until {
+        let report = Arc::clone(report);
+        let shown = until.to_rfc3339();
+        stop.set_at(until, move || report.note(format_args!("it is {shown} (--until): ending")));
+    }
     let run = UploadRun {
         report: Arc::clone(report),
         journal: used::journal(options.cache.as_deref(), options.no_cache, report),
