@@ -116,6 +116,9 @@ mod layers;
 
 // Files that were moved or copied.
 mod references;
+
+// Bands that are taken from an archive.
+mod taken;
 // Runs that are cut every night, until their band is complete all the same.
 mod nights;
 

@@ -5,8 +5,10 @@ use std::cmp::Reverse;
 use anyhow::Context;
 
 use crate::archive::catalogue;
+use crate::archive::index_text::IndexFacts;
 use crate::archive::{Archive, Trust, side_by_side};
 use crate::core::chain::choice::{Ask, BandCondition, ChoiceFacts, KnownBand, Mask};
+use crate::core::chain::taken::TakenFrom;
 use crate::format::band::BandName;
 use crate::format::head::Head;
 use crate::format::listing::{Header, parse_header};
@@ -139,15 +141,27 @@ impl Archive {
 
     /// The mask of an unfinished band that was made with one: that of its first counted index.
     pub(crate) fn mask(&self, name: &BandName) -> anyhow::Result<Mask> {
-        let Some(head) = self.ends(name)?.0 else { return Ok(Mask::Earlier) };
+        Ok(match self.first_counted(name)? {
+            Ok(index) => index.mask.map_or(Mask::Earlier, |mask| Mask::Masked(Some(mask))),
+            Err(true) => Mask::Earlier,
+            Err(false) => Mask::Masked(None),
+        })
+    }
+
+    /// The version that an unfinished band was taken from, as its first counted index says.
+    pub(crate) fn taken_from(&self, name: &BandName) -> anyhow::Result<TakenFrom> {
+        let said = self.first_counted(name)?.ok().and_then(|index| index.taken);
+        Ok(said.map_or(TakenFrom::Unknown, TakenFrom::Version))
+    }
+
+    /// The first index of an unfinished band that counts; without one, whether there may be some
+    /// that cannot be read.
+    fn first_counted(&self, name: &BandName) -> anyhow::Result<Result<IndexFacts, bool>> {
+        let Some(head) = self.ends(name)?.0 else { return Ok(Err(true)) };
         let (indexes, facts) = self.indexes(&head)?;
         let counted = indexes.of_unfinished();
-        let first = facts.found.iter().find(|index| counted.contains(index.number));
-        Ok(match first {
-            Some(index) => index.mask.map_or(Mask::Earlier, |mask| Mask::Masked(Some(mask))),
-            None if facts.unreadable.is_some() => Mask::Earlier,
-            None => Mask::Masked(None),
-        })
+        let first = facts.found.into_iter().find(|index| counted.contains(index.number));
+        Ok(first.ok_or(facts.unreadable.is_some()))
     }
 
     /// The `#source` line of a band's first index, if that can be read.

@@ -6,6 +6,7 @@ use crate::core::diff::count;
 use crate::format::band::BandId;
 use crate::format::digest::Digest;
 use crate::format::entry::{Entry, EntryState};
+use crate::format::head::Parent;
 use crate::format::listing::{Have, Header, parse_header};
 use crate::format::object::Object;
 use crate::format::path::Path;
@@ -26,6 +27,8 @@ pub(crate) struct IndexFacts {
     pub partial: bool,
     /// The sha256 of that mask.
     pub mask: Option<Digest>,
+    /// The version that the run has taken its contents from.
+    pub taken: Option<Parent>,
     /// Whether it has a line that is deleted, or that takes the place of a directory.
     pub deletes: bool,
     /// Whether its run was told that it may delete any number of entries.
@@ -77,6 +80,7 @@ pub(super) fn facts_of(text: &[u8], id: BandId) -> anyhow::Result<Option<IndexSa
         match header {
             Header::Source(..) => facts.begins_run = true,
             Header::Mask(mask) => facts.mask = Some(mask),
+            Header::Taken(band, id, last) => facts.taken = Some(Parent { band, id, last }),
             Header::Partial => facts.partial = true,
             Header::DeletesMeant => facts.deletes_meant = true,
             _ => {}

@@ -480,6 +480,12 @@ impl Version {
         })
     }
 
+    /// The tier of the newest band of which any index counts, and the last one that does.
+    pub(crate) fn last(&self) -> Option<(usize, u32)> {
+        let mut tiers = self.reads.iter().enumerate().rev();
+        tiers.find_map(|(tier, held)| held.last().map(|last| (tier, last)))
+    }
+
     /// The header lines that came so far of the newest band.
     pub(crate) fn headers(&self) -> &[Header] {
         self.tiers.last().map_or(&[], BandEntries::headers)

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
+use crate::archive::named::ArchiveName;
+use crate::archive::reading::ReadOptions;
 use crate::cli::common::{self, Common};
+use crate::cli::reading::AccessArgs;
 use crate::format::band::{BandId, BandName};
 use crate::format::object::Compression;
 use crate::ops::pack;
@@ -21,12 +24,20 @@ use crate::report::message::Report;
 #[command(
     after_help = "Exit status: 0 done; 1 done, but some files were not stored as they should be; 2 not done.\n\
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
+    From an archive: dura-index list /mnt/backup | dura-pack --from /mnt/backup | dura-push /mnt/new\n\
     Without dura-seal and dura-push: dura-scan ~ | dura-pack | tar xf - -C /mnt/backup"
 )]
 struct PackArgs {
     /// Read the files in DIR instead of the directory in the listing's #source line
     #[arg(short = 'C', long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Take the entries from ARCHIVE, not from files: the listing is one of dura-index list
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "directory")]
+    from: Option<ArchiveName>,
+    /// With --from, keep in DIR what several files have in common, and large files until all of
+    /// them came [default: TMPDIR, else /tmp]
+    #[arg(long, value_name = "DIR", requires = "from")]
+    spool: Option<PathBuf>,
     /// Compression of blocks: gzip, zstd or none [default: gzip]
     #[arg(long, value_name = "HOW", value_parser = compression)]
     compress: Option<Compression>,
@@ -58,6 +69,8 @@ struct PackArgs {
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -76,7 +89,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let reading =
+        ReadOptions { cache: args.cache.clone(), no_cache: args.no_cache, ..args.access.reading() };
+    let (spool, jobs) = (args.spool, args.jobs);
+    let from = args.from.map(|archive| pack::FromArchive { archive, reading, spool, jobs });
     let options = pack::Options {
+        from,
         directory: args.directory,
         compress: args.compress,
         level: args.level,
@@ -87,7 +105,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         cache: args.cache,
         no_cache: args.no_cache,
         no_references: args.no_references,
-        jobs: args.jobs,
+        jobs,
     };
     pack::run(options, report)
 }

@@ -36,6 +36,13 @@ pub(super) struct ReadingArgs {
     /// add Z or +02:00 for others), yesterday, or 3d
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "band", global = true, display_order = 803)]
     at: Option<Moment>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// What of an archive is believed, and how it is opened: for every version of it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AccessArgs {
     /// Accept only objects in lists with a good signature by KEY, and only a signed TAIL; may be
     /// given several times
     #[arg(long, value_name = "KEY", global = true, display_order = 804)]
@@ -47,6 +54,15 @@ pub(super) struct ReadingArgs {
     unlocking: UnlockingArgs,
     #[command(flatten)]
     reach: ReachArgs,
+}
+
+impl AccessArgs {
+    /// How an archive is read, with copies of indexes in the usual place.
+    pub(super) fn reading(self) -> ReadOptions {
+        let AccessArgs { signed_by, expect, unlocking, reach } = self;
+        let (unlocking, reach) = (unlocking.into(), reach.into());
+        ReadOptions { signed_by, expect, unlocking, reach, ..ReadOptions::default() }
+    }
 }
 
 impl ReadingArgs {
@@ -73,10 +89,7 @@ impl ReadingArgs {
             no_cache: self.no_cache,
             band,
             at: self.at.map(|at| said(&at, report)),
-            signed_by: self.signed_by,
-            expect: self.expect,
-            unlocking: self.unlocking.into(),
-            reach: self.reach.into(),
+            ..self.access.reading()
         };
         Ok((reading, second))
     }

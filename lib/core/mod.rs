@@ -28,5 +28,6 @@ pub mod runs;
 pub mod schedule;
 pub mod selection;
 pub mod sums;
+pub mod taking;
 pub mod unlisted;
 pub mod verify;

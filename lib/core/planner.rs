@@ -14,7 +14,7 @@ use crate::format::time::Time;
 pub const MEMBER: u64 = 1 << 20;
 
 /// Entries that store nothing close a member by their count.
-const MAX_ENTRIES: usize = 4096;
+pub const MAX_ENTRIES: usize = 4096;
 
 /// What is to be read and compressed as a piece.
 #[derive(Debug, PartialEq, Eq)]

@@ -68,6 +68,8 @@ pub enum Header {
     DistrustedBlock(Within),
     /// `#distrusted PATH`: a file of the chain whose content it found damaged.
     DistrustedFile(Path),
+    /// `#version BAND ID LAST`: the version that is listed, or that a band was taken from.
+    Taken(BandName, BandId, u32),
     /// `#socket PATH`
     Socket(Path),
     /// `#index ID NUMBER after NUMBER`
@@ -205,6 +207,11 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             let parent = text(band).parse().ok().zip(text(id).parse().ok()).zip(number(last));
             parent.map(|((band, id), last)| Header::Parent(band, id, last)).ok_or("#parent")
         }
+        (b"#version", [band, id, last]) => {
+            let version = text(band).parse().ok().zip(text(id).parse().ok()).zip(number(last));
+            version.map(|((band, id), last)| Header::Taken(band, id, last)).ok_or("#version")
+        }
+        (b"#version", _) => Err("#version"),
         (b"#parent", _) => Err("#parent"),
         (b"#band-after", [stamp]) => {
             Stamp::parse(&text(stamp)).map(Header::BandAfter).ok_or("#band-after")
@@ -288,6 +295,7 @@ impl fmt::Display for Header {
             Header::Index(id, n, None) => write!(f, "#index {id} {n:09} after -"),
             Header::Index(id, n, Some(after)) => write!(f, "#index {id} {n:09} after {after:09}"),
             Header::Parent(band, id, last) => write!(f, "#parent {band} {id} {last:09}"),
+            Header::Taken(band, id, last) => write!(f, "#version {band} {id} {last:09}"),
             Header::BandAfter(stamp) => write!(f, "#band-after {stamp}"),
             Header::Band(band, id) => write!(f, "#band {band} {id}"),
             Header::Next(next) => write!(f, "#next {next:09}"),

@@ -108,8 +108,11 @@ fn the_version_and_what_changed() {
     let kept = include_str!(
         "../../tests/fixtures/format-1/plain.20261101T020000Z-20261108T020000Z.listing"
     );
-    // Those that were kept name no source.
+    // Those that were kept name no source and no version.
     let listing = String::from_utf8(listing).unwrap().replacen("#source vm /tmp/fx/tree\n", "", 1);
+    let version =
+        "#version 20261101T020000Z-20261108T020000Z f60e089543c6ef13ac0cb7435d8cce18 000000000\n";
+    let listing = listing.replacen(version, "", 1);
     assert_eq!((end.entries, listing.as_str()), (21, kept));
 }
 

@@ -20,6 +20,7 @@ use crate::core::diff::{Deletions, Diff, DiffSummary, Distrust, Effect, MaxDelet
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Output};
 use crate::format::band::BandName;
+use crate::format::head::Parent;
 use crate::format::listing::{Header, Line, ListingReader, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report, why};
@@ -128,11 +129,11 @@ pub(crate) fn compare(
     let (headers, first) = begin(&mut scan)?;
     let mut scan = Scan::new(scan, first);
     let archive = Arc::new(archive()?);
-    let mask = mask_of(&headers);
+    let taken = taken_from(&headers);
     let course = decide(
         &archive,
         options,
-        mask,
+        (mask_of(&headers), taken.as_ref()),
         &mut |config, version| scan.ahead(config, &headers, version),
         report,
     )?;
@@ -169,7 +170,9 @@ pub(crate) fn compare(
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
     diff.handle_distrust(lost);
-    let mut own = OwnArchive::find(&options.archive, &headers)?;
+    // What an archive holds was not walked.
+    let walked = if taken.is_none() { &headers[..] } else { &[] };
+    let mut own = OwnArchive::find(&options.archive, walked)?;
     let mut started = false;
     while let Some(effect) = diff.poll() {
         match effect {
@@ -305,9 +308,12 @@ fn begin(scan: &mut ListingReader<impl BufRead>) -> anyhow::Result<(Vec<Header>,
             Line::Header(
                 Header::Mtree | Header::Version(_) | Header::Comment | Header::Socket(_),
             ) => {}
-            Line::Header(header @ (Header::Source(..) | Header::Partial | Header::Mask(_))) => {
-                headers.push(header)
-            }
+            Line::Header(
+                header @ (Header::Source(..)
+                | Header::Taken(..)
+                | Header::Partial
+                | Header::Mask(_)),
+            ) => headers.push(header),
             Line::Header(header) => bail!(
                 "the listing already has a `{header}` line: use dura-index diff only once in a pipeline"
             ),
@@ -327,6 +333,14 @@ fn mask_of(headers: &[Header]) -> Mask {
     } else {
         Mask::Whole
     }
+}
+
+/// The version that the listing is of, and not of files.
+fn taken_from(headers: &[Header]) -> Option<Parent> {
+    headers.iter().find_map(|header| match header {
+        Header::Taken(band, id, last) => Some(Parent { band: band.clone(), id: *id, last: *last }),
+        _ => None,
+    })
 }
 
 fn next_line(scan: &mut ListingReader<impl BufRead>) -> anyhow::Result<Line> {

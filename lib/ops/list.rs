@@ -8,6 +8,7 @@ use anyhow::Context;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::Version;
+use crate::format::head::Head;
 use crate::format::listing::{End, Header, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::Report;
@@ -27,7 +28,11 @@ pub fn run(
     let mut buffer = Vec::new();
     let mut end = End::default();
     let mut next = version.next_entry()?;
-    for header in [Header::Mtree, Header::Version(VERSION)] {
+    let taken = version.last().and_then(|(tier, last)| {
+        let Head { band, id, .. } = &chain.get(tier)?.head;
+        Some(Header::Taken(band.clone(), *id, last))
+    });
+    for header in [Header::Mtree, Header::Version(VERSION)].into_iter().chain(taken) {
         writeln!(buffer, "{header}")?;
     }
     for header in

@@ -11,13 +11,13 @@ use anyhow::{Context, bail};
 use crate::archive::caching;
 use crate::archive::unzip;
 use crate::archive::vouching;
-use crate::core::assemble::{Assembler, Finish, PackedMember};
+use crate::core::assemble::{Assembler, Finish};
 use crate::core::links::LostLinks;
 use crate::core::planner::{Planner, ReadJob};
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, pipe, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
-use crate::format::codec::{self, Codec};
+use crate::format::codec;
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::journal::JournalEntry;
@@ -30,13 +30,18 @@ use crate::report::message::{Report, refuse_terminal, why};
 use crate::report::units;
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
+use compress::{Buffers, Codecs, Packed};
+pub use from::FromArchive;
+use from::{BandSink, OldVersion};
 use origins::Origins;
 use own::{Borders, Own};
 use read::{FileReading, Gathered, Raw};
-use settle::{Settled, Settler};
+use settle::Settler;
 pub(crate) use start::Start;
 
 mod attributes;
+mod compress;
+mod from;
 mod large;
 mod origins;
 mod own;
@@ -50,6 +55,8 @@ mod start;
 pub struct Options {
     /// Where the files are [default: the directory that the listing names].
     pub directory: Option<PathBuf>,
+    /// Take the entries from an archive, and not from files.
+    pub from: Option<FromArchive>,
     /// The compression of blocks [default: gzip, or that of the band that is continued].
     pub compress: Option<Compression>,
     /// Its level [default: 5 for gzip, 3 for zstd].
@@ -104,7 +111,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             "SOURCE_DATE_EPOCH is set: using its time ({epoch}) instead of the clock"
         ));
     }
-    let plan = start.decide(&options, started, report)?;
+    let old = options.from.as_ref().map(|from| from.open(start.taken(), report)).transpose()?;
+    let plan = start.decide(&options, old.as_ref(), started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
 
     report.verbose(format_args!(
@@ -121,24 +129,28 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     {
         bail!("--level: {} has levels {low} to {high}", plan.config.compression.word());
     }
-    let source = SourceRoot::open_root(&plan.directory)
-        .with_context(|| plan.directory.display().to_string())?;
     let cache = caching::to_write(options.cache.as_deref(), options.no_cache, report)?;
     let journal = vouching::journal(options.cache.as_deref(), options.no_cache, report)?;
     let refers = plan.refers;
     let origins = plan.origins.filter(|_| refers).and_then(|(parent, distrusted)| {
         Origins::new(&cache, &journal, parent, distrusted, report)
     });
-    let reading = FileReading {
-        source,
-        users: Users::default(),
-        report: Arc::clone(report),
-        skipped: AtomicU64::new(0),
-        unattributed: AtomicU64::new(0),
-        layered: plan.layered,
-        buffers: Mutex::default(),
-        origins: origins.map(Mutex::new),
-        large: refers.then(Mutex::default),
+    let origins = origins.map(|origins| Arc::new(Mutex::new(origins)));
+    let buffers = Arc::new(Buffers::default());
+    let input = match old {
+        Some(old) => Input::Archive(Box::new(old)),
+        None => Input::Files(Box::new(FileReading {
+            source: SourceRoot::open_root(&plan.directory)
+                .with_context(|| plan.directory.display().to_string())?,
+            users: Users::default(),
+            report: Arc::clone(report),
+            skipped: AtomicU64::new(0),
+            unattributed: AtomicU64::new(0),
+            layered: plan.layered,
+            buffers: Arc::clone(&buffers),
+            origins: origins.clone(),
+            large: refers.then(Mutex::default),
+        })),
     };
     let own = match refers.then(|| own_files(cache.as_ref())).transpose() {
         Ok(own) => own,
@@ -150,13 +162,9 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             None
         }
     };
-    let shared = Arc::new(Shared {
-        reading,
-        codecs: Codecs { compression: plan.config.compression, level, idle: Mutex::default() },
-    });
+    let codecs = Arc::new(Codecs::new(plan.config.compression, level, buffers));
     // A thread that waits for a file leaves its core to one more.
     let jobs = room::jobs(options.jobs, 1, PER_JOB);
-    let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
     let (compress, compressed) = Ordered::start(jobs, jobs + 1)?;
 
     let mut writer = BandWriter {
@@ -174,50 +182,83 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if let Some(head) = &plan.head {
         writer.assembler.handle_head(head, &NOTES);
     }
-    std::thread::scope(|scope| {
-        let reader_shared = Arc::clone(&shared);
-        let reading =
-            scope.spawn(move || feed(listing, first, plan.ended, &reader_shared, &submit));
-        let settler = Settler {
-            tier: plan.config.band.tier(),
-            origins: shared.reading.origins.as_ref(),
-            own,
-            closed: HashSet::new(),
-            report,
-        };
-        let deciding = scope.spawn(|| {
-            let mut out = MemberSink { shared: &shared, settler, submit: compress };
-            collect(results, &mut out)
-        });
+    let tier = plan.config.band.tier();
+    let settler =
+        Settler { tier, origins: origins.as_deref(), own, closed: HashSet::new(), report };
+    let listing = Listing { lines: listing, first, ended: plan.ended };
+    let making = move || match input {
+        Input::Archive(old) => old.take(listing, BandSink::new(settler, codecs, compress, report)),
+        Input::Files(reading) => of_files(listing, *reading, codecs, settler, compress, jobs),
+    };
+    let made = std::thread::scope(|scope| {
+        let making = scope.spawn(making);
         for packed in compressed {
             writer.member(packed?)?;
         }
-        let decided = deciding.join();
-        match (reading.join(), decided) {
-            (Ok(outcome), Ok(())) => outcome,
-            _ => bail!("a reader thread stopped unexpectedly"),
-        }
-    })
-    .and_then(|ListingEnd { end, tree, behind }| {
-        let skipped = shared.reading.skipped.load(Ordering::Relaxed);
-        let unattributed = shared.reading.unattributed.load(Ordering::Relaxed);
-        let finished = clock::stamp()?;
-        let finish = Finish { end, skipped, unattributed, tree, behind, finished };
-        let tail = writer.assembler.finish(finish)?;
-        writer.drain()?;
-        writer.write(&stream::END)?;
-        writer.out.finish().context(CANNOT_WRITE)?;
-        let counts = [
-            ("entries", tail.entries),
-            ("files", tail.files),
-            ("bytes", tail.bytes),
-            ("skipped", tail.skipped),
-            ("behind", behind),
-            ("unattributed", tail.unattributed),
-        ];
-        report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
-        Ok(())
-    })
+        making.join().unwrap_or_else(|_| bail!("a reader thread stopped unexpectedly"))
+    })?;
+    let Made { ended: ListingEnd { end, tree, behind }, skipped, unattributed } = made;
+    let finished = clock::stamp()?;
+    let finish = Finish { end, skipped, unattributed, tree, behind, finished };
+    let tail = writer.assembler.finish(finish)?;
+    writer.drain()?;
+    writer.write(&stream::END)?;
+    writer.out.finish().context(CANNOT_WRITE)?;
+    let counts = [
+        ("entries", tail.entries),
+        ("files", tail.files),
+        ("bytes", tail.bytes),
+        ("skipped", tail.skipped),
+        ("behind", behind),
+        ("unattributed", tail.unattributed),
+    ];
+    report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
+    Ok(())
+}
+
+/// Where entries come from.
+enum Input {
+    Files(Box<FileReading>),
+    Archive(Box<OldVersion>),
+}
+
+/// What came of all entries.
+struct Made {
+    ended: ListingEnd,
+    /// Entries that could not be stored.
+    skipped: u64,
+    /// Entries that were stored without their attributes, or without some of them.
+    unattributed: u64,
+}
+
+/// A listing behind its header lines.
+struct Listing<R> {
+    lines: ListingReader<R>,
+    first: Line,
+    ended: ListingEnd,
+}
+
+/// Reads files.
+fn of_files(
+    listing: Listing<impl std::io::BufRead + Send>,
+    reading: FileReading,
+    codecs: Arc<Codecs>,
+    settler: Settler<'_>,
+    compress: Submit<std::io::Result<Packed>>,
+    jobs: usize,
+) -> anyhow::Result<Made> {
+    let shared = Arc::new(Shared { reading, codecs });
+    let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
+    let ended = std::thread::scope(|scope| {
+        let reader_shared = Arc::clone(&shared);
+        let reading = scope.spawn(move || feed(listing, &reader_shared, &submit));
+        collect(results, &mut MemberSink { shared: &shared, settler, submit: compress });
+        reading.join().unwrap_or_else(|_| bail!("a reader thread stopped unexpectedly"))
+    })?;
+    let FileReading { skipped, unattributed, .. } = &shared.reading;
+    let (skipped, unattributed) =
+        (skipped.load(Ordering::Relaxed), unattributed.load(Ordering::Relaxed));
+    Ok(Made { ended, skipped, unattributed })
 }
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
@@ -225,43 +266,7 @@ const CANNOT_WRITE: &str = "cannot write the object stream";
 /// What threads share.
 struct Shared {
     reading: FileReading,
-    codecs: Codecs,
-}
-
-/// Codecs that are not in use, with their output buffers: each holds tables that are worth keeping.
-struct Codecs {
-    compression: Compression,
-    level: i32,
-    idle: Mutex<Vec<(Codec, Vec<u8>)>>,
-}
-
-impl Shared {
-    fn compress(&self, settled: Settled) -> std::io::Result<Packed> {
-        let Settled { raw: Raw { tar, mut member, .. }, pending, start } = settled;
-        if !tar.is_empty() {
-            let codecs = &self.codecs;
-            let idle = codecs.idle.lock().ok().and_then(|mut idle| idle.pop());
-            let (mut codec, mut scratch) = match idle {
-                Some(idle) => idle,
-                None => (Codec::new(codecs.compression, codecs.level)?, Vec::new()),
-            };
-            codec.append(&tar, &mut scratch)?;
-            member.bytes = scratch.as_slice().into();
-            scratch.clear();
-            if let Ok(mut idle) = codecs.idle.lock() {
-                idle.push((codec, scratch));
-            }
-        }
-        self.reading.recycle(tar);
-        Ok(Packed { member, pending, start })
-    }
-}
-
-/// A compressed member; see [`Settled`].
-struct Packed {
-    member: PackedMember,
-    pending: Vec<(usize, u64)>,
-    start: u64,
+    codecs: Arc<Codecs>,
 }
 
 /// What was read, in the listing's order.
@@ -282,14 +287,24 @@ pub(crate) struct ListingEnd {
     pub(super) behind: u64,
 }
 
+impl ListingEnd {
+    /// A header line that stands before the end.
+    fn handle_header(&mut self, header: &Header) {
+        match header {
+            Header::Tree(tree) => self.tree = Some(*tree),
+            Header::Behind(behind) => self.behind = *behind,
+            _ => {}
+        }
+    }
+}
+
 /// Reads the listing and large files, and queues the work.
 fn feed(
-    mut listing: ListingReader<impl std::io::BufRead>,
-    first: Line,
-    mut ended: ListingEnd,
+    listing: Listing<impl std::io::BufRead>,
     shared: &Arc<Shared>,
     submit: &Submit<Done>,
 ) -> anyhow::Result<ListingEnd> {
+    let Listing { lines: mut listing, first, mut ended } = listing;
     let mut planner = Planner::new();
     let mut line = Some(first);
     loop {
@@ -299,11 +314,7 @@ fn feed(
                 None
             }
             Some(Line::Header(header)) => {
-                match header {
-                    Header::Tree(tree) => ended.tree = Some(tree),
-                    Header::Behind(behind) => ended.behind = behind,
-                    _ => {}
-                }
+                ended.handle_header(&header);
                 None
             }
             Some(Line::End(end)) => {
@@ -360,8 +371,8 @@ impl MemberSink<'_> {
     fn member(&mut self, raw: Raw, links: &mut LostLinks) -> Result<(), Gone> {
         match self.settler.settle(raw) {
             Ok(settled) => {
-                let shared = Arc::clone(self.shared);
-                self.submit.submit(move || shared.compress(settled))
+                let codecs = Arc::clone(&self.shared.codecs);
+                self.submit.submit(move || codecs.compress(settled))
             }
             // It only looked like one that is stored.
             Err(entry) => self.large(*entry, true, links),

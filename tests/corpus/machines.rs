@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dura::core::chain::choice::{self, BandCondition, BandWish, ChoiceFacts, KnownBand};
 use dura::core::chain::counted::{Counted, Indexes};
+use dura::core::chain::naming;
 use dura::core::diff::{Diff, DiffConfig, Effect};
 use dura::core::merge::{Merge, MergeEvent, Placed};
 use dura::core::repair;
@@ -56,7 +57,7 @@ pub(super) fn choice(bytes: &[u8]) -> bool {
         if let Ok(choice::BandToWrite::New { parent, .. }) = choice::target(&bands, &wish) {
             let clock = bands.first().map_or_else(|| own().0.start(), |band| band.name.start());
             let after = bands.iter().map(|band| band.name.start()).max();
-            let named = choice::name(parent.map(|band| &band.name), after, clock);
+            let named = naming::name(parent.map(|band| &band.name), after, clock);
             assert!(
                 named.is_err()
                     || bands.iter().all(|band| band.name != named.as_ref().expect("a name").name)

@@ -46,6 +46,20 @@ pub(super) struct Case {
     pub(super) idle: u32,
 }
 
+/// Takes a version from the archive, on top of those before it and as a full band: both list and
+/// restore the same.
+const COPY: &str = r#"set -e
+lines() { dura-index list -q "$@" | grep -v '^#version '; }
+tar() { dura-restore -q "$@" || [ $? = 1 ]; }
+lines --band "$BAND" "$ARCHIVE" >lines; tar --band "$BAND" "$ARCHIVE" >tar
+# Cut off before anything was listed, it has no root.
+grep -q '^[.] ' lines || exit 0
+for full in '' '--full --no-resume'; do
+    dura-index list -q --band "$BAND" "$ARCHIVE" | dura-index diff -q $full --max-deleted none copies |
+        dura-pack -q --from "$ARCHIVE" | dura-push -q copies
+    lines copies | cmp - lines; tar copies | cmp - tar
+done"#;
+
 /// What is wrong, for people.
 pub(super) type Failure = String;
 
@@ -319,6 +333,10 @@ impl Case {
                 }
             }
             bare("chmod -R u+rwx one two; rm -rf one two").dir(&self.dir).ok();
+            let copied = self.shell(COPY, words).var("BAND", &band).run();
+            if copied.code != 0 {
+                return Err(format!("{band} taken from the archive\n{}", copied.report()));
+            }
         }
         Ok(())
     }

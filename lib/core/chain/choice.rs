@@ -6,8 +6,10 @@
 
 use std::cmp::Reverse;
 
+use super::taken::TakenFrom;
 use crate::format::band::{BandName, MAX_TIER};
 use crate::format::digest::Digest;
+use crate::format::head::Parent;
 use crate::format::time::Stamp;
 
 /// A band of the archive.
@@ -65,6 +67,8 @@ pub struct ChoiceFacts {
     /// `as-of`, of a band that was taken from an old version. Only runs of that version continue
     /// it.
     pub as_of: Option<Stamp>,
+    /// That version, where it was looked up: only of an unfinished band that may be continued.
+    pub taken: TakenFrom,
     /// Whether a mask was used.
     pub mask: Mask,
     /// HEAD is gone, and TAIL stands in for it: the band may be about to be removed.
@@ -89,6 +93,7 @@ impl ChoiceFacts {
             complete,
             time,
             as_of: None,
+            taken: TakenFrom::Unread,
             mask: Mask::Whole,
             headless: false,
             tail_damaged: false,
@@ -313,6 +318,8 @@ pub struct BandWish<'a> {
     pub no_resume: bool,
     /// The mask of the run.
     pub mask: Mask,
+    /// The version whose contents the run takes from an archive.
+    pub version: Option<&'a Parent>,
 }
 
 /// Why no band can be written as wished.
@@ -351,7 +358,7 @@ pub enum BandToWrite<'a> {
 
 /// Decides which band the run writes.
 ///
-/// The newest band by name of the run's mask, if unfinished, is continued unless the options ask
+/// The newest band by name of the run's mask and version, if unfinished, is continued unless the options ask
 /// for another kind of band: `--full` and `--tier 0` for a full one, `--tier N` for one of tier N
 /// or less, `--parent` for one on that band. A parent that turns out to have no counted index is
 /// [`ChoiceFacts::empty`]: its version is that of its own parent.
@@ -359,7 +366,7 @@ pub enum BandToWrite<'a> {
 /// # Errors
 /// If there is no such band, or it cannot be built on, or a HEAD has to be read first.
 pub fn target<'a>(bands: &'a [KnownBand], wish: &BandWish) -> Result<BandToWrite<'a>, WishError> {
-    let unfinished = newest_of_mask(bands, wish.mask)?.filter(|band| !band.is_complete());
+    let unfinished = newest_of_kind(bands, wish)?.filter(|band| !band.is_complete());
     let may_go_on = |band: &&KnownBand| {
         let is_open = |facts: &ChoiceFacts| !facts.tail_damaged && !facts.nameless;
         !wish.no_resume && is_wished(&band.name, wish) && band.facts().is_some_and(is_open)
@@ -371,16 +378,20 @@ pub fn target<'a>(bands: &'a [KnownBand], wish: &BandWish) -> Result<BandToWrite
     Ok(BandToWrite::New { parent: parent(bands, wish)?, left: unfinished })
 }
 
-/// The newest band by name that a run with this mask would continue if it were unfinished.
-fn newest_of_mask(bands: &[KnownBand], mask: Mask) -> Result<Option<&KnownBand>, Ask> {
+/// The newest band by name that a run with this mask, or of this version, would continue if it were
+/// unfinished.
+fn newest_of_kind<'a>(
+    bands: &'a [KnownBand],
+    wish: &BandWish,
+) -> Result<Option<&'a KnownBand>, Ask> {
     for band in newest_first(bands) {
         match &band.found {
             BandCondition::Unasked => return Err(Ask(band.name.clone())),
             BandCondition::Band(facts)
                 if facts.vouched
                     && !facts.deletes_too_much
-                    && facts.as_of.is_none()
-                    && facts.mask.may_be_continued_by(mask) =>
+                    && is_of_version(facts, wish.version)
+                    && facts.mask.may_be_continued_by(wish.mask) =>
             {
                 return Ok(Some(band));
             }
@@ -388,6 +399,12 @@ fn newest_of_mask(bands: &[KnownBand], mask: Mask) -> Result<Option<&KnownBand>,
         }
     }
     Ok(None)
+}
+
+/// A complete band of a version is not looked at: no run of it continues anything.
+fn is_of_version(facts: &ChoiceFacts, version: Option<&Parent>) -> bool {
+    (version.is_none() || !facts.complete)
+        && facts.taken.may_be_continued_by(version, facts.as_of.is_some())
 }
 
 fn is_wished(band: &BandName, wish: &BandWish) -> bool {
@@ -488,48 +505,4 @@ fn whole_chain(bands: &[KnownBand], name: &BandName) -> Result<(), WishError> {
         ancestor = above.parent();
     }
     Ok(())
-}
-
-/// A new band's name, and how it came to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The name.
-    pub name: BandName,
-    /// By how many seconds the name is later than the clock: 0 unless two bands are started in a
-    /// second, or the clock went back.
-    pub ahead: i64,
-}
-
-/// Why a band has no name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoName {
-    /// The name would need a year over 9999.
-    #[error("no band can be started after {0}")]
-    EndOfTime(Stamp),
-    /// The parent is of the deepest tier.
-    #[error("{0} cannot have a band on top of it")]
-    TooDeep(BandName),
-}
-
-/// The name of a band on top of `parent`: the clock, or one second after the newest band of the
-/// archive, whichever is later.
-///
-/// # Errors
-/// If the parent is of the deepest tier, or no later time has a name.
-pub fn name(
-    parent: Option<&BandName>,
-    band_after: Option<Stamp>,
-    clock: Stamp,
-) -> Result<Named, NoName> {
-    let start = match band_after.max(parent.map(BandName::start)) {
-        Some(after) if after >= clock => {
-            Stamp::from_unix(after.unix() + 1).ok_or(NoName::EndOfTime(after))?
-        }
-        _ => clock,
-    };
-    let name = match parent {
-        Some(parent) => parent.child(start).ok_or_else(|| NoName::TooDeep(parent.clone()))?,
-        None => BandName::full(start),
-    };
-    Ok(Named { name, ahead: start.unix() - clock.unix() })
 }

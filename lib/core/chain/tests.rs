@@ -1,11 +1,13 @@
 //! Tables of archives and what is chosen among their bands and indexes.
 
 mod indexes;
+mod taken;
 mod writers;
 
 use self::indexes::indexes;
 use super::ancestors::*;
 use super::choice::*;
+use super::naming::{Named, NoName};
 use crate::core::diff::{Continuation, Opening};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
@@ -337,14 +339,14 @@ fn names_of_new_bands() {
         (Some("7"), None, 5, "7-8", 3),
     ] {
         let parent = parent.map(name);
-        let found = super::choice::name(parent.as_ref(), after.map(stamp), stamp(clock)).unwrap();
+        let found = super::naming::name(parent.as_ref(), after.map(stamp), stamp(clock)).unwrap();
         assert_eq!(found, Named { name: name(wanted), ahead }, "{parent:?} {after:?} {clock}");
     }
     let end = Stamp::parse("99991230T220000Z").unwrap();
-    assert_eq!(super::choice::name(None, Some(end), stamp(1)), Err(NoName::EndOfTime(end)));
+    assert_eq!(super::naming::name(None, Some(end), stamp(1)), Err(NoName::EndOfTime(end)));
     let deepest = name("1-2-3-4-5-6-7-8-9-10");
     assert_eq!(
-        super::choice::name(Some(&deepest), None, stamp(11)),
+        super::naming::name(Some(&deepest), None, stamp(11)),
         Err(NoName::TooDeep(deepest.clone()))
     );
 }

@@ -14,8 +14,8 @@ pub enum EntryChange {
     More,
 }
 
-/// Compares a line of a scan with the version's. Link count, inode and digest say nothing of a
-/// change.
+/// Compares a line of a scan with the version's. Link count and inode say nothing of a change. Only
+/// the listing of a version has digests.
 pub fn compare(scan: &Entry, version: &Entry) -> EntryChange {
     let more = scan.kind != version.kind
         || (scan.kind == Kind::File && scan.size != version.size)
@@ -23,7 +23,8 @@ pub fn compare(scan: &Entry, version: &Entry) -> EntryChange {
         || scan.hard != version.hard
         || scan.device != version.device
         || scan.x != version.x
-        || scan.unread != version.unread;
+        || scan.unread != version.unread
+        || scan.digest().is_some_and(|digest| Some(digest) != version.digest());
     if more {
         EntryChange::More
     } else if scan.state != version.state || scan.ctime != version.ctime || version.ctime.is_none()

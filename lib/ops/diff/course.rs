@@ -14,6 +14,7 @@ use crate::core::chain::choice::{
     passed_masks, target, too_deep_to_build_on,
 };
 use crate::core::chain::counted::never_ended;
+use crate::core::chain::taken::TakenFrom;
 use crate::core::diff::{Deletions, DiffConfig, DiffSummary, MaxDeleted, Opening};
 use crate::core::merge::Placed;
 use crate::core::unlisted::left;
@@ -55,7 +56,7 @@ type ScanTotals<'a> = &'a mut dyn FnMut(DiffConfig, &mut Version) -> anyhow::Res
 pub(super) fn decide(
     archive: &Arc<Archive>,
     options: &Options,
-    mask: Mask,
+    (mask, version): (Mask, Option<&Parent>),
     ahead: ScanTotals<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<Course> {
@@ -85,8 +86,13 @@ pub(super) fn decide(
         full: options.full,
         no_resume: options.no_resume,
         mask,
+        version,
     };
-    let limit = options.max_deleted.unwrap_or_default();
+    let limit = match options.max_deleted {
+        // What is newer than an old version is none of its business.
+        None if (options.full || wish.tier == Some(0)) && version.is_some() => MaxDeleted::Any,
+        limit => limit.unwrap_or_default(),
+    };
     let mut gate = OwnArchiveGate::open(archive, &options.archive, &rows, parent.clone(), report)?;
     if !options.full {
         gate.misses(&options.archive, &rows)?;
@@ -184,6 +190,12 @@ fn settle(
         let is_open = band.facts().is_some_and(|facts| facts.mask == Mask::Masked(None));
         if !gate.admits(&name)? {
             facts_of(rows, &name)?.vouched = false;
+            continue;
+        }
+        // Which version it was taken from is read only where the run may continue it.
+        if continues && wish.version.is_some() && facts_of(rows, &name)?.taken == TakenFrom::Unread
+        {
+            facts_of(rows, &name)?.taken = archive.taken_from(&name)?;
             continue;
         }
         // Which mask an unfinished band has is read only where the run has one itself.

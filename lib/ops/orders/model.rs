@@ -153,7 +153,7 @@ fn packed(
     let mut listing = ListingReader::new(listing.as_bytes());
     let (start, first) = Start::read(&mut listing, &options).unwrap();
     let clock = Stamp::from_unix(1_800_000_000 + i64::from(wish.run) * 3600).unwrap();
-    let plan = start.decide(&options, clock, &report()).unwrap();
+    let plan = start.decide(&options, None, clock, &report()).unwrap();
     let (band, id) = (plan.config.band.clone(), plan.config.id);
     let mut preface = plan.preface;
     let mut assembler = Assembler::new(plan.config);

@@ -21,12 +21,13 @@ use crate::format::path::Path;
 use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
+use crate::ops::pack::compress::Buffers;
 use crate::ops::pack::origins::Origins;
 use crate::ops::pack::pieces::ReadOutcome;
 use crate::report::message::{Report, why};
 
 /// A file that has grown over this since it was listed is not read into memory.
-const MAX_WHOLE: u64 = 2 * MEMBER;
+pub(super) const MAX_WHOLE: u64 = 2 * MEMBER;
 
 /// What is read at once of a file behind the size that it should have.
 const MORE: usize = 64 << 10;
@@ -46,9 +47,9 @@ pub(super) struct FileReading {
     /// Whether the band has a parent, in whose blocks content may stay.
     pub layered: bool,
     /// Buffers to be used again.
-    pub buffers: Mutex<Vec<Vec<u8>>>,
+    pub buffers: Arc<Buffers>,
     /// What the version below has, if references to it may be made.
-    pub origins: Option<Mutex<Origins>>,
+    pub origins: Option<Arc<Mutex<Origins>>>,
     /// Of large files that this run has stored, what is seen at a glance; none if no references may
     /// be made.
     pub large: Option<Mutex<HashSet<u64>>>,
@@ -146,19 +147,7 @@ impl Raw {
 impl FileReading {
     /// A member with room for most.
     pub(super) fn empty(&self) -> Raw {
-        let buffer = self.buffers.lock().ok().and_then(|mut buffers| buffers.pop());
-        let tar = buffer.unwrap_or_else(|| Vec::with_capacity(MEMBER as usize * 5 / 4));
-        Raw { tar, ..Raw::default() }
-    }
-
-    /// Takes a member's buffer back.
-    pub(super) fn recycle(&self, mut tar: Vec<u8>) {
-        tar.clear();
-        if let Ok(mut buffers) = self.buffers.lock()
-            && tar.capacity() <= 2 * MAX_WHOLE as usize
-        {
-            buffers.push(tar);
-        }
+        self.buffers.empty()
     }
 
     /// Reads the entries of a planned member, each file once, all into memory.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 
 use crate::core::assemble::AssemblerConfig;
-use crate::core::chain::choice;
+use crate::core::chain::naming;
 use crate::core::diff::Distrust;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
@@ -19,6 +19,7 @@ use crate::format::listing::{Have, Header, Line, ListingReader};
 use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
+use crate::ops::pack::from::OldVersion;
 use crate::ops::pack::{BLOCK_SIZE, BLOCKS, ListingEnd, Options, PART_SIZE};
 use crate::ops::room::room;
 use crate::report::message::{Hinted, Report};
@@ -33,6 +34,7 @@ pub(crate) struct Start {
     runs: Vec<u32>,
     deletes_meant: bool,
     ended: ListingEnd,
+    taken: Option<Parent>,
     parent: Option<Parent>,
     band_after: Option<Stamp>,
     continued: Option<(BandName, BandId)>,
@@ -96,6 +98,7 @@ impl Start {
         match header {
             Header::Source(host, dir) => self.source = Some((host, dir)),
             Header::Partial => self.partial = true,
+            Header::Taken(band, id, last) => self.taken = Some(Parent { band, id, last }),
             Header::Parent(band, id, last) => self.parent = Some(Parent { band, id, last }),
             Header::BandAfter(stamp) => self.band_after = Some(stamp),
             Header::Band(band, id) => self.continued = Some((band, id)),
@@ -112,8 +115,7 @@ impl Start {
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::SourceId(id) => self.source_id = Some(id),
             Header::Runs(runs) => self.runs = runs,
-            Header::Tree(tree) => self.ended.tree = Some(tree),
-            Header::Behind(behind) => self.ended.behind = behind,
+            Header::Tree(_) | Header::Behind(_) => self.ended.handle_header(&header),
             Header::DeletesMeant => self.deletes_meant = true,
             Header::DistrustedBlock(_) | Header::DistrustedFile(_) => {
                 self.distrusted.handle_header(&header);
@@ -129,36 +131,52 @@ impl Start {
         Ok(())
     }
 
-    /// Settles names, numbers and places.
-    pub(crate) fn decide(
-        self,
-        options: &Options,
-        started: Stamp,
-        report: &Report,
-    ) -> anyhow::Result<PackPlan> {
+    /// The version that the listing is of.
+    pub(super) fn taken(&self) -> Option<&Parent> {
+        self.taken.as_ref()
+    }
+
+    /// Where the files are that the listing names.
+    fn directory(&self, options: &Options, report: &Report) -> anyhow::Result<PathBuf> {
         let Some((host, dir)) = &self.source else {
             return Err(Hinted::wrap(
                 anyhow!("the listing has no #source line"),
                 "name their directory with -C DIR",
             ));
         };
-        let directory = match &options.directory {
-            Some(directory) => directory.clone(),
-            None => {
-                let own = rustix::system::uname();
-                if own.nodename().to_bytes() != host.as_slice() {
-                    let host = host.escape_ascii();
-                    report.note(format_args!(
-                        "the listing was made on {host}: reading the same directory here"
-                    ));
-                }
-                PathBuf::from(std::ffi::OsString::from_vec(dir.clone()))
-            }
+        if let Some(directory) = &options.directory {
+            return Ok(directory.clone());
+        }
+        let own = rustix::system::uname();
+        if own.nodename().to_bytes() != host.as_slice() {
+            let host = host.escape_ascii();
+            report.note(format_args!(
+                "the listing was made on {host}: reading the same directory here"
+            ));
+        }
+        Ok(PathBuf::from(std::ffi::OsString::from_vec(dir.clone())))
+    }
+
+    /// Settles names, numbers and places; `old` if the entries come from an archive.
+    pub(crate) fn decide(
+        self,
+        options: &Options,
+        old: Option<&OldVersion>,
+        started: Stamp,
+        report: &Report,
+    ) -> anyhow::Result<PackPlan> {
+        let directory = match old {
+            Some(_) => PathBuf::new(),
+            None => self.directory(options, report)?,
         };
+        let as_of = old.map(OldVersion::as_of);
         let mut headers = Vec::new();
-        if !host.is_empty() || !dir.is_empty() {
+        if let Some((host, dir)) = &self.source
+            && (!host.is_empty() || !dir.is_empty())
+        {
             headers.push(Header::Source(host.clone(), dir.clone()));
         }
+        headers.extend(old.map(OldVersion::header));
         if self.partial {
             headers.push(Header::Partial);
         }
@@ -170,6 +188,12 @@ impl Start {
                     || options.id.is_some_and(|asked| asked != *id)
                 {
                     bail!("--band and --id cannot rename a band that is continued");
+                }
+                if self.continued_head.as_ref().is_some_and(|head| head.as_of != as_of) {
+                    return Err(Hinted::wrap(
+                        anyhow!("{band} was taken from an archive, or from another version"),
+                        "give --from ARCHIVE as when it was begun",
+                    ));
                 }
                 let compression = self.compression.unwrap_or(Compression::Gzip);
                 if options.compress.is_some_and(|asked| asked != compression) {
@@ -186,8 +210,10 @@ impl Start {
                 let compression = options.compress.unwrap_or(Compression::Gzip);
                 let writer = concat!("dura ", env!("CARGO_PKG_VERSION"));
                 let parent = self.parent.clone();
+                let source_id = self.source_id.or(old.and_then(OldVersion::source_id));
                 let head = Head {
-                    source_id: Some(self.source_id.map_or_else(|| new_source_id(options.id), Ok)?),
+                    source_id: Some(source_id.map_or_else(|| new_source_id(options.id), Ok)?),
+                    as_of,
                     partial: self.partial,
                     keys: true,
                     references: true,
@@ -244,7 +270,7 @@ impl Start {
             }
             return Ok(name.clone());
         }
-        let named = choice::name(parent, self.band_after, started)?;
+        let named = naming::name(parent, self.band_after, started)?;
         if named.ahead > 0 {
             report.note(format_args!(
                 "the clock says {started}, but the archive has a newer band: naming this one {}",
