@@ -268,3 +268,19 @@ fn lists_after_a_cut() {
         dura-verify -q arc >said && fail "listed by whom?"; grep -q '^unlisted' said || fail "not unlisted""#,
     );
 }
+
+/// A tree of which most has changed since the last band is told, and stored.
+#[test]
+fn a_tree_of_which_most_has_changed() {
+    script(
+        r#"mkdir -p src/d; for i in $(seq 200); do echo $i >src/d/$i; done; settle
+        want "$(run -- --max-changed 50%)" '0 0 0 0'
+        for i in $(seq 60); do echo changed >src/d/$i; done; for i in $(seq 61 100); do mv src/d/$i src/d/$i.locked; done; sleep 2.1
+        want "$(run -- --max-changed 60%)" '0 0 0 0'
+        for i in $(seq 101 160); do echo changed >src/d/$i; mv src/d/$i src/d/$i.locked; done; for i in $(seq 161 200); do echo changed >src/d/$i; done
+        for i in $(seq 60); do echo again >src/d/$i; done; sleep 2.1
+        want "$(run -- --max-changed 60%)" '0 1 0 0'; same
+        grep -q '161 of 202 entries have changed or are gone: more than --max-changed 60%' said || fail "$(cat said)"
+        dura-index diff --max-changed 5 arc <said 2>pushed && fail 'a number'; grep -q 'a percentage such as 50%' pushed || fail "$(cat pushed)""#,
+    );
+}

@@ -14,7 +14,7 @@ use crate::archive::reading::ReadOptions;
 use crate::cli::common::{self, Common, size};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::core::chain::calendar::TierRule;
-use crate::core::diff::MaxDeleted;
+use crate::core::diff::{MaxChanged, MaxDeleted};
 use crate::core::expire::{Period, Rules};
 use crate::edge::pipe;
 use crate::ops::CANNOT_WRITE;
@@ -99,6 +99,10 @@ struct DiffArgs {
     /// [default: 50%, for versions with 100 entries or more]
     #[arg(long, value_name = "N|PCT%", value_parser = max_deleted)]
     max_deleted: Option<MaxDeleted>,
+    /// Exit with status 1 if more than PCT% of the parent's entries have changed or are gone: they
+    /// may have been encrypted by malware
+    #[arg(long, value_name = "PCT%", value_parser = max_changed)]
+    max_changed: Option<MaxChanged>,
     /// Store again what the lines of dura-verify in FILE call missing or damaged, though it did not
     /// change
     #[arg(long, value_name = "FILE")]
@@ -112,6 +116,10 @@ fn tier(text: &str) -> Result<TierRule, String> {
         _ if text == "calendar" => Ok(TierRule::Calendar),
         _ => Err("expected a number from 0 to 9, auto, or calendar".to_owned()),
     }
+}
+
+fn max_changed(text: &str) -> Result<MaxChanged, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
@@ -416,6 +424,7 @@ impl From<DiffArgs> for diff::Options {
             no_resume: args.no_resume,
             must_exist: args.must_exist,
             max_deleted: args.max_deleted,
+            max_changed: args.max_changed,
             distrust: args.distrust,
         }
     }

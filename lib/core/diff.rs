@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 pub use self::change::{EntryChange, compare};
 use self::change::{is_as_recorded, is_same_file, may_keep_content};
 pub use self::distrust::{Distrust, NoFinding};
-pub use self::limit::{Deletions, MaxDeleted};
+pub use self::limit::{Deletions, MaxChanged, MaxDeleted};
 use self::links::OpenLinks;
 pub use self::opening::{Continuation, Opening, count};
 use self::unended::is_unchanged;

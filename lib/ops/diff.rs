@@ -16,7 +16,7 @@ use crate::archive::vouching::{self, Vouching};
 use crate::archive::{Archive, BandInChain};
 use crate::core::chain::calendar::TierRule;
 use crate::core::chain::choice::Mask;
-use crate::core::diff::{Deletions, Diff, DiffSummary, Distrust, Effect, MaxDeleted};
+use crate::core::diff::{Deletions, Diff, DiffSummary, Distrust, Effect, MaxChanged, MaxDeleted};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Output};
 use crate::format::band::BandName;
@@ -50,6 +50,8 @@ pub struct Options {
     pub must_exist: bool,
     /// How many entries may be deleted.
     pub max_deleted: Option<MaxDeleted>,
+    /// How many may change or go until it is told.
+    pub max_changed: Option<MaxChanged>,
     /// A file with findings of verify: what they name is stored anew.
     pub distrust: Option<PathBuf>,
 }
@@ -65,6 +67,7 @@ impl Options {
             no_resume: false,
             must_exist: false,
             max_deleted: None,
+            max_changed: None,
             distrust: None,
         }
     }
@@ -223,6 +226,13 @@ pub(crate) fn compare(
     if !limit.allows(deleted) {
         out.write_all(&buffer).context(CANNOT_WRITE)?;
         return Err(too_many(deleted, limit));
+    }
+    let Deletions { gone, of, .. } = summary.deletions;
+    let changed = summary.changed + gone;
+    if let Some(limit) = options.max_changed.filter(|limit| limit.is_exceeded(changed, of)) {
+        report.warn(format_args!(
+            "{changed} of {of} entries have changed or are gone: more than --max-changed {limit}: check whether somebody has encrypted the files"
+        ));
     }
     let counts =
         [summary.tree.map(Header::Tree), continues.then_some(Header::Behind(summary.behind))];

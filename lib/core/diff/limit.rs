@@ -63,6 +63,35 @@ impl MaxDeleted {
     }
 }
 
+/// `--max-changed`: so many of a hundred entries may change or go until it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxChanged(u64);
+
+impl MaxChanged {
+    /// Whether that is worth telling: of the `of` entries of a version so many have changed or are
+    /// gone.
+    pub fn is_exceeded(self, changed: u64, of: u64) -> bool {
+        u128::from(changed) * 100 > u128::from(self.0) * u128::from(of)
+    }
+}
+
+impl FromStr for MaxChanged {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<MaxChanged, &'static str> {
+        match text.parse() {
+            Ok(MaxDeleted::Percent(percent)) => Ok(MaxChanged(percent)),
+            _ => Err("expected a percentage such as 50%"),
+        }
+    }
+}
+
+impl fmt::Display for MaxChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 impl FromStr for MaxDeleted {
     type Err = &'static str;
 
@@ -125,6 +154,25 @@ mod tests {
             |gone, of| MaxDeleted::Usual.allows(Deletions { gone, new: 0, of, unfinished: true });
         assert!(all(0, 1) && all(7, 9) && !all(8, 9));
         assert!(usual(99, 99) && usual(50, 100) && !usual(51, 100));
+    }
+
+    #[test]
+    fn what_is_told() {
+        for (limit, changed, of, told) in [
+            ("50%", 5, 10, false),
+            ("50%", 6, 10, true),
+            ("0%", 0, 10, false),
+            ("0%", 1, 10, true),
+            ("100%", 10, 10, false),
+            ("50%", 0, 0, false),
+            ("50%", u64::MAX, u64::MAX, true),
+        ] {
+            let limit: MaxChanged = limit.parse().unwrap();
+            assert_eq!(limit.is_exceeded(changed, of), told, "{limit} {changed} {of}");
+        }
+        for text in ["", "5", "none", "101%"] {
+            assert!(text.parse::<MaxChanged>().is_err(), "{text}");
+        }
     }
 
     #[test]
