@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::continued::bash;
 use crate::util::backup::{How, backup, source};
+use crate::util::forge::{Header, band, dir, dir_line, file, file_line, pax, symlink};
 use crate::util::gpg::{KEY, OTHER, home, public};
 use crate::util::run::{dura, scratch};
 use crate::util::snapshot::{EXACT, assert_same, take};
@@ -187,4 +188,59 @@ fn what_cannot_be_taken() {
         "{FUNCTIONS}\ndura-pack --no-cache --from old <list 2>said >stream && fail 'no key'; grep -q -i 'secret key' said || fail \"$(cat said)\""
     );
     bash(&dir, &text, &[("GNUPGHOME", public)]);
+}
+
+/// Whatever somebody has put into the blocks of the archive: what the new band has is what the
+/// index lines say, and verify finds nothing wrong with it.
+#[test]
+fn a_hostile_archive_gives_what_its_index_says() {
+    let header = |change: fn(&mut Header)| {
+        let mut header = Header::new(b'0', b"./x", 3);
+        change(&mut header);
+        header.with(b"abc")
+    };
+    let lines = |tags: &str| vec![dir_line(".", ""), file_line("./x", b"abc", tags)];
+    let evil = || file("./evil", b"pwn");
+    let attribute = |name: &str| pax(&[(name, "x")]);
+    let plain = || file("./x", b"abc");
+    // What is in the block, and whether ./x comes.
+    let cases = vec![
+        ("nothing wrong", lines(""), vec![dir("./"), plain()], true),
+        ("a setuid bit", lines(""), vec![dir("./"), header(|it| _ = it.mode(0o4755))], true),
+        (
+            "another owner",
+            lines(""),
+            vec![dir("./"), header(|it| _ = it.put(108, b"0001750\0"))],
+            true,
+        ),
+        (
+            "a capability",
+            lines(""),
+            vec![dir("./"), attribute("SCHILY.xattr.security.capability"), plain()],
+            true,
+        ),
+        ("no attribute", lines(" tags=x"), vec![dir("./"), plain()], true),
+        ("other members", lines(""), vec![dir("./"), evil(), plain(), file("./y", b"pwn")], true),
+        ("other content", lines(""), vec![dir("./"), file("./x", b"abd")], false),
+        ("longer content", lines(""), vec![dir("./"), file("./x", b"abcd")], false),
+        ("a link", lines(""), vec![dir("./"), symlink("./x", "/etc/passwd")], false),
+        ("nothing", lines(""), vec![dir("./"), evil()], false),
+    ];
+    for (what, lines, tar, comes) in cases {
+        let dir = scratch("taken");
+        band(&dir.join("old"), "20261101T020000Z", &lines, &tar.concat());
+        let line =
+            "dura-index list -q old >list; dura-pack --from old <list 2>said >stream; code=$?
+            dura-seal -q <stream | dura-push -q new; dura-verify -q --files new || exit 3
+            dura-restore -q new | tar -tvf - | awk '{ print $1, $2, $3, $NF }'; cat said >&2; exit $code";
+        let done = dura(line).dir(&dir).run();
+        let is_honest = what == "nothing wrong" || what == "other members";
+        let wanted = match comes {
+            true => "drwxr-xr-x 0/0 0 ./\n-rw-r--r-- 0/0 3 ./x\n",
+            false => "drwxr-xr-x 0/0 0 ./\n",
+        };
+        assert_eq!(done.text(), wanted, "{what}\n{}", done.report());
+        let harmless = ["a setuid bit", "another owner"].contains(&what);
+        assert_eq!(done.code, i32::from(!is_honest && !harmless), "{what}\n{}", done.report());
+    }
 }

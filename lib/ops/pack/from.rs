@@ -402,8 +402,12 @@ impl EntrySink for BandSink<'_> {
             || member.acl_access.is_some()
             || member.acl_default.is_some();
         if !extras.all_of(&line) || line.x && !has_some {
-            // Why was told. The next run tries again.
+            // The next run tries again.
             self.unattributed += 1;
+            self.report.warn(format_args!(
+                "{}: attributes not stored: the archive does not have all of them",
+                line.path
+            ));
             line.ctime = None;
         }
         line.x &= has_some;
