@@ -91,7 +91,7 @@ fn dev_full() {
     }
 }
 
-/// Nor is a reader that has gone.
+/// Nor is a reader that has gone; which is said with -v alone, since the reader has said why.
 #[test]
 fn closed_pipe() {
     for (line, input) in [
@@ -99,10 +99,18 @@ fn closed_pipe() {
         (pack(ID), listing()),
         ("dura-seal".to_string(), packed()),
     ] {
-        let (reader, writer) = pipe().unwrap();
-        drop(reader);
-        let done = dura(&line).var("SRC", tree()).input(input).stdout(writer).run();
-        refused(&line, &done);
+        for verbose in [false, true] {
+            let (reader, writer) = pipe().unwrap();
+            drop(reader);
+            let line = if verbose { format!("{line} -v") } else { line.clone() };
+            let done = dura(&line).var("SRC", tree()).input(input).stdout(writer).run();
+            assert_eq!(
+                (done.code, done.stderr.contains("has ended")),
+                (2, verbose),
+                "{}",
+                done.report()
+            );
+        }
     }
 }
 
