@@ -39,7 +39,7 @@ impl Sandbox {
     /// Runs a script with the places and keys of this computer in place of those of the pages.
     fn run(&self, script: &str) -> Done {
         let script = script
-            .replace("/mnt/backup", "$HERE/backup")
+            .replace("/mnt/", "$HERE/")
             .replace("/var/tmp/", "$HERE/tmp/")
             .replace(" /tmp/out", " $HERE/out")
             .replace(" /tmp/", " $HERE/tmp/")
