@@ -49,8 +49,9 @@ impl UnlistedObjects {
 }
 
 /// What a cut run has left of a band: of the objects that are there, those that this host has
-/// sealed and of whose lists none is there. The last note of an object is the one of what was
-/// stored.
+/// sealed and whose list is not there. The last note of an object is the one of what was stored,
+/// and of the list that is to name it: a run that left nothing under its numbers has a successor
+/// with the same ones.
 pub fn left(objects: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<(ObjectName, u64)> {
     let mut lists = HashSet::new();
     let mut there = HashMap::new();
@@ -60,19 +61,13 @@ pub fn left(objects: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<(ObjectN
             _ => _ = there.insert(*name, *size),
         }
     }
-    let mut left: HashMap<ObjectName, u64> = HashMap::new();
-    let mut listed = HashSet::new();
-    for SealedNote { group, member } in notes {
-        if lists.contains(group) {
-            listed.insert(member.name);
-        }
-        left.insert(member.name, member.size);
-    }
-    let is_left = |(name, size): &(&ObjectName, &u64)| {
-        !listed.contains(*name) && there.get(*name) == Some(*size)
+    let last: HashMap<ObjectName, &SealedNote> =
+        notes.iter().map(|note| (note.member.name, note)).collect();
+    let is_left = |note: &&&SealedNote| {
+        !lists.contains(&note.group) && there.get(&note.member.name) == Some(&note.member.size)
     };
     let mut left: Vec<(ObjectName, u64)> =
-        left.iter().filter(is_left).map(|(name, size)| (*name, *size)).collect();
+        last.values().filter(is_left).map(|note| (note.member.name, note.member.size)).collect();
     left.sort_by_key(|(name, _)| crate::core::verify::audit::place(name));
     left
 }
@@ -109,6 +104,9 @@ mod tests {
             note((4, 0), "00000/000000004.tar.gz", b"four"),
             // Listed late.
             note((32, 0), "00000/000000002.tar.gz", b"two"),
+            // Sealed by a run of whose group (32, 0) nothing came, and again by the next one.
+            note((32, 0), "00000/000000006.tar.gz", b"six"),
+            note((32, 1), "00000/000000006.tar.gz", b"six"),
         ];
         let objects = [
             ("HEAD", 1),
@@ -119,15 +117,21 @@ mod tests {
             ("00000/000000003.tar.gz", 4),
             ("00000/000000004.tar.gz", 5),
             ("00000/000000005.tar.gz", 5),
+            ("00000/000000006.tar.gz", 3),
             ("00000/000000032-0.sha256", 9),
         ];
         let objects = objects.map(|(text, size)| (name(text), size));
         let found = left(&objects, &notes);
-        let wanted = [("HEAD", 1), ("00000/000000000.tar.gz", 4), ("00000/000000003.tar.gz", 4)];
+        let wanted = [
+            ("HEAD", 1),
+            ("00000/000000000.tar.gz", 4),
+            ("00000/000000003.tar.gz", 4),
+            ("00000/000000006.tar.gz", 3),
+        ];
         assert_eq!(found, wanted.map(|(text, size)| (name(text), size)));
         let members = members(&found, &notes);
         assert_eq!(members[2], GroupMember::of(name("00000/000000003.tar.gz"), b"more"));
-        assert_eq!(members.len(), 3);
+        assert_eq!(members.len(), 4);
     }
 
     #[test]
