@@ -131,6 +131,7 @@ mod random;
 
 // Listings that lag.
 mod lagging;
+mod large;
 
 // Servers that confirm what they do not keep.
 mod lying;

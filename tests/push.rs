@@ -294,7 +294,7 @@ fn following() {
     let script = format!(
         "mkfifo s; dura-push --from spool --follow remote & follow=$!
          dura-push spool < s & push=$!; exec 3> s; head -c {two_thirds} whole >&3
-         until [ -e remote/{BAND}/00000/000000001.tar.gz ]; do sleep 0.05; done
+         until [ -e remote/{BAND}/00000/000000002.tar.gz ]; do sleep 0.05; done
          kill -TERM $follow; wait $follow; early=$?
          dura-push --from spool --move --follow remote 3>&- & follow=$!
          tail -c +{} whole >&3; exec 3>&-; wait $push; pushed=$?
@@ -320,7 +320,7 @@ fn asked_to_end() {
         // A shell has its children in the background ignore SIGINT; `env` gives it back to them.
         let script = format!(
             "mkfifo s; env --default-signal=INT dura-push archive < s & push=$!; exec 3> s; head -c {half} whole >&3
-             until [ -e archive/{BAND}/00000/000000000.tar.gz.000000 ]; do sleep 0.05; done
+             until [ -e archive/{BAND}/00000/000000001.tar.gz.000000 ]; do sleep 0.05; done
              kill -{signal} $push; wait $push; echo $?"
         );
         let done = push(&dir, &script);

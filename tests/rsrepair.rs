@@ -63,7 +63,7 @@ impl Band {
 fn large() -> Band {
     static STREAM: OnceLock<Vec<u8>> = OnceLock::new();
     let stream =
-        STREAM.shared(|| dura("dura-seal --parity 2 --group 6").input(packed()).ok().stdout);
+        STREAM.shared(|| dura("dura-seal --parity 2 --group 16").input(packed()).ok().stdout);
     Band::new(stream)
 }
 

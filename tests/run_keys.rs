@@ -35,7 +35,7 @@ files() { for i in $(seq "$1" "$2"); do { echo "$i"; head -c 1100000 /dev/zero; 
 settle() { find src -exec touch -h -d 2020-01-01 {} +; sleep 2.1; }
 # One run; with CUT it ends after so many blocks.
 run() {
-    dura-scan -q src | dura-index diff ${ARC:-arc} 2>said | dura-pack -q --level 1 --block-size 1k 2>>said | dura-seal -q ${SEAL--r me@x --group 8} 2>>said |
+    dura-scan -q src | dura-index diff ${ARC:-arc} 2>said | dura-pack -q --level 1 --block-size 1k ${PACK-} 2>>said | dura-seal -q ${SEAL--r me@x --group 8} 2>>said |
         if [ -n "${CUT:-}" ]; then head -c "$CUT"; else cat; fi | dura-push ${ARC:-arc} 2>pushed
     local s=("${PIPESTATUS[@]}"); echo "${s[1]} ${s[3]} ${s[5]}"
 }
@@ -332,6 +332,29 @@ fn a_copy_of_the_key_for_old_bands() {
         : >asked; gone; GNUPGHOME=$GNUPGHOME dura-index list --no-cache OLD/sealed >/dev/null; want "$(wc -l <asked)" 1 'the key itself has no passphrase'
         gone"#;
     script(&text.replace("TYPED", &typed).replace("OLD", old));
+}
+
+/// A file of 20 parts in five runs, with groups of two objects and more: each part is opened by the
+/// key of its run, by each reader, by hand, and from a web server that lists nothing.
+#[test]
+fn several_runs_in_one_file() {
+    script(
+        r#"home ''; files 100 101; head -c 20971520 /dev/urandom >src/b; files 102 102; settle; PACK='--part-size 1200k'
+        for group in 2 5 32; do
+            rm -rf arc .cache .local; export HOME=$PWD SEAL="-r me@x --group $group"
+            for n in 1 2 3 4; do halt 4700000; done; want "$(run)" '0 0 0' "$(cat said pushed)";
+            want "$(find arc -name '*.tar.gz.0*' | sed 's/.*0000\/\([0-9]*\).*/\1/' | sort | uniq -c | awk '{ print $1 }')" 20 "$(find arc)"
+            runs=$(sed -n 's/^runs: //p' arc/*/TAIL | wc -w); want "$runs" 5; want "$(find arc -name '*.key.gpg' | xargs sha256sum | awk '{ print $1 }' | sort -u | wc -l)" 5
+            fresh; rm -rf out; mkdir out; dura-restore -q --no-cache arc | tar -xpf - -C out; same src out; want "$(operations)" 5
+            dura-verify -q --files arc || fail "verify: $group"
+            rm -rf out; (cd "$(band)" && dash "$NOTES/recover.sh" "$OLDPWD/out" 2>../../said) || fail "$(cat said)"; same src out
+            rm -rf out; mkdir out; (cd "$(band)" && DEST=$OLDPWD/out busybox sh "$PAGE" >/dev/null); same src out
+        done
+        python3 -u -m http.server --bind 127.0.0.1 0 >port 2>requests & server=$!; trap 'kill $server' EXIT
+        for n in $(seq 100); do grep -q port port && break; sleep 0.1; done; at=http://127.0.0.1:$(grep -o 'port [0-9]*' port | cut -c6-)/arc
+        rm -rf out; mkdir out; dura-restore -q --no-cache --band "$(basename "$(band)")" "$at" | tar -xpf - -C out; same src out
+        gone"#,
+    );
 }
 
 /// A web server that lists nothing: by the names of its runs in TAIL, a chain of bands in several

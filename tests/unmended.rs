@@ -68,8 +68,8 @@ fn listed(made: &Made, blocks: &[u32]) -> BTreeSet<String> {
 fn matrix(made: &Made, kinds: &[&str]) {
     let dir = made.copy();
     let source = files(source());
-    let (first, second, both) = (listed(made, &[1]), listed(made, &[2]), listed(made, &[1, 2]));
-    let parts = listed(made, &[0]);
+    let (first, second, both) = (listed(made, &[2]), listed(made, &[3]), listed(made, &[2, 3]));
+    let parts = listed(made, &[1]);
     let mut seen = 0;
     for (what, object, other) in
         OBJECTS.into_iter().filter(|(_, object, _)| made.files.contains_key(&made.name(object)))

@@ -119,12 +119,12 @@ pub(crate) fn repair(dir: &Path) -> Done {
 pub(crate) const OBJECTS: [(&str, &str, &str); 10] = [
     ("HEAD", "HEAD", "recover.sh"),
     ("notes", "recover.sh", "RECOVER.txt"),
-    ("block", "00000/000000002.tar.gz", "00000/000000001.tar.gz"),
-    ("part", "00000/000000000.tar.gz.000000", "00000/000000000.tar.gz.000001"),
-    ("index", "00000/000000001.mtree.gz", "00000/000000002.mtree.gz"),
+    ("block", "00000/000000003.tar.gz", "00000/000000002.tar.gz"),
+    ("part", "00000/000000001.tar.gz.000000", "00000/000000001.tar.gz.000001"),
+    ("index", "00000/000000002.mtree.gz", "00000/000000003.mtree.gz"),
     ("list", "SECOND.sha256", "00000/000000000-0.sha256"),
     ("parity", "SECOND.rs0", "SECOND.rs1"),
-    ("TOC", "00000/000000003.toc.gz", "00000/000000001.mtree.gz"),
+    ("TOC", "00000/000000004.toc.gz", "00000/000000002.mtree.gz"),
     ("TAIL", "TAIL", "recover.sh"),
     ("signature", "SECOND.sha256.sig", "00000/000000000-0.sha256.sig"),
 ];

@@ -17,6 +17,8 @@ use crate::core::chain::ancestors::Extent;
 use crate::core::chain::counted::{Counted, Indexes};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
+use crate::format::digest;
+use crate::format::group::PIECE;
 use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::listing::Have;
 use crate::format::object::{MAX_BLOCK, Object, ObjectName};
@@ -250,6 +252,18 @@ impl Archive {
     /// What this host has sealed of the band with this id, as far as its cache tells.
     pub(crate) fn sealed_notes(&self, id: BandId) -> Vec<SealedNote> {
         self.cache.as_ref().map(|cache| cache.sealed(id).read()).unwrap_or_default()
+    }
+
+    /// Whether an object begins with the piece that has this sha256.
+    pub(crate) fn begins_with(
+        &self,
+        band: &BandName,
+        object: ObjectName,
+        piece: &digest::Digest,
+    ) -> anyhow::Result<bool> {
+        let name = format!("{band}/{object}");
+        let bytes = self.store.get_range(&name, 0, PIECE as u64)?;
+        Ok(digest::of(&bytes) == *piece)
     }
 
     /// The names of the objects in a band's own folder and the first one below it.

@@ -131,6 +131,13 @@ impl Vouching {
         self.journal.as_ref().map_or(Ok(false), |journal| journal.has_seen_bands(address))
     }
 
+    /// Whether this host has pushed the band with this id into the archive at this address, and
+    /// into no other.
+    pub(crate) fn is_stored_alone(&self, id: BandId, address: &str) -> bool {
+        let record = self.journal.as_ref().and_then(|journal| journal.band(id).ok().flatten());
+        record.is_some_and(|record| record.stored.iter().eq([address]))
+    }
+
     /// What is known of a band with this id.
     fn record(&self, head: &Head) -> anyhow::Result<Option<Arc<BandRecord>>> {
         let Some(journal) = &self.journal else { return Ok(None) };

@@ -9,7 +9,10 @@
 //!    last.
 //! 4. An index repeats the lines of the directories above its first path, so one index is enough to
 //!    read what it lists.
-//! 5. Blocks wait for what comes next before they close, so the last index of a run is known and
+//! 5. A part of a block ends with a member, where a member is not larger than a part. A large file
+//!    has a block of its own, so that a run that is cut in it can be gone on with; such a block may
+//!    have a number below those of the run, but its indexes and blocks still rise.
+//! 6. Blocks wait for what comes next before they close, so the last index of a run is known and
 //!    can hold `#end`.
 
 mod above;
@@ -20,6 +23,7 @@ use std::io;
 use self::above::Above;
 use crate::format::band::{BandId, BandName};
 use crate::format::codec;
+use crate::format::cut::{CutNote, FileMark, PartEnd};
 use crate::format::head::{Head, Tail};
 use crate::format::listing::{End, Have, Header, VERSION};
 use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
@@ -48,7 +52,7 @@ pub struct AssemblerConfig {
     pub compression: Compression,
     /// A block closes when it has so many bytes.
     pub block_size: u64,
-    /// A block over so many bytes is stored in parts of as many.
+    /// A block over so many bytes is stored in parts of at most as many.
     pub part_size: u64,
     /// Number of the first index.
     pub first: u32,
@@ -81,6 +85,30 @@ pub struct PackedMember {
     pub span: Option<(Path, Path)>,
     /// False if the entry that it ends with goes on in the next member.
     pub border: bool,
+    /// What a piece of a large file is.
+    pub large: Option<Box<LargePiece>>,
+}
+
+/// Where a piece of a large file belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LargePiece {
+    /// The block that begins with it, if one does.
+    pub start: Option<BlockStart>,
+    /// The place behind it, and the content up to there.
+    pub end: PartEnd,
+    /// The part that begins with it, if that does not follow from what came before.
+    pub part: Option<u32>,
+    /// It belongs to a part whose border is known: whether it is the last piece of it.
+    pub ends: Option<bool>,
+}
+
+/// The block of a large file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockStart {
+    /// A new one. What came of the file before counts for nothing.
+    New(Box<FileMark>),
+    /// One that an earlier run has begun, below the numbers of this run.
+    Cut(u32),
 }
 
 /// What is counted at the end of a run.
@@ -122,6 +150,13 @@ pub struct Assembler {
     /// The open block's bytes that are not yet in a part.
     block: Vec<u8>,
     parts: u32,
+    /// How far the open block's bytes reach in the large file that it is of.
+    end: Option<PartEnd>,
+    /// Whether the open block is that of one large file.
+    is_alone: bool,
+    /// The number of the open block, if it is below those of the run.
+    cut: Option<u32>,
+    notes: VecDeque<CutNote>,
     /// Whether the open block's last entry is complete.
     border: bool,
     lines: Vec<u8>,
@@ -142,6 +177,10 @@ impl Assembler {
             after: config.after,
             block: Vec::new(),
             parts: 0,
+            end: None,
+            is_alone: false,
+            cut: None,
+            notes: VecDeque::new(),
             border: true,
             lines: Vec::new(),
             count: 0,
@@ -171,10 +210,26 @@ impl Assembler {
         let full = self.size() >= self.config.block_size
             || self.count + member.entries > MAX_LINES
             || self.lines.len() + member.lines.len() > MAX_TEXT;
-        if self.border && self.count > 0 && full {
+        let start = member.large.as_ref().and_then(|large| large.start.as_ref());
+        if start.is_some() && !self.border {
+            self.block.clear();
+            (self.parts, self.cut, self.border) = (0, None, true);
+        }
+        if self.border && self.count > 0 && (full || self.is_alone || start.is_some()) {
             self.close(None)?;
         }
-        Ok(self.number)
+        if let Some(start) = start {
+            self.is_alone = true;
+            self.cut = match start {
+                BlockStart::New(_) => None,
+                BlockStart::Cut(number) => Some(*number),
+            };
+        }
+        Ok(self.open_number())
+    }
+
+    fn open_number(&self) -> u32 {
+        self.cut.unwrap_or(self.number)
     }
 
     /// Takes the next member.
@@ -183,12 +238,29 @@ impl Assembler {
     /// If an index cannot be compressed, or the band has no number left.
     pub fn handle_member(&mut self, member: PackedMember) -> Result<(), AssembleError> {
         self.open_for(&member)?;
+        let LargePiece { start, end, part, ends } = match member.large {
+            Some(large) => *large,
+            None => LargePiece { start: None, end: PartEnd::default(), part: None, ends: None },
+        };
+        if let Some(BlockStart::New(mark)) = start {
+            self.notes.push_back(CutNote::File(self.number, *mark));
+        }
+        if let Some(part) = part {
+            self.parts = part;
+        }
+        let most = self.config.part_size as usize;
+        if ends.is_none() && self.block.len() + member.bytes.len() > most {
+            self.end_part();
+        }
         self.block.extend_from_slice(&member.bytes);
-        while self.block.len() as u64 > self.config.part_size {
-            let rest = self.block.split_off(self.config.part_size as usize);
+        while ends.is_none() && self.block.len() > most {
+            let rest = self.block.split_off(most);
             let part = std::mem::replace(&mut self.block, rest);
-            self.emit(Object::Part(self.number, self.config.compression, self.parts), part);
-            self.parts += 1;
+            self.emit_part(part);
+        }
+        self.end = self.is_alone.then_some(end);
+        if ends == Some(true) {
+            self.end_part();
         }
         self.border = member.border;
         self.lines.extend_from_slice(&member.lines);
@@ -208,6 +280,10 @@ impl Assembler {
     /// # Errors
     /// If an index cannot be compressed, or the band has no number left.
     pub fn finish(&mut self, finish: Finish) -> Result<Tail, AssembleError> {
+        // The run has an index with the first of its own numbers.
+        if self.cut.is_some() {
+            self.close(None)?;
+        }
         let last = self.number;
         let entries = self.have.entries;
         self.close(Some(End { entries, ..finish.end }))?;
@@ -238,8 +314,31 @@ impl Assembler {
         self.out.pop_front()
     }
 
+    /// The next thing to note before the objects that `poll_object` gives leave.
+    pub fn poll_note(&mut self) -> Option<CutNote> {
+        self.notes.pop_front()
+    }
+
     fn size(&self) -> u64 {
         u64::from(self.parts) * self.config.part_size + self.block.len() as u64
+    }
+
+    /// What has come of the block is a part of it.
+    fn end_part(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let part = std::mem::take(&mut self.block);
+        if let Some(end) = self.end.take() {
+            self.notes.push_back(CutNote::Part(self.open_number(), self.parts, end));
+        }
+        self.emit_part(part);
+    }
+
+    fn emit_part(&mut self, bytes: Vec<u8>) {
+        let part = Object::Part(self.open_number(), self.config.compression, self.parts);
+        self.emit(part, bytes);
+        self.parts += 1;
     }
 
     fn emit(&mut self, object: Object, bytes: Vec<u8>) {
@@ -248,21 +347,18 @@ impl Assembler {
 
     /// Closes the open block and its index; with `end`, the run's last.
     fn close(&mut self, end: Option<End>) -> Result<(), AssembleError> {
-        let number = self.number;
+        let number = self.open_number();
         if number > MAX_NUMBER {
             return Err(AssembleError::TooMany);
         }
-        let block = std::mem::take(&mut self.block);
-        let mut parts = std::mem::take(&mut self.parts);
-        if parts > 0 {
-            if !block.is_empty() {
-                self.emit(Object::Part(number, self.config.compression, parts), block);
-                parts += 1;
-            }
-        } else if !block.is_empty() {
+        if self.parts > 0 {
+            self.end_part();
+        } else if !self.block.is_empty() {
+            let block = std::mem::take(&mut self.block);
             self.emit(Object::Block(number, self.config.compression), block);
-            parts = 1;
+            self.parts = 1;
         }
+        let parts = std::mem::take(&mut self.parts);
         let index = self.index_text(number, end);
         self.emit(Object::Index(number), codec::gzip(&index)?);
         if let Some((_, last)) = &self.span {
@@ -272,7 +368,10 @@ impl Assembler {
         self.lines.clear();
         self.count = 0;
         self.after = Some(number);
-        self.number += 1;
+        self.is_alone = false;
+        if self.cut.take().is_none() {
+            self.number += 1;
+        }
         if self.rows.len() >= MAX_ROWS && end.is_none() {
             self.write_toc(false)?;
         }

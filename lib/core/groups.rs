@@ -16,6 +16,8 @@ pub struct Groups {
     slots: usize,
     parity: usize,
     members: Vec<GroupMember>,
+    /// The first number of the run.
+    first: u32,
     /// Whether each group has a key object, and whether the open one has it already.
     keyed: bool,
     has_key: bool,
@@ -33,6 +35,7 @@ impl Groups {
             slots: slots.max(1),
             parity,
             members: Vec::new(),
+            first: 0,
             keyed: false,
             has_key: false,
             counters: HashMap::new(),
@@ -42,6 +45,12 @@ impl Groups {
     /// The same, of a run with a key: each group begins with a key object, the first behind HEAD.
     pub fn keyed(self) -> Groups {
         Groups { keyed: true, ..self }
+    }
+
+    /// The run begins with this number: a group of what it adds to a block of an earlier run is
+    /// named by it.
+    pub fn begin(&mut self, first: u32) {
+        self.first = first;
     }
 
     /// The name of the key object that comes before an object of the run, if one does. To be asked
@@ -90,13 +99,13 @@ impl Groups {
     /// The number and the counter of the group that the next object comes into.
     pub fn group_of(&self, next: &ObjectName) -> Option<(u32, u32)> {
         let first = self.members.first().map_or(next, |member| &member.name);
-        let number = first.number()?;
+        let number = first.number()?.max(self.first);
         Some((number, self.counters.get(&number).copied().unwrap_or(0)))
     }
 
     /// Closes the last group.
     pub fn finish(&mut self) -> Option<List> {
-        let number = self.members.first()?.name.number()?;
+        let number = self.members.first()?.name.number()?.max(self.first);
         self.has_key = false;
         // Numbers rise, so counters of other numbers are never asked for again.
         self.counters.retain(|known, _| *known == number);
@@ -133,6 +142,21 @@ mod tests {
         named.dedup();
         assert_eq!(named, lists.iter().map(|list| list.name).collect::<Vec<_>>());
         lists.into_iter().map(|list| (list.object().to_string(), list.members.len())).collect()
+    }
+
+    #[test]
+    fn what_is_added_to_an_earlier_block_is_in_groups_of_the_run() {
+        let mut groups =
+            Groups::new("20261101T020000Z".parse().unwrap(), BandId([0; 16]), 2, 0).keyed();
+        groups.begin(32);
+        let member = |name: &str| GroupMember::of(ObjectName::parse(name).unwrap(), b"x");
+        let part = |part| format!("00000/000000007.tar.00000{part}");
+        let key = groups.key_before(&ObjectName::parse(&part(3)).unwrap()).unwrap();
+        assert_eq!(key.to_string(), "00000/000000032-0.key.gpg");
+        assert!(groups.handle_object(member(&key.to_string())).is_none());
+        assert_eq!(groups.handle_object(member(&part(3))).unwrap().name, (32, 0));
+        groups.handle_object(member(&part(4)));
+        assert_eq!(groups.finish().unwrap().name, (32, 1));
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub struct Intake {
     /// The number and the counter of the last list.
     group: Option<(u32, u32)>,
     next: Option<u32>,
+    /// Blocks that the run may go on with, below its own numbers.
+    cut: Vec<u32>,
     last: Option<u32>,
     toc: Option<u32>,
     /// Names of the last group that were in a list, so that a second one of that name is seen.
@@ -143,6 +145,7 @@ impl Intake {
             sealed: preface.sealed.is_some(),
             group: None,
             next,
+            cut: preface.parts.iter().map(|(number, _)| *number).collect(),
             last: None,
             toc: None,
             listed: HashSet::new(),
@@ -181,6 +184,11 @@ impl Intake {
 
     /// Numbers of indexes rise by one; the first is that with which the run begins.
     fn handle_index(&mut self, number: u32) {
+        let begins = self.next.is_none_or(|next| number < next);
+        if begins && self.cut.contains(&number) && self.last.is_none_or(|last| last < number) {
+            self.last = Some(number);
+            return;
+        }
         match self.next {
             Some(next) if next == number => {}
             Some(next) => self.flaw(Flaw::NoIndex(next)),

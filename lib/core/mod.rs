@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod chain;
 pub mod changes;
 pub mod confirm;
+pub mod cut;
 pub mod diff;
 pub mod expansion;
 pub mod expire;

@@ -9,13 +9,14 @@
 //! head HEX
 //! index 000000012 HEX HEX
 //! differs 000000012
+//! stored /mnt/backup
 //! ```
 //!
 //! The first digest of an index is that of its plain text, the second that of its gzip as pack
 //! wrote it. `differs` says that the archive had another text under that number: it is not believed
-//! again.
+//! again. `stored` names an archive into which the band was pushed from this host.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::band::BandName;
@@ -37,6 +38,8 @@ pub struct BandRecord {
     indexes: HashMap<u32, Vec<(Digest, Digest)>>,
     /// Indexes of which the archive had another text.
     differing: HashSet<u32>,
+    /// The archives into which it was pushed from this host.
+    pub stored: BTreeSet<String>,
 }
 
 /// Something that the journal is to know.
@@ -50,6 +53,8 @@ pub enum JournalEntry {
     Index(u32, Digest, Digest),
     /// The archive has another index under this number.
     Differs(u32),
+    /// It is pushed into the archive of this address.
+    Stored(String),
 }
 
 impl JournalEntry {
@@ -62,6 +67,9 @@ impl JournalEntry {
                 writeln!(out, "index {number:09} {} {}", hex::encode(text), hex::encode(gzip))
             }
             JournalEntry::Differs(number) => writeln!(out, "differs {number:09}"),
+            // A name with a line feed cannot be told.
+            JournalEntry::Stored(address) if address.contains('\n') => Ok(()),
+            JournalEntry::Stored(address) => writeln!(out, "stored {address}"),
         };
         // A string takes all.
         written.unwrap_or_default();
@@ -84,6 +92,10 @@ impl BandRecord {
         }
         let mut record = BandRecord::default();
         for line in lines {
+            if let Some(address) = line.strip_prefix("stored ") {
+                record.stored.insert(address.to_owned());
+                continue;
+            }
             let mut words = line.split(' ');
             let keyword = words.next().unwrap_or_default();
             let words: Vec<&str> = words.collect();

@@ -5,6 +5,7 @@ pub mod acl;
 pub mod band;
 pub mod codec;
 pub mod counted;
+pub mod cut;
 pub mod digest;
 pub mod entry;
 pub mod group;

@@ -29,6 +29,7 @@ use own::OwnArchive;
 use scan::Scan;
 
 mod course;
+mod cut;
 mod gate;
 mod own;
 mod scan;

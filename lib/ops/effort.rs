@@ -77,6 +77,7 @@ pub(crate) fn member(entry: &Entry) -> PackedMember {
         source_bytes: entry.size.unwrap_or(0),
         span,
         border: true,
+        large: None,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::ops::room;
 use crate::report::message::{Report, refuse_terminal, why};
 use crate::report::units;
 use crate::store::cache::Cache;
+use crate::store::cut::CutNotes;
 use crate::store::journal::Journal;
 use compress::{Buffers, Codecs, Packed};
 pub use from::FromArchive;
@@ -47,6 +48,7 @@ mod origins;
 mod own;
 mod pieces;
 mod read;
+mod resume;
 mod settle;
 mod start;
 
@@ -112,7 +114,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         ));
     }
     let old = options.from.as_ref().map(|from| from.open(start.taken(), report)).transpose()?;
-    let plan = start.decide(&options, old.as_ref(), started, report)?;
+    let mut plan = start.decide(&options, old.as_ref(), started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
 
     report.verbose(format_args!(
@@ -132,6 +134,9 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let cache = caching::to_write(options.cache.as_deref(), options.no_cache, report)?;
     let journal = vouching::journal(options.cache.as_deref(), options.no_cache, report)?;
     let refers = plan.refers;
+    // What comes from an archive has no times by which it would be known again.
+    let noted = cache.as_ref().filter(|_| old.is_none());
+    let (notes, cut) = resume::open(noted, plan.config.id, &mut plan.preface.parts, report);
     let origins = plan.origins.filter(|_| refers).and_then(|(parent, distrusted)| {
         Origins::new(&cache, &journal, parent, distrusted, report)
     });
@@ -150,6 +155,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             buffers: Arc::clone(&buffers),
             origins: origins.clone(),
             large: refers.then(Mutex::default),
+            part_size: plan.config.part_size,
+            cut: Mutex::new(cut),
         })),
     };
     let own = match refers.then(|| own_files(cache.as_ref())).transpose() {
@@ -176,6 +183,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         journal,
         id: plan.config.id,
         borders: Borders::default(),
+        notes,
         report,
     };
     writer.write(&plan.preface.to_bytes())?;
@@ -185,7 +193,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let tier = plan.config.band.tier();
     let settler =
         Settler { tier, origins: origins.as_deref(), own, closed: HashSet::new(), report };
-    let listing = Listing { lines: listing, first, ended: plan.ended };
+    let listing = OpenListing { lines: listing, first, ended: plan.ended };
     let making = move || match input {
         Input::Archive(old) => old.take(listing, BandSink::new(settler, codecs, compress, report)),
         Input::Files(reading) => of_files(listing, *reading, codecs, settler, compress, jobs),
@@ -232,7 +240,7 @@ struct Made {
 }
 
 /// A listing behind its header lines.
-struct Listing<R> {
+struct OpenListing<R> {
     lines: ListingReader<R>,
     first: Line,
     ended: ListingEnd,
@@ -240,7 +248,7 @@ struct Listing<R> {
 
 /// Reads files.
 fn of_files(
-    listing: Listing<impl std::io::BufRead + Send>,
+    listing: OpenListing<impl std::io::BufRead + Send>,
     reading: FileReading,
     codecs: Arc<Codecs>,
     settler: Settler<'_>,
@@ -300,11 +308,11 @@ impl ListingEnd {
 
 /// Reads the listing and large files, and queues the work.
 fn feed(
-    listing: Listing<impl std::io::BufRead>,
+    listing: OpenListing<impl std::io::BufRead>,
     shared: &Arc<Shared>,
     submit: &Submit<Done>,
 ) -> anyhow::Result<ListingEnd> {
-    let Listing { lines: mut listing, first, mut ended } = listing;
+    let OpenListing { lines: mut listing, first, mut ended } = listing;
     let mut planner = Planner::new();
     let mut line = Some(first);
     loop {
@@ -341,6 +349,9 @@ fn feed(
 fn queue(job: ReadJob, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
     match job {
         ReadJob::Member(planned) => {
+            if let Ok(mut cut) = shared.reading.cut.lock() {
+                cut.handle_other();
+            }
             let shared = Arc::clone(shared);
             submit.submit(move || {
                 let has_links = planned.iter().any(|entry| entry.hard.is_some());
@@ -452,6 +463,8 @@ struct BandWriter<'a> {
     id: BandId,
     /// Which blocks have what later lines refer to.
     borders: Borders,
+    /// What a later run goes on by, if this one is cut in a large file.
+    notes: Option<CutNotes>,
     report: &'a Report,
 }
 
@@ -471,6 +484,9 @@ impl BandWriter<'_> {
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some(note) = self.assembler.poll_note() {
+            resume::note(&mut self.notes, &note, self.report);
+        }
         while let Some((name, bytes)) = self.assembler.poll_object() {
             self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
             self.report.events().emit(

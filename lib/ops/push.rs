@@ -217,7 +217,7 @@ fn push_stream(
                 scope.spawn(move || checks::kept_up(reads, &band, index, sealed, run.waived))
             });
             let begun = match &preface.continues {
-                Some((band, id)) => checks::continued(&reads, band, *id, counted),
+                Some((band, id)) => checks::continued(&reads, band, *id, (counted, &preface.parts)),
                 None => checks::settles(&reads, &place.shown, &first.item, run.beside_others)
                     .and_then(|()| {
                         checks::new_band(&reads, place.ahead.as_deref(), &first.item, counted)

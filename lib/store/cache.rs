@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cut::CutNotes;
 use super::durable;
 use super::local::Local;
 use super::sealed::SealedNotes;
@@ -169,6 +170,15 @@ impl Cache {
     /// What dura-seal has noted of the band with this id.
     pub fn sealed(&self, id: BandId) -> SealedNotes {
         SealedNotes::of(&self.dir, id)
+    }
+
+    /// What dura-pack has noted of the large files of the band with this id; none while another run
+    /// has them.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn cut(&self, id: BandId) -> io::Result<Option<CutNotes>> {
+        CutNotes::open(&self.dir, id)
     }
 
     /// Whether HEAD is kept.

@@ -2,6 +2,7 @@
 
 pub mod cache;
 mod create_only;
+pub mod cut;
 pub mod dav;
 pub mod durable;
 mod error;

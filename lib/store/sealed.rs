@@ -68,34 +68,48 @@ impl SealedNotes {
     }
 
     fn begin(&self) -> io::Result<(File, u64)> {
-        if let Some(folder) = self.path.parent() {
-            durable::create_private_dirs(folder)?;
-        }
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-        let size = file.metadata()?.len();
-        if size > 0 {
-            // Whatever a killed run has left is a line of its own.
-            file.write_all(b"\n")?;
-        }
+        let mut file = open(&self.path)?;
+        let size = end_line(&mut file)?;
         Ok((file, size))
     }
 
-    /// Removes the files of bands that nobody has sealed for for long.
     fn clear(&self) {
-        let Some(folder) = self.path.parent() else { return };
-        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
-            })
-            .filter(|(_, path)| path.file_stem() != self.path.file_stem())
-            .collect();
-        files.sort();
-        let old = files.len().saturating_sub(KEPT);
-        files.into_iter().take(old).for_each(|(_, path)| drop(fs::remove_file(path)));
+        clear(&self.path);
     }
+}
+
+/// Opens a file of notes to read it and to append to it; makes it if it is not there.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        durable::create_private_dirs(folder)?;
+    }
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+}
+
+/// Whatever a killed run has left is a line of its own. Gives the size.
+pub(super) fn end_line(file: &mut File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    if size > 0 {
+        file.write_all(b"\n")?;
+    }
+    Ok(size)
+}
+
+/// Removes the files of bands beside this one's of which nothing was noted for long.
+pub(super) fn clear(own: &Path) {
+    let Some(folder) = own.parent() else { return };
+    let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+        })
+        .filter(|(_, path)| path.file_stem() != own.file_stem())
+        .collect();
+    files.sort();
+    let old = files.len().saturating_sub(KEPT);
+    files.into_iter().take(old).for_each(|(_, path)| drop(fs::remove_file(path)));
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ fn member(name: &str, len: usize, border: bool) -> PackedMember {
         source_bytes: entries * 10,
         span: border.then(|| (path.clone(), path)),
         border,
+        large: None,
     }
 }
 
@@ -146,9 +147,9 @@ fn an_entry_is_never_split_over_blocks_but_over_parts() {
     assert_eq!(
         names(&objects),
         [
-            "0.tar.gz.000000:16",
-            "0.tar.gz.000001:16",
-            "0.tar.gz.000002:13",
+            "0.tar.gz.000000:15",
+            "0.tar.gz.000001:15",
+            "0.tar.gz.000002:15",
             "0.mtree.gz:0",
             "1.tar.gz:1",
             "1.mtree.gz:0",
@@ -248,4 +249,129 @@ fn numbers_end_at_nine_digits() {
     machine.handle_member(member("a", 1, true)).unwrap();
     machine.handle_member(member("b", 1, true)).unwrap();
     assert!(matches!(machine.finish(finish()), Err(AssembleError::TooMany)));
+}
+
+fn piece(len: usize, last: bool, large: LargePiece) -> PackedMember {
+    PackedMember { large: Some(Box::new(large)), ..member("./large", len, last) }
+}
+
+fn end(place: u64) -> PartEnd {
+    PartEnd { place, sha256: [place as u8; 32] }
+}
+
+fn new_file() -> BlockStart {
+    let time = crate::format::time::Time { sec: 0, nsec: 0 };
+    let path = Path::from_raw(b"./large");
+    let mark = FileMark { path, size: 9, time, ctime: time, inode: 1, headers: [7; 32] };
+    BlockStart::New(Box::new(mark))
+}
+
+/// The objects, and what was noted of parts: number, part, place.
+fn large_run(
+    config: AssemblerConfig,
+    members: Vec<PackedMember>,
+) -> (Vec<String>, Vec<(u32, u32, u64)>) {
+    let mut machine = Assembler::new(config);
+    members.into_iter().for_each(|member| machine.handle_member(member).unwrap());
+    machine.finish(finish()).unwrap();
+    let notes = std::iter::from_fn(|| machine.poll_note()).filter_map(|note| match note {
+        CutNote::Part(number, part, end) => Some((number, part, end.place)),
+        CutNote::File(..) => None,
+    });
+    let notes = notes.collect();
+    let objects: Vec<(String, Vec<u8>)> = std::iter::from_fn(|| machine.poll_object())
+        .map(|(name, bytes)| (name.to_string(), bytes))
+        .collect();
+    (names(&objects), notes)
+}
+
+#[test]
+fn a_large_file_has_a_block_of_its_own_and_parts_end_with_members() {
+    let large = |start, at| LargePiece { start, end: end(at), part: None, ends: None };
+    let members = vec![
+        member("./a", 1, true),
+        piece(4, false, large(Some(new_file()), 10)),
+        piece(4, false, large(None, 20)),
+        piece(4, false, large(None, 30)),
+        piece(4, true, large(None, 35)),
+        member("./z", 1, true),
+    ];
+    let (objects, notes) = large_run(config(100, 9), members);
+    let wanted = [
+        "0.tar.gz:1",
+        "0.mtree.gz:0",
+        "1.tar.gz.000000:8",
+        "1.tar.gz.000001:8",
+        "1.mtree.gz:0",
+        "2.tar.gz:1",
+        "2.mtree.gz:0",
+        "2.toc.gz:0",
+        "TAIL:0",
+    ];
+    assert_eq!(objects, wanted);
+    assert_eq!(notes, [(1, 0, 20), (1, 1, 35)]);
+    // A member that is larger than a part is split, and such a part is not noted.
+    let members = vec![
+        piece(4, false, large(Some(new_file()), 10)),
+        piece(20, false, large(None, 20)),
+        piece(1, true, large(None, 30)),
+    ];
+    let (objects, notes) = large_run(config(100, 9), members);
+    let parts: Vec<&str> = objects.iter().map(|name| &name[9..]).take(4).collect();
+    assert_eq!(parts, ["000000:4", "000001:9", "000002:9", "000003:3"]);
+    assert_eq!(notes, [(0, 0, 10), (0, 3, 30)]);
+}
+
+/// A run goes on with block 3 of which parts 0 and 2 are there, below its own numbers, which begin
+/// with 6.
+#[test]
+fn a_block_is_gone_on_with_below_the_numbers_of_the_run() {
+    let own = || AssemblerConfig { first: 6, after: Some(2), runs: vec![0], ..config(100, 9) };
+    let at = |start, place, part, ends| LargePiece { start, end: end(place), part, ends };
+    let cut = || Some(BlockStart::Cut(3));
+    let members = || {
+        vec![
+            piece(8, false, at(cut(), 10, Some(1), Some(false))),
+            piece(8, false, at(None, 20, None, Some(true))),
+            piece(5, false, at(None, 40, Some(3), None)),
+        ]
+    };
+    let last = piece(2, true, at(None, 45, None, None));
+    let all = [members(), vec![last.clone(), member("./z", 1, true)]].concat();
+    let (objects, notes) = large_run(own(), all);
+    let wanted = [
+        "3.tar.gz.000001:16",
+        "3.tar.gz.000003:7",
+        "3.mtree.gz:0",
+        "6.tar.gz:1",
+        "6.mtree.gz:0",
+        "6.toc.gz:0",
+        "TAIL:0",
+    ];
+    assert_eq!(objects, wanted);
+    assert_eq!(notes, [(3, 1, 20), (3, 3, 45)]);
+    // Nothing else is to be stored: the run still has its first index, by which it is known.
+    let (objects, _) = large_run(own(), [members(), vec![last]].concat());
+    assert_eq!(objects[2..], ["3.mtree.gz:0", "6.mtree.gz:0", "6.toc.gz:0", "TAIL:0"]);
+    // All parts are there, only the line is not.
+    let line = piece(0, true, at(cut(), 45, Some(4), None));
+    let (objects, notes) = large_run(own(), vec![line]);
+    assert_eq!(objects, ["3.mtree.gz:0", "6.mtree.gz:0", "6.toc.gz:0", "TAIL:0"]);
+    assert_eq!(notes, []);
+    // It is not that file any more: it begins anew, with a number of the run.
+    let anew = vec![
+        piece(8, false, at(Some(new_file()), 10, None, None)),
+        piece(8, true, at(None, 20, None, None)),
+    ];
+    let (objects, notes) = large_run(own(), [members(), anew].concat());
+    let wanted = [
+        "3.tar.gz.000001:16",
+        "6.tar.gz.000000:8",
+        "6.tar.gz.000001:8",
+        "6.mtree.gz:0",
+        "6.toc.gz:0",
+        "TAIL:0",
+    ];
+    assert_eq!(objects, wanted);
+    assert_eq!(notes, [(3, 1, 20), (6, 0, 10), (6, 1, 20)]);
 }

@@ -17,16 +17,20 @@ pub enum Lack {
     Part(u32, u32),
 }
 
-/// The folders that hold what counts, by number, in order: each is to be listed.
-pub fn folders(counted: &CountedBlocks) -> Vec<u32> {
+/// The folders that hold what counts and what is there of blocks that are not ended, by number, in
+/// order: each is to be listed.
+pub fn folders(counted: &CountedBlocks, begun: &[(u32, Vec<u32>)]) -> Vec<u32> {
     let of = |stretch: &Stretch| stretch.first / FOLDER..=stretch.last / FOLDER;
-    let all: BTreeSet<u32> = counted.stretches().iter().flat_map(of).collect();
+    let begun = begun.iter().map(|(number, _)| number / FOLDER);
+    let all: BTreeSet<u32> = counted.stretches().iter().flat_map(of).chain(begun).collect();
     all.into_iter().collect()
 }
 
-/// What counts of a folder and is not among the names of its objects, in the order of numbers.
+/// What counts of a folder, or is there of blocks that are not ended, and is not among the names of
+/// its objects, in the order of numbers.
 pub fn lacking<'a>(
     counted: &CountedBlocks,
+    begun: &[(u32, Vec<u32>)],
     folder: u32,
     names: impl Iterator<Item = &'a ObjectName>,
 ) -> Vec<Lack> {
@@ -60,6 +64,11 @@ pub fn lacking<'a>(
             }
         }
     }
+    for (number, wanted) in begun.iter().filter(|(number, _)| number / FOLDER == folder) {
+        let there = parts.get(number);
+        let absent = |part: &&u32| !there.is_some_and(|there| there.contains(*part));
+        lacks.extend(wanted.iter().filter(absent).map(|part| Lack::Part(*number, *part)));
+    }
     lacks
 }
 
@@ -71,7 +80,7 @@ mod tests {
         let counted = CountedBlocks::parse(counted.as_bytes()).unwrap();
         let names: Vec<ObjectName> =
             names.split_whitespace().map(|name| ObjectName::parse(name).unwrap()).collect();
-        lacking(&counted, folder, names.iter())
+        lacking(&counted, &[], folder, names.iter())
     }
 
     #[test]
@@ -97,11 +106,17 @@ mod tests {
     #[test]
     fn folders_are_looked_at_one_by_one() {
         let counted = CountedBlocks::parse(b"9999-10001:0 30000-30000:0").unwrap();
-        assert_eq!(folders(&counted), [0, 1, 3]);
+        assert_eq!(folders(&counted, &[(70_000, vec![0])]), [0, 1, 3, 7]);
         let names = [ObjectName::parse("00001/000010000.mtree.gz").unwrap()];
-        assert_eq!(lacking(&counted, 1, names.iter()), [Lack::Index(10_001)]);
-        assert_eq!(lacking(&counted, 2, names.iter()), []);
-        assert_eq!(lacking(&counted, 0, [].iter()), [Lack::Index(9999)]);
-        assert_eq!(folders(&CountedBlocks::default()), [0; 0]);
+        assert_eq!(lacking(&counted, &[], 1, names.iter()), [Lack::Index(10_001)]);
+        assert_eq!(lacking(&counted, &[], 2, names.iter()), []);
+        assert_eq!(lacking(&counted, &[], 0, [].iter()), [Lack::Index(9999)]);
+        // What a run goes on with.
+        let begun = [(10_001, vec![0, 2]), (30_000, vec![1])];
+        let names = ["00001/000010001.mtree.gz", "00001/000010001.tar.gz.000002"];
+        let names = names.map(|name| ObjectName::parse(name).unwrap());
+        let lacks = lacking(&CountedBlocks::default(), &begun, 1, names.iter());
+        assert_eq!(lacks, [Lack::Part(10_001, 0)]);
+        assert_eq!(folders(&CountedBlocks::default(), &[]), [0; 0]);
     }
 }

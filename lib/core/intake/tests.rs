@@ -170,6 +170,14 @@ fn a_continuation_begins_with_its_first_number() {
     assert_eq!(says(&at(Some(32)), &[64, 65]), ["00000/000000032.mtree.gz: missing"]);
     assert_eq!(says(&at(None), &[33]), ["00000/000000032.mtree.gz: missing"]);
     assert_eq!(says(&at(None), &[32, 34]), ["00000/000000033.mtree.gz: missing"]);
+    // It may end blocks that an earlier run has begun.
+    let cut = Preface { parts: vec![(3, vec![0]), (5, vec![1])], ..at(Some(32)) };
+    for numbers in [&[32][..], &[3, 32], &[5, 32], &[3, 5, 32]] {
+        assert_eq!(says(&cut, numbers), [""; 0], "{numbers:?}");
+    }
+    for numbers in [&[4, 32][..], &[5, 3, 32], &[3, 33], &[32, 3]] {
+        assert_ne!(says(&cut, numbers), [""; 0], "{numbers:?}");
+    }
     // What an earlier run left without a list may be named now, if it has the size it had.
     let earlier = "00000/000000000.tar.gz";
     let list = vec![L((32, 0), vec![(earlier, "b")])];

@@ -206,7 +206,9 @@ impl Audit {
             .filter_map(ObjectName::number);
         self.toc = self.toc.max(tocs.max());
         let mut found = Vec::new();
-        let lost_indexes = self.runs(&numbers, &mut found);
+        let there = objects.values().map(|(name, _)| name).chain(&named);
+        let groups = there.filter(|name| !name.is_secret()).filter_map(ObjectName::number);
+        let lost_indexes = self.runs(&numbers, &groups.collect(), &mut found);
         self.lost(folder, &named, &mut found);
         for (name, size) in objects.values() {
             let empty = *size == 0;
@@ -281,13 +283,23 @@ impl Audit {
     }
 
     /// Goes through the numbers of a folder; gives those whose index is lost.
-    fn runs(&mut self, numbers: &BTreeMap<u32, Number>, found: &mut Vec<Finding>) -> BTreeSet<u32> {
+    fn runs(
+        &mut self,
+        numbers: &BTreeMap<u32, Number>,
+        groups: &BTreeSet<u32>,
+        found: &mut Vec<Finding>,
+    ) -> BTreeSet<u32> {
         let mut lost = BTreeSet::new();
         let by_names = self.known.counted.is_none();
         for (&number, has) in numbers {
             // HEAD has number 0, so a run after one that stored nothing else begins at the first
-            // multiple.
-            let begins = self.next.max(1).checked_next_multiple_of(STRIDE) == Some(number);
+            // multiple. Of one that only went on with a block of an earlier run there is no more
+            // than its groups.
+            let mut first = self.next.max(1).checked_next_multiple_of(STRIDE);
+            while let Some(at) = first.filter(|at| *at < number && groups.contains(at)) {
+                first = at.checked_add(STRIDE);
+            }
+            let begins = first == Some(number);
             if number > self.next && begins {
                 self.begins.push(number);
             }

@@ -50,6 +50,9 @@ pub struct Preface {
     pub counted: CountedBlocks,
     /// Objects of the continued band that no list names, with their sizes as stored.
     pub unlisted: Vec<(ObjectName, u64)>,
+    /// Blocks of the continued band that were begun and not ended, with the parts that are there:
+    /// the stream has the others.
+    pub parts: Vec<(u32, Vec<u32>)>,
 }
 
 impl Preface {
@@ -76,6 +79,12 @@ impl Preface {
         }
         for piece in self.counted.pieces() {
             push_comment(&mut out, &format!("dura-counted {piece}"));
+        }
+        for (number, parts) in &self.parts {
+            for piece in parts.chunks(MAX_UNLISTED) {
+                let parts: Vec<String> = piece.iter().map(u32::to_string).collect();
+                push_comment(&mut out, &format!("dura-parts {number:09} {}", parts.join(" ")));
+            }
         }
         for piece in self.unlisted.chunks(MAX_UNLISTED) {
             let words: Vec<String> =
@@ -124,6 +133,16 @@ impl Preface {
             "dura-counted" => {
                 self.counted.extend(&CountedBlocks::parse(rest.as_bytes())?).then_some(())
             }
+            "dura-parts" => {
+                let mut words = rest.split(' ').map(|word| number(word.as_bytes()));
+                let of = words.next()??;
+                let parts = words.collect::<Option<Vec<u32>>>()?;
+                match self.parts.last_mut() {
+                    Some((last, known)) if *last == of => known.extend(parts),
+                    _ => self.parts.push((of, parts)),
+                }
+                Some(())
+            }
             "dura-unlisted" => {
                 for word in rest.split(' ') {
                     let (name, size) = word.split_once(':')?;
@@ -170,6 +189,7 @@ mod tests {
             sealed: Some(SealedAs { encrypted: true, signed: false, parity: 2 }),
             counted,
             unlisted: unlisted.collect(),
+            parts: vec![(3, (0..700).collect()), (5, vec![1])],
         }
     }
 
@@ -193,7 +213,7 @@ mod tests {
         assert_eq!(read(&all.to_bytes(), "TAIL").unwrap(), all);
         let adds = Preface { adds: all.continues.clone(), ..Preface::default() };
         assert_eq!(read(&adds.to_bytes(), "00000/000000000-0.1.key.gpg").unwrap(), adds);
-        let new = Preface { continues: None, unlisted: Vec::new(), ..all };
+        let new = Preface { continues: None, unlisted: Vec::new(), parts: Vec::new(), ..all };
         assert_eq!(read(&new.to_bytes(), "HEAD").unwrap(), new);
         assert_eq!(Preface::default().to_bytes(), b"");
     }

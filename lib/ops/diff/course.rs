@@ -15,6 +15,7 @@ use crate::core::chain::choice::{
 };
 use crate::core::chain::counted::never_ended;
 use crate::core::chain::taken::TakenFrom;
+use crate::core::cut::{cut_blocks, runs_in_parts};
 use crate::core::diff::{Deletions, DiffConfig, DiffSummary, MaxDeleted, Opening};
 use crate::core::merge::Placed;
 use crate::core::unlisted::left;
@@ -25,6 +26,7 @@ use crate::format::head::Parent;
 use crate::format::listing::{End, Header, Line};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
+use crate::ops::diff::cut;
 use crate::ops::diff::gate::OwnArchiveGate;
 use crate::ops::diff::scan::summary;
 use crate::ops::diff::{Options, or_full};
@@ -102,7 +104,8 @@ pub(super) fn decide(
         settle(archive, &mut rows, &wish, &mut gate, report)?;
         let (name, outcome) = match target(&rows, &wish)? {
             BandToWrite::Continue(band) => {
-                (band.name.clone(), resume(archive, band, limit, ahead, report)?)
+                let address = options.archive.address()?;
+                (band.name.clone(), resume(archive, &address, band, limit, ahead, report)?)
             }
             BandToWrite::New { parent: None, left } => {
                 if !options.full && tier != Some(0) {
@@ -330,6 +333,7 @@ fn full(
 /// The rest of an unfinished band.
 fn resume(
     archive: &Arc<Archive>,
+    address: &str,
     band: &KnownBand,
     limit: MaxDeleted,
     ahead: ScanTotals<'_>,
@@ -365,7 +369,8 @@ fn resume(
     let found = facts.found.iter().rev().filter(|index| counts(index.number));
     let after: Option<Path> = found.filter_map(|index| index.last.clone()).next();
     let objects = archive.objects(name)?;
-    let pass_over = never_ended(&objects, counted.last());
+    let counted_last = counted.last();
+    let pass_over = never_ended(&objects, counted_last);
     let mut runs: Vec<u32> = facts
         .found
         .iter()
@@ -373,6 +378,11 @@ fn resume(
         .map(|index| index.number)
         .collect();
     runs.extend(counted.counted.iter().map(|range| *range.start()));
+    let notes = archive.sealed_notes(own.head.id);
+    let mut begun = cut_blocks(&objects, counted_last, own.head.compression, &notes);
+    let others = cut::not_as_sealed(archive, name, &mut begun)?;
+    let first = begun.first().map(|block| block.number);
+    runs.extend(runs_in_parts(&objects, &blocks, first).filter(|number| !counts(*number)));
     runs.sort_unstable();
     runs.dedup();
 
@@ -409,8 +419,13 @@ fn resume(
         Header::Head(own.head.to_string().into_bytes()),
     ];
     headers.extend((!runs.is_empty()).then_some(Header::Runs(runs)));
-    let left = left(&objects, &archive.sealed_notes(own.head.id));
+    let mut left = left(&objects, &notes);
+    left.retain(|(name, _)| !others.contains(name));
     headers.extend(left.into_iter().map(|(name, size)| Header::Unlisted(name, size)));
+    // What another archive has of a part may be another message.
+    if archive.vouching().is_some_and(|known| known.is_stored_alone(own.head.id, address)) {
+        headers.extend(cut::headers(&begun));
+    }
     Ok(BandOutcome::Course(Box::new(Course {
         opening: Opening::Continue(continuation),
         config,

@@ -23,7 +23,7 @@ impl Buffers {
     }
 
     /// Takes a member's buffer back.
-    fn recycle(&self, mut tar: Vec<u8>) {
+    pub(super) fn recycle(&self, mut tar: Vec<u8>) {
         tar.clear();
         if let Ok(mut buffers) = self.0.lock()
             && tar.capacity() <= 2 * MAX_WHOLE as usize

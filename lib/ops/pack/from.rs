@@ -36,7 +36,7 @@ use crate::format::time::Stamp;
 use crate::ops::pack::compress::{Codecs, Packed};
 use crate::ops::pack::read::Raw;
 use crate::ops::pack::settle::Settler;
-use crate::ops::pack::{Listing, ListingEnd, Made};
+use crate::ops::pack::{ListingEnd, Made, OpenListing};
 use crate::ops::room::{self, room};
 use crate::report::message::{Hinted, Report};
 
@@ -116,12 +116,12 @@ impl OldVersion {
     /// Takes what the listing says.
     pub(super) fn take(
         self,
-        listing: Listing<impl BufRead + Send + 'static>,
+        listing: OpenListing<impl BufRead + Send + 'static>,
         mut sink: BandSink<'_>,
     ) -> anyhow::Result<Made> {
         let (done, ended) = channel();
-        let Listing { lines, first, ended: so_far } = listing;
-        let listed = Listed { lines, next: Some(first), ended: so_far, done };
+        let OpenListing { lines, first, ended: so_far } = listing;
+        let listed = TakenListing { lines, next: Some(first), ended: so_far, done };
         sink.spool = self.how.spool.clone();
         let report = Arc::clone(sink.report);
         let sink = entries::read(self.archive, self.chain, listed, sink, &self.how, &report)?;
@@ -132,14 +132,14 @@ impl OldVersion {
 }
 
 /// The listing, held against the version.
-struct Listed<R> {
+struct TakenListing<R> {
     lines: ListingReader<R>,
     next: Option<Line>,
     ended: ListingEnd,
     done: Sender<ListingEnd>,
 }
 
-impl<R: BufRead> Listed<R> {
+impl<R: BufRead> TakenListing<R> {
     /// The next line about an entry; none at the end.
     fn peek(&mut self) -> anyhow::Result<Option<&mut Entry>> {
         loop {
@@ -173,7 +173,7 @@ impl<R: BufRead> Listed<R> {
     }
 }
 
-impl<R: BufRead + Send + 'static> Wanted for Listed<R> {
+impl<R: BufRead + Send + 'static> Wanted for TakenListing<R> {
     fn paths(&self) -> Option<Vec<Path>> {
         None
     }

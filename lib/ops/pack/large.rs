@@ -2,10 +2,14 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::core::assemble::BlockStart;
+use crate::core::cut::CutPlan;
 use crate::core::links::LostLinks;
 use crate::core::references::content_key;
+use crate::edge::attributes::Attributes;
 use crate::edge::hashing::{hash, hash_body};
 use crate::edge::source::{FileStat, SizeTrust, SourceFile};
+use crate::format::cut::FileMark;
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
@@ -111,15 +115,17 @@ impl FileReading {
             && entry.size == Some(size)
             && entry.body.is_some() == by_body
             && attributes.is_empty();
+        let plan = if again { None } else { self.cut_plan(&entry, &before) };
         let may_refer = before.nlink == 1
             && !by_body
             && attributes.is_empty()
             && prepared.came == ReadOutcome::Whole
-            && !again;
+            && !again
+            && plan.is_none();
         let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
         let twin = glance.is_some_and(|glance| self.has_large(glance));
         let elsewhere = may_refer && self.has_origin_of(size);
-        if suspect || twin || elsewhere {
+        if plan.is_none() && (suspect || twin || elsewhere) {
             let hashed = match by_body {
                 true => hash_body(prepared.content(), stored),
                 false => hash(prepared.content(), size),
@@ -148,17 +154,62 @@ impl FileReading {
             }
         }
         (entry.within, entry.reference) = (None, None);
+        let was_cut = plan.is_some();
+        let mut close = |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
+        let mut whole = self.send(&prepared, &entry, &attributes, plan, &mut close, emit)?;
+        if !whole && was_cut {
+            self.report.note(format_args!(
+                "{}: not what was stored of it before the last run was cut off: storing it from its beginning",
+                entry.path
+            ));
+            whole = self.send(&prepared, &entry, &attributes, None, &mut close, emit)?;
+        }
+        if whole
+            && let (Some(glance), Some(large)) = (glance, &self.large)
+            && let Ok(mut large) = large.lock()
+            && large.len() < MAX_LARGE
+        {
+            large.insert(glance);
+        }
+        Ok(())
+    }
+
+    /// Reads a file that is to be stored, and hands it on in pieces, less what the plan knows to be
+    /// stored; `close` completes its line. False if it is not the file of which the plan is.
+    fn send<E>(
+        &self,
+        prepared: &Prepared,
+        entry: &Entry,
+        attributes: &Attributes,
+        plan: Option<CutPlan>,
+        close: &mut dyn FnMut(&mut Entry, ReadOutcome),
+        emit: &mut dyn FnMut(Raw) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let Prepared { before, segments, size, .. } = prepared;
+        let mut entry = entry.clone();
+        let whole = [Segment { offset: 0, len: *size }];
+        let stored = segments.as_deref().unwrap_or(&whole);
+        let data: u64 = stored.iter().map(|segment| segment.len).sum();
+        let by_body = is_nearly_all_holes(*size, data);
         let content = match segments {
-            Some(segments) => Content::Sparse(segments, size),
-            None => Content::Bytes(size),
+            Some(segments) => Content::Sparse(segments, *size),
+            None => Content::Bytes(*size),
         };
         let mut raw = self.empty();
-        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, &attributes)
+        entry.x = self.write_header(&mut raw.tar, &entry, before.meta, content, attributes)
             && !attributes.is_empty();
-        let empty = || self.empty();
+        let headers = digest::of(&raw.tar);
+        if plan.as_ref().is_some_and(|plan| plan.headers != headers) {
+            return Ok(false);
+        }
+        let start = match &plan {
+            Some(plan) => BlockStart::Cut(plan.number),
+            None => BlockStart::New(Box::new(mark(&entry, before, headers))),
+        };
+        let is_alone = plan.is_some() || data > self.part_size;
         let mut pieces = LargeFile {
             file: prepared.content(),
-            empty: &empty,
+            reading: self,
             raw,
             sha256: match by_body {
                 true => Sha256::new_with_prefix(sparse_map(stored)),
@@ -167,6 +218,11 @@ impl FileReading {
             holes: !by_body,
             hashed: 0,
             came: ReadOutcome::Whole,
+            is_alone,
+            start: Some(start),
+            plan,
+            place: 0,
+            differs: false,
             emit,
         };
         for segment in stored {
@@ -179,22 +235,36 @@ impl FileReading {
                 ));
             }
         }
-        pieces.hash_zeros(size);
-        let LargeFile { mut raw, sha256, came, .. } = pieces;
+        pieces.hash_zeros(*size);
+        let mut raw = std::mem::take(&mut pieces.raw);
         raw.tar.resize(raw.tar.len() + padding(data), 0);
-        let found = Some(sha256.finalize().into());
+        let found = Some(pieces.sha256.clone().finalize().into());
         (entry.sha256, entry.body) = if by_body { (None, found) } else { (found, None) };
-        let came = if came == ReadOutcome::Whole { prepared.came } else { came };
-        self.close(&mut entry, &outcome(came), links);
-        raw.member.border = true;
-        raw.file(&entry, None, false);
-        if let (Some(glance), Some(large)) = (glance, &self.large)
-            && let Ok(mut large) = large.lock()
-            && large.len() < MAX_LARGE
-        {
-            large.insert(glance);
+        let came = if pieces.came == ReadOutcome::Whole { prepared.came } else { pieces.came };
+        if !pieces.differs {
+            close(&mut entry, came);
+            raw.member.border = true;
+            raw.file(&entry, None, false);
+            pieces.hand_on(raw, true)?;
         }
-        emit(raw)
+        Ok(!pieces.differs)
+    }
+
+    /// How to go on with a file in which a run was cut; none if it is another, and then no later
+    /// one can be gone on with.
+    fn cut_plan(&self, entry: &Entry, before: &FileStat) -> Option<CutPlan> {
+        let mut cut = self.cut.lock().ok()?;
+        let is = |known: &FileMark| *known == mark(entry, before, known.headers);
+        let Some(plan) = cut.take(is) else {
+            cut.handle_other();
+            return None;
+        };
+        self.report.note(format_args!(
+            "{}: continuing in it: {} of its parts are stored",
+            entry.path,
+            plan.there()
+        ));
+        Some(plan)
     }
 
     /// What a large file is like at a glance; none if no references are made.
@@ -225,5 +295,17 @@ impl FileReading {
         };
         (entry.within, entry.reference) = (Some(within), Some(Box::new(reference)));
         true
+    }
+}
+
+/// What tells a file from what it becomes.
+fn mark(entry: &Entry, stat: &FileStat, headers: digest::Digest) -> FileMark {
+    FileMark {
+        path: entry.path.clone(),
+        size: stat.size,
+        time: stat.meta.time,
+        ctime: stat.ctime,
+        inode: stat.inode.ino,
+        headers,
     }
 }

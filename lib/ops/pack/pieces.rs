@@ -4,10 +4,13 @@ use std::io;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::core::assemble::{BlockStart, LargePiece};
+use crate::core::cut::{CutPlan, PieceUse};
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
+use crate::format::cut::PartEnd;
 use crate::format::tarball::Segment;
-use crate::ops::pack::read::Raw;
+use crate::ops::pack::read::{FileReading, Raw};
 
 /// How a file's content came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub(super) enum ReadOutcome {
 /// A large file on its way into pieces.
 pub(super) struct LargeFile<'a, E> {
     pub file: &'a SourceFile,
-    pub empty: &'a dyn Fn() -> Raw,
+    pub reading: &'a FileReading,
     pub raw: Raw,
     pub sha256: Sha256,
     /// Whether the digest is that of the file as it reads, holes and all; else that of what is
@@ -32,6 +35,15 @@ pub(super) struct LargeFile<'a, E> {
     /// How far into the file the digest has come.
     pub hashed: u64,
     pub came: ReadOutcome,
+    /// Whether it has a block of its own, and how that begins, until the first piece has left.
+    pub is_alone: bool,
+    pub start: Option<BlockStart>,
+    /// What of it is stored, if a run was cut in it.
+    pub plan: Option<CutPlan>,
+    /// The bytes of its tar entry that have come.
+    pub place: u64,
+    /// It is not what was stored of it.
+    pub differs: bool,
     pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
 }
 
@@ -41,11 +53,11 @@ impl<E> LargeFile<'_, E> {
         self.hash_zeros(segment.offset);
         let mut outcome = Ok(());
         let mut left = segment.len;
-        while left > 0 {
+        while left > 0 && !self.differs {
             let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
             if room == 0 {
-                let full = std::mem::replace(&mut self.raw, (self.empty)());
-                (self.emit)(full)?;
+                let full = std::mem::replace(&mut self.raw, self.reading.empty());
+                self.hand_on(full, false)?;
                 continue;
             }
             let want = room.min(left) as usize;
@@ -67,6 +79,43 @@ impl<E> LargeFile<'_, E> {
             left -= want as u64;
         }
         Ok(outcome)
+    }
+
+    /// Hands on a piece, unless it is stored.
+    pub(super) fn hand_on(&mut self, mut raw: Raw, last: bool) -> Result<(), E> {
+        self.place += raw.tar.len() as u64;
+        if !self.is_alone {
+            return (self.emit)(raw);
+        }
+        let end = PartEnd { place: self.place, sha256: self.sha256.clone().finalize().into() };
+        let mut noted = 0;
+        let piece = match &mut self.plan {
+            None => PieceUse::Behind { part: None },
+            Some(plan) => {
+                noted = plan.noted();
+                plan.handle_piece(end, last)
+            }
+        };
+        let (part, ends) = match piece {
+            PieceUse::Differs => {
+                self.differs = true;
+                return Ok(());
+            }
+            PieceUse::Stored if !last => {
+                self.reading.buffers.recycle(raw.tar);
+                return Ok(());
+            }
+            // Its line is not.
+            PieceUse::Stored => {
+                raw.tar.clear();
+                (Some(noted), None)
+            }
+            PieceUse::Missing { part, ends } => (part, Some(ends)),
+            PieceUse::Behind { part } => (part, None),
+        };
+        let start = self.start.take();
+        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends }));
+        (self.emit)(raw)
     }
 
     /// Passes over a hole.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::core::assemble::PackedMember;
+use crate::core::cut::CutFiles;
 use crate::core::links::{LostLinks, Role};
 use crate::core::planner::{FileVersion, MEMBER, settled_ctime};
 use crate::core::references::{may_be_origin, may_refer};
@@ -53,6 +54,10 @@ pub(super) struct FileReading {
     /// Of large files that this run has stored, what is seen at a glance; none if no references may
     /// be made.
     pub large: Option<Mutex<HashSet<u64>>>,
+    /// Content over this size has a block of its own, in parts.
+    pub part_size: u64,
+    /// Large files in which earlier runs were cut.
+    pub cut: Mutex<CutFiles>,
 }
 
 /// A member before compression.

@@ -44,6 +44,7 @@ pub(crate) struct Start {
     compression: Option<Compression>,
     counted: CountedBlocks,
     unlisted: Vec<(ObjectName, u64)>,
+    parts: Vec<(u32, Vec<u32>)>,
     continued_head: Option<Head>,
     distrusted: Distrust,
 }
@@ -111,6 +112,10 @@ impl Start {
                 }
             }
             Header::Unlisted(name, size) => self.unlisted.push((name, size)),
+            Header::Parts(of, parts) => match self.parts.last_mut() {
+                Some((last, known)) if *last == of => known.extend(parts),
+                _ => self.parts.push((of, parts)),
+            },
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::SourceId(id) => self.source_id = Some(id),
@@ -246,8 +251,9 @@ impl Start {
         let next = continues.is_some().then_some(config.first);
         // A band keeps to the format that it was begun in.
         let keys = continues.is_some() && config.head.as_ref().is_some_and(|head| head.keys);
-        let Start { counted, unlisted, ended, distrusted, .. } = self;
-        let preface = Preface { continues, next, keys, counted, unlisted, ..Preface::default() };
+        let Start { counted, unlisted, ended, distrusted, parts, .. } = self;
+        let preface =
+            Preface { continues, next, keys, counted, unlisted, parts, ..Preface::default() };
         let origins = parent.map(|parent| (parent, distrusted));
         Ok(PackPlan { directory, config, head, ended, layered, refers, origins, preface })
     }

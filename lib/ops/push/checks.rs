@@ -127,7 +127,7 @@ fn ancestors(store: &dyn Store, head: &Head, counted: &CountedBlocks) -> anyhow:
             bail!("{band}: lacks index {:09}, on which the new band is based", wanted.last);
         }
         if found.tail.is_none() && depth == 0 {
-            level(store, &band, head.compression, counted)?;
+            level(store, &band, head.compression, (counted, &[]))?;
         }
         parent = head.parent;
         below.push(wanted);
@@ -223,11 +223,11 @@ fn level(
     store: &dyn Store,
     band: &BandName,
     compression: Compression,
-    counted: &CountedBlocks,
+    (counted, begun): (&CountedBlocks, &[(u32, Vec<u32>)]),
 ) -> anyhow::Result<()> {
-    for folder in folders(counted) {
+    for folder in folders(counted, begun) {
         let have = survey::folder(store, band, Some(folder))?;
-        let lacks = lacking(counted, folder, have.keys());
+        let lacks = lacking(counted, begun, folder, have.keys());
         for (at, lack) in lacks.into_iter().enumerate() {
             let object = match lack {
                 Lack::Index(number) => Object::Index(number),
@@ -248,7 +248,7 @@ pub(super) fn continued(
     store: &dyn Store,
     band: &BandName,
     id: BandId,
-    counted: &CountedBlocks,
+    counted: (&CountedBlocks, &[(u32, Vec<u32>)]),
 ) -> anyhow::Result<(BandId, Ancestry)> {
     let name = format!("{band}/HEAD");
     let head =

@@ -176,6 +176,7 @@ impl Uploader<'_> {
         done: &Sender<LaneEvent>,
         confirm: &mut dyn FnMut(&ObjectName),
     ) -> anyhow::Result<LaneSummary> {
+        used::note_band(run, place, duty.id);
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..place.jobs {

@@ -1,9 +1,11 @@
 //! That an archive was used from this host: dura-index diff asks, when the archive is empty all of
-//! a sudden.
+//! a sudden, and whether an unfinished band is in this archive alone.
 
 use std::path::Path;
 
 use crate::archive::vouching;
+use crate::format::band::BandId;
+use crate::format::journal::JournalEntry;
 use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::report::message::{Report, why};
 use crate::store::journal::Journal;
@@ -26,5 +28,18 @@ pub(super) fn note(run: &UploadRun, place: &UploadTarget) {
             why(&error),
             place.shown
         ));
+    }
+}
+
+/// Notes into which archive a band goes, before the first object of it does. Without that a run that
+/// is cut in a large file stores it from its beginning again.
+pub(super) fn note_band(run: &UploadRun, place: &UploadTarget, id: BandId) {
+    let Some(journal) = run.journal.as_ref().filter(|_| !run.dry_run) else { return };
+    let known = journal.band(id).ok().flatten();
+    if known.is_some_and(|known| known.stored.contains(&place.address)) {
+        return;
+    }
+    if let Err(error) = journal.append(id, &[JournalEntry::Stored(place.address.clone())]) {
+        run.report.verbose(format_args!("cannot write the journal: {}", why(&error)));
     }
 }

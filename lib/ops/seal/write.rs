@@ -107,6 +107,7 @@ impl<'a> SealWriter<'a> {
     /// what an earlier run of this host has left without.
     pub(super) fn begin(&mut self, preface: &Preface) -> anyhow::Result<()> {
         self.out.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)?;
+        self.groups.begin(preface.next.unwrap_or(0));
         let Some(notes) = self.out.notes.as_ref().filter(|_| !preface.unlisted.is_empty()) else {
             return Ok(());
         };

@@ -1,0 +1,39 @@
+//! Blocks that earlier runs have begun and not ended, for pack to go on with.
+
+use crate::archive::{Archive, side_by_side};
+use crate::core::cut::CutBlock;
+use crate::format::band::BandName;
+use crate::format::digest::Digest;
+use crate::format::listing::Header;
+use crate::format::object::ObjectName;
+
+/// How many parts a line names.
+const PARTS_IN_A_LINE: usize = 500;
+
+/// The lines that tell pack of these blocks.
+pub(super) fn headers(begun: &[CutBlock]) -> impl Iterator<Item = Header> {
+    begun.iter().flat_map(|block| {
+        let pieces = block.parts.chunks(PARTS_IN_A_LINE);
+        pieces.map(|parts| Header::Parts(block.number, parts.to_vec()))
+    })
+}
+
+/// Parts of which it is not known what is stored, since they were sealed twice: these are looked
+/// at. Gives those that are not what was sealed last; their blocks are given up.
+pub(super) fn not_as_sealed(
+    archive: &Archive,
+    band: &BandName,
+    begun: &mut Vec<CutBlock>,
+) -> anyhow::Result<Vec<ObjectName>> {
+    let doubtful: Vec<(ObjectName, Digest)> =
+        begun.iter_mut().flat_map(|block| std::mem::take(&mut block.doubtful)).collect();
+    let looked = side_by_side(&doubtful, |(name, piece)| archive.begins_with(band, *name, piece))?;
+    let others: Vec<ObjectName> = doubtful
+        .into_iter()
+        .zip(looked)
+        .filter(|(_, is_last)| !is_last)
+        .map(|((name, _), _)| name)
+        .collect();
+    begun.retain(|block| !others.iter().any(|name| name.number() == Some(block.number)));
+    Ok(others)
+}
