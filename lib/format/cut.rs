@@ -93,6 +93,24 @@ impl CutNote {
     }
 }
 
+/// How many parts a line names.
+const PARTS_IN_A_LINE: usize = 500;
+
+/// Parts by the numbers of their blocks, in the pieces that lines name.
+pub fn pieces(blocks: &[(u32, Vec<u32>)]) -> impl Iterator<Item = (u32, &[u32])> {
+    blocks.iter().flat_map(|(number, parts)| {
+        parts.chunks(PARTS_IN_A_LINE).map(move |piece| (*number, piece))
+    })
+}
+
+/// Adds what the next line names.
+pub fn extend(blocks: &mut Vec<(u32, Vec<u32>)>, number: u32, parts: Vec<u32>) {
+    match blocks.last_mut() {
+        Some((last, known)) if *last == number => known.extend(parts),
+        _ => blocks.push((number, parts)),
+    }
+}
+
 /// A file that was begun under a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BegunFile {

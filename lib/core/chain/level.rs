@@ -45,6 +45,7 @@ pub fn lacking<'a>(
             _ => {}
         }
     }
+    let has = |number: u32, part: u32| parts.get(&number).is_some_and(|it| it.contains(&part));
     let (low, high) = (folder.saturating_mul(FOLDER), folder.saturating_mul(FOLDER) + (FOLDER - 1));
     let mut lacks = Vec::new();
     for stretch in counted.stretches() {
@@ -57,17 +58,15 @@ pub fn lacking<'a>(
                 1 if !blocks.contains(&number) => lacks.push(Lack::Block(number)),
                 1 => {}
                 wanted => {
-                    let there = parts.get(&number);
-                    let absent = |part: &u32| !there.is_some_and(|there| there.contains(part));
-                    lacks.extend((0..wanted).filter(absent).map(|part| Lack::Part(number, part)));
+                    let absent = (0..wanted).filter(|part| !has(number, *part));
+                    lacks.extend(absent.map(|part| Lack::Part(number, part)));
                 }
             }
         }
     }
     for (number, wanted) in begun.iter().filter(|(number, _)| number / FOLDER == folder) {
-        let there = parts.get(number);
-        let absent = |part: &&u32| !there.is_some_and(|there| there.contains(*part));
-        lacks.extend(wanted.iter().filter(absent).map(|part| Lack::Part(*number, *part)));
+        let absent = wanted.iter().filter(|part| !has(*number, **part));
+        lacks.extend(absent.map(|part| Lack::Part(*number, *part)));
     }
     lacks
 }

@@ -3,6 +3,7 @@
 
 use super::super::band::{BandId, BandName};
 use super::super::counted::CountedBlocks;
+use super::super::cut;
 use super::super::entry::number;
 use super::super::object::{Object, ObjectName};
 use super::super::tarball::{padding, record};
@@ -80,11 +81,9 @@ impl Preface {
         for piece in self.counted.pieces() {
             push_comment(&mut out, &format!("dura-counted {piece}"));
         }
-        for (number, parts) in &self.parts {
-            for piece in parts.chunks(MAX_UNLISTED) {
-                let parts: Vec<String> = piece.iter().map(u32::to_string).collect();
-                push_comment(&mut out, &format!("dura-parts {number:09} {}", parts.join(" ")));
-            }
+        for (number, piece) in cut::pieces(&self.parts) {
+            let parts: Vec<String> = piece.iter().map(u32::to_string).collect();
+            push_comment(&mut out, &format!("dura-parts {number:09} {}", parts.join(" ")));
         }
         for piece in self.unlisted.chunks(MAX_UNLISTED) {
             let words: Vec<String> =
@@ -137,10 +136,7 @@ impl Preface {
                 let mut words = rest.split(' ').map(|word| number(word.as_bytes()));
                 let of = words.next()??;
                 let parts = words.collect::<Option<Vec<u32>>>()?;
-                match self.parts.last_mut() {
-                    Some((last, known)) if *last == of => known.extend(parts),
-                    _ => self.parts.push((of, parts)),
-                }
+                cut::extend(&mut self.parts, of, parts);
                 Some(())
             }
             "dura-unlisted" => {

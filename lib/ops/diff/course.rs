@@ -424,7 +424,7 @@ fn resume(
     headers.extend(left.into_iter().map(|(name, size)| Header::Unlisted(name, size)));
     // What another archive has of a part may be another message.
     if archive.vouching().is_some_and(|known| known.is_stored_alone(own.head.id, address)) {
-        headers.extend(cut::headers(&begun));
+        headers.extend(cut::headers(begun));
     }
     Ok(BandOutcome::Course(Box::new(Course {
         opening: Opening::Continue(continuation),

@@ -3,19 +3,16 @@
 use crate::archive::{Archive, side_by_side};
 use crate::core::cut::CutBlock;
 use crate::format::band::BandName;
+use crate::format::cut::pieces;
 use crate::format::digest::Digest;
 use crate::format::listing::Header;
 use crate::format::object::ObjectName;
 
-/// How many parts a line names.
-const PARTS_IN_A_LINE: usize = 500;
-
 /// The lines that tell pack of these blocks.
-pub(super) fn headers(begun: &[CutBlock]) -> impl Iterator<Item = Header> {
-    begun.iter().flat_map(|block| {
-        let pieces = block.parts.chunks(PARTS_IN_A_LINE);
-        pieces.map(|parts| Header::Parts(block.number, parts.to_vec()))
-    })
+pub(super) fn headers(begun: Vec<CutBlock>) -> Vec<Header> {
+    let blocks: Vec<(u32, Vec<u32>)> =
+        begun.into_iter().map(|block| (block.number, block.parts)).collect();
+    pieces(&blocks).map(|(number, parts)| Header::Parts(number, parts.to_vec())).collect()
 }
 
 /// Parts of which it is not known what is stored, since they were sealed twice: these are looked

@@ -13,6 +13,7 @@ use crate::core::diff::Distrust;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
+use crate::format::cut;
 use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, ListingReader};
@@ -112,10 +113,7 @@ impl Start {
                 }
             }
             Header::Unlisted(name, size) => self.unlisted.push((name, size)),
-            Header::Parts(of, parts) => match self.parts.last_mut() {
-                Some((last, known)) if *last == of => known.extend(parts),
-                _ => self.parts.push((of, parts)),
-            },
+            Header::Parts(of, parts) => cut::extend(&mut self.parts, of, parts),
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::SourceId(id) => self.source_id = Some(id),
