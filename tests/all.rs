@@ -117,6 +117,9 @@ mod layers;
 // Files that were moved or copied.
 mod references;
 
+// What a program writes, as a file of a band.
+mod stdin;
+
 // Bands that are taken from an archive.
 mod taken;
 // Runs that are cut every night, until their band is complete all the same.

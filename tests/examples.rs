@@ -20,7 +20,7 @@ struct Sandbox {
 impl Sandbox {
     fn new() -> Sandbox {
         let dir = scratch("examples");
-        for folder in ["home/node_modules", "home/films", "backup", "tmp"] {
+        for folder in ["home/node_modules", "home/films", "backup", "tmp", "bin"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
         for (name, text) in [
@@ -31,8 +31,10 @@ impl Sandbox {
         ] {
             fs::write(dir.join("home").join(name), text).unwrap();
         }
-        fs::set_permissions(dir.join("home/report.txt"), fs::Permissions::from_mode(0o640))
-            .unwrap();
+        fs::write(dir.join("bin/pg_dump"), "#!/bin/sh\necho \"-- dump of $1\"\n").unwrap();
+        for (name, mode) in [("home/report.txt", 0o640), ("bin/pg_dump", 0o755)] {
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
         Sandbox { dir }
     }
 
@@ -47,7 +49,10 @@ impl Sandbox {
             .replace("=/tmp/", "=$HERE/tmp/")
             .replace("me@example.org", KEY)
             .replace("safe@example.org", OTHER);
-        let script = format!("set -e\nless() {{ cat; }}\nbase64() {{ od -An -tx1; }}\n{script}");
+        let script = format!(
+            "set -e\nless() {{ cat; }}\nbase64() {{ od -An -tx1; }}\npsql() {{ cat; }}\n\
+             PATH=$HERE/bin:$PATH\n{script}"
+        );
         home()
             .with(
                 dura(&script)

@@ -9,7 +9,7 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser};
 
 use crate::cli::common::{self, Common};
-use crate::ops::scan;
+use crate::ops::scan::{self, piped, piped::PipedFile};
 use crate::report::message::Report;
 
 /// List a directory tree, for dura-pack or dura-index diff
@@ -20,11 +20,12 @@ use crate::report::message::Report;
 #[command(name = "dura-scan", version, max_term_width = 100)]
 #[command(
     after_help = "Exit status: 0 done; 1 done, but something could not be inspected; 2 not done.\n\
-    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
+    Example: dura-scan --exclude .cache ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup\n\
+    A dump: dura-scan --stdin db.sql --stdin-command 'pg_dump db' | dura-pack | dura-push /mnt/dumps"
 )]
 struct ScanArgs {
     /// The directory to list
-    #[arg(value_name = "DIR", required_unless_present = "exclude_apps")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["exclude_apps", "stdin"])]
     dir: Option<PathBuf>,
     /// Stay on DIR's file system: mount points are listed but not entered
     #[arg(short = 'x', long)]
@@ -55,6 +56,13 @@ struct ScanArgs {
     /// List only what comes after PATH in canonical order, and the directories above it
     #[arg(long, value_name = "PATH")]
     after: Option<std::ffi::OsString>,
+    /// List one file NAME, which holds what comes on standard input
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["dir", "one_file_system", "exclude",
+        "exclude_from", "exclude_apps", "exclude_caches", "only_from", "after"])]
+    stdin: Option<OsString>,
+    /// With --stdin, take what the shell command CMD writes; the backup fails if CMD does
+    #[arg(long, value_name = "CMD", requires = "stdin")]
+    stdin_command: Option<OsString>,
     /// Record NAME in the listing as the host of the tree [default: the system's name]
     #[arg(long, value_name = "NAME", value_parser = not_empty)]
     host: Option<OsString>,
@@ -89,6 +97,10 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         .map(|names| names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<String>>());
     if exclude_apps.as_deref() == Some(&["list".to_owned()]) {
         return scan::show_apps();
+    }
+    if let Some(name) = args.stdin {
+        let file = PipedFile { name, command: args.stdin_command, host: args.host };
+        return piped::run(file, report);
     }
     let Some(dir) = args.dir else { bail!("name the directory to list") };
     let options = scan::Options {

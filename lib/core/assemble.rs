@@ -12,7 +12,9 @@
 //! 5. A part of a block ends with a member, where a member is not larger than a part. A large file
 //!    has a block of its own, so that a run that is cut in it can be gone on with; such a block may
 //!    have a number below those of the run, but its indexes and blocks still rise.
-//! 6. Blocks wait for what comes next before they close, so the last index of a run is known and
+//! 6. The header of a file of unknown length comes behind its content. It is a member of its own, and
+//!    leaves as part 0 of its block, behind the other parts.
+//! 7. Blocks wait for what comes next before they close, so the last index of a run is known and
 //!    can hold `#end`.
 
 mod above;
@@ -90,7 +92,7 @@ pub struct PackedMember {
 }
 
 /// Where a piece of a large file belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LargePiece {
     /// The block that begins with it, if one does.
     pub start: Option<BlockStart>,
@@ -100,6 +102,8 @@ pub struct LargePiece {
     pub part: Option<u32>,
     /// It belongs to a part whose border is known: whether it is the last piece of it.
     pub ends: Option<bool>,
+    /// It is the header of a file whose content has come.
+    pub is_header: bool,
 }
 
 /// The block of a large file.
@@ -109,6 +113,8 @@ pub enum BlockStart {
     New(Box<FileMark>),
     /// One that an earlier run has begun, below the numbers of this run.
     Cut(u32),
+    /// A new one, of a file whose length is not known: its header is its last piece.
+    Headless,
 }
 
 /// What is counted at the end of a run.
@@ -154,6 +160,8 @@ pub struct Assembler {
     end: Option<PartEnd>,
     /// Whether the open block is that of one large file.
     is_alone: bool,
+    /// Whether the header of the open block's file is still to come.
+    is_headless: bool,
     /// The number of the open block, if it is below those of the run.
     cut: Option<u32>,
     notes: VecDeque<CutNote>,
@@ -179,6 +187,7 @@ impl Assembler {
             parts: 0,
             end: None,
             is_alone: false,
+            is_headless: false,
             cut: None,
             notes: VecDeque::new(),
             border: true,
@@ -221,7 +230,7 @@ impl Assembler {
         if let Some(start) = start {
             self.is_alone = true;
             self.cut = match start {
-                BlockStart::New(_) => None,
+                BlockStart::New(_) | BlockStart::Headless => None,
                 BlockStart::Cut(number) => Some(*number),
             };
         }
@@ -238,27 +247,34 @@ impl Assembler {
     /// If an index cannot be compressed, or the band has no number left.
     pub fn handle_member(&mut self, member: PackedMember) -> Result<(), AssembleError> {
         self.open_for(&member)?;
-        let LargePiece { start, end, part, ends } = match member.large {
-            Some(large) => *large,
-            None => LargePiece { start: None, end: PartEnd::default(), part: None, ends: None },
-        };
-        if let Some(BlockStart::New(mark)) = start {
-            self.notes.push_back(CutNote::File(self.number, *mark));
+        let LargePiece { start, end, part, ends, is_header } =
+            member.large.map_or_else(LargePiece::default, |large| *large);
+        match start {
+            Some(BlockStart::New(mark)) => {
+                self.notes.push_back(CutNote::File(self.number, *mark));
+            }
+            // Part 0 is the header's.
+            Some(BlockStart::Headless) => (self.parts, self.is_headless) = (1, true),
+            Some(BlockStart::Cut(_)) | None => {}
         }
         if let Some(part) = part {
             self.parts = part;
         }
         let most = self.config.part_size as usize;
-        if ends.is_none() && self.block.len() + member.bytes.len() > most {
-            self.end_part();
+        if is_header {
+            self.put_header(member.bytes);
+        } else {
+            if ends.is_none() && self.block.len() + member.bytes.len() > most {
+                self.end_part();
+            }
+            self.block.extend_from_slice(&member.bytes);
         }
-        self.block.extend_from_slice(&member.bytes);
         while ends.is_none() && self.block.len() > most {
             let rest = self.block.split_off(most);
             let part = std::mem::replace(&mut self.block, rest);
             self.emit_part(part);
         }
-        self.end = self.is_alone.then_some(end);
+        self.end = (self.is_alone && !self.is_headless).then_some(end);
         if ends == Some(true) {
             self.end_part();
         }
@@ -333,6 +349,21 @@ impl Assembler {
             self.notes.push_back(CutNote::Part(self.open_number(), self.parts, end));
         }
         self.emit_part(part);
+    }
+
+    /// Puts the header before the content that has come: in one object, if that is not too large.
+    fn put_header(&mut self, header: Vec<u8>) {
+        self.is_headless = false;
+        let is_small = self.block.len() + header.len() <= self.config.part_size as usize;
+        if self.parts == 1 && is_small {
+            self.parts = 0;
+            self.block.splice(0..0, header);
+            return;
+        }
+        self.end_part();
+        let parts = std::mem::take(&mut self.parts);
+        self.emit_part(header);
+        self.parts = parts;
     }
 
     fn emit_part(&mut self, bytes: Vec<u8>) {

@@ -68,7 +68,7 @@ pub fn left(objects: &[(ObjectName, u64)], notes: &[SealedNote]) -> Vec<(ObjectN
     };
     let mut left: Vec<(ObjectName, u64)> =
         last.values().filter(is_left).map(|note| (note.member.name, note.member.size)).collect();
-    left.sort_by_key(|(name, _)| crate::core::verify::audit::place(name));
+    left.sort_by_key(|(name, _)| crate::core::verify::stream_order::place(name));
     left
 }
 

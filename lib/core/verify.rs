@@ -15,6 +15,7 @@ pub mod loose;
 pub mod part;
 pub mod presence;
 pub mod relist;
+pub mod stream_order;
 
 /// What kind of finding it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod clock;
 pub mod gate;
 pub mod gpg;
+pub mod handover;
 pub mod hashing;
 pub mod look;
 pub mod memory;

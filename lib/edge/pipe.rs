@@ -41,6 +41,11 @@ pub fn is_reader_gone(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<ReaderGone>())
 }
 
+/// The error that says so.
+pub fn reader_gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, ReaderGone)
+}
+
 impl From<File> for Standard {
     fn from(file: File) -> Standard {
         Standard(file)
@@ -63,7 +68,7 @@ impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         when_ready(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes)).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::BrokenPipe => io::Error::new(error.kind(), ReaderGone),
+                io::ErrorKind::BrokenPipe => reader_gone(),
                 _ => error,
             }
         })
@@ -127,11 +132,39 @@ pub(super) fn write_all(mut file: impl Write + AsFd, bytes: &[u8]) -> io::Result
 ///
 /// # Errors
 /// If it is closed, or not open for reading.
-pub fn stdin() -> io::Result<BufReader<impl Read>> {
+pub fn stdin() -> io::Result<BufReader<Standard>> {
     if let Some(why) = stdin_refuses() {
         return Err(io::Error::other(why));
     }
     Ok(BufReader::with_capacity(BUFFER, Standard::own(io::stdin())?))
+}
+
+/// Stdin of a program that may wait long for what comes: ends with an error when nobody reads its
+/// stdout any more.
+struct Attended(Standard);
+
+impl Read for Attended {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let stdout = io::stdout();
+        let mut ends = [
+            PollFd::new(&self.0, PollFlags::IN),
+            PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty()),
+        ];
+        // What cannot be polled can be read.
+        if poll(&mut ends, None).is_ok() && ends[1].revents().contains(PollFlags::ERR) {
+            return Err(reader_gone());
+        }
+        self.0.read(bytes)
+    }
+}
+
+/// Stdin with a buffer; an error when nobody reads stdout any more, also if nothing comes.
+///
+/// # Errors
+/// As of [`stdin`].
+pub fn attended_stdin() -> io::Result<BufReader<impl Read>> {
+    let input = stdin()?;
+    Ok(BufReader::with_capacity(BUFFER, Attended(input.into_inner())))
 }
 
 /// Stdout with a buffer that says so when it cannot be emptied.
@@ -242,6 +275,12 @@ fn opened_as(stream: impl AsFd, way: OFlags) -> Option<Wrong> {
 /// True if stdout is a terminal.
 pub fn stdout_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdout())
+}
+
+/// True if stdout is a file, which nobody reads before it is whole.
+pub fn stdout_is_file() -> bool {
+    rustix::fs::fstat(io::stdout())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 /// True if stdin and stdout are pipes: this program stands between two others.

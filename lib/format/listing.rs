@@ -72,6 +72,9 @@ pub enum Header {
     Taken(BandName, BandId, u32),
     /// `#socket PATH`
     Socket(Path),
+    /// `#stdin PATH SOCKET`: the file at PATH comes from this socket, raw, and its size is not known
+    /// before its end.
+    Stdin(Path, Vec<u8>),
     /// `#index ID NUMBER after NUMBER`
     Index(BandId, u32, Option<u32>),
     /// `#parent BAND ID LAST`
@@ -205,6 +208,9 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             Path::parse(path).map(Header::DistrustedFile).map_err(|_| "#distrusted")
         }
         (b"#socket", [path]) => Path::parse(path).map(Header::Socket).map_err(|_| "#socket"),
+        (b"#stdin", [path, socket]) => Path::parse(path)
+            .and_then(|path| Ok(Header::Stdin(path, path::decode(socket)?)))
+            .map_err(|_| "#stdin"),
         (b"#index", words) => parse_index(words).ok_or("#index"),
         (b"#parent", [band, id, last]) => {
             let parent = text(band).parse().ok().zip(text(id).parse().ok()).zip(number(last));
@@ -299,6 +305,7 @@ impl fmt::Display for Header {
             Header::Source(host, dir) => write!(f, "#source {} {}", encoded(host), encoded(dir)),
             Header::Partial => write!(f, "#partial"),
             Header::Socket(path) => write!(f, "#socket {path}"),
+            Header::Stdin(path, socket) => write!(f, "#stdin {path} {}", encoded(socket)),
             Header::Index(id, n, None) => write!(f, "#index {id} {n:09} after -"),
             Header::Index(id, n, Some(after)) => write!(f, "#index {id} {n:09} after {after:09}"),
             Header::Parent(band, id, last) => write!(f, "#parent {band} {id} {last:09}"),

@@ -80,7 +80,7 @@ impl Options {
 /// # Errors
 /// What keeps it from knowing, an archive that nothing vouches for, and too many deletions.
 pub fn run(options: &Options, reading: &ReadOptions, report: &Arc<Report>) -> anyhow::Result<()> {
-    let scan = ListingReader::new(pipe::stdin()?);
+    let scan = ListingReader::new(pipe::attended_stdin()?);
     compare(
         options,
         scan,
@@ -131,6 +131,13 @@ pub(crate) fn compare(
 ) -> anyhow::Result<()> {
     // Nothing is asked of the archive before the scan has begun.
     let (headers, first) = begin(&mut scan)?;
+    let piped = headers.iter().find_map(|header| match header {
+        Header::Stdin(path, _) => Some(path.clone()),
+        _ => None,
+    });
+    // Nobody can begin in the middle of what comes through a pipe.
+    let no_resume = options.no_resume || piped.is_some();
+    let options = &Options { no_resume, ..options.clone() };
     let mut scan = Scan::new(scan, first);
     let archive = Arc::new(archive()?);
     let taken = taken_from(&headers);
@@ -200,9 +207,14 @@ pub(crate) fn compare(
             }
             Effect::Record(entry) => {
                 entry.write(&mut buffer);
-                if buffer.len() > 64 << 10 {
+                let is_awaited = piped.as_ref() == Some(&entry.path);
+                if is_awaited || buffer.len() > 64 << 10 {
                     out.write_all(&buffer).context(CANNOT_WRITE)?;
                     buffer.clear();
+                }
+                // The scan goes on only when pack has read all of it.
+                if is_awaited {
+                    out.flush().context(CANNOT_WRITE)?;
                 }
             }
             Effect::PassedOver(path) => report.warn(format_args!(
@@ -323,6 +335,7 @@ fn begin(scan: &mut ListingReader<impl BufRead>) -> anyhow::Result<(Vec<Header>,
                 header @ (Header::Source(..)
                 | Header::Taken(..)
                 | Header::Partial
+                | Header::Stdin(..)
                 | Header::Mask(_)),
             ) => headers.push(header),
             Line::Header(header) => bail!(

@@ -13,7 +13,6 @@ use crate::archive::unzip;
 use crate::archive::vouching;
 use crate::core::assemble::{Assembler, Finish};
 use crate::core::links::LostLinks;
-use crate::core::planner::{Planner, ReadJob};
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, pipe, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
@@ -21,7 +20,7 @@ use crate::format::codec;
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::journal::JournalEntry;
-use crate::format::listing::{End, Have, Header, Line, ListingReader};
+use crate::format::listing::{Line, ListingReader};
 use crate::format::notes::NOTES;
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
@@ -32,8 +31,10 @@ use crate::store::cache::Cache;
 use crate::store::cut::CutNotes;
 use crate::store::journal::Journal;
 use compress::{Buffers, Codecs, Packed};
+use feed::ListingEnd;
 pub use from::FromArchive;
 use from::{BandSink, OldVersion};
+use handed::HandedFile;
 use origins::Origins;
 use own::{Borders, Own};
 use read::{FileReading, Gathered, Raw};
@@ -42,7 +43,9 @@ pub(crate) use start::Start;
 
 mod attributes;
 mod compress;
+mod feed;
 mod from;
+mod handed;
 mod large;
 mod origins;
 mod own;
@@ -193,7 +196,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let tier = plan.config.band.tier();
     let settler =
         Settler { tier, origins: origins.as_deref(), own, closed: HashSet::new(), report };
-    let listing = OpenListing { lines: listing, first, ended: plan.ended };
+    let listing = OpenListing { lines: listing, first, ended: plan.ended, handed: plan.handed };
     let making = move || match input {
         Input::Archive(old) => old.take(listing, BandSink::new(settler, codecs, compress, report)),
         Input::Files(reading) => of_files(listing, *reading, codecs, settler, compress, jobs),
@@ -244,6 +247,7 @@ struct OpenListing<R> {
     lines: ListingReader<R>,
     first: Line,
     ended: ListingEnd,
+    handed: Option<HandedFile>,
 }
 
 /// Reads files.
@@ -259,7 +263,7 @@ fn of_files(
     let (submit, results) = Ordered::start(jobs, jobs * 2 + 2)?;
     let ended = std::thread::scope(|scope| {
         let reader_shared = Arc::clone(&shared);
-        let reading = scope.spawn(move || feed(listing, &reader_shared, &submit));
+        let reading = scope.spawn(move || feed::feed(listing, &reader_shared, &submit));
         collect(results, &mut MemberSink { shared: &shared, settler, submit: compress });
         reading.join().unwrap_or_else(|_| bail!("a reader thread stopped unexpectedly"))
     })?;
@@ -285,89 +289,6 @@ enum Done {
     Piece(Raw),
     /// A large file is through; the first names that were lost with it.
     Passed(LostLinks),
-}
-
-/// How a listing ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ListingEnd {
-    end: End,
-    pub(super) tree: Option<Have>,
-    pub(super) behind: u64,
-}
-
-impl ListingEnd {
-    /// A header line that stands before the end.
-    fn handle_header(&mut self, header: &Header) {
-        match header {
-            Header::Tree(tree) => self.tree = Some(*tree),
-            Header::Behind(behind) => self.behind = *behind,
-            _ => {}
-        }
-    }
-}
-
-/// Reads the listing and large files, and queues the work.
-fn feed(
-    listing: OpenListing<impl std::io::BufRead>,
-    shared: &Arc<Shared>,
-    submit: &Submit<Done>,
-) -> anyhow::Result<ListingEnd> {
-    let OpenListing { lines: mut listing, first, mut ended } = listing;
-    let mut planner = Planner::new();
-    let mut line = Some(first);
-    loop {
-        let end = match line {
-            Some(Line::Entry(entry)) => {
-                planner.handle_entry(entry);
-                None
-            }
-            Some(Line::Header(header)) => {
-                ended.handle_header(&header);
-                None
-            }
-            Some(Line::End(end)) => {
-                planner.finish();
-                Some(end)
-            }
-            None => bail!("the listing has no #end line"),
-        };
-        while let Some(job) = planner.poll_job() {
-            // When nobody takes the results any more, the taker has the reason.
-            if queue(job, shared, submit).is_err() {
-                return Ok(ended);
-            }
-        }
-        if let Some(end) = end {
-            // Nothing may follow the end.
-            listing.next_line()?;
-            return Ok(ListingEnd { end, ..ended });
-        }
-        line = listing.next_line()?;
-    }
-}
-
-fn queue(job: ReadJob, shared: &Arc<Shared>, submit: &Submit<Done>) -> Result<(), Gone> {
-    match job {
-        ReadJob::Member(planned) => {
-            if let Ok(mut cut) = shared.reading.cut.lock() {
-                cut.handle_other();
-            }
-            let shared = Arc::clone(shared);
-            submit.submit(move || {
-                let has_links = planned.iter().any(|entry| entry.hard.is_some());
-                let again = if has_links { planned.clone() } else { Vec::new() };
-                let Gathered { raw, rest, links } =
-                    shared.reading.gather(planned, LostLinks::default());
-                Done::Gathered { raw, planned: again, rest, links }
-            })
-        }
-        ReadJob::Big(entry) => {
-            let mut links = LostLinks::default();
-            let emit = &mut |raw| submit.ready(Done::Piece(raw));
-            shared.reading.stream(*entry, false, &mut links, emit)?;
-            if links.is_empty() { Ok(()) } else { submit.ready(Done::Passed(links)) }
-        }
-    }
 }
 
 /// Where members go that were read.

@@ -29,6 +29,7 @@ mod apps;
 mod listing;
 mod masks;
 mod own;
+pub mod piped;
 mod seen;
 mod walker;
 
@@ -105,9 +106,8 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let ahead = jobs * 4;
     let (submit, results) = Ordered::start::<Vec<WalkedEntry>>(jobs, ahead)?;
     let mut listing = Listing::new(SourceRoot::open_root(&root)?, report)?;
-    let system = || rustix::system::uname().nodename().to_bytes().to_vec();
     listing.begin(Heading {
-        host: options.host.map_or_else(system, |host| host.as_bytes().to_vec()),
+        host: options.host.map_or_else(system_name, |host| host.as_bytes().to_vec()),
         root: &root,
         partial: masks.has_only() || !whole,
         // What --after leaves out is a mask too, of which nobody knows whether the next is the
@@ -130,6 +130,11 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     })?;
     masks.tell(whole, report)?;
     listing.end()
+}
+
+/// What the system calls this host.
+fn system_name() -> Vec<u8> {
+    rustix::system::uname().nodename().to_bytes().to_vec()
 }
 
 /// What is meant by the path that `--after` has: what is there, if it can be meant in two ways.

@@ -10,10 +10,11 @@ use dura::core::diff::{Diff, DiffConfig, Effect};
 use dura::core::merge::{Merge, MergeEvent, Placed};
 use dura::core::repair;
 use dura::core::restore::{self, RestoreStep};
-use dura::core::verify::audit::{self, Audit, Free, ObjectSizes};
+use dura::core::verify::audit::{self, Audit, Free};
 use dura::core::verify::borders::{self, Beginning};
 use dura::core::verify::loose::{self, Bad, Shape};
 use dura::core::verify::relist::{Claims, relist};
+use dura::core::verify::stream_order::{ObjectSizes, place};
 use dura::format::band::{BandId, BandName};
 use dura::format::entry::Entry;
 use dura::format::group::{List, OPENING};
@@ -162,7 +163,7 @@ pub(super) fn audit(bytes: &[u8]) -> bool {
             .split_once(' ')
             .and_then(|(size, name)| Some((size.parse().ok()?, ObjectName::parse(name)?)))
         {
-            objects.insert(audit::place(&name), (name, size));
+            objects.insert(place(&name), (name, size));
         }
     }
     let list = List::parse(text).ok().map(Arc::new);

@@ -287,7 +287,8 @@ fn large_run(
 
 #[test]
 fn a_large_file_has_a_block_of_its_own_and_parts_end_with_members() {
-    let large = |start, at| LargePiece { start, end: end(at), part: None, ends: None };
+    let large =
+        |start, at| LargePiece { start, end: end(at), part: None, ends: None, is_header: false };
     let members = vec![
         member("./a", 1, true),
         piece(4, false, large(Some(new_file()), 10)),
@@ -322,12 +323,40 @@ fn a_large_file_has_a_block_of_its_own_and_parts_end_with_members() {
     assert_eq!(notes, [(0, 0, 10), (0, 3, 30)]);
 }
 
+/// The header comes last; it is part 0, or goes before all else in a block of one object.
+#[test]
+fn a_file_of_unknown_length_has_its_header_last() {
+    let of = |start, is_header| LargePiece { start, is_header, ..LargePiece::default() };
+    let run = |lens: &[usize], header: usize| {
+        let first = |at| (at == 0).then_some(BlockStart::Headless);
+        let pieces =
+            lens.iter().enumerate().map(|(at, len)| piece(*len, false, of(first(at), false)));
+        let all = [member("./a", 1, true)].into_iter().chain(pieces);
+        let all = all.chain([piece(header, true, of(None, true)), member("./z", 1, true)]);
+        let (objects, notes) = large_run(config(100, 9), all.collect());
+        assert_eq!(notes, []);
+        assert!(objects[2..].iter().any(|name| name == "1.mtree.gz:0"), "{objects:?}");
+        let of_file = objects.into_iter().filter(|name| name.starts_with("1.tar"));
+        of_file.map(|name| name["1.tar.gz".len()..].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&[4, 4, 4, 1], 2), [".000001:8", ".000002:5", ".000000:2"]);
+    assert_eq!(run(&[4, 4], 2), [".000001:8", ".000000:2"]);
+    assert_eq!(run(&[4, 3], 2), [":9"]);
+    assert_eq!(run(&[20], 2), [".000001:9", ".000002:9", ".000003:2", ".000000:2"]);
+}
+
 /// A run goes on with block 3 of which parts 0 and 2 are there, below its own numbers, which begin
 /// with 6.
 #[test]
 fn a_block_is_gone_on_with_below_the_numbers_of_the_run() {
     let own = || AssemblerConfig { first: 6, after: Some(2), runs: vec![0], ..config(100, 9) };
-    let at = |start, place, part, ends| LargePiece { start, end: end(place), part, ends };
+    let at = |start, place, part, ends| LargePiece {
+        start,
+        end: end(place),
+        part,
+        ends,
+        is_header: false,
+    };
     let cut = || Some(BlockStart::Cut(3));
     let members = || {
         vec![

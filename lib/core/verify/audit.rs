@@ -16,46 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::stream_order::{ObjectSizes, StreamPosition, in_order, place, place_of_late_header};
 use super::{Finding, FindingKind, Subject};
 use crate::core::chain::counted::{Counted, STRIDE};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_SHARDS};
 use crate::format::object::{Compression, FOLDER, Object, ObjectName};
-
-/// Where an object stands in its band's stream; lists, parity and signatures of a number stand
-/// behind its other objects.
-pub type StreamPosition = (u32, u8, u32, u32, bool);
-
-/// The place of an object.
-pub fn place(name: &ObjectName) -> StreamPosition {
-    let number = name.number().unwrap_or(u32::MAX);
-    let (class, first, second) = match name.object {
-        Object::Head => (0, 0, 0),
-        // In the first group it stands behind HEAD, in all others first.
-        Object::Key(_, c, m) => (1, c, m),
-        Object::Note(note) => (
-            2,
-            crate::format::object::NOTES.iter().position(|known| *known == note).unwrap_or(0)
-                as u32,
-            0,
-        ),
-        Object::Block(..) => (3, 0, 0),
-        Object::Part(_, _, part) => (4, part, 0),
-        Object::Index(_) => (5, 0, 0),
-        Object::Toc(_) => (6, 0, 0),
-        Object::List(_, c) => (7, c, 0),
-        Object::ListSig(_, c) => (8, c, 0),
-        Object::Parity(_, c, j) => (9, c, j),
-        Object::KeyList(_, c, m) => (10, c, m),
-        Object::KeyListSig(_, c, m) => (11, c, m),
-        Object::Tail => (12, 0, 0),
-        Object::TailSig => (13, 0, 0),
-    };
-    (number, class, first, second, name.encrypted)
-}
-
-/// Names of objects with their sizes, in the order of the stream.
-pub type ObjectSizes = BTreeMap<StreamPosition, (ObjectName, u64)>;
 
 /// What is known of the band before its folders are looked at.
 #[derive(Debug, Clone)]
@@ -184,14 +150,14 @@ impl Audit {
         let mut named: HashSet<ObjectName> = HashSet::new();
         let mut late: HashSet<ObjectName> = HashSet::new();
         self.ahead.retain(|name| of(name) > folder || !named.insert(*name));
-        named.iter().for_each(|name| _ = self.open.remove(&place(name)));
+        named.iter().for_each(|name| self.close(name));
         for list in lists {
             let is_late = is_late(list);
             for member in &list.members {
                 if of(&member.name) > folder {
                     self.ahead.insert(member.name);
                 } else {
-                    self.open.remove(&place(&member.name));
+                    self.close(&member.name);
                     named.insert(member.name);
                     if is_late {
                         late.insert(member.name);
@@ -210,8 +176,8 @@ impl Audit {
         let groups = there.filter(|name| !name.is_secret()).filter_map(ObjectName::number);
         let lost_indexes = self.runs(&numbers, &groups.collect(), &mut found);
         self.lost(folder, &named, &mut found);
-        for (name, size) in objects.values() {
-            let empty = *size == 0;
+        for (at, name, size) in in_order(objects) {
+            let empty = size == 0;
             match name.object {
                 Object::List(n, c) if !empty => {
                     self.orphans.entry((n, c)).or_default().has_list = true;
@@ -228,13 +194,13 @@ impl Audit {
                 continue;
             }
             self.seen += u64::from(!name.is_key());
-            let counts = self.counts(name, &numbers, &lost_indexes) != Some(false);
+            let counts = self.counts(&name, &numbers, &lost_indexes) != Some(false);
             if !counts && !empty {
-                found.push(self.superseded(*name));
+                found.push(self.superseded(name));
             }
-            if !named.contains(name) {
-                let open = OpenGroup { name: *name, at: self.seen, counts, empty };
-                self.open.insert(place(name), open);
+            if !named.contains(&name) {
+                let open = OpenGroup { name, at: self.seen, counts, empty };
+                self.open.insert(at, open);
             }
         }
         lists.iter().for_each(|list| _ = self.orphans.remove(&list.name));
@@ -251,6 +217,12 @@ impl Audit {
             }
         }
         found
+    }
+
+    /// A list names the object.
+    fn close(&mut self, name: &ObjectName) {
+        self.open.remove(&place(name));
+        self.open.remove(&place_of_late_header(name));
     }
 
     /// All folders were looked at. Gives what else is wrong, and what is in no list. Whether TAIL

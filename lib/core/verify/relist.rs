@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::audit::place;
+use super::stream_order::{headed_late, position};
 use crate::format::band::{BandId, BandName};
 use crate::format::digest::{self, Digest};
 use crate::format::group::{GroupMember, List, PIECE};
@@ -185,7 +185,12 @@ pub fn relist(frame: List, found: &[GroupMember], claims: &Claims) -> Option<Rel
         Object::Parity(n, c, j) => (n, c) == frame.name && (j as usize) < frame.parity,
         _ => name.is_grouped(),
     });
-    names.sort_by_key(|name| (!name.is_grouped(), place(name)));
+    let of_claim = |(name, claim): (&ObjectName, &Claim)| {
+        claim.pieces.as_ref().map(|(size, _)| (*name, *size))
+    };
+    let sizes = found.iter().map(|member| (member.name, member.size));
+    let late = headed_late(sizes.chain(claims.objects.iter().filter_map(of_claim)));
+    names.sort_by_key(|name| (!name.is_grouped(), position(name, &late)));
     names.dedup();
     let mut list = frame;
     let mut vouched = Vec::new();

@@ -46,6 +46,7 @@ fn headers_read_and_write_back() {
         "#dura listing 1".to_owned(),
         "#source h\\040x /d".to_owned(),
         "#partial".to_owned(),
+        "#stdin ./db\\040x /tmp/x\\043/content".to_owned(),
         format!("#index {id} 000000000 after -"),
         format!("#index {id} 000000007 after 000000005"),
         format!("#parent 20261101T020000Z {id} 000000012"),

@@ -120,7 +120,7 @@ impl OldVersion {
         mut sink: BandSink<'_>,
     ) -> anyhow::Result<Made> {
         let (done, ended) = channel();
-        let OpenListing { lines, first, ended: so_far } = listing;
+        let OpenListing { lines, first, ended: so_far, .. } = listing;
         let listed = TakenListing { lines, next: Some(first), ended: so_far, done };
         sink.spool = self.how.spool.clone();
         let report = Arc::clone(sink.report);

@@ -114,7 +114,7 @@ impl<E> LargeFile<'_, E> {
             PieceUse::Behind { part } => (part, None),
         };
         let start = self.start.take();
-        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends }));
+        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends, is_header: false }));
         (self.emit)(raw)
     }
 

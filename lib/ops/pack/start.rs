@@ -1,6 +1,7 @@
 //! What a run of pack begins with: the listing's header lines, the options, and what follows from
 //! both.
 
+use std::ffi::OsString;
 use std::io::BufRead;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::format::object::{Compression, ObjectName};
 use crate::format::stream::Preface;
 use crate::format::time::Stamp;
 use crate::ops::pack::from::OldVersion;
+use crate::ops::pack::handed::HandedFile;
 use crate::ops::pack::{BLOCK_SIZE, BLOCKS, ListingEnd, Options, PART_SIZE};
 use crate::ops::room::room;
 use crate::report::message::{Hinted, Report};
@@ -48,6 +50,7 @@ pub(crate) struct Start {
     parts: Vec<(u32, Vec<u32>)>,
     continued_head: Option<Head>,
     distrusted: Distrust,
+    handed: Option<HandedFile>,
 }
 
 /// What the run does.
@@ -68,6 +71,8 @@ pub(crate) struct PackPlan {
     pub origins: Option<(Parent, Distrust)>,
     /// What the object stream says before its first object.
     pub preface: Preface,
+    /// The file that the scan hands over.
+    pub handed: Option<HandedFile>,
 }
 
 impl Start {
@@ -116,6 +121,10 @@ impl Start {
             Header::Parts(of, parts) => cut::extend(&mut self.parts, of, parts),
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
+            Header::Stdin(path, socket) => {
+                let socket = OsString::from_vec(socket).into();
+                self.handed = Some(HandedFile { path, socket });
+            }
             Header::SourceId(id) => self.source_id = Some(id),
             Header::Runs(runs) => self.runs = runs,
             Header::Tree(_) | Header::Behind(_) => self.ended.handle_header(&header),
@@ -150,6 +159,9 @@ impl Start {
         if let Some(directory) = &options.directory {
             return Ok(directory.clone());
         }
+        if self.handed.is_some() {
+            return Ok(PathBuf::from("/"));
+        }
         let own = rustix::system::uname();
         if own.nodename().to_bytes() != host.as_slice() {
             let host = host.escape_ascii();
@@ -157,7 +169,7 @@ impl Start {
                 "the listing was made on {host}: reading the same directory here"
             ));
         }
-        Ok(PathBuf::from(std::ffi::OsString::from_vec(dir.clone())))
+        Ok(PathBuf::from(OsString::from_vec(dir.clone())))
     }
 
     /// Settles names, numbers and places; `old` if the entries come from an archive.
@@ -249,11 +261,11 @@ impl Start {
         let next = continues.is_some().then_some(config.first);
         // A band keeps to the format that it was begun in.
         let keys = continues.is_some() && config.head.as_ref().is_some_and(|head| head.keys);
-        let Start { counted, unlisted, ended, distrusted, parts, .. } = self;
+        let Start { counted, unlisted, ended, distrusted, parts, handed, .. } = self;
         let preface =
             Preface { continues, next, keys, counted, unlisted, parts, ..Preface::default() };
         let origins = parent.map(|parent| (parent, distrusted));
-        Ok(PackPlan { directory, config, head, ended, layered, refers, origins, preface })
+        Ok(PackPlan { directory, config, head, ended, layered, refers, origins, preface, handed })
     }
 
     fn name(&self, options: &Options, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

@@ -8,7 +8,8 @@ use anyhow::Context;
 
 use crate::archive::{Archive, BandInChain, side_by_side};
 use crate::core::chain::ancestors::Extent;
-use crate::core::verify::audit::{Audit, BandOverview, ObjectSizes, place};
+use crate::core::verify::audit::{Audit, BandOverview};
+use crate::core::verify::stream_order::{ObjectSizes, place};
 use crate::core::verify::{FindingKind, ObjectState, judge};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_LIST};

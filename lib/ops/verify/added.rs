@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::verify::audit::ObjectSizes;
+use crate::core::verify::stream_order::ObjectSizes;
 use crate::core::verify::{Finding, FindingKind};
 use crate::edge::ordered::Gone;
 use crate::format::group::List;

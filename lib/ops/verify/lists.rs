@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::core::verify::audit::{ObjectSizes, UnlistedFound, place};
+use crate::core::verify::audit::UnlistedFound;
 use crate::core::verify::borders;
 use crate::core::verify::loose::{Bad, Shape, groups};
 use crate::core::verify::relist::Claims;
+use crate::core::verify::stream_order::{ObjectSizes, place};
 use crate::core::verify::{Finding, FindingKind};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;

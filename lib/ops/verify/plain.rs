@@ -3,7 +3,7 @@
 use crate::archive::plain::not_encrypted;
 use crate::archive::unlock::PLAIN;
 use crate::core::chain::sealing::Oddity;
-use crate::core::verify::audit::ObjectSizes;
+use crate::core::verify::stream_order::ObjectSizes;
 use crate::core::verify::{Finding, FindingKind, Subject};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;

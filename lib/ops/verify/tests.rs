@@ -107,7 +107,7 @@ fn late(left: &StoredObjects) -> Option<(String, Vec<u8>)> {
         .filter(|(object, name, _)| object.is_grouped() && !named.contains(*name))
         .map(|(object, _, bytes)| GroupMember::of(object, bytes))
         .collect();
-    members.sort_by_key(|member| crate::core::verify::audit::place(&member.name));
+    members.sort_by_key(|member| crate::core::verify::stream_order::place(&member.name));
     let mut groups = Groups::new(BAND.parse().unwrap(), ID.parse().unwrap(), 32, 0);
     let list = groups.handle_left(32, members).pop()?;
     // The run's own groups have these names here.
