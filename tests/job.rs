@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::util::gpg::{KEY, home};
 use super::util::run::{Done, Shell, dura, scratch};
+use super::util::tree::noise;
 
 const JOB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bin/dura-job");
 
@@ -255,4 +256,57 @@ fn two_archives_and_a_drill() {
     let done = job(&dir, "dura-job ./job.conf");
     assert_ne!(done.code, 0, "{}", done.report());
     done.tells("the drill failed");
+}
+
+/// A run that UNTIL has ended is none that failed, if something of it is stored: nothing is checked
+/// and removed, and the next run continues. Its events are there for others, too.
+#[test]
+fn a_run_that_ends_at_its_time() {
+    let dir = place("job-until");
+    for n in 0..6 {
+        fs::write(dir.join(format!("src/noise{n}")), noise(n, 400_000)).unwrap();
+    }
+    configure(&dir, "UNTIL=06:30\nKEEP='--keep-last 1'\nPACK_OPTIONS='--block-size 100k'");
+    let printed = job(&dir, "dura-job -n ./job.conf").text();
+    assert!(printed.contains("dura-push --until 06:30 "), "{printed}");
+    // What dura-push does at this time, now (tests/push.rs waits for it): an event, and status 2.
+    fs::create_dir(dir.join("bin")).unwrap();
+    let shim = dir.join("bin/dura-push");
+    let at = |bytes: u32| {
+        let text = format!(
+            "#!/bin/sh\nwhile [ \"$1\" != --events ]; do shift; done\n\
+             echo '{{\"event\":\"ending\"}}' >>\"$2\"\n\
+             head -c {bytes} | PATH=${{PATH#*:}} dura-push \"$@\" 2>>pushed\nexit 2\n"
+        );
+        fs::write(&shim, text).unwrap();
+        fs::set_permissions(&shim, PermissionsExt::from_mode(0o755)).unwrap();
+        job(&dir, "DURA_EVENTS=$PWD/events PATH=$PWD/bin:$PATH dura-job ./job.conf")
+    };
+    // HEAD and notes alone are no progress.
+    let done = at(90_000);
+    assert_eq!(done.code, 2, "{}", done.report());
+    assert!(text(&dir, "failed").ends_with("job 2\n"));
+    let done = at(2_000_000);
+    assert_eq!(done.code, 0, "{}\n{}", done.report(), text(&dir, "pushed"));
+    done.tells("job: it is 06:30: ended with a band that is not complete: the next run continues");
+    assert!(text(&dir, "succeeded").ends_with("job 0\n"));
+    assert_eq!(bands(&dir, "arc").len(), 1);
+    assert!(!dir.join("state/dura/jobs/job.success").exists());
+    let events = text(&dir, "events");
+    for tool in ["dura-scan", "dura-index", "dura-pack", "dura-seal", "dura-push"] {
+        assert!(events.contains(&format!("\"tool\":\"{tool}\"")), "{events}");
+    }
+    assert!(!events.contains("dura-verify") && !events.contains("dura-prune"), "{events}");
+    // A band that went on is looked at once more, for what has changed meanwhile.
+    let done = job(&dir, "dura-job ./job.conf");
+    assert_eq!(done.code, 0, "{}", done.report());
+    let has_tail = |band: &String| dir.join("arc").join(band).join("TAIL").exists();
+    assert!(bands(&dir, "arc").iter().all(has_tail), "{}", done.report());
+    assert!(dir.join("state/dura/jobs/job.success").exists());
+    for bad in ["6:30", "24:00", "now"] {
+        configure(&dir, &format!("UNTIL={bad}"));
+        let done = job(&dir, "dura-job ./job.conf");
+        assert_eq!(done.code, 2);
+        done.tells("UNTIL is a time such as 06:30");
+    }
 }

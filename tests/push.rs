@@ -413,8 +413,9 @@ fn a_run_ends_at_its_time() {
     // The stream does not end: its writer is still there afterwards.
     let text = r#"at=$(date -u -d '+80 seconds' +%H:%M)
         exec 3< <(head -c 20000 stream; exec sleep 3600); writer=$!; export TZ=UTC
-        dura-push --until $at archive <&3 2>said && exit 1; [ $? = 2 ] || { cat said; exit 1; }
+        dura-push --until $at --events log archive <&3 2>said && exit 1; [ $? = 2 ] || { cat said; exit 1; }
         kill $writer; grep -q '(--until): ending' said && grep -q 'run the same command again' said || { cat said; exit 1; }
+        grep -q '"event":"ending","until":"[^"]*:00Z"' log || { cat log; exit 1; }
         ls archive/*/HEAD; [ ! -e archive/*/TAIL ] || exit 1
         dura-push --until $(date -u -d '-5 minutes' +%H:%M) archive <stream
         for bad in 7:00 24:00 now; do dura-push --until $bad archive <stream 2>said && exit 1; grep -q 'a time, such as 06:30' said || exit 1; done"#;

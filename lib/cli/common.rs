@@ -51,7 +51,10 @@ pub fn main<A: CommandFactory + FromArgMatches>(
     };
     let Common { events, verbose, quiet } = common(&args);
     let verbosity = if *quiet { -1 } else { (*verbose).min(2) as i8 };
-    let opened = Events::open(program, events.as_deref());
+    // The option does not take the events from whoever asked for all of them.
+    let of_all = std::env::var_os("DURA_EVENTS").filter(|path| !path.is_empty());
+    let of_all = of_all.map(PathBuf::from).filter(|path| events.as_ref() != Some(path));
+    let opened = Events::open(program, events.as_deref().into_iter().chain(of_all.as_deref()));
     let (events, failed) = match opened {
         Ok(events) => (events, None),
         Err(error) => (Events::default(), Some(error)),

@@ -98,7 +98,10 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if let Some(until) = options.until {
         let report = Arc::clone(report);
         let shown = until.to_rfc3339();
-        stop.set_at(until, move || report.note(format_args!("it is {shown} (--until): ending")));
+        stop.set_at(until, move || {
+            report.note(format_args!("it is {shown} (--until): ending"));
+            report.events().emit("ending", &[("until", shown.into())]);
+        });
     }
     let run = UploadRun {
         report: Arc::clone(report),

@@ -1,4 +1,4 @@
-//! Events for a UI: JSON lines appended to the file that `--events` or `DURA_EVENTS` names.
+//! Events for a UI: JSON lines appended to the files that `--events` and `DURA_EVENTS` name.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -16,17 +16,20 @@ use crate::edge::clock;
 #[derive(Debug, Default)]
 pub struct Events {
     tool: &'static str,
-    file: Option<Mutex<File>>,
+    files: Vec<Mutex<File>>,
 }
 
 impl Events {
-    /// Opens the file for appending, and makes it for its owner alone. A link is not followed: in a
+    /// Opens the files for appending, and makes each for its owner alone. A link is not followed: in a
     /// folder where others may write it could lead anywhere. What a process has open already is no
     /// such link.
     ///
     /// # Errors
-    /// If the file cannot be opened.
-    pub fn open(tool: &'static str, path: Option<&Path>) -> anyhow::Result<Events> {
+    /// If one cannot be opened.
+    pub fn open<'a>(
+        tool: &'static str,
+        paths: impl IntoIterator<Item = &'a Path>,
+    ) -> anyhow::Result<Events> {
         let open = |path: &Path| -> anyhow::Result<File> {
             let mut options = OpenOptions::new();
             options.append(true).create(true).mode(0o600);
@@ -43,20 +46,23 @@ impl Events {
             }
             Ok(file)
         };
-        Ok(Events { tool, file: path.map(open).transpose()?.map(Mutex::new) })
+        let files = paths.into_iter().map(|path| open(path).map(Mutex::new));
+        Ok(Events { tool, files: files.collect::<anyhow::Result<_>>()? })
     }
 
     /// Appends a line: time, tool, event, and the fields. Programs of one pipe share a file, so a
     /// line is one write.
     pub fn emit(&self, event: &str, fields: &[(&str, Value)]) {
-        let Some(file) = &self.file else { return };
+        if self.files.is_empty() {
+            return;
+        }
         let mut line = Map::new();
         line.insert("time".into(), clock::wall_rfc3339().into());
         line.insert("tool".into(), self.tool.into());
         line.insert("event".into(), event.into());
         line.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let text = Value::Object(line).to_string() + "\n";
-        if let Ok(mut file) = file.lock() {
+        for mut file in self.files.iter().filter_map(|file| file.lock().ok()) {
             // Events are for display; a backup does not fail for them.
             let _ = file.write_all(text.as_bytes());
         }
