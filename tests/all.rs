@@ -93,6 +93,8 @@ mod fixtures;
 
 // Buckets and WebDAV servers.
 mod clouds;
+// Archives over SSH.
+mod ssh;
 
 // Each request of a backup, and of a reader, goes wrong in each way.
 mod faults;

@@ -66,7 +66,7 @@ fn names_that_are_no_directories() {
         "me@nas:/b",
         "nas:b",
         "sftp:nas/b",
-        "ssh://nas/b",
+        "sftp://nas/b",
         "s3:host/b",
         "S3://b",
         "b2:b",

@@ -43,7 +43,7 @@ impl ArchiveName {
     pub(crate) fn local(&self) -> anyhow::Result<Option<&Path>> {
         Ok(match self.place()? {
             Destination::Directory(dir) => Some(Path::new(OsStr::from_bytes(dir))),
-            Destination::Bucket(_) | Destination::Web(_) => None,
+            Destination::Bucket(_) | Destination::Web(_) | Destination::Ssh(_) => None,
         })
     }
 

@@ -17,6 +17,8 @@ use crate::report::message::{Hinted, Report, why};
 use crate::store::dav::{self, Dav};
 use crate::store::local::Local;
 use crate::store::s3::{self, S3};
+use crate::store::sftp::Sftp;
+use crate::store::sftp::address::BadSshAddress;
 use crate::store::{LookAhead, Notice, Remove, Store, StoreError, Word};
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
@@ -100,6 +102,10 @@ fn open(archive: &ArchiveName, notice: Notice) -> anyhow::Result<Able> {
             let collection = Arc::new(opened?);
             Ok((collection.clone(), Some(collection)))
         }
+        Destination::Ssh(address) => {
+            let opened = Sftp::open(address, idle()?, notice);
+            Ok((Arc::new(opened.map_err(|error| bad_host(&rest(address), error))?), None))
+        }
     }
 }
 
@@ -146,6 +152,17 @@ fn bad_address(archive: &str, rest: &str, error: dav::BadDavAddress) -> anyhow::
     Hinted::wrap(anyhow!("{}: {error}", without_login(scheme, rest)), hint)
 }
 
+fn bad_host(rest: &str, error: BadSshAddress) -> anyhow::Error {
+    let hint = match error {
+        BadSshAddress::Login => "use a key: ssh takes no password from Dura",
+        BadSshAddress::Word(_) => {
+            "write letters, digits and . _ -; for anything else, give the host a name in ~/.ssh/config"
+        }
+        _ => "see dura-stores(7) for the names of archives over SSH",
+    };
+    Hinted::wrap(anyhow!("{}: {error}", without_login("ssh", rest)), hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +174,8 @@ mod tests {
             "s3://key:hush@bucket/a",
             "http://hush@/",
             "https://me:hu@sh@host/",
+            "ssh://me:hush@host/a",
+            "ssh://me:hu@sh@host/a?hush",
         ] {
             let report = Arc::new(Report::new("test", 0, Default::default()));
             let archive = ArchiveName::from(std::ffi::OsString::from(archive));

@@ -68,7 +68,7 @@ enum IndexCommand {
 /// The archive that is read.
 #[derive(Debug, Clone, Args)]
 struct Of {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
 }
@@ -76,7 +76,8 @@ struct Of {
 /// Arguments of `diff`.
 #[derive(Debug, Clone, Args)]
 struct DiffArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH; it need not exist yet
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH; it need
+    /// not exist yet
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Build on the newest band of a tier below N, as dump(8) does; 0: make a full band; auto:
@@ -129,7 +130,7 @@ fn max_deleted(text: &str) -> Result<MaxDeleted, String> {
 /// Arguments of `ls`.
 #[derive(Debug, Clone, Args)]
 struct LsArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// List these, and what lies below them [default: all]
@@ -148,7 +149,7 @@ struct LsArgs {
 /// Arguments of `changes`.
 #[derive(Debug, Clone, Args)]
 struct ChangesArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Compare these, and what lies below them [default: all]
@@ -168,7 +169,7 @@ struct ChangesArgs {
 /// Arguments of `find`.
 #[derive(Debug, Clone, Args)]
 struct FindArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// What to find: a name at any depth, a path below the source, or a pattern (gitignore syntax)
@@ -183,7 +184,7 @@ struct FindArgs {
 /// Arguments of `where`.
 #[derive(Debug, Clone, Args)]
 struct WhereArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// What would be restored, with everything below it
@@ -196,7 +197,7 @@ struct WhereArgs {
 /// Arguments of `expire`.
 #[derive(Debug, Clone, Args)]
 struct ExpireArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Keep the N newest versions
@@ -259,7 +260,7 @@ fn offset(text: &str) -> Result<Offset, String> {
 /// What `keys` is asked.
 #[derive(Debug, Clone, Args)]
 struct KeysArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Write messages to KEY of the keyring for all runs that it does not open, as a stream for

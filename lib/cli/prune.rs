@@ -24,7 +24,7 @@ use crate::report::message::Report;
     Example: dura-index expire --keep-daily 7 --keep-monthly 12 /mnt/backup | dura-prune /mnt/backup"
 )]
 struct PruneArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// The bands to remove, by their whole names [default: those on standard input]
@@ -36,9 +36,6 @@ struct PruneArgs {
     /// Remove nothing unless band NAME, the newest that you know of, exists and is complete
     #[arg(long, value_name = "NAME")]
     expect: Option<String>,
-    /// Hide the bands in ARCHIVE/.expired, and remove what has been hidden for DAYS
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    hide: Option<u32>,
     /// Remove N objects at a time [default: 32]
     #[arg(
         short,
@@ -76,7 +73,6 @@ fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         bands: args.bands,
         dry_run: args.dry_run,
         expect: args.expect,
-        hide: args.hide,
         jobs: args.jobs,
         reach: args.reach.into(),
     };

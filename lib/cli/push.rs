@@ -28,8 +28,8 @@ use crate::report::message::Report;
     Example: dura-scan ~ | dura-pack | dura-seal -r me@example.org | dura-push /mnt/backup"
 )]
 struct PushArgs {
-    /// The archives: directories, which are created if needed, s3://BUCKET/PREFIX, or
-    /// https://HOST/PATH
+    /// The archives: directories, which are created if needed, s3://BUCKET/PREFIX,
+    /// https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE", required = true)]
     archives: Vec<ArchiveName>,
     /// Write N objects at a time to each archive [default: 4, or 32 over a network]

@@ -27,7 +27,7 @@ use crate::report::message::Report;
     \x20   tar --no-overwrite-dir --xattrs --xattrs-include='*' --acls -xpf - -C /tmp/out"
 )]
 struct RestoreArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// What to restore, with everything below it [default: everything]

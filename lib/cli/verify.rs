@@ -27,7 +27,7 @@ use crate::report::message::Report;
     Example: dura-verify --repair /mnt/backup | dura-push --replace /mnt/backup"
 )]
 struct VerifyArgs {
-    /// The archive: a directory, s3://BUCKET/PREFIX, or https://HOST/PATH
+    /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
     /// Compare only names and sizes with HEAD, TAIL and the lists

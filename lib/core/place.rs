@@ -12,6 +12,8 @@ pub enum Destination<'a> {
     Bucket(&'a str),
     /// A collection, or what a web server serves: the whole name.
     Web(&'a str),
+    /// A directory of a host, over SSH: the whole name.
+    Ssh(&'a str),
 }
 
 /// A name that is none, and how it should be written.
@@ -25,7 +27,8 @@ pub struct Misspelled {
 }
 
 const RCLONE: &str = "for clouds that rclone supports: use rclone serve s3 or rclone serve webdav, and its address; see dura-stores(7)";
-const SSH: &str = "there is no store over SSH yet: mount the directory with sshfs, or serve it with rclone serve webdav; see dura-stores(7)";
+const SSH: &str =
+    "write ssh://[USER@]HOST[:PORT]/DIR, or ssh://[USER@]HOST/~/DIR in the home directory";
 const MOUNT: &str = "mount it, and name the directory";
 
 /// Reads the name of an archive, which is text unless it is that of a directory.
@@ -39,7 +42,7 @@ pub fn place(name: &[u8]) -> Result<Destination<'_>, Misspelled> {
     let (text, dir) = (String::from_utf8_lossy(name), name.strip_prefix(b"file://"));
     match of_text(&text)? {
         Destination::Directory(_) => Ok(Destination::Directory(dir.map_or(name, without_host))),
-        Destination::Bucket(_) | Destination::Web(_) => Err(misspelled(
+        Destination::Bucket(_) | Destination::Web(_) | Destination::Ssh(_) => Err(misspelled(
             &format!("{text}: not UTF-8"),
             "write each such byte as % and two digits",
         )),
@@ -50,7 +53,7 @@ fn of_text(text: &str) -> Result<Destination<'_>, Misspelled> {
     if text.is_empty() {
         return Err(misspelled(
             "not the name of an archive",
-            "name a directory, s3:// or https://",
+            "name a directory, s3://, https:// or ssh://",
         ));
     }
     let is_path = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
@@ -94,7 +97,7 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Destination
         Err(Misspelled { what, instead: format!("{instead}{meant}") })
     };
     match scheme.to_ascii_lowercase().as_str() {
-        known @ ("s3" | "http" | "https" | "file") if known != scheme => {
+        known @ ("s3" | "http" | "https" | "file" | "ssh") if known != scheme => {
             no_store(&format!("write {known}:// in lower case"))
         }
         "s3" => Ok(Destination::Bucket(text)),
@@ -106,7 +109,8 @@ fn address<'a>(text: &'a str, scheme: &str, rest: &'a str) -> Result<Destination
                 "write file:///DIR, or the directory alone",
             )),
         },
-        "ssh" | "sftp" | "scp" | "rsync" | "git+ssh" => no_store(SSH),
+        "ssh" => Ok(Destination::Ssh(text)),
+        "sftp" | "scp" | "rsync" | "git+ssh" => no_store(SSH),
         "webdav" | "dav" => no_store("write http://HOST/PATH"),
         "webdavs" | "davs" => no_store("write https://HOST/PATH"),
         "gs" | "gcs" => no_store(
@@ -192,7 +196,14 @@ mod tests {
         assert_eq!(place(b"s3://b/p"), Ok(Destination::Bucket("s3://b/p")));
         assert_eq!(place(b"https://h/p"), Ok(Destination::Web("https://h/p")));
         assert_eq!(place(b"http://h/p"), Ok(Destination::Web("http://h/p")));
-        for name in [&b"s3://b/\xff"[..], b"https://h/\xff", b"n\xff:/b", b"file://h\xff/x"] {
+        assert_eq!(place(b"ssh://h/p"), Ok(Destination::Ssh("ssh://h/p")));
+        for name in [
+            &b"s3://b/\xff"[..],
+            b"https://h/\xff",
+            b"ssh://h/\xff",
+            b"n\xff:/b",
+            b"file://h\xff/x",
+        ] {
             assert!(place(name).is_err(), "{}", name.escape_ascii());
         }
     }
@@ -200,14 +211,14 @@ mod tests {
     #[test]
     fn what_looks_like_another_kind_is_refused_with_the_right_spelling() {
         for (text, wanted) in [
-            ("me@nas:/b", "SSH"),
-            ("nas:backup", "SSH"),
+            ("me@nas:/b", "ssh://[USER@]HOST"),
+            ("nas:backup", "ssh://[USER@]HOST"),
             ("nas:backup", "rclone"),
-            ("nas:", "SSH"),
-            ("[::1]:/b", "SSH"),
-            ("sftp:me@nas:/b", "SSH"),
-            ("sftp://me@nas/b", "SSH"),
-            ("ssh://nas/b", "SSH"),
+            ("nas:", "ssh://[USER@]HOST"),
+            ("[::1]:/b", "ssh://[USER@]HOST"),
+            ("sftp:me@nas:/b", "ssh://[USER@]HOST"),
+            ("sftp://me@nas/b", "ssh://[USER@]HOST"),
+            ("SSH://nas/b", "lower case"),
             ("s3:host.example/b", "s3://b, with AWS_ENDPOINT_URL=https://host.example"),
             ("s3:https://h.example/b", "AWS_ENDPOINT_URL"),
             ("s3:bucket/p", "write s3://bucket/p"),

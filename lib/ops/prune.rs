@@ -21,11 +21,9 @@ use crate::format::object::ObjectName;
 use crate::report::message::{Hinted, Report};
 use crate::report::units::{self, human};
 
-mod hidden;
 pub(crate) mod removal;
 mod whole;
 
-use hidden::Hiding;
 use removal::{Removed, Remover};
 
 /// What is removed, and how.
@@ -39,8 +37,6 @@ pub struct Options {
     pub dry_run: bool,
     /// Remove nothing unless this band is there and complete.
     pub expect: Option<String>,
-    /// Hide bands, and remove them after so many days.
-    pub hide: Option<u32>,
     /// How many calls are under way at the same time.
     pub jobs: usize,
     /// How patient the store is asked.
@@ -63,20 +59,15 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         false => options.bands.iter().cloned().collect(),
         true => names_on_stdin()?,
     };
-    let hiding = options.hide.map(|days| Hiding::new(&options.archive, days)).transpose()?;
-    if named.is_empty() && hiding.is_none() {
+    if named.is_empty() {
         report.verbose("no band was named");
         return Ok(());
     }
     let (store, from) = open_store_to_remove(&options.archive, &options.reach, report)?;
-    let remover = Remover { store, from, jobs: options.jobs, hiding };
+    let remover = Remover { store, from, jobs: options.jobs };
     let wish =
         PruneWish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
-    prune(&options.archive, &wish, &remover, report)?;
-    if let Some(hiding) = remover.hiding.as_ref().filter(|_| !options.dry_run) {
-        hiding.free(options.jobs, &options.reach, report);
-    }
-    Ok(())
+    prune(&options.archive, &wish, &remover, report)
 }
 
 /// What is asked for.
@@ -133,7 +124,6 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
     let mut needed: BTreeSet<BandName> = BTreeSet::new();
     let mut sum = Removed::default();
     let mut count = 0;
-    let done = if remover.hiding.is_some() { "hid" } else { "removed" };
     for name in bands {
         if needed.contains(name) {
             let why = "a band that is based on it could not be removed";
@@ -143,7 +133,7 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
         match remover.remove(name, &going) {
             Ok(outcome) => {
                 let (gone, size) = (outcome.objects, human(outcome.bytes));
-                report.verbose(format_args!("{name}: {done} {gone} objects, {size}"));
+                report.verbose(format_args!("{name}: removed {gone} objects, {size}"));
                 for stray in &outcome.strays {
                     report.note(format_args!("{stray}: not written by Dura: left where it is"));
                 }
@@ -157,11 +147,8 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
             }
         }
     }
-    if let Some(hiding) = remover.hiding.as_ref().filter(|_| count > 0) {
-        hiding.tell(report);
-    }
     report.done(format_args!(
-        "{done} {}, {}, {}",
+        "removed {}, {}, {}",
         units::count(count, "band"),
         units::count(sum.objects, "object"),
         human(sum.bytes)

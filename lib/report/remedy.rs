@@ -27,6 +27,9 @@ pub(super) fn remedy(error: &StoreError) -> Option<&'static str> {
         StoreErrorKind::NoListing => Some(
             "give the full name of a complete band with --band: it can be read without a listing",
         ),
+        StoreErrorKind::NoLogin => Some(
+            "ssh is not allowed to ask (BatchMode): log in once by hand with ssh or sftp, to see that the host's key is known and that no password or passphrase is needed; see dura-stores(7)",
+        ),
         StoreErrorKind::Overtaken => Some("start the backup again: it makes a new band"),
         StoreErrorKind::Clock => Some("set the clock: requests are signed with the time"),
         StoreErrorKind::Session => Some(

@@ -9,7 +9,8 @@ use super::faulty::Faulty;
 use super::local::Local;
 use super::memory::Memory;
 use super::s3::{S3, Sources};
-use super::{Notice, Remove, Store, StoreErrorKind, UNSEEN, Word};
+use super::sftp::Sftp;
+use super::{Notice, Remove, Store, StoreErrorKind, UNSEEN, Word, unheard};
 
 // Real servers on loopback; the black-box tests start the same.
 #[path = "../../tests/util/servers.rs"]
@@ -95,7 +96,7 @@ fn hold_parts(store: &dyn Store) {
 }
 
 /// What can be removed is gone then, and nothing else is.
-fn remove(store: &dyn Remove) {
+pub(super) fn remove(store: &dyn Remove) {
     for object in ["a/00000/0", "a/00000/1", "a/HEAD"] {
         store.put_new(object, b"x").unwrap();
     }
@@ -113,7 +114,7 @@ fn remove(store: &dyn Remove) {
     store.put_new("b/HEAD", b"x").unwrap();
 }
 
-fn race(store: &dyn Store) {
+pub(super) fn race(store: &dyn Store) {
     let wins = |round: usize| {
         let name = format!("20261101T020000Z/00000/{round:09}.tar");
         let name = &name;
@@ -127,7 +128,7 @@ fn race(store: &dyn Store) {
     assert!((0..50).all(|round| wins(round) == 1));
 }
 
-fn hold_all(store: &dyn Store) {
+pub(super) fn hold_all(store: &dyn Store) {
     hold(store);
     hold_parts(store);
 }
@@ -311,4 +312,14 @@ fn webdav_of_rclone_which_overwrites() {
         Box::new(Dav::with(name, &variable, &|_| None, None, notice).unwrap())
     };
     on_server(&server, &open, true);
+}
+
+#[test]
+fn ssh_of_openssh_which_refuses() {
+    let server = servers::sshd_in(served());
+    let open = |name: &str, notice: Notice| -> Box<dyn Remove> {
+        Box::new(Sftp::with(name, Some(server.ssh()), None, notice).unwrap())
+    };
+    on_server(&server, &open, false);
+    race(open(&server.archive("race"), unheard()).as_ref());
 }

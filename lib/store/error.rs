@@ -37,6 +37,8 @@ pub enum StoreErrorKind {
     Redirect,
     /// The server does not tell what it has; single objects can be read.
     NoListing,
+    /// ssh could not log in, or does not know the host: it asks nobody.
+    NoLogin,
     /// Another run has taken the band that is written.
     Overtaken,
     /// Anything else.

@@ -17,6 +17,7 @@ pub(crate) mod memory;
 pub(crate) mod recording;
 pub mod s3;
 pub mod sealed;
+pub mod sftp;
 mod xml;
 
 pub use create_only::LookAhead;

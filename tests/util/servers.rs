@@ -1,4 +1,4 @@
-//! Real servers on loopback, started by the tests: rclone's S3 and WebDAV, and moto's S3.
+//! Real servers on loopback, started by the tests: rclone's S3 and WebDAV, moto's S3, and sshd.
 //! `scripts/setup` installs them.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,6 +17,7 @@ pub(crate) const SECRET: &str = "dura/test+secret";
 enum Kind {
     S3,
     Dav,
+    Ssh,
 }
 
 /// A server that ends when it is dropped.
@@ -41,6 +42,10 @@ impl Server {
         match self.kind {
             Kind::S3 => format!("s3://store/{name}"),
             Kind::Dav => format!("http://{address}/store/{name}"),
+            Kind::Ssh => {
+                let folder = self.folder(name).expect("sshd serves a directory");
+                format!("ssh://{address}{}", folder.display())
+            }
         }
     }
 
@@ -61,7 +66,14 @@ impl Server {
             Kind::Dav => {
                 vec![("DURA_DAV_USER", KEY.to_owned()), ("DURA_DAV_PASSWORD", SECRET.to_owned())]
             }
+            Kind::Ssh => vec![("DURA_SSH", self.ssh())],
         }
+    }
+
+    /// ssh with a configuration that knows this host, and a key.
+    pub(crate) fn ssh(&self) -> String {
+        let dir = self.dir.as_ref().expect("sshd serves a directory");
+        format!("ssh -F {}/ssh_config", dir.path().display())
     }
 
     /// Where an archive, or a folder of one, lies on the disk of a server that serves a directory.
@@ -210,6 +222,51 @@ pub(crate) fn plain_web(dir: &Path) -> Server {
         let mut command = Command::new("python3");
         let (host, port) = address.split_once(':').unwrap();
         command.args(["-m", "http.server", "--bind", host, port, "--directory"]).arg(dir);
+        command
+    })
+}
+
+/// OpenSSH's server, with keys and configurations of its own: for whoever runs the tests.
+pub(crate) fn sshd() -> Server {
+    sshd_in(tempfile::tempdir().unwrap())
+}
+
+/// The same over a directory of the caller's.
+pub(crate) fn sshd_in(dir: tempfile::TempDir) -> Server {
+    std::fs::create_dir_all(dir.path().join("store")).unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    for key in ["host_key", "key"] {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)])
+            .status();
+        assert!(made.unwrap().success());
+    }
+    // What Debian's service does before it starts it.
+    if rustix::process::geteuid().is_root() {
+        std::fs::create_dir_all("/run/sshd").unwrap();
+    }
+    std::fs::copy(at("key.pub"), at("authorized_keys")).unwrap();
+    let host = std::fs::read_to_string(at("host_key.pub")).unwrap();
+    std::fs::write(at("known_hosts"), format!("dura-test {host}")).unwrap();
+    let server = format!(
+        "HostKey {}\nAuthorizedKeysFile {}\nSubsystem sftp /usr/lib/openssh/sftp-server\n\
+         StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n",
+        at("host_key"),
+        at("authorized_keys")
+    );
+    std::fs::write(at("sshd_config"), server).unwrap();
+    let client = format!(
+        "HostKeyAlias dura-test\nStrictHostKeyChecking yes\nUserKnownHostsFile {}\n\
+         GlobalKnownHostsFile /dev/null\nIdentityFile {}\nIdentitiesOnly yes\n",
+        at("known_hosts"),
+        at("key")
+    );
+    std::fs::write(at("ssh_config"), client).unwrap();
+    let configuration = at("sshd_config");
+    start(Kind::Ssh, Some(dir), |address| {
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.args(["-D", "-e", "-f", &configuration, "-o", &format!("ListenAddress={address}")]);
         command
     })
 }
