@@ -252,3 +252,64 @@ fn keys_and_buckets_that_keep() {
     assert_eq!((code, err.matches("the bucket keeps older versions").count()), (0, 1), "{err}");
     assert!(!place.ok(list).contains(SECOND));
 }
+
+/// What is hidden is no band to anybody, comes back by the command that is printed, and goes after
+/// its days.
+#[test]
+fn hidden_bands() {
+    let dir = archive("prune-hidden", "");
+    let run = |line: &str| prune(&dir, line);
+    let hide = |day: u64, names: &str| {
+        let now = 1_767_232_800 + day * 86_400;
+        run(&format!("SOURCE_DATE_EPOCH={now} dura-prune --hide 30 archive {names} </dev/null"))
+    };
+    let done = hide(10, &format!("{FIRST} {THIRD}"));
+    assert_eq!(done.code, 2, "{}", done.report());
+    done.tells(&format!("{FIRST}: kept: {SECOND} is based on it"));
+    assert_eq!(bands(&dir).len(), 4);
+    let whole = run("cd archive; find . -type f | sort | xargs sha256sum").text();
+
+    let done = hide(10, &format!("{FIRST} {SECOND}"));
+    assert_eq!(done.code, 0, "{}", done.report());
+    done.tells("hidden until 2026-02-10T02:00:00Z: mv ");
+    let back = done.stderr.split_once("Z: ").unwrap().1.split_once(" brings").unwrap().0.to_owned();
+    assert_eq!(bands(&dir), [".expired", THIRD, FOURTH]);
+    let listed = run("dura-index bands archive").text();
+    assert!(listed.lines().count() == 2 && !listed.contains(SECOND), "{listed}");
+    for line in [
+        "dura-verify --no-cache archive",
+        "dura-index list --no-cache archive",
+        "dura-restore --no-cache archive | tar -tf -",
+        "dura-push --from archive other; dura-verify --no-cache --against other archive",
+    ] {
+        let done = run(line);
+        let quiet = !done.stderr.contains("expired") && !done.stderr.contains(SECOND);
+        assert!(done.code == 0 && quiet, "{}", done.report());
+    }
+    assert_eq!(run("ls other").text(), format!("{THIRD}\n{FOURTH}\n"));
+    // Where nothing else is, a new band may be made.
+    let alone = "mkdir new; cp -r archive/.expired new; dura-scan src | dura-pack | dura-push new";
+    assert_eq!(run(alone).code, 0);
+
+    assert_eq!(run(&back).code, 0, "{back}");
+    run("rmdir archive/.expired/* archive/.expired");
+    assert_eq!(run("cd archive; find . -type f | sort | xargs sha256sum").text(), whole);
+    assert_eq!(run("dura-verify --no-cache archive").code, 0);
+
+    assert_eq!(hide(10, SECOND).code, 0);
+    assert_eq!(hide(20, FIRST).code, 0);
+    run("touch archive/.expired/20260121T020000Z/mine");
+    for (day, left) in [(39, 2), (40, 1), (49, 1)] {
+        let done = hide(day, "");
+        assert_eq!(done.code, 0, "{}", done.report());
+        assert_eq!(fs::read_dir(dir.join("archive/.expired")).unwrap().count(), left, "{day}");
+    }
+    assert_eq!(hide(50, "").code, 0);
+    assert_eq!(
+        run("find archive/.expired -type f").text(),
+        "archive/.expired/20260121T020000Z/mine\n"
+    );
+    let done = run("dura-prune --hide 3 s3://bucket/archive 20260102T020000Z");
+    assert_eq!(done.code, 2);
+    done.tells("only where the archive is a directory");
+}

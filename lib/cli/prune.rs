@@ -36,6 +36,9 @@ struct PruneArgs {
     /// Remove nothing unless band NAME, the newest that you know of, exists and is complete
     #[arg(long, value_name = "NAME")]
     expect: Option<String>,
+    /// Hide the bands in ARCHIVE/.expired, and remove what has been hidden for DAYS
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    hide: Option<u32>,
     /// Remove N objects at a time [default: 32]
     #[arg(
         short,
@@ -73,6 +76,7 @@ fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         bands: args.bands,
         dry_run: args.dry_run,
         expect: args.expect,
+        hide: args.hide,
         jobs: args.jobs,
         reach: args.reach.into(),
     };

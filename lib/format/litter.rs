@@ -1,8 +1,9 @@
 //! What other programs leave beside and inside of archives: file managers, NAS firmware, programs
 //! that copy and synchronise. It is neither an object nor a sign of anything else.
 
-/// Names that mean this, whatever is in them. Compared without regard to case.
-const NAMES: [&str; 44] = [
+/// Names that mean this, whatever is in them; in `.expired` dura-prune hides what is to go. Compared
+/// without regard to case.
+const NAMES: [&str; 45] = [
     ".apdisk",
     ".appledb",
     ".appledesktop",
@@ -16,6 +17,7 @@ const NAMES: [&str; 44] = [
     ".dropbox",
     ".dropbox.attr",
     ".dropbox.cache",
+    ".expired",
     ".fseventsd",
     ".gitkeep",
     ".hidden",

@@ -21,9 +21,11 @@ use crate::format::object::ObjectName;
 use crate::report::message::{Hinted, Report};
 use crate::report::units::{self, human};
 
+mod hidden;
 pub(crate) mod removal;
 mod whole;
 
+use hidden::Hiding;
 use removal::{Removed, Remover};
 
 /// What is removed, and how.
@@ -37,6 +39,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Remove nothing unless this band is there and complete.
     pub expect: Option<String>,
+    /// Hide bands, and remove them after so many days.
+    pub hide: Option<u32>,
     /// How many calls are under way at the same time.
     pub jobs: usize,
     /// How patient the store is asked.
@@ -59,15 +63,20 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         false => options.bands.iter().cloned().collect(),
         true => names_on_stdin()?,
     };
-    if named.is_empty() {
+    let hiding = options.hide.map(|days| Hiding::new(&options.archive, days)).transpose()?;
+    if named.is_empty() && hiding.is_none() {
         report.verbose("no band was named");
         return Ok(());
     }
     let (store, from) = open_store_to_remove(&options.archive, &options.reach, report)?;
-    let remover = Remover { store, from, jobs: options.jobs };
+    let remover = Remover { store, from, jobs: options.jobs, hiding };
     let wish =
         PruneWish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
-    prune(&options.archive, &wish, &remover, report)
+    prune(&options.archive, &wish, &remover, report)?;
+    if let Some(hiding) = remover.hiding.as_ref().filter(|_| !options.dry_run) {
+        hiding.free(options.jobs, &options.reach, report);
+    }
+    Ok(())
 }
 
 /// What is asked for.
@@ -124,6 +133,7 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
     let mut needed: BTreeSet<BandName> = BTreeSet::new();
     let mut sum = Removed::default();
     let mut count = 0;
+    let done = if remover.hiding.is_some() { "hid" } else { "removed" };
     for name in bands {
         if needed.contains(name) {
             let why = "a band that is based on it could not be removed";
@@ -133,7 +143,7 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
         match remover.remove(name, &going) {
             Ok(outcome) => {
                 let (gone, size) = (outcome.objects, human(outcome.bytes));
-                report.verbose(format_args!("{name}: removed {gone} objects, {size}"));
+                report.verbose(format_args!("{name}: {done} {gone} objects, {size}"));
                 for stray in &outcome.strays {
                     report.note(format_args!("{stray}: not written by Dura: left where it is"));
                 }
@@ -147,8 +157,11 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
             }
         }
     }
+    if let Some(hiding) = remover.hiding.as_ref().filter(|_| count > 0) {
+        hiding.tell(report);
+    }
     report.done(format_args!(
-        "removed {}, {}, {}",
+        "{done} {}, {}, {}",
         units::count(count, "band"),
         units::count(sum.objects, "object"),
         human(sum.bytes)

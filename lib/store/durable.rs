@@ -124,6 +124,15 @@ impl FileSystem {
         }
     }
 
+    /// Moves a directory to where none is, durably.
+    pub(super) fn move_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+        self.create_dirs(&parent(to))?;
+        std::fs::rename(from, to)?;
+        self.sync_dir(&parent(to))?;
+        self.sync_dir(&parent(from))
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match File::open(dir).and_then(|dir| dir.sync_all()) {
             // Many file systems of networks and in user space cannot, and some need not.

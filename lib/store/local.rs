@@ -56,6 +56,15 @@ impl Local {
         Ok(file)
     }
 
+    /// Moves a folder of the archive to another place in it, all at once.
+    ///
+    /// # Errors
+    /// What the system says, also that something is there.
+    pub fn move_folder(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let from = self.path(from);
+        self.system.move_dir(&from, &self.path(to)).map_err(failed(&from))
+    }
+
     /// An object's file, and its size, which is not 0.
     fn file(&self, name: &str) -> io::Result<(File, u64)> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

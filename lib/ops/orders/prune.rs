@@ -117,7 +117,7 @@ fn pruned(trial: PruneTrial, named: &BTreeSet<BandName>) -> (ModelObjects, u8) {
     let report = Arc::new(Report::new("test", -2, Events::default()));
     let trial = Arc::new(trial);
     let store = Retrying::reader(trial.clone(), &Reach::default(), 1, &report);
-    let remover = Remover { store: Arc::new(store), from: trial.clone(), jobs: 1 };
+    let remover = Remover { store: Arc::new(store), from: trial.clone(), jobs: 1, hiding: None };
     let wish = PruneWish { named, expect: None, dry_run: false };
     let done = prune(&OsString::from("memory").into(), &wish, &remover, &report);
     let status = if done.is_err() || report.failed() { 2 } else { u8::from(report.warnings() > 0) };

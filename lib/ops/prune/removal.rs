@@ -13,6 +13,7 @@ use crate::archive::side_by_side;
 use crate::core::prune::Stage;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
+use crate::ops::prune::hidden::Hiding;
 use crate::report::message::Hinted;
 use crate::store::{Remove, Store, StoreErrorKind};
 
@@ -43,6 +44,8 @@ pub(crate) struct Remover {
     pub from: Arc<dyn Remove>,
     /// How many objects are removed at once.
     pub jobs: usize,
+    /// What hides bands instead.
+    pub hiding: Option<Hiding>,
 }
 
 impl Remover {
@@ -53,6 +56,9 @@ impl Remover {
         going: &BTreeSet<&BandName>,
     ) -> anyhow::Result<Removed> {
         self.nobody_stands_on(band, going)?;
+        if let Some(hiding) = &self.hiding {
+            return self.hide(hiding, band, going);
+        }
         let mut outcome = Removed::default();
         let head = match self.store.get(&format!("{band}/HEAD")) {
             Ok(bytes) => Some(bytes),
@@ -83,6 +89,25 @@ impl Remover {
         }
         outcome.strays = strays;
         Ok(outcome)
+    }
+
+    /// Hides a band. To all others it is as if it had lost HEAD, and whatever else it has.
+    fn hide(
+        &self,
+        hiding: &Hiding,
+        band: &BandName,
+        going: &BTreeSet<&BandName>,
+    ) -> anyhow::Result<Removed> {
+        let (objects, _) = self.objects(band)?;
+        hiding.hide(band)?;
+        if let Err(error) = self.nobody_stands_on(band, going) {
+            return Err(match hiding.put_back(band) {
+                Ok(()) => error,
+                Err(why) => error.context(format!("it cannot be brought back: {why:#}")),
+            });
+        }
+        let bytes = objects.iter().map(|(_, size)| size).sum();
+        Ok(Removed { objects: objects.len() as u64, bytes, strays: Vec::new() })
     }
 
     /// Fails if the archive has a band on top of this one that is not to go.
