@@ -77,7 +77,7 @@ fn events_are_those_of_the_page() {
     }
     // All that the page names were seen, but for a request that is made again, and --until.
     for ((tool, event), members) in &documented {
-        if matches!(event.as_str(), "retry" | "ending" | "time" | "tool" | "event") {
+        if matches!(event.as_str(), "retry" | "ending" | "progress" | "time" | "tool" | "event") {
             continue;
         }
         let all: Vec<_> = written
@@ -90,4 +90,50 @@ fn events_are_those_of_the_page() {
         assert!(lacking.is_empty(), "{tool} {event}: never with {lacking:?}");
     }
     assert!(written.len() > 20, "{written:?}");
+}
+
+/// What is read comes to the total that was told before, also where a band continues; and a restore
+/// and a verify that last tell how far they are.
+#[test]
+fn progress_comes_to_its_total() {
+    let dir = scratch("progress");
+    let with = |line: &str| {
+        let state = ["DURA_CACHE", "XDG_STATE_HOME"];
+        state.into_iter().fold(dura(line).dir(&dir), |shell, name| shell.var(name, dir.join("own")))
+    };
+    let all = |file: &str, event: &str, key: &str| -> Vec<u64> {
+        let text = fs::read_to_string(dir.join(file)).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|it| it["event"] == event).filter_map(|it| it[key].as_u64()).collect()
+    };
+    let noise = |len: usize| crate::util::tree::noise(len as u64, len);
+    fs::create_dir(dir.join("src")).unwrap();
+    fs::write(dir.join("src/large"), noise(3_000_000)).unwrap();
+    for n in 0..8 {
+        fs::write(dir.join(format!("src/small{n}")), noise(60_000 + n)).unwrap();
+    }
+    let scan = "sleep 2.1; dura-scan -q src | dura-index diff archive";
+    let pack = "dura-pack -q --block-size 50k --part-size 1200k";
+    let line =
+        |file: &str, then: &str| format!("export DURA_EVENTS={file}; {scan} | {pack} | {then}");
+    with(&line("cut", "dura-seal -q | head -c 3400000 | dura-push archive")).code(2);
+    with(&line("rest", "dura-seal -q | dura-push archive")).ok();
+    let bytes = 3_480_028;
+    assert_eq!(all("cut", "listed", "bytes"), [bytes]);
+    assert_eq!(all("cut", "compared", "bytes"), [bytes]);
+    let read = all("cut", "object", "read");
+    assert!(read.iter().any(|it| (1_000_000..3_000_000).contains(it)), "{read:?}");
+    assert!(read.is_sorted() && read.last() == Some(&bytes), "{read:?}");
+    // Less is left.
+    let left = all("rest", "compared", "bytes")[0];
+    assert!(left < bytes && all("rest", "object", "read").last() == Some(&left));
+    let entries = all("rest", "compared", "entries")[0];
+    assert_eq!(all("rest", "object", "entries").last(), Some(&entries));
+
+    let slow = "--limit-rate 2M --events slow archive";
+    with(&format!("dura-restore {slow} | tar -tf -; dura-verify {slow}")).ok();
+    assert_eq!(all("slow", "restoring", "bytes"), [bytes]);
+    assert_eq!(all("slow", "verifying", "bands"), [1]);
+    assert!(!all("slow", "progress", "entries").is_empty());
+    assert!(!all("slow", "progress", "bands").is_empty());
 }

@@ -16,12 +16,14 @@ use crate::archive::vouching::{self, Vouching};
 use crate::archive::{Archive, BandInChain};
 use crate::core::chain::calendar::TierRule;
 use crate::core::chain::choice::Mask;
-use crate::core::diff::{Deletions, Diff, DiffSummary, Distrust, Effect, MaxChanged, MaxDeleted};
+use crate::core::diff::{
+    Deletions, Diff, DiffSummary, Distrust, Effect, MaxChanged, MaxDeleted, count,
+};
 use crate::core::merge::Placed;
 use crate::edge::pipe::{self, Output};
 use crate::format::band::BandName;
 use crate::format::head::Parent;
-use crate::format::listing::{Header, Line, ListingReader, VERSION};
+use crate::format::listing::{Have, Header, Line, ListingReader, VERSION};
 use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report, why};
 use course::{Course, decide, deletions};
@@ -185,6 +187,7 @@ pub(crate) fn compare(
     let walked = if taken.is_none() { &headers[..] } else { &[] };
     let mut own = OwnArchive::find(&options.archive, walked)?;
     let mut started = false;
+    let mut recorded = Have::default();
     while let Some(effect) = diff.poll() {
         match effect {
             Effect::WantScan => {
@@ -207,6 +210,7 @@ pub(crate) fn compare(
             }
             Effect::Record(entry) => {
                 entry.write(&mut buffer);
+                count(&mut recorded, &entry);
                 let is_awaited = piped.as_ref() == Some(&entry.path);
                 if is_awaited || buffer.len() > 64 << 10 {
                     out.write_all(&buffer).context(CANNOT_WRITE)?;
@@ -263,7 +267,7 @@ pub(crate) fn compare(
     {
         report.note(format_args!("cannot write the journal: {}", why(&error)));
     }
-    tell(&summary, report);
+    tell(&summary, recorded, report);
     Ok(())
 }
 
@@ -297,7 +301,7 @@ fn too_many(deleted: Deletions, limit: MaxDeleted) -> anyhow::Error {
     )
 }
 
-fn tell(summary: &DiffSummary, report: &Report) {
+fn tell(summary: &DiffSummary, recorded: Have, report: &Report) {
     let DiffSummary { new, changed, touched, deleted, dropped, left_out, behind, .. } = *summary;
     if behind > 0 {
         report.warn(format_args!(
@@ -319,6 +323,8 @@ fn tell(summary: &DiffSummary, report: &Report) {
         ("dropped", dropped),
         ("left_out", left_out),
         ("behind", behind),
+        ("entries", recorded.entries),
+        ("bytes", recorded.bytes),
     ];
     report.events().emit("compared", &counts.map(|(key, count)| (key, count.into())));
 }

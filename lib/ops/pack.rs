@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use crate::archive::caching;
 use crate::archive::unzip;
 use crate::archive::vouching;
-use crate::core::assemble::{Assembler, Finish};
+use crate::core::assemble::{Assembler, Finish, PackedMember};
 use crate::core::links::LostLinks;
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, pipe, source::SourceRoot, users::Users};
@@ -187,6 +187,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         id: plan.config.id,
         borders: Borders::default(),
         notes,
+        read: ReadSum::default(),
         report,
     };
     writer.write(&plan.preface.to_bytes())?;
@@ -386,12 +387,38 @@ struct BandWriter<'a> {
     borders: Borders,
     /// What a later run goes on by, if this one is cut in a large file.
     notes: Option<CutNotes>,
+    /// How far the run is in the source.
+    read: ReadSum,
     report: &'a Report,
+}
+
+/// What has been read of the source.
+#[derive(Debug, Default)]
+struct ReadSum {
+    /// Lines.
+    entries: u64,
+    /// Bytes of the files that have their line.
+    files: u64,
+    /// What has come of a large file that has not.
+    open: u64,
+}
+
+impl ReadSum {
+    fn handle_member(&mut self, member: &PackedMember, tar: u64) {
+        self.entries += member.entries;
+        self.files += member.source_bytes;
+        self.open = if member.border { 0 } else { self.open + tar };
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files + self.open
+    }
 }
 
 impl BandWriter<'_> {
     fn member(&mut self, packed: Packed) -> anyhow::Result<()> {
-        let Packed { mut member, pending, start } = packed;
+        let Packed { mut member, pending, start, tar } = packed;
+        self.read.handle_member(&member, tar);
         let number = self.assembler.open_for(&member)?;
         if member.border {
             self.borders.push(start, number);
@@ -412,7 +439,12 @@ impl BandWriter<'_> {
             self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
             self.report.events().emit(
                 "object",
-                &[("name", name.to_string().into()), ("bytes", bytes.len().into())],
+                &[
+                    ("name", name.to_string().into()),
+                    ("bytes", bytes.len().into()),
+                    ("entries", self.read.entries.into()),
+                    ("read", self.read.bytes().into()),
+                ],
             );
             if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) =
                 (&self.cache, name.object)

@@ -89,10 +89,19 @@ pub(crate) fn restore(
     let (band, chosen) = options.reading.choose(Arc::new(archive), &options.archive, report)?;
     let Chosen { archive, chain } = chosen;
     report.verbose(format_args!("band {band}"));
-    if archive.ends(&band)?.1.is_none() {
+    let tail = archive.ends(&band)?.1;
+    if tail.is_none() {
         report.warn(format_args!("{band}: unfinished: only what its indexes list is restored"));
     }
     let typed = asked::typed(&options.paths, &options.files_from)?;
+    // What a part of it has is not known before.
+    let is_whole = typed.is_empty() && options.exclude.is_empty();
+    let total = tail.and_then(|tail| tail.tree).filter(|_| is_whole);
+    let mut fields = vec![("band", band.to_string().into())];
+    if let Some(total) = total {
+        fields.extend([("entries", total.entries.into()), ("bytes", total.bytes.into())]);
+    }
+    report.events().emit("restoring", &fields);
     let selection = asked::select(&archive, &chain, typed, &options.exclude, report)?;
     let wanted = Selected::new(selection, options.into.clone(), report);
     let ahead = if chain.len() > FEW { AHEAD / 8 } else { AHEAD };
@@ -103,7 +112,7 @@ pub(crate) fn restore(
         jobs: room::jobs(options.jobs, 0, entries::PER_JOB),
         salvages: true,
     };
-    let sink = TarSink::new(out, report);
+    let sink = TarSink::new(out, total.map(|total| total.bytes), report);
     let sum = entries::read(archive, chain, wanted, sink, &how, report)?.finish()?;
     report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
     let fields =

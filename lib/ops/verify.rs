@@ -142,6 +142,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         signed: (false, Vec::new()),
         no_bands: HashSet::new(),
     };
+    report.events().emit("verifying", &[("bands", bands.names.len().into())]);
     run.follow(results, &meter)?;
     if run.no_bands.len() == bands.names.len() {
         return Err(no_band(

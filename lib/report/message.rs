@@ -135,6 +135,11 @@ impl Report {
         &self.events
     }
 
+    /// Where progress goes: the line, and events.
+    pub(crate) fn board(&self) -> (&ProgressBar, &Events) {
+        (self.progress(), self.events())
+    }
+
     /// How often [`Report::warn`] was called.
     pub fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Relaxed)

@@ -38,6 +38,8 @@ pub(super) struct Packed {
     pub member: PackedMember,
     pub pending: Vec<(usize, u64)>,
     pub start: u64,
+    /// Bytes of its tar, before compression.
+    pub tar: u64,
 }
 
 /// Codecs that are not in use, with their output buffers: each holds tables that are worth keeping.
@@ -56,6 +58,7 @@ impl Codecs {
 
     pub(super) fn compress(&self, settled: Settled) -> io::Result<Packed> {
         let Settled { raw: Raw { tar, mut member, .. }, pending, start } = settled;
+        let len = tar.len() as u64;
         if !tar.is_empty() {
             let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
             let (mut codec, mut scratch) = match idle {
@@ -70,6 +73,6 @@ impl Codecs {
             }
         }
         self.buffers.recycle(tar);
-        Ok(Packed { member, pending, start })
+        Ok(Packed { member, pending, start, tar: len })
     }
 }

@@ -43,7 +43,7 @@ impl Share {
             format!("{label}{}", human(bytes.load(Ordering::Relaxed)))
         };
         progress.set_message(match counts.len() {
-            1 => words(STORED, objects, sum, self.board.began.elapsed()),
+            1 => words(STORED, objects, sum, None, self.board.began.elapsed()),
             _ => counts.iter().map(each).collect::<Vec<_>>().join(", "),
         });
     }

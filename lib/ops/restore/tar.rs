@@ -25,6 +25,9 @@ pub(super) struct WrittenSum {
     pub lost: u64,
 }
 
+/// In a file of more bytes, progress is told before its end.
+const LARGE: u64 = 16 << 20;
+
 /// A tar.
 pub(super) struct TarSink<'a> {
     out: BackgroundWriter,
@@ -38,9 +41,14 @@ pub(super) struct TarSink<'a> {
 }
 
 impl<'a> TarSink<'a> {
-    /// One that is written to `out`.
-    pub(super) fn new(out: BackgroundWriter, report: &'a Report) -> TarSink<'a> {
-        let (sum, pace, headers) = (WrittenSum::default(), DrawInterval::new(WRITTEN), Vec::new());
+    /// One that is written to `out`, of so many bytes if that is known.
+    pub(super) fn new(
+        out: BackgroundWriter,
+        total: Option<u64>,
+        report: &'a Report,
+    ) -> TarSink<'a> {
+        let pace = DrawInterval::new(WRITTEN, total);
+        let (sum, headers) = (WrittenSum::default(), Vec::new());
         TarSink { out, report, sum, pace, headers, came: 0 }
     }
 
@@ -73,6 +81,10 @@ impl EntrySink for TarSink<'_> {
 
     fn content(&mut self, piece: &[u8]) -> anyhow::Result<()> {
         self.came += piece.len() as u64;
+        if self.came >= LARGE {
+            let bytes = self.sum.bytes + self.came;
+            self.pace.draw(self.report.board(), self.sum.entries, bytes, &[]);
+        }
         self.put(piece)
     }
 
@@ -82,7 +94,7 @@ impl EntrySink for TarSink<'_> {
         self.sum.entries += 1;
         self.sum.bytes += entry.size.filter(|_| entry.hard.is_none()).unwrap_or(0);
         self.report.verbose(&entry.path);
-        self.pace.draw(self.report.progress(), self.sum.entries, self.sum.bytes);
+        self.pace.draw(self.report.board(), self.sum.entries, self.sum.bytes, &[]);
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Listing<'a> {
     buffer: Vec<u8>,
     report: &'a Report,
     end: End,
+    /// Of all files, but further names of one.
+    bytes: u64,
     /// Directories that are listed only if something below them is.
     above: VecDeque<Entry>,
     /// First name listed of each inode with several links.
@@ -50,7 +52,7 @@ impl<'a> Listing<'a> {
     pub(super) fn new(source: SourceRoot, report: &'a Report) -> io::Result<Listing<'a>> {
         let (above, links) = (VecDeque::new(), FirstNames::default());
         let (out, buffer, end) = (pipe::stdout()?, Vec::new(), End::default());
-        Ok(Listing { out, buffer, report, end, above, links, source, barred: None })
+        Ok(Listing { out, buffer, report, end, bytes: 0, above, links, source, barred: None })
     }
 
     pub(super) fn begin(&mut self, heading: Heading<'_>) -> anyhow::Result<()> {
@@ -127,6 +129,7 @@ impl<'a> Listing<'a> {
         self.end.entries += 1;
         // Gives an entry with several links its `hard:`.
         entry.hard = self.links.handle_entry(&entry, |first| look_again(&self.source, first));
+        self.bytes += entry.size.filter(|_| entry.hard.is_none()).unwrap_or(0);
         self.list(entry)
     }
 
@@ -200,6 +203,7 @@ impl<'a> Listing<'a> {
                 ("entries", self.end.entries.into()),
                 ("excluded", self.end.excluded.into()),
                 ("unreadable", self.end.unreadable.into()),
+                ("bytes", self.bytes.into()),
             ],
         );
         Ok(())

@@ -43,14 +43,19 @@ impl<'a> Told<'a> {
             bands: 0,
             unfinished: Vec::new(),
             once: HashSet::new(),
-            pace: DrawInterval::new(READ),
+            pace: DrawInterval::new(READ, None),
         }
     }
 
     /// Draws how far the run is.
     pub(super) fn draw(&mut self, meter: &Meter) {
         let (objects, bytes) = meter.sum();
-        self.pace.draw(self.report.progress(), objects, bytes);
+        self.pace.draw(
+            self.report.board(),
+            objects,
+            bytes,
+            &[("bands", self.bands.saturating_sub(1))],
+        );
     }
 
     /// The next finding.
