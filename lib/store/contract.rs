@@ -10,7 +10,7 @@ use super::local::Local;
 use super::memory::Memory;
 use super::s3::{S3, Sources};
 use super::sftp::Sftp;
-use super::{Notice, Remove, Store, StoreErrorKind, UNSEEN, Word, unheard};
+use super::{Notice, Remove, Store, StoreErrorKind, UNSEEN, Word};
 
 // Real servers on loopback; the black-box tests start the same.
 #[path = "../../tests/util/servers.rs"]
@@ -321,5 +321,4 @@ fn ssh_of_openssh_which_refuses() {
         Box::new(Sftp::with(name, Some(server.ssh()), None, notice).unwrap())
     };
     on_server(&server, &open, false);
-    race(open(&server.archive("race"), unheard()).as_ref());
 }

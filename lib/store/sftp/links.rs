@@ -21,8 +21,8 @@ pub(super) type Dial = dyn Fn() -> Result<Wire, LinkEnd> + Send + Sync;
 #[derive(Default)]
 struct LinksState {
     open: Vec<Arc<SshLink>>,
-    /// One is being made beside those that are open.
-    making: bool,
+    /// So many are being made beside those that are open.
+    making: usize,
     /// The host refused another one.
     enough: bool,
     /// How often the only one was made, or not, and how the last try failed.
@@ -78,23 +78,25 @@ impl LinksShared {
         SshLink::begin((self.dial)()?, self.idle).map(Arc::new)
     }
 
-    /// The connection with the fewest callers; if there is none, how often one was made. If all
-    /// have many, another is begun.
+    /// The connection with the fewest callers; if there is none, how often one was made. If there
+    /// are more callers than these should serve, others are begun.
     fn best(self: &Arc<Self>) -> Result<Arc<SshLink>, u64> {
         let mut state = lock(&self.state);
         state.open.retain(|link| !link.is_over());
         let best = state.open.iter().min_by_key(|link| Arc::strong_count(link)).cloned();
         let Some(best) = best else { return Err(state.tries) };
-        // Itself, this one, and those that are on the way.
-        let is_full = Arc::strong_count(&best) > SHARED_BY;
-        if is_full && state.open.len() < MOST && !state.making && !state.enough {
-            state.making = true;
+        // Each is also in the list, and this one is held twice.
+        let held: usize = state.open.iter().map(Arc::strong_count).sum();
+        let callers = held - state.open.len();
+        let wanted = if state.enough { 0 } else { callers.div_ceil(SHARED_BY).min(MOST) };
+        for _ in state.open.len() + state.making..wanted {
+            state.making += 1;
             let shared = Arc::clone(self);
             std::thread::spawn(move || {
                 let made = shared.make();
                 let mut state = lock(&shared.state);
-                state.making = false;
-                state.enough = made.is_err();
+                state.making -= 1;
+                state.enough |= made.is_err();
                 state.open.extend(made);
             });
         }

@@ -1,6 +1,6 @@
 //! The names in a folder, of which a server may say anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::packet::{SftpAttributes, SftpReply, SftpRequest, code};
 use super::{SftpFailure, handle, look, one, senseless};
@@ -25,7 +25,7 @@ pub(super) fn names(call: &SshCall<'_>, folder: &[u8]) -> Result<NamesSeen, Sftp
         Err(failure) if failure.code() == code::NO_SUCH_FILE => return Ok(Default::default()),
         opened => handle(call.link, opened?)?,
     };
-    let read = pages(call, &opened);
+    let read = pages(&SshCall::new(call.link), &opened);
     call.link.tell(&SftpRequest::Close(&opened));
     let mut listed = Vec::new();
     let mut unseen = Vec::new();
@@ -87,18 +87,19 @@ fn pages(
 ) -> Result<BTreeMap<String, SftpAttributes>, SftpFailure> {
     let mut found = BTreeMap::new();
     let (mut bytes, mut idle) = (0, 0);
-    let (mut asked, mut wanted) = (0, 2);
-    let mut ended = None;
+    let (mut asked, mut wanted) = (BTreeSet::new(), 2);
+    let mut ended: Option<(u32, Result<(), SftpFailure>)> = None;
     loop {
-        while ended.is_none() && asked < wanted {
-            call.ask(&SftpRequest::ReadFolder(opened))?;
-            asked += 1;
+        while ended.is_none() && asked.len() < wanted {
+            asked.insert(call.ask(&SftpRequest::ReadFolder(opened))?);
         }
-        if asked == 0 {
-            return ended.unwrap_or(Ok(())).map(|()| found);
+        // What was asked for behind the end brings no more, and is not waited for.
+        let is_last = |(last, _): &mut (u32, _)| asked.first().is_none_or(|first| first > last);
+        if let Some((_, end)) = ended.take_if(is_last) {
+            return end.map(|()| found);
         }
-        let (_, reply) = call.next()?;
-        asked -= 1;
+        let (id, reply) = call.next()?;
+        asked.remove(&id);
         match reply {
             SftpReply::Names(page) => {
                 let before = found.len();
@@ -116,12 +117,15 @@ fn pages(
                 }
                 wanted = (wanted * 2).min(PAGES);
             }
-            SftpReply::Status(code::EOF, _) => {
-                ended.get_or_insert(Ok(()));
-            }
             SftpReply::Status(code, words) if code != code::OK => {
-                // What was asked for beyond the end may be answered in any way.
-                ended.get_or_insert(Err(SftpFailure::Status(code, words)));
+                let end = match code {
+                    code::EOF => Ok(()),
+                    code => Err(SftpFailure::Status(code, words)),
+                };
+                // The first end is the one, in whatever order the answers come.
+                if ended.as_ref().is_none_or(|(last, _)| id < *last) {
+                    ended = Some((id, end));
+                }
             }
             _ => return Err(senseless(call.link)),
         }

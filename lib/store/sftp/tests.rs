@@ -322,6 +322,42 @@ fn few_connections_for_many() {
     assert!((2..=4).contains(&made.load(Ordering::Relaxed)));
 }
 
+/// Each request of an object is needed: the file and its folder are opened, the file written,
+/// flushed, closed and linked, the folder flushed and closed, the temporary name removed.
+#[test]
+fn what_an_object_costs() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&count);
+    let dial = move || {
+        let counts = Arc::clone(&counts);
+        let each = move |packet| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            Act::Forward(packet)
+        };
+        Ok(relay(&[], each, |first| first))
+    };
+    let store = store_in(dir.path(), unheard(), Box::new(dial));
+    // What nobody waits for has gone before the next answer.
+    let costs = |deed: &dyn Fn()| {
+        store.stat(HEAD).unwrap();
+        let before = count.load(Ordering::SeqCst);
+        deed();
+        store.stat(HEAD).unwrap();
+        count.load(Ordering::SeqCst) - before - 1
+    };
+    store.put_new(HEAD, b"head").unwrap();
+    store.put_new(BLOCK, &[7; 100_000]).unwrap();
+    let tail = "20261101T020000Z/TAIL";
+    assert_eq!(costs(&|| store.put_new(tail, b"tail").unwrap()), 9);
+    assert_eq!(costs(&|| drop(store.get(tail).unwrap())), 4);
+    assert_eq!(costs(&|| drop(store.get(BLOCK).unwrap())), 7);
+    assert_eq!(costs(&|| drop(store.get_range(BLOCK, 40_000, 10).unwrap())), 4);
+    assert_eq!(costs(&|| assert_eq!(store.stat(tail).unwrap(), Some(4))), 1);
+    // Two pages are asked for at once; how many more is a matter of what comes first.
+    assert!((4..=7).contains(&costs(&|| drop(store.list("20261101T020000Z").unwrap()))));
+}
+
 /// What lies in the place of an object is not followed, and not waited for.
 #[test]
 fn what_is_no_file_is_not_opened() {
