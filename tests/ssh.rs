@@ -13,7 +13,7 @@ fn place<'a>(server: &Server, dir: &'a std::path::Path) -> Place<'a> {
 }
 
 /// A band that was cut off and goes on, a layer, a lost block that is rebuilt, all of it back, and
-/// a band that is removed; nothing temporary is left.
+/// a band that is removed; nothing temporary is left, a moment after the program has ended.
 #[test]
 fn there_and_back() {
     let (server, dir) = (servers::sshd(), tempfile::tempdir().unwrap());
@@ -35,9 +35,10 @@ fn there_and_back() {
         "dura-verify -q \"$ARC\"; rm $(find {archive} -name '*.tar*' | sort | head -n 1); \
          ! dura-verify -q --repair \"$ARC\" 2>said > rebuilt; grep -q missing said; \
          dura-push -q --replace \"$ARC\" < rebuilt; dura-verify -q --files \"$ARC\"; {SAME}; \
-         [ -z \"$(find {archive} -name '.dura-*')\" ]; \
+         in_time() {{ for i in $(seq 50); do ! \"$@\" || return 0; sleep 0.1; done; false; }}; \
+         clean() {{ [ -z \"$(find {archive} -name '.dura-*')\" ]; }}; in_time clean; \
          dura-index bands \"$ARC\" | cut -d' ' -f1 | tail -n 1 > newest; \
-         dura-prune -q \"$ARC\" < newest; [ $(ls {archive} | wc -l) = 1 ]"
+         dura-prune -q \"$ARC\" < newest; one() {{ [ $(ls {archive} | wc -l) = 1 ]; }}; in_time one"
     ));
     // All of it at once, from a spool.
     place.ok(&format!(

@@ -49,7 +49,7 @@ pub(crate) struct Target {
 }
 
 /// All targets, by name.
-pub(crate) const TARGETS: [Target; 30] = [
+pub(crate) const TARGETS: [Target; 31] = [
     Target { name: "acl", run: acl_text, mend: as_it_is },
     Target { name: "address", run: world::address, mend: as_it_is },
     Target { name: "audit", run: machines::audit, mend: mend_last_list },
@@ -72,6 +72,7 @@ pub(crate) const TARGETS: [Target; 30] = [
     Target { name: "path", run: encoded, mend: as_it_is },
     Target { name: "reply", run: world::reply, mend: as_it_is },
     Target { name: "s3", run: s3, mend: as_it_is },
+    Target { name: "sftp", run: world::sftp, mend: as_it_is },
     Target { name: "sparse", run: sparse, mend: as_it_is },
     Target { name: "status", run: world::status, mend: as_it_is },
     Target { name: "stream", run: objects, mend: mend_tar },

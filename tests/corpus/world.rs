@@ -7,6 +7,8 @@ use dura::edge::gpg;
 use dura::store::dav::Dav;
 use dura::store::http::Reply;
 use dura::store::s3::{S3, Sources, answers};
+use dura::store::sftp::address::SshAddress;
+use dura::store::sftp::packet::{self, SftpReply};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// An archive's name, and below it the text of the file that has its keys or its password: profiles
@@ -23,8 +25,28 @@ pub(super) fn address(bytes: &[u8]) -> bool {
         std::sync::Arc::new(|_| ()),
     );
     let dav = Dav::with(name, &variable, &file, None, std::sync::Arc::new(|_| ()));
-    assert!(s3.is_err() || dav.is_err());
-    s3.is_ok() || dav.is_ok()
+    let ssh = SshAddress::parse(name);
+    let taken = [s3.is_ok(), dav.is_ok(), ssh.is_ok()];
+    assert!(taken.iter().filter(|taken| **taken).count() <= 1);
+    if let Ok(SshAddress { user, host, path, .. }) = ssh {
+        let words = [host, user.unwrap_or_else(|| "me".to_owned())];
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%+@".contains(c);
+        assert!(words.iter().all(|word| !word.starts_with('-') && word.chars().all(plain)));
+        assert!(!path.is_empty() && !path.contains(&0));
+    }
+    taken.contains(&true)
+}
+
+/// What an SFTP server answers, without its length.
+pub(super) fn sftp(bytes: &[u8]) -> bool {
+    let greeted = packet::greeting(bytes);
+    let answered = packet::decode(bytes);
+    if let Ok((_, SftpReply::Names(names))) = &answered {
+        let long = names.iter().map(|(name, _)| name.len() + 12).sum::<usize>();
+        assert!(long <= bytes.len(), "more than was said");
+    }
+    _ = packet::free(bytes);
+    greeted.is_ok() || answered.is_ok()
 }
 
 /// The status in three digits, headers up to an empty line, and a body.
