@@ -122,6 +122,9 @@ mod references;
 // What a program writes, as a file of a band.
 mod stdin;
 
+// Of large files what has changed is stored.
+mod deltas;
+
 // Bands that are taken from an archive.
 mod taken;
 // Runs that are cut every night, until their band is complete all the same.

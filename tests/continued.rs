@@ -252,7 +252,7 @@ fn lists_after_a_cut() {
     script(
         r#"mkdir src; for i in 1 2 3 4 5 6; do noise src/$i; done; settle
         anew() { rm -rf arc .cache .local; }
-        put() { dura-scan -q src | dura-index diff -q ${2:-} arc | dura-pack -q --block-size 200k ${2:-} | dura-seal -q --group 5 $1 ${2:-}; }
+        put() { dura-scan -q src | dura-index diff -q ${2:-} arc | dura-pack -q --block-size 200k ${2:-} | dura-seal -q --group 6 $1 ${2:-}; }
         for parity in 0 1; do for cut in 30000 60000 400000 900000 1300000 1700000; do
             anew; put "--parity $parity" | head -c $cut | dura-push -q arc 2>pushed && fail "not cut"
             put "--parity $parity" | dura-push -q arc

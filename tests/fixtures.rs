@@ -53,8 +53,8 @@ fn versions() -> Vec<(PathBuf, String, String)> {
     }
     assert_eq!(
         versions.len(),
-        10,
-        "two bands of two archives, one with parity and signatures, two bands with run keys, and three with references"
+        13,
+        "two bands of two archives, one with parity and signatures, two bands with run keys, three with references, and three with deltas"
     );
     versions
 }
@@ -126,9 +126,18 @@ fn old_archives_are_recovered_by_hand() {
 /// The scripts of earlier builds do not misread what they do not know.
 #[test]
 fn older_scripts_refuse_later_bands() {
-    let band = folder("format-2").join("moved/20261202T020000Z");
-    let older = ["format-1/plain/20261101T020000Z", "format-2/sealed/20261201T020000Z"];
-    for older in older {
+    let (plain, sealed) = ("format-1/plain/20261101T020000Z", "format-2/sealed/20261201T020000Z");
+    let (moved, deltas) = ("moved/20261202T020000Z", "deltas/20261203T020000Z");
+    let moved_script = "format-2/moved/20261202T020000Z";
+    let cases = [
+        (plain, moved),
+        (sealed, moved),
+        (plain, deltas),
+        (sealed, deltas),
+        (moved_script, deltas),
+    ];
+    for (older, band) in cases {
+        let band = folder("format-2").join(band);
         let dir = tempfile::tempdir().unwrap();
         let done = Command::new("dash")
             .arg(folder(older).join("recover.sh"))

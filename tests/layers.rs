@@ -100,7 +100,7 @@ fn small_changes_cost_little() {
     for change in ["touch src/large", "chmod 0600 src/large", chown, "true"] {
         run(dir, &format!("{change}; sleep 2.1"));
         run(dir, &backup);
-        let sizes = "cd arc; cd $(ls | tail -n 1); cat */* | grep -av 'HEAD\\|RECOVER\\|recover\\|rsrepair' | wc -c; cat $(find . -type f) | wc -c";
+        let sizes = "cd arc; cd $(ls | tail -n 1); cat */* | grep -av 'HEAD\\|RECOVER\\|recover\\|rsrepair\\|rdpatch' | wc -c; cat $(find . -type f) | wc -c";
         let sizes: Vec<u64> =
             run(dir, sizes).lines().map(|line| line.trim().parse().unwrap()).collect();
         println!("{change}: {} bytes, {} with HEAD, notes and TAIL", sizes[0], sizes[1]);

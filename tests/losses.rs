@@ -236,7 +236,7 @@ fn every_loss_of_small_groups() {
     let mut told = 0;
     for (slots, parity) in if all { &shapes[..] } else { &shapes[..5] } {
         let band = Band::new((0..2).map(small), "", &format!("--group {slots} --parity {parity}"));
-        assert_eq!(band.groups.len(), 9_usize.div_ceil(*slots));
+        assert_eq!(band.groups.len(), 10_usize.div_ceil(*slots));
         for (more, tool) in [0, 1].into_iter().flat_map(|more| TOOLS.map(|tool| (more, tool))) {
             if !all && tool == Tool::Script && *parity > 2 {
                 continue;

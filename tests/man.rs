@@ -9,7 +9,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 /// What the notes' checksums stand for: these files of `lib/notes`.
-const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
+const NOTES: [&str; 4] = ["RECOVER.txt", "recover.sh", "rsrepair.py", "rdpatch.py"];
 
 /// The environment that each program heeds.
 const ENVIRONMENT: [(&str, &[&str]); 8] = [

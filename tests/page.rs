@@ -90,7 +90,7 @@ fn archive_of(rounds: &[&str]) -> (PathBuf, Vec<Snapshot>) {
     for round in rounds {
         bare(&format!("set -e; umask 022; {round}")).dir(&src).ok();
         std::thread::sleep(std::time::Duration::from_millis(2100));
-        dura("dura-scan src | dura-index diff archive | dura-pack --block-size 1k --part-size 1M | dura-seal | dura-push archive")
+        dura("dura-scan src | dura-index diff archive | dura-pack --block-size 1k --part-size 1M --delta-over 1M | dura-seal | dura-push archive")
             .dir(&dir)
             .var("DURA_CACHE", dir.join("cache"))
             .ok();
@@ -157,9 +157,7 @@ fn types(sh: &str, script: &str, dest: &Path, user: bool) -> Done {
 #[test]
 fn the_page_as_it_stands() {
     let (dir, versions) = archive();
-    let bands = bands(&dir);
-    assert_eq!(bands.len(), 3);
-    for (sh, with, user) in [
+    let with = [
         ("dash", "tar", false),
         ("bash", "tar", true),
         ("busybox sh", "tar", true),
@@ -170,7 +168,66 @@ fn the_page_as_it_stands() {
         ("bash", "busybox tar", true),
         ("busybox", "busybox tar", false),
         ("busybox", "busybox tar", true),
-    ] {
+    ];
+    brings_all(&dir, &versions, &with);
+}
+
+/// Large files that change a little: by deltas.
+#[test]
+fn what_has_changed_of_large_files() {
+    let (dir, versions) = archive_of(&[
+        "mkdir d; head -c 2500000 /dev/urandom >d/image; head -c 1200000 /dev/urandom >d/log; echo x >a,rdiff,",
+        "printf changed | dd of=d/image bs=1 seek=1000000 conv=notrunc status=none; head -c 9000 /dev/urandom >>d/log; mv a,rdiff, b",
+        "printf again | dd of=d/image bs=1 seek=9 conv=notrunc status=none; cp d/log 'a copy'; cp d/image z; touch b",
+    ]);
+    let has = "cd archive; ls */*/*.rdiff.gz | wc -l; cd \"$(ls | tail -n 1)\"; gzip -dc */*.mtree.gz | grep -c deltas:";
+    assert_eq!(bare(has).dir(&dir).ok().text(), "3\n3\n");
+    let with = [
+        ("dash", "tar", false),
+        ("busybox sh", "bsdtar", false),
+        ("bash", "busybox tar", false),
+        ("zsh", "tar", false),
+    ];
+    brings_all(&dir, &versions, &with);
+    // One file: what it is laid over, from the band below, and the delta.
+    let [_, block, delta, _] = &commands(&section('E'))[..] else { panic!() };
+    let (opener, bands) = (commands(&by_hand()).swap_remove(0), bands(&dir));
+    for sh in ["dash", "busybox sh", "bash"] {
+        let dest = destination(false);
+        let find = |tier: usize| {
+            let line = "gzip -dc $i | grep -q '^./d/image ' && echo ${i%%.*}";
+            let find = format!(
+                "cd '{}'; for i in */*.mtree.gz; do {line}; done; true",
+                bands[tier].display()
+            );
+            bare(&find).ok().text().trim_end().to_owned()
+        };
+        let base = block.replace("00000/000000007", &find(0)).replace("my file", "d/image");
+        let mut script =
+            format!("{opener}{}cd '{}'\nkeys\n{base}", tar("tar", false), bands[0].display());
+        for tier in [1, 2] {
+            let lay = delta.replace("00000/000000012", &find(tier));
+            let lay = lay
+                .replace("OLD", "$DEST/d/image")
+                .replace("NEW", "$DEST/new")
+                .replace("> d;", "> $DEST/delta;")
+                .replace(" d ", " $DEST/delta ");
+            script +=
+                &format!("cd '{}'\nkeys\n{lay}mv $DEST/new $DEST/d/image\n", bands[tier].display());
+        }
+        let done = types(sh, &script, &dest, false);
+        let (was, is) = (&versions[2].0[&b"d/image"[..]], take(&dest));
+        let is = is.0.get(&b"d/image"[..]).and_then(|is| is.content.clone());
+        assert_eq!(is, was.content, "{}", done.report());
+    }
+}
+
+/// The page brings each version, with these shells and tars, as root or not.
+#[track_caller]
+fn brings_all(dir: &Path, versions: &[Snapshot], with: &[(&str, &str, bool)]) {
+    let bands = bands(dir);
+    assert_eq!(bands.len(), 3);
+    for (sh, with, user) in with.iter().copied() {
         for (tier, was) in versions.iter().enumerate() {
             let dest = destination(user);
             let script = typed(&bands[..=tier], with, user);
@@ -270,7 +327,7 @@ fn what_is_not_there_is_seen_not_to_be_there() {
 fn one_file() {
     let (dir, versions) = archive();
     let bands = bands(&dir);
-    let [find, block, give] = &commands(&section('E'))[..] else { panic!() };
+    let [find, block, _, give] = &commands(&section('E'))[..] else { panic!() };
     let opener = commands(&by_hand()).swap_remove(0);
     for (sh, with, user) in [
         ("dash", "tar", false),

@@ -47,7 +47,7 @@ fn cut_before_the_first_index() {
     let dir = scratch("cut");
     source(&dir);
     let first = run(&dir, "");
-    store(&dir, &first, &["HEAD", "RECOVER", "recover", "rsrepair"]);
+    store(&dir, &first, &["HEAD", "RECOVER", "recover", "rsrepair", "rdpatch"]);
     run(&dir, "");
     dura("dura-push -q archive < stream").dir(&dir).ok();
     let archive = dir.join("archive");
@@ -75,7 +75,15 @@ fn parity_before_its_list() {
     store(
         &dir,
         &first,
-        &["HEAD", "RECOVER", "recover", "rsrepair", "/000000000.tar", "/000000000.mtree"],
+        &[
+            "HEAD",
+            "RECOVER",
+            "recover",
+            "rsrepair",
+            "rdpatch",
+            "/000000000.tar",
+            "/000000000.mtree",
+        ],
     );
     let second = run(&dir, seal);
     store(&dir, &second, &["/000000032.", "/000000033.", "/000000034.", "/000000032-0.rs0"]);
@@ -334,7 +342,7 @@ fn a_limit_smaller_than_any_object() {
 #[test]
 fn what_tail_and_children_say() {
     let script = r#"set -eu
-mkdir src; for i in 1 2 3 4; do head -c 400000 /dev/urandom >src/$i; done
+mkdir src; for i in 1 2 3 4 5 6 7; do head -c 400000 /dev/urandom >src/$i; done
 run() { dura-scan -q src | dura-index diff -q arc | dura-pack -q --block-size 100k | dura-seal -q --group 3 | dura-push -q arc; }
 run; sleep 2.1; echo x >src/new; run; parent=$(ls arc | head -n 1); cp -r arc was
 rm arc/$parent/HEAD; dura-verify -q --repair arc 2>said | dura-push -q --replace arc; diff -r arc was

@@ -154,7 +154,7 @@ fn without_parity() {
 fn a_list_and_an_object_of_its_group() {
     let made = plain();
     let list = made.name("SECOND.sha256");
-    for gone in [made.name("00000/000000002.tar.gz"), made.name("00000/000000002.mtree.gz")] {
+    for gone in [made.name("00000/000000002.tar.gz"), made.name("00000/000000001.mtree.gz")] {
         let dir = made.copy();
         [&list, &gone].iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
         let before = files(&dir);

@@ -18,14 +18,14 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::archive::bounded::Bounded;
 use crate::archive::kind::{ReadErrorKind, is_locked};
 use crate::archive::locked::locked;
-use crate::archive::{Archive, Trust};
+use crate::archive::{Archive, BandInChain, Trust};
 use crate::core::restore::BlockTicket;
 use crate::edge::budget::Budget;
 use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
 use crate::format::inflate::{BlockPiece, LEAVE, Sink, inflate};
-use crate::format::object::Object;
+use crate::format::object::{BlockForm, Compression, Object};
 use crate::report::message::chain;
 
 /// Bytes of blocks that may be there, or on their way: those that lanes have begun with, too.
@@ -85,6 +85,9 @@ enum Given {
     End,
 }
 
+/// Whether a block is tar or a delta.
+type FormOf = fn(Compression) -> BlockForm;
+
 /// An object, and why it is not sure to be what was stored.
 type FetchedObject = (Object, Vec<u8>, Option<String>);
 
@@ -101,12 +104,23 @@ pub(crate) struct BlockSource {
 }
 
 impl BlockSource {
+    /// Those of a chain, of which nothing damaged is taken.
+    pub(crate) fn of_chain(archive: &Arc<Archive>, chain: &[BandInChain]) -> BlockSource {
+        let bands = chain.iter().map(|band| band.head.clone()).collect();
+        BlockSource { archive: Arc::clone(archive), bands, takes_remains: false, many: false }
+    }
+
     /// The block's name, for messages.
     pub(crate) fn name(&self, block: Within) -> String {
+        self.name_as(block, BlockForm::Tar)
+    }
+
+    /// The name of a block in this form.
+    pub(crate) fn name_as(&self, block: Within, form: FormOf) -> String {
         let Some(band) = self.bands.get(usize::from(block.tier)) else {
             return format!("{:09}", block.block);
         };
-        self.archive.likely_name(&band.band, Object::Block(block.block, band.compression))
+        self.archive.likely_name(&band.band, Object::Block(block.block, form(band.compression)))
     }
 
     fn band(&self, block: Within) -> anyhow::Result<&Head> {
@@ -114,13 +128,13 @@ impl BlockSource {
     }
 
     /// The first of these objects, and why it is not sure to be what was stored.
-    fn fetch(&self, block: Within, names: &[Object]) -> anyhow::Result<Option<FetchedObject>> {
-        let band = &self.band(block)?.band;
+    fn fetch(&self, open: &BlockTicket, names: &[Object]) -> anyhow::Result<Option<FetchedObject>> {
+        let band = &self.band(open.block)?.band;
         match self.archive.fetch_first(band, names) {
             Err(error)
                 if self.takes_remains && ReadErrorKind::of(&error) == ReadErrorKind::Damaged =>
             {
-                let why = self.why(block, &error);
+                let why = self.why(open, &error);
                 let (found, bytes) = self.archive.remains(band, names).ok_or(error)?;
                 Ok(Some((found, bytes, Some(why))))
             }
@@ -128,28 +142,36 @@ impl BlockSource {
         }
     }
 
-    fn part(&self, block: Within, part: u32) -> anyhow::Result<Option<FetchedObject>> {
-        self.fetch(block, &[Object::Part(block.block, self.band(block)?.compression, part)])
+    fn part(&self, open: &BlockTicket, part: u32) -> anyhow::Result<Option<FetchedObject>> {
+        let block = open.block;
+        let form = open.form()(self.band(block)?.compression);
+        self.fetch(open, &[Object::Part(block.block, form, part)])
     }
 
-    fn first(&self, block: Within) -> anyhow::Result<FirstObject> {
-        let compression = self.band(block)?.compression;
-        let whole = Object::Block(block.block, compression);
-        let names = [whole, Object::Part(block.block, compression, 0)];
-        let (found, bytes, unsure) = self.fetch(block, &names)?.context("missing")?;
+    fn first(&self, open: &BlockTicket) -> anyhow::Result<FirstObject> {
+        let block = open.block;
+        let form = open.form()(self.band(block)?.compression);
+        let whole = Object::Block(block.block, form);
+        let names = [whole, Object::Part(block.block, form, 0)];
+        let (found, bytes, unsure) = self.fetch(open, &names)?.context("missing")?;
         Ok(FirstObject { bytes, in_parts: found != whole, unsure })
     }
 
     /// The text of the block's index, if there is one that can be read.
     fn index(&self, block: Within) -> Option<Vec<u8>> {
-        let (band, index) = (self.band(block).ok()?, Object::Index(block.block));
-        self.archive.text(band, index, Trust::Listed(u64::MAX)).ok()?
+        self.text(block, Object::Index(block.block)).ok()?
+    }
+
+    /// The text of an object that stands beside a block; none if it is not there.
+    pub(super) fn text(&self, block: Within, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
+        self.archive.text(self.band(block)?, object, Trust::Listed(u64::MAX))
     }
 
     /// An error without the block's name, which stands before it already.
-    fn why(&self, block: Within, error: &anyhow::Error) -> String {
+    fn why(&self, open: &BlockTicket, error: &anyhow::Error) -> String {
         let text = chain(error);
-        text.strip_prefix(&format!("{}: ", self.name(block))).unwrap_or(&text).to_owned()
+        let name = self.name_as(open.block, open.form());
+        text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()
     }
 }
 
@@ -242,7 +264,7 @@ impl Blocks {
         let (source, budget, size) =
             (Arc::clone(&self.source), Arc::clone(&self.budget), Arc::clone(&self.size));
         self.pool.spawn_fifo(move || {
-            let first = source.first(open.block);
+            let first = source.first(&open);
             let bytes = first.as_ref().map_or(0, |first| first.bytes.len() as u64);
             if bytes > 0 {
                 size.store(bytes, Ordering::Relaxed);
@@ -329,9 +351,7 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
         let note = |why| _ = locked(unsure).insert(open.ticket, why);
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
-            Err(error) => {
-                _ = give.send(Given::Piece(BlockPiece::Gap(source.why(open.block, &error))))
-            }
+            Err(error) => _ = give.send(Given::Piece(BlockPiece::Gap(source.why(&open, &error)))),
             Ok(FirstObject { bytes, in_parts, unsure: why }) => {
                 why.into_iter().for_each(note);
                 let stored = &Cell::new(bytes.len() as u64);
@@ -339,7 +359,7 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
                 let mut parts = || match first.take() {
                     Some(bytes) => Ok(Some(bytes)),
                     None if in_parts => {
-                        let part = source.part(open.block, next);
+                        let part = source.part(&open, next);
                         next += 1;
                         let part = part.map(|part| {
                             part.map(|(_, bytes, why)| {
@@ -348,7 +368,7 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
                                 bytes
                             })
                         });
-                        part.map_err(|error| io::Error::other(source.why(open.block, &error)))
+                        part.map_err(|error| io::Error::other(source.why(&open, &error)))
                     }
                     None => Ok(None),
                 };

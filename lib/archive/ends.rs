@@ -55,7 +55,7 @@ impl Archive {
     fn head_of_indexes(&self, band: &BandName) -> anyhow::Result<Option<Head>> {
         let objects = self.objects(band)?;
         let compression = objects.iter().find_map(|(name, _)| match name.object {
-            Object::Block(_, compression) | Object::Part(_, compression, _) => Some(compression),
+            Object::Block(_, form) | Object::Part(_, form, _) => Some(form.compression()),
             _ => None,
         });
         let mut numbers: Vec<u32> = (objects.iter())

@@ -20,6 +20,7 @@ use sink::EntrySink;
 use wanted::Wanted;
 use write::EntryWriter;
 
+pub(crate) mod deltas;
 mod kept;
 mod lane;
 pub(crate) mod sink;

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context, anyhow, bail};
 
 use crate::format::inflate::whole;
-use crate::format::object::{MAX_BLOCK, MAX_INDEX, MAX_TOC, Object};
+use crate::format::object::{MAX_BLOCK, MAX_INDEX, MAX_SUMS, MAX_TOC, Object};
 
 /// An object is larger than any of its kind.
 pub(super) fn too_large(name: &str, most: u64) -> anyhow::Error {
@@ -20,6 +20,7 @@ pub(super) fn too_large(name: &str, most: u64) -> anyhow::Error {
 pub(crate) fn unzip(bytes: &[u8], object: Object) -> anyhow::Result<Vec<u8>> {
     let most = match object {
         Object::Toc(_) => MAX_TOC,
+        Object::Sums(_) => MAX_SUMS,
         _ => MAX_INDEX,
     };
     if let Some(text) = whole(bytes, most) {

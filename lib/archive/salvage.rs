@@ -29,7 +29,8 @@ impl Salvaged {
         });
         let mut blocks = Blocks::new(&source, 1).ok()?;
         let block = Within { tier: 0, block: number };
-        let mut feed = blocks.open(BlockTicket { lane: 0, ticket: 1, block })?;
+        let open = BlockTicket { lane: 0, ticket: 1, block, is_delta: false };
+        let mut feed = blocks.open(open)?;
         feed.turn_to(1);
         Some(Salvaged { untar: Untar::new(feed), _blocks: blocks })
     }

@@ -50,19 +50,24 @@ struct PackArgs {
     /// Store a block of more than SIZE in parts of SIZE [default: 64M, less in little memory]
     #[arg(long, value_name = "SIZE", value_parser = common::size)]
     part_size: Option<u64>,
+    /// Of a file of SIZE or more that has changed, store the difference to the version below; none
+    /// stores it whole [default: 16M]
+    #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
+    delta_over: Option<u64>,
     /// Name the band NAME instead of the time of its start
     #[arg(long, value_name = "NAME")]
     band: Option<BandName>,
     /// Give the band this id of 32 hexadecimal digits instead of a random one
     #[arg(long, value_name = "HEX")]
     id: Option<BandId>,
-    /// Keep plain copies of HEAD, indexes and tables of contents in DIR, for dura-index
+    /// Keep plain copies of HEAD, indexes, tables of contents and sums in DIR, for later runs
     #[arg(long, value_name = "DIR", env = "DURA_CACHE", hide_env_values = true)]
     cache: Option<PathBuf>,
     /// Keep no copies
     #[arg(long)]
     no_cache: bool,
-    /// Store files again that were moved or copied, instead of references to their content
+    /// Store files again that were moved, copied or changed in part, instead of references to what
+    /// is stored
     #[arg(long)]
     no_references: bool,
     /// Read and compress with N threads [default: one for each core, and one more]
@@ -72,6 +77,10 @@ struct PackArgs {
     access: AccessArgs,
     #[command(flatten)]
     common: Common,
+}
+
+fn size_or_none(text: &str) -> Result<u64, String> {
+    if text == "none" { Ok(0) } else { common::size(text) }
 }
 
 fn compression(word: &str) -> Result<Compression, String> {
@@ -100,6 +109,7 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         level: args.level,
         block_size: args.block_size,
         part_size: args.part_size,
+        delta_over: args.delta_over,
         band: args.band,
         id: args.id,
         cache: args.cache,

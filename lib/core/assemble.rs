@@ -28,10 +28,10 @@ use crate::format::codec;
 use crate::format::cut::{CutNote, FileMark, PartEnd};
 use crate::format::head::{Head, Tail};
 use crate::format::listing::{End, Have, Header, VERSION};
-use crate::format::object::{Compression, MAX_NUMBER, Object, ObjectName};
+use crate::format::object::{BlockForm, Compression, MAX_NUMBER, Object, ObjectName};
 use crate::format::path::Path;
 use crate::format::time::Stamp;
-use crate::format::toc::{Earlier, Toc, TocRow};
+use crate::format::toc::{Earlier, Toc, TocMarks, TocRow};
 
 /// An index closes after so many lines.
 pub const MAX_LINES: u64 = 50_000;
@@ -104,6 +104,8 @@ pub struct LargePiece {
     pub ends: Option<bool>,
     /// It is the header of a file whose content has come.
     pub is_header: bool,
+    /// With the last piece the text of the file's sums, if it has any.
+    pub sums: Option<String>,
 }
 
 /// The block of a large file.
@@ -115,6 +117,8 @@ pub enum BlockStart {
     Cut(u32),
     /// A new one, of a file whose length is not known: its header is its last piece.
     Headless,
+    /// A new one with a delta, in which no later run goes on.
+    Delta,
 }
 
 /// What is counted at the end of a run.
@@ -164,6 +168,9 @@ pub struct Assembler {
     is_headless: bool,
     /// The number of the open block, if it is below those of the run.
     cut: Option<u32>,
+    /// Whether the open block is a delta, and the text of the sums beside it.
+    is_delta: bool,
+    sums: Option<String>,
     notes: VecDeque<CutNote>,
     /// Whether the open block's last entry is complete.
     border: bool,
@@ -189,6 +196,8 @@ impl Assembler {
             is_alone: false,
             is_headless: false,
             cut: None,
+            is_delta: false,
+            sums: None,
             notes: VecDeque::new(),
             border: true,
             lines: Vec::new(),
@@ -222,7 +231,7 @@ impl Assembler {
         let start = member.large.as_ref().and_then(|large| large.start.as_ref());
         if start.is_some() && !self.border {
             self.block.clear();
-            (self.parts, self.cut, self.border) = (0, None, true);
+            (self.parts, self.cut, self.is_delta, self.border) = (0, None, false, true);
         }
         if self.border && self.count > 0 && (full || self.is_alone || start.is_some()) {
             self.close(None)?;
@@ -230,9 +239,10 @@ impl Assembler {
         if let Some(start) = start {
             self.is_alone = true;
             self.cut = match start {
-                BlockStart::New(_) | BlockStart::Headless => None,
+                BlockStart::New(_) | BlockStart::Headless | BlockStart::Delta => None,
                 BlockStart::Cut(number) => Some(*number),
             };
+            self.is_delta = *start == BlockStart::Delta;
         }
         Ok(self.open_number())
     }
@@ -247,15 +257,16 @@ impl Assembler {
     /// If an index cannot be compressed, or the band has no number left.
     pub fn handle_member(&mut self, member: PackedMember) -> Result<(), AssembleError> {
         self.open_for(&member)?;
-        let LargePiece { start, end, part, ends, is_header } =
+        let LargePiece { start, end, part, ends, is_header, sums } =
             member.large.map_or_else(LargePiece::default, |large| *large);
+        self.sums = sums;
         match start {
             Some(BlockStart::New(mark)) => {
                 self.notes.push_back(CutNote::File(self.number, *mark));
             }
             // Part 0 is the header's.
             Some(BlockStart::Headless) => (self.parts, self.is_headless) = (1, true),
-            Some(BlockStart::Cut(_)) | None => {}
+            Some(BlockStart::Cut(_) | BlockStart::Delta) | None => {}
         }
         if let Some(part) = part {
             self.parts = part;
@@ -274,7 +285,8 @@ impl Assembler {
             let part = std::mem::replace(&mut self.block, rest);
             self.emit_part(part);
         }
-        self.end = (self.is_alone && !self.is_headless).then_some(end);
+        let goes_on = self.is_alone && !self.is_headless && !self.is_delta;
+        self.end = goes_on.then_some(end);
         if ends == Some(true) {
             self.end_part();
         }
@@ -366,8 +378,15 @@ impl Assembler {
         self.parts = parts;
     }
 
+    fn form(&self) -> BlockForm {
+        match self.is_delta {
+            true => BlockForm::Delta(self.config.compression),
+            false => BlockForm::Tar(self.config.compression),
+        }
+    }
+
     fn emit_part(&mut self, bytes: Vec<u8>) {
-        let part = Object::Part(self.open_number(), self.config.compression, self.parts);
+        let part = Object::Part(self.open_number(), self.form(), self.parts);
         self.emit(part, bytes);
         self.parts += 1;
     }
@@ -386,8 +405,13 @@ impl Assembler {
             self.end_part();
         } else if !self.block.is_empty() {
             let block = std::mem::take(&mut self.block);
-            self.emit(Object::Block(number, self.config.compression), block);
+            self.emit(Object::Block(number, self.form()), block);
             self.parts = 1;
+        }
+        let sums = self.sums.take();
+        let marks = TocMarks { sums: sums.is_some(), delta: std::mem::take(&mut self.is_delta) };
+        if let Some(text) = sums {
+            self.emit(Object::Sums(number), codec::gzip(text.as_bytes())?);
         }
         let parts = std::mem::take(&mut self.parts);
         let index = self.index_text(number, end);
@@ -395,7 +419,7 @@ impl Assembler {
         if let Some((_, last)) = &self.span {
             self.above.handle_index(number, &self.lines, last);
         }
-        self.rows.push(TocRow { number, span: self.span.take(), parts });
+        self.rows.push(TocRow { number, span: self.span.take(), parts, marks });
         self.lines.clear();
         self.count = 0;
         self.after = Some(number);

@@ -11,7 +11,7 @@ use crate::core::chain::counted::STRIDE;
 use crate::format::counted::CountedBlocks;
 use crate::format::cut::{BegunFile, FileMark, PartEnd};
 use crate::format::digest::Digest;
-use crate::format::object::{Compression, Object, ObjectName};
+use crate::format::object::{BlockForm, Compression, Object, ObjectName};
 use crate::format::sealed::SealedNote;
 
 /// What is there of a block that was begun and not ended.
@@ -48,7 +48,15 @@ pub fn cut_blocks(
     }
     let mut blocks: BTreeMap<u32, Option<CutBlock>> = BTreeMap::new();
     for (name, size) in objects {
-        let Object::Part(number, compressed, part) = name.object else { continue };
+        let (number, form, part) = match name.object {
+            Object::Part(number, form, part) => (number, form, part),
+            // They would be sent once more, and behind encryption they are not the same.
+            Object::Sums(number) => {
+                blocks.insert(number, None);
+                continue;
+            }
+            _ => continue,
+        };
         if last.is_some_and(|last| number <= last) || indexed.contains(&number) {
             continue;
         }
@@ -57,7 +65,8 @@ pub fn cut_blocks(
             .or_insert_with(|| Some(CutBlock { number, parts: Vec::new(), doubtful: Vec::new() }));
         let notes = noted.get(name).map_or(&[][..], Vec::as_slice);
         let is_as_noted = notes.last().is_none_or(|note| note.member.size == *size);
-        if (compressed, name.encrypted) != (compression, sealed) || *size == 0 || !is_as_noted {
+        let is_ours = (form, name.encrypted) == (BlockForm::Tar(compression), sealed);
+        if !is_ours || *size == 0 || !is_as_noted {
             *block = None;
         }
         let Some(block) = block else { continue };
@@ -237,6 +246,10 @@ mod tests {
             ("00000/000000004.tar.gz.000001", 0),
             ("00000/000000005.tar.000000", 5),
             ("00000/000000006.tar.gz", 5),
+            // A delta, and one whose sums are there.
+            ("00000/000000007.rdiff.gz.000000", 5),
+            ("00000/000000008.tar.gz.000000", 5),
+            ("00000/000000008.sums.gz", 5),
         ];
         let block =
             |parts: &[u32]| CutBlock { number: 3, parts: parts.to_vec(), doubtful: Vec::new() };

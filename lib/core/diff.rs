@@ -196,10 +196,9 @@ impl Diff {
         }
     }
 
-    /// What is stored anew although it did not change, because its block is lost or damaged; it
-    /// must come before the first entry.
-    pub fn handle_distrust(&mut self, distrust: Distrust) {
-        self.distrust = distrust;
+    /// What is stored anew although it did not change, if it is said before the entry comes.
+    pub fn distrust(&mut self) -> &mut Distrust {
+        &mut self.distrust
     }
 
     /// A header line of the scan; it must come before the first entry. Only `#partial` means
@@ -314,7 +313,8 @@ impl Diff {
             self.below = Some((scan.path, VersionBelow::Kept));
             return;
         }
-        (scan.over, scan.within, scan.reference) = (false, None, None);
+        scan.over = false;
+        scan.forget_place();
         if let Some(first) = self.links.redirect(&mut scan) {
             self.links.stand_in(first, &scan.path);
         }
@@ -361,7 +361,7 @@ impl Diff {
         if change == EntryChange::Touched && older && may_keep_content(&scan, &version.entry) {
             self.summary.touched += 1;
             (scan.sha256, scan.body) = (version.entry.sha256, version.entry.body);
-            scan.within = Some(version.data());
+            (scan.within, scan.deltas) = (Some(version.data()), version.entry.deltas);
             scan.reference = version.under.clone().map(Reference::under);
         }
         self.record_present(scan);

@@ -62,7 +62,7 @@ impl Placed {
     /// Notes where an older tier has the same content.
     fn note_spare(&mut self, older: &Placed) {
         let content = |entry: &Entry| {
-            let is_file = entry.kind == Kind::File && entry.hard.is_none();
+            let is_file = entry.kind == Kind::File && entry.hard.is_none() && entry.deltas == 0;
             is_file.then_some((entry.size?, entry.sha256?))
         };
         let data = older.data();

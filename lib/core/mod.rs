@@ -7,6 +7,8 @@ pub mod chain;
 pub mod changes;
 pub mod confirm;
 pub mod cut;
+pub mod cutter;
+pub mod delta;
 pub mod diff;
 pub mod expansion;
 pub mod expire;

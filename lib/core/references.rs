@@ -6,7 +6,7 @@
 //! an ordinary user must be able to copy the old one.
 
 use crate::format::digest::{self, Digest};
-use crate::format::entry::{Entry, EntryState, Kind, Reference, Within};
+use crate::format::entry::{ContentPlace, Entry, EntryState, Kind, Reference, Within};
 
 /// Below so many bytes, a file is stored: a reference would hardly be shorter.
 pub const MIN_SIZE: u64 = 256;
@@ -93,15 +93,20 @@ pub fn is_visible<E>(
 
 /// How a file refers to the content of `origin`, whose line is in the index `at`; none if it is not
 /// the same content.
-pub fn refer(file: &Entry, origin: &Entry, at: Within) -> Option<(Within, Reference)> {
+pub fn refer(file: &Entry, origin: &Entry, at: Within) -> Option<ContentPlace> {
     let same = (file.sha256, file.size) == (origin.sha256, origin.size);
     if !same || !may_be_origin(origin) {
         return None;
     }
-    let within = origin.within.unwrap_or(at);
+    Some(place_of(origin, at))
+}
+
+/// Where the content of `origin` is, whose line is in the index `at`.
+pub fn place_of(origin: &Entry, at: Within) -> ContentPlace {
     let name = origin.name_in_block();
     let name = (*name != origin.path).then(|| name.clone());
-    Some((within, Reference { of: Some(origin.path.clone()), name }))
+    let reference = Reference { of: Some(origin.path.clone()), name };
+    ContentPlace { within: origin.within.unwrap_or(at), reference, deltas: origin.deltas }
 }
 
 #[cfg(test)]
@@ -126,8 +131,8 @@ mod tests {
         let at = Within { tier: 1, block: 7 };
         let written = |origin: &Entry| {
             let mut new = file("./new", "");
-            let (within, reference) = refer(&new, origin, at).unwrap();
-            (new.within, new.reference) = (Some(within), Some(Box::new(reference)));
+            let place = refer(&new, origin, at).unwrap();
+            new.refer_to(place);
             let mut line = Vec::new();
             new.write(&mut line);
             String::from_utf8(line).unwrap().split_once(" tags=").unwrap().1.trim_end().to_owned()
@@ -138,6 +143,10 @@ mod tests {
         assert_eq!(written(&moved), "in:0/000000003,of:./old,as:./before");
         let twice = file("./old", " tags=in:0/3,of:./mid,as:./before");
         assert_eq!(written(&twice), "in:0/000000003,of:./old,as:./before");
+        let delta = file("./old", " tags=in:0/1,of:./old,rdiff,deltas:2");
+        assert_eq!(written(&delta), "in:1/000000007,of:./old,deltas:2");
+        let on_delta = file("./old", " tags=in:1/9,deltas:3");
+        assert_eq!(written(&on_delta), "in:1/000000009,of:./old,deltas:3");
         let touched = file("./old", " tags=in:0/3,as:./before");
         assert_eq!(written(&touched), "in:0/000000003,of:./old,as:./before");
         let other = Entry { size: Some(998), ..file("./old", "") };

@@ -82,13 +82,14 @@ fn rank(name: &ObjectName) -> (u32, u8, u32) {
         Object::Note(_) => (0, 1, 0),
         Object::Block(..) => (number, 2, 0),
         Object::Part(_, _, part) => (number, 3, part),
-        Object::Index(_) => (number, 4, 0),
-        Object::Toc(_) => (number, 5, 0),
-        Object::Parity(_, counter, shard) => (counter, 6, shard),
-        Object::ListSig(_, counter) | Object::KeyListSig(_, counter, _) => (counter, 7, 0),
-        Object::List(_, counter) | Object::KeyList(_, counter, _) => (counter, 8, 0),
-        Object::Tail => (number, 9, 0),
-        Object::TailSig => (number, 9, 1),
+        Object::Sums(_) => (number, 4, 0),
+        Object::Index(_) => (number, 5, 0),
+        Object::Toc(_) => (number, 6, 0),
+        Object::Parity(_, counter, shard) => (counter, 7, shard),
+        Object::ListSig(_, counter) | Object::KeyListSig(_, counter, _) => (counter, 8, 0),
+        Object::List(_, counter) | Object::KeyList(_, counter, _) => (counter, 9, 0),
+        Object::Tail => (number, 10, 0),
+        Object::TailSig => (number, 10, 1),
     }
 }
 

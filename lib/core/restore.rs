@@ -23,6 +23,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::merge::{Placed, is_first_name};
 use crate::format::entry::{Entry, Kind, Within};
+use crate::format::object::{BlockForm, Compression};
 use crate::format::path::Path;
 
 /// Lanes of each tier.
@@ -51,7 +52,8 @@ pub struct References(HashMap<u64, u32>);
 impl References {
     /// An entry that is wanted; false if there are too many to know them all.
     pub fn handle_entry(&mut self, placed: &Placed) -> bool {
-        let small = placed.entry.size.is_some_and(|size| size <= MAX_KEPT);
+        let is_small = placed.entry.size.is_some_and(|size| size <= MAX_KEPT);
+        let small = is_small && placed.entry.deltas == 0;
         if placed.entry.reference.is_none() || !small {
             return true;
         }
@@ -78,6 +80,8 @@ pub enum RestoreStep {
     Take(Box<Take>),
     /// Write what was kept when it was taken before.
     Kept(Box<Take>),
+    /// Write a file whose content is a delta, laid over what that names.
+    Patch(Box<Take>),
     /// Write an entry that its line describes fully: a directory above what is wanted, or a hard
     /// link to what was written before.
     Make(Box<Entry>),
@@ -94,6 +98,15 @@ pub struct BlockTicket {
     pub ticket: u64,
     /// The block.
     pub block: Within,
+    /// Whether it is a delta.
+    pub is_delta: bool,
+}
+
+impl BlockTicket {
+    /// The form of the block, by its compression.
+    pub fn form(&self) -> fn(Compression) -> BlockForm {
+        if self.is_delta { BlockForm::Delta } else { BlockForm::Tar }
+    }
 }
 
 /// An entry that is taken from a block.
@@ -256,6 +269,12 @@ impl RestorePlan {
     fn take(&mut self, placed: Placed) {
         let block = placed.data();
         let under = placed.name_in_block().clone();
+        if placed.entry.deltas > 0 {
+            let from = BlockTicket { lane: 0, ticket: 0, block, is_delta: true };
+            let take = Take { entry: placed.entry, under, from, spare: None, keep: false };
+            self.steps.push_back(RestoreStep::Patch(Box::new(take)));
+            return;
+        }
         let key = key_in_block(block, &under);
         let left = match self.references.0.get_mut(&key) {
             None => 0,
@@ -266,7 +285,7 @@ impl RestorePlan {
         };
         let Placed { entry, spare, .. } = placed;
         if self.kept.contains(&key) {
-            let from = BlockTicket { lane: 0, ticket: 0, block };
+            let from = BlockTicket { lane: 0, ticket: 0, block, is_delta: false };
             let take = Take { entry, under, from, spare, keep: false };
             self.steps.push_back(RestoreStep::Kept(Box::new(take)));
             return;
@@ -306,7 +325,8 @@ impl RestorePlan {
             }
             at => *at = Some((block.block, under.clone())),
         }
-        let from = BlockTicket { lane: first + at, ticket: lane.ticket, block };
+        let (lane, ticket) = (first + at, lane.ticket);
+        let from = BlockTicket { lane, ticket, block, is_delta: false };
         if !open {
             self.steps.push_back(RestoreStep::Open(from));
         }
@@ -352,6 +372,7 @@ mod tests {
                         )
                     }
                     RestoreStep::Kept(it) => format!("kept {} of {}", it.entry.path, it.under),
+                    RestoreStep::Patch(it) => format!("patch {} of {}", it.entry.path, it.under),
                     RestoreStep::Make(it) => format!(
                         "make {} {}",
                         it.path,

@@ -32,7 +32,7 @@ pub fn fate(line: &mut Entry, known: Option<&Entry>) -> LineFate {
         if same_content && known.hard.is_none() && !known.x {
             return LineFate::Whole;
         }
-        (line.within, line.reference) = (None, None);
+        line.forget_place();
     } else if line.digest().is_some() && known.digest().is_some() && !same_content {
         return LineFate::Missing;
     }
@@ -58,6 +58,8 @@ pub fn line_of_taken(line: Entry, taken: &Entry) -> Entry {
         x: taken.x,
         within: None,
         reference: None,
+        delta: None,
+        deltas: 0,
         ..line
     }
 }

@@ -1,6 +1,11 @@
 //! One line of a listing or index: an entry of the tree, in the dialect of mtree(5) that
 //! `docs/format.md` gives.
 
+mod within;
+mod write;
+
+pub use self::within::{ContentPlace, DeltaBase, Reference, Within};
+pub(crate) use self::write::push_number;
 use super::digest::{self, Digest};
 use super::path::{self, Path, PathError};
 use super::time::Time;
@@ -66,41 +71,6 @@ pub struct Inode {
     pub ino: u64,
 }
 
-/// Where unchanged content lies: `in:TIER/NUMBER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Within {
-    /// The tier of the band in the chain, 0 to 9.
-    pub tier: u8,
-    /// The number of its block.
-    pub block: u32,
-}
-
-impl Within {
-    /// Reads `TIER/NUMBER`.
-    pub(crate) fn parse(text: &[u8]) -> Option<Within> {
-        let (tier, block) = pair(text, b'/')?;
-        Some(Within { tier: number(tier)?, block: number(block)? }).filter(|it| it.tier <= 9)
-    }
-}
-
-/// Where the content of a file is that this line does not store: `of:` and `as:`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reference {
-    /// `of:` for a person: the content is that of this path, in the version below the band if `in:`
-    /// names an older tier, else in the band itself.
-    pub of: Option<Path>,
-    /// `as:` the path under which the block has the content, if that is not `of`, or without `of`
-    /// the line's own.
-    pub name: Option<Path>,
-}
-
-impl Reference {
-    /// To content that its block has under another path than the line's own, as before.
-    pub fn under(name: Path) -> Box<Reference> {
-        Box::new(Reference { of: None, name: Some(name) })
-    }
-}
-
 /// One line. Fields that a line does not have are `None` or false.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -135,6 +105,10 @@ pub struct Entry {
     pub within: Option<Within>,
     /// `of:` and `as:` the content is in that block under another path.
     pub reference: Option<Box<Reference>>,
+    /// `rdiff`: the line's own block is a delta, laid over this; over nothing if it says so.
+    pub delta: Option<Option<Box<DeltaBase>>>,
+    /// `deltas:` so many deltas lie over each other where the content is; 0 for none.
+    pub deltas: u8,
     /// `over`: replaces a directory by something else, or the reverse.
     pub over: bool,
     /// `unread`: a directory whose content was not looked at.
@@ -217,7 +191,12 @@ struct EntryDraft {
     optional: bool,
     ignore: bool,
     tags: bool,
+    rdiff: bool,
+    deltas: Option<u8>,
 }
+
+/// So many deltas lie over each other at most.
+pub const MAX_DELTAS: u8 = 9;
 
 impl Entry {
     /// An entry with nothing known but where and what it is.
@@ -238,6 +217,8 @@ impl Entry {
             x: false,
             within: None,
             reference: None,
+            delta: None,
+            deltas: 0,
             over: false,
             unread: false,
         }
@@ -262,6 +243,23 @@ impl Entry {
         let reference = self.reference.as_ref();
         let named = reference.and_then(|named| named.name.as_ref().or(named.of.as_ref()));
         named.unwrap_or(&self.path)
+    }
+
+    /// Whether the line's own block has the content, as a tar entry.
+    pub fn is_stored(&self) -> bool {
+        self.within.is_none() && self.delta.is_none()
+    }
+
+    /// The content is stored with the line itself, as far as is known.
+    pub fn forget_place(&mut self) {
+        (self.within, self.reference, self.delta, self.deltas) = (None, None, None, 0);
+    }
+
+    /// The content is there.
+    pub fn refer_to(&mut self, place: ContentPlace) {
+        self.forget_place();
+        (self.within, self.deltas) = (Some(place.within), place.deltas);
+        self.reference = Some(Box::new(place.reference));
     }
 
     /// Whether the line only refers to content that the band or its parent has under another path.
@@ -297,8 +295,39 @@ impl Entry {
             }),
             _ => return Err(EntryError::BadValue("tags")),
         };
+        entry.deltas = draft.deltas.unwrap_or(0);
+        if draft.rdiff {
+            entry.take_base()?;
+        }
         entry.check()?;
         Ok(entry)
+    }
+
+    /// What `in:`, `of:` and `as:` of a delta's line name is its base.
+    fn take_base(&mut self) -> Result<(), EntryError> {
+        let base = match (self.within.take(), self.reference.take()) {
+            (None, None) => None,
+            (Some(within), Some(reference)) if reference.of.is_some() => {
+                Some(Box::new(DeltaBase { within, reference: *reference }))
+            }
+            _ => return Err(EntryError::BadValue("tags")),
+        };
+        self.delta = Some(base);
+        Ok(())
+    }
+
+    /// Whether the tags on deltas fit to each other and to the rest of the line.
+    fn has_sound_delta(&self) -> bool {
+        let is_elsewhere = self.within.is_some();
+        match &self.delta {
+            _ if self.deltas > MAX_DELTAS => false,
+            None => self.deltas == 0 || is_elsewhere,
+            Some(base) => {
+                let is_content = self.kind == Kind::File && self.sha256.is_some() && !self.x;
+                let counts = if base.is_none() { self.deltas == 1 } else { self.deltas > 0 };
+                is_content && self.hard.is_none() && counts
+            }
+        }
     }
 
     fn check(&self) -> Result<(), EntryError> {
@@ -319,6 +348,7 @@ impl Entry {
             _ if self.within.is_some() && self.kind != Kind::File => {
                 Err(EntryError::BadValue("tags"))
             }
+            _ if !self.has_sound_delta() => Err(EntryError::BadValue("tags")),
             // Only whole content can be copied: attributes and links are a tar entry's.
             _ if self.reference.is_some()
                 && (self.within.is_none() || self.x || self.hard.is_some()) =>
@@ -381,6 +411,7 @@ impl Entry {
                 b"x" => flag(&mut self.x, "x"),
                 b"deleted" => flag(&mut draft.deleted, "deleted"),
                 b"over" => flag(&mut self.over, "over"),
+                b"rdiff" => flag(&mut draft.rdiff, "rdiff"),
                 b"unread" => flag(&mut self.unread, "unread"),
                 b"excluded" => flag(&mut draft.excluded, "excluded"),
                 b"unreadable" => flag(&mut draft.unreadable, "unreadable"),
@@ -399,99 +430,10 @@ impl Entry {
             b"as" => set(&mut self.reference.get_or_insert_default().name, "as", file_path(value)?),
             b"body" => set(&mut self.body, "body", digest::parse(value)),
             b"in" => set(&mut self.within, "in", Within::parse(value)),
-            _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),
-        }
-    }
-
-    /// Appends the line with its newline, keywords in the order of `docs/format.md`.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.path.as_bytes());
-        out.extend(b" type=");
-        out.extend(self.kind.word().as_bytes());
-        if let EntryState::Present(meta) = &self.state {
-            out.extend(b" mode=");
-            out.extend([9, 6, 3, 0].map(|shift| b'0' + (meta.mode >> shift & 7) as u8));
-            keyed(out, b" uid=", meta.uid.into());
-            keyed(out, b" gid=", meta.gid.into());
-            out.extend(b" time=");
-            push_time(out, meta.time);
-        }
-        if let Some(nlink) = self.nlink {
-            keyed(out, b" nlink=", nlink);
-        }
-        if let Some(size) = self.size {
-            keyed(out, b" size=", size);
-        }
-        if let Some(sha256) = &self.sha256 {
-            out.extend(b" sha256digest=");
-            digest::push(out, sha256);
-        }
-        if let Some(link) = &self.link {
-            out.extend(b" link=");
-            path::encode(link, out);
-        }
-        if let Some((major, minor)) = self.device {
-            keyed(out, b" device=native,", major.into());
-            keyed(out, b",", minor.into());
-        }
-        out.extend_from_slice(match self.state {
-            EntryState::Present(_) if self.unread => b" ignore",
-            EntryState::Present(_) => b"",
-            EntryState::Deleted => b" optional",
-            EntryState::Excluded | EntryState::Unreadable => b" optional ignore",
-        });
-        self.write_tags(out);
-        out.push(b'\n');
-    }
-
-    fn write_tags(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        if let Some(ctime) = self.ctime {
-            out.extend(b",c:");
-            push_time(out, ctime);
-        }
-        if let Some(inode) = self.inode {
-            keyed(out, b",i:", inode.dev);
-            keyed(out, b".", inode.ino);
-        }
-        if let Some(hard) = &self.hard {
-            out.extend(b",hard:./");
-            path::encode_tag(&hard.raw(), out);
-        }
-        if self.x {
-            out.extend(b",x");
-        }
-        if let Some(within) = self.within {
-            keyed(out, b",in:", within.tier.into());
-            out.extend(format!("/{:09}", within.block).into_bytes());
-        }
-        if let Some(reference) = &self.reference {
-            for (key, path) in [(&b",of:./"[..], &reference.of), (b",as:./", &reference.name)] {
-                if let Some(path) = path {
-                    out.extend(key);
-                    path::encode_tag(&path.raw(), out);
-                }
+            b"deltas" => {
+                set(&mut draft.deltas, "deltas", number(value).filter(|deltas| *deltas > 0))
             }
-        }
-        if let Some(body) = &self.body {
-            out.extend(b",body:");
-            digest::push(out, body);
-        }
-        let word: &[u8] = match self.state {
-            EntryState::Present(_) => b"",
-            EntryState::Deleted => b",deleted",
-            EntryState::Excluded => b",excluded",
-            EntryState::Unreadable => b",unreadable",
-        };
-        out.extend(word);
-        if self.over {
-            out.extend(b",over");
-        }
-        if self.unread {
-            out.extend(b",unread");
-        }
-        if out.len() > start {
-            out.splice(start..=start, *b" tags=");
+            _ => Err(EntryError::Unknown(String::from_utf8_lossy(key).into_owned())),
         }
     }
 }
@@ -502,37 +444,6 @@ fn file_path(value: &[u8]) -> Result<Option<Path>, PathError> {
     let mut encoded = Vec::new();
     path::encode(&path::decode(value)?, &mut encoded);
     Ok(Some(Path::parse(&encoded)?).filter(|path| !path.is_root()))
-}
-
-fn keyed(out: &mut Vec<u8>, key: &[u8], number: u64) {
-    out.extend(key);
-    push_number(out, number);
-}
-
-/// Appends a number in digits.
-pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(&digits[at..]);
-}
-
-fn push_time(out: &mut Vec<u8>, time: Time) {
-    if time.sec < 0 {
-        out.push(b'-');
-    }
-    push_number(out, time.sec.unsigned_abs());
-    out.push(b'.');
-    let at = out.len();
-    push_number(out, u64::from(time.nsec) + 1_000_000_000);
-    out.remove(at);
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub const FORMAT: u32 = 2;
 /// What a HEAD of format 2 says a reader has to know, of what this build knows.
 const USES_KEYS: &str = "keys";
 const USES_REFERENCES: &str = "references";
+const USES_DELTAS: &str = "deltas";
 
 /// The key that HEAD begins with, and only a TAIL that repeats HEAD has.
 const FIRST_KEY: &str = "dura-band";
@@ -56,6 +57,8 @@ pub struct Head {
     pub keys: bool,
     /// `uses: references`: lines may refer to content that lies under another path.
     pub references: bool,
+    /// `uses: deltas`: a block may be a delta, against what the version below has.
+    pub deltas: bool,
     /// Lines with keys that this build does not know, in their order.
     pub others: Vec<(String, String)>,
 }
@@ -234,6 +237,7 @@ impl Head {
             as_of: None,
             keys: false,
             references: false,
+            deltas: false,
             others: Vec::new(),
         }
     }
@@ -252,15 +256,19 @@ impl Head {
             return Err(HeadError::Newer(format));
         }
         let keys = format == 2;
-        let mut references = false;
+        let (mut references, mut deltas) = (false, false);
         if keys {
             let uses = lines.optional("uses", |v| Some(v.to_owned()))?;
             let uses = uses.ok_or_else(|| HeadError::Uses("all".to_owned()))?;
             let mut words = uses.split(' ').peekable();
-            if words.next_if_eq(&USES_KEYS).is_none() && words.peek() == Some(&USES_REFERENCES) {
+            let later = [USES_REFERENCES, USES_DELTAS];
+            if words.next_if_eq(&USES_KEYS).is_none()
+                && words.peek().is_some_and(|word| later.contains(word))
+            {
                 return Err(HeadError::Bad("uses"));
             }
             references = words.next_if_eq(&USES_REFERENCES).is_some();
+            deltas = words.next_if_eq(&USES_DELTAS).is_some();
             if let Some(unknown) = words.next() {
                 return Err(HeadError::Uses(format!("`{unknown}`")));
             }
@@ -289,6 +297,7 @@ impl Head {
             as_of: lines.optional("as-of", Stamp::parse_rfc3339)?,
             keys,
             references,
+            deltas,
             others: (lines.0.iter())
                 .filter(|(key, _)| !KEYS.contains(key) || (*key == "uses" && !keys))
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -326,10 +335,12 @@ impl fmt::Display for Head {
             writeln!(f, "as-of: {}", as_of.to_rfc3339())?;
         }
         if self.keys {
-            match self.references {
-                true => writeln!(f, "uses: {USES_KEYS} {USES_REFERENCES}")?,
-                false => writeln!(f, "uses: {USES_KEYS}")?,
+            write!(f, "uses: {USES_KEYS}")?;
+            let later = [(USES_REFERENCES, self.references), (USES_DELTAS, self.deltas)];
+            for (word, _) in later.into_iter().filter(|(_, is_used)| *is_used) {
+                write!(f, " {word}")?;
             }
+            writeln!(f)?;
         }
         self.others.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
     }

@@ -41,8 +41,44 @@ impl Compression {
     }
 }
 
+/// What a block holds, and how it is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockForm {
+    /// Tar entries.
+    Tar(Compression),
+    /// A delta in the format of librsync: what has changed of one file.
+    Delta(Compression),
+}
+
+impl BlockForm {
+    /// How it is compressed.
+    pub fn compression(self) -> Compression {
+        let (BlockForm::Tar(compression) | BlockForm::Delta(compression)) = self;
+        compression
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            BlockForm::Tar(_) => "tar",
+            BlockForm::Delta(_) => "rdiff",
+        }
+    }
+}
+
+impl From<Compression> for BlockForm {
+    fn from(compression: Compression) -> BlockForm {
+        BlockForm::Tar(compression)
+    }
+}
+
+impl fmt::Display for BlockForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.word(), self.compression().suffix())
+    }
+}
+
 /// The notes on recovery that stand in each band.
-pub const NOTES: [&str; 3] = ["RECOVER.txt", "recover.sh", "rsrepair.py"];
+pub const NOTES: [&str; 4] = ["RECOVER.txt", "recover.sh", "rsrepair.py", "rdpatch.py"];
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,9 +88,11 @@ pub enum Object {
     /// One of [`NOTES`].
     Note(&'static str),
     /// A block that is one object.
-    Block(u32, Compression),
-    /// A part of a block: block, compression, part.
-    Part(u32, Compression, u32),
+    Block(u32, BlockForm),
+    /// A part of a block: block, form, part.
+    Part(u32, BlockForm, u32),
+    /// The chunks of a large file, beside the block that has it.
+    Sums(u32),
     /// The index of a block.
     Index(u32),
     /// A table of contents, numbered by the last index it lists.
@@ -95,6 +133,9 @@ pub const MAX_INDEX: usize = 48 << 20;
 /// earlier table.
 pub const MAX_TOC: usize = 96 << 20;
 
+/// The most bytes of sums' text: 2^20 chunks in the mean, and some more.
+pub const MAX_SUMS: usize = 128 << 20;
+
 /// The most bytes of a key object, and of the list of one that was added: messages for hundreds of
 /// recipients, with the keys of hundreds of runs.
 pub const MAX_KEY: usize = 1 << 20;
@@ -132,9 +173,8 @@ impl ObjectName {
     pub fn number(&self) -> Option<u32> {
         match self.object {
             Object::Head | Object::Note(_) => Some(0),
-            Object::Block(n, _) | Object::Part(n, _, _) | Object::Index(n) | Object::Toc(n) => {
-                Some(n)
-            }
+            Object::Block(n, _) | Object::Part(n, _, _) | Object::Sums(n) => Some(n),
+            Object::Index(n) | Object::Toc(n) => Some(n),
             Object::List(n, _) | Object::ListSig(n, _) | Object::Parity(n, _, _) => Some(n),
             Object::Key(n, ..) | Object::KeyList(n, ..) | Object::KeyListSig(n, ..) => Some(n),
             Object::Tail | Object::TailSig => None,
@@ -151,7 +191,11 @@ impl ObjectName {
     pub fn is_secret(&self) -> bool {
         matches!(
             self.object,
-            Object::Block(..) | Object::Part(..) | Object::Index(_) | Object::Toc(_)
+            Object::Block(..)
+                | Object::Part(..)
+                | Object::Sums(_)
+                | Object::Index(_)
+                | Object::Toc(_)
         )
     }
 
@@ -165,6 +209,7 @@ impl ObjectName {
             Object::List(..) => MAX_LIST as u64,
             Object::ListSig(..) | Object::KeyListSig(..) | Object::TailSig => 64 << 10,
             Object::Key(..) | Object::KeyList(..) => MAX_KEY as u64,
+            Object::Sums(_) => MAX_SUMS as u64,
             Object::Index(_) => MAX_INDEX as u64,
             Object::Toc(_) => MAX_TOC as u64,
             Object::Block(..) | Object::Part(..) | Object::Parity(..) => MAX_BLOCK,
@@ -268,14 +313,18 @@ fn parse_bare(text: &str) -> Option<Object> {
     match suffix {
         "mtree.gz" => return Some(Object::Index(n)),
         "toc.gz" => return Some(Object::Toc(n)),
+        "sums.gz" => return Some(Object::Sums(n)),
         _ => {}
     }
-    let rest = suffix.strip_prefix("tar")?;
+    let (form, rest): (fn(Compression) -> BlockForm, &str) = match suffix.strip_prefix("tar") {
+        Some(rest) => (BlockForm::Tar, rest),
+        None => (BlockForm::Delta, suffix.strip_prefix("rdiff")?),
+    };
     [Compression::Gzip, Compression::Zstd, Compression::Plain].into_iter().find_map(|compression| {
-        let rest = rest.strip_prefix(compression.suffix())?;
+        let (form, rest) = (form(compression), rest.strip_prefix(compression.suffix())?);
         match rest.strip_prefix('.') {
-            Some(part) => Some(Object::Part(n, compression, digits(part)?)),
-            None => rest.is_empty().then_some(Object::Block(n, compression)),
+            Some(part) => Some(Object::Part(n, form, digits(part)?)),
+            None => rest.is_empty().then_some(Object::Block(n, form)),
         }
     })
 }
@@ -286,10 +335,9 @@ impl fmt::Display for ObjectName {
         match self.object {
             Object::Head => write!(f, "HEAD"),
             Object::Note(note) => write!(f, "{note}"),
-            Object::Block(n, c) => write!(f, "{:05}/{n:09}.tar{}", folder(n), c.suffix()),
-            Object::Part(n, c, part) => {
-                write!(f, "{:05}/{n:09}.tar{}.{part:06}", folder(n), c.suffix())
-            }
+            Object::Block(n, form) => write!(f, "{:05}/{n:09}.{form}", folder(n)),
+            Object::Part(n, form, part) => write!(f, "{:05}/{n:09}.{form}.{part:06}", folder(n)),
+            Object::Sums(n) => write!(f, "{:05}/{n:09}.sums.gz", folder(n)),
             Object::Index(n) => write!(f, "{:05}/{n:09}.mtree.gz", folder(n)),
             Object::Toc(n) => write!(f, "{:05}/{n:09}.toc.gz", folder(n)),
             Object::List(n, c) => write!(f, "{:05}/{n:09}-{c}.sha256", folder(n)),
@@ -312,14 +360,19 @@ mod tests {
 
     #[test]
     fn names_read_and_write_back() {
+        use Compression::{Gzip, Plain, Zstd};
+        let tar = BlockForm::Tar;
         for (text, object) in [
             ("HEAD", Object::Head),
             ("recover.sh", Object::Note("recover.sh")),
-            ("00000/000000000.tar.gz", Object::Block(0, Compression::Gzip)),
-            ("00000/000000000.tar.zst.gpg", Object::Block(0, Compression::Zstd)),
-            ("00000/000000000.tar", Object::Block(0, Compression::Plain)),
-            ("00000/000000001.tar.gz.000000.gpg", Object::Part(1, Compression::Gzip, 0)),
-            ("00000/000000001.tar.000012", Object::Part(1, Compression::Plain, 12)),
+            ("00000/000000000.tar.gz", Object::Block(0, tar(Gzip))),
+            ("00000/000000000.tar.zst.gpg", Object::Block(0, tar(Zstd))),
+            ("00000/000000000.tar", Object::Block(0, tar(Plain))),
+            ("00000/000000001.tar.gz.000000.gpg", Object::Part(1, tar(Gzip), 0)),
+            ("00000/000000001.tar.000012", Object::Part(1, tar(Plain), 12)),
+            ("00000/000000001.rdiff.gz.gpg", Object::Block(1, BlockForm::Delta(Gzip))),
+            ("00000/000000001.rdiff.000001", Object::Part(1, BlockForm::Delta(Plain), 1)),
+            ("00000/000000001.sums.gz.gpg", Object::Sums(1)),
             ("99999/999999999.mtree.gz.gpg", Object::Index(999_999_999)),
             ("00001/000010000.toc.gz", Object::Toc(10_000)),
             ("00000/000000000-0.sha256", Object::List(0, 0)),
@@ -347,6 +400,9 @@ mod tests {
             "../HEAD",
             "/HEAD",
             "00000/000000000.tar.bz2",
+            "00000/000000000.rdiff.sums.gz",
+            "00000/000000000.sums",
+            "00000/000000000.sums.zst",
             "00001/000000000.tar.gz",
             "0/000000000.tar.gz",
             "00000/00000000.tar.gz",

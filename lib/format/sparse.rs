@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::entry::{self, Entry as Line};
+use super::sums::Chunk;
 use super::tarball::{MAX_MAP, Segment, padding, sparse_map};
 use super::untar::TarEntry;
 
@@ -135,23 +136,41 @@ impl Digester {
     }
 }
 
-/// Whether Dura writes this map, byte for byte, for a file of `size` bytes that stores `data`
-/// bytes. Tars differ in what they make of any other map.
-pub fn is_map(map: &[u8], data: u64, size: u64) -> bool {
+/// The segments of a map as Dura writes it, byte for byte, for a file of `size` bytes that stores
+/// `data` bytes. Tars differ in what they make of any other map: of those there are none.
+pub fn segments(map: &[u8], data: u64, size: u64) -> Option<Vec<Segment>> {
     let mut numbers = map.split(|&byte| byte == b'\n').map(entry::number::<u64>);
     let mut next = || numbers.next().flatten();
-    let Some(count) = next() else { return false };
+    let count = next()?;
     let (mut segments, mut at, mut sum) = (Vec::new(), 0, 0u64);
     for _ in 0..count {
-        let (Some(offset), Some(len)) = (next(), next()) else { return false };
-        let Some(end) = offset.checked_add(len).filter(|end| offset >= at && *end <= size) else {
-            return false;
-        };
-        at = end;
+        let (offset, len) = (next()?, next()?);
+        at = offset.checked_add(len).filter(|end| offset >= at && *end <= size)?;
         sum += len;
         segments.push(Segment { offset, len });
     }
-    sum == data && sparse_map(&segments) == map
+    (sum == data && sparse_map(&segments) == map).then_some(segments)
+}
+
+/// The map of a file with these chunks of data and holes, and how many bytes are data; none if it
+/// has no holes.
+pub fn map_of(chunks: &[Chunk]) -> Option<(Vec<Segment>, u64)> {
+    let (mut segments, mut at, mut data) = (Vec::<Segment>::new(), 0, 0);
+    for chunk in chunks {
+        let len = u64::from(chunk.len);
+        if chunk.hash.is_some() {
+            match segments.last_mut() {
+                Some(last) if last.offset + last.len == at => last.len += len,
+                _ => segments.push(Segment { offset: at, len }),
+            }
+            data += len;
+        }
+        at += len;
+    }
+    if segments.last().is_none_or(|last| last.offset + last.len < at) {
+        segments.push(Segment { offset: at, len: 0 });
+    }
+    (data < at).then_some((segments, data))
 }
 
 impl Map {
@@ -221,6 +240,23 @@ mod tests {
         let mut digester = Digester::new(true, 4096);
         digester.update(b"1\nx\n");
         assert_eq!(digester.finish(), None);
+    }
+
+    #[test]
+    fn chunks_make_the_map() {
+        let chunk = |len, is_data: bool| Chunk { len, hash: is_data.then_some([1; 16]) };
+        let [data, hole] = [chunk(10, true), chunk(20, false)];
+        let made = |chunks: &[Chunk]| {
+            let (segments, data) = map_of(chunks)?;
+            let size = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+            let map = sparse_map(&segments);
+            assert_eq!(super::segments(&map, data, size), Some(segments.clone()));
+            Some(segments.iter().map(|it| (it.offset, it.len)).collect::<Vec<_>>())
+        };
+        assert_eq!(made(&[data, data]), None);
+        assert_eq!(made(&[data, data, hole, data]), Some(vec![(0, 20), (40, 10)]));
+        assert_eq!(made(&[hole, data, hole, hole]), Some(vec![(20, 10), (70, 0)]));
+        assert_eq!(made(&[hole]), Some(vec![(20, 0)]));
     }
 
     #[test]

@@ -15,6 +15,37 @@ pub struct TocRow {
     pub span: Option<(Path, Path)>,
     /// How many parts its block has: 0 for no block, 1 for one object.
     pub parts: u32,
+    /// What is said beside that of the block.
+    pub marks: TocMarks,
+}
+
+/// What a table says of a block beside its parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TocMarks {
+    /// The sums of a large file lie beside it.
+    pub sums: bool,
+    /// It is a delta.
+    pub delta: bool,
+}
+
+impl TocMarks {
+    fn parse(words: &[&[u8]]) -> Option<TocMarks> {
+        let (sums, delta) = match words {
+            [] => (false, false),
+            [b"sums"] => (true, false),
+            [b"rdiff"] => (false, true),
+            [b"sums", b"rdiff"] => (true, true),
+            _ => return None,
+        };
+        Some(TocMarks { sums, delta })
+    }
+}
+
+impl fmt::Display for TocMarks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.sums { " sums" } else { "" })?;
+        f.write_str(if self.delta { " rdiff" } else { "" })
+    }
 }
 
 /// A table that an earlier one of the same run is found by.
@@ -62,9 +93,10 @@ impl Toc {
                 [b"toc", n, first] => {
                     toc.earlier.push(Earlier { number: number(n)?, first: path(first)? })
                 }
-                [n, first, last, parts] => {
-                    let span = path(first)?.zip(path(last)?);
-                    toc.rows.push(TocRow { number: number(n)?, span, parts: number(parts)? });
+                [n, first, last, parts, ref marks @ ..] => {
+                    let (span, marks) = (path(first)?.zip(path(last)?), TocMarks::parse(marks)?);
+                    let (number, parts) = (number(n)?, number(parts)?);
+                    toc.rows.push(TocRow { number, span, parts, marks });
                 }
                 _ => return None,
             }
@@ -82,10 +114,10 @@ impl Toc {
 impl fmt::Display for Toc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "#toc {} {:09}", self.id, self.number().unwrap_or_default())?;
-        for TocRow { number, span, parts } in &self.rows {
+        for TocRow { number, span, parts, marks } in &self.rows {
             match span {
-                Some((first, last)) => writeln!(f, "{number:09} {first} {last} {parts}")?,
-                None => writeln!(f, "{number:09} - - {parts}")?,
+                Some((first, last)) => writeln!(f, "{number:09} {first} {last} {parts}{marks}")?,
+                None => writeln!(f, "{number:09} - - {parts}{marks}")?,
             }
         }
         for Earlier { number, first } in &self.earlier {
@@ -105,16 +137,20 @@ mod tests {
     #[test]
     fn golden() {
         let path = |raw: &str| Path::from_raw(raw.as_bytes());
+        let row = |number, span, parts| TocRow { number, span, parts, marks: TocMarks::default() };
         let toc = Toc {
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
             rows: vec![
-                TocRow { number: 4096, span: Some((Path::root(), path("a b"))), parts: 1 },
-                TocRow { number: 4097, span: None, parts: 0 },
-                TocRow { number: 4099, span: Some((path("big"), path("big"))), parts: 12 },
+                row(4096, Some((Path::root(), path("a b"))), 1),
+                row(4097, None, 0),
+                TocRow {
+                    marks: TocMarks { sums: true, delta: true },
+                    ..row(4099, Some((path("big"), path("big"))), 12)
+                },
             ],
             earlier: vec![Earlier { number: 4095, first: Some(Path::root()) }],
         };
-        let text = "#toc 00112233445566778899aabbccddeeff 000004099\n000004096 . ./a\\040b 1\n000004097 - - 0\n000004099 ./big ./big 12\ntoc 000004095 .\n";
+        let text = "#toc 00112233445566778899aabbccddeeff 000004099\n000004096 . ./a\\040b 1\n000004097 - - 0\n000004099 ./big ./big 12 sums rdiff\ntoc 000004095 .\n";
         assert_eq!(toc.to_string(), text);
         assert_eq!(Toc::parse(text.as_bytes()), Some(toc));
         for bad in [
@@ -123,6 +159,8 @@ mod tests {
             &text.replace("000004099 ./", "000004098 ./"),
             &text.replace("./a", "../a"),
             &format!("{} x\n", &text[..37]),
+            &text.replace("12 sums rdiff", "12 rdiff sums"),
+            &text.replace("12 sums rdiff", "12 new"),
             "",
         ] {
             assert_eq!(Toc::parse(bad.as_bytes()), None);

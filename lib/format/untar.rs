@@ -215,6 +215,25 @@ impl<R: BufRead> Untar<R> {
         Ok(())
     }
 
+    /// Takes the next bytes of the content of the last entry, at most so many; none behind it.
+    ///
+    /// # Errors
+    /// What is wrong with the tar, and where.
+    pub fn take<T>(
+        &mut self,
+        most: u64,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, UntarError> {
+        let left = self.left.saturating_sub(self.padding);
+        if left == 0 {
+            return Ok(None);
+        }
+        let came = self.input(left.min(most))?;
+        let (taken, came) = (take(came), came.len());
+        self.consume(came);
+        Ok(Some(taken))
+    }
+
     /// How many bytes of the content of the last entry were read.
     pub fn content_read(&self, entry: &TarEntry) -> u64 {
         entry.stored - self.left.saturating_sub(padding(entry.stored) as u64).min(entry.stored)

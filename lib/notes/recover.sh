@@ -21,7 +21,8 @@
 #             you trust, not the archive's)
 #
 # Needs a POSIX shell and tools, tar, gzip, sha256sum; gpg and zstd where the
-# bands used them. From the environment it takes
+# bands used them; for files of which only what changed is stored python3 and
+# rdpatch.py, which lies beside this script, or rdiff. From the environment it takes
 #     TAR     the tar to use, such as bsdtar or 'busybox tar' (default: tar)
 #     GPG     the gpg to use, with options (default: gpg)
 #     TMPDIR  where a plain copy of the indexes is kept meanwhile
@@ -47,6 +48,7 @@
 #   sought                 of a part also what it refers to
 #   SIFT ready save remove renew aside back before the tar: B, 0 to 2
 #   limit stream extract cut_off            the tar: A, and B, 3
+#   lay patches            files of which what changed is stored: B, 0
 #   sift_copies fill       content that lies under another path: B, 0 and 3b
 #   SET look another digest                 after it: B, 4 and 5; sums, D
 #   STILL version          what is amiss, and what is there, band upon band
@@ -57,7 +59,7 @@
 # had), flaw (there was something to tell), sought (want, and what that refers
 # to). In $B, a band's own: objects, sizes, keys (key objects), listed and bad (of
 # checksum lists), indexes, table (what READ prints), counts, lines (of the
-# indexes), plan (blocks), and lists of paths for each step.
+# indexes), plan and deltas (blocks), and lists of paths for each step.
 
 set -u
 LC_ALL=C; export LC_ALL
@@ -107,6 +109,7 @@ fi
 case $1 in /*) dest=$1 ;; *) dest=./$1 ;; esac
 # Started from elsewhere, it goes into the band that it lies in.
 case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+beside=$(cd -P "$here" && pwd -P)
 if [ ! -e HEAD ] && [ ! -e TAIL ] && { [ -e "$here/HEAD" ] || [ -e "$here/TAIL" ]; }; then
     case $dest in /*) ;; *) dest=$(pwd -P)/$dest ;; esac
     cd "$here" || die "$here cannot be entered"
@@ -312,11 +315,11 @@ while :; do
     format=$(key dura-band "$head")
     [ $dir != . ] || [ "$(key band "$head")" = "$name" ] || format=
     case $format/$(key uses "$head") in
-    1/* | 2/keys | '2/keys references')
+    1/* | 2/keys | '2/keys references' | '2/keys references deltas')
         [ "$(key band "$head")" = "$name" ] && { [ $dir = . ] || [ "${id:=$(key id "$head")}" = "$(key id "$head")" ]; } ||
             die "../$name is another band than the one that the next builds on"
         id=$(key id "$head") parent=$(key parent "$head") parent_id=$(key parent-id "$head") parent_last=$(key parent-last "$head") ;;
-    [!/]*) die "$name is in format $format $(key uses "$head"), and this script knows format 1, and of 2 keys and references: take the recover.sh of a newer Dura" ;;
+    [!/]*) die "$name is in format $format $(key uses "$head"), and this script knows format 1, and of 2 keys, references and deltas: take the recover.sh of a newer Dura" ;;
     *)  filled "$dir" || [ -n "$force" ] || die "the band $name is missing; -f recovers what the others hold"
         tell "$name has lost its HEAD"
         parent=${name%-*}; [ "$parent" != "$name" ] || parent=- ;;
@@ -377,10 +380,10 @@ survey() {
     if [ -s "$B/keys" ] || grep -q '\.gpg$' "$B/objects" ||
         lines_of "$dir/00000/000000000-0.sha256" | grep -q '\.gpg$'; then
         sealed=1
-        awk '/\.(tar|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
+        awk '/\.(tar|rdiff|sums|mtree|toc)[^\/]*$/ && !/\.gpg$/' "$B/objects" > "$T/odd"
         if [ -s "$T/odd" ] && [ -z "$take_plain" ]; then
             while read -r o; do tell "not encrypted, though $name is: $name/$o; left out (-p takes it)"; done < "$T/odd"
-            only awk '!/\.(tar|mtree|toc)[^\/]*$/ || /\.gpg$/'
+            only awk '!/\.(tar|rdiff|sums|mtree|toc)[^\/]*$/ || /\.gpg$/'
         fi
     elif [ -z "$take_plain" ] && [ -s "$B/objects" ]; then
         if [ -n "$sealed" ]; then
@@ -550,8 +553,8 @@ unlock() {
 # Makes of an index the lines "PATH TYPE KIND MODE OWNER TIME SUM FLAGS N", with
 # KIND s (stored), o (stored, and over), i (content elsewhere) or d (deleted),
 # and SUM the sha256, target or device. FLAGS has c where the content is that of
-# another path below this band, e of one in it, v if it is over, too; then OF is
-# that path. Prints what the index is after, and how many bytes its lines come to
+# another path below this band, e of one in it, p if a delta makes it of that, v if
+# it is over, too; then OF is that path. Prints what the index is after, and how many bytes its lines come to
 # in a tar at most (headers, content and map of holes, attributes).
 READ='
 function field(s) { return s == "" ? "-" : s }
@@ -566,7 +569,7 @@ known && $1 == "#source" { print $3 > source }
 /^#/ || NF == 0 { next }
 !known { exit }
 {
-    split("", v); k = "s"; flags = "-"; of = over = ""
+    split("", v); k = "s"; flags = "-"; of = over = patch = ""
     for (i = 2; i <= NF; i++) if ((e = index($i, "="))) v[substr($i, 1, e - 1)] = substr($i, e + 1)
     m = split(v["tags"], tag, ",")
     for (i = 1; i <= m; i++) {
@@ -574,19 +577,21 @@ known && $1 == "#source" { print $3 > source }
         if (tag[i] == "over") { k = "o"; over = "v" }
         if (tag[i] ~ /^in:/) { k = "i"; at = substr(tag[i], 4) + 0 }
         if (tag[i] ~ /^of:/) of = enc(dec(substr(tag[i], 4)))
+        if (tag[i] == "rdiff") patch = "p"
         if (tag[i] ~ /^hard:/) flags = flags "h"
         if (tag[i] == "x") flags = flags "x"
         if (tag[i] == "excluded" || tag[i] == "unreadable") next
     }
+    if (patch != "" && of == "") { of = "/dev/null"; at = -1 }
     if (of != "") {
-        if (!safe(of) || v["type"] != "file" || !v["sha256digest"]) { tell($1 ": refers to no file; skipped"); next }
-        k = "i"; flags = flags (at < tier ? "c" : "e") over
+        if (!(safe(of) || of == "/dev/null") || v["type"] != "file" || !v["sha256digest"]) { tell($1 ": refers to no file; skipped"); next }
+        k = "i"; flags = flags (at < tier ? "c" patch : "e") over
     }
     if (!safe($1) || v["type"] !~ /^(file|dir|link|fifo|char|block)$/ || ($1 == "." && v["type"] k != "dirs")) { tell($1 ": no path to recover; skipped"); next }
     if (v["mode"] ~ /[^0-7]/ || v["uid"] v["gid"] v["size"] ~ /[^0-9]/ || v["time"] !~ /^(-?[0-9]+\.[0-9]+)?$/ || v["sha256digest"] v["device"] ~ /[^0-9a-z,]/) { tell($1 ": a line that no index has; skipped"); next }
     print $1, v["type"], k, field(v["mode"]), field(v["uid"]) ":" field(v["gid"]), field(v["time"]), field(v["sha256digest"] v["link"] v["device"]), flags, n, of > lines
     most += 4096 + 2 * length($0) + (flags ~ /x/) * 2097152
-    if (k ~ /[so]/ && flags !~ /h/) most += v["size"] * 9 / 8
+    if (k patch ~ /[sop]/ && flags !~ /h/) most += v["size"] * 9 / 8
 }
 END { if (after != "") printf "%s %.0f\n", after, most }'
 
@@ -608,17 +613,22 @@ END {
 # Makes of it all the plan, "N STATE NTH MIB MOST OBJECT..." for each block that
 # counts: bad, or unlisted where no checksum list speaks for it, or good; which one it
 # is, the MiB up to its end, and how many bytes it may expand to ("all" where no
-# index tells).
+# index tells). Those that are deltas are not in it, but in the file deltas.
 PLAN='
 FILENAME ~ /table$/ { if ($3 != "") listed_bytes[$1] = $3; next }
-FILENAME ~ /lines$/ { if ($3 == "s" || $3 == "o") full[$9]; next }
-FILENAME ~ /bad$/ { if ($2 ~ /\.tar/) bad[number($2)]; next }
+FILENAME ~ /lines$/ {
+    if ($3 == "s" || $3 == "o" || $8 ~ /p/) full[$9]
+    if ($8 ~ /p/) delta[$9]
+    next
+}
+FILENAME ~ /bad$/ { if ($2 ~ /\.(tar|rdiff)/) bad[number($2)]; next }
 FILENAME ~ /listed$/ { listed[$2]; next }
 FILENAME ~ /sizes$/ { size[$2] = $1 / 1048576; next }
 FILENAME ~ /objects$/ {
     n = number($0)
-    if ($0 ~ /\.tar(\.gz|\.zst)?(\.gpg)?$/) whole[n] = $0
-    else if ($0 ~ /\.tar/ && match($0, /\.[0-9]+(\.gpg)?$/)) {
+    if ($0 !~ (n in delta ? "\\.rdiff" : "\\.tar")) next
+    if ($0 ~ /\.(tar|rdiff)(\.gz|\.zst)?(\.gpg)?$/) whole[n] = $0
+    else if (match($0, /\.[0-9]+(\.gpg)?$/)) {
         i = substr($0, RSTART + 1) + 0; piece[n, i] = $0
         if (i >= parts[n]) parts[n] = i + 1
     }
@@ -636,7 +646,8 @@ FILENAME ~ /objects$/ {
     if (!m && n in full) { tell("block " n " of " name " is missing"); state = "bad" }
     was = mib; for (i = 1; i <= m; i++) mib += size[o[i]]
     most = n in listed_bytes ? sprintf("%.0f", (64 + 32 * (mib - was)) * 1048576 + listed_bytes[n]) : "all"
-    if (m || n in full) print n, state, ++nth, int(mib), most, objects
+    if (n in delta) print n, state, nth, int(mib), most, objects > (out "/deltas")
+    else if (m || n in full) print n, state, ++nth, int(mib), most, objects
 }'
 
 # Keeps of the lines what is wanted, with the directories above.
@@ -695,8 +706,11 @@ sought() {
 plan() {
     [ -z "$want" ] || narrow
     run -v only="$want" "$AWK$PLAN" "$B/table" "$B/lines" "$B/bad" "$B/listed" "$B/sizes" "$B/objects" "$B/counts" > "$B/plan"
-    ! grep -q '\.zst' "$B/plan" || has zstd || die "$name is compressed with zstd: it needs zstd"
+    : >> "$B/deltas"
+    ! grep -q '\.zst' "$B/plan" "$B/deltas" || has zstd || die "$name is compressed with zstd: it needs zstd"
+    [ ! -s "$B/deltas" ] || lays || die "$name has files of which only what changed is stored: it needs python3, and rdpatch.py beside this script, or rdiff"
 }
+lays() { { has python3 && [ -f "$beside/rdpatch.py" ]; } || has rdiff; }
 
 # --- Recovery of a band --------------------------------------------------------
 # Sorts its lines, with the symlinks that find saw in DEST: what lies below one
@@ -709,7 +723,7 @@ pass == 1 {
     if ($3 == "d" && under($1) != "") skip("below a symlink")
     else if ($1 != "." && ($3 == "d" || $3 == "o" || $8 ~ /v/) && under($1) == "") { gone[$1]; print item("-", $1) > (out "/gone") }
     if ($8 ~ /c/) {
-        if (under($10) == "" && !($10 in link)) { of[$1] = $10; uses[$10]++ }
+        if (under($10) == "" && !($10 in link)) { of[$1] = $10; uses[$10]++; if ($8 ~ /p/) patch[$1] = $9 }
         else tell($1 ": what it refers to is a symlink, or below one")
     }
     next
@@ -717,6 +731,7 @@ pass == 1 {
 FNR == 1 {      # what goes and is wanted once is moved, and not copied
     for (p in of) {
         way = "cp"
+        if (p in patch) { nth[p] = ++n_of; print item(n_of ":" patch[p], of[p]) > (out "/patch"); continue }
         if (uses[of[p]] == 1) for (q = of[p]; q ~ /\//; q = up(q)) if (q in gone) way = "mv"
         nth[p] = ++n_of; print item(way ":" n_of, of[p]) > (out "/save")
     }
@@ -742,7 +757,7 @@ $2 == "dir" && $8 ~ /x/ { print $1 >> had }
 $2 == "file" && $3 != "i" && $8 ~ /x/ && $4 ~ /^0*[0-7]?[0145]..$/ { print item("-", $1) > (out "/sealed") }
 $8 ~ /[ce]/ {
     if ($8 ~ /e/) { nth[$1] = ++n_of; print item("cp:" n_of, $10) > (out "/later") }
-    print nth[$1] + 0, $7, $1, item(nth[$1] + 0, $1) > (out "/fill")
+    print nth[$1] + 0, $7, $1, item(nth[$1] + 0, $1) > (out ($8 ~ /e/ ? "/refill" : "/fill"))
 }
 { print > (out "/use") }
 END {
@@ -850,6 +865,24 @@ save() {
         case $arg in cp:*) cp -p "$path" "$to" || flaw ;; esac
     done
 }
+# A file of which what changed is stored is made in that folder, too.
+lay() {         # NTH MOST BASE
+    [ "$3" = /dev/null ] || { [ -f "$3" ] && [ ! -h "$3" ]; } || return 0
+    if has python3 && [ -f "$beside/rdpatch.py" ]; then
+        python3 "$beside/rdpatch.py" "$3" "$own.of/delta" "$own.of/$1" || flaw
+    else
+        rdiff patch "$3" "$own.of/delta" - | limit "$2" > "$own.of/$1" || flaw
+    fi
+}
+patches() {
+    while take; do
+        grep "^${arg#*:} " "$B/deltas" > "$T/delta" || continue
+        read -r n state nth mib most objects < "$T/delta"
+        stream < "$T/delta" > "$dest/$own.of/delta" || flaw
+        in_dest lay "${arg%:*}" "$most" "$path"
+        rm -f "$dest/$own.of/delta" "$B/torn"
+    done
+}
 # A block may have brought a symlink that no line lists.
 INSIDE='
 FILENAME ~ /links$/ { if (found()) link[path]; next }
@@ -858,7 +891,7 @@ FILENAME ~ /links$/ { if (found()) link[path]; next }
 # What has not the sha256 of its line goes, the others to their places.
 sift_copies() {
     (cd "$own.of" && find . -type f -exec sha256sum {} +) |
-        awk 'FILENAME ~ /fill$/ { sum[$1] = $2; next } { sub(/.*\//, "", $2) } sum[$2] != $1 { print $2 }' "$B/fill" - |
+        awk 'FILENAME ~ /fill$/ { sum[$1] = $2; next } { sub(/.*\//, "", $2) } sum[$2] != $1 { print $2 }' "$B/$1" - |
         while read -r n; do rm -f "$own.of/$n"; done
 }
 fill() {
@@ -947,7 +980,7 @@ stream() {
     rm -f "$B/torn"
     while read -r n state nth mib most objects; do
         [ -z "$watched" ] || printf '\r%s: block %s of %s, %s of %s MiB ' "$name" "$nth" "$nths" "$mib" "$mibs" >&2
-        case $objects in *.tar.gz*) decode='gzip -dc' ;; *.tar.zst*) decode='zstd -dcq' ;; *) decode=cat ;; esac
+        case $objects in *.gz*) decode='gzip -dc' ;; *.zst*) decode='zstd -dcq' ;; *) decode=cat ;; esac
         { for o in $objects; do plain "$dir/$o" || : > "$B/torn"; done | $decode || : > "$B/torn"; } | limit "$most"
         [ ! -e "$B/torn" ] || break
     done
@@ -1014,12 +1047,13 @@ digest() {
 
 recover() {
     say "recovering $name"
-    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read save later fill; do : > "$B/$f"; done
+    for f in gone dirs renew use aside hidden twisted avoid sealed doubt look other owned owners times modes read save patch later fill refill; do : > "$B/$f"; done
     # Steps 0 to 2 of RECOVER.txt.
     in_dest ready > "$B/shut"
     in_dest links > "$B/links"
     run -v had="$T/had" "$AWK$SIFT" "$B/links" "$T/marked" pass=1 "$B/lines" pass=2 "$B/lines"
-    [ ! -s "$B/fill" ] || in_dest make "$own.of"
+    [ ! -s "$B/fill" ] && [ ! -s "$B/refill" ] || in_dest make "$own.of"
+    patches < "$B/patch"
     in_dest save < "$B/save"
     in_dest each remove < "$B/gone"
     in_dest renew < "$B/renew"
@@ -1063,12 +1097,14 @@ END
     in_dest cut_off
 
     # Step 3b.
-    if [ -s "$B/fill" ]; then
+    if [ -s "$B/fill" ] || [ -s "$B/refill" ]; then
         exact=
-        in_dest save < "$B/later"
-        in_dest sift_copies
-        in_dest links > "$B/links"
-        run "$AWK$INSIDE" "$B/links" "$B/fill" | in_dest fill
+        for f in fill refill; do
+            [ $f = fill ] || in_dest save < "$B/later"
+            in_dest sift_copies $f
+            in_dest links > "$B/links"
+            run "$AWK$INSIDE" "$B/links" "$B/$f" | in_dest fill
+        done
         in_dest remove "$own.of"
     fi
 

@@ -18,7 +18,7 @@ import hashlib, os, re, signal, sys
 MIB = 1 << 20
 LIST = re.compile(r"#dura group 1\n#group ([0-9]{9})-([0-9]{1,9})(?:\.[0-9]{1,9})? slots=([0-9]{1,3})"
                   r" parity=([0-9]{1,3})")
-NAME = r"HEAD|RECOVER\.txt|recover\.sh|rsrepair\.py|[0-9]{5}/[0-9]{9}[-.][0-9a-z.]+"
+NAME = r"HEAD|RECOVER\.txt|recover\.sh|rsrepair\.py|rdpatch\.py|[0-9]{5}/[0-9]{9}[-.][0-9a-z.]+"
 OBJECT = re.compile(rf"#object ([0-9]{{1,10}}) ({NAME})((?: [0-9a-f]{{64}})*)\n([0-9a-f]{{64}})  \2")
 
 EXP = [1]  # the powers of 2 in the field, and their logarithms

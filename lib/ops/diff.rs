@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 
 use crate::archive::awaited::Awaited;
+use crate::archive::blocks::BlockSource;
 use crate::archive::caching;
 use crate::archive::kind::is_locked;
 use crate::archive::named::ArchiveName;
@@ -182,7 +183,15 @@ pub(crate) fn compare(
     }
     let mut diff = Diff::new(course.config);
     headers.iter().for_each(|header| diff.handle_header(header));
-    diff.handle_distrust(lost);
+    let blocks = (!lost.is_empty()).then(|| BlockSource::of_chain(&archive, &chain));
+    let is_lost = |delta: &Placed| -> anyhow::Result<bool> {
+        let Some(blocks) = &blocks else { return Ok(false) };
+        match blocks.delta_links(delta.data(), delta.name_in_block()) {
+            Err(error) if is_locked(&error) => Err(error),
+            links => Ok(lost.refuses_delta(links.ok().as_deref())),
+        }
+    };
+    *diff.distrust() = lost.clone();
     // What an archive holds was not walked.
     let walked = if taken.is_none() { &headers[..] } else { &[] };
     let mut own = OwnArchive::find(&options.archive, walked)?;
@@ -202,6 +211,12 @@ pub(crate) fn compare(
             Effect::WantVersion => {
                 let placed = if started { next_known(&mut version, full)? } else { known.take() };
                 started = true;
+                if let Some(Ok(placed)) = &placed
+                    && placed.entry.deltas > 0
+                    && is_lost(placed)?
+                {
+                    diff.distrust().push(placed.data());
+                }
                 match placed {
                     Some(Ok(placed)) => diff.handle_version(placed),
                     Some(Err(orphan)) => diff.handle_orphan(orphan),

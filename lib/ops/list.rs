@@ -44,7 +44,7 @@ pub fn run(
         let mut entry = placed.entry;
         // These say how a band builds on another; a version builds on nothing.
         entry.over = false;
-        (entry.within, entry.reference) = (None, None);
+        entry.forget_place();
         entry.write(&mut buffer);
         end.entries += 1;
         if buffer.len() > 64 << 10 {

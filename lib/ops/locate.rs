@@ -1,14 +1,18 @@
 //! The objects that a restore of paths reads.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::archive::blocks::BlockSource;
+use crate::archive::kind::is_locked;
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::Version;
+use crate::core::delta::links::DeltaLink;
 use crate::format::entry::{Kind, Within};
-use crate::format::object::Object;
+use crate::format::object::{BlockForm, Object};
 use crate::format::path::Path;
 use crate::ops::asked;
 use crate::ops::records::Records;
@@ -23,6 +27,14 @@ pub struct Options {
     pub paths: Vec<OsString>,
     /// Files with more of them.
     pub files_from: Vec<PathBuf>,
+}
+
+/// What is read of a block's number.
+#[derive(Debug, Clone, Copy, Default)]
+struct BlockUse {
+    is_delta: bool,
+    /// Its sums are read, if there are any.
+    has_sums: bool,
 }
 
 /// Writes the objects that a restore of the paths reads, in the order in which it does: size and
@@ -40,7 +52,8 @@ pub fn run(
     let typed = asked::typed(&options.paths, &options.files_from)?;
     let mut selection = asked::select(&archive, &chain, typed, &[], report)?;
     let paths = selection.paths();
-    let mut blocks: Vec<Within> = Vec::new();
+    let mut blocks: Vec<(Within, BlockUse)> = Vec::new();
+    let source = BlockSource::of_chain(&archive, &chain);
     let mut indexes: Vec<Within> = Vec::new();
     let mut firsts: Vec<Path> = Vec::new();
     let mut version = Version::open_part(&archive, &chain, paths.as_deref(), report)?;
@@ -51,8 +64,24 @@ pub fn run(
         let (path, is_dir) = (&placed.entry.path, placed.entry.kind == Kind::Dir);
         while above.pop_if(|(dir, _)| !dir.holds(path)).is_some() {}
         if selection.wants(path, is_dir) {
-            blocks.extend(above.drain(..).map(|(_, block)| block));
-            blocks.push(placed.data());
+            blocks.extend(above.drain(..).map(|(_, block)| (block, BlockUse::default())));
+            if placed.entry.deltas == 0 {
+                blocks.push((placed.data(), BlockUse::default()));
+            } else {
+                let links = source.delta_links(placed.data(), placed.name_in_block());
+                let links = match links {
+                    Err(error) if is_locked(&error) => return Err(error),
+                    links => links.unwrap_or_else(|error| {
+                        report.warn(format_args!("{}: {error:#}", placed.entry.path));
+                        Vec::new()
+                    }),
+                };
+                indexes.extend(links.iter().map(|link| link.at));
+                let of_link = |link: &DeltaLink| {
+                    (link.at, BlockUse { is_delta: link.is_delta(), has_sums: true })
+                };
+                blocks.extend(links.iter().map(of_link));
+            }
             firsts.extend(placed.entry.hard.clone());
         } else if placed.entry.x && is_dir {
             above.push((path.clone(), placed.data()));
@@ -67,7 +96,7 @@ pub fn run(
         while let Some(next) = version.next_placed()? {
             let (Ok(placed) | Err(placed)) = next;
             if firsts.binary_search(&placed.entry.path).is_ok() {
-                blocks.push(placed.data());
+                blocks.push((placed.data(), BlockUse::default()));
             }
         }
         indexes.extend(version.indexes());
@@ -88,29 +117,35 @@ pub fn run(
         if let Some(tail) = &band.tail {
             line(Object::Toc(tail.toc))?;
         }
-        for (of, object) in [(&indexes, false), (&blocks, true)] {
-            let mut numbers: Vec<u32> = of
-                .iter()
-                .filter(|within| usize::from(within.tier) == tier)
-                .map(|within| within.block)
-                .collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            for number in numbers {
-                if !object {
-                    line(Object::Index(number))?;
-                } else if !line(Object::Block(number, band.head.compression))? {
-                    let mut part = 0;
-                    while line(Object::Part(number, band.head.compression, part))? {
-                        part += 1;
-                    }
-                    if part == 0 {
-                        let block = Object::Block(number, band.head.compression);
-                        report.warn(format_args!("{}: missing", archive.likely_name(name, block)));
-                    }
+        for number in of_tier(indexes.iter().map(|within| (*within, ())), tier).keys() {
+            line(Object::Index(*number))?;
+        }
+        for (number, BlockUse { is_delta, has_sums }) in of_tier(blocks.iter().copied(), tier) {
+            let compression = band.head.compression;
+            let form = match is_delta {
+                true => BlockForm::Delta(compression),
+                false => BlockForm::Tar(compression),
+            };
+            if has_sums {
+                line(Object::Sums(number))?;
+            }
+            if !line(Object::Block(number, form))? {
+                let mut part = 0;
+                while line(Object::Part(number, form, part))? {
+                    part += 1;
+                }
+                if part == 0 {
+                    let block = Object::Block(number, form);
+                    report.warn(format_args!("{}: missing", archive.likely_name(name, block)));
                 }
             }
         }
     }
     Ok(records.count())
+}
+
+/// The numbers of a tier, each once.
+fn of_tier<T>(blocks: impl Iterator<Item = (Within, T)>, tier: usize) -> BTreeMap<u32, T> {
+    let own = blocks.filter(|(within, _)| usize::from(within.tier) == tier);
+    own.map(|(within, what)| (within.block, what)).collect()
 }

@@ -43,6 +43,7 @@ pub(crate) use start::Start;
 
 mod attributes;
 mod compress;
+mod deltas;
 mod feed;
 mod from;
 mod handed;
@@ -80,6 +81,9 @@ pub struct Options {
     pub no_cache: bool,
     /// Store files again that were moved or copied.
     pub no_references: bool,
+    /// Store what has changed of files of this size or larger, and not all of them; 0 for none
+    /// [default: 16 MiB].
+    pub delta_over: Option<u64>,
     /// How many threads read and compress [default: one for each core, and one more].
     pub jobs: Option<usize>,
 }
@@ -94,6 +98,9 @@ const BLOCKS: u64 = 8;
 /// Blocks and parts, unless others are asked for or there is too little memory.
 const BLOCK_SIZE: u64 = 10 << 20;
 const PART_SIZE: u64 = 64 << 20;
+
+/// Files from this size on have sums, and change by deltas, unless another is asked for.
+const DELTA_OVER: u64 = 16 << 20;
 
 /// The largest part: a reader holds a part in memory.
 const MAX_PART: u64 = 1 << 30;
@@ -159,6 +166,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             origins: origins.clone(),
             large: refers.then(Mutex::default),
             part_size: plan.config.part_size,
+            delta_over: plan.delta_over,
             cut: Mutex::new(cut),
         })),
     };
@@ -446,7 +454,7 @@ impl BandWriter<'_> {
                     ("read", self.read.bytes().into()),
                 ],
             );
-            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_)) =
+            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_) | Object::Sums(_)) =
                 (&self.cache, name.object)
                 && let Err(error) = cache.put(&self.band, self.id, name.object, &bytes)
             {

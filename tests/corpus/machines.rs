@@ -267,6 +267,10 @@ fn planned(version: &[Placed], every: usize) {
                     }
                     written.insert(take.entry.path);
                 }
+                RestoreStep::Patch(take) => {
+                    assert!(take.from.is_delta && take.entry.deltas > 0, "no delta: {take:?}");
+                    written.insert(take.entry.path);
+                }
                 RestoreStep::Kept(take) => {
                     let content = (take.from.block, take.under);
                     assert!(kept.contains(&content), "not kept: {content:?}");

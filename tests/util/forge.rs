@@ -156,6 +156,7 @@ pub(crate) fn band_of(
         ("RECOVER.txt", note("RECOVER.txt")),
         ("recover.sh", note("recover.sh")),
         ("rsrepair.py", note("rsrepair.py")),
+        ("rdpatch.py", note("rdpatch.py")),
         (block_name.as_str(), block.to_vec()),
         ("00000/000000000.mtree.gz", gzip(index.as_bytes())),
         ("00000/000000000.toc.gz", gzip(toc.as_bytes())),

@@ -77,6 +77,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("rm", "coreutils"),
     ("rmdir", "coreutils"),
     ("script", "bsdutils"),
+    ("rdiff", "rdiff"),
     ("sed", "sed"),
     ("seq", "coreutils"),
     ("setfacl", "acl"),

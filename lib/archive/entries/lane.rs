@@ -5,7 +5,7 @@ use std::io::BufRead;
 use crate::archive::blocks::LaneFeed;
 use crate::core::planner::MEMBER;
 use crate::core::restore::Take;
-use crate::format::sparse::{is_map, is_sparse};
+use crate::format::sparse::{is_sparse, segments};
 use crate::format::tarball::{is_of_line, line_of};
 use crate::format::untar::{TarEntry, Untar, UntarError, begins_entry};
 use crate::report::message::why;
@@ -131,10 +131,21 @@ impl BlockReader {
                 return Err(damage);
             }
         };
-        match is_map(&map, stored.stored - map.len() as u64, size) {
-            true => Ok(Some(map)),
-            false => Err("its map of holes is not valid".to_owned()),
+        match segments(&map, stored.stored - map.len() as u64, size) {
+            Some(_) => Ok(Some(map)),
+            None => Err("its map of holes is not valid".to_owned()),
         }
+    }
+
+    /// Takes the next bytes of the content of the entry that was found just now, behind its map: at
+    /// most so many, and one at least.
+    pub(crate) fn take<T>(
+        &mut self,
+        most: u64,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, String> {
+        let taken = self.untar.take(most, take).map_err(|error| told(&error))?;
+        taken.ok_or_else(|| "its content ends too early".to_owned())
     }
 
     /// Copies the content of the entry that was found just now, behind its map; zeros for what is
@@ -200,7 +211,10 @@ impl BlockReader {
 }
 
 /// Puts so many zeros, which stand for what is lost.
-fn zeros<E>(mut left: u64, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+pub(super) fn zeros<E>(
+    mut left: u64,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while left > 0 {
         let now = left.min(ZEROS.len() as u64);

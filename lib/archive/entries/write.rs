@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
+use crate::archive::entries::deltas::PatchedFile;
 use crate::archive::entries::kept::KeptFiles;
-use crate::archive::entries::lane::{BlockReader, Copied};
+use crate::archive::entries::lane::{BlockReader, Copied, zeros};
 use crate::archive::entries::sink::{ContentCame, EntrySink};
+use crate::archive::kind::is_locked;
 use crate::core::merge::is_first_name;
 use crate::core::restore::{BlockTicket, LANES, RestoreStep, Take};
 use crate::edge::users::Users;
@@ -17,7 +19,7 @@ use crate::format::path::Path;
 use crate::format::sparse::{Digester, is_sparse};
 use crate::format::tarball::{Extras, padding};
 use crate::format::untar;
-use crate::report::message::{Report, why};
+use crate::report::message::{Report, chain, why};
 
 /// A larger file is not held in memory.
 const CHECKED: u64 = 64 << 20;
@@ -87,6 +89,7 @@ impl<'a, S: EntrySink> EntryWriter<'a, S> {
                 _ => self.make(&entry),
             },
             RestoreStep::Kept(take) => self.take_kept(&take),
+            RestoreStep::Patch(take) => self.patch(&take),
             // Blocks are opened where the plan is made, and strays looked up there.
             RestoreStep::Open(_) | RestoreStep::Stray(_) => Ok(()),
         }
@@ -183,6 +186,61 @@ impl<'a, S: EntrySink> EntryWriter<'a, S> {
         self.find_spare(&Take { spare: Some(take.from.block), ..take.clone() })
     }
 
+    /// Writes a file whose content is a delta.
+    fn patch(&mut self, take: &Take) -> anyhow::Result<()> {
+        let entry = &take.entry;
+        let delta = || self.source.name_as(take.from.block, take.from.form());
+        let opened = PatchedFile::open(&self.source, take.from.block, &take.under, entry);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) if is_locked(&error) => return Err(error),
+            Err(error) => {
+                let delta = delta();
+                self.lose(entry, format_args!("delta {delta}: {}", chain(&error)));
+                return Ok(());
+            }
+        };
+        let map = file.map.take();
+        let sparse = map.as_ref().map(|map| (&map[..], file.stored));
+        self.sink.begin(entry, &Extras::default(), sparse)?;
+        let mut digester = Digester::of_line(entry, sparse.is_some());
+        if let (Some(digester), Some(map)) = (&mut digester, &map) {
+            digester.update(map);
+        }
+        let sink = &mut self.sink;
+        let copied = file.copy(&mut |piece| {
+            digester.iter_mut().for_each(|digester| digester.update(piece));
+            sink.content(piece)
+        })?;
+        let came = match copied {
+            Ok(()) => self.close(entry, digester),
+            Err((from, why)) => {
+                self.report.warn(format_args!(
+                    "{}: damaged from byte {from} of its data to its end: delta {}: {why}",
+                    entry.path,
+                    delta()
+                ));
+                let data = file.stored - map.as_ref().map_or(0, |map| map.len() as u64);
+                zeros(data - from, &mut |piece| self.sink.content(piece))?;
+                ContentCame::Broken
+            }
+        };
+        self.sink.end(entry, came)
+    }
+
+    /// All of a file's content came: whether it is what its line says.
+    fn close(&self, entry: &Entry, digester: Option<Digester>) -> ContentCame {
+        let found = digester.map(Digester::finish);
+        if found.is_none_or(|found| found == entry.digest()) {
+            return ContentCame::Whole;
+        }
+        self.report.warn(format_args!(
+            "{}: its content does not match the sha256 in its index line",
+            entry.path
+        ));
+        ContentCame::Other
+    }
+
     /// The lane of older blocks, behind those of the plan.
     fn spare_lane(&self) -> usize {
         self.source.bands.len() * LANES
@@ -192,7 +250,7 @@ impl<'a, S: EntrySink> EntryWriter<'a, S> {
     fn find_spare(&mut self, take: &Take) -> Option<(Take, untar::TarEntry)> {
         let (block, lane) = (take.spare?, self.spare_lane());
         if self.spares.is_none() {
-            let from = BlockTicket { lane: 0, ticket: 0, block };
+            let from = BlockTicket { lane: 0, ticket: 0, block, is_delta: false };
             let blocks = Blocks::new(&self.source, 1).ok()?;
             self.spares = Some((blocks, from, take.under.clone()));
         }
@@ -355,17 +413,7 @@ impl<'a, S: EntrySink> EntryWriter<'a, S> {
             sink.content(piece)
         })?;
         Ok(match copied {
-            Copied::Whole => {
-                let found = digester.map(|digester| digester.finish());
-                let differs = found.is_some_and(|found| found != entry.digest());
-                if differs {
-                    self.report.warn(format_args!(
-                        "{}: its content does not match the sha256 in its index line",
-                        entry.path
-                    ));
-                }
-                if differs { ContentCame::Other } else { ContentCame::Whole }
-            }
+            Copied::Whole => self.close(entry, digester),
             Copied::Broken(from, to, why) => {
                 self.keeping = None;
                 // The header has promised so many bytes: zeros stand for those that are lost.

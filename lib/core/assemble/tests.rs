@@ -287,8 +287,7 @@ fn large_run(
 
 #[test]
 fn a_large_file_has_a_block_of_its_own_and_parts_end_with_members() {
-    let large =
-        |start, at| LargePiece { start, end: end(at), part: None, ends: None, is_header: false };
+    let large = |start, at| LargePiece { start, end: end(at), ..LargePiece::default() };
     let members = vec![
         member("./a", 1, true),
         piece(4, false, large(Some(new_file()), 10)),
@@ -355,7 +354,7 @@ fn a_block_is_gone_on_with_below_the_numbers_of_the_run() {
         end: end(place),
         part,
         ends,
-        is_header: false,
+        ..LargePiece::default()
     };
     let cut = || Some(BlockStart::Cut(3));
     let members = || {

@@ -164,7 +164,7 @@ mod tests {
         assert!(sealing.handle_object(&full, ObjectName::plain(Object::Head)));
         assert!(sealing.handle_object(&full, ObjectName::plain(Object::List(0, 0))));
         assert_eq!(told(&mut sealing), []);
-        let block = ObjectName::plain(Object::Block(1, Compression::Gzip));
+        let block = ObjectName::plain(Object::Block(1, Compression::Gzip.into()));
         assert!(!sealing.handle_object(&full, block));
         assert_eq!(told(&mut sealing), [Oddity::Object(full, block, false)]);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::core::delta::links::DeltaLink;
 use crate::core::merge::Placed;
 use crate::core::verify::FindingKind;
 use crate::format::band::BandName;
@@ -60,6 +61,16 @@ impl Distrust {
     /// True if nothing is distrusted.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.paths.is_empty()
+    }
+
+    /// Adds a block or delta.
+    pub fn push(&mut self, block: Within) {
+        self.blocks.insert(block);
+    }
+
+    /// Whether nothing may refer to a delta, by what it is made of; without knowing that neither.
+    pub fn refuses_delta(&self, links: Option<&[DeltaLink]>) -> bool {
+        links.is_none_or(|links| links.iter().any(|link| self.refuses(link.at, &link.line.path)))
     }
 
     /// Lines for who refers to content of the chain.

@@ -230,7 +230,7 @@ fn what_may_pass_is_tried_again_until_patience_ends() {
 #[test]
 fn an_overtaxed_store_gets_less_at_once_and_then_more() {
     let mut schedule = Schedule::new(limits(16));
-    let block = |number| ObjectName::plain(Object::Block(number, Compression::Gzip));
+    let block = |number| ObjectName::plain(Object::Block(number, Compression::Gzip.into()));
     (0..1000).for_each(|number| _ = schedule.handle_object(block(number), 1));
     let mut now = Duration::ZERO;
     let first = started(&mut schedule, now);
@@ -260,8 +260,10 @@ fn the_rate_is_kept() {
     for band in 0..3 {
         let mut schedule = Schedule::new(Limits { rate, ..limits(4) });
         (0..20).for_each(|number| {
-            _ = schedule
-                .handle_object(ObjectName::plain(Object::Block(number, Compression::Plain)), 500)
+            _ = schedule.handle_object(
+                ObjectName::plain(Object::Block(number, Compression::Plain.into())),
+                500,
+            )
         });
         let mut running = VecDeque::new();
         loop {
@@ -301,7 +303,7 @@ fn band(blocks: u32, size: u64) -> Vec<(ObjectName, u64)> {
     let mut group = (0, 0);
     let mut filled = 3;
     for number in 0..blocks {
-        for object in [Object::Block(number, Compression::Gzip), Object::Index(number)] {
+        for object in [Object::Block(number, Compression::Gzip.into()), Object::Index(number)] {
             objects.push(object);
             filled += 1;
             if filled == 32 {

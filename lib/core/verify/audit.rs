@@ -21,7 +21,7 @@ use super::{Finding, FindingKind, Subject};
 use crate::core::chain::counted::{Counted, STRIDE};
 use crate::format::band::BandName;
 use crate::format::group::{List, MAX_SHARDS};
-use crate::format::object::{Compression, FOLDER, Object, ObjectName};
+use crate::format::object::{BlockForm, FOLDER, Object, ObjectName};
 
 /// What is known of the band before its folders are looked at.
 #[derive(Debug, Clone)]
@@ -100,6 +100,8 @@ pub struct Audit {
     /// Where runs began that continue the band.
     begins: Vec<u32>,
     orphans: BTreeMap<(u32, u32), Orphan>,
+    /// How many objects a group has at most, as lists say.
+    slots: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +120,7 @@ struct Number {
     /// Named by a list of its own run.
     listed: bool,
     parts: BTreeSet<u32>,
-    compression: Option<Compression>,
+    form: Option<BlockForm>,
 }
 
 impl Audit {
@@ -135,6 +137,7 @@ impl Audit {
             seen: 0,
             begins: Vec::new(),
             orphans: BTreeMap::new(),
+            slots: None,
         }
     }
 
@@ -152,6 +155,7 @@ impl Audit {
         self.ahead.retain(|name| of(name) > folder || !named.insert(*name));
         named.iter().for_each(|name| self.close(name));
         for list in lists {
+            self.slots = Some(list.slots);
             let is_late = is_late(list);
             for member in &list.members {
                 if of(&member.name) > folder {
@@ -302,10 +306,10 @@ impl Audit {
 
     /// Parts of a block that has its index: all before one that is there must be.
     fn parts(&self, number: u32, has: &Number, found: &mut Vec<Finding>) {
-        let Some((last, compression)) = has.parts.last().zip(has.compression) else { return };
+        let Some((last, form)) = has.parts.last().zip(has.form) else { return };
         for part in (0..*last).filter(|part| !has.parts.contains(part)) {
             let what = "later parts of its block are there";
-            found.push(self.missing(Object::Part(number, compression, part), what));
+            found.push(self.missing(Object::Part(number, form, part), what));
         }
     }
 
@@ -357,7 +361,7 @@ impl Audit {
             found.push(Finding::of(FindingKind::Unlisted, &band, open.name, what).bad_if(must));
             let number = open.name.number();
             let cut = self.begins.iter().any(|begin| number < Some(*begin));
-            put_key(&mut unlisted.runs, Free { name: open.name, counts: true, cut });
+            put_key(&mut unlisted.runs, Free { name: open.name, counts: true, cut }, self.slots);
         }
         for ((n, c), orphan) in std::mem::take(&mut self.orphans) {
             if orphan.has_list {
@@ -456,8 +460,30 @@ impl Audit {
 
 /// Puts a key object where its group begins: before the first object of its number that stands
 /// behind none yet, but HEAD.
-fn put_key(runs: &mut Vec<Vec<Free>>, key: Free) {
+fn put_key(runs: &mut Vec<Vec<Free>>, key: Free, slots: Option<usize>) {
     let Object::Key(number, counter, _) = key.name.object else { return };
+    // What a list names is not here: so all that is, unless an earlier group of the number lost its
+    // list as well, belongs to this one.
+    let has_earlier = runs.iter().flatten().any(|free| match free.name.object {
+        Object::Head => (number, counter > 0) == (0, true),
+        Object::Key(other, before, _) => other == number && before < counter,
+        _ => false,
+    });
+    let begins_before = |free: &Free| match free.name.object {
+        Object::Head => (number, counter) == (0, 1),
+        // In the first group it stands behind HEAD.
+        Object::Key(0, 0, _) => false,
+        Object::Key(other, before, _) => (other, before + 1) == (number, counter),
+        _ => false,
+    };
+    // Behind a whole group that is not listed either.
+    for run in runs.iter_mut().filter(|_| has_earlier) {
+        let before = run.iter().position(begins_before);
+        let at = before.zip(slots).map(|(before, slots)| before + slots);
+        if let Some(at) = at.filter(|at| *at <= run.len()) {
+            return run.insert(at, key);
+        }
+    }
     let number = Some(number);
     for run in runs.iter_mut() {
         let begins = |at: &usize| {
@@ -466,7 +492,7 @@ fn put_key(runs: &mut Vec<Vec<Free>>, key: Free) {
             // An earlier group of the number has its first objects.
             let is_earlier = match free.name.object {
                 Object::Head | Object::Key(..) => true,
-                Object::Note(_) | Object::Block(..) | Object::Part(_, _, 0) => counter > 0,
+                Object::Note(_) | Object::Block(..) | Object::Part(_, _, 0) => has_earlier,
                 _ => false,
             };
             let is_other = !is_earlier || free.name.number() > number;
@@ -498,9 +524,9 @@ fn numbers(
         has.block |= matches!(name.object, Object::Block(..) | Object::Part(..));
         has.index |= matches!(name.object, Object::Index(_));
         has.listed |= named.contains(name) && !late.contains(name);
-        if let Object::Part(_, compression, part) = name.object {
+        if let Object::Part(_, form, part) = name.object {
             has.parts.insert(part);
-            has.compression = Some(compression);
+            has.form = Some(form);
         }
     }
     numbers

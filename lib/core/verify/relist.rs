@@ -111,6 +111,12 @@ impl Claims {
         self.objects.keys()
     }
 
+    /// Whether both lines of an object are legible.
+    fn is_sure_of(&self, name: &ObjectName) -> bool {
+        let claim = self.objects.get(name);
+        claim.is_some_and(|claim| claim.pieces.is_some() && claim.sha256.is_some())
+    }
+
     /// What the list says of an object that was found like this, or was not: and whether the list
     /// vouches for it. None if nothing is legible of one that was not found.
     fn member(&self, name: ObjectName, found: Option<&GroupMember>) -> Option<(GroupMember, bool)> {
@@ -194,10 +200,14 @@ pub fn relist(frame: List, found: &[GroupMember], claims: &Claims) -> Option<Rel
     names.dedup();
     let mut list = frame;
     let mut vouched = Vec::new();
+    let known = |name: &ObjectName| found.iter().find(|member| member.name == *name);
+    // One damaged byte can make another name of one: then there is an object too many.
+    let objects = names.iter().filter(|name| name.is_grouped()).count();
+    if objects > claims.count(list.slots, list.parity) {
+        names.retain(|name| known(name).is_some() || claims.is_sure_of(name));
+    }
     for name in names {
-        if let Some((member, sure)) =
-            claims.member(name, found.iter().find(|member| member.name == name))
-        {
+        if let Some((member, sure)) = claims.member(name, known(&name)) {
             list.members.push(member);
             vouched.push(sure);
         }

@@ -49,14 +49,17 @@ fn format_2_says_what_it_uses() {
     };
     let with = |uses: &str| head(uses).map(drop);
     assert_eq!(with(""), Err(HeadError::Uses("all".into())));
-    assert_eq!(with("uses: keys deltas\n"), Err(HeadError::Uses("`deltas`".into())));
+    assert_eq!(with("uses: keys spells\n"), Err(HeadError::Uses("`spells`".into())));
     let both = head("uses: keys references\n").unwrap();
     assert!(both.keys && both.references && !head("uses: keys\n").unwrap().references);
     assert!(both.to_string().ends_with("\nuses: keys references\n"));
     assert_eq!(with("uses: references\n"), Err(HeadError::Bad("uses")));
     assert_eq!(with("uses: references keys\n"), Err(HeadError::Bad("uses")));
-    let later = "uses: keys references deltas\n";
-    assert_eq!(with(later), Err(HeadError::Uses("`deltas`".into())));
+    let all = head("uses: keys references deltas\n").unwrap();
+    assert!(all.deltas && !both.deltas);
+    assert!(all.to_string().ends_with("\nuses: keys references deltas\n"));
+    let later = "uses: keys references deltas spells\n";
+    assert_eq!(with(later), Err(HeadError::Uses("`spells`".into())));
     assert_eq!(with("uses: \n"), Err(HeadError::Uses("``".into())));
     // In format 1 it means nothing.
     let first = Head::parse(format!("{HEAD}uses: it\n").as_bytes()).unwrap();

@@ -4,15 +4,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::assemble::BlockStart;
 use crate::core::cut::CutPlan;
+use crate::core::cutter::{self, Cutter};
+use crate::core::delta::{DeltaPlan, SumsLines};
 use crate::core::links::LostLinks;
 use crate::core::references::content_key;
 use crate::edge::attributes::Attributes;
-use crate::edge::hashing::{hash, hash_body};
+use crate::edge::hashing::{FilePiece, hash, hash_body};
 use crate::edge::source::{FileStat, SizeTrust, SourceFile};
 use crate::format::cut::FileMark;
 use crate::format::digest;
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
+use crate::format::sums::ChunkSums;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
@@ -116,22 +119,31 @@ impl FileReading {
             && entry.body.is_some() == by_body
             && attributes.is_empty();
         let plan = if again { None } else { self.cut_plan(&entry, &before) };
-        let may_refer = before.nlink == 1
+        let is_plain = before.nlink == 1
             && !by_body
             && attributes.is_empty()
-            && prepared.came == ReadOutcome::Whole
-            && !again
-            && plan.is_none();
+            && prepared.came == ReadOutcome::Whole;
+        let may_refer = is_plain && !again && plan.is_none();
+        let has_sums = is_plain && self.delta_over.is_some_and(|over| size >= over);
+        let base = if has_sums && plan.is_none() { self.base_of(&entry) } else { None };
         let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
         let twin = glance.is_some_and(|glance| self.has_large(glance));
         let elsewhere = may_refer && self.has_origin_of(size);
-        if plan.is_none() && (suspect || twin || elsewhere) {
+        if plan.is_none() && (suspect || twin || elsewhere || base.is_some()) {
+            let mut cutter = base.as_ref().map(|base| Cutter::new(base.average));
             let hashed = match by_body {
                 true => hash_body(prepared.content(), stored),
-                false => hash(prepared.content(), size),
+                false => hash(prepared.content(), stored, size, |piece| match piece {
+                    FilePiece::Data(bytes) => {
+                        cutter.iter_mut().for_each(|cutter| cutter.handle_data(bytes));
+                    }
+                    FilePiece::Hole(len) => {
+                        cutter.iter_mut().for_each(|cutter| cutter.handle_hole(len));
+                    }
+                }),
             };
             if let Ok((found, came)) = hashed
-                && came == if by_body { data } else { size }
+                && came == data
             {
                 let stays = suspect && self.may_stay(&mut entry, &before, Some(found));
                 let mut raw = self.empty();
@@ -141,7 +153,8 @@ impl FileReading {
                     raw.line(&entry);
                     return emit(raw);
                 }
-                let mut moved = Entry { sha256: Some(found), within: None, ..entry.clone() };
+                let mut moved = Entry { sha256: Some(found), ..entry.clone() };
+                moved.forget_place();
                 let refers = may_refer && (self.refer(&mut moved) || twin);
                 if refers {
                     self.close(&mut moved, &outcome(ReadOutcome::Whole), links);
@@ -151,27 +164,46 @@ impl FileReading {
                     }
                     return emit(raw);
                 }
+                if let Some((base, chunks)) = base.zip(cutter.and_then(Cutter::finish)) {
+                    let delta = DeltaPlan::new(&base.chunks, &chunks);
+                    if delta.is_worth_it() {
+                        let mut close =
+                            |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
+                        let file = (prepared.content(), stored, size);
+                        let delta = (base, chunks, delta);
+                        self.send_delta(file, entry, delta, &mut close, emit)?;
+                        self.remember(glance);
+                        return Ok(());
+                    }
+                }
             }
         }
-        (entry.within, entry.reference) = (None, None);
+        entry.forget_place();
         let was_cut = plan.is_some();
         let mut close = |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
-        let mut whole = self.send(&prepared, &entry, &attributes, plan, &mut close, emit)?;
+        let how = (&attributes, has_sums);
+        let mut whole = self.send(&prepared, &entry, how, plan, &mut close, emit)?;
         if !whole && was_cut {
             self.report.note(format_args!(
                 "{}: not what was stored of it before the last run was cut off: storing it from its beginning",
                 entry.path
             ));
-            whole = self.send(&prepared, &entry, &attributes, None, &mut close, emit)?;
+            whole = self.send(&prepared, &entry, how, None, &mut close, emit)?;
         }
-        if whole
-            && let (Some(glance), Some(large)) = (glance, &self.large)
+        if whole {
+            self.remember(glance);
+        }
+        Ok(())
+    }
+
+    /// Remembers what a file that is stored is like at a glance.
+    fn remember(&self, glance: Option<u64>) {
+        if let (Some(glance), Some(large)) = (glance, &self.large)
             && let Ok(mut large) = large.lock()
             && large.len() < MAX_LARGE
         {
             large.insert(glance);
         }
-        Ok(())
     }
 
     /// Reads a file that is to be stored, and hands it on in pieces, less what the plan knows to be
@@ -180,7 +212,7 @@ impl FileReading {
         &self,
         prepared: &Prepared,
         entry: &Entry,
-        attributes: &Attributes,
+        (attributes, has_sums): (&Attributes, bool),
         plan: Option<CutPlan>,
         close: &mut dyn FnMut(&mut Entry, ReadOutcome),
         emit: &mut dyn FnMut(Raw) -> Result<(), E>,
@@ -206,7 +238,7 @@ impl FileReading {
             Some(plan) => BlockStart::Cut(plan.number),
             None => BlockStart::New(Box::new(mark(&entry, before, headers))),
         };
-        let is_alone = plan.is_some() || data > self.part_size;
+        let is_alone = plan.is_some() || data > self.part_size || has_sums;
         let mut pieces = LargeFile {
             file: prepared.content(),
             reading: self,
@@ -223,6 +255,7 @@ impl FileReading {
             plan,
             place: 0,
             differs: false,
+            cutter: has_sums.then(|| Cutter::new(cutter::average(*size))),
             emit,
         };
         for segment in stored {
@@ -245,7 +278,14 @@ impl FileReading {
             close(&mut entry, came);
             raw.member.border = true;
             raw.file(&entry, None, false);
-            pieces.hand_on(raw, true)?;
+            let cutter = pieces.cutter.take();
+            let chunks = cutter.and_then(Cutter::finish).zip(entry.sha256);
+            let sums = chunks.map(|(chunks, sha256)| {
+                let (size, average) = (*size, cutter::average(*size));
+                let (lines, _) = SumsLines::of(chunks).finish();
+                ChunkSums { sha256, size, average, base: None, lines }.text()
+            });
+            pieces.hand_on_last(raw, sums)?;
         }
         Ok(!pieces.differs)
     }
@@ -290,11 +330,10 @@ impl FileReading {
     fn refer(&self, entry: &mut Entry) -> bool {
         let origins = self.origins.as_ref().and_then(|origins| origins.lock().ok());
         let (Some(mut origins), Some(sha256)) = (origins, entry.sha256) else { return false };
-        let Some((within, reference)) = origins.find(&sha256, || Some(entry.clone())) else {
-            return false;
-        };
-        (entry.within, entry.reference) = (Some(within), Some(Box::new(reference)));
-        true
+        let found = origins.find(&sha256, || Some(entry.clone()));
+        let is_there = found.is_some();
+        found.into_iter().for_each(|place| entry.refer_to(place));
+        is_there
     }
 }
 

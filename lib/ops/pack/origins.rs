@@ -1,25 +1,29 @@
 //! What the version below a band has: a new file whose content is there is stored as a reference.
 //!
 //! Everything comes out of this host's copies of indexes, each of which the journal must know. For
-//! each band there is a file beside them with three sorted tables, made once: the contents of its
-//! files, what its lines hide of older bands, and the sizes of large files. No table decides
-//! anything: a hit is looked up in the index.
+//! each band there is a file beside them with four sorted tables, made once: the contents of its
+//! files, what its lines hide of older bands, and the sizes and the paths of large files. No table
+//! decides anything: a hit is looked up in the index.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use crate::archive::{first_line, unzip};
+use crate::core::delta::links::{self, DeltaLink};
 use crate::core::diff::Distrust;
 use crate::core::planner::MEMBER;
 use crate::core::references::{self, content_key, hides, is_visible, path_key, refer};
 use crate::edge::table::{self, Sorter, Table};
 use crate::format::digest::Digest;
-use crate::format::entry::{Entry, Reference, Within};
+use crate::format::entry::{ContentPlace, Entry, MAX_DELTAS, Within};
 use crate::format::head::{Head, Parent};
 use crate::format::journal::BandRecord;
 use crate::format::object::Object;
+use crate::format::path::Path;
+use crate::ops::pack::deltas::KnownFile;
 use crate::report::message::{Report, why};
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
@@ -28,8 +32,8 @@ use crate::store::journal::Journal;
 const TABLES: &str = "contents";
 
 /// What it begins with: its form, the last index that is in it, and how many pages each table has.
-const FORM: u64 = u64::from_be_bytes(*b"duratab1");
-const NUMBERS: usize = 5;
+const FORM: u64 = u64::from_be_bytes(*b"duratab2");
+const NUMBERS: usize = 6;
 
 /// Bytes of index text that are kept at hand: indexes are mostly far smaller than they may be.
 const TEXTS: usize = 16 << 20;
@@ -48,11 +52,21 @@ struct Tables {
     contents: Table,
     hides: Table,
     sizes: Table,
+    large: Table,
 }
 
 /// Index text that was read lately, the latest last.
 #[derive(Default)]
 struct Texts(VecDeque<(Within, Arc<Vec<u8>>)>);
+
+/// Such a text.
+struct SharedText(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// What may be referred to.
 pub(super) struct Origins {
@@ -86,8 +100,15 @@ impl Origins {
         &mut self,
         sha256: &Digest,
         file: impl FnOnce() -> Option<Entry>,
-    ) -> Option<(Within, Reference)> {
+    ) -> Option<ContentPlace> {
         let found = self.look_for(sha256, file);
+        found.unwrap_or_else(|error| self.give_up(&error))
+    }
+
+    /// What the version has at the path of a large file, if a delta over it can be made: if its
+    /// sums are at hand.
+    pub(super) fn known_file(&mut self, path: &Path) -> Option<KnownFile> {
+        let found = self.look_at(path);
         found.unwrap_or_else(|error| self.give_up(&error))
     }
 
@@ -148,15 +169,16 @@ impl Origins {
     fn open_tables(&self, head: &Head, last: u32) -> Option<Tables> {
         let mut file = self.cache.open_beside(&head.band, head.id, TABLES).ok()?;
         let numbers = table::get_numbers::<NUMBERS>(&mut file).ok()?;
-        let [form, known, contents, hides, sizes] = numbers;
+        let [form, known, contents, hides, sizes, large] = numbers;
         if (form, known) != (FORM, last.into()) {
             return None;
         }
         let start = (NUMBERS * size_of::<u64>()) as u64;
         let (contents, end) = Table::open(&file, start, contents).ok()?;
         let (hides, end) = Table::open(&file, end, hides).ok()?;
-        let (sizes, _) = Table::open(&file, end, sizes).ok()?;
-        Some(Tables { contents, hides, sizes })
+        let (sizes, end) = Table::open(&file, end, sizes).ok()?;
+        let (large, _) = Table::open(&file, end, large).ok()?;
+        Some(Tables { contents, hides, sizes, large })
     }
 
     /// Reads all indexes of a band that count; none if one of them is not at hand.
@@ -169,7 +191,8 @@ impl Origins {
     ) -> Option<Tables> {
         let made = self.cache.put_beside(&head.band, head.id, TABLES, |file| {
             let scratch = || table::scratch(self.cache.dir()).map(Sorter::new);
-            let (mut contents, mut hidden, mut sizes) = (scratch()?, scratch()?, scratch()?);
+            let (mut contents, mut hidden) = (scratch()?, scratch()?);
+            let (mut sizes, mut large) = (scratch()?, scratch()?);
             let mut next = Some(last);
             while let Some(number) = next {
                 let lacking = || io::Error::from(io::ErrorKind::NotFound);
@@ -187,6 +210,7 @@ impl Origins {
                         contents.push((content_key(&sha256), place))?;
                         if let Some(size) = entry.size.filter(|size| *size > MEMBER) {
                             sizes.push((size, 0))?;
+                            large.push((path_key(entry.path.as_bytes()), place))?;
                         }
                     }
                     if let Some(flags) = hides(&entry, tier) {
@@ -196,11 +220,12 @@ impl Origins {
             }
             table::put_numbers(file, &[0; NUMBERS])?;
             let (contents, hides) = (contents.write(file)?, hidden.write(file)?);
-            let sizes = sizes.write(file)?;
-            let pages = [contents.pages(), hides.pages(), sizes.pages()];
-            let [a, b, c] = pages;
-            table::put_numbers(file, &[FORM, last.into(), a, b, c])?;
-            Ok(Tables { contents, hides, sizes })
+            let (sizes, large) = (sizes.write(file)?, large.write(file)?);
+            let tables = Tables { contents, hides, sizes, large };
+            let Tables { contents, hides, sizes, large } = &tables;
+            let [a, b, c, d] = [contents, hides, sizes, large].map(Table::pages);
+            table::put_numbers(file, &[FORM, last.into(), a, b, c, d])?;
+            Ok(tables)
         });
         match made {
             Ok(tables) => Some(tables),
@@ -219,7 +244,7 @@ impl Origins {
         &mut self,
         sha256: &Digest,
         file: impl FnOnce() -> Option<Entry>,
-    ) -> io::Result<Option<(Within, Reference)>> {
+    ) -> io::Result<Option<ContentPlace>> {
         self.ancestors();
         let Some(Some(chain)) = &self.ancestors else { return Ok(None) };
         let (key, mut file) = (content_key(sha256), Some(file));
@@ -232,29 +257,89 @@ impl Origins {
                 let Some(entry) = &entry else { return Ok(None) };
                 let at = Within { tier: tier as u8, block: (place >> 32) as u32 };
                 let Some(text) = self.texts.get(&self.cache, ancestor, at) else { continue };
-                let rest = text.get(place as u32 as usize..).unwrap_or_default();
-                let line = rest.split(|&b| b == b'\n').next().unwrap_or_default();
-                let Ok(origin) = Entry::parse(line) else { continue };
-                let Some((within, reference)) = refer(entry, &origin, at) else { continue };
-                let path = origin.path.as_bytes();
-                let mut flags = |tier: usize, path: &[u8]| -> io::Result<u64> {
-                    let known = chain[tier].tables.hides.get(path_key(path), LINES)?;
-                    Ok(known.into_iter().fold(0, |all, flags| all | flags))
-                };
-                let lost = |name| self.distrusted.refuses(within, name);
-                if !lost(origin.name_in_block())
-                    && !lost(&origin.path)
-                    && is_visible(path, tier, chain.len(), &mut flags)?
-                {
-                    return Ok(Some((within, reference)));
+                let Some(origin) = line_at(&text, place) else { continue };
+                let Some(place) = refer(entry, &origin, at) else { continue };
+                let lost = &self.distrusted;
+                let is_whole = !lost.refuses(place.within, origin.name_in_block())
+                    && !lost.refuses(place.within, &origin.path)
+                    && (place.deltas == 0
+                        || self.texts.links(&self.cache, chain, lost, &place).is_some());
+                if is_whole && is_there(chain, tier, &origin)? {
+                    return Ok(Some(place));
                 }
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_at(&mut self, path: &Path) -> io::Result<Option<KnownFile>> {
+        self.ancestors();
+        let Some(Some(chain)) = &self.ancestors else { return Ok(None) };
+        for (tier, ancestor) in chain.iter().enumerate().rev() {
+            for place in ancestor.tables.large.get(path_key(path.as_bytes()), LINES)? {
+                let at = Within { tier: tier as u8, block: (place >> 32) as u32 };
+                let Some(text) = self.texts.get(&self.cache, ancestor, at) else { continue };
+                let known = line_at(&text, place).filter(|known| known.path == *path);
+                let Some(known) = known else { continue };
+                let place = references::place_of(&known, at);
+                let is_lost = self.distrusted.refuses(place.within, path);
+                if is_lost || place.deltas >= MAX_DELTAS || !is_there(chain, tier, &known)? {
+                    return Ok(None);
+                }
+                let links = self.texts.links(&self.cache, chain, &self.distrusted, &place);
+                let mut sums = |at: Within| {
+                    let (head, object) =
+                        (&chain.get(usize::from(at.tier))?.head, Object::Sums(at.block));
+                    unzip(&self.cache.get(&head.band, head.id, object)?, object).ok()
+                };
+                let chunks = links.and_then(|links| links::chunks(&links, &mut sums));
+                let found = chunks.zip(known.sha256);
+                return Ok(found.map(|((average, chunks), sha256)| KnownFile {
+                    place,
+                    sha256,
+                    average,
+                    chunks,
+                }));
             }
         }
         Ok(None)
     }
 }
 
+/// The line of an index that begins at a place of a table.
+fn line_at(text: &[u8], place: u64) -> Option<Entry> {
+    let rest = text.get(place as u32 as usize..)?;
+    Entry::parse(rest.split(|&b| b == b'\n').next()?).ok()
+}
+
+/// Whether a line of a tier is what the version has at its path, and a person can copy that.
+fn is_there(chain: &[Ancestor], tier: usize, known: &Entry) -> io::Result<bool> {
+    let mut flags = |tier: usize, path: &[u8]| -> io::Result<u64> {
+        let known = chain[tier].tables.hides.get(path_key(path), LINES)?;
+        Ok(known.into_iter().fold(0, |all, flags| all | flags))
+    };
+    is_visible(known.path.as_bytes(), tier, chain.len(), &mut flags)
+}
+
 impl Texts {
+    /// What a file's content is made of that is there; none if any of it is distrusted, or an index
+    /// is not at hand.
+    fn links(
+        &mut self,
+        cache: &Cache,
+        chain: &[Ancestor],
+        distrusted: &Distrust,
+        place: &ContentPlace,
+    ) -> Option<Vec<DeltaLink>> {
+        let name = place.reference.name.as_ref().or(place.reference.of.as_ref())?;
+        let mut index = |at: Within| -> Result<Option<SharedText>, Infallible> {
+            let ancestor = chain.get(usize::from(at.tier));
+            Ok(ancestor.and_then(|ancestor| self.get(cache, ancestor, at)).map(SharedText))
+        };
+        let Ok(followed) = links::follow(place.within, name, &mut index);
+        followed.ok().filter(|links| !distrusted.refuses_delta(Some(links)))
+    }
+
     fn get(&mut self, cache: &Cache, ancestor: &Ancestor, at: Within) -> Option<Arc<Vec<u8>>> {
         let held = self.0.iter().position(|(other, _)| *other == at);
         let text = match held.and_then(|held| self.0.remove(held)) {

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::assemble::{BlockStart, LargePiece};
 use crate::core::cut::{CutPlan, PieceUse};
+use crate::core::cutter::Cutter;
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
 use crate::format::cut::PartEnd;
@@ -44,6 +45,8 @@ pub(super) struct LargeFile<'a, E> {
     pub place: u64,
     /// It is not what was stored of it.
     pub differs: bool,
+    /// Makes its sums, if it has any.
+    pub cutter: Option<Cutter>,
     pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
 }
 
@@ -57,7 +60,7 @@ impl<E> LargeFile<'_, E> {
             let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
             if room == 0 {
                 let full = std::mem::replace(&mut self.raw, self.reading.empty());
-                self.hand_on(full, false)?;
+                self.hand_on(full)?;
                 continue;
             }
             let want = room.min(left) as usize;
@@ -75,6 +78,9 @@ impl<E> LargeFile<'_, E> {
             }
             self.raw.tar.resize(start + want, 0);
             self.sha256.update(&self.raw.tar[start..]);
+            if let Some(cutter) = &mut self.cutter {
+                cutter.handle_data(&self.raw.tar[start..]);
+            }
             self.hashed += want as u64;
             left -= want as u64;
         }
@@ -82,7 +88,16 @@ impl<E> LargeFile<'_, E> {
     }
 
     /// Hands on a piece, unless it is stored.
-    pub(super) fn hand_on(&mut self, mut raw: Raw, last: bool) -> Result<(), E> {
+    pub(super) fn hand_on(&mut self, raw: Raw) -> Result<(), E> {
+        self.hand_on_as(raw, false, None)
+    }
+
+    /// Hands on the last piece, with its line, and the text of the sums.
+    pub(super) fn hand_on_last(&mut self, raw: Raw, sums: Option<String>) -> Result<(), E> {
+        self.hand_on_as(raw, true, sums)
+    }
+
+    fn hand_on_as(&mut self, mut raw: Raw, last: bool, sums: Option<String>) -> Result<(), E> {
         self.place += raw.tar.len() as u64;
         if !self.is_alone {
             return (self.emit)(raw);
@@ -114,7 +129,8 @@ impl<E> LargeFile<'_, E> {
             PieceUse::Behind { part } => (part, None),
         };
         let start = self.start.take();
-        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends, is_header: false }));
+        let is_header = false;
+        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends, is_header, sums }));
         (self.emit)(raw)
     }
 
@@ -122,6 +138,9 @@ impl<E> LargeFile<'_, E> {
     pub(super) fn hash_zeros(&mut self, until: u64) {
         if !self.holes {
             self.hashed = self.hashed.max(until);
+        }
+        if let Some(cutter) = self.cutter.as_mut().filter(|_| self.hashed < until) {
+            cutter.handle_hole(until - self.hashed);
         }
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while self.hashed < until {

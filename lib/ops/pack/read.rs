@@ -56,6 +56,8 @@ pub(super) struct FileReading {
     pub large: Option<Mutex<HashSet<u64>>>,
     /// Content over this size has a block of its own, in parts.
     pub part_size: u64,
+    /// Files of this size or larger have sums, and change by deltas; none if there are no deltas.
+    pub delta_over: Option<u64>,
     /// Large files in which earlier runs were cut.
     pub cut: Mutex<CutFiles>,
 }
@@ -392,7 +394,7 @@ impl FileReading {
             && entry.size == Some(facts.size)
             && entry.digest() == sha256;
         if !same {
-            (entry.within, entry.reference) = (None, None);
+            entry.forget_place();
         }
         entry.within.is_some()
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use crate::core::references::{may_refer, refer};
-use crate::format::entry::{Entry, Reference, Within};
+use crate::format::entry::{ContentPlace, Entry, Within};
 use crate::ops::pack::origins::Origins;
 use crate::ops::pack::own::Own;
 use crate::ops::pack::read::{Raw, ReferenceCandidate};
@@ -80,9 +80,9 @@ impl Settler<'_> {
         line: &[u8],
     ) -> Option<(Vec<u8>, Option<u64>)> {
         let parse = || Entry::parse(line.strip_suffix(b"\n")?).ok().filter(may_refer);
-        let as_reference = |(within, reference): (Within, Reference)| {
+        let as_reference = |place: ContentPlace| {
             let mut entry = parse()?;
-            (entry.within, entry.reference) = (Some(within), Some(Box::new(reference)));
+            entry.refer_to(place);
             let mut line = Vec::new();
             entry.write(&mut line);
             Some(line)

@@ -23,7 +23,7 @@ use crate::format::stream::Preface;
 use crate::format::time::Stamp;
 use crate::ops::pack::from::OldVersion;
 use crate::ops::pack::handed::HandedFile;
-use crate::ops::pack::{BLOCK_SIZE, BLOCKS, ListingEnd, Options, PART_SIZE};
+use crate::ops::pack::{BLOCK_SIZE, BLOCKS, DELTA_OVER, ListingEnd, Options, PART_SIZE};
 use crate::ops::room::room;
 use crate::report::message::{Hinted, Report};
 
@@ -67,6 +67,8 @@ pub(crate) struct PackPlan {
     pub layered: bool,
     /// Whether lines may refer to content that is stored already.
     pub refers: bool,
+    /// From which size on what has changed of a file is stored, and not all of it.
+    pub delta_over: Option<u64>,
     /// The band below, and what of the chain is lost.
     pub origins: Option<(Parent, Distrust)>,
     /// What the object stream says before its first object.
@@ -232,6 +234,7 @@ impl Start {
                     partial: self.partial,
                     keys: true,
                     references: true,
+                    deltas: true,
                     ..Head::new(band.clone(), id, parent, started, compression, writer)
                 };
                 (band, id, Some(head), compression)
@@ -256,6 +259,9 @@ impl Start {
         let layered = config.band.tier() > 0;
         let own = config.head.as_ref();
         let refers = !options.no_references && own.is_some_and(|head| head.references);
+        let has_deltas = refers && own.is_some_and(|head| head.deltas);
+        let delta_over = options.delta_over.unwrap_or(DELTA_OVER);
+        let delta_over = Some(delta_over).filter(|over| has_deltas && *over > 0);
         let parent = own.and_then(|head| head.parent.clone());
         let continues = head.is_none().then(|| (config.band.clone(), config.id));
         let next = continues.is_some().then_some(config.first);
@@ -265,7 +271,18 @@ impl Start {
         let preface =
             Preface { continues, next, keys, counted, unlisted, parts, ..Preface::default() };
         let origins = parent.map(|parent| (parent, distrusted));
-        Ok(PackPlan { directory, config, head, ended, layered, refers, origins, preface, handed })
+        Ok(PackPlan {
+            directory,
+            config,
+            head,
+            ended,
+            layered,
+            refers,
+            delta_over,
+            origins,
+            preface,
+            handed,
+        })
     }
 
     fn name(&self, options: &Options, started: Stamp, report: &Report) -> anyhow::Result<BandName> {

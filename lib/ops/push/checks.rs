@@ -13,7 +13,7 @@ use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
 use crate::format::head::{Head, Parent, Tail};
-use crate::format::object::{Compression, Object, ObjectName};
+use crate::format::object::{BlockForm, Compression, Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamItem};
 use crate::ops::push::lane::UploadTarget;
 use crate::ops::push::spool::survey;
@@ -229,12 +229,17 @@ fn level(
         let have = survey::folder(store, band, Some(folder))?;
         let lacks = lacking(counted, begun, folder, have.keys());
         for (at, lack) in lacks.into_iter().enumerate() {
-            let object = match lack {
+            let object = |form: BlockForm| match lack {
                 Lack::Index(number) => Object::Index(number),
-                Lack::Block(number) => Object::Block(number, compression),
-                Lack::Part(number, part) => Object::Part(number, compression, part),
+                Lack::Block(number) => Object::Block(number, form),
+                Lack::Part(number, part) => Object::Part(number, form, part),
             };
-            if at >= ASKED || !has_either(store, band, object)? {
+            let (object, delta) =
+                (object(compression.into()), object(BlockForm::Delta(compression)));
+            let is_there = at < ASKED
+                && (has_either(store, band, object)?
+                    || delta != object && has_either(store, band, delta)?);
+            if !is_there {
                 bail!("{band}: lacks {}, on which the backup builds", ObjectName::plain(object));
             }
         }

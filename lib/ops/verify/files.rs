@@ -3,11 +3,13 @@
 //! block must hold nothing else.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{anyhow, bail};
 
 use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
+use crate::archive::entries::deltas::PatchedFile;
 use crate::archive::kind::is_locked;
 use crate::archive::{Archive, BandEntries, BandInChain, Trust};
 use crate::core::chain::ancestors::Extent;
@@ -17,8 +19,9 @@ use crate::edge::batches::{Batches, batches};
 use crate::edge::ordered::Gone;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Within};
-use crate::format::object::Object;
+use crate::format::object::{BlockForm, Object};
 use crate::format::path::{Path, compare};
+use crate::format::sparse::Digester;
 use crate::ops::verify::members::MemberCheck;
 use crate::report::message::chain;
 
@@ -32,6 +35,8 @@ enum CompareOrder {
     Block(BlockTicket),
     /// The next line of the block's index that has a member.
     Line(Box<Entry>),
+    /// A line whose content is the delta there.
+    Delta(Within, Box<Entry>),
     /// A line that refers to a member of this band, which came before.
     Own(Box<Entry>),
     Found(Finding),
@@ -129,6 +134,7 @@ pub(super) fn read_out(
     // Not joined: after a failure it may wait for a store that is in no hurry.
     std::thread::spawn(move || reader.run());
     let mut members: Option<MemberCheck<'_>> = None;
+    let mut deltas = 0;
     for order in taken {
         match order {
             CompareOrder::Lane(feed) => members = Some(MemberCheck::new(feed, &source, name)),
@@ -140,6 +146,14 @@ pub(super) fn read_out(
                 let members = members.as_mut().ok_or_else(|| anyhow!("no block was opened"))?;
                 members.handle_line(&line, found)?;
             }
+            CompareOrder::Delta(at, line) => {
+                deltas += 1;
+                let what = wrong_delta(&source, at, &line)?;
+                let subject = || Subject::File(name.clone(), line.path.clone());
+                what.map_or(Ok(()), |what| {
+                    found(Finding::new(FindingKind::File, subject(), what))
+                })?;
+            }
             CompareOrder::Own(line) => {
                 lost.concerns(name, &line, name).map_or(Ok(()), &mut *found)?
             }
@@ -149,11 +163,36 @@ pub(super) fn read_out(
                 let read = members.map_or(Ok(0), |members| members.finish(found))?;
                 let wrong = counts_differ(archive, name, entries);
                 wrong.into_iter().try_for_each(found)?;
-                return Ok(read);
+                return Ok(read + deltas);
             }
         }
     }
     bail!("the reader of {name} stopped unexpectedly")
+}
+
+/// What keeps a delta from making the file of its line; none if nothing does.
+fn wrong_delta(source: &BlockSource, at: Within, line: &Entry) -> anyhow::Result<Option<String>> {
+    let delta = source.name_as(at, BlockForm::Delta);
+    let mut file = match PatchedFile::open(source, at, &line.path, line) {
+        Ok(file) => file,
+        Err(error) if is_locked(&error) => return Err(error),
+        Err(error) => return Ok(Some(format!("delta {delta}: {}", chain(&error)))),
+    };
+    let mut digester = Digester::of_line(line, file.map.is_some());
+    let mut take = |piece: &[u8]| {
+        digester.iter_mut().for_each(|digester| digester.update(piece));
+        Ok::<(), Infallible>(())
+    };
+    file.map.take().map_or(Ok(()), |map| take(&map))?;
+    Ok(match file.copy(&mut take)? {
+        Err((from, why)) => {
+            Some(format!("delta {delta}: damaged from byte {from} of its data on: {why}"))
+        }
+        Ok(()) if digester.and_then(Digester::finish) != line.digest() => {
+            Some(format!("delta {delta}: what it makes has another sha256"))
+        }
+        Ok(()) => None,
+    })
 }
 
 /// What TAIL says of the indexes, against what they have.
@@ -253,6 +292,11 @@ impl FileReader {
                 }
                 continue;
             }
+            if entry.delta.is_some() {
+                asked = true;
+                self.send(CompareOrder::Delta(Within { tier, block }, Box::new(entry)))?;
+                continue;
+            }
             if !asked {
                 asked = true;
                 self.open(Within { tier, block })?;
@@ -266,7 +310,7 @@ impl FileReader {
     /// Goes on to the next block.
     fn open(&mut self, block: Within) -> anyhow::Result<()> {
         self.ticket += 1;
-        let open = BlockTicket { lane: 0, ticket: self.ticket, block };
+        let open = BlockTicket { lane: 0, ticket: self.ticket, block, is_delta: false };
         // To open waits for room, which comes when blocks before it are compared.
         self.orders.flush().map_err(gone)?;
         if let Some(feed) = self.blocks.open(open) {
@@ -279,7 +323,8 @@ impl FileReader {
     fn bare(&mut self, number: Option<u32>) -> anyhow::Result<()> {
         let Some(number) = number else { return Ok(()) };
         let (band, compression) = (self.band.head.band.clone(), self.band.head.compression);
-        for object in [Object::Block(number, compression), Object::Part(number, compression, 0)] {
+        let tar = BlockForm::Tar(compression);
+        for object in [Object::Block(number, tar), Object::Part(number, tar, 0)] {
             if let Some((name, _)) = self.source.archive.size(&band, object)? {
                 let what = "its index lists nothing that is in it";
                 let finding = Finding::of(FindingKind::Damaged, &band, name, what);
@@ -360,7 +405,7 @@ impl<'a> Older<'a> {
         let Some(older) = lines.find(entry.name_in_block()) else {
             return Ok(Some(format!("{}, whose index does not list it", place())));
         };
-        let content = |entry: &Entry| (entry.kind, entry.size, entry.digest());
+        let content = |entry: &Entry| (entry.kind, entry.size, entry.digest(), entry.deltas);
         let same = content(&older) == content(entry) && older.within.is_none();
         let what = "the index of the block that holds its content says something else of it";
         Ok((!same).then(|| what.to_owned()))

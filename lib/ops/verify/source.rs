@@ -11,7 +11,7 @@ use crate::archive::Archive;
 use crate::archive::version::Version;
 use crate::core::verify::part::ObjectSample;
 use crate::core::verify::{Finding, FindingKind, Subject};
-use crate::edge::hashing::{hash, hash_body};
+use crate::edge::hashing::{hash_all, hash_body};
 use crate::edge::look;
 use crate::edge::ordered::Ordered;
 use crate::edge::source::SourceRoot;
@@ -123,5 +123,5 @@ fn digest(source: &SourceRoot, entry: &Entry) -> io::Result<Digest> {
         let whole = vec![Segment { offset: 0, len: facts.size }];
         return Ok(hash_body(&file, &segments.unwrap_or(whole))?.0);
     }
-    Ok(hash(&file, u64::MAX)?.0)
+    hash_all(&file)
 }

@@ -140,9 +140,9 @@ fn what_never_ends() {
         let object = |word: &str| {
             let number = word[1..].parse().unwrap();
             let object = match &word[..1] {
-                "p" => Object::Part(number, Compression::Gzip, 0),
+                "p" => Object::Part(number, Compression::Gzip.into(), 0),
                 "i" => Object::Index(number),
-                _ => Object::Block(number, Compression::Gzip),
+                _ => Object::Block(number, Compression::Gzip.into()),
             };
             (ObjectName::plain(object), 7)
         };

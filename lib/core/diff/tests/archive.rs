@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::model::World;
 use super::*;
 use crate::core::merge::tests::sample::{overlay, short};
-use crate::core::references::{hides, is_visible, may_be_origin, may_refer, refer};
-use crate::format::entry::{Reference, Within};
+use crate::core::references::{hides, is_visible, may_be_origin, may_refer, place_of, refer};
+use crate::format::entry::{ContentPlace, DeltaBase, Within};
 
 /// A chain of bands, each its lines with the numbers of their indexes; and the contents of the
 /// blocks.
@@ -15,6 +15,8 @@ use crate::format::entry::{Reference, Within};
 pub(crate) struct ModelArchive {
     pub(crate) tiers: Vec<Vec<(u32, Entry)>>,
     data: BTreeMap<(u8, u32, Path), u64>,
+    /// What deltas were laid over when they were made, and what they make of that.
+    deltas: BTreeMap<(u8, u32, Path), (u64, u64)>,
 }
 
 /// What is there at a path of a version: its line, what it holds, and what tells it from other
@@ -68,18 +70,29 @@ impl ModelArchive {
                         line.sha256 = Some(digest(node.content));
                     }
                     if !unchanged {
-                        (line.within, line.reference) = (None, None);
+                        line.forget_place();
                         let origin = self.origin(&line).or_else(|| {
                             let at = |block| Within { tier, block };
                             let mut own = own.iter().map(|(block, line)| (at(*block), line));
                             own.find_map(|(at, origin)| refer(&line, origin, at))
                         });
-                        match origin.filter(|_| may_refer(&line)) {
-                            Some((within, reference)) => {
-                                line.within = Some(within);
-                                line.reference = Some(Box::new(reference));
+                        let base = self.base(&line).filter(|_| node.content.is_multiple_of(2));
+                        match (origin.filter(|_| may_refer(&line)), base) {
+                            (Some(place), _) => line.refer_to(place),
+                            (None, Some((place, content))) if may_refer(&line) => {
+                                line.deltas = place.deltas + 1;
+                                let ContentPlace { within, reference, .. } = place;
+                                line.delta = Some(Some(Box::new(DeltaBase { within, reference })));
+                                let made = (content, node.content);
+                                let key = (tier, block, line.path.clone());
+                                // Another band may have been there.
+                                self.data.remove(&key);
+                                self.deltas.insert(key, made);
+                                if !closed.iter().any(|dir| dir.holds(&line.path)) {
+                                    own.push((block, line.clone()));
+                                }
                             }
-                            None => {
+                            (None, _) => {
                                 self.data.insert((tier, block, line.path.clone()), node.content);
                                 if may_be_origin(&line)
                                     && !closed.iter().any(|dir| dir.holds(&line.path))
@@ -98,8 +111,39 @@ impl ModelArchive {
         }
     }
 
+    /// What a block or delta has under a name.
+    fn resolve(&self, at: Within, name: &Path) -> u64 {
+        let key = (at.tier, at.block, name.clone());
+        if let Some(content) = self.data.get(&key) {
+            return *content;
+        }
+        let (base, content) = self.deltas.get(&key).unwrap_or_else(|| panic!("{key:?}\n{self:?}"));
+        let mut lines = self.tiers[usize::from(at.tier)].iter();
+        let (_, line) =
+            lines.find(|(block, line)| (*block, &line.path) == (at.block, name)).unwrap();
+        let below = line.delta.as_ref().unwrap().as_ref().unwrap();
+        assert!(below.within.tier < at.tier, "{line:?}");
+        assert_eq!(self.resolve(below.within, below.name_in_block().unwrap()), *base, "{self:?}");
+        *content
+    }
+
+    /// What the version below the newest band has at a file's path, and its content, if a delta may
+    /// be laid over it.
+    fn base(&self, file: &Entry) -> Option<(ContentPlace, u64)> {
+        let (place, known) = self.look_below(|at, known| {
+            let is_it = known.path == file.path && may_be_origin(known) && known.deltas < 9;
+            is_it.then(|| (place_of(known, at), known.clone()))
+        })?;
+        Some((place.clone(), self.resolve(place.within, known.name_in_block())))
+    }
+
     /// What the bands below the newest have of a file's content.
-    fn origin(&self, file: &Entry) -> Option<(Within, Reference)> {
+    fn origin(&self, file: &Entry) -> Option<ContentPlace> {
+        self.look_below(|at, origin| refer(file, origin, at))
+    }
+
+    /// The newest line of the version below that is wanted.
+    fn look_below<T>(&self, wanted: impl Fn(Within, &Entry) -> Option<T>) -> Option<T> {
         let below = &self.tiers[..self.tiers.len() - 1];
         let mut flags = |tier: usize, path: &[u8]| -> Result<u64, ()> {
             let lines = below[tier].iter().filter(|(_, line)| line.path.as_bytes() == path);
@@ -111,7 +155,7 @@ impl ModelArchive {
         lines.rev().find_map(|(at, origin)| {
             let path = origin.path.as_bytes();
             let there = is_visible(path, at.tier.into(), below.len(), &mut flags).unwrap();
-            refer(file, origin, at).filter(|_| there)
+            wanted(at, origin).filter(|_| there)
         })
     }
 
@@ -131,10 +175,7 @@ impl ModelArchive {
                     (first.content, first.identity.clone())
                 }
                 None => {
-                    let Within { tier, block } = placed.data();
-                    let under = placed.under.clone().unwrap_or_else(|| line.path.clone());
-                    let content = self.data.get(&(tier, block, under));
-                    let content = *content.unwrap_or_else(|| panic!("no data for {placed:?}"));
+                    let content = self.resolve(placed.data(), placed.name_in_block());
                     if line.kind == Kind::File {
                         assert_eq!(line.sha256, Some(digest(content)), "{placed:?}");
                     }
@@ -155,10 +196,14 @@ impl ModelArchive {
         let mut modes: BTreeMap<Path, u32> = BTreeMap::new();
         for (tier, band) in self.tiers.iter().enumerate() {
             let references = |own: bool| {
-                let of = move |(_, line): &(u32, Entry)| {
+                let of = move |(block, line): &(u32, Entry)| {
+                    if let Some(Some(base)) = line.delta.as_ref() {
+                        let of = base.reference.of.clone()?;
+                        return (!own).then(|| (line.path.clone(), of, Some(*block)));
+                    }
                     let of = line.reference.as_ref()?.of.clone()?;
                     let is_own = line.within?.tier == tier as u8;
-                    (is_own == own).then(|| (line.path.clone(), of))
+                    (is_own == own).then(|| (line.path.clone(), of, None))
                 };
                 band.iter().filter_map(of).collect::<Vec<_>>()
             };
@@ -169,13 +214,17 @@ impl ModelArchive {
                 };
             let kept: Vec<(Path, u64)> = references(false)
                 .into_iter()
-                .map(|(path, of)| {
+                .map(|(path, of, delta)| {
                     assert!(modes[&of] & 0o400 != 0, "{of} cannot be read\n{self:?}");
                     let above = modes.iter().filter(|(dir, _)| dir.holds(&of));
                     above.for_each(|(dir, mode)| {
                         assert!(mode & 0o100 != 0, "{dir} above {of} is closed\n{self:?}");
                     });
-                    (path, content(&tree, &of))
+                    let content = content(&tree, &of);
+                    let Some(block) = delta else { return (path, content) };
+                    let (base, made) = self.deltas[&(tier as u8, block, path.clone())];
+                    assert_eq!(content, base, "{path}: another base\n{self:?}");
+                    (path, made)
                 })
                 .collect();
             for (_, line) in
@@ -184,7 +233,7 @@ impl ModelArchive {
                 tree.retain(|path, _| *path != line.path && !line.path.holds(path));
             }
             for (block, line) in
-                band.iter().filter(|(_, line)| line.meta().is_some() && line.within.is_none())
+                band.iter().filter(|(_, line)| line.meta().is_some() && line.is_stored())
             {
                 assert!(
                     line.path.parent().is_none_or(|dir| tree
@@ -203,15 +252,15 @@ impl ModelArchive {
                 };
                 tree.insert(line.path.clone(), there);
             }
-            let own = references(true).into_iter().map(|(path, of)| {
-                let content = content(&tree, &of);
-                (path, content)
-            });
-            let own: Vec<(Path, u64)> = own.collect();
-            for (path, content) in kept.into_iter().chain(own) {
+            let mut put = |tree: &mut BTreeMap<Path, (Kind, u64, usize)>, path: Path, content| {
                 assert!(tree.get(&path.parent().unwrap()).is_some_and(|dir| dir.0 == Kind::Dir));
                 inodes += 1;
                 tree.insert(path, (Kind::File, content, inodes));
+            };
+            kept.into_iter().for_each(|(path, content)| put(&mut tree, path, content));
+            for (path, of, _) in references(true) {
+                let content = content(&tree, &of);
+                put(&mut tree, path, content);
             }
             modes.retain(|path, _| tree.contains_key(path));
             modes.extend(

@@ -31,7 +31,7 @@ pub(crate) fn run_distrusting(
     distrust: Distrust,
 ) -> DiffRun {
     let mut diff = Diff::new(config);
-    diff.handle_distrust(distrust);
+    *diff.distrust() = distrust;
     if partial {
         diff.handle_header(&Header::Partial);
     }

@@ -269,7 +269,22 @@ fn where_key_objects_belong() {
         let number: u32 = number.parse().unwrap();
         format!("{number}{}", rest.replace(".key.gpg", "").replace(".mtree.gz", ".mtree"))
     };
-    for (runs, keys, wanted) in [
+    let notes = "RECOVER.txt recover.sh rsrepair.py rdpatch.py";
+    let six = [
+        // As lists say, a group has six objects.
+        (
+            &*format!("HEAD {notes} 0.tar 0.mtree 1.tar"),
+            "0-0 0-1",
+            &*format!("HEAD 0-0 {notes} 0-1 0.tar 0.mtree 1.tar"),
+        ),
+        ("rdpatch.py 0.tar 0.mtree", "0-1", "0-1 rdpatch.py 0.tar 0.mtree"),
+        (
+            "5.tar.000000 5.tar.000001 5.tar.000002 5.tar.000003 5.tar.000004 5.mtree",
+            "5-0 5-1",
+            "5-0 5.tar.000000 5.tar.000001 5.tar.000002 5.tar.000003 5.tar.000004 5-1 5.mtree",
+        ),
+    ];
+    let unknown = [
         // The only group, with HEAD and notes or without.
         ("HEAD RECOVER.txt 0.tar 0.mtree", "0-0", "HEAD 0-0 RECOVER.txt 0.tar 0.mtree"),
         ("0.tar 0.mtree 1.tar 1.mtree", "0-0", "0-0 0.tar 0.mtree 1.tar 1.mtree"),
@@ -303,7 +318,9 @@ fn where_key_objects_belong() {
         // Nothing else of its group is left.
         ("0.tar 0.mtree", "7-0", "0.tar 0.mtree | 7-0"),
         ("", "0-0", "0-0"),
-    ] {
+    ];
+    let all = six.into_iter().map(|case| (Some(6), case));
+    for (slots, (runs, keys, wanted)) in all.chain(unknown.into_iter().map(|case| (None, case))) {
         let free = |name| Free { name, counts: true, cut: false };
         let run = |names: &str| objects(names).values().map(|(name, _)| free(*name)).collect();
         let mut got: Vec<Vec<Free>> =
@@ -311,10 +328,10 @@ fn where_key_objects_belong() {
         for key in keys.split(' ') {
             let key = format!("{key}.key.gpg");
             let key = objects(&key).into_values().next().unwrap().0;
-            put_key(&mut got, free(key));
+            put_key(&mut got, free(key), slots);
         }
         let shown: Vec<String> =
             got.iter().map(|run| run.iter().map(&shown).collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(shown.join(" | "), wanted, "{runs}, {keys}");
+        assert_eq!(shown.join(" | "), wanted, "{runs}, {keys}, {slots:?}");
     }
 }

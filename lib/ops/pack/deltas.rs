@@ -1,0 +1,184 @@
+//! A changed large file as a delta: what is new of it, and which pieces are those of the version
+//! below.
+
+use crate::core::assemble::{BlockStart, LargePiece};
+use crate::core::cutter::chunk_hash;
+use crate::core::delta::{DeltaPlan, SumsLines};
+use crate::core::planner::MEMBER;
+use crate::edge::source::SourceFile;
+use crate::format::digest::Digest;
+use crate::format::entry::{ContentPlace, DeltaBase, Entry};
+use crate::format::rdiff::{DeltaCommand, END, MAGIC};
+use crate::format::sparse::Digester;
+use crate::format::sums::{Chunk, ChunkSums};
+use crate::format::tarball::{Segment, sparse_map};
+use crate::ops::pack::pieces::ReadOutcome;
+use crate::ops::pack::read::{FileReading, Raw};
+use crate::report::message::why;
+use crate::report::units;
+
+/// What the version below has at the path of a file.
+pub(super) struct KnownFile {
+    /// Where its content is.
+    pub place: ContentPlace,
+    /// The SHA-256 of that.
+    pub sha256: Digest,
+    /// The mean length of its chunks, and the chunks.
+    pub average: u32,
+    pub chunks: Vec<Chunk>,
+}
+
+/// A delta as it is written.
+struct DeltaWriter<'a, E> {
+    reading: &'a FileReading,
+    raw: Raw,
+    /// A copy that the next one may continue.
+    copy: Option<(u64, u64)>,
+    start: Option<BlockStart>,
+    emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+}
+
+impl<E> DeltaWriter<'_, E> {
+    fn copy(&mut self, start: u64, len: u64) {
+        match &mut self.copy {
+            Some((begin, before)) if *begin + *before == start => *before += len,
+            _ => {
+                self.end_copy();
+                self.copy = Some((start, len));
+            }
+        }
+    }
+
+    fn end_copy(&mut self) {
+        if let Some((start, len)) = self.copy.take() {
+            DeltaCommand::Copy(start, len).write(&mut self.raw.tar);
+        }
+    }
+
+    fn literal(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.end_copy();
+        DeltaCommand::Literal(bytes.len() as u64).write(&mut self.raw.tar);
+        self.raw.tar.extend_from_slice(bytes);
+        if self.raw.tar.len() as u64 >= MEMBER {
+            let full = std::mem::replace(&mut self.raw, self.reading.empty());
+            return self.hand_on(full, None);
+        }
+        Ok(())
+    }
+
+    fn zeros(&mut self, mut len: u64) -> Result<(), E> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while len > 0 {
+            let now = len.min(ZEROS.len() as u64);
+            self.literal(&ZEROS[..now as usize])?;
+            len -= now;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self, mut raw: Raw, sums: Option<String>) -> Result<(), E> {
+        let start = self.start.take();
+        raw.member.large = Some(Box::new(LargePiece { start, sums, ..LargePiece::default() }));
+        (self.emit)(raw)
+    }
+}
+
+impl FileReading {
+    /// What the version below has at the path of a file, if a delta over it can be made.
+    pub(super) fn base_of(&self, entry: &Entry) -> Option<KnownFile> {
+        self.origins.as_ref()?.lock().ok()?.known_file(&entry.path)
+    }
+
+    /// Reads a file once more, in the chunks that it had before, and hands on its delta. What is
+    /// read now counts: a chunk that is another one now is stored.
+    pub(super) fn send_delta<E>(
+        &self,
+        (file, segments, size): (&SourceFile, &[Segment], u64),
+        mut entry: Entry,
+        (base, chunks, mut plan): (KnownFile, Vec<Chunk>, DeltaPlan),
+        close: &mut dyn FnMut(&mut Entry, ReadOutcome),
+        emit: &mut dyn FnMut(Raw) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.report.verbose(format_args!(
+            "{}: {} of its {} are new: storing those",
+            entry.path,
+            units::human(plan.literal()),
+            units::human(size)
+        ));
+        let mut sha256 = Digester::new(true, size);
+        sha256.update(&sparse_map(segments));
+        let mut raw = self.empty();
+        raw.tar.extend_from_slice(&MAGIC);
+        let start = Some(BlockStart::Delta);
+        let mut out = DeltaWriter { reading: self, raw, copy: None, start, emit };
+        let (mut at, mut came, mut lines) = (0, ReadOutcome::Whole, SumsLines::default());
+        let mut bytes = Vec::new();
+        for (number, chunk) in chunks.iter().enumerate() {
+            let mut left = u64::from(chunk.len);
+            if chunk.hash.is_none() {
+                while let Some((start, len)) = plan.next_hole(number) {
+                    out.copy(start, len);
+                    left -= len;
+                }
+                out.zeros(left)?;
+                lines.push(*chunk, None);
+                at += u64::from(chunk.len);
+                continue;
+            }
+            bytes.clear();
+            if came == ReadOutcome::Whole {
+                came = self.read_chunk(file, &entry, (at, chunk.len as usize), &mut bytes);
+            }
+            bytes.resize(chunk.len as usize, 0);
+            sha256.update(&bytes);
+            let hash = Some(chunk_hash(&bytes));
+            let place = plan.place(number).filter(|_| hash == chunk.hash);
+            match place {
+                Some(start) => out.copy(start, left),
+                None => out.literal(&bytes)?,
+            }
+            let line = plan.line(number).filter(|_| place.is_some());
+            lines.push(Chunk { len: chunk.len, hash }, line);
+            at += u64::from(chunk.len);
+        }
+        out.end_copy();
+        out.raw.tar.push(END);
+        entry.forget_place();
+        (entry.sha256, entry.body) = (sha256.finish(), None);
+        close(&mut entry, came);
+        entry.deltas = base.place.deltas + 1;
+        let ContentPlace { within, reference, .. } = base.place;
+        entry.delta = Some(Some(Box::new(DeltaBase { within, reference })));
+        let mut raw = std::mem::take(&mut out.raw);
+        raw.member.border = true;
+        raw.file(&entry, None, false);
+        let (lines, of_base) = lines.finish();
+        let sums = entry.sha256.map(|sha256| {
+            let (average, base) = (base.average, of_base.then_some(base.sha256));
+            ChunkSums { sha256, size, average, base, lines }.text()
+        });
+        out.hand_on(raw, sums)
+    }
+
+    /// Reads a chunk; trouble is told once, and the rest of the file is zeros.
+    fn read_chunk(
+        &self,
+        file: &SourceFile,
+        entry: &Entry,
+        (at, len): (u64, usize),
+        out: &mut Vec<u8>,
+    ) -> ReadOutcome {
+        match file.read_at(at, len, out) {
+            Ok(came) if came == len => ReadOutcome::Whole,
+            Ok(came) => ReadOutcome::Short(at + came as u64),
+            Err(error) => {
+                self.report.warn(format_args!(
+                    "{}: {}: stored with zeros from there on",
+                    entry.path,
+                    why(&error)
+                ));
+                ReadOutcome::Short(at + out.len() as u64)
+            }
+        }
+    }
+}
