@@ -25,7 +25,7 @@ use crate::edge::gate::Gate;
 use crate::format::entry::Within;
 use crate::format::head::Head;
 use crate::format::inflate::{BlockPiece, LEAVE, Sink, inflate};
-use crate::format::object::{BlockForm, Compression, Object};
+use crate::format::object::{BlockForm, Object};
 use crate::report::message::chain;
 
 /// Bytes of blocks that may be there, or on their way: those that lanes have begun with, too.
@@ -85,9 +85,6 @@ enum Given {
     End,
 }
 
-/// Whether a block is tar or a delta.
-type FormOf = fn(Compression) -> BlockForm;
-
 /// An object, and why it is not sure to be what was stored.
 type FetchedObject = (Object, Vec<u8>, Option<String>);
 
@@ -112,15 +109,16 @@ impl BlockSource {
 
     /// The block's name, for messages.
     pub(crate) fn name(&self, block: Within) -> String {
-        self.name_as(block, BlockForm::Tar)
+        self.name_as(block, false)
     }
 
-    /// The name of a block in this form.
-    pub(crate) fn name_as(&self, block: Within, form: FormOf) -> String {
+    /// The name of a block that is a delta, or tar entries.
+    pub(crate) fn name_as(&self, block: Within, is_delta: bool) -> String {
         let Some(band) = self.bands.get(usize::from(block.tier)) else {
             return format!("{:09}", block.block);
         };
-        self.archive.likely_name(&band.band, Object::Block(block.block, form(band.compression)))
+        let form = BlockForm::of(band.compression, is_delta);
+        self.archive.likely_name(&band.band, Object::Block(block.block, form))
     }
 
     fn band(&self, block: Within) -> anyhow::Result<&Head> {
@@ -144,13 +142,13 @@ impl BlockSource {
 
     fn part(&self, open: &BlockTicket, part: u32) -> anyhow::Result<Option<FetchedObject>> {
         let block = open.block;
-        let form = open.form()(self.band(block)?.compression);
+        let form = open.form(self.band(block)?.compression);
         self.fetch(open, &[Object::Part(block.block, form, part)])
     }
 
     fn first(&self, open: &BlockTicket) -> anyhow::Result<FirstObject> {
         let block = open.block;
-        let form = open.form()(self.band(block)?.compression);
+        let form = open.form(self.band(block)?.compression);
         let whole = Object::Block(block.block, form);
         let names = [whole, Object::Part(block.block, form, 0)];
         let (found, bytes, unsure) = self.fetch(open, &names)?.context("missing")?;
@@ -170,7 +168,7 @@ impl BlockSource {
     /// An error without the block's name, which stands before it already.
     fn why(&self, open: &BlockTicket, error: &anyhow::Error) -> String {
         let text = chain(error);
-        let name = self.name_as(open.block, open.form());
+        let name = self.name_as(open.block, open.is_delta);
         text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()
     }
 }

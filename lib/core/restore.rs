@@ -103,9 +103,9 @@ pub struct BlockTicket {
 }
 
 impl BlockTicket {
-    /// The form of the block, by its compression.
-    pub fn form(&self) -> fn(Compression) -> BlockForm {
-        if self.is_delta { BlockForm::Delta } else { BlockForm::Tar }
+    /// The form of the block, in a band of this compression.
+    pub fn form(&self, compression: Compression) -> BlockForm {
+        BlockForm::of(compression, self.is_delta)
     }
 }
 

@@ -241,8 +241,7 @@ impl Entry {
     /// The path under which a block has the content.
     pub fn name_in_block(&self) -> &Path {
         let reference = self.reference.as_ref();
-        let named = reference.and_then(|named| named.name.as_ref().or(named.of.as_ref()));
-        named.unwrap_or(&self.path)
+        reference.and_then(|reference| reference.name_in_block()).unwrap_or(&self.path)
     }
 
     /// Whether the line's own block has the content, as a tar entry.

@@ -51,6 +51,11 @@ pub enum BlockForm {
 }
 
 impl BlockForm {
+    /// That of a delta, or of tar entries.
+    pub fn of(compression: Compression, is_delta: bool) -> BlockForm {
+        if is_delta { BlockForm::Delta(compression) } else { BlockForm::Tar(compression) }
+    }
+
     /// How it is compressed.
     pub fn compression(self) -> Compression {
         let (BlockForm::Tar(compression) | BlockForm::Delta(compression)) = self;

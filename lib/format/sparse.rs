@@ -1,5 +1,7 @@
 //! Files with holes as tar stores them: what their content is, and the map that stands before it.
 
+use std::convert::Infallible;
+
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
@@ -115,12 +117,8 @@ impl Digester {
             return false;
         };
         self.holes = left;
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        while self.at < until {
-            let len = (until - self.at).min(ZEROS.len() as u64);
-            self.sha256.update(&ZEROS[..len as usize]);
-            self.at += len;
-        }
+        hash_zeros(&mut self.sha256, until.saturating_sub(self.at));
+        self.at = self.at.max(until);
         true
     }
 
@@ -134,6 +132,28 @@ impl Digester {
         }
         Some(self.sha256.finalize().into())
     }
+}
+
+/// Puts so many zeros, in pieces.
+///
+/// # Errors
+/// Those of `put`.
+pub fn zeros<E>(mut left: u64, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while left > 0 {
+        let now = left.min(ZEROS.len() as u64);
+        put(&ZEROS[..now as usize])?;
+        left -= now;
+    }
+    Ok(())
+}
+
+/// Digests so many zeros.
+pub fn hash_zeros(sha256: &mut Sha256, len: u64) {
+    let Ok(()) = zeros(len, &mut |piece| {
+        sha256.update(piece);
+        Ok::<(), Infallible>(())
+    });
 }
 
 /// The segments of a map as Dura writes it, byte for byte, for a file of `size` bytes that stores

@@ -188,7 +188,7 @@ pub(crate) fn compare(
         let Some(blocks) = &blocks else { return Ok(false) };
         match blocks.delta_links(delta.data(), delta.name_in_block()) {
             Err(error) if is_locked(&error) => Err(error),
-            links => Ok(lost.refuses_delta(links.ok().as_deref())),
+            links => Ok(links.map_or(true, |links| lost.refuses_delta(&links))),
         }
     };
     *diff.distrust() = lost.clone();

@@ -121,11 +121,7 @@ pub fn run(
             line(Object::Index(*number))?;
         }
         for (number, BlockUse { is_delta, has_sums }) in of_tier(blocks.iter().copied(), tier) {
-            let compression = band.head.compression;
-            let form = match is_delta {
-                true => BlockForm::Delta(compression),
-                false => BlockForm::Tar(compression),
-            };
+            let form = BlockForm::of(band.head.compression, is_delta);
             if has_sums {
                 line(Object::Sums(number))?;
             }

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use crate::archive::blocks::LaneFeed;
 use crate::core::planner::MEMBER;
 use crate::core::restore::Take;
-use crate::format::sparse::{is_sparse, segments};
+use crate::format::sparse::{is_sparse, segments, zeros};
 use crate::format::tarball::{is_of_line, line_of};
 use crate::format::untar::{TarEntry, Untar, UntarError, begins_entry};
 use crate::report::message::why;
@@ -208,18 +208,4 @@ impl BlockReader {
         self.untar.go_on(entry, next);
         Some(next)
     }
-}
-
-/// Puts so many zeros, which stand for what is lost.
-pub(super) fn zeros<E>(
-    mut left: u64,
-    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while left > 0 {
-        let now = left.min(ZEROS.len() as u64);
-        put(&ZEROS[..now as usize])?;
-        left -= now;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
 use crate::archive::entries::deltas::PatchedFile;
 use crate::archive::entries::kept::KeptFiles;
-use crate::archive::entries::lane::{BlockReader, Copied, zeros};
+use crate::archive::entries::lane::{BlockReader, Copied};
 use crate::archive::entries::sink::{ContentCame, EntrySink};
 use crate::archive::kind::is_locked;
 use crate::core::merge::is_first_name;
@@ -16,7 +16,7 @@ use crate::core::restore::{BlockTicket, LANES, RestoreStep, Take};
 use crate::edge::users::Users;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::Path;
-use crate::format::sparse::{Digester, is_sparse};
+use crate::format::sparse::{Digester, is_sparse, zeros};
 use crate::format::tarball::{Extras, padding};
 use crate::format::untar;
 use crate::report::message::{Report, chain, why};
@@ -189,7 +189,7 @@ impl<'a, S: EntrySink> EntryWriter<'a, S> {
     /// Writes a file whose content is a delta.
     fn patch(&mut self, take: &Take) -> anyhow::Result<()> {
         let entry = &take.entry;
-        let delta = || self.source.name_as(take.from.block, take.from.form());
+        let delta = || self.source.name_as(take.from.block, true);
         let opened = PatchedFile::open(&self.source, take.from.block, &take.under, entry);
         let mut file = match opened {
             Ok(file) => file,

@@ -62,7 +62,7 @@ pub fn follow<T: AsRef<[u8]>, E>(
             return Ok(Err(BrokenLink { at, name, has_index }));
         };
         let base = line.delta.as_ref().and_then(|base| base.as_deref());
-        next = base.and_then(|base| Some((base.within, base.name_in_block()?.clone())));
+        next = base.and_then(|base| Some((base.within, base.reference.name_in_block()?.clone())));
         links.push(DeltaLink { at, line });
     }
     Ok(Ok(links))

@@ -68,9 +68,9 @@ impl Distrust {
         self.blocks.insert(block);
     }
 
-    /// Whether nothing may refer to a delta, by what it is made of; without knowing that neither.
-    pub fn refuses_delta(&self, links: Option<&[DeltaLink]>) -> bool {
-        links.is_none_or(|links| links.iter().any(|link| self.refuses(link.at, &link.line.path)))
+    /// Whether nothing may refer to a delta, by what it is made of.
+    pub fn refuses_delta(&self, links: &[DeltaLink]) -> bool {
+        links.iter().any(|link| self.refuses(link.at, &link.line.path))
     }
 
     /// Lines for who refers to content of the chain.

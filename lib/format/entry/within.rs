@@ -32,6 +32,11 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// The path under which the block has the content, if that is not the line's own.
+    pub fn name_in_block(&self) -> Option<&Path> {
+        self.name.as_ref().or(self.of.as_ref())
+    }
+
     /// To content that its block has under another path than the line's own, as before.
     pub fn under(name: Path) -> Box<Reference> {
         Box::new(Reference { of: None, name: Some(name) })
@@ -56,11 +61,4 @@ pub struct DeltaBase {
     pub within: Within,
     /// `of:` and `as:` its path there, and in the block.
     pub reference: Reference,
-}
-
-impl DeltaBase {
-    /// The path under which the block has it.
-    pub fn name_in_block(&self) -> Option<&Path> {
-        self.reference.name.as_ref().or(self.reference.of.as_ref())
-    }
 }

@@ -9,7 +9,7 @@ use crate::edge::source::SourceFile;
 use crate::format::digest::Digest;
 use crate::format::entry::{ContentPlace, DeltaBase, Entry};
 use crate::format::rdiff::{DeltaCommand, END, MAGIC};
-use crate::format::sparse::Digester;
+use crate::format::sparse::{Digester, zeros};
 use crate::format::sums::{Chunk, ChunkSums};
 use crate::format::tarball::{Segment, sparse_map};
 use crate::ops::pack::pieces::ReadOutcome;
@@ -66,16 +66,6 @@ impl<E> DeltaWriter<'_, E> {
         Ok(())
     }
 
-    fn zeros(&mut self, mut len: u64) -> Result<(), E> {
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        while len > 0 {
-            let now = len.min(ZEROS.len() as u64);
-            self.literal(&ZEROS[..now as usize])?;
-            len -= now;
-        }
-        Ok(())
-    }
-
     fn hand_on(&mut self, mut raw: Raw, sums: Option<String>) -> Result<(), E> {
         let start = self.start.take();
         raw.member.large = Some(Box::new(LargePiece { start, sums, ..LargePiece::default() }));
@@ -120,7 +110,7 @@ impl FileReading {
                     out.copy(start, len);
                     left -= len;
                 }
-                out.zeros(left)?;
+                zeros(left, &mut |piece| out.literal(piece))?;
                 lines.push(*chunk, None);
                 at += u64::from(chunk.len);
                 continue;

@@ -331,13 +331,13 @@ impl Texts {
         distrusted: &Distrust,
         place: &ContentPlace,
     ) -> Option<Vec<DeltaLink>> {
-        let name = place.reference.name.as_ref().or(place.reference.of.as_ref())?;
+        let name = place.reference.name_in_block()?;
         let mut index = |at: Within| -> Result<Option<SharedText>, Infallible> {
             let ancestor = chain.get(usize::from(at.tier));
             Ok(ancestor.and_then(|ancestor| self.get(cache, ancestor, at)).map(SharedText))
         };
         let Ok(followed) = links::follow(place.within, name, &mut index);
-        followed.ok().filter(|links| !distrusted.refuses_delta(Some(links)))
+        followed.ok().filter(|links| !distrusted.refuses_delta(links))
     }
 
     fn get(&mut self, cache: &Cache, ancestor: &Ancestor, at: Within) -> Option<Arc<Vec<u8>>> {

@@ -10,6 +10,7 @@ use crate::core::cutter::Cutter;
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
 use crate::format::cut::PartEnd;
+use crate::format::sparse;
 use crate::format::tarball::Segment;
 use crate::ops::pack::read::{FileReading, Raw};
 
@@ -129,8 +130,8 @@ impl<E> LargeFile<'_, E> {
             PieceUse::Behind { part } => (part, None),
         };
         let start = self.start.take();
-        let is_header = false;
-        raw.member.large = Some(Box::new(LargePiece { start, end, part, ends, is_header, sums }));
+        let piece = LargePiece { start, end, part, ends, sums, ..LargePiece::default() };
+        raw.member.large = Some(Box::new(piece));
         (self.emit)(raw)
     }
 
@@ -142,11 +143,7 @@ impl<E> LargeFile<'_, E> {
         if let Some(cutter) = self.cutter.as_mut().filter(|_| self.hashed < until) {
             cutter.handle_hole(until - self.hashed);
         }
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        while self.hashed < until {
-            let len = (until - self.hashed).min(ZEROS.len() as u64);
-            self.sha256.update(&ZEROS[..len as usize]);
-            self.hashed += len;
-        }
+        sparse::hash_zeros(&mut self.sha256, until.saturating_sub(self.hashed));
+        self.hashed = self.hashed.max(until);
     }
 }

@@ -172,7 +172,7 @@ pub(super) fn read_out(
 
 /// What keeps a delta from making the file of its line; none if nothing does.
 fn wrong_delta(source: &BlockSource, at: Within, line: &Entry) -> anyhow::Result<Option<String>> {
-    let delta = source.name_as(at, BlockForm::Delta);
+    let delta = source.name_as(at, true);
     let mut file = match PatchedFile::open(source, at, &line.path, line) {
         Ok(file) => file,
         Err(error) if is_locked(&error) => return Err(error),

@@ -123,7 +123,11 @@ impl ModelArchive {
             lines.find(|(block, line)| (*block, &line.path) == (at.block, name)).unwrap();
         let below = line.delta.as_ref().unwrap().as_ref().unwrap();
         assert!(below.within.tier < at.tier, "{line:?}");
-        assert_eq!(self.resolve(below.within, below.name_in_block().unwrap()), *base, "{self:?}");
+        assert_eq!(
+            self.resolve(below.within, below.reference.name_in_block().unwrap()),
+            *base,
+            "{self:?}"
+        );
         *content
     }
 
