@@ -121,6 +121,33 @@ pub enum BlockStart {
     Delta,
 }
 
+/// What the open block holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum OpenBlock {
+    /// Any entries.
+    #[default]
+    Shared,
+    /// One large file, in which a later run can go on.
+    Large,
+    /// The same, under a number below those of the run.
+    Cut(u32),
+    /// A file whose header is still to come.
+    Headless,
+    /// The delta of a file.
+    Delta,
+}
+
+impl From<&BlockStart> for OpenBlock {
+    fn from(start: &BlockStart) -> OpenBlock {
+        match start {
+            BlockStart::New(_) => OpenBlock::Large,
+            BlockStart::Cut(number) => OpenBlock::Cut(*number),
+            BlockStart::Headless => OpenBlock::Headless,
+            BlockStart::Delta => OpenBlock::Delta,
+        }
+    }
+}
+
 /// What is counted at the end of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Finish {
@@ -162,14 +189,8 @@ pub struct Assembler {
     parts: u32,
     /// How far the open block's bytes reach in the large file that it is of.
     end: Option<PartEnd>,
-    /// Whether the open block is that of one large file.
-    is_alone: bool,
-    /// Whether the header of the open block's file is still to come.
-    is_headless: bool,
-    /// The number of the open block, if it is below those of the run.
-    cut: Option<u32>,
-    /// Whether the open block is a delta, and the text of the sums beside it.
-    is_delta: bool,
+    open: OpenBlock,
+    /// The text of the sums beside the open block.
     sums: Option<String>,
     notes: VecDeque<CutNote>,
     /// Whether the open block's last entry is complete.
@@ -193,10 +214,7 @@ impl Assembler {
             block: Vec::new(),
             parts: 0,
             end: None,
-            is_alone: false,
-            is_headless: false,
-            cut: None,
-            is_delta: false,
+            open: OpenBlock::default(),
             sums: None,
             notes: VecDeque::new(),
             border: true,
@@ -231,24 +249,20 @@ impl Assembler {
         let start = member.large.as_ref().and_then(|large| large.start.as_ref());
         if start.is_some() && !self.border {
             self.block.clear();
-            (self.parts, self.cut, self.is_delta, self.border) = (0, None, false, true);
+            (self.parts, self.open, self.border) = (0, OpenBlock::default(), true);
         }
-        if self.border && self.count > 0 && (full || self.is_alone || start.is_some()) {
+        let is_alone = self.open != OpenBlock::Shared;
+        if self.border && self.count > 0 && (full || is_alone || start.is_some()) {
             self.close(None)?;
         }
         if let Some(start) = start {
-            self.is_alone = true;
-            self.cut = match start {
-                BlockStart::New(_) | BlockStart::Headless | BlockStart::Delta => None,
-                BlockStart::Cut(number) => Some(*number),
-            };
-            self.is_delta = *start == BlockStart::Delta;
+            self.open = start.into();
         }
         Ok(self.open_number())
     }
 
     fn open_number(&self) -> u32 {
-        self.cut.unwrap_or(self.number)
+        if let OpenBlock::Cut(number) = self.open { number } else { self.number }
     }
 
     /// Takes the next member.
@@ -265,7 +279,7 @@ impl Assembler {
                 self.notes.push_back(CutNote::File(self.number, *mark));
             }
             // Part 0 is the header's.
-            Some(BlockStart::Headless) => (self.parts, self.is_headless) = (1, true),
+            Some(BlockStart::Headless) => self.parts = 1,
             Some(BlockStart::Cut(_) | BlockStart::Delta) | None => {}
         }
         if let Some(part) = part {
@@ -285,7 +299,7 @@ impl Assembler {
             let part = std::mem::replace(&mut self.block, rest);
             self.emit_part(part);
         }
-        let goes_on = self.is_alone && !self.is_headless && !self.is_delta;
+        let goes_on = matches!(self.open, OpenBlock::Large | OpenBlock::Cut(_));
         self.end = goes_on.then_some(end);
         if ends == Some(true) {
             self.end_part();
@@ -309,7 +323,7 @@ impl Assembler {
     /// If an index cannot be compressed, or the band has no number left.
     pub fn finish(&mut self, finish: Finish) -> Result<Tail, AssembleError> {
         // The run has an index with the first of its own numbers.
-        if self.cut.is_some() {
+        if matches!(self.open, OpenBlock::Cut(_)) {
             self.close(None)?;
         }
         let last = self.number;
@@ -365,7 +379,7 @@ impl Assembler {
 
     /// Puts the header before the content that has come: in one object, if that is not too large.
     fn put_header(&mut self, header: Vec<u8>) {
-        self.is_headless = false;
+        self.open = OpenBlock::Large;
         let is_small = self.block.len() + header.len() <= self.config.part_size as usize;
         if self.parts == 1 && is_small {
             self.parts = 0;
@@ -379,10 +393,7 @@ impl Assembler {
     }
 
     fn form(&self) -> BlockForm {
-        match self.is_delta {
-            true => BlockForm::Delta(self.config.compression),
-            false => BlockForm::Tar(self.config.compression),
-        }
+        BlockForm::of(self.config.compression, self.open == OpenBlock::Delta)
     }
 
     fn emit_part(&mut self, bytes: Vec<u8>) {
@@ -409,7 +420,8 @@ impl Assembler {
             self.parts = 1;
         }
         let sums = self.sums.take();
-        let marks = TocMarks { sums: sums.is_some(), delta: std::mem::take(&mut self.is_delta) };
+        let open = std::mem::take(&mut self.open);
+        let marks = TocMarks { sums: sums.is_some(), delta: open == OpenBlock::Delta };
         if let Some(text) = sums {
             self.emit(Object::Sums(number), codec::gzip(text.as_bytes())?);
         }
@@ -423,8 +435,7 @@ impl Assembler {
         self.lines.clear();
         self.count = 0;
         self.after = Some(number);
-        self.is_alone = false;
-        if self.cut.take().is_none() {
+        if !matches!(open, OpenBlock::Cut(_)) {
             self.number += 1;
         }
         if self.rows.len() >= MAX_ROWS && end.is_none() {
