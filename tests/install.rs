@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -79,8 +79,15 @@ fn by_script_and_gone_again() {
     install(&dest, &["--prefix", "/opt/d"]);
     install(&dest, &["--prefix=/opt/d"]);
     let (there, below) = (files(&dest), dest.join("opt/d"));
+    // By a name of its own it is none of them.
+    let out = run(below.join("bin/dura").to_str().unwrap(), &["--help"]);
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    let all = fs::metadata(below.join("bin/dura")).unwrap().ino();
     for name in names() {
         let program = below.join("bin").join(&name);
+        assert_eq!(fs::metadata(&program).unwrap().ino(), all, "{name} takes room of its own");
+        assert!(said.contains(&name), "{said}");
         assert!(ok(program.to_str().unwrap(), &["--version"]).starts_with(&name));
         assert!(there.contains(&format!("opt/d/share/man/man1/{name}.1")), "{name}");
         let (options, commands) = in_help(&program);

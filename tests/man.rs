@@ -94,7 +94,7 @@ fn subcommands(program: &str) -> Vec<clap::Command> {
     command(program).get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect()
 }
 
-/// The programs that Cargo.toml names.
+/// The programs that Cargo.toml names, without the one that is all of them.
 pub(crate) fn programs() -> Vec<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let found: Vec<String> = manifest
@@ -103,6 +103,7 @@ pub(crate) fn programs() -> Vec<String> {
         .map(|bin| {
             bin.split('"').nth(1).unwrap_or_else(|| panic!("a [[bin]] without a name")).to_owned()
         })
+        .filter(|name| name != "dura")
         .collect();
     assert!(!found.is_empty(), "Cargo.toml names no program");
     found

@@ -19,7 +19,8 @@ use super::tree::root;
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
+    ("dura", env!("CARGO_BIN_EXE_dura")),
     ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
     ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
     ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
