@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn on_host(line: &str, dir: &Path) -> Shell {
 fn made(seal: &str, archive: &str, part: &str, then: &str) -> String {
     format!(
         "dura-scan -q src | dura-index diff {archive} | \
-         dura-pack --part-size {part} --block-size 1k | dura-seal -q {seal} {then}"
+         dura-pack --part-size {part} --block-size 1k --delta-over 1M | dura-seal -q {seal} {then}"
     )
 }
 
@@ -58,7 +58,7 @@ fn parts(dir: &Path) -> Vec<String> {
 }
 
 fn is_part(name: &str) -> bool {
-    name.contains(".tar.gz.0")
+    name.contains(".tar.gz.0") || name.contains(".rdiff.gz.0")
 }
 
 /// Inode and time of each object: none is written again.
@@ -209,26 +209,59 @@ fn a_part_that_comes_late() {
 fn cut_after_each_object() {
     let large = std::env::var("DURA_LARGE_MIB").ok().map(|text| text.parse().unwrap());
     let (mebibytes, part, step) = large.map_or((5, PART, 3), |mebibytes| (mebibytes, "8M", 1));
-    let dir = host("sweep", mebibytes);
+    cut_after_each(&host("sweep", mebibytes), part, |cut, _| cut.is_multiple_of(step));
+}
+
+/// The same for a file of which a delta is stored.
+#[test]
+fn cut_after_each_object_of_a_delta() {
+    let large = std::env::var("DURA_LARGE_MIB").ok().map(|text| text.parse().unwrap());
+    let (mebibytes, part) = large.map_or((6, PART), |mebibytes| (mebibytes, "8M"));
+    let dir = host("sweep-delta", mebibytes);
+    let seal = format!("-r {KEY}");
+    on_host(&made(&seal, "arc", part, "| dura-push -q arc"), &dir).ok();
+    let file = fs::File::options().write(true).open(dir.join("src/large")).unwrap();
+    file.write_all_at(&noise(7, (mebibytes as usize) << 19), 1 << 20).unwrap();
+    std::thread::sleep(Duration::from_millis(2100));
+    bare("cp -a arc arc.base; cp -a cache cache.base").dir(&dir).ok();
+    let of_file = |last: &str| last.contains(".rdiff.") || last.contains(".sums.");
+    cut_after_each(&dir, part, |_, last| large.is_some() || of_file(last));
+    let found = bare("find arc -name '*.rdiff.gz.0*'").dir(&dir).ok().text();
+    assert!(found.lines().count() >= 3, "{found}");
+}
+
+/// Begins with `arc.base` and `cache.base`, if they are there.
+fn cut_after_each(dir: &Path, part: &str, is_tried: impl Fn(usize, &str) -> bool) {
     let seal = format!("-r {KEY} --group 4 --parity 1");
-    for cut in (0..).step_by(step) {
-        bare("rm -rf arc cache").dir(&dir).ok();
-        on_host(&made(&seal, "arc", part, "> stream"), &dir).ok();
-        let members = split(&fs::read(dir.join("stream")).unwrap());
-        if cut > members.len() {
-            return;
-        }
-        let all = parts(&dir).len();
+    let fresh = || {
+        let start = "rm -rf arc cache; [ ! -d arc.base ] || { cp -a arc.base arc; cp -a cache.base cache; }";
+        bare(start).dir(dir).ok();
+        on_host(&made(&seal, "arc", part, "> stream"), dir).ok();
+        split(&fs::read(dir.join("stream")).unwrap())
+    };
+    let mut tried = 0;
+    let names: Vec<String> = fresh().iter().map(|member| member.name()).collect();
+    let last = |cut: usize| cut.checked_sub(1).map_or("", |last| names[last].as_str());
+    for cut in (0..=names.len()).filter(|cut| is_tried(*cut, last(*cut))) {
+        let members = fresh();
+        let (all, name) = (parts(dir).len(), members.last().unwrap().name());
+        let band = name.split_once('/').unwrap().0;
         let ends = members.iter().take(cut).map(|it| 512 + it.data.len().next_multiple_of(512));
         let most: usize = ends.sum();
-        on_host(&format!("head -c {most} stream | dura-push -q arc"), &dir).run();
-        let there = bare("find arc -name '*.tar.gz.0*' | wc -l; ls arc/*/TAIL").dir(&dir).run();
-        let there = there.text();
+        on_host(&format!("head -c {most} stream | dura-push -q arc"), dir).run();
+        let there = "find arc/$BAND -name '*.gz.0*' | wc -l; find arc/$BAND -name '*.sums*' | wc -l; ls arc/$BAND/TAIL";
+        let there = bare(there).dir(dir).var("BAND", band).run().text();
         let is_complete = there.contains("TAIL");
-        let there: usize = there.lines().next().unwrap().trim().parse().unwrap();
-        on_host(&made(&seal, "arc", part, "> stream\ndura-push -q arc < stream"), &dir).ok();
-        let sent = parts(&dir).len();
-        assert_eq!(sent, if is_complete { 0 } else { all - there }, "after {cut} objects");
-        is_whole(&dir);
+        let mut counts = there.lines().map(|line| line.trim().parse::<usize>().unwrap_or(0));
+        let (there, sums) = (counts.next().unwrap(), counts.next().unwrap());
+        on_host(&made(&seal, "arc", part, "> stream\ndura-push -q arc < stream"), dir).ok();
+        let sent = parts(dir).len();
+        assert_eq!(sent, if is_complete { 0 } else { all - there }, "after {}", last(cut));
+        let stream = split(&fs::read(dir.join("stream")).unwrap());
+        let sent = stream.iter().filter(|it| it.name().contains(".sums.")).count();
+        assert_eq!(sent + sums, 1, "after {}", last(cut));
+        is_whole(dir);
+        tried += 1;
     }
+    assert!(tried >= 4, "{tried}");
 }

@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use self::above::Above;
+use crate::core::cut::Resumed;
 use crate::format::band::{BandId, BandName};
 use crate::format::codec;
 use crate::format::cut::{CutNote, FileMark, PartEnd};
@@ -114,11 +115,9 @@ pub enum BlockStart {
     /// A new one. What came of the file before counts for nothing.
     New(Box<FileMark>),
     /// One that an earlier run has begun, below the numbers of this run.
-    Cut(u32),
+    Cut(Resumed),
     /// A new one, of a file whose length is not known: its header is its last piece.
     Headless,
-    /// A new one with a delta, in which no later run goes on.
-    Delta,
 }
 
 /// What the open block holds.
@@ -127,23 +126,33 @@ enum OpenBlock {
     /// Any entries.
     #[default]
     Shared,
-    /// One large file, in which a later run can go on.
-    Large,
-    /// The same, under a number below those of the run.
-    Cut(u32),
+    /// One large file or its delta, in which a later run can go on.
+    Large {
+        /// Whether it is a delta.
+        is_delta: bool,
+    },
+    /// The same, which an earlier run has begun.
+    Cut(Resumed),
     /// A file whose header is still to come.
     Headless,
-    /// The delta of a file.
-    Delta,
+}
+
+impl OpenBlock {
+    fn is_delta(self) -> bool {
+        match self {
+            OpenBlock::Large { is_delta } => is_delta,
+            OpenBlock::Cut(cut) => cut.is_delta,
+            OpenBlock::Shared | OpenBlock::Headless => false,
+        }
+    }
 }
 
 impl From<&BlockStart> for OpenBlock {
     fn from(start: &BlockStart) -> OpenBlock {
         match start {
-            BlockStart::New(_) => OpenBlock::Large,
-            BlockStart::Cut(number) => OpenBlock::Cut(*number),
+            BlockStart::New(mark) => OpenBlock::Large { is_delta: mark.is_delta },
+            BlockStart::Cut(cut) => OpenBlock::Cut(*cut),
             BlockStart::Headless => OpenBlock::Headless,
-            BlockStart::Delta => OpenBlock::Delta,
         }
     }
 }
@@ -262,7 +271,7 @@ impl Assembler {
     }
 
     fn open_number(&self) -> u32 {
-        if let OpenBlock::Cut(number) = self.open { number } else { self.number }
+        if let OpenBlock::Cut(cut) = self.open { cut.number } else { self.number }
     }
 
     /// Takes the next member.
@@ -280,7 +289,7 @@ impl Assembler {
             }
             // Part 0 is the header's.
             Some(BlockStart::Headless) => self.parts = 1,
-            Some(BlockStart::Cut(_) | BlockStart::Delta) | None => {}
+            Some(BlockStart::Cut(_)) | None => {}
         }
         if let Some(part) = part {
             self.parts = part;
@@ -299,7 +308,7 @@ impl Assembler {
             let part = std::mem::replace(&mut self.block, rest);
             self.emit_part(part);
         }
-        let goes_on = matches!(self.open, OpenBlock::Large | OpenBlock::Cut(_));
+        let goes_on = matches!(self.open, OpenBlock::Large { .. } | OpenBlock::Cut(_));
         self.end = goes_on.then_some(end);
         if ends == Some(true) {
             self.end_part();
@@ -379,7 +388,7 @@ impl Assembler {
 
     /// Puts the header before the content that has come: in one object, if that is not too large.
     fn put_header(&mut self, header: Vec<u8>) {
-        self.open = OpenBlock::Large;
+        self.open = OpenBlock::Large { is_delta: false };
         let is_small = self.block.len() + header.len() <= self.config.part_size as usize;
         if self.parts == 1 && is_small {
             self.parts = 0;
@@ -393,7 +402,7 @@ impl Assembler {
     }
 
     fn form(&self) -> BlockForm {
-        BlockForm::of(self.config.compression, self.open == OpenBlock::Delta)
+        BlockForm::of(self.config.compression, self.open.is_delta())
     }
 
     fn emit_part(&mut self, bytes: Vec<u8>) {
@@ -421,8 +430,9 @@ impl Assembler {
         }
         let sums = self.sums.take();
         let open = std::mem::take(&mut self.open);
-        let marks = TocMarks { sums: sums.is_some(), delta: open == OpenBlock::Delta };
-        if let Some(text) = sums {
+        let marks = TocMarks { sums: sums.is_some(), delta: open.is_delta() };
+        let has_sums = matches!(open, OpenBlock::Cut(cut) if cut.has_sums);
+        if let Some(text) = sums.filter(|_| !has_sums) {
             self.emit(Object::Sums(number), codec::gzip(text.as_bytes())?);
         }
         let parts = std::mem::take(&mut self.parts);

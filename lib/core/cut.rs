@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::core::chain::counted::STRIDE;
 use crate::format::counted::CountedBlocks;
-use crate::format::cut::{BegunFile, FileMark, PartEnd};
+use crate::format::cut::{BegunBlock, BegunFile, FileMark, PartEnd};
 use crate::format::digest::Digest;
 use crate::format::object::{BlockForm, Compression, Object, ObjectName};
 use crate::format::sealed::SealedNote;
@@ -17,11 +17,9 @@ use crate::format::sealed::SealedNote;
 /// What is there of a block that was begun and not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutBlock {
-    /// Its number.
-    pub number: u32,
-    /// Its parts, by number.
-    pub parts: Vec<u32>,
-    /// Those of them that were sealed more than once, with the sha256 of the first piece of what
+    /// What of it is stored.
+    pub block: BegunBlock,
+    /// The objects of it that were sealed more than once, with the sha256 of the first piece of what
     /// was sealed last: whether that is what is stored has to be looked at.
     pub doubtful: Vec<(ObjectName, Digest)>,
 }
@@ -43,43 +41,56 @@ pub fn cut_blocks(
         })
         .collect();
     let mut noted: HashMap<ObjectName, Vec<&SealedNote>> = HashMap::new();
-    for note in notes.iter().filter(|note| matches!(note.member.name.object, Object::Part(..))) {
+    let may_be_of_it =
+        |note: &&SealedNote| matches!(note.member.name.object, Object::Part(..) | Object::Sums(_));
+    for note in notes.iter().filter(may_be_of_it) {
         noted.entry(note.member.name).or_default().push(note);
     }
     let mut blocks: BTreeMap<u32, Option<CutBlock>> = BTreeMap::new();
     for (name, size) in objects {
-        let (number, form, part) = match name.object {
-            Object::Part(number, form, part) => (number, form, part),
-            // They would be sent once more, and behind encryption they are not the same.
-            Object::Sums(number) => {
-                blocks.insert(number, None);
-                continue;
-            }
+        let (number, part) = match name.object {
+            Object::Part(number, form, part) => (number, Some((form, part))),
+            Object::Sums(number) => (number, None),
             _ => continue,
         };
         if last.is_some_and(|last| number <= last) || indexed.contains(&number) {
             continue;
         }
-        let block = blocks
-            .entry(number)
-            .or_insert_with(|| Some(CutBlock { number, parts: Vec::new(), doubtful: Vec::new() }));
+        let cut = blocks.entry(number).or_insert_with(|| Some(CutBlock::new(number)));
         let notes = noted.get(name).map_or(&[][..], Vec::as_slice);
         let is_as_noted = notes.last().is_none_or(|note| note.member.size == *size);
-        let is_ours = (form, name.encrypted) == (BlockForm::Tar(compression), sealed);
-        if !is_ours || *size == 0 || !is_as_noted {
-            *block = None;
+        let is_delta = part.is_some_and(|(form, _)| form == BlockForm::Delta(compression));
+        let is_other = |block: &BegunBlock| {
+            part.is_some_and(|(form, _)| form != BlockForm::of(compression, is_delta))
+                || (part.is_some() && !block.parts.is_empty() && block.is_delta != is_delta)
+        };
+        let is_sealed_so = name.encrypted == sealed;
+        cut.take_if(|cut| !is_sealed_so || *size == 0 || !is_as_noted || is_other(&cut.block));
+        let Some(CutBlock { block, doubtful }) = cut else { continue };
+        match part {
+            Some((_, part)) => {
+                block.is_delta = is_delta;
+                block.parts.push(part);
+            }
+            None => block.has_sums = true,
         }
-        let Some(block) = block else { continue };
-        block.parts.push(part);
         if let [.., before, last] = notes
             && before.member.sha256 != last.member.sha256
         {
-            block.doubtful.extend(last.member.pieces.first().map(|piece| (*name, *piece)));
+            doubtful.extend(last.member.pieces.first().map(|piece| (*name, *piece)));
         }
     }
     let mut blocks: Vec<CutBlock> = blocks.into_values().flatten().collect();
-    blocks.iter_mut().for_each(|block| block.parts.sort_unstable());
+    // Sums without parts are no beginning.
+    blocks.retain(|cut| !cut.block.parts.is_empty());
+    blocks.iter_mut().for_each(|cut| cut.block.parts.sort_unstable());
     blocks
+}
+
+impl CutBlock {
+    fn new(number: u32) -> CutBlock {
+        CutBlock { block: BegunBlock { number, ..BegunBlock::default() }, doubtful: Vec::new() }
+    }
 }
 
 /// The first numbers of runs that may have gone on with a block of an earlier one, and that no index
@@ -103,27 +114,26 @@ pub fn runs_in_parts(
 /// The files that a run may go on with.
 #[derive(Debug, Default)]
 pub struct CutFiles {
-    files: BTreeMap<u32, (BegunFile, BTreeSet<u32>)>,
+    files: BTreeMap<u32, (BegunFile, BegunBlock)>,
 }
 
 impl CutFiles {
     /// Those of which parts are there, with what pack noted of them. One of which a part is there
     /// that was not noted is not among them.
-    pub fn new(there: &[(u32, Vec<u32>)], mut begun: BTreeMap<u32, BegunFile>) -> CutFiles {
-        let files = there.iter().filter_map(|(number, parts)| {
-            let file = begun.remove(number)?;
-            let parts: BTreeSet<u32> = parts.iter().copied().collect();
+    pub fn new(there: &[BegunBlock], mut begun: BTreeMap<u32, BegunFile>) -> CutFiles {
+        let files = there.iter().filter_map(|block| {
+            let file = begun.remove(&block.number)?;
             let noted = file.parts.keys().enumerate().all(|(at, part)| at as u32 == *part);
-            let known = parts.iter().all(|part| file.parts.contains_key(part));
-            (noted && known).then_some((*number, (file, parts)))
+            let known = block.parts.iter().all(|part| file.parts.contains_key(part));
+            let is_so = noted && known && file.mark.is_delta == block.is_delta;
+            is_so.then(|| (block.number, (file, block.clone())))
         });
         CutFiles { files: files.collect() }
     }
 
     /// The blocks of these files, with the parts that are there.
-    pub fn blocks(&self) -> Vec<(u32, Vec<u32>)> {
-        let parts = |parts: &BTreeSet<u32>| parts.iter().copied().collect();
-        self.files.iter().map(|(number, (_, there))| (*number, parts(there))).collect()
+    pub fn blocks(&self) -> Vec<BegunBlock> {
+        self.files.values().map(|(_, there)| there.clone()).collect()
     }
 
     /// Blocks have numbers that rise, so behind any other that the run makes there is none.
@@ -138,17 +148,30 @@ impl CutFiles {
         let mut files = self.files.split_off(&number);
         let (file, there) = files.remove(&number)?;
         self.files = files;
-        let parts = file.parts.iter().map(|(part, end)| (*end, there.contains(part))).collect();
-        Some(CutPlan { number, headers: file.mark.headers, parts, at: 0, is_in_part: false })
+        let is_there: BTreeSet<u32> = there.parts.into_iter().collect();
+        let parts = file.parts.iter().map(|(part, end)| (*end, is_there.contains(part))).collect();
+        let cut = Resumed { number, is_delta: there.is_delta, has_sums: there.has_sums };
+        Some(CutPlan { cut, headers: file.mark.headers, parts, at: 0, is_in_part: false })
     }
+}
+
+/// A block that a run goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Its number, which may be below those of the run.
+    pub number: u32,
+    /// Whether it is a delta.
+    pub is_delta: bool,
+    /// Whether the sums of its file are stored.
+    pub has_sums: bool,
 }
 
 /// How a file is gone on with: which of its parts are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutPlan {
-    /// The number of its block.
-    pub number: u32,
-    /// The sha256 that its tar headers must have.
+    /// Its block.
+    pub cut: Resumed,
+    /// The sha256 that its tar headers must have; of a delta, what it is made from.
     pub headers: Digest,
     parts: Vec<(PartEnd, bool)>,
     at: usize,
@@ -246,14 +269,33 @@ mod tests {
             ("00000/000000004.tar.gz.000001", 0),
             ("00000/000000005.tar.000000", 5),
             ("00000/000000006.tar.gz", 5),
-            // A delta, and one whose sums are there.
+            // Parts of two forms, and sums alone.
+            ("00000/000000010.rdiff.gz.000000", 5),
+            ("00000/000000010.tar.gz.000001", 5),
+            ("00000/000000011.sums.gz", 5),
+        ];
+        let block = |parts: &[u32]| CutBlock {
+            block: BegunBlock { number: 3, parts: parts.to_vec(), ..BegunBlock::default() },
+            doubtful: Vec::new(),
+        };
+        assert_eq!(found(&objects, 1, &[]), [block(&[0, 2])]);
+        // Deltas, and files of which the sums are there.
+        let objects_of_large = [
             ("00000/000000007.rdiff.gz.000000", 5),
             ("00000/000000008.tar.gz.000000", 5),
             ("00000/000000008.sums.gz", 5),
+            ("00000/000000009.sums.gz", 5),
+            ("00000/000000009.rdiff.gz.000000", 5),
         ];
-        let block =
-            |parts: &[u32]| CutBlock { number: 3, parts: parts.to_vec(), doubtful: Vec::new() };
-        assert_eq!(found(&objects, 1, &[]), [block(&[0, 2])]);
+        let large =
+            found(&objects_of_large, 1, &[]).into_iter().map(|cut| format!("{}", cut.block));
+        assert_eq!(
+            large.collect::<Vec<_>>(),
+            ["000000007 rdiff 0", "000000008 sums 0", "000000009 rdiff sums 0"]
+        );
+        // Other sums than those that were sealed last.
+        let sums = "00000/000000008.sums.gz";
+        assert_eq!(found(&objects_of_large, 7, &[note(sums, b"four")]).len(), 1);
         let part = "00000/000000003.tar.gz.000000";
         let same = [note(part, b"four"), note(part, b"four")];
         assert_eq!(found(&objects, 1, &same), [block(&[0, 2])]);
@@ -289,20 +331,30 @@ mod tests {
     fn begun(path: &str, places: &[u64]) -> BegunFile {
         let time = Time { sec: 0, nsec: 0 };
         let path = Path::parse(path.as_bytes()).unwrap();
-        let mark = FileMark { path, size: 9, time, ctime: time, inode: 1, headers: [7; 32] };
+        let is_delta = path.to_string() == "./d";
+        let mark =
+            FileMark { path, size: 9, time, ctime: time, inode: 1, is_delta, headers: [7; 32] };
         let parts = places.iter().enumerate().map(|(at, place)| (at as u32, end(*place)));
         BegunFile { mark, parts: parts.collect() }
     }
 
     fn files() -> CutFiles {
-        let begun =
-            [(3, begun("./a", &[2, 4, 6])), (4, begun("./b", &[2])), (5, begun("./c", &[2]))];
-        let there = [(3, vec![0, 2]), (4, vec![0]), (5, vec![0, 1]), (6, vec![0])];
+        let begun = [
+            (3, begun("./a", &[2, 4, 6])),
+            (4, begun("./b", &[2])),
+            (5, begun("./c", &[2])),
+            (7, begun("./d", &[2])),
+            (8, begun("./d", &[2])),
+        ];
+        let there = ["3 0 2", "4 0", "5 0 1", "6 0", "7 0", "8 rdiff sums 0"].map(|text| {
+            let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+            BegunBlock::parse(&words).unwrap()
+        });
         CutFiles::new(&there, BTreeMap::from(begun))
     }
 
     fn take(files: &mut CutFiles, path: &str) -> Option<u32> {
-        files.take(|mark| mark.path.to_string() == path).map(|plan| plan.number)
+        files.take(|mark| mark.path.to_string() == path).map(|plan| plan.cut.number)
     }
 
     #[test]
@@ -310,6 +362,9 @@ mod tests {
         assert_eq!(take(&mut files(), "./x"), None);
         // A part of it is there that nobody noted.
         assert_eq!(take(&mut files(), "./c"), None);
+        // It was begun as a delta, and its parts are no tar.
+        let delta = files().take(|mark| mark.path.to_string() == "./d").unwrap();
+        assert_eq!(delta.cut, Resumed { number: 8, is_delta: true, has_sums: true });
         let mut both = files();
         assert_eq!((take(&mut both, "./a"), take(&mut both, "./b")), (Some(3), Some(4)));
         let mut second = files();

@@ -145,7 +145,7 @@ impl Intake {
             sealed: preface.sealed.is_some(),
             group: None,
             next,
-            cut: preface.parts.iter().map(|(number, _)| *number).collect(),
+            cut: preface.parts.iter().map(|block| block.number).collect(),
             last: None,
             toc: None,
             listed: HashSet::new(),

@@ -9,9 +9,12 @@
 //! ```
 //!
 //! The digest of a file is that of its tar headers. A part ends at a place, in bytes of the file's
-//! tar entry before compression; its digest is that of all content up to there.
+//! tar entry before compression; its digest is that of all content up to there. A file of which a
+//! delta is stored has `delta` for `file`, and in all places the delta for its tar entry; its digest
+//! is that of what the delta is made from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::digest::{self, Digest};
 use super::entry::number;
@@ -31,7 +34,9 @@ pub struct FileMark {
     pub ctime: Time,
     /// Its inode.
     pub inode: u64,
-    /// The sha256 of its tar headers.
+    /// Whether its delta is stored, and not itself.
+    pub is_delta: bool,
+    /// The sha256 of its tar headers; of a delta, of what it is made from.
     pub headers: Digest,
 }
 
@@ -57,9 +62,13 @@ impl CutNote {
     /// The line, with its newline.
     pub fn line(&self) -> String {
         match self {
-            CutNote::File(number, FileMark { path, size, time, ctime, inode, headers }) => {
+            CutNote::File(
+                number,
+                FileMark { path, size, time, ctime, inode, is_delta, headers },
+            ) => {
+                let word = if *is_delta { "delta" } else { "file" };
                 let headers = hex::encode(headers);
-                format!("file {number:09} {size} {time} {ctime} {inode} {headers} {path}\n")
+                format!("{word} {number:09} {size} {time} {ctime} {inode} {headers} {path}\n")
             }
             CutNote::Part(number, part, PartEnd { place, sha256 }) => {
                 format!("part {number:09} {part} {place} {}\n", hex::encode(sha256))
@@ -72,13 +81,14 @@ impl CutNote {
         let words: Vec<&str> = line.strip_suffix('\n')?.split(' ').collect();
         let value = |word: &str| number::<u64>(word.as_bytes());
         match words[..] {
-            ["file", of, size, time, ctime, inode, headers, path] => {
+            [word @ ("file" | "delta"), of, size, time, ctime, inode, headers, path] => {
                 let mark = FileMark {
                     path: Path::parse(path.as_bytes()).ok()?,
                     size: value(size)?,
                     time: Time::parse(time.as_bytes())?,
                     ctime: Time::parse(ctime.as_bytes())?,
                     inode: value(inode)?,
+                    is_delta: word == "delta",
                     headers: digest::parse(headers.as_bytes())?,
                 };
                 Some(CutNote::File(number(of.as_bytes())?, mark))
@@ -93,23 +103,60 @@ impl CutNote {
     }
 }
 
-/// How many parts a line names.
-const PARTS_IN_A_LINE: usize = 500;
-
-/// Parts by the numbers of their blocks, in the pieces that lines name.
-pub fn pieces(blocks: &[(u32, Vec<u32>)]) -> impl Iterator<Item = (u32, &[u32])> {
-    blocks.iter().flat_map(|(number, parts)| {
-        parts.chunks(PARTS_IN_A_LINE).map(move |piece| (*number, piece))
-    })
+/// A block that an earlier run began and did not finish, by what of it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BegunBlock {
+    /// Its number.
+    pub number: u32,
+    /// Whether it is a delta.
+    pub is_delta: bool,
+    /// Whether the sums of its file are there.
+    pub has_sums: bool,
+    /// Its parts, by number.
+    pub parts: Vec<u32>,
 }
 
-/// Adds what the next line names.
-pub fn extend(blocks: &mut Vec<(u32, Vec<u32>)>, number: u32, parts: Vec<u32>) {
-    match blocks.last_mut() {
-        Some((last, known)) if *last == number => known.extend(parts),
-        _ => blocks.push((number, parts)),
+impl BegunBlock {
+    /// Reads the words behind `#parts`: the number, `rdiff` and `sums` where they are, the parts.
+    pub fn parse(words: &[&[u8]]) -> Option<BegunBlock> {
+        let (of, mut rest) = words.split_first()?;
+        let mut is = |word: &[u8]| {
+            let is = rest.first().is_some_and(|first| *first == word);
+            rest = if is { &rest[1..] } else { rest };
+            is
+        };
+        let (is_delta, has_sums) = (is(b"rdiff"), is(b"sums"));
+        let parts = rest.iter().map(|part| number(part)).collect::<Option<Vec<u32>>>()?;
+        Some(BegunBlock { number: number(of)?, is_delta, has_sums, parts })
+    }
+
+    /// It in pieces, of which each fits into a line.
+    pub fn pieces(self) -> impl Iterator<Item = BegunBlock> {
+        let BegunBlock { number, is_delta, has_sums, parts } = self;
+        let pieces: Vec<Vec<u32>> = parts.chunks(PARTS_IN_A_LINE).map(<[u32]>::to_vec).collect();
+        pieces.into_iter().map(move |parts| BegunBlock { number, is_delta, has_sums, parts })
+    }
+
+    /// Adds what the next line names.
+    pub fn extend(blocks: &mut Vec<BegunBlock>, next: BegunBlock) {
+        match blocks.last_mut() {
+            Some(last) if last.number == next.number => last.parts.extend(next.parts),
+            _ => blocks.push(next),
+        }
     }
 }
+
+impl fmt::Display for BegunBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:09}", self.number)?;
+        f.write_str(if self.is_delta { " rdiff" } else { "" })?;
+        f.write_str(if self.has_sums { " sums" } else { "" })?;
+        self.parts.iter().try_for_each(|part| write!(f, " {part}"))
+    }
+}
+
+/// How many parts a line names.
+const PARTS_IN_A_LINE: usize = 500;
 
 /// A file that was begun under a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,17 +189,20 @@ pub fn begun(notes: impl Iterator<Item = CutNote>) -> BTreeMap<u32, BegunFile> {
 mod tests {
     use super::*;
 
-    fn notes() -> [CutNote; 3] {
+    fn notes() -> [CutNote; 4] {
         let mark = FileMark {
             path: Path::parse(b"./a\\040b").unwrap(),
             size: 7,
             time: Time { sec: -3, nsec: 5 },
             ctime: Time { sec: 1_700_000_000, nsec: 0 },
             inode: 99,
+            is_delta: false,
             headers: [1; 32],
         };
         let end = |place| PartEnd { place, sha256: [2; 32] };
-        [CutNote::File(33, mark), CutNote::Part(33, 0, end(9)), CutNote::Part(33, 1, end(18))]
+        let part = |part, place| CutNote::Part(33, part, end(place));
+        let delta = FileMark { is_delta: true, ..mark.clone() };
+        [CutNote::File(33, mark), part(0, 9), part(1, 18), CutNote::File(34, delta)]
     }
 
     #[test]
@@ -167,6 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn a_begun_block_comes_back() {
+        for text in ["000000003", "000000003 0 1 7", "000000004 rdiff sums 0", "000000004 sums 2"] {
+            let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+            let block = BegunBlock::parse(&words).unwrap();
+            assert_eq!(block.to_string(), text);
+        }
+        for text in ["", "x", "3 sums rdiff 0", "3 0 sums", "3 x"] {
+            let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+            assert_eq!(BegunBlock::parse(&words), None, "{text}");
+        }
+        let block =
+            BegunBlock { number: 5, is_delta: true, has_sums: false, parts: (0..1200).collect() };
+        let (mut pieces, mut again) = (0, Vec::new());
+        for piece in block.clone().pieces() {
+            BegunBlock::extend(&mut again, piece);
+            pieces += 1;
+        }
+        assert_eq!((pieces, again), (3, vec![block]));
+    }
+
+    #[test]
     fn a_file_that_is_begun_again_has_no_parts() {
         let [file, ..] = notes();
         let found = begun(notes().into_iter());
@@ -174,6 +245,6 @@ mod tests {
         let found = begun(notes().into_iter().chain([file]));
         assert_eq!(found[&33].parts.len(), 0);
         // Parts of which nothing is known belong to no file.
-        assert_eq!(begun(notes().into_iter().skip(1)).len(), 0);
+        assert!(!begun(notes().into_iter().skip(1)).contains_key(&33));
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead};
 
 use super::band::{BandId, BandName};
 use super::counted::CountedBlocks;
+use super::cut::BegunBlock;
 use super::digest;
 use super::entry::{Entry, EntryError, EntryState, Kind, Within, number};
 use super::object::{Compression, ObjectName};
@@ -95,9 +96,9 @@ pub enum Header {
     /// `#unlisted NAME SIZE`: an object of the band that is continued which an earlier run of this
     /// host has sealed and left without a list.
     Unlisted(ObjectName, u64),
-    /// `#parts NUMBER PART …`: what is there of a block of the band that is continued which a run
-    /// has begun and not ended. A long one stands in several lines.
-    Parts(u32, Vec<u32>),
+    /// `#parts NUMBER [rdiff] [sums] PART …`: what is there of a block of the band that is continued
+    /// which a run has begun and not ended. A long one stands in several lines.
+    Parts(BegunBlock),
     /// `#compression WORD`: how the band that is continued is compressed.
     Compression(Compression),
     /// `#head TEXT`: the HEAD of the band that is continued, raw, for its TAIL to repeat.
@@ -255,10 +256,7 @@ pub fn parse_header(line: &[u8]) -> Result<Header, &'static str> {
             .zip(number(size))
             .map(|(name, size)| Header::Unlisted(name, size))
             .ok_or("#unlisted"),
-        (b"#parts", [of, parts @ ..]) => number(of)
-            .zip(parts.iter().map(|part| number(part)).collect::<Option<Vec<u32>>>())
-            .map(|(of, parts)| Header::Parts(of, parts))
-            .ok_or("#parts"),
+        (b"#parts", words) => BegunBlock::parse(words).map(Header::Parts).ok_or("#parts"),
         (b"#have", words) => have(words).map(Header::Have).ok_or("#have"),
         _ => Ok(Header::Comment),
     }
@@ -330,10 +328,7 @@ impl fmt::Display for Header {
             Header::DistrustedFile(path) => write!(f, "#distrusted {path}"),
             Header::Counted(counted) => write!(f, "#counted {counted}"),
             Header::Unlisted(name, size) => write!(f, "#unlisted {name} {size}"),
-            Header::Parts(of, parts) => {
-                write!(f, "#parts {of:09}")?;
-                parts.iter().try_for_each(|part| write!(f, " {part}"))
-            }
+            Header::Parts(block) => write!(f, "#parts {block}"),
             Header::Compression(compression) => write!(f, "#compression {}", compression.word()),
             Header::Head(text) => write!(f, "#head {}", encoded(text)),
             Header::Above(of, entry) => {

@@ -70,7 +70,15 @@ mod tests {
         let id = BandId([1; 16]);
         let time = Time { sec: 1, nsec: 0 };
         let path = EntryPath::parse(b"./x").unwrap();
-        let mark = FileMark { path, size: 9, time, ctime: time, inode: 3, headers: [0; 32] };
+        let mark = FileMark {
+            path,
+            size: 9,
+            time,
+            ctime: time,
+            inode: 3,
+            is_delta: false,
+            headers: [0; 32],
+        };
         let part = |part| CutNote::Part(7, part, PartEnd { place: 5, sha256: [4; 32] });
         let mut notes = CutNotes::open(dir.path(), id).unwrap().unwrap();
         assert!(notes.read().unwrap().is_empty());

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::*;
+use crate::core::cut::Resumed;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -262,7 +263,8 @@ fn end(place: u64) -> PartEnd {
 fn new_file() -> BlockStart {
     let time = crate::format::time::Time { sec: 0, nsec: 0 };
     let path = Path::from_raw(b"./large");
-    let mark = FileMark { path, size: 9, time, ctime: time, inode: 1, headers: [7; 32] };
+    let mark =
+        FileMark { path, size: 9, time, ctime: time, inode: 1, is_delta: false, headers: [7; 32] };
     BlockStart::New(Box::new(mark))
 }
 
@@ -356,7 +358,7 @@ fn a_block_is_gone_on_with_below_the_numbers_of_the_run() {
         ends,
         ..LargePiece::default()
     };
-    let cut = || Some(BlockStart::Cut(3));
+    let cut = || Some(BlockStart::Cut(Resumed { number: 3, is_delta: false, has_sums: false }));
     let members = || {
         vec![
             piece(8, false, at(cut(), 10, Some(1), Some(false))),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::counted::{CountedBlocks, Stretch};
+use crate::format::cut::BegunBlock;
 use crate::format::object::{FOLDER, Object, ObjectName};
 
 /// Something that counts and is not there.
@@ -15,13 +16,15 @@ pub enum Lack {
     Block(u32),
     /// A part of the block with this number.
     Part(u32, u32),
+    /// The sums beside the block with this number.
+    Sums(u32),
 }
 
 /// The folders that hold what counts and what is there of blocks that are not ended, by number, in
 /// order: each is to be listed.
-pub fn folders(counted: &CountedBlocks, begun: &[(u32, Vec<u32>)]) -> Vec<u32> {
+pub fn folders(counted: &CountedBlocks, begun: &[BegunBlock]) -> Vec<u32> {
     let of = |stretch: &Stretch| stretch.first / FOLDER..=stretch.last / FOLDER;
-    let begun = begun.iter().map(|(number, _)| number / FOLDER);
+    let begun = begun.iter().map(|block| block.number / FOLDER);
     let all: BTreeSet<u32> = counted.stretches().iter().flat_map(of).chain(begun).collect();
     all.into_iter().collect()
 }
@@ -30,18 +33,19 @@ pub fn folders(counted: &CountedBlocks, begun: &[(u32, Vec<u32>)]) -> Vec<u32> {
 /// its objects, in the order of numbers.
 pub fn lacking<'a>(
     counted: &CountedBlocks,
-    begun: &[(u32, Vec<u32>)],
+    begun: &[BegunBlock],
     folder: u32,
     names: impl Iterator<Item = &'a ObjectName>,
 ) -> Vec<Lack> {
     let mut indexes = BTreeSet::new();
-    let mut blocks = BTreeSet::new();
+    let (mut blocks, mut sums) = (BTreeSet::new(), BTreeSet::new());
     let mut parts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for name in names {
         match name.object {
             Object::Index(number) => _ = indexes.insert(number),
             Object::Block(number, _) => _ = blocks.insert(number),
             Object::Part(number, _, part) => _ = parts.entry(number).or_default().insert(part),
+            Object::Sums(number) => _ = sums.insert(number),
             _ => {}
         }
     }
@@ -64,9 +68,12 @@ pub fn lacking<'a>(
             }
         }
     }
-    for (number, wanted) in begun.iter().filter(|(number, _)| number / FOLDER == folder) {
-        let absent = wanted.iter().filter(|part| !has(*number, **part));
-        lacks.extend(absent.map(|part| Lack::Part(*number, *part)));
+    for block in begun.iter().filter(|block| block.number / FOLDER == folder) {
+        let absent = block.parts.iter().filter(|part| !has(block.number, **part));
+        lacks.extend(absent.map(|part| Lack::Part(block.number, *part)));
+        if block.has_sums && !sums.contains(&block.number) {
+            lacks.push(Lack::Sums(block.number));
+        }
     }
     lacks
 }
@@ -105,17 +112,23 @@ mod tests {
     #[test]
     fn folders_are_looked_at_one_by_one() {
         let counted = CountedBlocks::parse(b"9999-10001:0 30000-30000:0").unwrap();
-        assert_eq!(folders(&counted, &[(70_000, vec![0])]), [0, 1, 3, 7]);
+        let begun = |number, has_sums, parts: &[u32]| BegunBlock {
+            number,
+            has_sums,
+            parts: parts.to_vec(),
+            ..BegunBlock::default()
+        };
+        assert_eq!(folders(&counted, &[begun(70_000, false, &[0])]), [0, 1, 3, 7]);
         let names = [ObjectName::parse("00001/000010000.mtree.gz").unwrap()];
         assert_eq!(lacking(&counted, &[], 1, names.iter()), [Lack::Index(10_001)]);
         assert_eq!(lacking(&counted, &[], 2, names.iter()), []);
         assert_eq!(lacking(&counted, &[], 0, [].iter()), [Lack::Index(9999)]);
         // What a run goes on with.
-        let begun = [(10_001, vec![0, 2]), (30_000, vec![1])];
+        let begun = [begun(10_001, true, &[0, 2]), begun(30_000, true, &[1])];
         let names = ["00001/000010001.mtree.gz", "00001/000010001.tar.gz.000002"];
         let names = names.map(|name| ObjectName::parse(name).unwrap());
         let lacks = lacking(&CountedBlocks::default(), &begun, 1, names.iter());
-        assert_eq!(lacks, [Lack::Part(10_001, 0)]);
+        assert_eq!(lacks, [Lack::Part(10_001, 0), Lack::Sums(10_001)]);
         assert_eq!(folders(&CountedBlocks::default(), &[]), [0; 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Streams that lose, gain or change objects on their way.
 
 use super::*;
+use crate::format::cut::BegunBlock;
 use crate::format::group::GroupMember;
 use crate::format::stream::SealedAs;
 
@@ -171,7 +172,8 @@ fn a_continuation_begins_with_its_first_number() {
     assert_eq!(says(&at(None), &[33]), ["00000/000000032.mtree.gz: missing"]);
     assert_eq!(says(&at(None), &[32, 34]), ["00000/000000033.mtree.gz: missing"]);
     // It may end blocks that an earlier run has begun.
-    let cut = Preface { parts: vec![(3, vec![0]), (5, vec![1])], ..at(Some(32)) };
+    let begun = |number| BegunBlock { number, parts: vec![0], ..BegunBlock::default() };
+    let cut = Preface { parts: vec![begun(3), begun(5)], ..at(Some(32)) };
     for numbers in [&[32][..], &[3, 32], &[5, 32], &[3, 5, 32]] {
         assert_eq!(says(&cut, numbers), [""; 0], "{numbers:?}");
     }

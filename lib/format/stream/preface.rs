@@ -3,7 +3,7 @@
 
 use super::super::band::{BandId, BandName};
 use super::super::counted::CountedBlocks;
-use super::super::cut;
+use super::super::cut::BegunBlock;
 use super::super::entry::number;
 use super::super::object::{Object, ObjectName};
 use super::super::tarball::{padding, record};
@@ -53,7 +53,7 @@ pub struct Preface {
     pub unlisted: Vec<(ObjectName, u64)>,
     /// Blocks of the continued band that were begun and not ended, with the parts that are there:
     /// the stream has the others.
-    pub parts: Vec<(u32, Vec<u32>)>,
+    pub parts: Vec<BegunBlock>,
 }
 
 impl Preface {
@@ -81,9 +81,8 @@ impl Preface {
         for piece in self.counted.pieces() {
             push_comment(&mut out, &format!("dura-counted {piece}"));
         }
-        for (number, piece) in cut::pieces(&self.parts) {
-            let parts: Vec<String> = piece.iter().map(u32::to_string).collect();
-            push_comment(&mut out, &format!("dura-parts {number:09} {}", parts.join(" ")));
+        for piece in self.parts.iter().cloned().flat_map(BegunBlock::pieces) {
+            push_comment(&mut out, &format!("dura-parts {piece}"));
         }
         for piece in self.unlisted.chunks(MAX_UNLISTED) {
             let words: Vec<String> =
@@ -133,10 +132,8 @@ impl Preface {
                 self.counted.extend(&CountedBlocks::parse(rest.as_bytes())?).then_some(())
             }
             "dura-parts" => {
-                let mut words = rest.split(' ').map(|word| number(word.as_bytes()));
-                let of = words.next()??;
-                let parts = words.collect::<Option<Vec<u32>>>()?;
-                cut::extend(&mut self.parts, of, parts);
+                let words: Vec<&[u8]> = rest.split(' ').map(str::as_bytes).collect();
+                BegunBlock::extend(&mut self.parts, BegunBlock::parse(&words)?);
                 Some(())
             }
             "dura-unlisted" => {
@@ -185,7 +182,10 @@ mod tests {
             sealed: Some(SealedAs { encrypted: true, signed: false, parity: 2 }),
             counted,
             unlisted: unlisted.collect(),
-            parts: vec![(3, (0..700).collect()), (5, vec![1])],
+            parts: vec![
+                BegunBlock { number: 3, parts: (0..700).collect(), ..BegunBlock::default() },
+                BegunBlock { number: 5, is_delta: true, has_sums: true, parts: vec![1] },
+            ],
         }
     }
 

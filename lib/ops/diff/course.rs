@@ -381,7 +381,7 @@ fn resume(
     let notes = archive.sealed_notes(own.head.id);
     let mut begun = cut_blocks(&objects, counted_last, own.head.compression, &notes);
     let others = cut::not_as_sealed(archive, name, &mut begun)?;
-    let first = begun.first().map(|block| block.number);
+    let first = begun.first().map(|cut| cut.block.number);
     runs.extend(runs_in_parts(&objects, &blocks, first).filter(|number| !counts(*number)));
     runs.sort_unstable();
     runs.dedup();

@@ -3,16 +3,13 @@
 use crate::archive::{Archive, side_by_side};
 use crate::core::cut::CutBlock;
 use crate::format::band::BandName;
-use crate::format::cut::pieces;
 use crate::format::digest::Digest;
 use crate::format::listing::Header;
 use crate::format::object::ObjectName;
 
 /// The lines that tell pack of these blocks.
 pub(super) fn headers(begun: Vec<CutBlock>) -> Vec<Header> {
-    let blocks: Vec<(u32, Vec<u32>)> =
-        begun.into_iter().map(|block| (block.number, block.parts)).collect();
-    pieces(&blocks).map(|(number, parts)| Header::Parts(number, parts.to_vec())).collect()
+    begun.into_iter().flat_map(|cut| cut.block.pieces()).map(Header::Parts).collect()
 }
 
 /// Parts of which it is not known what is stored, since they were sealed twice: these are looked
@@ -31,6 +28,6 @@ pub(super) fn not_as_sealed(
         .filter(|(_, is_last)| !is_last)
         .map(|((name, _), _)| name)
         .collect();
-    begun.retain(|block| !others.iter().any(|name| name.number() == Some(block.number)));
+    begun.retain(|cut| !others.iter().any(|name| name.number() == Some(cut.block.number)));
     Ok(others)
 }

@@ -1,18 +1,21 @@
 //! A changed large file as a delta: what is new of it, and which pieces are those of the version
 //! below.
 
-use crate::core::assemble::{BlockStart, LargePiece};
+use sha2::{Digest as _, Sha256};
+
+use crate::core::cut::CutPlan;
 use crate::core::cutter::chunk_hash;
 use crate::core::delta::{DeltaPlan, SumsLines};
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
-use crate::format::digest::Digest;
+use crate::format::cut::FileMark;
+use crate::format::digest::{self, Digest};
 use crate::format::entry::{ContentPlace, DeltaBase, Entry};
 use crate::format::rdiff::{DeltaCommand, END, MAGIC};
 use crate::format::sparse::{Digester, zeros};
 use crate::format::sums::{Chunk, ChunkSums};
 use crate::format::tarball::{Segment, sparse_map};
-use crate::ops::pack::pieces::ReadOutcome;
+use crate::ops::pack::pieces::{PieceSender, ReadOutcome};
 use crate::ops::pack::read::{FileReading, Raw};
 use crate::report::message::why;
 use crate::report::units;
@@ -28,14 +31,21 @@ pub(super) struct KnownFile {
     pub chunks: Vec<Chunk>,
 }
 
+impl KnownFile {
+    /// What a delta over it is made from, if the file has this content.
+    pub(super) fn makes(&self, content: &Digest) -> Digest {
+        digest::of(&[&self.sha256[..], &self.average.to_be_bytes(), content].concat())
+    }
+}
+
 /// A delta as it is written.
 struct DeltaWriter<'a, E> {
-    reading: &'a FileReading,
     raw: Raw,
+    /// The digest of what has been handed on of it.
+    sha256: Sha256,
     /// A copy that the next one may continue.
     copy: Option<(u64, u64)>,
-    start: Option<BlockStart>,
-    emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+    out: PieceSender<'a, E>,
 }
 
 impl<E> DeltaWriter<'_, E> {
@@ -60,16 +70,11 @@ impl<E> DeltaWriter<'_, E> {
         DeltaCommand::Literal(bytes.len() as u64).write(&mut self.raw.tar);
         self.raw.tar.extend_from_slice(bytes);
         if self.raw.tar.len() as u64 >= MEMBER {
-            let full = std::mem::replace(&mut self.raw, self.reading.empty());
-            return self.hand_on(full, None);
+            let full = std::mem::replace(&mut self.raw, self.out.reading.empty());
+            self.sha256.update(&full.tar);
+            return self.out.hand_on(full, &self.sha256, false, None);
         }
         Ok(())
-    }
-
-    fn hand_on(&mut self, mut raw: Raw, sums: Option<String>) -> Result<(), E> {
-        let start = self.start.take();
-        raw.member.large = Some(Box::new(LargePiece { start, sums, ..LargePiece::default() }));
-        (self.emit)(raw)
     }
 }
 
@@ -79,16 +84,18 @@ impl FileReading {
         self.origins.as_ref()?.lock().ok()?.known_file(&entry.path)
     }
 
-    /// Reads a file once more, in the chunks that it had before, and hands on its delta. What is
-    /// read now counts: a chunk that is another one now is stored.
+    /// Reads a file once more, in the chunks that it had before, and hands on its delta, less what
+    /// the cut plan knows to be stored. What is read now counts: a chunk that is another one now is
+    /// stored. False if it is not the delta of which the cut plan is.
     pub(super) fn send_delta<E>(
         &self,
         (file, segments, size): (&SourceFile, &[Segment], u64),
         mut entry: Entry,
-        (base, chunks, mut plan): (KnownFile, Vec<Chunk>, DeltaPlan),
+        (base, chunks, mut plan): (&KnownFile, &[Chunk], DeltaPlan),
+        (mark, cut): (FileMark, Option<CutPlan>),
         close: &mut dyn FnMut(&mut Entry, ReadOutcome),
         emit: &mut dyn FnMut(Raw) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<bool, E> {
         self.report.verbose(format_args!(
             "{}: {} of its {} are new: storing those",
             entry.path,
@@ -99,11 +106,14 @@ impl FileReading {
         sha256.update(&sparse_map(segments));
         let mut raw = self.empty();
         raw.tar.extend_from_slice(&MAGIC);
-        let start = Some(BlockStart::Delta);
-        let mut out = DeltaWriter { reading: self, raw, copy: None, start, emit };
+        let sender = PieceSender::new(self, (mark, true), cut, emit);
+        let mut out = DeltaWriter { raw, sha256: Sha256::new(), copy: None, out: sender };
         let (mut at, mut came, mut lines) = (0, ReadOutcome::Whole, SumsLines::default());
         let mut bytes = Vec::new();
         for (number, chunk) in chunks.iter().enumerate() {
+            if out.out.differs {
+                return Ok(false);
+            }
             let mut left = u64::from(chunk.len);
             if chunk.hash.is_none() {
                 while let Some((start, len)) = plan.next_hole(number) {
@@ -137,7 +147,7 @@ impl FileReading {
         (entry.sha256, entry.body) = (sha256.finish(), None);
         close(&mut entry, came);
         entry.deltas = base.place.deltas + 1;
-        let ContentPlace { within, reference, .. } = base.place;
+        let ContentPlace { within, reference, .. } = base.place.clone();
         entry.delta = Some(Some(Box::new(DeltaBase { within, reference })));
         let mut raw = std::mem::take(&mut out.raw);
         raw.member.border = true;
@@ -147,7 +157,9 @@ impl FileReading {
             let (average, base) = (base.average, of_base.then_some(base.sha256));
             ChunkSums { sha256, size, average, base, lines }.text()
         });
-        out.hand_on(raw, sums)
+        out.sha256.update(&raw.tar);
+        out.out.hand_on(raw, &out.sha256, true, sums)?;
+        Ok(!out.out.differs)
     }
 
     /// Reads a chunk; trouble is told once, and the rest of the file is zeros.

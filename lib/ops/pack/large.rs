@@ -2,7 +2,6 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::core::assemble::BlockStart;
 use crate::core::cut::CutPlan;
 use crate::core::cutter::{self, Cutter};
 use crate::core::delta::{DeltaPlan, SumsLines};
@@ -19,7 +18,7 @@ use crate::format::sums::ChunkSums;
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{LargeFile, ReadOutcome};
+use crate::ops::pack::pieces::{LargeFile, PieceSender, ReadOutcome};
 use crate::ops::pack::read::{FileOutcome, FileReading, Raw, Trouble};
 use crate::report::message::why;
 
@@ -118,18 +117,19 @@ impl FileReading {
             && entry.size == Some(size)
             && entry.body.is_some() == by_body
             && attributes.is_empty();
-        let plan = if again { None } else { self.cut_plan(&entry, &before) };
+        let mut cut = if again { None } else { self.cut_plan(&entry, &before) };
+        let is_cut_whole = cut.as_ref().is_some_and(|plan| !plan.cut.is_delta);
         let is_plain = before.nlink == 1
             && !by_body
             && attributes.is_empty()
             && prepared.came == ReadOutcome::Whole;
-        let may_refer = is_plain && !again && plan.is_none();
+        let may_refer = is_plain && !again && cut.is_none();
         let has_sums = is_plain && self.delta_over.is_some_and(|over| size >= over);
-        let base = if has_sums && plan.is_none() { self.base_of(&entry) } else { None };
+        let base = if has_sums && !is_cut_whole { self.base_of(&entry) } else { None };
         let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
         let twin = glance.is_some_and(|glance| self.has_large(glance));
         let elsewhere = may_refer && self.has_origin_of(size);
-        if plan.is_none() && (suspect || twin || elsewhere || base.is_some()) {
+        if !is_cut_whole && (suspect || twin || elsewhere || base.is_some()) {
             let mut cutter = base.as_ref().map(|base| Cutter::new(base.average));
             let hashed = match by_body {
                 true => hash_body(prepared.content(), stored),
@@ -165,35 +165,51 @@ impl FileReading {
                     return emit(raw);
                 }
                 if let Some((base, chunks)) = base.zip(cutter.and_then(Cutter::finish)) {
-                    let delta = DeltaPlan::new(&base.chunks, &chunks);
-                    if delta.is_worth_it() {
+                    let mark = mark(&entry, &before, base.makes(&found), true);
+                    let file = (prepared.content(), stored, size);
+                    let is_as_begun = |cut: &CutPlan| cut.headers == mark.headers;
+                    let mut again = cut.take_if(|cut| is_as_begun(cut));
+                    loop {
+                        let delta = DeltaPlan::new(&base.chunks, &chunks);
+                        if !delta.is_worth_it() {
+                            break;
+                        }
+                        let delta = (&base, &chunks[..], delta);
+                        let start = (mark.clone(), again.take());
                         let mut close =
                             |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
-                        let file = (prepared.content(), stored, size);
-                        let delta = (base, chunks, delta);
-                        self.send_delta(file, entry, delta, &mut close, emit)?;
-                        self.remember(glance);
-                        return Ok(());
+                        if self.send_delta(file, entry.clone(), delta, start, &mut close, emit)? {
+                            self.remember(glance);
+                            return Ok(());
+                        }
+                        self.tell_that_it_begins_again(&entry);
                     }
                 }
             }
         }
         entry.forget_place();
-        let was_cut = plan.is_some();
+        if cut.take_if(|cut| cut.cut.is_delta).is_some() {
+            self.tell_that_it_begins_again(&entry);
+        }
+        let was_cut = cut.is_some();
         let mut close = |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
         let how = (&attributes, has_sums);
-        let mut whole = self.send(&prepared, &entry, how, plan, &mut close, emit)?;
+        let mut whole = self.send(&prepared, &entry, how, cut, &mut close, emit)?;
         if !whole && was_cut {
-            self.report.note(format_args!(
-                "{}: not what was stored of it before the last run was cut off: storing it from its beginning",
-                entry.path
-            ));
+            self.tell_that_it_begins_again(&entry);
             whole = self.send(&prepared, &entry, how, None, &mut close, emit)?;
         }
         if whole {
             self.remember(glance);
         }
         Ok(())
+    }
+
+    fn tell_that_it_begins_again(&self, entry: &Entry) {
+        self.report.note(format_args!(
+            "{}: not what was stored of it before the last run was cut off: storing it from its beginning",
+            entry.path
+        ));
     }
 
     /// Remembers what a file that is stored is like at a glance.
@@ -234,14 +250,9 @@ impl FileReading {
         if plan.as_ref().is_some_and(|plan| plan.headers != headers) {
             return Ok(false);
         }
-        let start = match &plan {
-            Some(plan) => BlockStart::Cut(plan.number),
-            None => BlockStart::New(Box::new(mark(&entry, before, headers))),
-        };
         let is_alone = plan.is_some() || data > self.part_size || has_sums;
         let mut pieces = LargeFile {
             file: prepared.content(),
-            reading: self,
             raw,
             sha256: match by_body {
                 true => Sha256::new_with_prefix(sparse_map(stored)),
@@ -250,13 +261,13 @@ impl FileReading {
             holes: !by_body,
             hashed: 0,
             came: ReadOutcome::Whole,
-            is_alone,
-            start: Some(start),
-            plan,
-            place: 0,
-            differs: false,
             cutter: has_sums.then(|| Cutter::new(cutter::average(*size))),
-            emit,
+            out: PieceSender::new(
+                self,
+                (mark(&entry, before, headers, false), is_alone),
+                plan,
+                emit,
+            ),
         };
         for segment in stored {
             if let Err(error) = pieces.segment(*segment)? {
@@ -274,7 +285,7 @@ impl FileReading {
         let found = Some(pieces.sha256.clone().finalize().into());
         (entry.sha256, entry.body) = if by_body { (None, found) } else { (found, None) };
         let came = if pieces.came == ReadOutcome::Whole { prepared.came } else { pieces.came };
-        if !pieces.differs {
+        if !pieces.out.differs {
             close(&mut entry, came);
             raw.member.border = true;
             raw.file(&entry, None, false);
@@ -285,16 +296,16 @@ impl FileReading {
                 let (lines, _) = SumsLines::of(chunks).finish();
                 ChunkSums { sha256, size, average, base: None, lines }.text()
             });
-            pieces.hand_on_last(raw, sums)?;
+            pieces.out.hand_on(raw, &pieces.sha256, true, sums)?;
         }
-        Ok(!pieces.differs)
+        Ok(!pieces.out.differs)
     }
 
     /// How to go on with a file in which a run was cut; none if it is another, and then no later
     /// one can be gone on with.
     fn cut_plan(&self, entry: &Entry, before: &FileStat) -> Option<CutPlan> {
         let mut cut = self.cut.lock().ok()?;
-        let is = |known: &FileMark| *known == mark(entry, before, known.headers);
+        let is = |known: &FileMark| *known == mark(entry, before, known.headers, known.is_delta);
         let Some(plan) = cut.take(is) else {
             cut.handle_other();
             return None;
@@ -338,13 +349,14 @@ impl FileReading {
 }
 
 /// What tells a file from what it becomes.
-fn mark(entry: &Entry, stat: &FileStat, headers: digest::Digest) -> FileMark {
+fn mark(entry: &Entry, stat: &FileStat, headers: digest::Digest, is_delta: bool) -> FileMark {
     FileMark {
         path: entry.path.clone(),
         size: stat.size,
         time: stat.meta.time,
         ctime: stat.ctime,
         inode: stat.inode.ino,
+        is_delta,
         headers,
     }
 }

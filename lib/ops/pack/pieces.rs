@@ -9,7 +9,7 @@ use crate::core::cut::{CutPlan, PieceUse};
 use crate::core::cutter::Cutter;
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
-use crate::format::cut::PartEnd;
+use crate::format::cut::{FileMark, PartEnd};
 use crate::format::sparse;
 use crate::format::tarball::Segment;
 use crate::ops::pack::read::{FileReading, Raw};
@@ -25,85 +25,50 @@ pub(super) enum ReadOutcome {
     Cut,
 }
 
-/// A large file on its way into pieces.
-pub(super) struct LargeFile<'a, E> {
-    pub file: &'a SourceFile,
+/// Hands on the pieces of a large file, or of its delta, without those that are stored.
+pub(super) struct PieceSender<'a, E> {
     pub reading: &'a FileReading,
-    pub raw: Raw,
-    pub sha256: Sha256,
-    /// Whether the digest is that of the file as it reads, holes and all; else that of what is
-    /// stored.
-    pub holes: bool,
-    /// How far into the file the digest has come.
-    pub hashed: u64,
-    pub came: ReadOutcome,
     /// Whether it has a block of its own, and how that begins, until the first piece has left.
-    pub is_alone: bool,
-    pub start: Option<BlockStart>,
+    start: Option<BlockStart>,
+    is_alone: bool,
     /// What of it is stored, if a run was cut in it.
-    pub plan: Option<CutPlan>,
-    /// The bytes of its tar entry that have come.
-    pub place: u64,
+    plan: Option<CutPlan>,
+    /// The bytes that have come.
+    place: u64,
     /// It is not what was stored of it.
     pub differs: bool,
-    /// Makes its sums, if it has any.
-    pub cutter: Option<Cutter>,
-    pub emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+    emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
 }
 
-impl<E> LargeFile<'_, E> {
-    /// Reads a segment; the inner error is told once and the rest of the file is zeros.
-    pub(super) fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
-        self.hash_zeros(segment.offset);
-        let mut outcome = Ok(());
-        let mut left = segment.len;
-        while left > 0 && !self.differs {
-            let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
-            if room == 0 {
-                let full = std::mem::replace(&mut self.raw, self.reading.empty());
-                self.hand_on(full)?;
-                continue;
-            }
-            let want = room.min(left) as usize;
-            let start = self.raw.tar.len();
-            if self.came == ReadOutcome::Whole {
-                match self.file.read_at(self.hashed, want, &mut self.raw.tar) {
-                    Ok(came) if came == want => {}
-                    Ok(came) => self.came = ReadOutcome::Short(self.hashed + came as u64),
-                    Err(error) => {
-                        self.came =
-                            ReadOutcome::Short(self.hashed + (self.raw.tar.len() - start) as u64);
-                        outcome = Err(error);
-                    }
-                }
-            }
-            self.raw.tar.resize(start + want, 0);
-            self.sha256.update(&self.raw.tar[start..]);
-            if let Some(cutter) = &mut self.cutter {
-                cutter.handle_data(&self.raw.tar[start..]);
-            }
-            self.hashed += want as u64;
-            left -= want as u64;
-        }
-        Ok(outcome)
+impl<'a, E> PieceSender<'a, E> {
+    /// For a file that is begun with this mark, or gone on with.
+    pub(super) fn new(
+        reading: &'a FileReading,
+        (mark, is_alone): (FileMark, bool),
+        plan: Option<CutPlan>,
+        emit: &'a mut dyn FnMut(Raw) -> Result<(), E>,
+    ) -> PieceSender<'a, E> {
+        let start = match &plan {
+            Some(plan) => BlockStart::Cut(plan.cut),
+            None => BlockStart::New(Box::new(mark)),
+        };
+        PieceSender { reading, start: Some(start), is_alone, plan, place: 0, differs: false, emit }
     }
 
-    /// Hands on a piece, unless it is stored.
-    pub(super) fn hand_on(&mut self, raw: Raw) -> Result<(), E> {
-        self.hand_on_as(raw, false, None)
-    }
-
-    /// Hands on the last piece, with its line, and the text of the sums.
-    pub(super) fn hand_on_last(&mut self, raw: Raw, sums: Option<String>) -> Result<(), E> {
-        self.hand_on_as(raw, true, sums)
-    }
-
-    fn hand_on_as(&mut self, mut raw: Raw, last: bool, sums: Option<String>) -> Result<(), E> {
+    /// Hands on a piece, up to which the content has this digest; with the last one the line of the
+    /// file, and the text of its sums.
+    pub(super) fn hand_on(
+        &mut self,
+        mut raw: Raw,
+        content: &Sha256,
+        last: bool,
+        sums: Option<String>,
+    ) -> Result<(), E> {
         self.place += raw.tar.len() as u64;
         if !self.is_alone {
             return (self.emit)(raw);
         }
-        let end = PartEnd { place: self.place, sha256: self.sha256.clone().finalize().into() };
+        let end = PartEnd { place: self.place, sha256: content.clone().finalize().into() };
         let mut noted = 0;
         let piece = match &mut self.plan {
             None => PieceUse::Behind { part: None },
@@ -133,6 +98,60 @@ impl<E> LargeFile<'_, E> {
         let piece = LargePiece { start, end, part, ends, sums, ..LargePiece::default() };
         raw.member.large = Some(Box::new(piece));
         (self.emit)(raw)
+    }
+}
+
+/// A large file on its way into pieces.
+pub(super) struct LargeFile<'a, E> {
+    pub file: &'a SourceFile,
+    pub raw: Raw,
+    pub sha256: Sha256,
+    /// Whether the digest is that of the file as it reads, holes and all; else that of what is
+    /// stored.
+    pub holes: bool,
+    /// How far into the file the digest has come.
+    pub hashed: u64,
+    pub came: ReadOutcome,
+    /// Makes its sums, if it has any.
+    pub cutter: Option<Cutter>,
+    pub out: PieceSender<'a, E>,
+}
+
+impl<E> LargeFile<'_, E> {
+    /// Reads a segment; the inner error is told once and the rest of the file is zeros.
+    pub(super) fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
+        self.hash_zeros(segment.offset);
+        let mut outcome = Ok(());
+        let mut left = segment.len;
+        while left > 0 && !self.out.differs {
+            let room = MEMBER.saturating_sub(self.raw.tar.len() as u64);
+            if room == 0 {
+                let full = std::mem::replace(&mut self.raw, self.out.reading.empty());
+                self.out.hand_on(full, &self.sha256, false, None)?;
+                continue;
+            }
+            let want = room.min(left) as usize;
+            let start = self.raw.tar.len();
+            if self.came == ReadOutcome::Whole {
+                match self.file.read_at(self.hashed, want, &mut self.raw.tar) {
+                    Ok(came) if came == want => {}
+                    Ok(came) => self.came = ReadOutcome::Short(self.hashed + came as u64),
+                    Err(error) => {
+                        self.came =
+                            ReadOutcome::Short(self.hashed + (self.raw.tar.len() - start) as u64);
+                        outcome = Err(error);
+                    }
+                }
+            }
+            self.raw.tar.resize(start + want, 0);
+            self.sha256.update(&self.raw.tar[start..]);
+            if let Some(cutter) = &mut self.cutter {
+                cutter.handle_data(&self.raw.tar[start..]);
+            }
+            self.hashed += want as u64;
+            left -= want as u64;
+        }
+        Ok(outcome)
     }
 
     /// Passes over a hole.

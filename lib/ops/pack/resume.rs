@@ -2,7 +2,7 @@
 
 use crate::core::cut::CutFiles;
 use crate::format::band::BandId;
-use crate::format::cut::CutNote;
+use crate::format::cut::{BegunBlock, CutNote};
 use crate::report::message::{Report, why};
 use crate::store::cache::Cache;
 use crate::store::cut::CutNotes;
@@ -12,7 +12,7 @@ use crate::store::cut::CutNotes;
 pub(super) fn open(
     cache: Option<&Cache>,
     id: BandId,
-    parts: &mut Vec<(u32, Vec<u32>)>,
+    parts: &mut Vec<BegunBlock>,
     report: &Report,
 ) -> (Option<CutNotes>, CutFiles) {
     let mut notes = match cache.map(|cache| cache.cut(id)).transpose() {

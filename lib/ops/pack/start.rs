@@ -14,7 +14,7 @@ use crate::core::diff::Distrust;
 use crate::edge::clock;
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
-use crate::format::cut;
+use crate::format::cut::BegunBlock;
 use crate::format::digest::{self, Digest};
 use crate::format::head::{Head, Parent};
 use crate::format::listing::{Have, Header, Line, ListingReader};
@@ -47,7 +47,7 @@ pub(crate) struct Start {
     compression: Option<Compression>,
     counted: CountedBlocks,
     unlisted: Vec<(ObjectName, u64)>,
-    parts: Vec<(u32, Vec<u32>)>,
+    parts: Vec<BegunBlock>,
     continued_head: Option<Head>,
     distrusted: Distrust,
     handed: Option<HandedFile>,
@@ -120,7 +120,7 @@ impl Start {
                 }
             }
             Header::Unlisted(name, size) => self.unlisted.push((name, size)),
-            Header::Parts(of, parts) => cut::extend(&mut self.parts, of, parts),
+            Header::Parts(block) => BegunBlock::extend(&mut self.parts, block),
             Header::Compression(compression) => self.compression = Some(compression),
             Header::Mask(sha256) => (self.partial, self.mask) = (true, Some(sha256)),
             Header::Stdin(path, socket) => {

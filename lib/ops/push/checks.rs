@@ -12,6 +12,7 @@ use crate::core::chain::kept_up::{Forgotten, Waived, questions};
 use crate::core::chain::level::{Lack, folders, lacking};
 use crate::format::band::{BandId, BandName};
 use crate::format::counted::CountedBlocks;
+use crate::format::cut::BegunBlock;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{BlockForm, Compression, Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamItem};
@@ -223,7 +224,7 @@ fn level(
     store: &dyn Store,
     band: &BandName,
     compression: Compression,
-    (counted, begun): (&CountedBlocks, &[(u32, Vec<u32>)]),
+    (counted, begun): (&CountedBlocks, &[BegunBlock]),
 ) -> anyhow::Result<()> {
     for folder in folders(counted, begun) {
         let have = survey::folder(store, band, Some(folder))?;
@@ -233,6 +234,7 @@ fn level(
                 Lack::Index(number) => Object::Index(number),
                 Lack::Block(number) => Object::Block(number, form),
                 Lack::Part(number, part) => Object::Part(number, form, part),
+                Lack::Sums(number) => Object::Sums(number),
             };
             let (object, delta) =
                 (object(compression.into()), object(BlockForm::Delta(compression)));
@@ -253,7 +255,7 @@ pub(super) fn continued(
     store: &dyn Store,
     band: &BandName,
     id: BandId,
-    counted: (&CountedBlocks, &[(u32, Vec<u32>)]),
+    counted: (&CountedBlocks, &[BegunBlock]),
 ) -> anyhow::Result<(BandId, Ancestry)> {
     let name = format!("{band}/HEAD");
     let head =
