@@ -19,6 +19,7 @@ fn programs() -> (std::path::PathBuf, Vec<(&'static str, bool)>) {
     fs::write(dir.join("src/f"), "x").unwrap();
     fs::write(dir.join("listing"), small::listing()).unwrap();
     fs::write(dir.join("packed"), small::packed()).unwrap();
+    fs::write(dir.join("empty"), "").unwrap();
     fs::write(dir.join("sealed"), small::sealed()).unwrap();
     dura("dura-push archive < sealed").dir(&dir).ok();
     let programs = vec![
@@ -29,6 +30,7 @@ fn programs() -> (std::path::PathBuf, Vec<(&'static str, bool)>) {
         ("dura-pack < listing", true),
         ("dura-seal < packed", true),
         ("dura-push other < sealed", true),
+        ("dura-prune archive < empty", true),
         ("dura-restore archive", false),
         ("dura-verify archive", false),
         ("dura-scan --help", false),
@@ -52,8 +54,8 @@ fn closed_streams_are_refused() {
         fs::remove_dir_all(dir.join("other")).ok();
         refuses(program, &run(format!("{program} >&-")), ": standard output is closed");
         refuses(program, &run(format!("{program} 1< src/f")), "standard output is not open");
-        // These two have nothing to write.
-        if !program.starts_with("dura-push") && !program.starts_with("dura-verify") {
+        // These have nothing to write.
+        if !["dura-push", "dura-verify", "dura-prune"].iter().any(|it| program.starts_with(it)) {
             refuses(program, &run(format!("{program} > /dev/full")), "no space left on device");
         }
         let program = program.split(" <").next().unwrap();

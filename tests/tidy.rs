@@ -78,6 +78,19 @@ const DEEDS: [&str; 7] = [
     "crate::edge::gpg::",
 ];
 
+/// The program's own streams, which `lib/cli/` alone opens and asks about.
+const STREAMS: [&str; 9] = [
+    "io::stdin",
+    "io::stdout",
+    "pipe::stdin",
+    "pipe::attended_stdin",
+    "pipe::stdout",
+    "pipe::stdout_refuses",
+    "pipe::stdin_is_terminal",
+    "pipe::stdout_is_terminal",
+    "pipe::stdout_is_file",
+];
+
 /// Modules of `lib/ops/` that several deeds use; no deed uses another.
 const SHARED: [&str; 5] = ["CANNOT_WRITE", "asked", "keyring", "records", "room"];
 
@@ -194,6 +207,26 @@ fn arguments_and_deeds_are_apart() {
         }
     }
     nothing(findings);
+}
+
+/// What a deed reads and where it writes is given to it.
+#[test]
+fn arguments_open_the_standard_streams() {
+    let (mut findings, mut opened) = (Vec::new(), 0);
+    for file in files("lib", "rs").iter().filter(|file| ring_of(file) != "edge") {
+        let tokens = tokens(&outside_of_tests(file, &read(file)));
+        let is_cli = ring_of(file) == "cli";
+        for (line, path) in paths(&tokens) {
+            let path = absolute(file, &path);
+            match STREAMS.iter().any(|stream| names(path.trim_end_matches("::"), stream)) {
+                true if is_cli => opened += 1,
+                true => findings.push(format!("{file}:{line}: only lib/cli/ may use {path}")),
+                false => {}
+            }
+        }
+    }
+    nothing(findings);
+    assert!(opened > 9, "lib/cli/ uses {opened} of them");
 }
 
 #[test]

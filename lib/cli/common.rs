@@ -10,8 +10,9 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
 use crate::cli::tips;
 use crate::edge::pipe;
+use crate::ops::CANNOT_WRITE;
 use crate::report::events::Events;
-use crate::report::message::{self, Report};
+use crate::report::message::{self, Hinted, Report};
 
 /// Options that every program has.
 #[derive(Debug, Clone, Args)]
@@ -130,6 +131,24 @@ fn without_empty(command: Command) -> Command {
     let command =
         command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
     command.mut_subcommands(without_empty)
+}
+
+/// Standard output for a deed; it is written out when the deed is done.
+pub(super) fn to_stdout<T>(
+    deed: impl FnOnce(&mut pipe::Output) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut out = pipe::stdout()?;
+    let done = deed(&mut out)?;
+    out.finish().context(CANNOT_WRITE)?;
+    Ok(done)
+}
+
+/// Fails if the output, which is not for people, would go to a terminal.
+pub(super) fn refuse_terminal(hint: &str) -> anyhow::Result<()> {
+    match pipe::stdout_is_terminal() {
+        true => Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint)),
+        false => Ok(()),
+    }
 }
 
 /// Reads a size: a number, with `k`, `M`, `G` or `T` for powers of 1024.

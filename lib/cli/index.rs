@@ -5,22 +5,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::tz::Offset;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::ReadOptions;
-use crate::cli::common::{self, Common, size};
+use crate::cli::common::{self, Common, refuse_terminal, size, to_stdout};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
 use crate::core::chain::calendar::TierRule;
 use crate::core::diff::{MaxChanged, MaxDeleted};
 use crate::core::expire::{Period, Rules};
 use crate::edge::pipe;
-use crate::ops::CANNOT_WRITE;
 use crate::ops::records::{Records, Style};
 use crate::ops::{bands, changes, diff, expire, filter, find, keys, list, locate, ls};
-use crate::report::message::{Hinted, Report, refuse_terminal};
+use crate::report::message::{Hinted, Report};
 
 /// List what is in an archive, and what a new band must record
 #[derive(Debug, Parser)]
@@ -325,7 +324,11 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         false => Style::Columns,
     };
     match args.what {
-        IndexCommand::Diff(args) => diff::run(&args.into(), reading, report),
+        IndexCommand::Diff(args) => {
+            let scan = pipe::attended_stdin()?;
+            to_stdout(|out| diff::run(&args.into(), reading, scan, out, report))?;
+            Ok(())
+        }
         IndexCommand::List(of) => {
             to_stdout(|out| list::run(&of.archive, reading, out, report))?;
             Ok(())
@@ -368,19 +371,15 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             expire::run(&args.archive, &args.rules(), reading, records, report)
         }),
         IndexCommand::Keys(args) => args.run(reading, style == Style::Titled, report),
-        IndexCommand::Filter(args) => filter::run(&args.command, report),
+        IndexCommand::Filter(args) => {
+            let listing = pipe::stdin()?;
+            report.verbose(to_stdout(|out| filter::run(&args.command, listing, out))?);
+            Ok(())
+        }
     }
 }
 
-/// Standard output for a deed; it is written out when the deed is done.
-fn to_stdout<T>(deed: impl FnOnce(&mut pipe::Output) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let mut out = pipe::stdout()?;
-    let done = deed(&mut out)?;
-    out.finish().context(CANNOT_WRITE)?;
-    Ok(done)
-}
-
-/// The same for a deed that writes records.
+/// Standard output for a deed that writes records.
 fn records(
     style: Style,
     deed: impl FnOnce(&mut Records<'_>) -> anyhow::Result<u64>,

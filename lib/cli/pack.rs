@@ -8,8 +8,9 @@ use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::ReadOptions;
-use crate::cli::common::{self, Common};
+use crate::cli::common::{self, Common, refuse_terminal, to_stdout};
 use crate::cli::reading::AccessArgs;
+use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::object::Compression;
 use crate::ops::pack;
@@ -117,5 +118,8 @@ fn run(args: PackArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         no_references: args.no_references,
         jobs,
     };
-    pack::run(options, report)
+    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
+    let listing = pipe::stdin()?;
+    to_stdout(|out| pack::run(options, listing, out, report))?;
+    Ok(())
 }

@@ -1,16 +1,19 @@
 //! `dura-prune`: removes bands that nothing needs. The only program that removes.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
-use crate::cli::common::{self, Common};
+use crate::cli::common::{self, Common, to_stdout};
 use crate::cli::reading::ReachArgs;
+use crate::edge::pipe;
 use crate::format::band::BandName;
 use crate::ops::prune::{self, AT_ONCE};
-use crate::report::message::Report;
+use crate::report::message::{Hinted, Report};
 
 /// Remove bands from an archive
 ///
@@ -71,14 +74,28 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: PruneArgs, report: &Arc<Report>) -> anyhow::Result<()> {
+    let bands = match args.bands.is_empty() {
+        false => args.bands.into_iter().collect(),
+        true => bands_on_stdin()?,
+    };
     let options = prune::Options {
         archive: args.archive,
-        bands: args.bands,
+        bands,
         dry_run: args.dry_run,
         expect: args.expect,
         hide: args.hide,
         jobs: args.jobs,
         reach: args.reach.into(),
     };
-    prune::run(options, report)
+    to_stdout(|out| prune::run(options, out, report))?;
+    Ok(())
+}
+
+/// The bands that another program names.
+fn bands_on_stdin() -> anyhow::Result<BTreeSet<BandName>> {
+    if pipe::stdin_is_terminal() {
+        let hint = "name bands, or pipe them in: dura-index expire … ARCHIVE | dura-prune ARCHIVE";
+        return Err(Hinted::wrap(anyhow!("no band was named"), hint));
+    }
+    prune::names(pipe::stdin()?)
 }

@@ -10,11 +10,11 @@ use crate::archive::named::ArchiveName;
 use crate::archive::reading::RETRIES;
 use crate::cli::common::{self, Common, size};
 use crate::core::chain::kept_up::Waived;
-use crate::edge::clock;
+use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::moment;
 use crate::format::time::Stamp;
-use crate::ops::push;
+use crate::ops::push::{self, SpoolRequest};
 use crate::report::message::Report;
 
 /// Store a band's objects in one or more archives
@@ -110,13 +110,7 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         jobs: args.jobs,
         limit_rate: args.limit_rate,
         retries: args.retries,
-        from: args.from,
-        empty: args.empty,
-        keep_indexes: args.keep_indexes,
-        follow: args.follow,
-        newer_than: args.newer_than,
         until: args.until,
-        replace: args.replace,
         cache: args.cache,
         no_cache: args.no_cache,
         must_exist: args.must_exist,
@@ -124,5 +118,14 @@ fn run(args: PushArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         beside_others: args.beside_others,
         dry_run: args.dry_run,
     };
-    push::run(options, report)
+    if let Some(dir) = args.from {
+        let PushArgs { empty, keep_indexes, follow, newer_than, .. } = args;
+        let asked = SpoolRequest { dir, empty, keep_indexes, follow, newer_than };
+        return push::send(options, &asked, report);
+    }
+    match args.replace {
+        true => push::replace(options, pipe::stdin()?, report)?,
+        false => push::run(options, pipe::stdin()?, report)?,
+    };
+    Ok(())
 }

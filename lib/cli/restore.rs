@@ -8,10 +8,12 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 
 use crate::archive::named::ArchiveName;
-use crate::cli::common::{self, Common};
+use crate::cli::common::{self, Common, refuse_terminal};
 use crate::cli::reading::{FilesFromArgs, ReadingArgs};
+use crate::edge::pipe;
 use crate::ops::restore;
 use crate::report::message::Report;
+use crate::report::units::human;
 
 /// Write a version, or parts of it, as a tar
 ///
@@ -80,5 +82,10 @@ fn run(args: RestoreArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         owner_names: args.owner_names,
         jobs: args.jobs,
     };
-    restore::run(options, report)
+    refuse_terminal(
+        "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
+    )?;
+    let sum = restore::run(options, pipe::stdout()?, report)?;
+    report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
+    Ok(())
 }

@@ -1,16 +1,19 @@
 //! `dura-scan`: walks a tree and lists it.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use crate::cli::common::{self, Common};
-use crate::ops::scan::{self, piped, piped::PipedFile};
-use crate::report::message::Report;
+use crate::cli::common::{self, Common, to_stdout};
+use crate::edge::pipe;
+use crate::ops::scan;
+use crate::ops::scan::piped::{self, PipedContent, PipedFile};
+use crate::report::message::{Hinted, Report};
 
 /// List a directory tree, for dura-pack or dura-index diff
 ///
@@ -96,11 +99,13 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         .exclude_apps
         .map(|names| names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<String>>());
     if exclude_apps.as_deref() == Some(&["list".to_owned()]) {
-        return scan::show_apps();
+        return to_stdout(|out| scan::show_apps(out));
     }
     if let Some(name) = args.stdin {
-        let file = PipedFile { name, command: args.stdin_command, host: args.host };
-        return piped::run(file, report);
+        let content = content(args.stdin_command)?;
+        let file = PipedFile { name, content, host: args.host };
+        to_stdout(|out| piped::run(file, out, report))?;
+        return Ok(());
     }
     let Some(dir) = args.dir else { bail!("name the directory to list") };
     let options = scan::Options {
@@ -116,5 +121,23 @@ fn run(args: ScanArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         cache: args.cache,
         jobs: args.jobs,
     };
-    scan::run(options, report)
+    let listed = to_stdout(|out| scan::run(options, out, report))?;
+    report.verbose(listed.end);
+    Ok(())
+}
+
+/// What the file of `--stdin` holds; the listing must go to whoever takes that.
+fn content(command: Option<OsString>) -> anyhow::Result<PipedContent<impl Read>> {
+    if command.is_none() && pipe::stdin_is_terminal() {
+        let hint = "pipe the content into dura-scan, or name its command with --stdin-command";
+        return Err(Hinted::wrap(anyhow!("standard input is a terminal"), hint));
+    }
+    if pipe::stdout_is_file() {
+        let hint = "pipe the listing into dura-pack or dura-index diff";
+        return Err(Hinted::wrap(anyhow!("nobody reads the content from a file"), hint));
+    }
+    Ok(match command {
+        Some(command) => PipedContent::Command(command),
+        None => PipedContent::Input(pipe::stdin()?),
+    })
 }

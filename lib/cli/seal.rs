@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::common::{self, Common};
+use crate::cli::common::{self, Common, refuse_terminal, to_stdout};
+use crate::edge::pipe;
 use crate::format::group::DEFAULT_SLOTS;
 use crate::ops::seal;
 use crate::report::message::Report;
@@ -107,5 +108,8 @@ fn run(args: SealArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         no_cache: args.no_cache,
         jobs: args.jobs,
     };
-    seal::run(options, report)
+    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
+    let input = pipe::stdin()?;
+    to_stdout(|out| seal::run(options, input, out, report))?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser};
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::ReadOptions;
 use crate::cli::at::{said, time};
-use crate::cli::common::{self, Common, size};
+use crate::cli::common::{self, Common, refuse_terminal, size, to_stdout};
 use crate::cli::reading::{ReachArgs, UnlockingArgs};
 use crate::format::moment::Moment;
 use crate::ops::verify;
@@ -133,5 +133,9 @@ fn run(args: VerifyArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         reading,
         jobs: args.jobs,
     };
-    verify::run(options, report)
+    if options.repair {
+        refuse_terminal("pipe it into dura-push --replace ARCHIVE, or into a file")?;
+    }
+    to_stdout(|out| verify::run(options, out, report))?;
+    Ok(())
 }

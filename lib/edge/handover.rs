@@ -84,19 +84,15 @@ pub fn start(command: &OsStr) -> io::Result<Child> {
     Command::new("sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn()
 }
 
-/// Copies the output of a command, or stdin, to the reader; the command's status, if there is one,
-/// and how many bytes came.
+/// Copies the output of a command to the reader; the command's status, and how many bytes came.
 ///
 /// # Errors
 /// If the reader has gone, or the content cannot be read.
-pub fn copy(child: Option<Child>, mut to: UnixStream) -> io::Result<(Option<ExitStatus>, u64)> {
-    let Some(mut child) = child else {
-        return Ok((None, io::copy(&mut pipe::stdin()?, &mut to)?));
-    };
+pub fn copy(mut child: Child, mut to: UnixStream) -> io::Result<(ExitStatus, u64)> {
     let copied = child.stdout.take().map(|mut output| io::copy(&mut output, &mut to));
     // Its output is closed now, so it ends if it has not.
     let status = child.wait()?;
-    Ok((Some(status), copied.transpose()?.unwrap_or(0)))
+    Ok((status, copied.transpose()?.unwrap_or(0)))
 }
 
 /// Who makes files here: user and group.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -139,6 +140,17 @@ pub fn stdin() -> io::Result<BufReader<Standard>> {
     Ok(BufReader::with_capacity(BUFFER, Standard::own(io::stdin())?))
 }
 
+/// A file that somebody names to a program: `-` is stdin.
+///
+/// # Errors
+/// If it cannot be opened, or as of [`stdin`].
+pub fn file_or_stdin(file: &Path) -> io::Result<Box<dyn Read>> {
+    match file.as_os_str() == "-" {
+        true => Ok(Box::new(stdin()?)),
+        false => Ok(Box::new(File::open(file)?)),
+    }
+}
+
 /// Stdin of a program that may wait long for what comes: ends with an error when nobody reads its
 /// stdout any more.
 struct Attended(Standard);
@@ -203,7 +215,6 @@ fn buffered(stream: Standard) -> BufWriter<Standard> {
 
 impl Output {
     /// Any file with a buffer, in the place of stdout.
-    #[cfg(test)]
     pub fn to(file: File) -> Output {
         Output(buffered(file.into()))
     }

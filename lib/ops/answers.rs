@@ -1,14 +1,20 @@
-//! What the deeds that only read write, and the counts that they give, over an archive that an
-//! earlier build wrote.
+//! What deeds write where they are told, and the counts that they give: those that only read over an
+//! archive that an earlier build wrote, the others from a tree to its tar.
 
+use std::fs::{self, File};
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::ReadOptions;
 use crate::core::expire::Rules;
+use crate::edge::pipe::Output;
 use crate::ops::records::{Records, Style};
-use crate::ops::{bands, changes, expire, find, list, locate, ls};
+use crate::ops::{
+    bands, changes, diff, expire, find, list, locate, ls, pack, prune, push, restore, scan, seal,
+    verify,
+};
 use crate::report::events::Events;
 use crate::report::message::Report;
 
@@ -133,4 +139,67 @@ fn nothing_expires_below_what_is_kept() {
         expire::run(&archive(), &rules, &reading(), to, report)
     });
     assert_eq!((names.as_str(), count), ("", 0));
+}
+
+/// All deeds of a backup, one after the other, from stream to stream in memory.
+#[test]
+fn from_a_tree_to_its_tar() {
+    let place = tempfile::tempdir().unwrap();
+    let (tree, to) = (place.path().join("tree"), place.path().join("archive"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "some text").unwrap();
+    let archive = || ArchiveName::from(to.clone().into_os_string());
+    let report = Arc::new(Report::new("test", -2, Events::default()));
+    let out = &mut Vec::new();
+    let options = scan::Options { dir: tree, jobs: Some(1), ..Default::default() };
+    let listed = scan::run(options, out, &report).unwrap();
+    assert_eq!((listed.end.entries, listed.bytes), (2, 9));
+
+    let listing = Cursor::new(std::mem::take(out));
+    let found =
+        diff::run(&diff::Options::of(archive()), &reading(), listing, out, &report).unwrap();
+    assert_eq!((found.new, found.changed, found.deleted), (2, 0, 0));
+
+    let listing = Cursor::new(std::mem::take(out));
+    let options = pack::Options { no_cache: true, jobs: Some(1), ..Default::default() };
+    let tail = pack::run(options, listing, out, &report).unwrap();
+    assert_eq!((tail.entries, tail.files, tail.bytes), (2, 1, 9));
+
+    let stream = Cursor::new(std::mem::take(out));
+    let options = seal::Options { group: 16, no_cache: true, ..Default::default() };
+    let objects = seal::run(options, stream, out, &report).unwrap();
+
+    let stream = Cursor::new(std::mem::take(out));
+    let options = push::Options { archives: vec![archive()], no_cache: true, ..Default::default() };
+    let (stored, bytes) = push::run(options, stream, &report).unwrap();
+    assert_eq!(stored, objects);
+    assert!(bytes > 100, "{bytes}");
+
+    let options = verify::Options { reading: reading(), ..verify::Options::of(archive()) };
+    assert_eq!(verify::run(options, out, &report).unwrap(), 0);
+    assert!(out.is_empty());
+
+    let mut file = tempfile::tempfile().unwrap();
+    let options = restore::Options { reading: reading(), ..restore::Options::of(archive()) };
+    let written = file.try_clone().map(Output::to).unwrap();
+    let sum = restore::run(options, written, &report).unwrap();
+    assert_eq!((sum.entries, sum.bytes, sum.lost), (2, 9, 0));
+    let mut tar = Vec::new();
+    file.rewind().unwrap();
+    File::read_to_end(&mut file, &mut tar).unwrap();
+    assert!(tar.windows(9).any(|bytes| bytes == b"some text"));
+
+    let options = prune::Options {
+        archive: archive(),
+        bands: prune::names(format!("{}\n", tail.band).as_bytes()).unwrap(),
+        dry_run: true,
+        expect: None,
+        hide: None,
+        jobs: 1,
+        reach: Default::default(),
+    };
+    // Another version of the tree would have to be left.
+    assert_eq!(prune::run(options, out, &report).unwrap(), 0);
+    assert!(out.is_empty() && report.failed());
+    assert_eq!(report.warnings(), 0);
 }

@@ -14,6 +14,7 @@ use crate::archive::version::Version;
 use crate::archive::{Archive, BandInChain};
 use crate::core::patterns::Patterns;
 use crate::core::selection::{AskedError, Readings, Selection, undecided};
+use crate::edge::pipe::file_or_stdin;
 use crate::format::listing::Header;
 use crate::format::path::{self, Path};
 use crate::report::message::Report;
@@ -21,11 +22,9 @@ use crate::report::message::Report;
 /// Reads a file of names or patterns; `-` is standard input.
 pub(crate) fn read_file(file: &FsPath) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let mut read = || match file.as_os_str().as_bytes() {
-        b"-" => crate::edge::pipe::stdin()?.read_to_end(&mut text),
-        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut text)),
-    };
-    read().with_context(|| file.display().to_string())?;
+    file_or_stdin(file)
+        .and_then(|mut file| file.read_to_end(&mut text))
+        .with_context(|| file.display().to_string())?;
     Ok(text)
 }
 

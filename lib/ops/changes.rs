@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufReader, Read};
-use std::path::{Path as FsPath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -15,7 +15,7 @@ use crate::archive::{Archive, BandInChain};
 use crate::core::chain::choice::Mask;
 use crate::core::changes::{Changes, Difference, How, Side};
 use crate::core::selection::Selection;
-use crate::edge::pipe;
+use crate::edge::pipe::file_or_stdin;
 use crate::format::band::BandName;
 use crate::format::entry::{Entry, Kind, push_number};
 use crate::format::listing::{Line, ListingReader};
@@ -198,17 +198,10 @@ fn parts(
     report.done(format_args!("from {from} to {to}"));
     let (old, mut new) = (part(&chains.0)?, part(&chains.1)?);
     if let Some(file) = &options.listing {
-        new.tree = TreeSource::Listing(ListingReader::new(BufReader::new(opened(file)?)));
+        let opened = file_or_stdin(file).with_context(|| file.display().to_string())?;
+        new.tree = TreeSource::Listing(ListingReader::new(BufReader::new(opened)));
     }
     Ok((old, new))
-}
-
-fn opened(file: &FsPath) -> anyhow::Result<Box<dyn Read>> {
-    if file.as_os_str() == "-" {
-        return Ok(Box::new(pipe::stdin()?));
-    }
-    let opened = std::fs::File::open(file).with_context(|| file.display().to_string())?;
-    Ok(Box::new(opened))
 }
 
 /// Writes the changes, and counts them.

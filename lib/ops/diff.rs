@@ -21,7 +21,6 @@ use crate::core::diff::{
     Deletions, Diff, DiffSummary, Distrust, Effect, MaxChanged, MaxDeleted, count,
 };
 use crate::core::merge::Placed;
-use crate::edge::pipe::{self, Output};
 use crate::format::band::BandName;
 use crate::format::head::Parent;
 use crate::format::listing::{Have, Header, Line, ListingReader, VERSION};
@@ -77,16 +76,20 @@ impl Options {
     }
 }
 
-/// Reads a scan's listing on standard input, and writes what a new band must record of it to
-/// standard output.
+/// Reads a scan's listing, and writes what a new band must record of it. Gives what was found.
 ///
 /// # Errors
 /// What keeps it from knowing, an archive that nothing vouches for, and too many deletions.
-pub fn run(options: &Options, reading: &ReadOptions, report: &Arc<Report>) -> anyhow::Result<()> {
-    let scan = ListingReader::new(pipe::attended_stdin()?);
+pub fn run(
+    options: &Options,
+    reading: &ReadOptions,
+    scan: impl BufRead,
+    out: &mut dyn Write,
+    report: &Arc<Report>,
+) -> anyhow::Result<DiffSummary> {
     compare(
         options,
-        scan,
+        ListingReader::new(scan),
         || {
             let (named, none) = (reading.cache.as_deref(), reading.no_cache);
             let cache = caching::to_write(named, none, report)?;
@@ -105,7 +108,7 @@ pub fn run(options: &Options, reading: &ReadOptions, report: &Arc<Report>) -> an
             archive.expect(reading.expect.as_deref(), report)?;
             Ok(archive)
         },
-        pipe::stdout()?,
+        out,
         report,
     )
 }
@@ -129,9 +132,9 @@ pub(crate) fn compare(
     options: &Options,
     mut scan: ListingReader<impl BufRead>,
     archive: impl FnOnce() -> anyhow::Result<Archive>,
-    mut out: Output,
+    out: &mut dyn Write,
     report: &Arc<Report>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<DiffSummary> {
     // Nothing is asked of the archive before the scan has begun.
     let (headers, first) = begin(&mut scan)?;
     let piped = headers.iter().find_map(|header| match header {
@@ -273,7 +276,7 @@ pub(crate) fn compare(
     }
     writeln!(buffer, "{}", summary.end)?;
     out.write_all(&buffer).context(CANNOT_WRITE)?;
-    out.finish().context(CANNOT_WRITE)?;
+    out.flush().context(CANNOT_WRITE)?;
     if let Some(vouching) = archive.vouching()
         && let Err(error) = vouching.finish(
             &options.archive.address()?,
@@ -283,7 +286,7 @@ pub(crate) fn compare(
         report.note(format_args!("cannot write the journal: {}", why(&error)));
     }
     tell(&summary, recorded, report);
-    Ok(())
+    Ok(summary)
 }
 
 /// The version's next entry. For a full band it only serves to tell what is dropped, and ends where

@@ -190,16 +190,14 @@ fn diff(archive: Archive, entries: &[Entry]) -> String {
     );
     let options = diff::Options::of(memory());
     told(|out| {
-        compare(&options, ListingReader::new(&scan[..]), || Ok(archive), out, &report()).unwrap()
+        let scan = ListingReader::new(&scan[..]);
+        compare(&options, scan, || Ok(archive), out, &report()).unwrap();
     })
 }
 
-pub(crate) fn told(work: impl FnOnce(Output)) -> String {
-    let mut file = tempfile::tempfile().unwrap();
-    work(Output::to(file.try_clone().unwrap()));
+pub(crate) fn told(work: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut text = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut text).unwrap();
+    work(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -208,9 +206,15 @@ fn restored(archive: Archive, paths: &[&str]) -> Vec<String> {
     let paths = paths.iter().map(Into::into).collect();
     let options = restore::Options { paths, ..restore::Options::of(memory()) };
     let report = report();
-    let tar = told(|out| restore(&options, archive, out, &report).unwrap());
+    let mut file = tempfile::tempfile().unwrap();
+    let out = Output::to(file.try_clone().unwrap());
+    let sum = restore(&options, archive, out, &report).unwrap();
+    assert_eq!(sum.lost, 0);
+    let mut tar = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut tar).unwrap();
     assert_eq!(report.warnings(), 0);
-    let mut tar = tar::Archive::new(tar.as_bytes());
+    let mut tar = tar::Archive::new(&tar[..]);
     tar.entries()
         .unwrap()
         .map(|entry| String::from_utf8(entry.unwrap().path_bytes().into_owned()).unwrap())

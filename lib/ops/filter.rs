@@ -8,17 +8,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use anyhow::{Context, anyhow, bail};
 
 use crate::core::filter::Filter;
-use crate::edge::pipe;
 use crate::format::listing::{End, Line, ListingError, ListingReader};
 use crate::ops::CANNOT_WRITE;
-use crate::report::message::{Hinted, Report};
+use crate::report::message::Hinted;
 
 /// Gives the command the entries of a listing, and writes the listing with those that the command
-/// does not give back marked as excluded.
+/// does not give back marked as excluded. Gives what its last line says.
 ///
 /// # Errors
 /// What keeps the listing from its end, and a command that fails.
-pub fn run(command: &[OsString], report: &Report) -> anyhow::Result<()> {
+pub fn run(
+    command: &[OsString],
+    listing: impl BufRead + Send + 'static,
+    out: &mut dyn Write,
+) -> anyhow::Result<End> {
     let [program, rest @ ..] = command else { bail!("no command") };
     let shown = program.to_string_lossy().into_owned();
     let mut child = Command::new(program)
@@ -27,28 +30,31 @@ pub fn run(command: &[OsString], report: &Report) -> anyhow::Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| shown.clone())?;
-    let merged = merge(&mut child, &shown);
+    let merged = merge(&mut child, &shown, listing, out);
     if merged.is_err() {
         // It may wait for more.
         let _ = child.kill();
     }
     let status = child.wait().with_context(|| shown.clone())?;
-    let (mut out, end) = merged?;
+    let end = merged?;
     if !status.success() {
         let hint = "what it left out is not used: it must exit with status 0";
         return Err(Hinted::wrap(anyhow!("{shown}: {status}"), hint));
     }
     writeln!(out, "{end}").context(CANNOT_WRITE)?;
-    report.verbose(format_args!("{end}"));
-    out.finish().context(CANNOT_WRITE)
+    Ok(end)
 }
 
 /// Writes all but the last line.
-fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Output, End)> {
+fn merge(
+    child: &mut Child,
+    shown: &str,
+    listing: impl BufRead + Send + 'static,
+    out: &mut dyn Write,
+) -> anyhow::Result<End> {
     let given = child.stdin.take().context("no pipe to the command")?;
     let mut kept = BufReader::new(child.stdout.take().context("no pipe from the command")?);
-    let lines = feed(given);
-    let mut out = pipe::stdout()?;
+    let lines = feed(listing, given);
     let mut filter = Filter::default();
     let (mut line, mut next) = (Vec::new(), Vec::new());
     let mut asked = false;
@@ -73,7 +79,7 @@ fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Output, End)> 
                         hint,
                     ));
                 }
-                return Ok((out, filter.finish(said)));
+                return Ok(filter.finish(said));
             }
         };
         line.clear();
@@ -99,18 +105,20 @@ fn merge(child: &mut Child, shown: &str) -> anyhow::Result<(pipe::Output, End)> 
 }
 
 /// Reads the listing, and gives the command what it is asked about.
-fn feed(given: ChildStdin) -> Receiver<Result<Line, ListingError>> {
+fn feed(
+    listing: impl BufRead + Send + 'static,
+    given: ChildStdin,
+) -> Receiver<Result<Line, ListingError>> {
     let (send, lines) = channel();
-    std::thread::spawn(move || read(given, &send));
+    std::thread::spawn(move || read(ListingReader::new(listing), given, &send));
     lines
 }
 
-fn read(given: ChildStdin, lines: &Sender<Result<Line, ListingError>>) {
-    let stdin = match pipe::stdin() {
-        Ok(stdin) => stdin,
-        Err(error) => return drop(lines.send(Err(error.into()))),
-    };
-    let mut reader = ListingReader::new(stdin);
+fn read(
+    mut reader: ListingReader<impl BufRead>,
+    given: ChildStdin,
+    lines: &Sender<Result<Line, ListingError>>,
+) {
     let mut given = Some(BufWriter::new(given));
     let mut text = Vec::new();
     loop {

@@ -1,7 +1,7 @@
 //! `dura-pack`: reads the files of a listing and makes a band's objects.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,18 +14,19 @@ use crate::archive::vouching;
 use crate::core::assemble::{Assembler, Finish, PackedMember};
 use crate::core::links::LostLinks;
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
-use crate::edge::{clock, pipe, source::SourceRoot, users::Users};
+use crate::edge::{clock, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
 use crate::format::codec;
 use crate::format::digest;
 use crate::format::entry::Entry;
+use crate::format::head::Tail;
 use crate::format::journal::JournalEntry;
 use crate::format::listing::{Line, ListingReader};
 use crate::format::notes::NOTES;
 use crate::format::object::{Compression, Object};
 use crate::format::stream;
 use crate::ops::room;
-use crate::report::message::{Report, refuse_terminal, why};
+use crate::report::message::{Report, why};
 use crate::report::units;
 use crate::store::cache::Cache;
 use crate::store::cut::CutNotes;
@@ -105,16 +106,20 @@ const DELTA_OVER: u64 = 16 << 20;
 /// The largest part: a reader holds a part in memory.
 const MAX_PART: u64 = 1 << 30;
 
-/// Reads a listing on standard input, and writes a band's objects to standard output.
+/// Reads a listing, and writes a band's objects. Gives what TAIL says.
 ///
 /// # Errors
 /// What keeps the band from being whole; a file that could not be read is only reported.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
+pub fn run(
+    options: Options,
+    listing: impl BufRead + Send + 'static,
+    out: &mut dyn Write,
+    report: &Arc<Report>,
+) -> anyhow::Result<Tail> {
     if options.part_size > Some(MAX_PART) {
         bail!("--part-size: more than 1G, which a reader could not hold in memory");
     }
-    let mut listing = ListingReader::new(pipe::stdin()?);
+    let mut listing = ListingReader::new(listing);
     let (start, first) = Start::read(&mut listing, &options)?;
     let started = clock::stamp()?;
     if let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") {
@@ -186,7 +191,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let (compress, compressed) = Ordered::start(jobs, jobs + 1)?;
 
     let mut writer = BandWriter {
-        out: pipe::stdout()?,
+        out,
         band: plan.config.band.clone(),
         mtime: started.unix().max(0) as u64,
         assembler: Assembler::new(plan.config.clone()),
@@ -223,7 +228,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let tail = writer.assembler.finish(finish)?;
     writer.drain()?;
     writer.write(&stream::END)?;
-    writer.out.finish().context(CANNOT_WRITE)?;
+    writer.out.flush().context(CANNOT_WRITE)?;
     let counts = [
         ("entries", tail.entries),
         ("files", tail.files),
@@ -233,7 +238,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         ("unattributed", tail.unattributed),
     ];
     report.events().emit("packed", &counts.map(|(key, count)| (key, count.into())));
-    Ok(())
+    Ok(tail)
 }
 
 /// Where entries come from.
@@ -261,7 +266,7 @@ struct OpenListing<R> {
 
 /// Reads files.
 fn of_files(
-    listing: OpenListing<impl std::io::BufRead + Send>,
+    listing: OpenListing<impl BufRead + Send>,
     reading: FileReading,
     codecs: Arc<Codecs>,
     settler: Settler<'_>,
@@ -383,7 +388,7 @@ fn own_files(cache: Option<&Cache>) -> std::io::Result<Own> {
 
 /// The object stream as it is written.
 struct BandWriter<'a> {
-    out: pipe::Output,
+    out: &'a mut dyn Write,
     band: BandName,
     mtime: u64,
     assembler: Assembler,

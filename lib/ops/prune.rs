@@ -1,7 +1,7 @@
 //! `dura-prune`: removes bands that nothing needs. The only program that removes.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -15,9 +15,9 @@ use crate::archive::{Archive, side_by_side};
 use crate::core::chain::choice::Mask;
 use crate::core::prune::{Decision, FolderRow, FolderStanding, PrunePlan, Stays, decide};
 use crate::core::verify::presence::{Presence, presence, shows_a_band};
-use crate::edge::pipe;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
+use crate::ops::CANNOT_WRITE;
 use crate::report::message::{Hinted, Report};
 use crate::report::units::{self, human};
 
@@ -33,8 +33,8 @@ use removal::{Removed, Remover};
 pub struct Options {
     /// The archive.
     pub archive: ArchiveName,
-    /// The bands that are to go [default: those on standard input, one a line].
-    pub bands: Vec<BandName>,
+    /// The bands that are to go.
+    pub bands: BTreeSet<BandName>,
     /// Write the names of the bands that would go, and remove nothing.
     pub dry_run: bool,
     /// Remove nothing unless this band is there and complete.
@@ -53,30 +53,27 @@ pub const AT_ONCE: usize = 32;
 /// More of standard input is no list of bands.
 const MAX_NAMES: u64 = 16 << 20;
 
-/// Removes the named bands that nothing needs.
+/// Removes the named bands that nothing needs; or writes their names to `out`. Gives how many these
+/// are.
 ///
 /// # Errors
 /// What keeps it from beginning; a band that stays is reported, and makes the status 2.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(options: Options, out: &mut dyn Write, report: &Arc<Report>) -> anyhow::Result<u64> {
     must_exist(&options.archive)?;
-    let named = match options.bands.is_empty() {
-        false => options.bands.iter().cloned().collect(),
-        true => names_on_stdin()?,
-    };
     let hiding = options.hide.map(|days| Hiding::new(&options.archive, days)).transpose()?;
-    if named.is_empty() && hiding.is_none() {
+    if options.bands.is_empty() && hiding.is_none() {
         report.verbose("no band was named");
-        return Ok(());
+        return Ok(0);
     }
     let (store, from) = open_store_to_remove(&options.archive, &options.reach, report)?;
     let remover = Remover { store, from, jobs: options.jobs, hiding };
-    let wish =
-        PruneWish { named: &named, expect: options.expect.as_deref(), dry_run: options.dry_run };
-    prune(&options.archive, &wish, &remover, report)?;
+    let list: Option<&mut dyn Write> = if options.dry_run { Some(out) } else { None };
+    let wish = PruneWish { named: &options.bands, expect: options.expect.as_deref(), list };
+    let count = prune(&options.archive, wish, &remover, report)?;
     if let Some(hiding) = remover.hiding.as_ref().filter(|_| !options.dry_run) {
         hiding.free(options.jobs, &options.reach, report);
     }
-    Ok(())
+    Ok(count)
 }
 
 /// What is asked for.
@@ -85,17 +82,17 @@ pub(crate) struct PruneWish<'a> {
     pub named: &'a BTreeSet<BandName>,
     /// `--expect`
     pub expect: Option<&'a str>,
-    /// `--dry-run`
-    pub dry_run: bool,
+    /// `--dry-run`: where the names of the bands that would go are written, instead.
+    pub list: Option<&'a mut dyn Write>,
 }
 
-/// Removes the bands that are named and not needed.
+/// Removes the bands that are named and not needed. Gives how many.
 pub(crate) fn prune(
     shown: &ArchiveName,
-    wish: &PruneWish<'_>,
+    wish: PruneWish<'_>,
     remover: &Remover,
     report: &Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     // What is there is decided from the archive alone, never from a cache.
     let archive = Archive::over(remover.store.clone(), None);
     let rows = rows(&archive, report)?;
@@ -116,19 +113,17 @@ pub(crate) fn prune(
     for (name, why) in &plan.stay {
         report.fail("", stays(name, why));
     }
-    if wish.dry_run {
-        let mut out = pipe::stdout()?;
+    if let Some(list) = wish.list {
         for name in &plan.go {
-            writeln!(out, "{name}").context("cannot write the output")?;
+            writeln!(list, "{name}").context(CANNOT_WRITE)?;
         }
-        return out.finish().context("cannot write the output");
+        return Ok(plan.go.len() as u64);
     }
-    remove(&plan.go, remover, report);
-    Ok(())
+    Ok(remove(&plan.go, remover, report))
 }
 
 /// Removes bands, each before those that it stands on.
-fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
+fn remove(bands: &[BandName], remover: &Remover, report: &Report) -> u64 {
     let going: BTreeSet<&BandName> = bands.iter().collect();
     let mut needed: BTreeSet<BandName> = BTreeSet::new();
     let mut sum = Removed::default();
@@ -166,17 +161,17 @@ fn remove(bands: &[BandName], remover: &Remover, report: &Report) {
         units::count(sum.objects, "object"),
         human(sum.bytes)
     ));
+    count
 }
 
-/// The names that another program writes.
-fn names_on_stdin() -> anyhow::Result<BTreeSet<BandName>> {
-    if pipe::stdin_is_terminal() {
-        let hint = "name bands, or pipe them in: dura-index expire … ARCHIVE | dura-prune ARCHIVE";
-        return Err(Hinted::wrap(anyhow!("no band was named"), hint));
-    }
+/// Reads the names of bands, one a line, as another program writes them.
+///
+/// # Errors
+/// If they cannot be read, or are none.
+pub fn names(input: impl BufRead) -> anyhow::Result<BTreeSet<BandName>> {
     let mut names = BTreeSet::new();
     let mut read = 0;
-    for line in std::io::stdin().lock().take(MAX_NAMES).lines() {
+    for line in input.take(MAX_NAMES).lines() {
         let line = line.context("cannot read the names of bands")?;
         read += line.len() as u64 + 1;
         if read >= MAX_NAMES {

@@ -1,5 +1,6 @@
 //! `dura-push`: stores a band's objects in archives.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -14,8 +15,8 @@ use crate::core::chain::kept_up::Waived;
 use crate::core::schedule::Limits;
 use crate::core::schedule::rate::Rate;
 use crate::core::schedule::retry::Patience;
+use crate::edge::clock;
 use crate::edge::signals::StopFlag;
-use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::head::{Head, Tail};
 use crate::format::stream::{self, Preface, StreamItem, StreamReader};
@@ -40,9 +41,10 @@ mod write;
 use feed::StreamStart;
 use lane::{Duty, LaneEvent, LaneSummary, UploadRun, UploadTarget, Uploader};
 use shortfall::Shortfall;
+pub use spool::SpoolRequest;
 
 /// What is stored, where, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The archives.
     pub archives: Vec<ArchiveName>,
@@ -52,20 +54,8 @@ pub struct Options {
     pub limit_rate: Option<u64>,
     /// How often something is tried again that fails for a reason that may pass.
     pub retries: u32,
-    /// Instead of a stream: the spool whose objects are sent.
-    pub from: Option<ArchiveName>,
-    /// Remove from the spool what all archives have.
-    pub empty: bool,
-    /// But only blocks and parity.
-    pub keep_indexes: bool,
-    /// Go on until a signal, and send what comes into the spool.
-    pub follow: bool,
-    /// Send only bands that are newer than this one.
-    pub newer_than: Option<BandName>,
     /// When to end, whether all is stored or not.
     pub until: Option<Stamp>,
-    /// Replace damaged or missing objects by rebuilt ones.
-    pub replace: bool,
     /// The cache whose journal records the archives [default: the usual place].
     pub cache: Option<PathBuf>,
     /// Record nothing.
@@ -86,11 +76,48 @@ const LOCAL_JOBS: usize = 4;
 /// Writes at once over a network, where most of the time goes by waiting for replies.
 const NETWORK_JOBS: usize = 32;
 
-/// Stores objects in archives.
+/// Stores the objects of a stream in archives. Gives how many objects and bytes were written.
 ///
 /// # Errors
-/// What keeps it from beginning, and what keeps a band from being whole in an archive.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+/// What keeps it from beginning. What keeps a band from being whole in an archive is reported.
+pub fn run(
+    options: Options,
+    input: impl Read + Send + 'static,
+    report: &Arc<Report>,
+) -> anyhow::Result<(u64, u64)> {
+    let (run, places) = prepare(options, report)?;
+    let outcomes = push_stream(&run, &places, input)?;
+    Ok(conclude(report, &places, outcomes))
+}
+
+/// Replaces damaged or missing objects of archives by the rebuilt ones of a stream. Gives how many
+/// objects and bytes were replaced.
+///
+/// # Errors
+/// What keeps it from its end; an archive that cannot be repaired is reported.
+pub fn replace(
+    options: Options,
+    input: impl Read,
+    report: &Arc<Report>,
+) -> anyhow::Result<(u64, u64)> {
+    let (run, places) = prepare(options, report)?;
+    replace::run(&run, &places, input)
+}
+
+/// Sends what archives lack of a spool.
+///
+/// # Errors
+/// What keeps it from its end; a band that cannot be stored is reported.
+pub fn send(options: Options, asked: &SpoolRequest, report: &Arc<Report>) -> anyhow::Result<()> {
+    let (run, places) = prepare(options, report)?;
+    spool::run(&run, &places, asked)
+}
+
+/// Opens the archives, and listens to signals.
+fn prepare(
+    options: Options,
+    report: &Arc<Report>,
+) -> anyhow::Result<(UploadRun, Vec<UploadTarget>)> {
     let seed = u64::from_le_bytes(clock::random_id()?.0[..8].try_into()?);
     let limits =
         Limits { jobs: LOCAL_JOBS, rate: None, patience: Patience::new(options.retries), seed };
@@ -144,49 +171,39 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
             })
         })
         .collect::<anyhow::Result<_>>()?;
-    if let Some(dir) = options.from {
-        let asked = spool::SpoolRequest {
-            dir,
-            empty: options.empty,
-            keep_indexes: options.keep_indexes,
-            follow: options.follow,
-            newer_than: options.newer_than,
-        };
-        return spool::run(&run, &places, &asked);
-    }
-    if options.replace {
-        return replace::run(&run, &places, pipe::stdin()?);
-    }
-    let outcomes = push_stream(&run, &places, pipe::stdin()?);
-    conclude(report, &places, outcomes?)
+    Ok((run, places))
 }
 
 fn default_jobs(archive: &ArchiveName) -> usize {
     if matches!(archive.local(), Ok(Some(_))) { LOCAL_JOBS } else { NETWORK_JOBS }
 }
 
-/// Tells how each archive fared. Each that is not done is named, and makes the status 2.
+/// Tells how each archive fared. Each that is not done is named, and makes the status 2. Gives what
+/// was written.
 fn conclude(
     report: &Report,
     places: &[UploadTarget],
     outcomes: Vec<anyhow::Result<LaneSummary>>,
-) -> anyhow::Result<()> {
-    let mut shortfall = Shortfall::default();
+) -> (u64, u64) {
+    let (mut shortfall, mut written) = (Shortfall::default(), (0, 0));
     for (place, outcome) in places.iter().zip(outcomes) {
         match outcome {
-            Ok(summary) => shortfall = shortfall.max(Shortfall::of(summary.tail.as_ref())),
+            Ok(summary) => {
+                shortfall = shortfall.max(Shortfall::of(summary.tail.as_ref()));
+                written = (written.0 + summary.stored.0, written.1 + summary.stored.1);
+            }
             Err(error) => report.fail(&place.label, error),
         }
     }
     shortfall.report(report);
-    Ok(())
+    written
 }
 
 /// Stores a stream in all places at once. Fails when it does not even begin.
 fn push_stream(
     run: &UploadRun,
     places: &[UploadTarget],
-    input: impl std::io::Read + Send + 'static,
+    input: impl Read + Send + 'static,
 ) -> anyhow::Result<Vec<anyhow::Result<LaneSummary>>> {
     let lanes: Vec<(Sender<LaneEvent>, Receiver<LaneEvent>)> =
         places.iter().map(|_| channel()).collect();

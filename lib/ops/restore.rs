@@ -12,13 +12,13 @@ use crate::archive::entries::{self, HowToRead};
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::{Chosen, ReadOptions};
 use crate::archive::version::must_exist;
-use crate::edge::pipe::{self, Output};
+use crate::edge::pipe::Output;
 use crate::ops::asked;
 use crate::ops::room;
-use crate::report::message::{Report, refuse_terminal};
-use crate::report::units::human;
+use crate::report::message::Report;
 use selected::Selected;
 use tar::TarSink;
+pub use tar::WrittenSum;
 
 mod selected;
 mod tar;
@@ -66,17 +66,14 @@ impl Options {
     }
 }
 
-/// Writes a version, or parts of it, to standard output as a tar.
+/// Writes a version, or parts of it, as a tar. Gives what it has.
 ///
 /// # Errors
 /// What keeps the tar from its end; what is lost or damaged is only reported.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    refuse_terminal(
-        "pipe it into tar --xattrs --xattrs-include='*' --acls -xpf - -C DIR, or into a file",
-    )?;
+pub fn run(options: Options, out: Output, report: &Arc<Report>) -> anyhow::Result<WrittenSum> {
     must_exist(&options.archive)?;
     let archive = options.reading.open(&options.archive, report)?;
-    restore(&options, archive, pipe::stdout()?, report)
+    restore(&options, archive, out, report)
 }
 
 /// Writes what is asked for of an archive as a tar.
@@ -85,7 +82,7 @@ pub(crate) fn restore(
     archive: Archive,
     out: Output,
     report: &Arc<Report>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<WrittenSum> {
     let (band, chosen) = options.reading.choose(Arc::new(archive), &options.archive, report)?;
     let Chosen { archive, chain } = chosen;
     report.verbose(format_args!("band {band}"));
@@ -114,9 +111,8 @@ pub(crate) fn restore(
     };
     let sink = TarSink::new(out, total.map(|total| total.bytes), report);
     let sum = entries::read(archive, chain, wanted, sink, &how, report)?.finish()?;
-    report.verbose(format_args!("{} entries, {}", sum.entries, human(sum.bytes)));
     let fields =
         [("entries", sum.entries.into()), ("bytes", sum.bytes.into()), ("lost", sum.lost.into())];
     report.events().emit("restored", &fields);
-    Ok(())
+    Ok(sum)
 }

@@ -11,10 +11,10 @@ use anyhow::{Context, bail};
 use crate::core::apps::shown;
 use crate::core::selection::Readings;
 use crate::edge::ordered::Ordered;
-use crate::edge::pipe;
 use crate::edge::privilege;
 use crate::edge::source::SourceRoot;
 use crate::edge::walk::{self, TreeWalk};
+use crate::format::listing::End;
 use crate::format::path::Path;
 use crate::ops::CANNOT_WRITE;
 use crate::ops::room;
@@ -60,23 +60,31 @@ pub struct Options {
     pub jobs: Option<usize>,
 }
 
-/// Writes the lists that `exclude_apps` can name to standard output.
+/// What was listed.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed {
+    /// What the last line says.
+    pub end: End,
+    /// Bytes of all files, each of which counts once.
+    pub bytes: u64,
+}
+
+/// Writes the lists that `exclude_apps` can name.
 ///
 /// # Errors
 /// A list that cannot be read.
-pub fn show_apps() -> anyhow::Result<()> {
-    let mut out = pipe::stdout()?;
+pub fn show_apps(out: &mut dyn Write) -> anyhow::Result<()> {
     for (name, list) in apps::all()? {
         writeln!(out, "### {name}\n{}", shown(&list)).context(CANNOT_WRITE)?;
     }
-    out.finish().context(CANNOT_WRITE)
+    Ok(())
 }
 
-/// Writes the listing of a tree to standard output.
+/// Writes the listing of a tree. Gives what it has.
 ///
 /// # Errors
 /// What keeps it from a whole listing; what could not be inspected is only reported.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
+pub fn run(options: Options, out: &mut dyn Write, report: &Arc<Report>) -> anyhow::Result<Listed> {
     let shown = options.dir.display().to_string();
     let root = options.dir.canonicalize().with_context(|| shown.clone())?;
     let stat = std::fs::metadata(&root).with_context(|| shown.clone())?;
@@ -105,7 +113,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let jobs = room::jobs(options.jobs, 0, 4 << 20);
     let ahead = jobs * 4;
     let (submit, results) = Ordered::start::<Vec<WalkedEntry>>(jobs, ahead)?;
-    let mut listing = Listing::new(SourceRoot::open_root(&root)?, report)?;
+    let mut listing = Listing::new(out, SourceRoot::open_root(&root)?, report);
     listing.begin(Heading {
         host: options.host.map_or_else(system_name, |host| host.as_bytes().to_vec()),
         root: &root,

@@ -1,6 +1,7 @@
 //! `dura-seal`: encrypts objects with gpg, lists their checksums, and adds parity and signatures.
 
 use std::ffi::OsString;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,14 +11,13 @@ use crate::archive::caching;
 use crate::edge::budget::Budget;
 use crate::edge::gpg::{GpgError, GpgSealer};
 use crate::edge::ordered::{Ordered, Submit};
-use crate::edge::pipe;
 use crate::format::group::{GroupMember, MAX_SHARDS};
 use crate::format::head::Head;
 use crate::format::object::Object;
 use crate::format::stream::{self, Preface, SealedAs, StreamError, StreamItem, StreamReader};
 use crate::ops::keyring;
 use crate::ops::room;
-use crate::report::message::{Hinted, Report, refuse_terminal};
+use crate::report::message::{Hinted, Report};
 use crate::store::cache::Cache;
 
 mod keys;
@@ -25,7 +25,7 @@ mod parity;
 mod write;
 
 /// How a band's objects are protected.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keys of the keyring that can open them.
     pub recipient: Vec<OsString>,
@@ -61,13 +61,16 @@ const MAX_UNDER_WAY: u64 = 40 << 20;
 
 type SealResult = Result<(StreamItem, GroupMember), GpgError>;
 
-/// Reads an object stream on standard input, and writes it with protected objects to standard
-/// output.
+/// Reads an object stream, and writes it with protected objects. Gives how many objects it wrote.
 ///
 /// # Errors
 /// What keeps the stream from being whole, and keys that cannot be used.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    refuse_terminal("pipe it into dura-push ARCHIVE, or into a file")?;
+pub fn run(
+    options: Options,
+    input: impl Read + Send,
+    out: &mut dyn Write,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
     if options.group + options.parity > MAX_SHARDS {
         let all = options.group + options.parity;
         return Err(Hinted::wrap(
@@ -85,7 +88,7 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let jobs = room::jobs(options.jobs, 0, PER_JOB);
     let (submit, results) = Ordered::start::<SealResult>(jobs, jobs + 1)?;
     let budget = Arc::new(Budget::new(room::room().bytes(MAX_UNDER_WAY, 4)));
-    let mut stream = StreamReader::new(pipe::stdin()?);
+    let mut stream = StreamReader::new(input);
 
     // The first object tells which band it is: HEAD, or what the continuation says.
     let first = stream.next_item()?.ok_or(StreamError::Empty)?;
@@ -108,19 +111,20 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
         keys => (keys, None),
     };
     let keys = Arc::new(keys);
-    let out = write::ObjectSink {
+    let sink = write::ObjectSink {
         report,
         band: first.band.clone(),
         mtime: stream.mtime(),
         signer,
-        pipe: pipe::stdout()?,
+        stream: out,
+        objects: 0,
         notes: caching::dir(options.cache.as_deref(), options.no_cache)
             // What is wrong with a cache, dura-pack tells.
             .and_then(|dir| Cache::open(&dir).ok())
             .map(|cache| cache.sealed(id)),
     };
     let shape = (options.group, options.parity);
-    let mut writer = write::SealWriter::new(out, id, shape, run, Arc::clone(&budget))?;
+    let mut writer = write::SealWriter::new(sink, id, shape, run, Arc::clone(&budget))?;
     let sealed = SealedAs {
         encrypted: keys.is_some(),
         signed,
@@ -162,7 +166,7 @@ impl Feeder {
     /// who then has the reason.
     fn run(
         self,
-        mut stream: StreamReader<impl std::io::Read>,
+        mut stream: StreamReader<impl Read>,
         first: StreamItem,
         continues: bool,
     ) -> anyhow::Result<Option<StreamItem>> {

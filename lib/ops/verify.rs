@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,13 +18,13 @@ use crate::archive::version::{choose, must_exist, no_band};
 use crate::core::chain::choice::{KnownBand, find};
 use crate::core::verify::part::ObjectSample;
 use crate::core::verify::{Finding, FindingKind, ObjectState, Subject, judge};
+use crate::edge::clock;
 use crate::edge::ordered::{Ordered, Results};
-use crate::edge::{clock, pipe};
 use crate::format::band::BandName;
 use crate::format::object::Object;
 use crate::ops::keyring::signer;
 use crate::ops::room;
-use crate::report::message::{Report, refuse_terminal};
+use crate::report::message::Report;
 use crate::report::units;
 use crate::store::Store;
 use crate::store::cache::as_archive;
@@ -109,14 +110,16 @@ impl Options {
     }
 }
 
-/// Compares the objects of an archive with their lists, and writes its findings to standard output.
+/// Compares the objects of an archive with their lists. Writes its findings, or what is rebuilt of
+/// them as an object stream. Gives how many findings there are.
 ///
 /// # Errors
 /// What keeps it from looking; what is wrong with the archive is a finding, and makes the status 1.
-pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
-    if options.repair {
-        refuse_terminal("pipe it into dura-push --replace ARCHIVE, or into a file")?;
-    }
+pub fn run<'a>(
+    options: Options,
+    out: &'a mut dyn Write,
+    report: &'a Arc<Report>,
+) -> anyhow::Result<u64> {
     must_exist(&options.archive)?;
     let reading = &options.reading;
     let wanted = Arc::new(WantedSignatures::by(&reading.signed_by)?);
@@ -128,10 +131,10 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let (part, sizes) = part(&archive, &options, &bands)?;
     let results = start(&archive, &options, &bands, &wanted, &meter, part)?;
     let (out, repairer) = match options.repair {
-        false => (Some(pipe::stdout()?), None),
+        false => (Some(out), None),
         true => {
             let mtime = clock::now()?.sec.try_into().unwrap_or(0);
-            let (out, names) = (pipe::stdout()?, archive.names()?);
+            let names = archive.names()?;
             (None, Some(Repairer::new(archive.store(), out, mtime, names, signer)))
         }
     };
@@ -160,8 +163,9 @@ pub fn run(options: Options, report: &Arc<Report>) -> anyhow::Result<()> {
     if let Some(sizes) = sizes {
         sizes.tell(&meter, report);
     }
-    run.told.finish(&meter)?;
-    run.repairer.map_or(Ok(()), |repairer| repairer.finish(report))
+    let findings = run.told.finish(&meter)?;
+    run.repairer.map_or(Ok(()), |repairer| repairer.finish(report))?;
+    Ok(findings)
 }
 
 /// Finds the bands that the options ask for.
@@ -301,7 +305,7 @@ fn start(
 /// The side of a run that takes what the walk comes upon.
 struct VerifyRun<'a> {
     told: Told<'a>,
-    repairer: Option<Repairer>,
+    repairer: Option<Repairer<'a>>,
     /// What has come of the members of the group that is under way.
     states: Vec<ObjectState>,
     /// Whether a signature of the band was good, and those by unknown keys.

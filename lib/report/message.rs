@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::anyhow;
 use indicatif::ProgressBar;
 
 use crate::edge::pipe;
@@ -224,17 +223,6 @@ impl Report {
         let status = if self.failed() { 2 } else { u8::from(self.warnings() > 0) };
         self.events.emit("end", &[("status", status.into())]);
         ExitCode::from(status)
-    }
-}
-
-/// Fails if the output, which is not for people, would go to a terminal.
-///
-/// # Errors
-/// If it would; with the hint.
-pub fn refuse_terminal(hint: &str) -> anyhow::Result<()> {
-    match pipe::stdout_is_terminal() {
-        true => Err(Hinted::wrap(anyhow!("standard output is a terminal"), hint)),
-        false => Ok(()),
     }
 }
 

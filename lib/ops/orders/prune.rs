@@ -118,8 +118,8 @@ fn pruned(trial: PruneTrial, named: &BTreeSet<BandName>) -> (ModelObjects, u8) {
     let trial = Arc::new(trial);
     let store = Retrying::reader(trial.clone(), &Reach::default(), 1, &report);
     let remover = Remover { store: Arc::new(store), from: trial.clone(), jobs: 1, hiding: None };
-    let wish = PruneWish { named, expect: None, dry_run: false };
-    let done = prune(&OsString::from("memory").into(), &wish, &remover, &report);
+    let wish = PruneWish { named, expect: None, list: None };
+    let done = prune(&OsString::from("memory").into(), wish, &remover, &report);
     let status = if done.is_err() || report.failed() { 2 } else { u8::from(report.warnings() > 0) };
     let there: Arc<dyn Store> = trial;
     (held(&there), status)

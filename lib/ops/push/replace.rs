@@ -34,7 +34,7 @@ pub(super) fn run(
     run: &UploadRun,
     places: &[UploadTarget],
     input: impl Read,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(u64, u64)> {
     let mut stream = StreamReader::repairs(input);
     let store = |place: &UploadTarget| {
         Retrying::new(
@@ -74,9 +74,10 @@ pub(super) fn run(
             }
         });
         if targets.iter().all(|target| target.failed) {
-            return Ok(());
+            return Ok((0, 0));
         }
     }
+    let mut all = (0, 0);
     for target in &targets {
         let ((objects, bytes), same, label) = (target.replaced, target.same, &target.place.label);
         run.report.verbose(format_args!(
@@ -87,8 +88,9 @@ pub(super) fn run(
             "replaced",
             &[("objects", objects.into()), ("bytes", bytes.into()), ("already", same.into())],
         );
+        all = (all.0 + objects, all.1 + bytes);
     }
-    Ok(())
+    Ok(all)
 }
 
 /// The band that an object says it is of; none if it is of a kind that does not say.

@@ -29,12 +29,14 @@ const GLANCES: u32 = 10;
 
 /// What to do with a spool.
 #[derive(Debug, Clone)]
-pub(super) struct SpoolRequest {
+pub struct SpoolRequest {
+    /// Where it is.
     pub dir: ArchiveName,
     /// Remove what all archives have.
     pub empty: bool,
     /// But not what new layers are built on.
     pub keep_indexes: bool,
+    /// Go on until a signal, and send what comes into the spool.
     pub follow: bool,
     /// Only bands that are newer than this one.
     pub newer_than: Option<BandName>,

@@ -16,7 +16,7 @@ pub(super) const CANNOT_WRITE: &str = "cannot write the tar";
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WrittenSum {
+pub struct WrittenSum {
     /// Entries.
     pub entries: u64,
     /// Bytes of files.

@@ -9,18 +9,18 @@ use anyhow::Context;
 
 use crate::core::links::FirstNames;
 use crate::edge::look::{Looked, look_again};
-use crate::edge::pipe;
 use crate::edge::source::SourceRoot;
 use crate::format::digest::Digest;
 use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
+use crate::ops::scan::Listed;
 use crate::ops::scan::seen::{ScanVerdict, UnlistedReason, WalkedEntry, WalkedKind};
 use crate::report::message::{Report, why};
 
 /// Takes what was seen, in canonical order, and writes the lines.
 pub(super) struct Listing<'a> {
-    out: pipe::Output,
+    out: &'a mut dyn Write,
     buffer: Vec<u8>,
     report: &'a Report,
     end: End,
@@ -49,10 +49,14 @@ pub(super) struct Heading<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn new(source: SourceRoot, report: &'a Report) -> io::Result<Listing<'a>> {
+    pub(super) fn new(
+        out: &'a mut dyn Write,
+        source: SourceRoot,
+        report: &'a Report,
+    ) -> Listing<'a> {
         let (above, links) = (VecDeque::new(), FirstNames::default());
-        let (out, buffer, end) = (pipe::stdout()?, Vec::new(), End::default());
-        Ok(Listing { out, buffer, report, end, bytes: 0, above, links, source, barred: None })
+        let (buffer, end) = (Vec::new(), End::default());
+        Listing { out, buffer, report, end, bytes: 0, above, links, source, barred: None }
     }
 
     pub(super) fn begin(&mut self, heading: Heading<'_>) -> anyhow::Result<()> {
@@ -184,8 +188,8 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
-    /// Writes the last line.
-    pub(super) fn end(mut self) -> anyhow::Result<()> {
+    /// Writes the last line, and all of it out.
+    pub(super) fn end(mut self) -> anyhow::Result<Listed> {
         // A mask that selects nothing still gives a listing, of the root.
         if self.end.entries == 0
             && let Some(root) = self.above.pop_front()
@@ -195,8 +199,7 @@ impl<'a> Listing<'a> {
         }
         writeln!(self.buffer, "{}", self.end)?;
         self.out.write_all(&self.buffer).context("cannot write the listing")?;
-        self.out.finish().context("cannot write the listing")?;
-        self.report.verbose(self.end);
+        self.out.flush().context("cannot write the listing")?;
         self.report.events().emit(
             "listed",
             &[
@@ -206,6 +209,6 @@ impl<'a> Listing<'a> {
                 ("bytes", self.bytes.into()),
             ],
         );
-        Ok(())
+        Ok(Listed { end: self.end, bytes: self.bytes })
     }
 }

@@ -11,7 +11,6 @@ use crate::core::groups::Groups;
 use crate::core::unlisted::members;
 use crate::edge::budget::Budget;
 use crate::edge::gpg::Signatory;
-use crate::edge::pipe;
 use crate::format::band::{BandId, BandName};
 use crate::format::group::{GroupMember, List};
 use crate::format::object::{Object, ObjectName};
@@ -30,7 +29,9 @@ pub(super) struct ObjectSink<'a> {
     pub(super) mtime: u64,
     /// The key that signs.
     pub(super) signer: Option<Signatory>,
-    pub(super) pipe: pipe::Output,
+    pub(super) stream: &'a mut dyn Write,
+    /// How many objects were written.
+    pub(super) objects: u64,
     /// Where what is sealed is noted.
     pub(super) notes: Option<SealedNotes>,
 }
@@ -38,7 +39,8 @@ pub(super) struct ObjectSink<'a> {
 impl ObjectSink<'_> {
     fn write(&mut self, item: &StreamItem) -> anyhow::Result<()> {
         self.report.verbose(format_args!("{} {} bytes", item.name, item.bytes.len()));
-        stream::write(&mut self.pipe, item, self.mtime).context(CANNOT_WRITE)
+        self.objects += 1;
+        stream::write(&mut self.stream, item, self.mtime).context(CANNOT_WRITE)
     }
 
     /// Notes an object before it leaves. Where that fails, a run that continues this one lists
@@ -106,7 +108,7 @@ impl<'a> SealWriter<'a> {
     /// Begins the stream, with what that of pack says before its first object, and with lists of
     /// what an earlier run of this host has left without.
     pub(super) fn begin(&mut self, preface: &Preface) -> anyhow::Result<()> {
-        self.out.pipe.write_all(&preface.to_bytes()).context(CANNOT_WRITE)?;
+        self.out.stream.write_all(&preface.to_bytes()).context(CANNOT_WRITE)?;
         self.groups.begin(preface.next.unwrap_or(0));
         let Some(notes) = self.out.notes.as_ref().filter(|_| !preface.unlisted.is_empty()) else {
             return Ok(());
@@ -171,14 +173,15 @@ impl<'a> SealWriter<'a> {
         self.lists_of_left()
     }
 
-    /// Closes the last group, and the stream with TAIL.
-    pub(super) fn finish(mut self, tail: Option<StreamItem>) -> anyhow::Result<()> {
+    /// Closes the last group, and the stream with TAIL. Gives how many objects it has.
+    pub(super) fn finish(mut self, tail: Option<StreamItem>) -> anyhow::Result<u64> {
         if let Some(list) = self.groups.finish() {
             self.close(list)?;
         }
         let tail = tail.context("the object stream has no TAIL")?;
         self.out.signed(tail.name, tail.bytes, ObjectName::plain(Object::TailSig))?;
-        self.out.pipe.write_all(&stream::END).context(CANNOT_WRITE)?;
-        self.out.pipe.finish().context(CANNOT_WRITE)
+        self.out.stream.write_all(&stream::END).context(CANNOT_WRITE)?;
+        self.out.stream.flush().context(CANNOT_WRITE)?;
+        Ok(self.out.objects)
     }
 }

@@ -5,13 +5,11 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use rayon::prelude::*;
 
-use crate::core::repair::{DamagedRow, RepairPlan};
+use crate::core::repair::RepairPlan;
 use crate::core::verify::relist::{Claims, relist};
 use crate::core::verify::{Finding, FindingKind, ObjectState, Subject, judge};
 use crate::edge::gpg::{self, Signatory, SignatureVerdict};
-use crate::edge::pipe::Output;
 use crate::format::band::{BandId, BandName};
 use crate::format::digest;
 use crate::format::group::{GroupMember, List, MAX_LIST, OPENING, PIECE};
@@ -25,19 +23,18 @@ use crate::report::message::{Hinted, Report};
 use crate::report::units;
 use crate::store::Store;
 use flip::{MAX_FLIPPED, flip};
+use rebuild::{MemberPieces, assemble, rebuild};
 
 mod again;
 mod flip;
+mod rebuild;
 
 const CANNOT_WRITE: &str = "cannot write the object stream";
 
-/// A piece of a member, by member and row.
-type MemberPieces = HashMap<(usize, usize), Vec<u8>>;
-
 /// What repairs.
-pub(super) struct Repairer {
+pub(super) struct Repairer<'a> {
     store: Arc<dyn Store>,
-    out: Output,
+    out: &'a mut dyn Write,
     mtime: u64,
     /// The band whose objects are written.
     band: Option<BandName>,
@@ -57,15 +54,15 @@ pub(super) struct Repairer {
     keys: KeyCopies,
 }
 
-impl Repairer {
+impl<'a> Repairer<'a> {
     /// A repairer that writes to `out`; `mtime` stands in the headers of objects.
     pub(super) fn new(
         store: &Arc<dyn Store>,
-        out: Output,
+        out: &'a mut dyn Write,
         mtime: u64,
         bands: Vec<BandName>,
         signer: Option<Signatory>,
-    ) -> Repairer {
+    ) -> Repairer<'a> {
         Repairer {
             store: Arc::clone(store),
             out,
@@ -137,9 +134,9 @@ impl Repairer {
                 pieces.contains_key(&(member, row)) || is_good(member, row)
             });
         }
-        pieces.extend(self.rebuild(list, &plan, &pieces));
+        pieces.extend(rebuild(self.store.as_ref(), list, &plan, &pieces));
         for at in unsound {
-            if let Some(bytes) = self.assemble(list, at, &mut pieces) {
+            if let Some(bytes) = assemble(self.store.as_ref(), list, at, &mut pieces) {
                 self.write(&list.band, list.id, list.members[at].name, bytes)?;
             }
         }
@@ -300,7 +297,7 @@ impl Repairer {
         self.heads()?;
         self.sign_again(report)?;
         self.out.write_all(&stream::END).context(CANNOT_WRITE)?;
-        self.out.finish().context(CANNOT_WRITE)?;
+        self.out.flush().context(CANNOT_WRITE)?;
         let fits = |name: &String| {
             let text = name.strip_suffix(".sig").and_then(|of| self.texts.get(of));
             let signature =
@@ -375,67 +372,6 @@ impl Repairer {
             return None;
         };
         List::parse(&text).is_ok_and(|list| is_it(&list)).then_some(text)
-    }
-
-    fn piece(&self, list: &List, member: usize, row: usize) -> Option<Vec<u8>> {
-        self.piece_of(&list.band, &list.members[member], row)
-    }
-
-    fn piece_of(&self, band: &BandName, member: &GroupMember, row: usize) -> Option<Vec<u8>> {
-        let start = (row * PIECE) as u64;
-        let len = (PIECE as u64).min(member.size.saturating_sub(start));
-        let bytes = self.store.get_range(&format!("{band}/{}", member.name), start, len).ok()?;
-        (Some(&digest::of(&bytes)) == member.pieces.get(row)).then_some(bytes)
-    }
-
-    /// The pieces that are rebuilt: only those of objects that come out whole, and that have the
-    /// digest that the list says.
-    fn rebuild(&self, list: &List, plan: &RepairPlan, pieces: &MemberPieces) -> MemberPieces {
-        let rows = plan.rows().par_iter().flat_map_iter(|row| {
-            let wanted: Vec<usize> =
-                row.bad.iter().copied().filter(|member| plan.saves(*member)).collect();
-            let sums = if wanted.is_empty() {
-                None
-            } else {
-                self.rebuild_row(list, plan, pieces, row, &wanted)
-            };
-            let made = wanted.into_iter().zip(sums.unwrap_or_default());
-            made.map(|(member, bytes)| ((member, row.row), bytes)).collect::<Vec<_>>()
-        });
-        let as_listed = |(at, bytes): &((usize, usize), Vec<u8>)| {
-            list.members[at.0].pieces.get(at.1) == Some(&digest::of(bytes))
-        };
-        rows.filter(as_listed).collect()
-    }
-
-    fn rebuild_row(
-        &self,
-        list: &List,
-        plan: &RepairPlan,
-        pieces: &MemberPieces,
-        row: &DamagedRow,
-        wanted: &[usize],
-    ) -> Option<Vec<Vec<u8>>> {
-        let mut rebuild = plan.rebuild(row, wanted)?;
-        for &member in &row.from {
-            match pieces.get(&(member, row.row)) {
-                Some(piece) => rebuild.handle_piece(member, piece),
-                None => rebuild.handle_piece(member, &self.piece(list, member, row.row)?),
-            }
-        }
-        Some(rebuild.finish())
-    }
-
-    /// An object from pieces that are there and pieces that were rebuilt; none unless all of it is
-    /// as the list says.
-    fn assemble(&self, list: &List, member: usize, rebuilt: &mut MemberPieces) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        for row in 0..list.members[member].pieces.len() {
-            let piece = rebuilt.remove(&(member, row)).or_else(|| self.piece(list, member, row))?;
-            bytes.extend(piece);
-        }
-        let member = &list.members[member];
-        (bytes.len() as u64 == member.size && digest::of(&bytes) == member.sha256).then_some(bytes)
     }
 
     /// What parity could not give, but something else can: a key object, from another one of its

@@ -3,8 +3,7 @@
 //! store is in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 
 use flate2::write::GzEncoder;
 
@@ -13,7 +12,6 @@ use crate::archive::signers::Signers;
 use crate::core::groups::Groups;
 use crate::core::parity::Encoder;
 use crate::edge::gpg::{SIGNER, Signatory};
-use crate::edge::pipe::Output;
 use crate::format::band::BandId;
 use crate::format::digest;
 use crate::format::group::{GroupMember, List};
@@ -158,29 +156,21 @@ fn verify_by(
     let part = ObjectSample::new(0, 1.0);
     let results = start(&archive, &options, &bands, &Arc::new(wanted), &meter, part).unwrap();
     let report = Report::new("dura-verify", -2, Events::default());
-    let (found, stream) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    let out = |file: &File| Output::to(file.try_clone().unwrap());
+    let (mut found, mut stream) = (Vec::new(), Vec::new());
     let is_repair = repair.is_some();
     let repairer =
-        repair.map(|signer| Repairer::new(archive.store(), out(&stream), 0, names, signer));
-    let told = Told::new(&report, Some(out(&found)));
+        repair.map(|signer| Repairer::new(archive.store(), &mut stream, 0, names, signer));
+    let told = Told::new(&report, Some(&mut found));
     let (states, signed, no_bands) = (Vec::new(), (false, Vec::new()), HashSet::new());
     let mut run = VerifyRun { told, repairer, states, signed, no_bands };
     run.follow(results, &meter).unwrap();
     let VerifyRun { told, repairer, .. } = run;
     told.finish(&meter).unwrap();
     let whole = repairer.is_none_or(|repairer| repairer.finish(&report).is_ok());
-    let text = |mut file: File| {
-        let mut bytes = Vec::new();
-        file.rewind().unwrap();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    let found = String::from_utf8(text(found)).unwrap();
+    let found = String::from_utf8(found).unwrap();
     let mut items = StoredObjects::new();
     if is_repair {
-        let bytes = text(stream);
-        let mut reader = StreamReader::repairs(&bytes[..]);
+        let mut reader = StreamReader::repairs(&stream[..]);
         while let Some(item) = reader.next_item().unwrap() {
             items.insert(format!("{}/{}", item.band, item.name), item.bytes);
         }

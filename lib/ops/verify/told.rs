@@ -6,7 +6,6 @@ use std::io::Write;
 use anyhow::Context;
 
 use crate::core::verify::{Finding, FindingKind};
-use crate::edge::pipe::Output;
 use crate::format::band::BandName;
 use crate::ops::verify::against::Tell;
 use crate::ops::verify::check::Meter;
@@ -21,7 +20,7 @@ pub(super) struct Told<'a> {
     /// Where all else is told.
     pub report: &'a Report,
     /// Where findings go; stderr if there is none.
-    out: Option<Output>,
+    out: Option<&'a mut dyn Write>,
     counts: BTreeMap<FindingKind, u64>,
     /// How many bands were looked at.
     pub bands: u64,
@@ -35,7 +34,7 @@ pub(super) struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// Findings go to `out`, or to stderr.
-    pub(super) fn new(report: &'a Report, out: Option<Output>) -> Told<'a> {
+    pub(super) fn new(report: &'a Report, out: Option<&'a mut dyn Write>) -> Told<'a> {
         Told {
             report,
             out,
@@ -99,10 +98,10 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// The summary.
-    pub(super) fn finish(mut self, meter: &Meter) -> anyhow::Result<()> {
+    /// The summary. Gives how many findings there were.
+    pub(super) fn finish(mut self, meter: &Meter) -> anyhow::Result<u64> {
         if let Some(out) = self.out.take() {
-            out.finish().context(CANNOT_WRITE)?;
+            out.flush().context(CANNOT_WRITE)?;
         }
         let (objects, bytes) = meter.sum();
         let sum: u64 = self.counts.values().sum();
@@ -127,7 +126,7 @@ impl<'a> Told<'a> {
         let fields =
             [("objects", objects.into()), ("bytes", bytes.into()), ("findings", sum.into())];
         self.report.events().emit("verified", &fields);
-        Ok(())
+        Ok(sum)
     }
 }
 

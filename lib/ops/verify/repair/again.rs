@@ -10,6 +10,7 @@ use crate::format::group::{GroupMember, List};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::verify::repair::Repairer;
+use crate::ops::verify::repair::rebuild::piece_of;
 use crate::report::message::Report;
 
 /// Whether a signature is none, or so damaged that nothing can be said of what it is of.
@@ -17,7 +18,7 @@ fn is_none(signature: &[u8], text: &[u8]) -> bool {
     matches!(gpg::verify(signature, text), Ok(SignatureVerdict::NoSignature))
 }
 
-impl Repairer {
+impl Repairer<'_> {
     /// Signatures that are missing, or none, of lists and TAILs that are in order. One of other
     /// bytes stays: it may be all that shows that somebody changed them.
     pub(super) fn sign_again(&mut self, report: &Report) -> anyhow::Result<()> {
@@ -65,7 +66,7 @@ impl Repairer {
         for row in 0..rows {
             for member in objects {
                 encoder.handle_object(&match row < member.pieces.len() {
-                    true => self.piece_of(&list.band, member, row)?,
+                    true => piece_of(self.store.as_ref(), &list.band, member, row)?,
                     false => Vec::new(),
                 });
             }
