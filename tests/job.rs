@@ -124,7 +124,8 @@ fn the_example_is_a_configuration() {
     let dir = place("job-example");
     for (edit, code, said) in [
         ("", 0, ""),
-        ("; s/^#\\([A-Z_]*=\\)/\\1/", 0, ""),
+        ("; /^#STDIN/d; s/^#\\([A-Z_]*=\\)/\\1/", 0, ""),
+        ("; /^SOURCE=/d; s/^#\\([A-Z_]*=\\)/\\1/", 0, ""),
         ("; s/^EXCLUDE=/EXCLUED=/", 2, "no such setting: EXCLUED"),
         ("; s/^TIER=/tier=/", 2, "no such setting: tier"),
         ("; s/^TIER=/tmp=/", 2, "no such setting: tmp"),
@@ -309,5 +310,40 @@ fn a_run_that_ends_at_its_time() {
         let done = job(&dir, "dura-job ./job.conf");
         assert_eq!(done.code, 2);
         done.tells("UNTIL is a time such as 06:30");
+    }
+}
+
+/// A dump, and one that fails.
+#[test]
+fn what_a_command_prints() {
+    let dir = scratch("job-dump");
+    let configure = |lines: &str| {
+        let text = format!(
+            "ARCHIVES='{}/arc'\nRECIPIENTS={KEY}\nCHECK=100\nDRILL=1\nTEXTFILE=metrics\n{lines}\n",
+            dir.display()
+        );
+        fs::write(dir.join("job.conf"), text).unwrap();
+    };
+    let dump = "STDIN_NAME=shop.sql\nSTDIN_COMMAND='seq 300000; exit $(cat status)'";
+    configure(dump);
+    for status in ["0", "0", "3"] {
+        fs::write(dir.join("status"), status).unwrap();
+        let done = job(&dir, "dura-job ./job.conf; code=$?; sleep 1; exit $code");
+        assert_eq!(done.code, if status == "0" { 0 } else { 2 }, "{}", done.report());
+        assert_eq!(done.stderr.contains("exit status: 3"), status == "3", "{}", done.report());
+    }
+    let restored = job(&dir, "dura-restore arc | tar -xOf - | cmp - <(seq 300000)");
+    assert_eq!(restored.code, 0, "{}", restored.report());
+    let shown = job(&dir, "dura-job -n ./job.conf");
+    assert!(shown.text().starts_with("dura-scan --stdin shop.sql --stdin-command "), "{}", shown.report());
+    for (lines, said) in [
+        (format!("SOURCE=src\n{dump}"), "SOURCE is set, and so is STDIN_NAME"),
+        ("STDIN_NAME=shop.sql".to_owned(), "STDIN_NAME and STDIN_COMMAND are set together"),
+        (String::new(), "SOURCE is not set"),
+    ] {
+        configure(&lines);
+        let done = job(&dir, "dura-job ./job.conf");
+        assert_eq!(done.code, 2, "{lines}");
+        assert!(done.stderr.contains(said), "{lines}: {}", done.report());
     }
 }
