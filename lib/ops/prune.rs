@@ -22,10 +22,12 @@ use crate::report::message::{Hinted, Report};
 use crate::report::units::{self, human};
 
 mod hidden;
+mod overdue;
 pub(crate) mod removal;
 mod whole;
 
 use hidden::Hiding;
+use overdue::remove_overdue;
 use removal::{Removed, Remover};
 
 /// What is removed, and how.
@@ -71,7 +73,7 @@ pub fn run(options: Options, out: &mut dyn Write, report: &Arc<Report>) -> anyho
     let wish = PruneWish { named: &options.bands, expect: options.expect.as_deref(), list };
     let count = prune(&options.archive, wish, &remover, report)?;
     if let Some(hiding) = remover.hiding.as_ref().filter(|_| !options.dry_run) {
-        hiding.free(options.jobs, &options.reach, report);
+        remove_overdue(hiding, options.jobs, &options.reach, report);
     }
     Ok(count)
 }

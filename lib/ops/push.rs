@@ -32,6 +32,7 @@ mod held;
 mod lane;
 mod progress;
 mod replace;
+mod run;
 mod shortfall;
 mod signatures;
 mod spool;
@@ -39,7 +40,8 @@ mod used;
 mod write;
 
 use feed::StreamStart;
-use lane::{Duty, LaneEvent, LaneSummary, UploadRun, UploadTarget, Uploader};
+use lane::{Duty, LaneSummary, Uploader};
+use run::{LaneEvent, UploadRun, UploadTarget};
 use shortfall::Shortfall;
 pub use spool::SpoolRequest;
 

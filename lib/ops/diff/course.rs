@@ -483,11 +483,6 @@ pub(super) fn deletions(
     Ok(summary(config, &[], line, || Ok(whole(&mut without)?.map(Ok)))?.deletions)
 }
 
-/// The version's next entry, or one that stands below no directory.
-pub(super) fn placed(version: &mut Version) -> anyhow::Result<Option<Result<Placed, Placed>>> {
-    version.next_placed().map_err(or_full)
-}
-
 /// The version's next entry that has its place.
 fn whole(version: &mut Version) -> anyhow::Result<Option<Placed>> {
     loop {

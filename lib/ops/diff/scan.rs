@@ -10,7 +10,7 @@ use crate::archive::version::Version;
 use crate::core::diff::{Diff, DiffConfig, DiffSummary, Effect};
 use crate::core::merge::Placed;
 use crate::format::listing::{Header, Line, ListingReader, VERSION};
-use crate::ops::diff::course::placed;
+use crate::ops::diff::or_full;
 
 /// A scan behind its header lines.
 pub(super) struct Scan<R> {
@@ -79,6 +79,11 @@ impl<R: BufRead> Scan<R> {
             }
         }
     }
+}
+
+/// The version's next entry, or one that stands below no directory.
+fn placed(version: &mut Version) -> anyhow::Result<Option<Result<Placed, Placed>>> {
+    version.next_placed().map_err(or_full)
 }
 
 /// What comes of a scan that is compared with a version, when nobody records it.

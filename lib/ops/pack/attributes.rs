@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::edge::attributes::{self, At, Attributes, UnreadAttribute};
 use crate::edge::source::{FileStat, SourceFile};
 use crate::format::entry::{Entry, Kind};
-use crate::ops::pack::read::FileReading;
+use crate::ops::pack::reading::FileReading;
 use crate::report::message::why;
 
 /// What could be read of an entry's attributes.

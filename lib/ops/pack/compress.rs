@@ -7,7 +7,7 @@ use crate::core::assemble::PackedMember;
 use crate::core::planner::MEMBER;
 use crate::format::codec::Codec;
 use crate::format::object::Compression;
-use crate::ops::pack::read::{MAX_WHOLE, Raw};
+use crate::ops::pack::raw::{MAX_WHOLE, Raw};
 use crate::ops::pack::settle::Settled;
 
 /// Buffers for the tar of members.

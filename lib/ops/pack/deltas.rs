@@ -9,34 +9,17 @@ use crate::core::delta::{DeltaPlan, SumsLines};
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
 use crate::format::cut::FileMark;
-use crate::format::digest::{self, Digest};
 use crate::format::entry::{ContentPlace, DeltaBase, Entry};
 use crate::format::rdiff::{DeltaCommand, END, MAGIC};
 use crate::format::sparse::{Digester, zeros};
 use crate::format::sums::{Chunk, ChunkSums};
 use crate::format::tarball::{Segment, sparse_map};
+use crate::ops::pack::origins::KnownFile;
 use crate::ops::pack::pieces::{PieceSender, ReadOutcome};
-use crate::ops::pack::read::{FileReading, Raw};
+use crate::ops::pack::raw::Raw;
+use crate::ops::pack::reading::FileReading;
 use crate::report::message::why;
 use crate::report::units;
-
-/// What the version below has at the path of a file.
-pub(super) struct KnownFile {
-    /// Where its content is.
-    pub place: ContentPlace,
-    /// The SHA-256 of that.
-    pub sha256: Digest,
-    /// The mean length of its chunks, and the chunks.
-    pub average: u32,
-    pub chunks: Vec<Chunk>,
-}
-
-impl KnownFile {
-    /// What a delta over it is made from, if the file has this content.
-    pub(super) fn makes(&self, content: &Digest) -> Digest {
-        digest::of(&[&self.sha256[..], &self.average.to_be_bytes(), content].concat())
-    }
-}
 
 /// A delta as it is written.
 struct DeltaWriter<'a, E> {

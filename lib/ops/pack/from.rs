@@ -34,7 +34,7 @@ use crate::format::path::Path;
 use crate::format::tarball::{BLOCK, Extras, padding};
 use crate::format::time::Stamp;
 use crate::ops::pack::compress::{Codecs, Packed};
-use crate::ops::pack::read::Raw;
+use crate::ops::pack::raw::Raw;
 use crate::ops::pack::settle::Settler;
 use crate::ops::pack::{ListingEnd, Made, OpenListing};
 use crate::ops::room::{self, room};

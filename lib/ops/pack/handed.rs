@@ -14,7 +14,8 @@ use crate::edge::handover;
 use crate::format::entry::{Entry, EntryState};
 use crate::format::path::Path;
 use crate::format::tarball::{Content, padding};
-use crate::ops::pack::read::{FileReading, Raw};
+use crate::ops::pack::raw::Raw;
+use crate::ops::pack::reading::FileReading;
 
 /// Which file it is, and where its content waits.
 #[derive(Debug)]

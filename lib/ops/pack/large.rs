@@ -19,7 +19,9 @@ use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
 use crate::ops::pack::pieces::{LargeFile, PieceSender, ReadOutcome};
-use crate::ops::pack::read::{FileOutcome, FileReading, Raw, Trouble};
+use crate::ops::pack::raw::Raw;
+use crate::ops::pack::read::{FileOutcome, Trouble};
+use crate::ops::pack::reading::FileReading;
 use crate::report::message::why;
 
 /// Bytes of a large file that are read to see whether it may be one that was stored before.

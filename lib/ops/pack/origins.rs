@@ -17,13 +17,13 @@ use crate::core::diff::Distrust;
 use crate::core::planner::MEMBER;
 use crate::core::references::{self, content_key, hides, is_visible, path_key, refer};
 use crate::edge::table::{self, Sorter, Table};
-use crate::format::digest::Digest;
+use crate::format::digest::{self, Digest};
 use crate::format::entry::{ContentPlace, Entry, MAX_DELTAS, Within};
 use crate::format::head::{Head, Parent};
 use crate::format::journal::BandRecord;
 use crate::format::object::Object;
 use crate::format::path::Path;
-use crate::ops::pack::deltas::KnownFile;
+use crate::format::sums::Chunk;
 use crate::report::message::{Report, why};
 use crate::store::cache::Cache;
 use crate::store::journal::Journal;
@@ -65,6 +65,24 @@ struct SharedText(Arc<Vec<u8>>);
 impl AsRef<[u8]> for SharedText {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// What the version below has at the path of a file.
+pub(super) struct KnownFile {
+    /// Where its content is.
+    pub place: ContentPlace,
+    /// The SHA-256 of that.
+    pub sha256: Digest,
+    /// The mean length of its chunks, and the chunks.
+    pub average: u32,
+    pub chunks: Vec<Chunk>,
+}
+
+impl KnownFile {
+    /// What a delta over it is made from, if the file has this content.
+    pub(super) fn makes(&self, content: &Digest) -> Digest {
+        digest::of(&[&self.sha256[..], &self.average.to_be_bytes(), content].concat())
     }
 }
 

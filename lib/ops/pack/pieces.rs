@@ -12,7 +12,8 @@ use crate::edge::source::SourceFile;
 use crate::format::cut::{FileMark, PartEnd};
 use crate::format::sparse;
 use crate::format::tarball::Segment;
-use crate::ops::pack::read::{FileReading, Raw};
+use crate::ops::pack::raw::Raw;
+use crate::ops::pack::reading::FileReading;
 
 /// How a file's content came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,92 +1,26 @@
 //! Reading entries of the source into the tar of a member.
 
 use std::cmp::Ordering as Order;
-use std::collections::HashSet;
 use std::io;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
-use crate::core::assemble::PackedMember;
-use crate::core::cut::CutFiles;
 use crate::core::links::{LostLinks, Role};
-use crate::core::planner::{FileVersion, MEMBER, settled_ctime};
-use crate::core::references::{may_be_origin, may_refer};
+use crate::core::planner::{FileVersion, settled_ctime};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
-use crate::edge::source::{FileStat, SizeTrust, SourceFile, SourceRoot};
-use crate::edge::users::Users;
+use crate::edge::source::{FileStat, SizeTrust, SourceFile};
 use crate::format::digest;
 use crate::format::entry::{Entry, EntryState, Kind, Meta};
-use crate::format::path::Path;
 use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::compress::Buffers;
-use crate::ops::pack::origins::Origins;
 use crate::ops::pack::pieces::ReadOutcome;
-use crate::report::message::{Report, why};
-
-/// A file that has grown over this since it was listed is not read into memory.
-pub(super) const MAX_WHOLE: u64 = 2 * MEMBER;
+use crate::ops::pack::raw::{MAX_WHOLE, Raw};
+use crate::ops::pack::reading::FileReading;
+use crate::report::message::why;
 
 /// What is read at once of a file behind the size that it should have.
 const MORE: usize = 64 << 10;
-
-/// What all readers share.
-pub(super) struct FileReading {
-    /// The tree.
-    pub source: SourceRoot,
-    /// Names of owners.
-    pub users: Users,
-    /// Where trouble is told.
-    pub report: Arc<Report>,
-    /// Entries that could not be stored.
-    pub skipped: AtomicU64,
-    /// Entries that were stored without their attributes, or without some of them.
-    pub unattributed: AtomicU64,
-    /// Whether the band has a parent, in whose blocks content may stay.
-    pub layered: bool,
-    /// Buffers to be used again.
-    pub buffers: Arc<Buffers>,
-    /// What the version below has, if references to it may be made.
-    pub origins: Option<Arc<Mutex<Origins>>>,
-    /// Of large files that this run has stored, what is seen at a glance; none if no references may
-    /// be made.
-    pub large: Option<Mutex<HashSet<u64>>>,
-    /// Content over this size has a block of its own, in parts.
-    pub part_size: u64,
-    /// Files of this size or larger have sums, and change by deltas; none if there are no deltas.
-    pub delta_over: Option<u64>,
-    /// Large files in which earlier runs were cut.
-    pub cut: Mutex<CutFiles>,
-}
-
-/// A member before compression.
-#[derive(Default)]
-pub(super) struct Raw {
-    /// The tar entries.
-    pub tar: Vec<u8>,
-    /// The member's lines and counts; its bytes are not set yet.
-    pub member: PackedMember,
-    /// The files whose content others may have, or that others may refer to.
-    pub candidates: Vec<ReferenceCandidate>,
-    /// Directories that their owner cannot enter.
-    pub closed: Vec<Path>,
-}
-
-/// A file that was read, in a member.
-pub(super) struct ReferenceCandidate {
-    /// Its line, with the newline.
-    pub line: Range<usize>,
-    /// Its headers and content in the tar; none if these have left before.
-    pub tar: Option<Range<usize>>,
-    pub sha256: digest::Digest,
-    /// Whether others may refer to it when it is stored.
-    pub is_origin: bool,
-    /// It is large and was only hashed: it is stored if it cannot refer.
-    pub is_bare: bool,
-}
 
 /// The outcome of a planned member.
 pub(super) struct Gathered {
@@ -122,33 +56,6 @@ pub(super) struct FileOutcome {
     pub came: ReadOutcome,
     /// Whether all of its attributes could be read.
     pub all: bool,
-}
-
-impl Raw {
-    pub(super) fn line(&mut self, entry: &Entry) -> Range<usize> {
-        let start = self.member.lines.len();
-        entry.write(&mut self.member.lines);
-        self.member.entries += 1;
-        if entry.kind == Kind::File && entry.meta().is_some() {
-            self.member.files += 1;
-            self.member.source_bytes +=
-                if entry.hard.is_none() { entry.size.unwrap_or(0) } else { 0 };
-        }
-        let path = &entry.path;
-        match &mut self.member.span {
-            Some((_, last)) => last.clone_from(path),
-            none => *none = Some((path.clone(), path.clone())),
-        }
-        start..self.member.lines.len()
-    }
-
-    /// The line of a file that was read; `tar` is what is in the member of it.
-    pub(super) fn file(&mut self, entry: &Entry, tar: Option<Range<usize>>, is_bare: bool) {
-        let line = self.line(entry);
-        let is_origin = may_be_origin(entry);
-        let Some(sha256) = entry.sha256.filter(|_| is_origin || may_refer(entry)) else { return };
-        self.candidates.push(ReferenceCandidate { line, tar, sha256, is_origin, is_bare });
-    }
 }
 
 impl FileReading {

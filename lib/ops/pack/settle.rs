@@ -10,7 +10,7 @@ use crate::core::references::{may_refer, refer};
 use crate::format::entry::{ContentPlace, Entry, Within};
 use crate::ops::pack::origins::Origins;
 use crate::ops::pack::own::Own;
-use crate::ops::pack::read::{Raw, ReferenceCandidate};
+use crate::ops::pack::raw::{Raw, ReferenceCandidate};
 use crate::report::message::{Report, why};
 
 /// A member as it is stored, before compression.

@@ -3,25 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::archive::Archive;
 use crate::archive::named::ArchiveName;
-use crate::archive::reading::Reach;
-use crate::archive::stores::open_store_to_remove;
 use crate::edge::clock;
 use crate::format::band::BandName;
 use crate::format::path::shown;
 use crate::format::time::Stamp;
-use crate::ops::prune::removal::Remover;
 use crate::report::message::{Hinted, Report};
-use crate::report::units;
 use crate::store::local::Local;
 
 /// The folder of all that is hidden.
-const EXPIRED: &str = ".expired";
+pub(super) const EXPIRED: &str = ".expired";
 
 /// What hides bands.
 pub(crate) struct Hiding {
@@ -71,41 +65,15 @@ impl Hiding {
         ));
     }
 
-    /// Removes what was hidden so long ago; what cannot be removed is reported.
-    pub(super) fn free(&self, jobs: usize, reach: &Reach, report: &Arc<Report>) {
+    /// The folder of all that is hidden, and when what was hidden so long ago that it goes was.
+    pub(super) fn overdue(&self) -> (PathBuf, BTreeSet<Stamp>) {
         let expired = self.root.join(EXPIRED);
         // No folder, nothing hidden.
         let found = std::fs::read_dir(&expired).into_iter().flatten().flatten();
         let stamps = found.filter_map(|entry| Stamp::parse(entry.file_name().to_str()?));
         let is_over =
             |stamp: &Stamp| self.now.unix() - stamp.unix() >= i64::from(self.days) * 86_400;
-        let over: BTreeSet<Stamp> = stamps.filter(is_over).collect();
-        for stamp in over {
-            let dir = expired.join(stamp.to_string());
-            if let Err(error) = remove_all(&dir, jobs, reach, report) {
-                report.fail("", error.context(format!("{EXPIRED}/{stamp}: cannot be removed")));
-            }
-            // What holds anything else stays.
-            _ = std::fs::remove_dir(&dir);
-        }
-        _ = std::fs::remove_dir(&expired);
+        let over = stamps.filter(is_over).collect();
+        (expired, over)
     }
-}
-
-/// Removes the bands in a folder of hidden ones.
-fn remove_all(dir: &Path, jobs: usize, reach: &Reach, report: &Arc<Report>) -> anyhow::Result<()> {
-    let name = ArchiveName::from(dir.as_os_str().to_owned());
-    let (store, from) = open_store_to_remove(&name, reach, report)?;
-    let names = Archive::over(store.clone(), None).names()?;
-    let going: BTreeSet<&BandName> = names.iter().collect();
-    let remover = Remover { store, from, jobs, hiding: None };
-    for band in names.iter().rev() {
-        let removed = remover.remove(band, &going)?;
-        let objects = units::count(removed.objects, "object");
-        report.verbose(format_args!("{band}: hidden long enough: removed {objects}"));
-        for stray in &removed.strays {
-            report.note(format_args!("{stray}: not written by Dura: left where it is"));
-        }
-    }
-    Ok(())
 }

@@ -12,8 +12,8 @@ use crate::format::digest::{self, Digest};
 use crate::format::group::List;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{StreamError, StreamItem};
-use crate::ops::push::lane::{UploadRun, UploadTarget};
 use crate::ops::push::replace::{belongs, own};
+use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::report::message::Hinted;
 use crate::store::{Store, StoreErrorKind};
 

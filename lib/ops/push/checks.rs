@@ -16,7 +16,7 @@ use crate::format::cut::BegunBlock;
 use crate::format::head::{Head, Parent, Tail};
 use crate::format::object::{BlockForm, Compression, Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamItem};
-use crate::ops::push::lane::UploadTarget;
+use crate::ops::push::run::UploadTarget;
 use crate::ops::push::spool::survey;
 use crate::report::message::{Hinted, causes};
 use crate::store::{LookAhead, Store, StoreError, StoreErrorKind};

@@ -7,7 +7,7 @@ use crate::core::confirm::Check;
 use crate::core::schedule::retry::Dice;
 use crate::format::band::BandName;
 use crate::ops::push::held::Held;
-use crate::ops::push::lane::UploadRun;
+use crate::ops::push::run::UploadRun;
 use crate::report::message::{Hinted, why};
 use crate::store::{Store, StoreError, StoreErrorKind};
 

@@ -15,7 +15,7 @@ use crate::format::object::Object;
 use crate::format::stream::{self, Preface, StreamError, StreamItem, StreamReader};
 use crate::ops::push::add::Addition;
 use crate::ops::push::held::{self, Held};
-use crate::ops::push::lane::{Ending, LaneEvent};
+use crate::ops::push::run::{Ending, LaneEvent};
 use crate::ops::push::signatures;
 use crate::report::message::chain;
 

@@ -12,7 +12,7 @@ use crate::format::group::{List, MAX_LIST};
 use crate::format::head::{Head, MAX_LEN, Tail};
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{StreamError, StreamItem, StreamReader};
-use crate::ops::push::lane::{UploadRun, UploadTarget};
+use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::report::message::Hinted;
 use crate::report::units::human;
 use crate::store::{Store, StoreErrorKind};

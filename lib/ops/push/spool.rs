@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::named::ArchiveName;
 use crate::format::band::BandName;
-use crate::ops::push::lane::{UploadRun, UploadTarget};
+use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::ops::push::shortfall::Shortfall;
 use crate::report::message::Hinted;
 use crate::store::local::Local;
@@ -18,10 +18,11 @@ use crate::store::{Remove, Store, StoreError, StoreErrorKind};
 
 mod band;
 mod feed;
+mod pass;
 pub(super) mod survey;
 
-use band::{Pass, Sent};
-use feed::Loses;
+use band::Sent;
+use pass::{Loses, Pass};
 
 /// How often a spool that is followed is looked at.
 const GLANCE: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::archive::vouching;
 use crate::format::band::BandId;
 use crate::format::journal::JournalEntry;
-use crate::ops::push::lane::{UploadRun, UploadTarget};
+use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::report::message::{Report, why};
 use crate::store::journal::Journal;
 

@@ -7,19 +7,9 @@ use anyhow::anyhow;
 
 use crate::format::object::Object;
 use crate::ops::push::held::Held;
-use crate::ops::push::lane::LaneEvent;
+use crate::ops::push::run::{LaneEvent, StoredHow};
 use crate::report::message::Hinted;
 use crate::store::{LookAhead, Store, StoreError, StoreErrorKind};
-
-/// How an object came to be in the archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StoredHow {
-    Written,
-    /// It was there, with the same bytes.
-    Same,
-    /// It was there, with others.
-    Conflict,
-}
 
 /// What a writer is to do.
 pub(super) enum UploadTask {

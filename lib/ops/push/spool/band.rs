@@ -5,24 +5,23 @@ use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow, bail};
 
 use crate::archive::retrying::Retrying;
 use crate::core::unlisted::UnlistedObjects;
-use crate::format::band::BandName;
+use crate::format::band::BandId;
+use crate::format::counted::CountedBlocks;
 use crate::format::head::Head;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::StreamItem;
 use crate::ops::push::checks;
-use crate::ops::push::lane::{
-    Duty, Ending, LaneEvent, LaneSummary, UploadRun, UploadTarget, Uploader,
-};
+use crate::ops::push::lane::{Duty, LaneSummary, Uploader};
+use crate::ops::push::run::{Ending, LaneEvent, UploadRun};
 use crate::ops::push::shortfall::Shortfall;
-use crate::ops::push::spool::feed::{Knows, Loses, SpoolFeed, SpoolTarget};
-use crate::ops::push::spool::survey;
+use crate::ops::push::spool::feed::{Knows, SpoolFeed, SpoolTarget};
+use crate::ops::push::spool::pass::{Loses, Pass, Unconfirmed};
 use crate::report::message::chain;
-use crate::store::local::Local;
-use crate::store::{Remove, Store, StoreErrorKind};
+use crate::store::{Store, StoreErrorKind};
 
 /// What is known of a band from earlier passes, so that one that grows is not listed again and
 /// again.
@@ -32,18 +31,6 @@ pub(super) struct Sent {
     done: HashMap<usize, HashSet<ObjectName>>,
     /// Folders below this one are full, and everywhere.
     closed: u32,
-}
-
-/// One walk through a band.
-pub(super) struct Pass<'a> {
-    pub run: &'a UploadRun,
-    pub places: &'a [UploadTarget],
-    pub local: &'a Local,
-    pub band: &'a BandName,
-    /// What is removed of what all archives have.
-    pub loses: Loses,
-    /// The band is looked at again and again while it grows.
-    pub follow: bool,
 }
 
 /// What came of it.
@@ -60,9 +47,6 @@ pub(super) struct MoveOutcome {
     /// The archives that failed, and why.
     pub failed: Vec<(usize, anyhow::Error)>,
 }
-
-/// What waits for being confirmed by archives, and by how many.
-pub(super) type Unconfirmed = Mutex<HashMap<ObjectName, (usize, bool)>>;
 
 impl Pass<'_> {
     /// Sends what each of the `targets` lacks. None if the band has not begun.
@@ -99,14 +83,13 @@ impl Pass<'_> {
         let knows = self.ask(targets, |at, reads| match sent.done.contains_key(&at) {
             // The last pass asks once more, and trusts nothing that was remembered.
             true => Ok(if complete { Knows::Ask } else { Knows::Remember }),
-            false => Ok(
-                if survey::begun(reads, &self.places[at].shown, &head, id, self.run.beside_others)?
-                {
+            false => {
+                Ok(if begun(reads, &self.places[at].shown, &head, id, self.run.beside_others)? {
                     Knows::Ask
                 } else {
                     Knows::Nothing
-                },
-            ),
+                })
+            }
         });
         // What it stands on as the spool's own bands tell, where they are there.
         let below = checks::below(self.local, &parsed)?;
@@ -241,22 +224,32 @@ impl Pass<'_> {
                 .collect()
         })
     }
+}
 
-    /// An archive has an object. The last one to say so sets the room free.
-    pub(super) fn confirm(&self, name: &ObjectName, open: &Unconfirmed) {
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((count, remove)) = open.get_mut(name) else { return };
-        *count -= 1;
-        if *count > 0 {
-            return;
+/// Whether the archive has begun the band; fails if it is another one of that name, or if what it
+/// stands on is not there.
+fn begun(
+    store: &dyn Store,
+    shown: &str,
+    head: &StreamItem,
+    id: BandId,
+    beside_others: bool,
+) -> anyhow::Result<bool> {
+    let name = format!("{}/HEAD", head.band);
+    match store.get(&name) {
+        Ok(bytes) => {
+            let there = Head::parse(&bytes).with_context(|| name.clone())?.id;
+            if there != id {
+                bail!(
+                    "{name}: has id {there}, but the band in the spool has id {id}: they are different bands"
+                );
+            }
+            Ok(true)
         }
-        let remove = *remove;
-        open.remove(name);
-        drop(open);
-        if remove && let Err(error) = self.local.remove(&format!("{}/{name}", self.band)) {
-            self.run
-                .report
-                .warn(format_args!("cannot remove what is stored: {}", chain(&error.into())));
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            checks::settles(store, shown, head, beside_others)?;
+            checks::new_band(store, None, head, &CountedBlocks::default()).map(|_| false)
         }
+        Err(error) => Err(error.into()),
     }
 }

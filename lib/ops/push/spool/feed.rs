@@ -19,9 +19,9 @@ use crate::format::group::List;
 use crate::format::object::{FOLDER, Object, ObjectName};
 use crate::format::stream::{MAX_OBJECT, StreamItem};
 use crate::ops::push::held::{self, Held};
-use crate::ops::push::lane::{Ending, LaneEvent};
+use crate::ops::push::run::{Ending, LaneEvent};
 use crate::ops::push::signatures;
-use crate::ops::push::spool::band::{Pass, Unconfirmed};
+use crate::ops::push::spool::pass::{Loses, Pass, Unconfirmed};
 use crate::ops::push::spool::survey::{self, FolderSizes};
 use crate::report::message::chain;
 use crate::store::{Store, StoreErrorKind, UNSEEN, most};
@@ -63,17 +63,6 @@ pub(super) enum Knows {
 /// What is gained by removing: blocks and parity.
 fn is_bulk(name: &ObjectName) -> bool {
     matches!(name.object, Object::Block(..) | Object::Part(..) | Object::Parity(..))
-}
-
-/// What the spool loses of what every archive has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loses {
-    /// Nothing.
-    Nothing,
-    /// Blocks and parity.
-    Bulk,
-    /// All, once the band is complete.
-    All,
 }
 
 /// Reads the band, and gives each archive what it lacks.
