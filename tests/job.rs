@@ -335,7 +335,11 @@ fn what_a_command_prints() {
     let restored = job(&dir, "dura-restore arc | tar -xOf - | cmp - <(seq 300000)");
     assert_eq!(restored.code, 0, "{}", restored.report());
     let shown = job(&dir, "dura-job -n ./job.conf");
-    assert!(shown.text().starts_with("dura-scan --stdin shop.sql --stdin-command "), "{}", shown.report());
+    assert!(
+        shown.text().starts_with("dura-scan --stdin shop.sql --stdin-command "),
+        "{}",
+        shown.report()
+    );
     for (lines, said) in [
         (format!("SOURCE=src\n{dump}"), "SOURCE is set, and so is STDIN_NAME"),
         ("STDIN_NAME=shop.sql".to_owned(), "STDIN_NAME and STDIN_COMMAND are set together"),
