@@ -68,6 +68,7 @@ mod tidy;
 
 // Plain English in pages, help and messages.
 mod words;
+mod writers;
 
 // Help, version, mistakes in the arguments, events.
 mod cli;
