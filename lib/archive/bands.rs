@@ -40,6 +40,11 @@ impl Archive {
         Ok(names)
     }
 
+    /// Forgets what HEAD, TAIL and other objects of a band were when they were last read.
+    pub(crate) fn forget(&self, band: &BandName) {
+        self.kept.forget(band);
+    }
+
     /// All bands, about which nothing but the name is known.
     ///
     /// With `chain`, the newest will be read with its ancestors. So they are asked side by side;

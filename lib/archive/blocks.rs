@@ -16,17 +16,19 @@ use anyhow::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::archive::bounded::Bounded;
-use crate::archive::kind::{ReadErrorKind, is_locked};
+use crate::archive::kind::is_locked;
 use crate::archive::locked::locked;
-use crate::archive::{Archive, BandInChain, Trust};
 use crate::core::restore::BlockTicket;
 use crate::edge::budget::Budget;
 use crate::edge::gate::Gate;
-use crate::format::entry::Within;
-use crate::format::head::Head;
 use crate::format::inflate::{BlockPiece, LEAVE, Sink, inflate};
-use crate::format::object::{BlockForm, Object};
-use crate::report::message::chain;
+
+use slices::Slices;
+pub(crate) use source::BlockSource;
+use source::FirstObject;
+
+mod slices;
+mod source;
 
 /// Bytes of blocks that may be there, or on their way: those that lanes have begun with, too.
 const AHEAD: u64 = 56 << 20;
@@ -49,14 +51,6 @@ const RUN: usize = 3;
 
 /// So many pieces' memory is kept to be used again.
 const SPARE: usize = 2;
-
-/// A block's first or only object.
-struct FirstObject {
-    bytes: Vec<u8>,
-    in_parts: bool,
-    /// Why it is not sure to be what was stored.
-    unsure: Option<String>,
-}
 
 /// Why what comes of some blocks of a lane is not sure to be what was stored, by their tickets.
 type Unsure = Arc<Mutex<BTreeMap<u64, String>>>;
@@ -83,94 +77,6 @@ enum Given {
     /// No block can be read: why.
     Hopeless(anyhow::Error),
     End,
-}
-
-/// An object, and why it is not sure to be what was stored.
-type FetchedObject = (Object, Vec<u8>, Option<String>);
-
-/// Where blocks come from.
-pub(crate) struct BlockSource {
-    /// The archive.
-    pub archive: Arc<Archive>,
-    /// The bands of the chain, by tier.
-    pub bands: Vec<Head>,
-    /// Of a damaged block that is sealed, what gpg still gives is taken: see [`LaneFeed::unsure`].
-    pub takes_remains: bool,
-    /// Blocks of many tiers are held at a time, and as little beside them as can be.
-    pub many: bool,
-}
-
-impl BlockSource {
-    /// Those of a chain, of which nothing damaged is taken.
-    pub(crate) fn of_chain(archive: &Arc<Archive>, chain: &[BandInChain]) -> BlockSource {
-        let bands = chain.iter().map(|band| band.head.clone()).collect();
-        BlockSource { archive: Arc::clone(archive), bands, takes_remains: false, many: false }
-    }
-
-    /// The block's name, for messages.
-    pub(crate) fn name(&self, block: Within) -> String {
-        self.name_as(block, false)
-    }
-
-    /// The name of a block that is a delta, or tar entries.
-    pub(crate) fn name_as(&self, block: Within, is_delta: bool) -> String {
-        let Some(band) = self.bands.get(usize::from(block.tier)) else {
-            return format!("{:09}", block.block);
-        };
-        let form = BlockForm::of(band.compression, is_delta);
-        self.archive.likely_name(&band.band, Object::Block(block.block, form))
-    }
-
-    fn band(&self, block: Within) -> anyhow::Result<&Head> {
-        self.bands.get(usize::from(block.tier)).context("no such band")
-    }
-
-    /// The first of these objects, and why it is not sure to be what was stored.
-    fn fetch(&self, open: &BlockTicket, names: &[Object]) -> anyhow::Result<Option<FetchedObject>> {
-        let band = &self.band(open.block)?.band;
-        match self.archive.fetch_first(band, names) {
-            Err(error)
-                if self.takes_remains && ReadErrorKind::of(&error) == ReadErrorKind::Damaged =>
-            {
-                let why = self.why(open, &error);
-                let (found, bytes) = self.archive.remains(band, names).ok_or(error)?;
-                Ok(Some((found, bytes, Some(why))))
-            }
-            fetched => Ok(fetched?.map(|(found, bytes)| (found, bytes, None))),
-        }
-    }
-
-    fn part(&self, open: &BlockTicket, part: u32) -> anyhow::Result<Option<FetchedObject>> {
-        let block = open.block;
-        let form = open.form(self.band(block)?.compression);
-        self.fetch(open, &[Object::Part(block.block, form, part)])
-    }
-
-    fn first(&self, open: &BlockTicket) -> anyhow::Result<FirstObject> {
-        let block = open.block;
-        let form = open.form(self.band(block)?.compression);
-        let whole = Object::Block(block.block, form);
-        let names = [whole, Object::Part(block.block, form, 0)];
-        let (found, bytes, unsure) = self.fetch(open, &names)?.context("missing")?;
-        Ok(FirstObject { bytes, in_parts: found != whole, unsure })
-    }
-
-    /// The text of the block's index, if there is one that can be read.
-    fn index(&self, block: Within) -> Option<Vec<u8>> {
-        self.text(block, Object::Index(block.block)).ok()?
-    }
-
-    /// The text of an object that stands beside a block; none if it is not there.
-    pub(super) fn text(&self, block: Within, object: Object) -> anyhow::Result<Option<Vec<u8>>> {
-        self.archive.text(self.band(block)?, object, Trust::Listed(u64::MAX))
-    }
-
-    /// An error without the block's name, which stands before it already.
-    fn why(&self, open: &BlockTicket, error: &anyhow::Error) -> String {
-        let text = chain(error);
-        let name = self.name_as(open.block, open.is_delta);
-        text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()
-    }
 }
 
 /// The side of the plan: opens blocks.
@@ -354,7 +260,7 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
                 why.into_iter().for_each(note);
                 let stored = &Cell::new(bytes.len() as u64);
                 let (mut first, mut next) = (Some(bytes), 1);
-                let mut parts = || match first.take() {
+                let mut whole = || match first.take() {
                     Some(bytes) => Ok(Some(bytes)),
                     None if in_parts => {
                         let part = source.part(&open, next);
@@ -370,6 +276,8 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
                     }
                     None => Ok(None),
                 };
+                let mut slices = Slices::new(source.fetches.is_some());
+                let mut parts = || slices.next_of(&mut whole);
                 let band = &source.bands[usize::from(open.block.tier)];
                 let index = || source.index(open.block);
                 let mut sink = Bounded::new(&mut give, stored, &index);

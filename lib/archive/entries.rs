@@ -22,7 +22,7 @@ use write::EntryWriter;
 
 pub(crate) mod deltas;
 mod kept;
-mod lane;
+pub(crate) mod lane;
 pub(crate) mod sink;
 pub(crate) mod wanted;
 mod write;
@@ -67,7 +67,13 @@ pub(crate) fn read<S: EntrySink>(
 ) -> anyhow::Result<S> {
     let bands = chain.iter().map(|band| band.head.clone()).collect();
     let many = chain.len() > FEW;
-    let source = BlockSource { archive: Arc::clone(&archive), bands, takes_remains: true, many };
+    let source = BlockSource {
+        archive: Arc::clone(&archive),
+        bands,
+        takes_remains: true,
+        many,
+        fetches: None,
+    };
     let source = Arc::new(source);
     let blocks = Blocks::new(&source, how.jobs)?;
     let kept = kept::KeptFiles::new(how.spool.as_deref());

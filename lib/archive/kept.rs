@@ -24,6 +24,18 @@ impl ObjectCache {
         self.0.lock().ok()?.by_name.get(name).cloned()
     }
 
+    /// Forgets the objects of a band.
+    pub(super) fn forget(&self, band: &BandName) {
+        let Ok(mut objects) = self.0.lock() else { return };
+        let folder = format!("{band}/");
+        let gone = objects.by_name.extract_if(|name, _| name.starts_with(&folder));
+        let size = |(name, bytes): (String, Option<Arc<Vec<u8>>>)| {
+            name.len() + bytes.map_or(0, |bytes| bytes.len())
+        };
+        let bytes: usize = gone.map(size).sum();
+        objects.bytes -= bytes;
+    }
+
     /// Keeps what was read, while there is room.
     pub(super) fn put(&self, name: String, bytes: Option<Arc<Vec<u8>>>) {
         let Ok(mut objects) = self.0.lock() else { return };

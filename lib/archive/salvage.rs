@@ -26,6 +26,7 @@ impl Salvaged {
             bands: vec![band.clone()],
             takes_remains: false,
             many: false,
+            fetches: None,
         });
         let mut blocks = Blocks::new(&source, 1).ok()?;
         let block = Within { tier: 0, block: number };

@@ -43,6 +43,15 @@ impl Holds {
     }
 }
 
+/// Where entries are not known, because an index could not be read.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexGap {
+    /// The tier of its band.
+    pub tier: u8,
+    /// The path at which the band goes on; none if it does not.
+    pub before: Option<Path>,
+}
+
 /// The entries of a version, in canonical order.
 pub(crate) struct Version {
     merge: Merge,
@@ -52,6 +61,8 @@ pub(crate) struct Version {
     exact: bool,
     /// How often an entry was wanted: one of each tier at first.
     wanted: usize,
+    /// What could not be read before the next entry comes.
+    gaps: Vec<IndexGap>,
     /// Who looks whether its bands are sealed, if nothing was read that tells.
     looking: Option<JoinHandle<()>>,
     report: Arc<Report>,
@@ -332,6 +343,28 @@ impl Version {
         Version::start(archive, chain, held(archive, chain, paths, whole)?, true, report)
     }
 
+    /// The same for whoever shows what there is and says where it is not all: see
+    /// [`Version::take_gaps`]. Fails where that cannot be said.
+    pub(crate) fn open_with_gaps(
+        archive: &Arc<Archive>,
+        chain: &[BandInChain],
+        report: &Arc<Report>,
+    ) -> anyhow::Result<Version> {
+        let whole = |band: &BandInChain| {
+            let (mut holds, unreadable) = archive.sort_out(band)?;
+            let knows_none = holds.numbers.is_empty() && holds.lost.is_empty();
+            if let Some(error) = unreadable.filter(|error| knows_none || is_locked(error)) {
+                return Err(error);
+            }
+            // They are asked for, and fail where they would stand.
+            holds.numbers.append(&mut holds.lost);
+            holds.numbers.sort_by_key(|range| *range.start());
+            Ok(holds)
+        };
+        let version = Version::with(archive, chain, held(archive, chain, None, whole)?, report)?;
+        Ok(version.exact())
+    }
+
     /// The same, when it is known already what counts.
     pub(crate) fn with(
         archive: &Arc<Archive>,
@@ -382,6 +415,7 @@ impl Version {
             reads: holds,
             exact: false,
             wanted: 0,
+            gaps: Vec::new(),
             looking,
             report: Arc::clone(report),
         })
@@ -405,6 +439,10 @@ impl Version {
                 MergeEvent::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
+                    if !entries.failed.is_empty() {
+                        let before = next.as_ref().map(|(_, entry)| entry.path.clone());
+                        self.gaps.push(IndexGap { tier, before });
+                    }
                     for (_, error) in entries.failed.drain(..) {
                         let unvouched = causes(&error).iter().any(|cause| cause.is::<Unvouched>());
                         if is_locked(&error) || unvouched || self.exact && is_unreachable(&error) {
@@ -455,6 +493,11 @@ impl Version {
                 self.report.note(format_args!("{own} is of {other}, but {above} of {newest}"));
             }
         }
+    }
+
+    /// What could not be read of what stands before the entry that came last, or the end.
+    pub(crate) fn take_gaps(&mut self) -> Vec<IndexGap> {
+        std::mem::take(&mut self.gaps)
     }
 
     /// The next entry; what no directory holds is told and left out.

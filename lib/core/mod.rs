@@ -18,6 +18,7 @@ pub mod groups;
 pub mod intake;
 pub mod links;
 pub mod merge;
+pub mod mount;
 pub mod parity;
 pub mod patterns;
 pub mod place;

@@ -36,6 +36,26 @@ pub fn to_text(attribute: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// The attribute that [`to_text`] makes this text of; none if it is no such text.
+pub fn from_text(text: &str) -> Option<Vec<u8>> {
+    let mut attribute = 2u32.to_le_bytes().to_vec();
+    for (who, perm) in entries(text)? {
+        let (tag, id) = who.split_once(':')?;
+        let (tag, id): (u16, u32) = match (tag, id) {
+            ("user", "") => (0x01, u32::MAX),
+            ("user", id) => (0x02, id.parse().ok()?),
+            ("group", "") => (0x04, u32::MAX),
+            ("group", id) => (0x08, id.parse().ok()?),
+            ("mask", _) => (0x10, u32::MAX),
+            _ => (0x20, u32::MAX),
+        };
+        attribute.extend(tag.to_le_bytes());
+        attribute.extend((perm as u16).to_le_bytes());
+        attribute.extend(id.to_le_bytes());
+    }
+    Some(attribute)
+}
+
 /// Whether the text is that of an access ACL of an entry with this mode. An ACL sets the mode when
 /// a tar extracts, so one of another mode would change it.
 pub fn is_of_mode(text: &str, mode: u32) -> bool {
@@ -97,6 +117,8 @@ mod tests {
         }
         let text = "user::rw-,user:1234:r--,group::r-x,group:4000000000:rwx,mask::rwx,other::---";
         assert_eq!(to_text(&bytes).as_deref(), Some(text));
+        assert_eq!(from_text(text), Some(bytes.clone()));
+        assert_eq!((from_text("user:joe:rwx"), from_text("")), (None, None));
         for end in 0..bytes.len() {
             assert_ne!(to_text(&bytes[..end]).as_deref(), Some(text));
         }

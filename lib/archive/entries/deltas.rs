@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use crate::archive::blocks::{BlockSource, Blocks, LaneFeed};
 use crate::archive::entries::lane::BlockReader;
 use crate::core::delta::links::{self, DeltaLink};
+use crate::core::mount::layout::FileLayout;
 use crate::core::restore::{BlockTicket, Take};
 use crate::format::entry::{Entry, Within};
 use crate::format::object::Object;
@@ -50,15 +51,47 @@ fn told(error: DeltaError) -> Lack {
 }
 
 /// Content that is read forward.
-enum Content {
+pub(crate) enum Content {
     Nothing,
     Block(Box<BlockContent>),
     Delta(Box<DeltaContent>),
 }
 
 impl Content {
+    /// That of a file whose line says that it is in this block or delta, under this name there.
+    pub(crate) fn open(
+        source: &Arc<BlockSource>,
+        at: Within,
+        name: &Path,
+        entry: &Entry,
+    ) -> anyhow::Result<Content> {
+        Ok(match entry.deltas {
+            0 => Content::Block(Box::new(BlockContent::open(source, at, entry, name)?)),
+            _ => {
+                let (_, content) = DeltaContent::open_chain(source, at, name, entry)?;
+                Content::Delta(Box::new(content))
+            }
+        })
+    }
+
+    /// The map of its holes, if it is stored with one, and where they are; of a delta none.
+    pub(crate) fn holes(&self) -> Option<(&[u8], &FileLayout)> {
+        match self {
+            Content::Block(content) => Some((content.map.as_deref()?, &content.layout)),
+            Content::Nothing | Content::Delta(_) => None,
+        }
+    }
+
+    /// All was read of a file of this size: whether there is more.
+    pub(crate) fn finish(&mut self, size: u64) -> Result<(), Lack> {
+        match self {
+            Content::Delta(content) => content.finish(size),
+            Content::Nothing | Content::Block(_) => Ok(()),
+        }
+    }
+
     /// Fills `out` with the bytes from `place` on, which is behind all that was read before.
-    fn read(&mut self, place: u64, out: &mut [u8]) -> Result<(), Lack> {
+    pub(crate) fn read(&mut self, place: u64, out: &mut [u8]) -> Result<(), Lack> {
         match self {
             Content::Nothing => Err("the delta takes from a base, and has none".to_owned()),
             Content::Block(content) => content.read(place, out),
@@ -68,11 +101,14 @@ impl Content {
 }
 
 /// A file in a block.
-struct BlockContent {
+pub(crate) struct BlockContent {
     reader: BlockReader,
     // Its threads read what comes out here.
     _blocks: Blocks,
     size: u64,
+    /// The map of its holes, if it is stored with one.
+    map: Option<Vec<u8>>,
+    layout: FileLayout,
     /// Where its data is, the next first; and how many bytes of data lie before that.
     segments: std::vec::IntoIter<Segment>,
     before: u64,
@@ -81,29 +117,37 @@ struct BlockContent {
 }
 
 impl BlockContent {
-    fn open(source: &Arc<BlockSource>, link: &DeltaLink) -> anyhow::Result<BlockContent> {
-        let from = BlockTicket { lane: 0, ticket: 1, block: link.at, is_delta: false };
+    fn open(
+        source: &Arc<BlockSource>,
+        at: Within,
+        line: &Entry,
+        under: &Path,
+    ) -> anyhow::Result<BlockContent> {
+        let from = BlockTicket { lane: 0, ticket: 1, block: at, is_delta: false };
         let mut blocks = Blocks::new(source, 1)?;
         let feed = blocks.open(from).context("a block has no reader")?;
         let mut reader = BlockReader::new(feed);
-        let (entry, under) = (link.line.clone(), link.line.path.clone());
+        let (entry, under) = (line.clone(), under.clone());
         let found = reader.find(&Take { entry, under, from, spare: None, keep: false });
         if let Some(error) = reader.hopeless() {
             return Err(error);
         }
-        let of_block = |lack: Lack| anyhow!("block {}: {lack}", source.name(link.at));
+        let of_block = |lack: Lack| anyhow!("block {}: {lack}", source.name(at));
         let stored = found.map_err(of_block)?;
-        let size = link.line.size.unwrap_or(0);
+        let size = line.size.unwrap_or(0);
         let map = reader.map(&stored, size).map_err(of_block)?;
-        let segments = match map {
+        let segments = match &map {
             None => vec![Segment { offset: 0, len: size }],
-            Some(map) => sparse::segments(&map, stored.stored - map.len() as u64, size)
+            Some(map) => sparse::segments(map, stored.stored - map.len() as u64, size)
                 .context("its map of holes is not valid")?,
         };
+        let layout = FileLayout::new(&segments, size);
         Ok(BlockContent {
             reader,
             _blocks: blocks,
             size,
+            map,
+            layout,
             segments: segments.into_iter(),
             before: 0,
             taken: 0,
@@ -151,7 +195,7 @@ impl BlockContent {
 }
 
 /// A delta and what it is laid over.
-struct DeltaContent {
+pub(crate) struct DeltaContent {
     reader: DeltaReader<LaneFeed>,
     // Its threads read what comes out here.
     _blocks: Blocks,
@@ -176,6 +220,36 @@ impl DeltaContent {
         feed.turn_to(1);
         let reader = DeltaReader::new(feed);
         Ok(DeltaContent { reader, _blocks: blocks, base, command: None, start: 0, read: 0 })
+    }
+
+    /// The file whose line says that its content is in this delta, under this name there, and what
+    /// it is made of.
+    fn open_chain(
+        source: &Arc<BlockSource>,
+        at: Within,
+        name: &Path,
+        entry: &Entry,
+    ) -> anyhow::Result<(Vec<DeltaLink>, DeltaContent)> {
+        let links = source.delta_links(at, name)?;
+        let newest = links.first().map(|link| &link.line);
+        let is_same = newest.is_some_and(|newest| {
+            (newest.sha256, newest.size, newest.deltas) == (entry.sha256, entry.size, entry.deltas)
+        });
+        if !is_same || entry.sha256.is_none() {
+            bail!("{}: says something else of its content", source.index_name(at));
+        }
+        let mut content = Content::Nothing;
+        for link in links.iter().rev() {
+            let DeltaLink { at, line } = link;
+            content = match &line.delta {
+                None => {
+                    Content::Block(Box::new(BlockContent::open(source, *at, line, &line.path)?))
+                }
+                Some(_) => Content::Delta(Box::new(DeltaContent::open(source, *at, content)?)),
+            };
+        }
+        let Content::Delta(content) = content else { bail!("it is no delta") };
+        Ok((links, *content))
     }
 
     /// Goes on to the command that makes the byte at `place`.
@@ -255,23 +329,9 @@ impl PatchedFile {
             bands: source.bands.clone(),
             takes_remains: false,
             many: source.many,
+            fetches: source.fetches.clone(),
         });
-        let links = source.delta_links(at, name)?;
-        let newest = links.first().map(|link| &link.line);
-        let is_same = newest.is_some_and(|newest| {
-            (newest.sha256, newest.size, newest.deltas) == (entry.sha256, entry.size, entry.deltas)
-        });
-        if !is_same || entry.sha256.is_none() {
-            bail!("{}: says something else of its content", source.index_name(at));
-        }
-        let mut content = Content::Nothing;
-        for link in links.iter().rev() {
-            content = match &link.line.delta {
-                None => Content::Block(Box::new(BlockContent::open(source, link)?)),
-                Some(_) => Content::Delta(Box::new(DeltaContent::open(source, link.at, content)?)),
-            };
-        }
-        let Content::Delta(content) = content else { bail!("it is no delta") };
+        let (links, content) = DeltaContent::open_chain(source, at, name, entry)?;
         let size = entry.size.unwrap_or(0);
         let mut sums = |at: Within| source.text(at, Object::Sums(at.block)).ok().flatten();
         let chunks = links::chunks(&links, &mut sums);
@@ -284,7 +344,7 @@ impl PatchedFile {
                 (segments, Some(map), stored)
             }
         };
-        Ok(PatchedFile { content: *content, size, segments, map, stored })
+        Ok(PatchedFile { content, size, segments, map, stored })
     }
 
     /// Gives the content in pieces, of a sparse file its data. The inner error says from which byte

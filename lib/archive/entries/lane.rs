@@ -60,20 +60,47 @@ impl BlockReader {
     }
 
     /// Why what comes of the open block is not sure to be what was stored.
-    pub(super) fn unsure(&mut self) -> Option<String> {
+    pub(crate) fn unsure(&mut self) -> Option<String> {
         self.untar.input_mut().unsure()
     }
 
-    /// Finds the entry; the error says why it is not to be had.
-    pub(crate) fn find(&mut self, take: &Take) -> Result<TarEntry, String> {
-        if self.ticket != take.from.ticket {
-            self.ticket = take.from.ticket;
-            self.untar.input_mut().turn_to(self.ticket);
+    /// Goes on to the block with this ticket, if that is not the open one.
+    pub(crate) fn turn_to(&mut self, ticket: u64) {
+        if self.ticket != ticket {
+            self.ticket = ticket;
+            self.untar.input_mut().turn_to(ticket);
             self.untar.restart();
             self.ahead = None;
             self.damage = None;
             self.seeks = false;
         }
+    }
+
+    /// Finds the entry; the error says why it is not to be had.
+    pub(crate) fn find(&mut self, take: &Take) -> Result<TarEntry, String> {
+        self.turn_to(take.from.ticket);
+        while let Some(entry) = self.next() {
+            if entry.path == take.under {
+                return match is_of_line(&entry, &take.entry) {
+                    true => Ok(entry),
+                    false => Err("its header there does not agree with its index line".to_owned()),
+                };
+            }
+            if entry.path > take.under {
+                self.ahead = Some(entry);
+                break;
+            }
+        }
+        Err(self.why_not())
+    }
+
+    /// Why an entry is not to be had that did not come.
+    pub(crate) fn why_not(&self) -> String {
+        self.damage.clone().unwrap_or_else(|| "the block does not hold it".to_owned())
+    }
+
+    /// The next entry of the open block that can be had, past damage; none at its end.
+    pub(crate) fn next(&mut self) -> Option<TarEntry> {
         loop {
             let next = match self.ahead.take() {
                 Some(ahead) => Ok(Some(ahead)),
@@ -82,22 +109,11 @@ impl BlockReader {
             match next {
                 // Some bytes of a file that look like a header.
                 Ok(Some(entry)) if self.seeks && line_of(&entry).is_none() => self.untar.restart(),
-                Ok(Some(entry)) if entry.path == take.under => {
+                Ok(Some(entry)) => {
                     self.seeks = false;
-                    return match is_of_line(&entry, &take.entry) {
-                        true => Ok(entry),
-                        false => {
-                            Err("its header there does not agree with its index line".to_owned())
-                        }
-                    };
+                    return Some(entry);
                 }
-                Ok(Some(entry)) if entry.path > take.under => {
-                    self.ahead = Some(entry);
-                    self.seeks = false;
-                    break;
-                }
-                Ok(Some(_)) => self.seeks = false,
-                Ok(None) => break,
+                Ok(None) => return None,
                 // Headers that follow may be whole, as long as the member gives bytes.
                 Err(error @ (UntarError::BadHeader(_) | UntarError::BadName(_))) => {
                     self.damage = Some(told(&error));
@@ -106,7 +122,6 @@ impl BlockReader {
                 Err(error) => self.step_over(told(&error)),
             }
         }
-        Err(self.damage.clone().unwrap_or_else(|| "the block does not hold it".to_owned()))
     }
 
     fn step_over(&mut self, damage: String) {

@@ -120,6 +120,7 @@ pub(super) fn read_out(
         bands,
         takes_remains: false,
         many: false,
+        fetches: None,
     });
     let blocks = Blocks::new(&source, jobs)?;
     let (orders, taken) = batches(STEPS);

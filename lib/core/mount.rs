@@ -1,0 +1,5 @@
+//! What a mounted archive looks like: names, numbers and places, without the system.
+
+pub mod inodes;
+pub mod layout;
+pub mod tree;
