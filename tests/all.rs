@@ -58,6 +58,9 @@ mod pack_files;
 // What the man pages and README.md tell people to type runs, and brings back what it says.
 mod examples;
 
+// What a mounted archive shows.
+mod mount;
+
 // The man pages say what the programs do: options, exit statuses, environment, checksums of the
 // notes.
 mod man;
@@ -68,9 +71,6 @@ mod tidy;
 
 // Plain English in pages, help and messages.
 mod words;
-
-// One place for several hosts, and several writers of one source.
-mod writers;
 
 // Help, version, mistakes in the arguments, events.
 mod cli;
@@ -110,9 +110,6 @@ mod uploads;
 
 // The recipes of docs/stores.md, as they stand there.
 mod recipes;
-
-// An archive in a cloud that rclone serves for the run.
-mod rclone;
 
 // How many requests a run makes, and how many of them one after the other.
 mod trips;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 const NOTES: [&str; 4] = ["RECOVER.txt", "recover.sh", "rsrepair.py", "rdpatch.py"];
 
 /// The environment that each program heeds.
-const ENVIRONMENT: [(&str, &[&str]); 8] = [
+const ENVIRONMENT: [(&str, &[&str]); 9] = [
     ("dura-scan", &["DURA_CACHE", "DURA_EVENTS"]),
     (
         "dura-index",
@@ -34,6 +34,10 @@ const ENVIRONMENT: [(&str, &[&str]); 8] = [
         &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
     ),
     ("dura-push", &["DURA_CACHE", "DURA_EVENTS", "GNUPGHOME", "XDG_STATE_HOME"]),
+    (
+        "dura-mount",
+        &["DURA_CACHE", "DURA_EVENTS", "DURA_PASSPHRASE_FILE", "GNUPGHOME", "XDG_CACHE_HOME"],
+    ),
     ("dura-prune", &["DURA_EVENTS"]),
     (
         "dura-restore",
@@ -46,8 +50,8 @@ const ENVIRONMENT: [(&str, &[&str]); 8] = [
 ];
 
 /// Pages that are of no program of Cargo.toml.
-const KNOWN: [&str; 6] =
-    ["dura.7", "dura-archive.5", "dura-events.5", "dura-job.1", "dura-rclone.1", "dura-stores.7"];
+const KNOWN: [&str; 5] =
+    ["dura.7", "dura-archive.5", "dura-events.5", "dura-job.1", "dura-stores.7"];
 
 /// The sections of a program's page, in their order.
 const SECTIONS: [&str; 8] = [
@@ -80,6 +84,7 @@ pub(crate) fn command(program: &str) -> clap::Command {
         "dura-pack" => dura::cli::pack::command(),
         "dura-seal" => dura::cli::seal::command(),
         "dura-push" => dura::cli::push::command(),
+        "dura-mount" => dura::cli::mount::command(),
         "dura-prune" => dura::cli::prune::command(),
         "dura-restore" => dura::cli::restore::command(),
         "dura-verify" => dura::cli::verify::command(),

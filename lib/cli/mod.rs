@@ -3,6 +3,7 @@
 mod at;
 pub mod common;
 pub mod index;
+pub mod mount;
 pub mod pack;
 pub mod prune;
 pub mod push;
@@ -21,8 +22,9 @@ use crate::edge::pipe;
 /// A program: its name and its `main`.
 type Program = (&'static str, fn() -> ExitCode);
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     ("dura-index", index::main),
+    ("dura-mount", mount::main),
     ("dura-pack", pack::main),
     ("dura-prune", prune::main),
     ("dura-push", push::main),

@@ -3,6 +3,7 @@
 
 pub mod ahead;
 pub mod attributes;
+pub mod background;
 pub mod batches;
 pub mod budget;
 pub mod clock;
@@ -21,5 +22,6 @@ pub mod resolve;
 pub mod signals;
 pub mod source;
 pub mod table;
+pub mod unmount;
 pub mod users;
 pub mod walk;

@@ -1,14 +1,40 @@
 //! Being asked to end: SIGINT (Ctrl-C), SIGTERM, and a time that has come.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::low_level::pipe;
 
 use super::clock;
 use crate::format::time::Stamp;
+
+/// Waits for signals that ask for the end.
+#[derive(Debug)]
+pub struct SignalWait(UnixStream);
+
+impl SignalWait {
+    /// Catches the signals from now on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new() -> io::Result<SignalWait> {
+        let (come, write) = UnixStream::pair()?;
+        for signal in [SIGINT, SIGTERM] {
+            pipe::register(signal, write.try_clone()?)?;
+        }
+        Ok(SignalWait(come))
+    }
+
+    /// Waits for the next one.
+    pub fn wait(&mut self) {
+        // Each is a byte; there is no end.
+        let _ = self.0.read_exact(&mut [0]);
+    }
+}
 
 /// Set once somebody asks the program to end.
 #[derive(Debug, Clone, Default)]

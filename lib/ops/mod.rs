@@ -17,6 +17,7 @@ pub mod keys;
 pub mod list;
 pub mod locate;
 pub mod ls;
+pub mod mount;
 #[cfg(test)]
 mod orders;
 pub mod pack;

@@ -19,12 +19,13 @@ use super::tree::root;
 pub(crate) const USER: u32 = 65_534;
 
 /// The programs, and where cargo put them.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("dura", env!("CARGO_BIN_EXE_dura")),
     ("dura-scan", env!("CARGO_BIN_EXE_dura-scan")),
     ("dura-pack", env!("CARGO_BIN_EXE_dura-pack")),
     ("dura-seal", env!("CARGO_BIN_EXE_dura-seal")),
     ("dura-push", env!("CARGO_BIN_EXE_dura-push")),
+    ("dura-mount", env!("CARGO_BIN_EXE_dura-mount")),
     ("dura-prune", env!("CARGO_BIN_EXE_dura-prune")),
     ("dura-index", env!("CARGO_BIN_EXE_dura-index")),
     ("dura-restore", env!("CARGO_BIN_EXE_dura-restore")),
@@ -41,7 +42,6 @@ const TOOLS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("chmod", "coreutils"),
     ("chown", "coreutils"),
-    ("cksum", "coreutils"),
     ("cmp", "diffutils"),
     ("comm", "coreutils"),
     ("cp", "coreutils"),
@@ -56,6 +56,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("expr", "coreutils"),
     ("find", "findutils"),
     ("flock", "util-linux"),
+    ("fusermount3", "fuse3"),
     ("getfacl", "acl"),
     ("git", "git"),
     ("gpg", "gnupg"),
@@ -68,6 +69,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("ls", "coreutils"),
     ("mkdir", "coreutils"),
     ("mkfifo", "coreutils"),
+    ("mknod", "coreutils"),
     ("mktemp", "coreutils"),
     ("mount", "mount"),
     ("mtree", "mtree-netbsd"),
