@@ -72,6 +72,9 @@ mod tidy;
 // Plain English in pages, help and messages.
 mod words;
 
+// One place for several hosts, and several writers of one source.
+mod writers;
+
 // Help, version, mistakes in the arguments, events.
 mod cli;
 
@@ -110,6 +113,9 @@ mod uploads;
 
 // The recipes of docs/stores.md, as they stand there.
 mod recipes;
+
+// An archive in a cloud that rclone serves for the run.
+mod rclone;
 
 // How many requests a run makes, and how many of them one after the other.
 mod trips;

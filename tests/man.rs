@@ -50,8 +50,8 @@ const ENVIRONMENT: [(&str, &[&str]); 9] = [
 ];
 
 /// Pages that are of no program of Cargo.toml.
-const KNOWN: [&str; 5] =
-    ["dura.7", "dura-archive.5", "dura-events.5", "dura-job.1", "dura-stores.7"];
+const KNOWN: [&str; 6] =
+    ["dura.7", "dura-archive.5", "dura-events.5", "dura-job.1", "dura-rclone.1", "dura-stores.7"];
 
 /// The sections of a program's page, in their order.
 const SECTIONS: [&str; 8] = [

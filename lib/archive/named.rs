@@ -39,6 +39,16 @@ impl ArchiveName {
         })
     }
 
+    /// The archive in a folder of this place.
+    pub(crate) fn below(&self, folder: &str) -> ArchiveName {
+        let mut raw = self.raw.clone();
+        if !raw.as_bytes().ends_with(b"/") {
+            raw.push("/");
+        }
+        raw.push(folder);
+        raw.into()
+    }
+
     /// The directory that it names, if it names one.
     pub(crate) fn local(&self) -> anyhow::Result<Option<&Path>> {
         Ok(match self.place()? {

@@ -49,7 +49,7 @@ enum IndexCommand {
     /// List a version for people
     Ls(LsArgs),
     /// List the bands of an archive, oldest first
-    Bands(Of),
+    Bands(BandsArgs),
     /// List the versions that contain the paths that match a pattern
     Find(FindArgs),
     /// List what differs between two versions, or between a version and a listing
@@ -70,6 +70,16 @@ struct Of {
     /// The archive: a directory, s3://BUCKET/PREFIX, https://HOST/PATH, or ssh://HOST/PATH
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveName,
+}
+
+/// Arguments of `bands`.
+#[derive(Debug, Clone, Args)]
+struct BandsArgs {
+    #[command(flatten)]
+    of: Of,
+    /// List the bands of each archive in a folder of ARCHIVE, with the folder before their names
+    #[arg(long)]
+    below: bool,
 }
 
 /// Arguments of `diff`.
@@ -339,8 +349,8 @@ fn run(args: IndexArgs, report: &Arc<Report>) -> anyhow::Result<()> {
             let options = ls::Options { archive, paths, files_from, one_level, sums };
             records(style, |records| ls::run(&options, reading, records, report))
         }
-        IndexCommand::Bands(of) => {
-            records(style, |records| bands::run(&of.archive, reading, records, report))
+        IndexCommand::Bands(BandsArgs { of, below }) => {
+            records(style, |records| bands::run(&of.archive, below, reading, records, report))
         }
         IndexCommand::Find(args) => {
             let FindArgs { archive, patterns, files_from } = args;

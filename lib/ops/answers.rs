@@ -44,7 +44,8 @@ fn answer<T>(
 
 #[test]
 fn bands_in_each_style() {
-    let of = |style| answer(style, |to, report| bands::run(&archive(), &reading(), to, report));
+    let of =
+        |style| answer(style, |to, report| bands::run(&archive(), false, &reading(), to, report));
     let lines = format!(
         "{FULL} complete 2026-11-01T02:00:00Z 22 5603221 plain unsigned 0\n\
          {LAYER} complete 2026-11-08T02:00:00Z 16 5603231 plain unsigned 0\n"

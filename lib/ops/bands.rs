@@ -10,21 +10,70 @@ use crate::archive::{Archive, BandInChain};
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::ends::BandEnds;
 use crate::format::listing::Have;
+use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
 use crate::ops::records::Records;
 use crate::report::message::Report;
+use crate::store::as_folder;
 
 /// What the columns are, for people: scripts get lines alone.
 const HEADING: &str = "band state started entries bytes-of-source sealed signed parity";
 
 /// Writes a line a band: name, `complete` or `unfinished`, start time, entries, source bytes;
 /// `encrypted`, `plain` or `mixed`; `signed` or `unsigned`; how many parity shards its first group
-/// has. `-` for what cannot be told. Gives how many bands there are.
+/// has. `-` for what cannot be told. Gives how many bands there are. With `below` the same of each
+/// archive in a folder of this place, with the folder before the names.
 ///
 /// # Errors
 /// What keeps it from listing all.
 pub fn run(
     shown: &ArchiveName,
+    below: bool,
+    reading: &ReadOptions,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
+    match below {
+        true => run_below(shown, reading, records, report),
+        false => run_in(shown, "", reading, records, report),
+    }
+}
+
+/// Writes the bands of all archives in folders of a place.
+fn run_below(
+    shown: &ArchiveName,
+    reading: &ReadOptions,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
+    must_exist(shown)?;
+    let listed = reading.open(shown, report)?.store().list("")?;
+    let mut folders: Vec<&str> = listed.iter().filter_map(as_folder).collect();
+    folders.retain(|folder| !is_litter(folder));
+    folders.sort_unstable();
+    let mut archives = 0;
+    for folder in folders {
+        let one = shown.below(folder);
+        let names = reading.open(&one, report).and_then(|archive| archive.names());
+        match names {
+            Ok(names) if names.is_empty() => continue,
+            Ok(_) => {
+                run_in(&one, &format!("{folder}/"), reading, records, report)?;
+                archives += 1;
+            }
+            Err(error) => report.warn(format_args!("{one}: {error:#}")),
+        }
+    }
+    match archives {
+        0 => Err(no_band(shown, "no folder of it is an archive with bands")),
+        _ => Ok(records.count()),
+    }
+}
+
+/// Writes the bands of an archive; `folder` stands before their names.
+fn run_in(
+    shown: &ArchiveName,
+    folder: &str,
     reading: &ReadOptions,
     records: &mut Records<'_>,
     report: &Arc<Report>,
@@ -38,7 +87,9 @@ pub fn run(
             return Err(no_band(shown, format_args!("the archive has no band, but {others}")));
         }
     }
-    records.title(HEADING)?;
+    if records.count() == 0 {
+        records.title(HEADING)?;
+    }
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let (head, tail) = match archive.state(&name, true) {
@@ -85,11 +136,11 @@ pub fn run(
                 }
                 None => "- - -".to_owned(),
             };
-            line.extend(format!("{name} {state} {started} {counts} {protection}").bytes());
+            line.extend(format!("{folder}{name} {state} {started} {counts} {protection}").bytes());
         };
         records.write(columns, || {
             vec![
-                ("band", name.to_string().into()),
+                ("band", format!("{folder}{name}").into()),
                 ("state", state.into()),
                 ("started", started.clone().into()),
                 ("entries", counts.map(|(entries, _)| entries).into()),

@@ -42,6 +42,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("chmod", "coreutils"),
     ("chown", "coreutils"),
+    ("cksum", "coreutils"),
     ("cmp", "diffutils"),
     ("comm", "coreutils"),
     ("cp", "coreutils"),
