@@ -5,9 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::format::entry::{Entry, EntryState, Inode, Kind};
+use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::tarball::{BLOCK, padding};
-use crate::format::time::Time;
 
 /// A member is closed at the first entry border after so many bytes of tar; a file over it has
 /// members of its own.
@@ -79,33 +78,12 @@ impl Planner {
     }
 }
 
-/// What `fstat` says of an open file, as far as it shows that the file was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileVersion {
-    /// Size in bytes.
-    pub size: u64,
-    /// Modification time.
-    pub time: Time,
-    /// Change time.
-    pub ctime: Time,
-    /// Device and inode.
-    pub inode: Inode,
-}
-
-/// The `c:` that a file's line may carry: its change time, if the same before the first and after
-/// the last byte, and at least 2 s before the file was opened. A younger time may stay the same
-/// when the file is changed again, because clocks tick slower than that.
-pub fn settled_ctime(before: &FileVersion, after: &FileVersion, opened: Time) -> Option<Time> {
-    let old_enough =
-        Time { sec: before.ctime.sec.saturating_add(2), nsec: before.ctime.nsec } <= opened;
-    (before == after && old_enough).then_some(before.ctime)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::entry::Meta;
     use crate::format::path::Path;
+    use crate::format::time::Time;
 
     fn entry(name: &str, kind: Kind, size: u64) -> Entry {
         let meta = Meta { mode: 0o644, uid: 0, gid: 0, time: Time { sec: 0, nsec: 0 } };
@@ -162,26 +140,5 @@ mod tests {
         let mut deleted = entry("z", Kind::Dir, 0);
         deleted.state = EntryState::Deleted;
         assert_eq!(plan([hard, excluded, deleted]), ["h,z"]);
-    }
-
-    #[test]
-    fn ctime_is_told_only_when_it_is_settled() {
-        let at = |sec, nsec| Time { sec, nsec };
-        let seen = FileVersion {
-            size: 5,
-            time: at(10, 0),
-            ctime: at(10, 500),
-            inode: Inode { dev: 1, ino: 2 },
-        };
-        assert_eq!(settled_ctime(&seen, &seen, at(12, 500)), Some(at(10, 500)));
-        assert_eq!(settled_ctime(&seen, &seen, at(12, 499)), None);
-        assert_eq!(settled_ctime(&seen, &seen, at(5, 0)), None);
-        for after in [
-            FileVersion { size: 6, ..seen },
-            FileVersion { time: at(11, 0), ..seen },
-            FileVersion { ctime: at(11, 0), ..seen },
-        ] {
-            assert_eq!(settled_ctime(&seen, &after, at(99, 0)), None);
-        }
     }
 }

@@ -5,22 +5,24 @@ use sha2::{Digest as _, Sha256};
 use crate::core::cut::CutPlan;
 use crate::core::cutter::{self, Cutter};
 use crate::core::delta::{DeltaPlan, SumsLines};
+use crate::core::large::{BegunAs, LargeChoice, LargeEffect, LargeFacts, Likeness};
 use crate::core::links::LostLinks;
+use crate::core::outcome::ReadOutcome;
 use crate::core::references::content_key;
 use crate::edge::attributes::Attributes;
 use crate::edge::hashing::{FilePiece, hash, hash_body};
 use crate::edge::source::{FileStat, SizeTrust, SourceFile};
 use crate::format::cut::FileMark;
-use crate::format::digest;
+use crate::format::digest::{self, Digest};
 use crate::format::entry::Entry;
 use crate::format::sparse::is_nearly_all_holes;
-use crate::format::sums::ChunkSums;
+use crate::format::sums::{Chunk, ChunkSums};
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{LargeFile, PieceSender, ReadOutcome};
+use crate::ops::pack::pieces::{LargeFile, PieceSender};
 use crate::ops::pack::raw::Raw;
-use crate::ops::pack::read::{FileOutcome, Trouble};
+use crate::ops::pack::read::{Trouble, read_file};
 use crate::ops::pack::reading::FileReading;
 use crate::report::message::why;
 
@@ -101,107 +103,104 @@ impl FileReading {
         let Prepared { file, before, opened_at, segments, size, .. } = &prepared;
         let (before, size) = (*before, *size);
         let Got { attributes, all } = self.of_file(&entry, file, &before);
-        let outcome = |came| FileOutcome {
-            opened_at: *opened_at,
-            before,
-            after: file.facts().unwrap_or(FileStat { size: u64::MAX, ..before }),
-            stored: size,
-            came,
-            all,
+        let outcome = |came| {
+            let after = file.facts().unwrap_or(FileStat { size: u64::MAX, ..before });
+            read_file(&before, &after, *opened_at, (size, came, all))
         };
         let whole = [Segment { offset: 0, len: size }];
         let stored = segments.as_deref().unwrap_or(&whole);
         let data: u64 = stored.iter().map(|segment| segment.len).sum();
-        let by_body = is_nearly_all_holes(size, data);
-        let suspect = entry.within.is_some()
-            && self.layered
-            && prepared.came == ReadOutcome::Whole
-            && entry.size == Some(size)
-            && entry.body.is_some() == by_body
-            && attributes.is_empty();
         let mut cut = if again { None } else { self.cut_plan(&entry, &before) };
-        let is_cut_whole = cut.as_ref().is_some_and(|plan| !plan.cut.is_delta);
-        let is_plain = before.nlink == 1
-            && !by_body
-            && attributes.is_empty()
-            && prepared.came == ReadOutcome::Whole;
-        let may_refer = is_plain && !again && cut.is_none();
-        let has_sums = is_plain && self.delta_over.is_some_and(|over| size >= over);
-        let base = if has_sums && !is_cut_whole { self.base_of(&entry) } else { None };
-        let glance = if may_refer { self.glance(prepared.content(), size) } else { None };
-        let twin = glance.is_some_and(|glance| self.has_large(glance));
-        let elsewhere = may_refer && self.has_origin_of(size);
-        if !is_cut_whole && (suspect || twin || elsewhere || base.is_some()) {
-            let mut cutter = base.as_ref().map(|base| Cutter::new(base.average));
-            let hashed = match by_body {
-                true => hash_body(prepared.content(), stored),
-                false => hash(prepared.content(), stored, size, |piece| match piece {
-                    FilePiece::Data(bytes) => {
-                        cutter.iter_mut().for_each(|cutter| cutter.handle_data(bytes));
-                    }
-                    FilePiece::Hole(len) => {
-                        cutter.iter_mut().for_each(|cutter| cutter.handle_hole(len));
-                    }
-                }),
-            };
-            if let Ok((found, came)) = hashed
-                && came == data
-            {
-                let stays = suspect && self.may_stay(&mut entry, &before, Some(found));
-                let mut raw = self.empty();
-                raw.member.border = true;
-                if stays {
+        let facts = LargeFacts {
+            size,
+            nlink: before.nlink,
+            by_body: is_nearly_all_holes(size, data),
+            has_attributes: !attributes.is_empty(),
+            is_whole: prepared.came == ReadOutcome::Whole,
+            has_parent: self.layered,
+            again,
+            begun: cut.as_ref().map(|plan| match plan.cut.is_delta {
+                true => BegunAs::Delta,
+                false => BegunAs::All,
+            }),
+            delta_over: self.delta_over,
+        };
+        let mut choice = LargeChoice::new(&entry, &facts);
+        let (mut base, mut glance, mut found) = (None, None, None);
+        let (mut chunks, mut plan) = (None, None);
+        while let Some(effect) = choice.poll() {
+            match effect {
+                LargeEffect::LookUp { base: may_have_base, likes } => {
+                    base = if may_have_base { self.base_of(&entry) } else { None };
+                    glance = if likes { self.glance(prepared.content(), size) } else { None };
+                    choice.handle_likeness(Likeness {
+                        base: base.is_some(),
+                        twin: glance.is_some_and(|glance| self.has_large(glance)),
+                        size: likes && self.has_origin_of(size),
+                    });
+                }
+                LargeEffect::Digest => {
+                    let average = base.as_ref().map(|base| base.average);
+                    let read = digest_of(&prepared, (stored, data), facts.by_body, average);
+                    let sha256 = read.as_ref().map(|(sha256, _)| *sha256);
+                    (found, chunks) = (sha256, read.and_then(|(_, chunks)| chunks));
+                    let unchanged = sha256.map(|_| self.may_stay(&mut entry, &before, sha256));
+                    choice.handle_digest(unchanged);
+                }
+                LargeEffect::FindOrigin => {
+                    entry.sha256 = found;
+                    entry.forget_place();
+                    choice.handle_origin(self.refer(&mut entry));
+                }
+                LargeEffect::Keep | LargeEffect::Refer => {
+                    let mut raw = self.empty();
+                    raw.member.border = true;
                     self.close(&mut entry, &outcome(ReadOutcome::Whole), links);
-                    raw.line(&entry);
-                    return emit(raw);
-                }
-                let mut moved = Entry { sha256: Some(found), ..entry.clone() };
-                moved.forget_place();
-                let refers = may_refer && (self.refer(&mut moved) || twin);
-                if refers {
-                    self.close(&mut moved, &outcome(ReadOutcome::Whole), links);
-                    match moved.is_reference() {
-                        true => _ = raw.line(&moved),
-                        false => raw.file(&moved, None, true),
+                    match effect == LargeEffect::Keep || entry.is_reference() {
+                        true => _ = raw.line(&entry),
+                        false => raw.file(&entry, None, true),
                     }
-                    return emit(raw);
+                    emit(raw)?;
                 }
-                if let Some((base, chunks)) = base.zip(cutter.and_then(Cutter::finish)) {
-                    let mark = mark(&entry, &before, base.makes(&found), true);
+                LargeEffect::PlanDelta => {
+                    let both = base.as_ref().zip(chunks.as_ref());
+                    let new = both.map(|(base, chunks)| DeltaPlan::new(&base.chunks, chunks));
+                    plan = new.filter(DeltaPlan::is_worth_it);
+                    let headers = base.as_ref().zip(found).map(|(base, sum)| base.makes(&sum));
+                    let begun = cut.as_ref().map(|cut| cut.headers);
+                    choice.handle_delta(plan.is_some(), begun.is_some() && begun == headers);
+                }
+                LargeEffect::SendDelta { continues } => {
+                    let both = base.as_ref().zip(chunks.as_deref()).zip(found).zip(plan.take());
+                    let Some((((base, chunks), sha256), plan)) = both else {
+                        choice.handle_delta_sent(false);
+                        continue;
+                    };
+                    let start = (
+                        mark(&entry, &before, base.makes(&sha256), true),
+                        cut.take_if(|_| continues),
+                    );
                     let file = (prepared.content(), stored, size);
-                    let is_as_begun = |cut: &CutPlan| cut.headers == mark.headers;
-                    let mut again = cut.take_if(|cut| is_as_begun(cut));
-                    loop {
-                        let delta = DeltaPlan::new(&base.chunks, &chunks);
-                        if !delta.is_worth_it() {
-                            break;
-                        }
-                        let delta = (&base, &chunks[..], delta);
-                        let start = (mark.clone(), again.take());
-                        let mut close =
-                            |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
-                        if self.send_delta(file, entry.clone(), delta, start, &mut close, emit)? {
-                            self.remember(glance);
-                            return Ok(());
-                        }
-                        self.tell_that_it_begins_again(&entry);
-                    }
+                    let mut close =
+                        |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
+                    let delta = (base, chunks, plan);
+                    let sent =
+                        self.send_delta(file, entry.clone(), delta, start, &mut close, emit)?;
+                    choice.handle_delta_sent(sent);
                 }
+                LargeEffect::SendAll { continues } => {
+                    entry.forget_place();
+                    let how = (&attributes, choice.has_sums());
+                    let cut = cut.take_if(|_| continues);
+                    let mut close =
+                        |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
+                    let sent = self.send(&prepared, &entry, how, cut, &mut close, emit)?;
+                    choice.handle_all_sent(sent);
+                }
+                LargeEffect::BeginAgain => self.tell_that_it_begins_again(&entry),
             }
         }
-        entry.forget_place();
-        if cut.take_if(|cut| cut.cut.is_delta).is_some() {
-            self.tell_that_it_begins_again(&entry);
-        }
-        let was_cut = cut.is_some();
-        let mut close = |entry: &mut Entry, came| self.close(entry, &outcome(came), links);
-        let how = (&attributes, has_sums);
-        let mut whole = self.send(&prepared, &entry, how, cut, &mut close, emit)?;
-        if !whole && was_cut {
-            self.tell_that_it_begins_again(&entry);
-            whole = self.send(&prepared, &entry, how, None, &mut close, emit)?;
-        }
-        if whole {
+        if choice.is_stored() {
             self.remember(glance);
         }
         Ok(())
@@ -350,8 +349,31 @@ impl FileReading {
     }
 }
 
+/// The digest of a file, and its chunks of this mean length; none if it cannot be read to its end.
+fn digest_of(
+    prepared: &Prepared,
+    (stored, data): (&[Segment], u64),
+    by_body: bool,
+    average: Option<u32>,
+) -> Option<(Digest, Option<Vec<Chunk>>)> {
+    let mut cutter = average.map(Cutter::new);
+    let read = match by_body {
+        true => hash_body(prepared.content(), stored),
+        false => hash(prepared.content(), stored, prepared.size, |piece| match piece {
+            FilePiece::Data(bytes) => {
+                cutter.iter_mut().for_each(|cutter| cutter.handle_data(bytes));
+            }
+            FilePiece::Hole(len) => {
+                cutter.iter_mut().for_each(|cutter| cutter.handle_hole(len));
+            }
+        }),
+    };
+    let (sha256, _) = read.ok().filter(|(_, came)| *came == data)?;
+    Some((sha256, cutter.and_then(Cutter::finish)))
+}
+
 /// What tells a file from what it becomes.
-fn mark(entry: &Entry, stat: &FileStat, headers: digest::Digest, is_delta: bool) -> FileMark {
+fn mark(entry: &Entry, stat: &FileStat, headers: Digest, is_delta: bool) -> FileMark {
     FileMark {
         path: entry.path.clone(),
         size: stat.size,

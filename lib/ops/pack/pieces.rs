@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::core::assemble::{BlockStart, LargePiece};
 use crate::core::cut::{CutPlan, PieceUse};
 use crate::core::cutter::Cutter;
+use crate::core::outcome::ReadOutcome;
 use crate::core::planner::MEMBER;
 use crate::edge::source::SourceFile;
 use crate::format::cut::{FileMark, PartEnd};
@@ -14,17 +15,6 @@ use crate::format::sparse;
 use crate::format::tarball::Segment;
 use crate::ops::pack::raw::Raw;
 use crate::ops::pack::reading::FileReading;
-
-/// How a file's content came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadOutcome {
-    /// All of it.
-    Whole,
-    /// It ended after so many bytes.
-    Short(u64),
-    /// There is more than its size says, and more than could be kept.
-    Cut,
-}
 
 /// Hands on the pieces of a large file, or of its delta, without those that are stored.
 pub(super) struct PieceSender<'a, E> {

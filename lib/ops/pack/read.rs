@@ -1,11 +1,10 @@
 //! Reading entries of the source into the tar of a member.
 
-use std::cmp::Ordering as Order;
 use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::core::links::{LostLinks, Role};
-use crate::core::planner::{FileVersion, settled_ctime};
+use crate::core::outcome::{FileVersion, ReadFile, ReadFlaw, ReadOutcome, content_unchanged};
 use crate::edge::attributes::Attributes;
 use crate::edge::clock;
 use crate::edge::source::{FileStat, SizeTrust, SourceFile};
@@ -14,7 +13,6 @@ use crate::format::entry::{Entry, EntryState, Kind, Meta};
 use crate::format::tarball::{self, Content, Segment, padding};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::ReadOutcome;
 use crate::ops::pack::raw::{MAX_WHOLE, Raw};
 use crate::ops::pack::reading::FileReading;
 use crate::report::message::why;
@@ -41,21 +39,6 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         if error.kind() == io::ErrorKind::NotFound { Trouble::Vanished } else { Trouble::Io(error) }
     }
-}
-
-/// A file that was read, as far as it shows whether it was changed meanwhile.
-pub(super) struct FileOutcome {
-    /// When it was opened.
-    pub opened_at: Time,
-    /// What it was before the first byte was read.
-    pub before: FileStat,
-    /// What it was after the last.
-    pub after: FileStat,
-    /// The size that the tar gives it.
-    pub stored: u64,
-    pub came: ReadOutcome,
-    /// Whether all of its attributes could be read.
-    pub all: bool,
 }
 
 impl FileReading {
@@ -241,22 +224,16 @@ impl FileReading {
             }
         };
         let sha256 = digest::of(&raw.tar[data..]);
-        let came = match read.cmp(&before.size) {
-            Order::Less if sizes == SizeTrust::Meaningless && after == before => ReadOutcome::Whole,
-            Order::Less => ReadOutcome::Short(read),
-            _ => ReadOutcome::Whole,
-        };
+        let says_nothing = sizes == SizeTrust::Meaningless && after == before;
+        let came = ReadOutcome::of(read, before.size, says_nothing);
+        let was = read_file(&before, &after, opened_at, (read, came, all));
         if came == ReadOutcome::Whole
             && read == before.size
             && attributes.is_empty()
             && self.may_stay(&mut entry, &before, Some(sha256))
         {
             raw.tar.truncate(start);
-            self.close(
-                &mut entry,
-                &FileOutcome { opened_at, before, after, stored: read, came, all },
-                links,
-            );
+            self.close(&mut entry, &was, links);
             raw.line(&entry);
             return None;
         }
@@ -278,11 +255,7 @@ impl FileReading {
         raw.tar.resize(raw.tar.len() + padding(raw.tar.len() as u64), 0);
         entry.x = fits && !attributes.is_empty();
         (entry.sha256, entry.body) = (Some(sha256), None);
-        self.close(
-            &mut entry,
-            &FileOutcome { opened_at, before, after, stored: read, came, all },
-            links,
-        );
+        self.close(&mut entry, &was, links);
         let tar = Some(start..raw.tar.len());
         raw.file(&entry, tar, false);
         None
@@ -296,82 +269,58 @@ impl FileReading {
         facts: &FileStat,
         sha256: Option<digest::Digest>,
     ) -> bool {
-        let same = self.layered
-            && facts.nlink == 1
-            && entry.size == Some(facts.size)
-            && entry.digest() == sha256;
-        if !same {
-            entry.forget_place();
-        }
-        entry.within.is_some()
+        content_unchanged(entry, self.layered, (facts.nlink, facts.size), sha256)
     }
 
     /// Fills in what the file's line says once it is read, and tells what is not as it should be.
-    pub(super) fn close(&self, entry: &mut Entry, outcome: &FileOutcome, links: &mut LostLinks) {
-        let FileOutcome { opened_at, before, after, stored, came, all } = outcome;
-        let path = &entry.path;
-        match came {
-            ReadOutcome::Short(len) if stored == len && after == before => {
-                self.report.warn(format_args!(
-                    "{path}: ends after {len} bytes instead of {}: stored as it was read",
-                    before.size
-                ));
-            }
-            ReadOutcome::Short(len) if stored == len => {
-                self.report.warn(format_args!(
-                    "{path}: shrank while it was read: stored with its {len} bytes"
-                ));
-            }
-            ReadOutcome::Cut => {
-                self.report.warn(format_args!(
-                    "{path}: longer than its size says, and too large for a temporary copy: truncated to {stored} bytes"
-                ));
-            }
-            ReadOutcome::Short(len) => {
-                self.report.warn(format_args!(
-                    "{path}: shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
-                ));
-            }
-            ReadOutcome::Whole if after.size > before.size && *stored > before.size => {
-                self.report.warn(format_args!(
-                    "{path}: grew while it was read: stored with the {stored} bytes that were read"
-                ));
-            }
-            ReadOutcome::Whole if after.size > before.size => {
-                self.report.warn(format_args!(
-                    "{path}: grew while it was read: truncated to its {} bytes",
-                    before.size
-                ));
-            }
-            ReadOutcome::Whole
-                if (after.size, after.meta.time) != (before.size, before.meta.time) =>
-            {
-                self.report.warn(format_args!("{path}: changed while it was read"));
-            }
-            ReadOutcome::Whole => {}
+    pub(super) fn close(&self, entry: &mut Entry, file: &ReadFile, links: &mut LostLinks) {
+        if let Some(flaw) = file.close(entry, links) {
+            self.report.warn(format_args!("{}: {}", entry.path, in_words(flaw)));
         }
-        let seen = |facts: &FileStat| FileVersion {
-            size: facts.size,
-            time: facts.meta.time,
-            ctime: facts.ctime,
-            inode: facts.inode,
-        };
-        let whole = *came == ReadOutcome::Whole && *all && *stored == before.size;
-        if entry.inode.is_some() {
-            if entry.inode == Some(before.inode) {
-                let as_listed = entry.meta() == Some(&before.meta)
-                    && (entry.size, entry.nlink, entry.ctime)
-                        == (Some(before.size), Some(before.nlink), Some(before.ctime));
-                links.handle_stored(entry, as_listed);
-            } else {
-                links.handle_lost(entry);
-            }
+    }
+}
+
+/// A file that was opened at this time, and was `before` and `after` it was read as they say; what
+/// the tar gives it, how it came, and whether all of its attributes did.
+pub(super) fn read_file(
+    before: &FileStat,
+    after: &FileStat,
+    opened_at: Time,
+    (stored, came, all): (u64, ReadOutcome, bool),
+) -> ReadFile {
+    let seen = |stat: &FileStat| FileVersion {
+        size: stat.size,
+        time: stat.meta.time,
+        ctime: stat.ctime,
+        inode: stat.inode,
+    };
+    let FileStat { meta, nlink, .. } = *before;
+    let is_same = before == after;
+    let (before, after) = (seen(before), seen(after));
+    ReadFile { opened_at, before, meta, nlink, after, is_same, stored, came, all }
+}
+
+fn in_words(flaw: ReadFlaw) -> String {
+    match flaw {
+        ReadFlaw::EndsEarly(len, size) => {
+            format!("ends after {len} bytes instead of {size}: stored as it was read")
         }
-        entry.state = EntryState::Present(before.meta);
-        entry.size = Some(*stored);
-        entry.nlink = Some(before.nlink);
-        entry.inode = (before.nlink > 1).then_some(before.inode);
-        entry.ctime = settled_ctime(&seen(before), &seen(after), *opened_at).filter(|_| whole);
+        ReadFlaw::Shrank(len) => {
+            format!("shrank while it was read: stored with its {len} bytes")
+        }
+        ReadFlaw::ShrankInside(len, stored) => format!(
+            "shrank to {len} bytes while it was read: stored with zeros up to its {stored} bytes"
+        ),
+        ReadFlaw::Longer(stored) => format!(
+            "longer than its size says, and too large for a temporary copy: truncated to {stored} bytes"
+        ),
+        ReadFlaw::Grew(stored) => {
+            format!("grew while it was read: stored with the {stored} bytes that were read")
+        }
+        ReadFlaw::GrewBehind(size) => {
+            format!("grew while it was read: truncated to its {size} bytes")
+        }
+        ReadFlaw::Changed => "changed while it was read".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::archive::catalogue::{self, BandFolder};
 use crate::archive::named::ArchiveName;
+use crate::core::spool::Loses;
 use crate::format::band::BandName;
 use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::ops::push::shortfall::Shortfall;
@@ -22,7 +23,7 @@ mod pass;
 pub(super) mod survey;
 
 use band::Sent;
-use pass::{Loses, Pass};
+use pass::Pass;
 
 /// How often a spool that is followed is looked at.
 const GLANCE: Duration = Duration::from_millis(100);

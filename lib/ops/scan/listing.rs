@@ -1,12 +1,12 @@
 //! The listing as it is written.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path as FsPath;
 
 use anyhow::Context;
 
+use crate::core::held_back::HeldBack;
 use crate::core::links::FirstNames;
 use crate::edge::look::{Looked, look_again};
 use crate::edge::source::SourceRoot;
@@ -26,14 +26,12 @@ pub(super) struct Listing<'a> {
     end: End,
     /// Of all files, but further names of one.
     bytes: u64,
-    /// Directories that are listed only if something below them is.
-    above: VecDeque<Entry>,
+    /// Which directories are listed only if something below them is.
+    held: HeldBack,
     /// First name listed of each inode with several links.
     links: FirstNames,
     /// Where a first name is looked up again.
     source: SourceRoot,
-    /// A directory that turned out to be none that can be listed, when what is in it is on its way.
-    barred: Option<Path>,
 }
 
 /// What the first lines say.
@@ -54,9 +52,9 @@ impl<'a> Listing<'a> {
         source: SourceRoot,
         report: &'a Report,
     ) -> Listing<'a> {
-        let (above, links) = (VecDeque::new(), FirstNames::default());
+        let (held, links) = (HeldBack::default(), FirstNames::default());
         let (buffer, end) = (Vec::new(), End::default());
-        Listing { out, buffer, report, end, bytes: 0, above, links, source, barred: None }
+        Listing { out, buffer, report, end, bytes: 0, held, links, source }
     }
 
     pub(super) fn begin(&mut self, heading: Heading<'_>) -> anyhow::Result<()> {
@@ -73,22 +71,17 @@ impl<'a> Listing<'a> {
         &mut self,
         WalkedEntry { verdict, what }: WalkedEntry,
     ) -> anyhow::Result<()> {
-        if let Some(barred) = &self.barred {
-            let (WalkedKind::Entry(Looked { entry: Entry { path, .. }, .. }, _)
-            | WalkedKind::Socket(path)
-            | WalkedKind::Excluded(path, _)
-            | WalkedKind::Failed(path, ..)) = &what;
-            if barred.holds(path) {
-                return Ok(());
-            }
-            self.barred = None;
+        let (WalkedKind::Entry(Looked { entry: Entry { path, .. }, .. }, _)
+        | WalkedKind::Socket(path)
+        | WalkedKind::Excluded(path, _)
+        | WalkedKind::Failed(path, ..)) = &what;
+        if !self.held.handle_next(path) {
+            return Ok(());
         }
         match what {
             WalkedKind::Entry(looked, unread) => self.handle_entry(looked, verdict, unread),
             WalkedKind::Excluded(path, kind) => {
-                self.drop_above(&path);
-                // Below a directory that is not listed itself there is nothing to tell.
-                if self.above.is_empty() {
+                if self.held.handle_left_out(&path) {
                     self.end.excluded += 1;
                     self.list(Entry::new(path, kind, EntryState::Excluded))?;
                 }
@@ -126,8 +119,7 @@ impl<'a> Listing<'a> {
             }
         }
         if verdict == ScanVerdict::IfBelow && !matches!(unread, UnlistedReason::Failed(_)) {
-            self.drop_above(&entry.path);
-            self.above.push_back(entry);
+            self.held.handle_waiting(entry);
             return Ok(());
         }
         self.end.entries += 1;
@@ -145,7 +137,9 @@ impl<'a> Listing<'a> {
         error: io::Error,
     ) -> anyhow::Result<()> {
         let vanished = error.kind() == io::ErrorKind::NotFound;
-        self.barred = (kind == Kind::Dir).then(|| path.clone());
+        if kind == Kind::Dir {
+            self.held.handle_barred(path.clone());
+        }
         if vanished && verdict == ScanVerdict::IfBelow {
             return Ok(());
         }
@@ -158,15 +152,8 @@ impl<'a> Listing<'a> {
         self.list(Entry::new(path, kind, EntryState::Unreadable))
     }
 
-    fn drop_above(&mut self, next: &Path) {
-        while self.above.back().is_some_and(|dir| !dir.path.holds(next)) {
-            self.above.pop_back();
-        }
-    }
-
     fn flush_above(&mut self, next: &Path) -> anyhow::Result<()> {
-        self.drop_above(next);
-        while let Some(dir) = self.above.pop_front() {
+        for dir in self.held.handle_listed(next) {
             self.end.entries += 1;
             self.write(&dir)?;
         }
@@ -190,10 +177,7 @@ impl<'a> Listing<'a> {
 
     /// Writes the last line, and all of it out.
     pub(super) fn end(mut self) -> anyhow::Result<Listed> {
-        // A mask that selects nothing still gives a listing, of the root.
-        if self.end.entries == 0
-            && let Some(root) = self.above.pop_front()
-        {
+        if let Some(root) = self.held.finish(self.end.entries) {
             self.end.entries = 1;
             self.write(&root)?;
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, anyhow, bail};
 
 use crate::archive::retrying::Retrying;
+use crate::core::spool::Loses;
 use crate::core::unlisted::UnlistedObjects;
 use crate::format::band::BandId;
 use crate::format::counted::CountedBlocks;
@@ -19,7 +20,7 @@ use crate::ops::push::lane::{Duty, LaneSummary, Uploader};
 use crate::ops::push::run::{Ending, LaneEvent, UploadRun};
 use crate::ops::push::shortfall::Shortfall;
 use crate::ops::push::spool::feed::{Knows, SpoolFeed, SpoolTarget};
-use crate::ops::push::spool::pass::{Loses, Pass, Unconfirmed};
+use crate::ops::push::spool::pass::{Pass, Unconfirmed};
 use crate::report::message::chain;
 use crate::store::{Store, StoreErrorKind};
 

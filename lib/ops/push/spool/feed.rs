@@ -11,6 +11,7 @@ use crate::archive::catalogue;
 use crate::archive::retrying::Retrying;
 use crate::core::intake::SignatureCheck;
 use crate::core::resend::{PendingObject, Resend, superseded};
+use crate::core::spool::{Loses, ObjectFate, SENT, SpoolGaps, has, lost_notes};
 use crate::core::unlisted::UnlistedObjects;
 use crate::edge::budget::Budget;
 use crate::format::band::BandId;
@@ -21,7 +22,7 @@ use crate::format::stream::{MAX_OBJECT, StreamItem};
 use crate::ops::push::held::{self, Held};
 use crate::ops::push::run::{Ending, LaneEvent};
 use crate::ops::push::signatures;
-use crate::ops::push::spool::pass::{Loses, Pass, Unconfirmed};
+use crate::ops::push::spool::pass::{Pass, Unconfirmed};
 use crate::ops::push::spool::survey::{self, FolderSizes};
 use crate::report::message::chain;
 use crate::store::{Store, StoreErrorKind, UNSEEN, most};
@@ -58,11 +59,6 @@ pub(super) enum Knows {
     Ask,
     /// It was asked in an earlier pass, and what was sent since then is remembered.
     Remember,
-}
-
-/// What is gained by removing: blocks and parity.
-fn is_bulk(name: &ObjectName) -> bool {
-    matches!(name.object, Object::Block(..) | Object::Part(..) | Object::Parity(..))
 }
 
 /// Reads the band, and gives each archive what it lacks.
@@ -115,8 +111,7 @@ impl SpoolFeed<'_> {
         let rows: Vec<PendingObject> = rows.into_iter().map(|row| row.listed_in(&lists)).collect();
         self.send(&rows, &KnownFolder { have, ..KnownFolder::default() }, complete, &budget)?;
 
-        // What lists name of folders to come.
-        let mut expected: HashMap<ObjectName, u64> = HashMap::new();
+        let mut gaps = SpoolGaps::default();
         for folder in folders.iter().copied().take_while(|_| !self.pass.run.stop.is_set()) {
             let names = self.names(folder, complete)?;
             let lists = self.lists(&names)?;
@@ -124,17 +119,8 @@ impl SpoolFeed<'_> {
                 self.flaw(damaged(self.pass, &name));
             }
             let have = self.have(Some(folder))?;
-            expected.extend(
-                lists
-                    .iter()
-                    .flat_map(|list| &list.members)
-                    .map(|member| (member.name, member.size)),
-            );
-            let here = |name: &ObjectName| name.folder() == Some(folder);
-            let there: HashSet<ObjectName> = names.iter().map(|(name, _)| *name).collect();
-            let missing = expected.iter().filter(|(name, _)| here(name) && !there.contains(*name));
-            self.missing(missing, &have);
-            expected.retain(|name, _| name.folder().is_some_and(|of| of != folder));
+            gaps.handle_lists(&lists);
+            self.missing(&gaps.handle_folder(folder, &names), &have);
             if names.is_empty() {
                 continue;
             }
@@ -142,12 +128,9 @@ impl SpoolFeed<'_> {
             let rows = resend.handle_folder(&self.without_bad_lists(&names, &lists), lists);
             self.send(&rows, &KnownFolder { have, superseded }, complete, &budget)?;
         }
-        // Folders of which the spool has nothing any more.
-        while let Some(folder) = expected.keys().next().and_then(ObjectName::folder) {
+        while let Some((folder, missing)) = gaps.poll() {
             let have = self.have(Some(folder))?;
-            let here = |name: &ObjectName| name.folder() == Some(folder);
-            self.missing(expected.iter().filter(|(name, _)| here(name)), &have);
-            expected.retain(|name, _| !here(name));
+            self.missing(&missing, &have);
         }
         let none = || vec![FolderSizes::new(); self.targets.len()];
         let none = KnownFolder { have: none(), ..KnownFolder::default() };
@@ -200,12 +183,8 @@ impl SpoolFeed<'_> {
     fn tell_unlisted(&mut self) {
         let names = self.unlisted.finish();
         let is_odd = self.unlisted.has_lists() && self.sent > 0;
-        let stays = |name: &&ObjectName| match self.loses {
-            Loses::Nothing => is_odd,
-            Loses::Bulk => is_odd || is_bulk(name),
-            Loses::All => true,
-        };
-        let stay: Vec<&ObjectName> = names.iter().filter(stays).collect();
+        let tells = |name: &&ObjectName| self.loses.tells_of_unlisted(name, is_odd);
+        let stay: Vec<&ObjectName> = names.iter().filter(tells).collect();
         let Some(first) = stay.first() else { return };
         let first = format!("{}/{first}", self.pass.band);
         let more = match stay.len() {
@@ -277,13 +256,10 @@ impl SpoolFeed<'_> {
 
     /// Notes that a list names, and that neither the spool nor a target has.
     fn lost_notes(&mut self, root: &[(ObjectName, u64)], lists: &[List], have: &[FolderSizes]) {
-        let there: HashSet<ObjectName> = root.iter().map(|(name, _)| *name).collect();
-        let members = lists.iter().flat_map(|list| &list.members);
-        let lost = members.filter(|member| matches!(member.name.object, Object::Note(_)));
-        for member in lost.filter(|member| !there.contains(&member.name)) {
+        for (name, size) in lost_notes(root, lists) {
             for (at, (target, have)) in self.targets.iter().zip(have).enumerate() {
-                if !target.whole && have.get(&member.name) != Some(&member.size) {
-                    self.flaws.push((Some(at), nowhere(self.pass, &member.name)));
+                if !target.whole && have.get(&name) != Some(&size) {
+                    self.flaws.push((Some(at), nowhere(self.pass, &name)));
                 }
             }
         }
@@ -297,8 +273,8 @@ impl SpoolFeed<'_> {
             Knows::Ask => survey::folder(&target.reads, pass.band, folder),
             Knows::Remember => {
                 let done = self.done[&target.at].lock().unwrap_or_else(PoisonError::into_inner);
-                // Of the size that it has here: what was stored was whole.
-                Ok(done.iter().map(|name| (*name, u64::MAX)).collect())
+                // What was stored was whole.
+                Ok(done.iter().map(|name| (*name, SENT)).collect())
             }
         };
         std::thread::scope(|scope| {
@@ -311,15 +287,10 @@ impl SpoolFeed<'_> {
 
     /// Objects that the spool does not have any more must be in the archive: else its TAIL would be
     /// a lie.
-    fn missing<'n>(
-        &mut self,
-        missing: impl Iterator<Item = (&'n ObjectName, &'n u64)>,
-        have: &[FolderSizes],
-    ) {
+    fn missing(&mut self, missing: &[(ObjectName, u64)], have: &[FolderSizes]) {
         for (name, size) in missing {
             for (target, have) in self.targets.iter_mut().zip(have) {
-                let has = have.get(name).is_some_and(|there| [*size, u64::MAX].contains(there));
-                if !target.broken && !target.whole && !has {
+                if !target.broken && !target.whole && !has(have.get(name).copied(), *size) {
                     target.broken = true;
                     let why = nowhere(self.pass, name);
                     let _ = target.lane.send(LaneEvent::End(Ending::Broken(why)));
@@ -337,16 +308,11 @@ impl SpoolFeed<'_> {
         budget: &Arc<Budget>,
     ) -> anyhow::Result<()> {
         for row in rows {
-            let size_of = |at: usize| folder.have[at].get(&row.name).copied();
-            let has =
-                |at: &usize| size_of(*at).is_some_and(|it| [row.size, u64::MAX].contains(&it));
-            let (having, lacking): (Vec<usize>, Vec<usize>) =
-                (0..self.targets.len()).partition(has);
-            let listable = row.name.is_grouped()
-                || row.name.is_parity()
-                || matches!(row.name.object, Object::Key(..));
+            let there: Vec<Option<u64>> =
+                folder.have.iter().map(|have| have.get(&row.name).copied()).collect();
             let is_superseded = folder.superseded.contains(&row.name);
-            let is_vouched = row.listed.is_some() || is_superseded || !listable;
+            let fate = ObjectFate::of(row, &there, is_superseded, self.loses, complete);
+            let ObjectFate { having, lacking, .. } = fate;
             let mut object = None;
             if !lacking.is_empty() {
                 match self.read(row, budget) {
@@ -359,23 +325,19 @@ impl SpoolFeed<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            if !is_vouched {
+            if fate.awaits_list {
                 let sum = match &object {
                     Some(object) => Some(digest::of(&object.item.bytes)),
-                    None if self.loses != Loses::Nothing => Some(self.sum(row)?),
+                    None if fate.wants_sum => Some(self.sum(row)?),
                     None => None,
                 };
                 self.unlisted.handle_object(row.name, row.size, sum);
             }
-            let mut remove = self.loses != Loses::Nothing && is_bulk(&row.name) && is_vouched;
-            if remove || (self.loses == Loses::All && complete) {
-                // What an earlier pass of this run has sent was seen.
-                let unsure = having.iter().filter(|at| size_of(**at) != Some(u64::MAX));
-                for at in unsure.copied().collect::<Vec<_>>() {
-                    if let Some(why) = self.differs(at, row)? {
-                        self.kept.push(why);
-                        remove = false;
-                    }
+            let mut remove = fate.goes;
+            for at in fate.unsure {
+                if let Some(why) = self.differs(at, row)? {
+                    self.kept.push(why);
+                    remove = false;
                 }
             }
             // One more for this loop, so that it is not gone before it is sent to all.

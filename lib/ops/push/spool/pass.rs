@@ -3,23 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::core::spool::Loses;
 use crate::format::band::BandName;
 use crate::format::object::ObjectName;
 use crate::ops::push::run::{UploadRun, UploadTarget};
 use crate::report::message::chain;
 use crate::store::Remove;
 use crate::store::local::Local;
-
-/// What the spool loses of what every archive has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loses {
-    /// Nothing.
-    Nothing,
-    /// Blocks and parity.
-    Bulk,
-    /// All, once the band is complete.
-    All,
-}
 
 /// One walk through a band.
 pub(super) struct Pass<'a> {
