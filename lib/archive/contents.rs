@@ -143,8 +143,7 @@ impl ContentShelf {
         at: Within,
         under: &Path,
     ) -> Result<OpenContent, String> {
-        let is_large = entry.deltas > 0 || entry.size.is_some_and(|size| size > LARGE);
-        if !is_large {
+        if !is_large(entry) {
             let block = self.block(source, at)?;
             if let Some(file) = block.open(entry, under)? {
                 return Ok(OpenContent::Packed(file));
@@ -158,6 +157,14 @@ impl ContentShelf {
         match self.item(key, new) {
             Item::Large(file) => Ok(OpenContent::Large(file)),
             Item::Packed(_) => Err("it is no large file".to_owned()),
+        }
+    }
+
+    /// Begins to unpack the block in which a file is, if that is what reading it would do.
+    pub(crate) fn begin(&self, source: &VersionSource, placed: &Placed) {
+        if !is_large(&placed.entry) {
+            // Why not is told when it is read.
+            let _ = self.block(source, placed.data());
         }
     }
 
@@ -224,7 +231,12 @@ fn trim(items: &mut Vec<(ItemKey, Item)>) {
     }
 }
 
-/// Whether a line's content is in no block: it is a hard link, or no file, or empty.
+/// Whether a file is read by itself, not with all of its block.
+fn is_large(entry: &Entry) -> bool {
+    entry.deltas > 0 || entry.size.is_some_and(|size| size > LARGE)
+}
+
+/// Whether a line's content is in a block: not if it is a hard link, no file, or empty.
 pub(crate) fn has_content(entry: &Entry) -> bool {
     entry.kind == Kind::File && entry.hard.is_none() && entry.size.is_some_and(|size| size > 0)
 }

@@ -80,7 +80,11 @@ pub fn run(options: &Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let ended = session.run();
     // Nothing is left to do if it is unmounted already.
     let _ = unmounter.unmount();
-    ended.context("the mount ended early")
+    match ended {
+        // So the kernel may say that it is unmounted.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+        ended => ended.context("the mount ended early"),
+    }
 }
 
 /// Looks whether DIR can be mounted on; gives its whole name.

@@ -7,16 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::table::{TableRow, VersionTable};
-use crate::archive::contents::{ContentShelf, VersionSource};
+use crate::archive::contents::{ContentShelf, VersionSource, has_content};
 use crate::archive::locked::locked;
 use crate::archive::named::ArchiveName;
 use crate::archive::version::{Version, choose};
 use crate::archive::{Archive, BandInChain};
+use crate::core::mount::course::ReadingCourse;
 use crate::format::band::BandName;
 use crate::report::message::Report;
 
 /// The archive is asked for new versions when somebody looks, but not more often than this.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Entries among which the next block is looked for.
+const LOOKED_AT: usize = 5000;
 
 /// A version.
 pub(super) struct MountedVersion {
@@ -27,6 +31,7 @@ pub(super) struct MountedVersion {
     archive: Arc<Archive>,
     report: Arc<Report>,
     state: Mutex<VersionState>,
+    course: Mutex<ReadingCourse>,
 }
 
 #[derive(Default)]
@@ -77,6 +82,24 @@ impl MountedVersion {
         self.report.verbose(format_args!("{}: {count} entries", self.name));
         state.root = Some(table.row(0)?.context("its root is not known")?);
         Ok(Arc::clone(state.table.insert(table)))
+    }
+
+    /// A file is read: begins to unpack the next block if files are read one after another, and
+    /// this is the first one of its own.
+    pub(super) fn read_ahead(&self, row: &TableRow, shelf: &ContentShelf) -> anyhow::Result<()> {
+        let at = row.placed.data();
+        if !locked(&self.course).handle_file(row.inode, at) {
+            return Ok(());
+        }
+        let (table, source) = (self.table()?, self.source(shelf)?);
+        for ordinal in (row.inode + 1..).take(LOOKED_AT) {
+            let Some(next) = table.row(ordinal)? else { break };
+            if has_content(&next.placed.entry) && next.placed.data() != at {
+                shelf.begin(&source, &next.placed);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Where the content of its files comes from.
@@ -145,6 +168,7 @@ impl MountedVersions {
             archive: Arc::clone(&self.archive),
             report: Arc::clone(&self.report),
             state: Mutex::default(),
+            course: Mutex::default(),
         }));
         state.by_band.insert(band, number);
         Ok(number)

@@ -395,6 +395,8 @@ impl MountView {
             None => {
                 let source = file.version.source(&self.shelf);
                 let source = source.map_err(|error| self.fail_file(&file, chain(&error)))?;
+                // What cannot be looked ahead at is told when it is read.
+                let _ = file.version.read_ahead(&file.row, &self.shelf);
                 let opened = self.shelf.open(&source, &file.row.placed);
                 let opened = Arc::new(opened.map_err(|why| self.fail_file(&file, why))?);
                 if count <= KEPT_OPEN {
