@@ -210,7 +210,10 @@ impl Sftp {
     ) -> Result<Sftp, BadSshAddress> {
         let (address, idle) = (SshAddress::parse(name)?, idle.unwrap_or(IDLE));
         let shown = name.trim_end_matches('/').to_owned();
-        Ok(Sftp::over(address.path.clone(), shown, links::dial(address, ssh, idle), idle, notice))
+        let dial = links::dial(address.clone(), ssh, idle);
+        let sftp = Sftp::over(address.path, shown, dial, idle, notice);
+        sftp.links.begin();
+        Ok(sftp)
     }
 
     /// The same over connections that are made in another way.

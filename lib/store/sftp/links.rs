@@ -47,6 +47,14 @@ impl Links {
         Links(Arc::new(LinksShared { dial, idle, state, making }))
     }
 
+    /// Makes the first connection before it is wanted: a login takes many round trips, which pass
+    /// while the program reads something else.
+    pub(super) fn begin(&self) {
+        let early = Links(Arc::clone(&self.0));
+        // How it failed is told to whoever wants one.
+        std::thread::spawn(move || drop(early.get()));
+    }
+
     /// A connection, which may be shared.
     pub(super) fn get(&self) -> Result<Arc<SshLink>, LinkEnd> {
         let shared = &self.0;
