@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::util::backup::{self, How, at_home, source, user_source};
 use crate::util::gpg;
+use crate::util::place::Place;
 use crate::util::run::{Done, dura, scratch};
+use crate::util::servers;
 use crate::util::snapshot::{EXACT, assert_same, take};
 use crate::util::tree::{noise, only_root, root};
 
@@ -207,6 +209,61 @@ fn damage_is_an_error_where_it_is() {
     assert!(done.contains("bad: b/1\n"), "{done}");
     assert!(done.contains("./b/1: its content does not match the sha256"), "{done}");
 }
+
+/// Where an index of a layer is lost, what it may have changed is not shown as it was before.
+#[test]
+fn a_lost_index_of_a_layer_puts_older_files_in_doubt() {
+    let dir = scratch("mount-layer");
+    for folder in ["a", "b", "c"] {
+        fs::create_dir_all(dir.join("src").join(folder)).unwrap();
+        for at in 0..2u64 {
+            let seed = at + u64::from(folder.as_bytes()[0]) * 10;
+            fs::write(dir.join(format!("src/{folder}/{at}")), noise(seed, 1_100_000)).unwrap();
+        }
+    }
+    ok(
+        &dir,
+        r#"
+        backup() { dura-scan -q src | dura-index diff -q archive | dura-pack -q --block-size 1M | dura-push -q archive; }
+        SOURCE_DATE_EPOCH=1793498400 backup; cp -a src was
+        for f in a/1 b/0 b/1; do printf x >>src/$f; done
+        SOURCE_DATE_EPOCH=1793584800 backup
+        # b/0 is in the second index of the layer.
+        layer=$(echo archive/*Z-*Z/00000)
+        for index in $layer/*.mtree.gz; do gzip -dc $index | grep -q '^./b/0 ' && break; done
+        rm $index
+        mkdir m; dura-mount --no-cache archive m 2>said
+        cmp src/a/0 m/latest/a/0; cmp src/a/1 m/latest/a/1; cmp src/b/1 m/latest/b/1; cmp src/c/0 m/latest/c/0
+        fails cat m/latest/b/0; fails ls m/latest/b; ls m/latest/c >list
+        cmp was/b/0 m/by-time/2026-11-01*/b/0; look was >1; look m/by-time/2026-11-01* >2; cmp 1 2
+        fusermount3 -u m; grep -q 'may have changed' said"#,
+    );
+}
+
+/// From a bucket, a WebDAV server and a host with SSH, by the one program that is all of them.
+#[test]
+fn a_mount_reads_from_servers() {
+    if !only_root() {
+        return;
+    }
+    for server in [servers::rclone_s3(), servers::rclone_webdav(), servers::sshd()] {
+        let dir = scratch("mount-server");
+        let mut variables = server.environment(server.address);
+        variables.push(("ARC", server.archive("arc")));
+        variables.push(("ALL", env!("CARGO_BIN_EXE_dura").to_owned()));
+        let place = Place { dir: &dir, variables };
+        fs::create_dir_all(dir.join("src/d")).unwrap();
+        fs::write(dir.join("src/d/large"), noise(1, 18 << 20)).unwrap();
+        fs::write(dir.join("src/d/small"), noise(2, 5000)).unwrap();
+        fs::write(dir.join("script"), format!("{PRELUDE}{FROM_SERVER}")).unwrap();
+        place.ok("unshare -mpf --kill-child --mount-proc bash -o pipefail script");
+    }
+}
+
+const FROM_SERVER: &str = r#"
+    dura-scan -q src | dura-pack -q --part-size 5M | dura-seal -q | dura-push -q "$ARC"
+    mkdir m; cp "$ALL" dura-mount; ./dura-mount --no-cache "$ARC" m
+    diff -r --no-dereference src m/latest; fusermount3 -u m"#;
 
 /// Signals, stale and busy mounts, mistakes, and versions that come while it is mounted.
 #[test]

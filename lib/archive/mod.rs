@@ -41,6 +41,7 @@ mod copies;
 mod ends;
 pub(crate) mod entries;
 pub(crate) mod expected;
+pub(crate) mod gaps;
 mod index_text;
 mod kept;
 pub(crate) mod kind;

@@ -49,6 +49,8 @@ type FetchedIndex = (u32, anyhow::Result<(Vec<u8>, bool)>);
 #[allow(clippy::large_enum_variant)]
 enum IndexItem {
     Entry(u32, Entry),
+    /// A directory above the first entry of an index.
+    Above(u32, Entry),
     Header(Header),
     /// An index that could not be read, and why.
     Failed(u32, anyhow::Error),
@@ -66,6 +68,9 @@ pub(crate) struct BandEntries {
     /// The index that was begun last.
     number: u32,
     ended: bool,
+    /// The entry that came last is a directory above the first one of its index, because the index
+    /// before could not be read.
+    pub is_above: bool,
     headers: Vec<Header>,
     /// Indexes that could not be read, and why.
     pub failed: Vec<(u32, anyhow::Error)>,
@@ -151,6 +156,7 @@ impl BandEntries {
             room,
             number: 0,
             ended: false,
+            is_above: false,
             headers: Vec::new(),
             failed: Vec::new(),
             salvaged: Vec::new(),
@@ -162,7 +168,12 @@ impl BandEntries {
     pub(crate) fn next_entry(&mut self) -> Option<(u32, Entry)> {
         while !self.ended {
             match self.items.next() {
-                Some(IndexItem::Entry(number, entry)) => {
+                Some(item @ (IndexItem::Entry(..) | IndexItem::Above(..))) => {
+                    self.is_above = matches!(item, IndexItem::Above(..));
+                    let (IndexItem::Entry(number, entry) | IndexItem::Above(number, entry)) = item
+                    else {
+                        continue;
+                    };
                     self.number = number;
                     return Some((number, entry));
                 }
@@ -279,7 +290,7 @@ impl IndexThread {
                     // Where the index before was read, it came there; else what follows stands
                     // below it.
                     Ok(Header::Above(number, entry)) if self.last.as_ref() < Some(&entry.path) => {
-                        IndexItem::Entry(number, *entry)
+                        IndexItem::Above(number, *entry)
                     }
                     // Of what an index says beside its lines only where it is from is asked for, and
                     // nothing keeps others from writing any number of them.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::archive::gaps::{GapWatch, IndexGap};
 use crate::archive::index_text::first_line;
 use crate::archive::kind::{is_locked, is_unreachable};
 use crate::archive::named::ArchiveName;
@@ -43,15 +44,6 @@ impl Holds {
     }
 }
 
-/// Where entries are not known, because an index could not be read.
-#[derive(Debug, Clone)]
-pub(crate) struct IndexGap {
-    /// The tier of its band.
-    pub tier: u8,
-    /// The path at which the band goes on; none if it does not.
-    pub before: Option<Path>,
-}
-
 /// The entries of a version, in canonical order.
 pub(crate) struct Version {
     merge: Merge,
@@ -62,7 +54,7 @@ pub(crate) struct Version {
     /// How often an entry was wanted: one of each tier at first.
     wanted: usize,
     /// What could not be read before the next entry comes.
-    gaps: Vec<IndexGap>,
+    gaps: GapWatch,
     /// Who looks whether its bands are sealed, if nothing was read that tells.
     looking: Option<JoinHandle<()>>,
     report: Arc<Report>,
@@ -415,7 +407,7 @@ impl Version {
             reads: holds,
             exact: false,
             wanted: 0,
-            gaps: Vec::new(),
+            gaps: GapWatch::default(),
             looking,
             report: Arc::clone(report),
         })
@@ -439,10 +431,8 @@ impl Version {
                 MergeEvent::Want(tier) => {
                     let entries = &mut self.tiers[usize::from(tier)];
                     let next = entries.next_entry();
-                    if !entries.failed.is_empty() {
-                        let before = next.as_ref().map(|(_, entry)| entry.path.clone());
-                        self.gaps.push(IndexGap { tier, before });
-                    }
+                    let path = next.as_ref().map(|(_, entry)| (&entry.path, entries.is_above));
+                    self.gaps.handle_next(tier, !entries.failed.is_empty(), path);
                     for (_, error) in entries.failed.drain(..) {
                         let unvouched = causes(&error).iter().any(|cause| cause.is::<Unvouched>());
                         if is_locked(&error) || unvouched || self.exact && is_unreachable(&error) {
@@ -497,7 +487,7 @@ impl Version {
 
     /// What could not be read of what stands before the entry that came last, or the end.
     pub(crate) fn take_gaps(&mut self) -> Vec<IndexGap> {
-        std::mem::take(&mut self.gaps)
+        self.gaps.take()
     }
 
     /// The next entry; what no directory holds is told and left out.

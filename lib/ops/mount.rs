@@ -63,7 +63,6 @@ pub fn run(options: &Options, report: &Arc<Report>) -> anyhow::Result<()> {
     let mut signals = SignalWait::new().context("cannot catch signals")?;
     let view = open(options, report)?;
     let mut session = mount(view, &dir, options)?;
-    report.events().emit("mounted", &[]);
     report.done(format_args!("{}: mounted", options.dir.display()));
     if in_background && !options.foreground {
         background::ready().context("cannot go to the background")?;

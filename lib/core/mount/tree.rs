@@ -147,13 +147,21 @@ impl TreeBuilder {
         self.doubt_open(usize::MAX);
     }
 
-    /// Behind what came last, an index of this tier could not be read; the tier goes on at
-    /// `before`, if at all.
-    pub fn handle_gap(&mut self, tier: u8, before: Option<Path>) {
+    /// Behind what came last, an index of this tier could not be read; the tier goes on at `next`,
+    /// if at all. If it `is_open`, that is only a directory above the entry at which it goes on,
+    /// which [`TreeBuilder::handle_gap_end`] names.
+    pub fn handle_gap(&mut self, tier: u8, next: Option<Path>, is_open: bool) {
         // Where both ends lie below the same child of a directory, none of its children is missing.
-        let around = |dir: &OpenDir| before.as_ref().is_some_and(|before| dir.path.holds(before));
+        let around = |dir: &OpenDir| next.as_ref().is_some_and(|next| dir.path.holds(next));
         self.doubt_open(self.open.iter().rposition(around).unwrap_or(0));
-        self.gaps.push((tier, before));
+        self.gaps.push((tier, next.filter(|_| !is_open)));
+    }
+
+    /// What was left open of this tier ends here.
+    pub fn handle_gap_end(&mut self, tier: u8, before: &Path) {
+        for (_, end) in self.gaps.iter_mut().filter(|(of, end)| *of == tier && end.is_none()) {
+            *end = Some(before.clone());
+        }
     }
 
     /// The tree.
@@ -196,13 +204,19 @@ mod tests {
     }
 
     /// A tree of lines: `PATH`, with `/` at the end of directories; `TIER? PATH` for a gap before
-    /// it, and `TIER?` for one to the end. All entries are of tier 0.
+    /// it, and `TIER?` for one to the end; `TIER?+ PATH` for one that is open, and `TIER! PATH` for
+    /// its end. All entries are of tier 0.
     fn tree(lines: &[&str]) -> (VersionTree, Vec<Path>) {
         let (mut builder, mut paths) = (TreeBuilder::default(), Vec::new());
         for line in lines {
-            if let Some((tier, before)) = line.split_once('?') {
-                let before = Some(before.trim()).filter(|before| !before.is_empty());
-                builder.handle_gap(tier.parse().unwrap(), before.map(path));
+            if let Some((tier, end)) = line.split_once("! ") {
+                builder.handle_gap_end(tier.parse().unwrap(), &path(end));
+                continue;
+            }
+            if let Some((tier, next)) = line.split_once('?') {
+                let is_open = next.starts_with('+');
+                let next = Some(next.trim_matches(['+', ' '])).filter(|next| !next.is_empty());
+                builder.handle_gap(tier.parse().unwrap(), next.map(path), is_open);
                 continue;
             }
             let (name, is_dir) = line.strip_suffix('/').map_or((*line, false), |it| (it, true));
@@ -267,6 +281,11 @@ mod tests {
         assert_eq!(doubtful(&lines), ". ./b");
         let lines = ["./", "./a", "0? ./c", "./b", "./c", "./d"];
         assert_eq!(doubtful(&lines), ".");
+        // It goes on in a directory, which comes first.
+        let lines = ["./", "./a", "1?+ ./b", "./b/", "./b/1", "1! ./b/3", "./b/2", "./b/3", "./d"];
+        assert_eq!(doubtful(&lines), ". ./b ./b/1 ./b/2");
+        let lines = ["./", "./x/", "./x/a", "1?+ ./x/b", "1! ./x/b/3", "./x/b/", "./x/b/3", "./y"];
+        assert_eq!(doubtful(&lines), "./x ./x/b");
     }
 
     #[test]

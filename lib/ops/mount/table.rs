@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use crate::archive::gaps::IndexGap;
 use crate::archive::version::Version;
 use crate::archive::{Archive, BandInChain};
 use crate::core::merge::{Placed, is_first_name};
@@ -58,7 +59,12 @@ impl VersionTable {
         loop {
             let next = version.next_placed()?;
             for gap in version.take_gaps() {
-                builder.handle_gap(gap.tier, gap.before);
+                match gap {
+                    IndexGap::Begin { tier, next, is_open } => {
+                        builder.handle_gap(tier, next, is_open);
+                    }
+                    IndexGap::End { tier, before } => builder.handle_gap_end(tier, &before),
+                }
             }
             let placed = match next {
                 None => break,
@@ -95,6 +101,19 @@ impl VersionTable {
 
     /// An entry; none if there is no such one.
     pub(super) fn row(&self, ordinal: u32) -> anyhow::Result<Option<TableRow>> {
+        let Some((bytes, under)) = self.bytes(ordinal)? else { return Ok(None) };
+        parse(&bytes, under).context(BAD).map(Some)
+    }
+
+    /// The path of an entry.
+    fn path(&self, ordinal: u32) -> anyhow::Result<Path> {
+        let (bytes, under) = self.bytes(ordinal)?.context(BAD)?;
+        let line = &bytes[HEAD + under..];
+        Ok(Path::parse(line.split(|byte| *byte == b' ').next().unwrap_or(line))?)
+    }
+
+    /// What was written of an entry, and how long the name in its block is there.
+    fn bytes(&self, ordinal: u32) -> anyhow::Result<Option<(Vec<u8>, usize)>> {
         let Some(at) = self.tree.record(ordinal) else { return Ok(None) };
         let mut bytes = vec![0; USUAL];
         let mut came = 0;
@@ -111,13 +130,13 @@ impl VersionTable {
             bytes.resize(wanted, 0);
             self.lines.read_exact_at(&mut bytes[came..], at + came as u64).context(BAD)?;
         }
-        parse(&bytes[..wanted], under).context(BAD).map(Some)
+        bytes.truncate(wanted);
+        Ok(Some((bytes, under)))
     }
 
     /// The entry with this name in a directory.
     pub(super) fn find(&self, dir: u32, name: &[u8]) -> anyhow::Result<Option<u32>> {
-        self.tree
-            .find(dir, name, &mut |ordinal| Ok(self.row(ordinal)?.context(BAD)?.placed.entry.path))
+        self.tree.find(dir, name, &mut |ordinal| self.path(ordinal))
     }
 }
 
