@@ -256,20 +256,20 @@ fn decompress(source: &BlockSource, slots: &Receiver<Slot>, mut give: Give, unsu
         match first {
             Err(error) if is_locked(&error) => _ = give.send(Given::Hopeless(error)),
             Err(error) => _ = give.send(Given::Piece(BlockPiece::Gap(source.why(&open, &error)))),
-            Ok(FirstObject { bytes, in_parts, unsure: why }) => {
+            Ok(FirstObject { bytes, in_parts, unsure: why, room }) => {
                 why.into_iter().for_each(note);
                 let stored = &Cell::new(bytes.len() as u64);
-                let (mut first, mut next) = (Some(bytes), 1);
+                let (mut first, mut next) = (Some((bytes, room)), 1);
                 let mut whole = || match first.take() {
-                    Some(bytes) => Ok(Some(bytes)),
+                    Some(object) => Ok(Some(object)),
                     None if in_parts => {
                         let part = source.part(&open, next);
                         next += 1;
                         let part = part.map(|part| {
-                            part.map(|(_, bytes, why)| {
+                            part.map(|(_, bytes, why, room)| {
                                 stored.set(stored.get() + bytes.len() as u64);
                                 why.into_iter().for_each(note);
-                                bytes
+                                (bytes, room)
                             })
                         });
                         part.map_err(|error| io::Error::other(source.why(&open, &error)))

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// What has no more bytes stays in memory; and what has, comes in slices of so many.
-const SLICE: usize = 4 << 20;
+const SLICE: usize = 2 << 20;
 
 /// The rest of what was fetched last.
 pub(super) struct Slices {
@@ -23,12 +23,13 @@ impl Slices {
     }
 
     /// The next slice, of the object that `fetch` gives if nothing is left of the one before.
-    pub(super) fn next_of(
+    /// Also given is what is dropped when the object is not in memory any more.
+    pub(super) fn next_of<T>(
         &mut self,
-        fetch: &mut dyn FnMut() -> io::Result<Option<Vec<u8>>>,
+        fetch: &mut dyn FnMut() -> io::Result<Option<(Vec<u8>, T)>>,
     ) -> io::Result<Option<Vec<u8>>> {
         if self.at == self.end {
-            let Some(mut bytes) = fetch()? else { return Ok(None) };
+            let Some((mut bytes, _room)) = fetch()? else { return Ok(None) };
             if !self.is_on || bytes.len() <= SLICE {
                 return Ok(Some(bytes));
             }
@@ -62,7 +63,9 @@ mod tests {
         for is_on in [false, true] {
             let (mut left, mut slices) = (objects.iter().cloned(), Slices::new(is_on));
             let (mut came, mut most) = (Vec::new(), 0);
-            while let Some(slice) = slices.next_of(&mut || Ok(left.next())).unwrap() {
+            while let Some(slice) =
+                slices.next_of(&mut || Ok(left.next().map(|object| (object, ())))).unwrap()
+            {
                 most = most.max(slice.len());
                 came.extend(slice);
             }

@@ -24,10 +24,12 @@ pub(super) struct FirstObject {
     pub in_parts: bool,
     /// Why it is not sure to be what was stored.
     pub unsure: Option<String>,
+    /// The room that it takes, if that is bounded.
+    pub room: Option<FetchRoom>,
 }
 
-/// An object, and why it is not sure to be what was stored.
-type FetchedObject = (Object, Vec<u8>, Option<String>);
+/// An object, why it is not sure to be what was stored, and the room that it takes.
+type FetchedObject = (Object, Vec<u8>, Option<String>, Option<FetchRoom>);
 
 /// Where blocks come from.
 pub(crate) struct BlockSource {
@@ -78,16 +80,18 @@ impl BlockSource {
     /// The first of these objects, and why it is not sure to be what was stored.
     fn fetch(&self, open: &BlockTicket, names: &[Object]) -> anyhow::Result<Option<FetchedObject>> {
         let band = &self.band(open.block)?.band;
-        let _room = self.fetches.as_ref().map(|room| FetchRoom::take(room, names));
+        // Many lanes are for large files, which are in parts.
+        let is_part = self.many || matches!(names, [Object::Part(..)]);
+        let room = self.fetches.as_ref().map(|room| FetchRoom::take(room, is_part));
         match self.archive.fetch_first(band, names) {
             Err(error)
                 if self.takes_remains && ReadErrorKind::of(&error) == ReadErrorKind::Damaged =>
             {
                 let why = self.why(open, &error);
                 let (found, bytes) = self.archive.remains(band, names).ok_or(error)?;
-                Ok(Some((found, bytes, Some(why))))
+                Ok(Some((found, bytes, Some(why), room)))
             }
-            fetched => Ok(fetched?.map(|(found, bytes)| (found, bytes, None))),
+            fetched => Ok(fetched?.map(|(found, bytes)| (found, bytes, None, room))),
         }
     }
 
@@ -106,8 +110,8 @@ impl BlockSource {
         let form = open.form(self.band(block)?.compression);
         let whole = Object::Block(block.block, form);
         let names = [whole, Object::Part(block.block, form, 0)];
-        let (found, bytes, unsure) = self.fetch(open, &names)?.context("missing")?;
-        Ok(FirstObject { bytes, in_parts: found != whole, unsure })
+        let (found, bytes, unsure, room) = self.fetch(open, &names)?.context("missing")?;
+        Ok(FirstObject { bytes, in_parts: found != whole, unsure, room })
     }
 
     /// The text of the block's index, if there is one that can be read.
@@ -132,19 +136,18 @@ impl BlockSource {
     }
 }
 
-/// Room for an object that is fetched, given back at the end.
-struct FetchRoom<'a>(&'a Budget, u64);
+/// Room for an object that is fetched, given back when it lies in a file.
+pub(super) struct FetchRoom(Arc<Budget>, u64);
 
-impl FetchRoom<'_> {
-    fn take<'a>(room: &'a Budget, names: &[Object]) -> FetchRoom<'a> {
-        let is_part = matches!(names, [Object::Part(..)]);
+impl FetchRoom {
+    fn take(room: &Arc<Budget>, is_part: bool) -> FetchRoom {
         let bytes = if is_part { PART } else { BLOCK };
         room.take(bytes);
-        FetchRoom(room, bytes)
+        FetchRoom(Arc::clone(room), bytes)
     }
 }
 
-impl Drop for FetchRoom<'_> {
+impl Drop for FetchRoom {
     fn drop(&mut self) {
         self.0.adjust(self.1, 0);
     }
