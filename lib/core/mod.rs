@@ -35,6 +35,7 @@ pub mod runs;
 pub mod schedule;
 pub mod selection;
 pub mod spool;
+pub mod start;
 pub mod sums;
 pub mod taking;
 pub mod unlisted;

@@ -13,6 +13,7 @@ use crate::archive::unzip;
 use crate::archive::vouching;
 use crate::core::assemble::{Assembler, Finish, PackedMember};
 use crate::core::links::LostLinks;
+use crate::core::start::ListingEnd;
 use crate::edge::ordered::{Gone, Ordered, Results, Submit};
 use crate::edge::{clock, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
@@ -32,7 +33,6 @@ use crate::store::cache::Cache;
 use crate::store::cut::CutNotes;
 use crate::store::journal::Journal;
 use compress::{Buffers, Codecs, Packed};
-use feed::ListingEnd;
 pub use from::FromArchive;
 use from::{BandSink, OldVersion};
 use handed::HandedFile;
@@ -42,6 +42,7 @@ use raw::Raw;
 use read::Gathered;
 use reading::FileReading;
 use settle::Settler;
+use start::PackPlan;
 pub(crate) use start::Start;
 
 mod attributes;
@@ -133,7 +134,8 @@ pub fn run(
         ));
     }
     let old = options.from.as_ref().map(|from| from.open(start.taken(), report)).transpose()?;
-    let mut plan = start.decide(&options, old.as_ref(), started, report)?;
+    let PackPlan { directory, start: mut plan, ended, handed } =
+        start.decide(&options, old.as_ref(), started, report)?;
     report.verbose(format_args!("band {} {}", plan.config.band, plan.config.id));
 
     report.verbose(format_args!(
@@ -164,8 +166,8 @@ pub fn run(
     let input = match old {
         Some(old) => Input::Archive(Box::new(old)),
         None => Input::Files(Box::new(FileReading {
-            source: SourceRoot::open_root(&plan.directory)
-                .with_context(|| plan.directory.display().to_string())?,
+            source: SourceRoot::open_root(&directory)
+                .with_context(|| directory.display().to_string())?,
             users: Users::default(),
             report: Arc::clone(report),
             skipped: AtomicU64::new(0),
@@ -214,7 +216,7 @@ pub fn run(
     let tier = plan.config.band.tier();
     let settler =
         Settler { tier, origins: origins.as_deref(), own, closed: HashSet::new(), report };
-    let listing = OpenListing { lines: listing, first, ended: plan.ended, handed: plan.handed };
+    let listing = OpenListing { lines: listing, first, ended, handed };
     let making = move || match input {
         Input::Archive(old) => old.take(listing, BandSink::new(settler, codecs, compress, report)),
         Input::Files(reading) => of_files(listing, *reading, codecs, settler, compress, jobs),

@@ -154,13 +154,14 @@ fn packed(
     let (start, first) = Start::read(&mut listing, &options).unwrap();
     let clock = Stamp::from_unix(1_800_000_000 + i64::from(wish.run) * 3600).unwrap();
     let plan = start.decide(&options, None, clock, &report()).unwrap();
+    let (plan, mut ended) = (plan.start, plan.ended);
     let (band, id) = (plan.config.band.clone(), plan.config.id);
     let mut preface = plan.preface;
     let mut assembler = Assembler::new(plan.config);
     if let Some(head) = &plan.head {
         assembler.handle_head(head, &[("RECOVER.txt", b"a note")]);
     }
-    let (mut line, mut ended) = (Some(first), plan.ended);
+    let mut line = Some(first);
     let end = loop {
         match line.take() {
             Some(Line::Entry(entry)) => {

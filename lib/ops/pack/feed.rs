@@ -6,30 +6,12 @@ use anyhow::{Context, bail};
 
 use crate::core::links::LostLinks;
 use crate::core::planner::{Planner, ReadJob};
+use crate::core::start::ListingEnd;
 use crate::edge::ordered::{Gone, Submit};
-use crate::format::listing::{End, Have, Header, Line};
+use crate::format::listing::Line;
 use crate::ops::pack::handed::HandedFile;
 use crate::ops::pack::read::Gathered;
 use crate::ops::pack::{Done, OpenListing, Shared};
-
-/// How a listing ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ListingEnd {
-    pub(super) end: End,
-    pub(in crate::ops) tree: Option<Have>,
-    pub(in crate::ops) behind: u64,
-}
-
-impl ListingEnd {
-    /// A header line that stands before the end.
-    pub(super) fn handle_header(&mut self, header: &Header) {
-        match header {
-            Header::Tree(tree) => self.tree = Some(*tree),
-            Header::Behind(behind) => self.behind = *behind,
-            _ => {}
-        }
-    }
-}
 
 /// Reads the listing and large files, and queues the work.
 pub(super) fn feed(

@@ -24,6 +24,7 @@ use crate::archive::{Archive, BandInChain};
 use crate::core::merge::is_first_name;
 use crate::core::planner::{MAX_ENTRIES, MEMBER};
 use crate::core::references::may_refer;
+use crate::core::start::ListingEnd;
 use crate::core::taking::{LineFate, fate, line_of_taken};
 use crate::edge::ordered::{Gone, Submit};
 use crate::format::band::BandId;
@@ -36,7 +37,7 @@ use crate::format::time::Stamp;
 use crate::ops::pack::compress::{Codecs, Packed};
 use crate::ops::pack::raw::Raw;
 use crate::ops::pack::settle::Settler;
-use crate::ops::pack::{ListingEnd, Made, OpenListing};
+use crate::ops::pack::{Made, OpenListing};
 use crate::ops::room::{self, room};
 use crate::report::message::{Hinted, Report};
 
