@@ -9,6 +9,7 @@ use source::{absolute, paths, tokens};
 
 mod circles;
 mod source;
+mod unique;
 
 /// The rings of `lib/`, each with those that it may use besides itself. Imports point inwards only.
 const RINGS: [(&str, &[&str]); 8] = [

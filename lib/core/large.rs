@@ -42,7 +42,7 @@ pub enum BegunAs {
 
 /// What suggests that not all of a file has to be stored.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Likeness {
+pub struct LargeLookup {
     /// The version below has something at its path over which a delta can be made.
     pub base: bool,
     /// This run has stored a file of the same size that begins as this one.
@@ -94,7 +94,7 @@ pub struct LargeChoice {
     may_refer: bool,
     has_sums: bool,
     begun: Option<BegunAs>,
-    known: Likeness,
+    known: LargeLookup,
     /// What is being handed on is what an earlier run has begun.
     continues: bool,
     is_stored: bool,
@@ -116,14 +116,14 @@ impl LargeChoice {
             may_refer: is_plain && !facts.again && begun.is_none(),
             has_sums: is_plain && facts.delta_over.is_some_and(|over| size >= over),
             begun,
-            known: Likeness::default(),
+            known: LargeLookup::default(),
             continues: false,
             is_stored: false,
         };
         let base = choice.has_sums && begun != Some(BegunAs::All);
         match base || choice.may_refer {
             true => choice.effects.push_back(LargeEffect::LookUp { base, likes: choice.may_refer }),
-            false => choice.handle_likeness(Likeness::default()),
+            false => choice.handle_likeness(LargeLookup::default()),
         }
         choice
     }
@@ -150,7 +150,7 @@ impl LargeChoice {
     }
 
     /// What was found that is like it.
-    pub fn handle_likeness(&mut self, known: Likeness) {
+    pub fn handle_likeness(&mut self, known: LargeLookup) {
         self.known = known;
         let may_save = self.is_suspect || known.base || known.twin || known.size;
         match may_save && self.begun != Some(BegunAs::All) {
@@ -231,7 +231,7 @@ mod tests {
     struct Case {
         tags: &'static str,
         facts: LargeFacts,
-        known: Likeness,
+        known: LargeLookup,
         digest: Option<bool>,
         origin: bool,
         /// Whether the delta is worth it, and the one that was begun.
@@ -252,7 +252,7 @@ mod tests {
             begun: None,
             delta_over: Some(1000),
         };
-        let (known, delta) = (Likeness::default(), (true, true));
+        let (known, delta) = (LargeLookup::default(), (true, true));
         Case { tags: "", facts, known, digest: Some(false), origin: false, delta, is_other: false }
     }
 
@@ -270,7 +270,7 @@ mod tests {
                 |word: &str, continues| format!("{word}{}", if continues { "+" } else { "" });
             words.push(match effect {
                 LargeEffect::LookUp { base, likes } => {
-                    choice.handle_likeness(Likeness {
+                    choice.handle_likeness(LargeLookup {
                         base: known.base && base,
                         twin: known.twin && likes,
                         size: known.size && likes,
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_stored_of_a_large_file() {
         let old = " tags=in:0/3";
-        let like = |base, twin, size| Likeness { base, twin, size };
+        let like = |base, twin, size| LargeLookup { base, twin, size };
         let (none, base) = (case(), Case { known: like(true, false, false), ..case() });
         let with = |facts| Case { facts, ..none };
         let of = |case: Case, facts: fn(&mut LargeFacts)| {

@@ -62,7 +62,7 @@ pub struct Options {
 
 /// What was listed.
 #[derive(Debug, Clone, Copy)]
-pub struct Listed {
+pub struct ScanSum {
     /// What the last line says.
     pub end: End,
     /// Bytes of all files, each of which counts once.
@@ -84,7 +84,7 @@ pub fn show_apps(out: &mut dyn Write) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What keeps it from a whole listing; what could not be inspected is only reported.
-pub fn run(options: Options, out: &mut dyn Write, report: &Arc<Report>) -> anyhow::Result<Listed> {
+pub fn run(options: Options, out: &mut dyn Write, report: &Arc<Report>) -> anyhow::Result<ScanSum> {
     let shown = options.dir.display().to_string();
     let root = options.dir.canonicalize().with_context(|| shown.clone())?;
     let stat = std::fs::metadata(&root).with_context(|| shown.clone())?;

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::archive::blocks::BlockSource;
-use crate::archive::entries::deltas::Content;
+use crate::archive::entries::deltas::ReadableContent;
 use crate::archive::locked::locked;
-use crate::core::mount::layout::{FileLayout, Stretch};
+use crate::core::mount::layout::{FileLayout, LayoutPiece};
 use crate::format::entry::{Entry, Within};
 use crate::format::path::Path;
 use crate::format::sparse::Digester;
@@ -51,7 +51,7 @@ struct LargeState {
 
 /// Where reading stands.
 struct ForwardFile {
-    content: Content,
+    content: ReadableContent,
     digester: Option<Digester>,
     /// The next piece.
     next: u64,
@@ -106,7 +106,7 @@ impl LargeFile {
     fn begin(&self, state: &mut LargeState) -> Result<(), String> {
         state.forward = None;
         self.is_reading.store(true, Ordering::Relaxed);
-        let opened = Content::open(&self.source, self.at, &self.under, &self.entry);
+        let opened = ReadableContent::open(&self.source, self.at, &self.under, &self.entry);
         let content = opened.map_err(|error| chain(&error))?;
         let holes = content.holes();
         let layout =
@@ -174,8 +174,8 @@ impl LargeFile {
             let mut at = 0;
             for stretch in layout.stretches(start, end - start) {
                 let len = match stretch {
-                    Stretch::Hole(len) => len as usize,
-                    Stretch::Data { len, .. } => {
+                    LayoutPiece::Hole(len) => len as usize,
+                    LayoutPiece::Data { len, .. } => {
                         digester.update(&bytes[at..at + len as usize]);
                         len as usize
                     }

@@ -12,7 +12,7 @@ use super::LARGE;
 use crate::archive::blocks::{BlockSource, Blocks};
 use crate::archive::entries::lane::{BlockReader, Copied};
 use crate::archive::locked::locked;
-use crate::core::mount::layout::{FileLayout, Stretch};
+use crate::core::mount::layout::{FileLayout, LayoutPiece};
 use crate::core::restore::{BlockTicket, key_in_block};
 use crate::edge::budget::Budget;
 use crate::format::digest::Digest;
@@ -84,12 +84,12 @@ impl PackedFile {
         let mut rest = out;
         for stretch in self.layout.stretches(place, rest.len() as u64) {
             match stretch {
-                Stretch::Hole(len) => {
+                LayoutPiece::Hole(len) => {
                     let (hole, behind) = rest.split_at_mut(len as usize);
                     hole.fill(0);
                     rest = behind;
                 }
-                Stretch::Data { at, len } => {
+                LayoutPiece::Data { at, len } => {
                     let (data, behind) = rest.split_at_mut(len as usize);
                     file.read_exact_at(data, self.data + at).map_err(|error| why(&error))?;
                     rest = behind;

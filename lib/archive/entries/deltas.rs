@@ -41,35 +41,35 @@ impl BlockSource {
 }
 
 /// Why content cannot be had.
-type Lack = String;
+type DeltaLack = String;
 
-fn told(error: DeltaError) -> Lack {
+fn told(error: DeltaError) -> DeltaLack {
     match error {
         DeltaError::Io(error) => why(&error),
         other => other.to_string(),
     }
 }
 
-/// Content that is read forward.
-pub(crate) enum Content {
+/// ReadableContent that is read forward.
+pub(crate) enum ReadableContent {
     Nothing,
     Block(Box<BlockContent>),
     Delta(Box<DeltaContent>),
 }
 
-impl Content {
+impl ReadableContent {
     /// That of a file whose line says that it is in this block or delta, under this name there.
     pub(crate) fn open(
         source: &Arc<BlockSource>,
         at: Within,
         name: &Path,
         entry: &Entry,
-    ) -> anyhow::Result<Content> {
+    ) -> anyhow::Result<ReadableContent> {
         Ok(match entry.deltas {
-            0 => Content::Block(Box::new(BlockContent::open(source, at, entry, name)?)),
+            0 => ReadableContent::Block(Box::new(BlockContent::open(source, at, entry, name)?)),
             _ => {
                 let (_, content) = DeltaContent::open_chain(source, at, name, entry)?;
-                Content::Delta(Box::new(content))
+                ReadableContent::Delta(Box::new(content))
             }
         })
     }
@@ -77,25 +77,25 @@ impl Content {
     /// The map of its holes, if it is stored with one, and where they are; of a delta none.
     pub(crate) fn holes(&self) -> Option<(&[u8], &FileLayout)> {
         match self {
-            Content::Block(content) => Some((content.map.as_deref()?, &content.layout)),
-            Content::Nothing | Content::Delta(_) => None,
+            ReadableContent::Block(content) => Some((content.map.as_deref()?, &content.layout)),
+            ReadableContent::Nothing | ReadableContent::Delta(_) => None,
         }
     }
 
     /// All was read of a file of this size: whether there is more.
-    pub(crate) fn finish(&mut self, size: u64) -> Result<(), Lack> {
+    pub(crate) fn finish(&mut self, size: u64) -> Result<(), DeltaLack> {
         match self {
-            Content::Delta(content) => content.finish(size),
-            Content::Nothing | Content::Block(_) => Ok(()),
+            ReadableContent::Delta(content) => content.finish(size),
+            ReadableContent::Nothing | ReadableContent::Block(_) => Ok(()),
         }
     }
 
     /// Fills `out` with the bytes from `place` on, which is behind all that was read before.
-    pub(crate) fn read(&mut self, place: u64, out: &mut [u8]) -> Result<(), Lack> {
+    pub(crate) fn read(&mut self, place: u64, out: &mut [u8]) -> Result<(), DeltaLack> {
         match self {
-            Content::Nothing => Err("the delta takes from a base, and has none".to_owned()),
-            Content::Block(content) => content.read(place, out),
-            Content::Delta(content) => content.read(place, out),
+            ReadableContent::Nothing => Err("the delta takes from a base, and has none".to_owned()),
+            ReadableContent::Block(content) => content.read(place, out),
+            ReadableContent::Delta(content) => content.read(place, out),
         }
     }
 }
@@ -132,7 +132,7 @@ impl BlockContent {
         if let Some(error) = reader.hopeless() {
             return Err(error);
         }
-        let of_block = |lack: Lack| anyhow!("block {}: {lack}", source.name(at));
+        let of_block = |lack: DeltaLack| anyhow!("block {}: {lack}", source.name(at));
         let stored = found.map_err(of_block)?;
         let size = line.size.unwrap_or(0);
         let map = reader.map(&stored, size).map_err(of_block)?;
@@ -154,7 +154,7 @@ impl BlockContent {
         })
     }
 
-    fn read(&mut self, mut place: u64, mut out: &mut [u8]) -> Result<(), Lack> {
+    fn read(&mut self, mut place: u64, mut out: &mut [u8]) -> Result<(), DeltaLack> {
         if place.checked_add(out.len() as u64).is_none_or(|end| end > self.size) {
             return Err("the delta takes more than its base has".to_owned());
         }
@@ -186,7 +186,7 @@ impl BlockContent {
         Ok(())
     }
 
-    fn skip_to(&mut self, data: u64) -> Result<(), Lack> {
+    fn skip_to(&mut self, data: u64) -> Result<(), DeltaLack> {
         while self.taken < data {
             self.taken += self.reader.take(data - self.taken, |bytes| bytes.len() as u64)?;
         }
@@ -199,7 +199,7 @@ pub(crate) struct DeltaContent {
     reader: DeltaReader<LaneFeed>,
     // Its threads read what comes out here.
     _blocks: Blocks,
-    base: Content,
+    base: ReadableContent,
     /// The command that was read last, the place of its first byte, and how much was read of it if
     /// it is a literal.
     command: Option<DeltaCommand>,
@@ -213,7 +213,11 @@ fn length(command: DeltaCommand) -> u64 {
 }
 
 impl DeltaContent {
-    fn open(source: &Arc<BlockSource>, at: Within, base: Content) -> anyhow::Result<DeltaContent> {
+    fn open(
+        source: &Arc<BlockSource>,
+        at: Within,
+        base: ReadableContent,
+    ) -> anyhow::Result<DeltaContent> {
         let mut blocks = Blocks::new(source, 1)?;
         let open = BlockTicket { lane: 0, ticket: 1, block: at, is_delta: true };
         let mut feed = blocks.open(open).context("a block has no reader")?;
@@ -238,22 +242,24 @@ impl DeltaContent {
         if !is_same || entry.sha256.is_none() {
             bail!("{}: says something else of its content", source.index_name(at));
         }
-        let mut content = Content::Nothing;
+        let mut content = ReadableContent::Nothing;
         for link in links.iter().rev() {
             let DeltaLink { at, line } = link;
             content = match &line.delta {
-                None => {
-                    Content::Block(Box::new(BlockContent::open(source, *at, line, &line.path)?))
+                None => ReadableContent::Block(Box::new(BlockContent::open(
+                    source, *at, line, &line.path,
+                )?)),
+                Some(_) => {
+                    ReadableContent::Delta(Box::new(DeltaContent::open(source, *at, content)?))
                 }
-                Some(_) => Content::Delta(Box::new(DeltaContent::open(source, *at, content)?)),
             };
         }
-        let Content::Delta(content) = content else { bail!("it is no delta") };
+        let ReadableContent::Delta(content) = content else { bail!("it is no delta") };
         Ok((links, *content))
     }
 
     /// Goes on to the command that makes the byte at `place`.
-    fn turn_to(&mut self, place: u64) -> Result<DeltaCommand, Lack> {
+    fn turn_to(&mut self, place: u64) -> Result<DeltaCommand, DeltaLack> {
         loop {
             if let Some(command) = self.command {
                 let end = self.start.saturating_add(length(command));
@@ -270,7 +276,7 @@ impl DeltaContent {
         }
     }
 
-    fn read(&mut self, mut place: u64, mut out: &mut [u8]) -> Result<(), Lack> {
+    fn read(&mut self, mut place: u64, mut out: &mut [u8]) -> Result<(), DeltaLack> {
         while !out.is_empty() {
             let command = self.turn_to(place)?;
             let within = place - self.start;
@@ -294,7 +300,7 @@ impl DeltaContent {
     }
 
     /// The delta must make no more than so many bytes.
-    fn finish(&mut self, size: u64) -> Result<(), Lack> {
+    fn finish(&mut self, size: u64) -> Result<(), DeltaLack> {
         let end = self.command.map_or(0, |command| self.start.saturating_add(length(command)));
         let more = self.reader.next_command().map_err(told)?;
         match end == size && more.is_none() {

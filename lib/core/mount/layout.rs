@@ -4,7 +4,7 @@ use crate::format::tarball::Segment;
 
 /// A piece of a range that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stretch {
+pub enum LayoutPiece {
     /// So many zeros.
     Hole(u64),
     /// So many bytes, from this one of the file's data on.
@@ -53,7 +53,7 @@ impl FileLayout {
     }
 
     /// What `len` bytes from `place` on are, as far as the file goes.
-    pub fn stretches(&self, place: u64, len: u64) -> Vec<Stretch> {
+    pub fn stretches(&self, place: u64, len: u64) -> Vec<LayoutPiece> {
         let end = self.size.min(place.saturating_add(len));
         let (mut at, mut found) = (place, Vec::new());
         for (segment, before) in self.from(place) {
@@ -61,16 +61,16 @@ impl FileLayout {
                 break;
             }
             if segment.offset > at {
-                found.push(Stretch::Hole(segment.offset - at));
+                found.push(LayoutPiece::Hole(segment.offset - at));
                 at = segment.offset;
             }
             let within = at - segment.offset;
             let now = (segment.len - within).min(end - at);
-            found.push(Stretch::Data { at: before + within, len: now });
+            found.push(LayoutPiece::Data { at: before + within, len: now });
             at += now;
         }
         if at < end {
-            found.push(Stretch::Hole(end - at));
+            found.push(LayoutPiece::Hole(end - at));
         }
         found
     }
@@ -95,7 +95,7 @@ impl FileLayout {
 
 #[cfg(test)]
 mod tests {
-    use super::Stretch::{Data, Hole};
+    use super::LayoutPiece::{Data, Hole};
     use super::*;
 
     fn sample() -> FileLayout {

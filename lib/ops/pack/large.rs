@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use crate::core::cut::CutPlan;
 use crate::core::cutter::{self, Cutter};
 use crate::core::delta::{DeltaPlan, SumsLines};
-use crate::core::large::{BegunAs, LargeChoice, LargeEffect, LargeFacts, Likeness};
+use crate::core::large::{BegunAs, LargeChoice, LargeEffect, LargeFacts, LargeLookup};
 use crate::core::links::LostLinks;
 use crate::core::outcome::ReadOutcome;
 use crate::core::references::content_key;
@@ -20,7 +20,7 @@ use crate::format::sums::{Chunk, ChunkSums};
 use crate::format::tarball::{Content, Segment, padding, sparse_map};
 use crate::format::time::Time;
 use crate::ops::pack::attributes::Got;
-use crate::ops::pack::pieces::{LargeFile, PieceSender};
+use crate::ops::pack::pieces::{LargeReader, PieceSender};
 use crate::ops::pack::raw::Raw;
 use crate::ops::pack::read::{Trouble, read_file};
 use crate::ops::pack::reading::FileReading;
@@ -133,7 +133,7 @@ impl FileReading {
                 LargeEffect::LookUp { base: may_have_base, likes } => {
                     base = if may_have_base { self.base_of(&entry) } else { None };
                     glance = if likes { self.glance(prepared.content(), size) } else { None };
-                    choice.handle_likeness(Likeness {
+                    choice.handle_likeness(LargeLookup {
                         base: base.is_some(),
                         twin: glance.is_some_and(|glance| self.has_large(glance)),
                         size: likes && self.has_origin_of(size),
@@ -252,7 +252,7 @@ impl FileReading {
             return Ok(false);
         }
         let is_alone = plan.is_some() || data > self.part_size || has_sums;
-        let mut pieces = LargeFile {
+        let mut pieces = LargeReader {
             file: prepared.content(),
             raw,
             sha256: match by_body {

@@ -93,7 +93,7 @@ impl<'a, E> PieceSender<'a, E> {
 }
 
 /// A large file on its way into pieces.
-pub(super) struct LargeFile<'a, E> {
+pub(super) struct LargeReader<'a, E> {
     pub file: &'a SourceFile,
     pub raw: Raw,
     pub sha256: Sha256,
@@ -108,7 +108,7 @@ pub(super) struct LargeFile<'a, E> {
     pub out: PieceSender<'a, E>,
 }
 
-impl<E> LargeFile<'_, E> {
+impl<E> LargeReader<'_, E> {
     /// Reads a segment; the inner error is told once and the rest of the file is zeros.
     pub(super) fn segment(&mut self, segment: Segment) -> Result<io::Result<()>, E> {
         self.hash_zeros(segment.offset);

@@ -14,7 +14,7 @@ use crate::format::digest::Digest;
 use crate::format::entry::{Entry, EntryState, Kind};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
-use crate::ops::scan::Listed;
+use crate::ops::scan::ScanSum;
 use crate::ops::scan::seen::{ScanVerdict, UnlistedReason, WalkedEntry, WalkedKind};
 use crate::report::message::{Report, why};
 
@@ -176,7 +176,7 @@ impl<'a> Listing<'a> {
     }
 
     /// Writes the last line, and all of it out.
-    pub(super) fn end(mut self) -> anyhow::Result<Listed> {
+    pub(super) fn end(mut self) -> anyhow::Result<ScanSum> {
         if let Some(root) = self.held.finish(self.end.entries) {
             self.end.entries = 1;
             self.write(&root)?;
@@ -193,6 +193,6 @@ impl<'a> Listing<'a> {
                 ("bytes", self.bytes.into()),
             ],
         );
-        Ok(Listed { end: self.end, bytes: self.bytes })
+        Ok(ScanSum { end: self.end, bytes: self.bytes })
     }
 }

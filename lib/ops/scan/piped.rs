@@ -12,7 +12,7 @@ use crate::format::entry::{Entry, EntryState, Kind, Meta};
 use crate::format::listing::{End, Header, VERSION};
 use crate::format::path::Path;
 use crate::ops::CANNOT_WRITE;
-use crate::ops::scan::{Listed, system_name};
+use crate::ops::scan::{ScanSum, system_name};
 use crate::report::message::{Hinted, Report};
 
 /// Which file is listed.
@@ -44,7 +44,7 @@ pub fn run(
     file: PipedFile<impl Read>,
     out: &mut dyn Write,
     report: &Report,
-) -> anyhow::Result<Listed> {
+) -> anyhow::Result<ScanSum> {
     let name = file.name.as_bytes();
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
         bail!("--stdin {}: not the name of a file: give one without slashes", file.name.display());
@@ -92,7 +92,7 @@ pub fn run(
     out.flush().context(CANNOT_WRITE)?;
     let counts = [("entries", end.entries), ("excluded", 0), ("unreadable", 0), ("bytes", bytes)];
     report.events().emit("listed", &counts.map(|(key, count)| (key, count.into())));
-    Ok(Listed { end, bytes })
+    Ok(ScanSum { end, bytes })
 }
 
 /// The file, and the directory that it is in, as if a shell made them now.

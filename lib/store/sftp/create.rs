@@ -15,7 +15,7 @@ use crate::store::{StoreError, StoreErrorKind};
 const SETTLES: Duration = Duration::from_secs(1);
 
 /// How an attempt to give an object its name ended.
-enum Named {
+enum TemporaryFate {
     /// It has it, beside its temporary one.
     Linked,
     /// It has it alone.
@@ -40,12 +40,12 @@ impl Sftp {
         if moves {
             let named = self.create_moved(call, path, bytes);
             match named.map_err(|failure| self.failed(call, path, bytes, failure, at))? {
-                Named::Linked | Named::Moved => return Ok(()),
-                Named::Exists(there) if is_empty(there) => {
+                TemporaryFate::Linked | TemporaryFate::Moved => return Ok(()),
+                TemporaryFate::Exists(there) if is_empty(there) => {
                     return self.put_over(link, path, bytes, at);
                 }
-                Named::Exists(_) => return Err(exists(at)),
-                Named::Lacking => {}
+                TemporaryFate::Exists(_) => return Err(exists(at)),
+                TemporaryFate::Lacking => {}
             }
         }
         self.create_in_place(call, path, bytes, at)?;
@@ -61,18 +61,18 @@ impl Sftp {
         call: &SshCall<'_>,
         path: &[u8],
         bytes: &[u8],
-    ) -> Result<Named, SftpFailure> {
+    ) -> Result<TemporaryFate, SftpFailure> {
         let temporary = Temporary::write(self, call, path, bytes)?;
-        let mut named = Named::Lacking;
+        let mut named = TemporaryFate::Lacking;
         let known = *lock(&self.known);
         if known.way == SftpWay::Linked && call.link.has(HARD_LINK) {
             named = self.link_new(call, &temporary, path, known.proven)?;
         }
-        if let Named::Lacking = named {
+        if let TemporaryFate::Lacking = named {
             named = self.move_new(call, &temporary, path, bytes)?;
         }
         match named {
-            Named::Moved => temporary.renamed(call.link),
+            TemporaryFate::Moved => temporary.renamed(call.link),
             _ => temporary.remove(call.link)?,
         }
         Ok(named)
@@ -86,7 +86,7 @@ impl Sftp {
         temporary: &Temporary<'_>,
         path: &[u8],
         proven: bool,
-    ) -> Result<Named, SftpFailure> {
+    ) -> Result<TemporaryFate, SftpFailure> {
         let fields: [&[u8]; 2] = [&temporary.path, path];
         let request = SftpRequest::Extended(HARD_LINK, &fields);
         if let Err(failure) = temporary.name(call, &request)? {
@@ -99,7 +99,7 @@ impl Sftp {
                 Err(end) => return Err(end),
             }
         }
-        Ok(Named::Linked)
+        Ok(TemporaryFate::Linked)
     }
 
     /// The same by a rename, which some servers make replace: that is found out with a second file
@@ -110,11 +110,11 @@ impl Sftp {
         temporary: &Temporary<'_>,
         path: &[u8],
         bytes: &[u8],
-    ) -> Result<Named, SftpFailure> {
+    ) -> Result<TemporaryFate, SftpFailure> {
         let proven = { *lock(&self.known) }.way == SftpWay::Moved;
         let there = if proven { None } else { look(call, &SftpRequest::Look(path))? };
         if let Some(there) = there {
-            return Ok(Named::Exists(there));
+            return Ok(TemporaryFate::Exists(there));
         }
         if let Err(failure) = temporary.name(call, &SftpRequest::Move(&temporary.path, path))? {
             return unnamed(call, path, failure);
@@ -133,7 +133,7 @@ impl Sftp {
                 Err(end) => return Err(end),
             }
         }
-        Ok(Named::Moved)
+        Ok(TemporaryFate::Moved)
     }
 
     fn learn(&self, way: SftpWay) {
@@ -245,11 +245,15 @@ impl Sftp {
 }
 
 /// Why an object did not get its name: there is one, or the server cannot do this.
-fn unnamed(call: &SshCall<'_>, path: &[u8], failure: SftpFailure) -> Result<Named, SftpFailure> {
+fn unnamed(
+    call: &SshCall<'_>,
+    path: &[u8],
+    failure: SftpFailure,
+) -> Result<TemporaryFate, SftpFailure> {
     let lacking = [code::DENIED, code::FAILURE, code::BAD, code::UNSUPPORTED];
     match look(call, &SftpRequest::Look(path))? {
-        Some(there) => Ok(Named::Exists(there)),
-        None if lacking.contains(&failure.code()) => Ok(Named::Lacking),
+        Some(there) => Ok(TemporaryFate::Exists(there)),
+        None if lacking.contains(&failure.code()) => Ok(TemporaryFate::Lacking),
         None => Err(failure),
     }
 }

@@ -27,11 +27,11 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Wire {
     pub(super) to: File,
     pub(super) from: File,
-    pub(super) program: Option<Program>,
+    pub(super) program: Option<SshProgram>,
 }
 
 /// A program that connects us, and what it says on stderr.
-pub(super) struct Program {
+pub(super) struct SshProgram {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
 }
@@ -62,12 +62,12 @@ impl Wire {
         Ok(Wire {
             to: OwnedFd::from(to).into(),
             from: OwnedFd::from(from).into(),
-            program: Some(Program { child, said }),
+            program: Some(SshProgram { child, said }),
         })
     }
 }
 
-impl Program {
+impl SshProgram {
     fn end(&mut self, signal: Signal) {
         if let Ok(None) = self.child.try_wait()
             && let Some(pid) = Pid::from_raw(self.child.id() as i32)
@@ -89,7 +89,7 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for SshProgram {
     fn drop(&mut self) {
         self.end(Signal::TERM);
         if !self.ends() {
@@ -167,7 +167,7 @@ struct LinkState {
 
 struct LinkShared {
     state: Mutex<LinkState>,
-    program: Mutex<Option<Program>>,
+    program: Mutex<Option<SshProgram>>,
     idle: Duration,
 }
 
