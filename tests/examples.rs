@@ -129,6 +129,53 @@ fn examples_of_the_overview_run() {
     assert_eq!(sandbox.bands(), 4);
 }
 
+/// What looks into an archive, checks it, removes from it and restores from it; and a source that
+/// several pipelines share.
+#[test]
+fn examples_with_an_archive_run() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.dir.join("home/Documents")).unwrap();
+    fs::write(sandbox.dir.join("home/Documents/letter"), "dear\n").unwrap();
+    sandbox.run(&format!(
+        "dura-scan ~ | SOURCE_DATE_EPOCH=1793498400 dura-pack | dura-seal -r {KEY} | dura-push /mnt/backup
+         [ -d /mnt/backup/{BAND} ]
+         mkdir $HERE/out $HERE/new"
+    ));
+    // These are run elsewhere, or need what is not here.
+    let elsewhere = ["rm -r /mnt", "rsrepair", "--signed-by", "gpg --verify"];
+    let mut ran = 0;
+    for (name, heading) in [
+        ("dura-index.1", ".Sh EXAMPLES"),
+        ("dura-restore.1", ".Sh EXAMPLES"),
+        ("dura-verify.1", ".Sh EXAMPLES"),
+        ("dura-prune.1", ".Sh EXAMPLES"),
+        ("dura.7", ".Ss Layers"),
+        ("dura.7", ".Ss After an interruption"),
+        ("dura.7", ".Ss Looking into an archive"),
+        ("dura.7", ".Ss Keeping and removing"),
+        ("dura.7", ".Ss When something is damaged"),
+        ("dura.7", ".Ss Several hosts, several writers"),
+    ] {
+        for script in commands(&page(name), heading) {
+            if elsewhere.iter().any(|word| script.contains(word)) {
+                continue;
+            }
+            let script = script.replace("/srv.new", "$HERE/new").replace("/srv", "~");
+            // Bands are named by the second.
+            let before = match script.as_str() {
+                it if it.contains("dura-pack") => "sleep 1.1\n",
+                it if it.contains("--against") => "cp -a /mnt/backup /mnt/second\n",
+                _ => "",
+            };
+            sandbox.run(&format!("{before}{script}"));
+            ran += 1;
+        }
+    }
+    assert!(ran > 22, "{ran}");
+    let home = take(&sandbox.dir.join("home"));
+    assert_same("together", &home, &take(&sandbox.dir.join("new")), EXACT);
+}
+
 #[test]
 fn the_worked_recovery_brings_everything_back() {
     let sandbox = Sandbox::new();

@@ -37,7 +37,8 @@ pub(crate) struct BlockSource {
     pub archive: Arc<Archive>,
     /// The bands of the chain, by tier.
     pub bands: Vec<Head>,
-    /// Of a damaged block that is sealed, what gpg still gives is taken: see [`LaneFeed::unsure`].
+    /// Of a damaged block that is sealed, what gpg still gives is taken: see
+    /// [`super::LaneFeed::unsure`].
     pub takes_remains: bool,
     /// Blocks of many tiers are held at a time, and as little beside them as can be.
     pub many: bool,

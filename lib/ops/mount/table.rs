@@ -17,7 +17,7 @@ use crate::format::entry::{Entry, Kind, Within};
 use crate::format::path::Path;
 use crate::report::message::Report;
 
-/// What stands before each line: see [`write`].
+/// What stands before each line: see [`write()`].
 const HEAD: usize = 22;
 
 /// So much is read at once: most lines have less.
