@@ -26,7 +26,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("cat", READ),
     ("key", "to see which keys open it, or to add one: dura-index keys ARCHIVE"),
     ("unlock", "an archive has no lock"),
-    ("mount", "to look into a version: dura-index ls ARCHIVE PATH"),
+    ("mount", "to see its versions as directories: dura-mount ARCHIVE DIR"),
 ];
 
 /// The same for options.

@@ -17,7 +17,10 @@ fn types(source: &str) -> Vec<String> {
         match pair[0].1.as_str() {
             "{" => depth += 1,
             "}" => depth -= 1,
-            "struct" | "enum" | "trait" | "union" | "type" if depth == 0 => {
+            // As a name of a field or a method, `type` begins nothing.
+            "struct" | "enum" | "trait" | "union" | "type"
+                if depth == 0 && pair[1].1.starts_with(char::is_uppercase) =>
+            {
                 found.push(pair[1].1.clone());
             }
             _ => {}
