@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 use crate::archive::named::ArchiveName;
 use crate::archive::reading::ReadOptions;
 use crate::cli::common::{self, Common};
-use crate::cli::reading::AccessArgs;
+use crate::cli::reading::{AccessArgs, CacheArgs};
 use crate::ops::mount;
 use crate::report::message::Report;
 
@@ -39,18 +39,8 @@ struct MountArgs {
     /// Let other users look in, too, as far as the permissions of the files allow
     #[arg(long)]
     allow_other: bool,
-    /// Keep plain copies of indexes in DIR, and use them
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "DURA_CACHE",
-        hide_env_values = true,
-        display_order = 800
-    )]
-    cache: Option<PathBuf>,
-    /// Neither use nor keep copies of indexes
-    #[arg(long, display_order = 801)]
-    no_cache: bool,
+    #[command(flatten)]
+    copies: CacheArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -72,8 +62,8 @@ fn run(args: MountArgs, report: &Arc<Report>) -> anyhow::Result<()> {
         archive: args.archive,
         dir: args.dir,
         reading: ReadOptions {
-            cache: args.cache,
-            no_cache: args.no_cache,
+            cache: args.copies.cache,
+            no_cache: args.copies.no_cache,
             ..args.access.reading()
         },
         foreground: args.foreground,

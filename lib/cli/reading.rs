@@ -16,19 +16,8 @@ use crate::report::message::Report;
 /// Which version is read, and how.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReadingArgs {
-    /// Keep plain copies of indexes in DIR, and use them
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "DURA_CACHE",
-        hide_env_values = true,
-        global = true,
-        display_order = 800
-    )]
-    cache: Option<PathBuf>,
-    /// Neither use nor keep copies of indexes
-    #[arg(long, global = true, display_order = 801)]
-    no_cache: bool,
+    #[command(flatten)]
+    copies: CacheArgs,
     /// Read the version of band NAME, which may be shortened; latest is the newest
     #[arg(long, value_name = "NAME", global = true, display_order = 802)]
     band: Vec<String>,
@@ -38,6 +27,24 @@ pub(super) struct ReadingArgs {
     at: Option<Moment>,
     #[command(flatten)]
     access: AccessArgs,
+}
+
+/// Where a reader keeps copies of indexes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CacheArgs {
+    /// Keep plain copies of indexes in DIR, and use them
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "DURA_CACHE",
+        hide_env_values = true,
+        global = true,
+        display_order = 800
+    )]
+    pub(super) cache: Option<PathBuf>,
+    /// Neither use nor keep copies of indexes
+    #[arg(long, global = true, display_order = 801)]
+    pub(super) no_cache: bool,
 }
 
 /// What of an archive is believed, and how it is opened: for every version of it.
@@ -85,8 +92,8 @@ impl ReadingArgs {
             bail!("--band may be given only twice");
         }
         let reading = ReadOptions {
-            cache: self.cache,
-            no_cache: self.no_cache,
+            cache: self.copies.cache,
+            no_cache: self.copies.no_cache,
             band,
             at: self.at.map(|at| said(&at, report)),
             ..self.access.reading()

@@ -9,6 +9,7 @@ use crate::archive::version::{must_exist, no_band};
 use crate::archive::{Archive, BandInChain};
 use crate::core::chain::ancestors::Extent;
 use crate::core::chain::ends::BandEnds;
+use crate::format::band::BandName;
 use crate::format::listing::Have;
 use crate::format::litter::is_litter;
 use crate::format::object::{Object, ObjectName};
@@ -33,53 +34,11 @@ pub fn run(
     records: &mut Records<'_>,
     report: &Arc<Report>,
 ) -> anyhow::Result<u64> {
-    match below {
-        true => run_below(shown, reading, records, report),
-        false => run_in(shown, "", reading, records, report),
-    }
-}
-
-/// Writes the bands of all archives in folders of a place.
-fn run_below(
-    shown: &ArchiveName,
-    reading: &ReadOptions,
-    records: &mut Records<'_>,
-    report: &Arc<Report>,
-) -> anyhow::Result<u64> {
-    must_exist(shown)?;
-    let listed = reading.open(shown, report)?.store().list("")?;
-    let mut folders: Vec<&str> = listed.iter().filter_map(as_folder).collect();
-    folders.retain(|folder| !is_litter(folder));
-    folders.sort_unstable();
-    let mut archives = 0;
-    for folder in folders {
-        let one = shown.below(folder);
-        let names = reading.open(&one, report).and_then(|archive| archive.names());
-        match names {
-            Ok(names) if names.is_empty() => continue,
-            Ok(_) => {
-                run_in(&one, &format!("{folder}/"), reading, records, report)?;
-                archives += 1;
-            }
-            Err(error) => report.warn(format_args!("{one}: {error:#}")),
-        }
-    }
-    match archives {
-        0 => Err(no_band(shown, "no folder of it is an archive with bands")),
-        _ => Ok(records.count()),
-    }
-}
-
-/// Writes the bands of an archive; `folder` stands before their names.
-fn run_in(
-    shown: &ArchiveName,
-    folder: &str,
-    reading: &ReadOptions,
-    records: &mut Records<'_>,
-    report: &Arc<Report>,
-) -> anyhow::Result<u64> {
     must_exist(shown)?;
     let archive = reading.open(shown, report)?;
+    if below {
+        return run_below(shown, &archive, reading, records, report);
+    }
     let names = archive.bands(report)?;
     if names.is_empty() && archive.names()?.is_empty() {
         // Nothing there is an archive without bands; other things are another place.
@@ -87,9 +46,54 @@ fn run_in(
             return Err(no_band(shown, format_args!("the archive has no band, but {others}")));
         }
     }
-    if records.count() == 0 {
-        records.title(HEADING)?;
+    records.title(HEADING)?;
+    list(&archive, names, "", records, report)?;
+    Ok(records.count())
+}
+
+/// Writes the bands of all archives in folders of a place.
+fn run_below(
+    shown: &ArchiveName,
+    place: &Archive,
+    reading: &ReadOptions,
+    records: &mut Records<'_>,
+    report: &Arc<Report>,
+) -> anyhow::Result<u64> {
+    let listed = place.store().list("")?;
+    let mut folders: Vec<&str> = listed.iter().filter_map(as_folder).collect();
+    folders.retain(|folder| !is_litter(folder));
+    folders.sort_unstable();
+    let mut has_archive = false;
+    for folder in folders {
+        let one = shown.below(folder);
+        let opened = reading.open(&one, report).and_then(|it| Ok((it.names()?.is_empty(), it)));
+        let archive = match opened {
+            Ok((true, _)) => continue,
+            Ok((false, archive)) => archive,
+            Err(error) => {
+                report.warn(format_args!("{one}: {error:#}"));
+                continue;
+            }
+        };
+        if !std::mem::replace(&mut has_archive, true) {
+            records.title(HEADING)?;
+        }
+        list(&archive, archive.bands(report)?, &format!("{folder}/"), records, report)?;
     }
+    match has_archive {
+        false => Err(no_band(shown, "no folder of it is an archive with bands")),
+        true => Ok(records.count()),
+    }
+}
+
+/// Writes these bands of an archive; `folder` stands before their names.
+fn list(
+    archive: &Archive,
+    names: Vec<BandName>,
+    folder: &str,
+    records: &mut Records<'_>,
+    report: &Report,
+) -> anyhow::Result<()> {
     for name in names {
         // What is wrong with one band is no reason to keep quiet of the others.
         let (head, tail) = match archive.state(&name, true) {
@@ -106,8 +110,7 @@ fn run_in(
         let counts = match tail {
             Some(tail) => Some((tail.entries, tail.bytes)),
             None => {
-                match count(&archive, BandInChain { head, tail: None, extent: Extent::Unfinished })
-                {
+                match count(archive, BandInChain { head, tail: None, extent: Extent::Unfinished }) {
                     Ok(have) => Some((have.entries, have.bytes)),
                     Err(error) => {
                         report.verbose(format_args!("{error:#}"));
@@ -151,7 +154,7 @@ fn run_in(
             ]
         })?;
     }
-    Ok(records.count())
+    Ok(())
 }
 
 /// How the objects of a band are protected.
