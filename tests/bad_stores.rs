@@ -69,7 +69,7 @@ fn one_object_cannot_be_read() {
     });
 }
 
-/// What lies beside bands and cannot be looked at is told; what is in an object's place is damage.
+/// What lies beside bands and cannot be examined is told; what is in an object's place is damage.
 #[test]
 fn loops_and_pipes_in_the_place_of_objects() {
     there(TWO, |place| {

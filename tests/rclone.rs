@@ -34,7 +34,8 @@ fn an_archive_for_the_run() {
         let second = ok(backup);
         // The same address, and nobody sees the password.
         assert_eq!(first, second);
-        let port = first.strip_prefix("0\nhttp://127.0.0.1:").and_then(|rest| rest.strip_suffix("/\n"));
+        let port =
+            first.strip_prefix("0\nhttp://127.0.0.1:").and_then(|rest| rest.strip_suffix("/\n"));
         let port: u32 = port.expect(&first).parse().unwrap();
         assert!((61_000..65_536).contains(&port), "{port}: Linux gives it to connections");
         let bands = fs::read_dir(dir.join("cloud/deep")).unwrap().count();

@@ -156,7 +156,7 @@ impl ContentShelf {
         };
         match self.item(key, new) {
             Item::Large(file) => Ok(OpenContent::Large(file)),
-            Item::Packed(_) => Err("it is no large file".to_owned()),
+            Item::Packed(_) => Err("it is not a large file".to_owned()),
         }
     }
 

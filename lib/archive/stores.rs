@@ -23,7 +23,7 @@ use crate::store::{LookAhead, Notice, Remove, Store, StoreError, Word};
 
 /// The store that ARCHIVE names, to read from: what fails for a reason that may pass is asked
 /// again, which is told when it lasts; so is a listing without what is expected. An entry that
-/// cannot be looked at ends the run with 1.
+/// cannot be examined ends the run with 1.
 pub(crate) fn open_store(
     archive: &ArchiveName,
     reach: &Reach,
@@ -77,7 +77,7 @@ fn heard(archive: &ArchiveName, report: &Arc<Report>) -> Notice {
     })
 }
 
-/// An entry of a listing that cannot be looked at.
+/// An entry of a listing that cannot be examined.
 fn flaw(error: &StoreError) -> String {
     format!("{}: cannot be inspected: {}", error.at, why(&error.source))
 }

@@ -39,7 +39,7 @@ struct ScanArgs {
     /// Leave out what matches a pattern in FILE (gitignore syntax; - is standard input)
     #[arg(long, value_name = "FILE")]
     exclude_from: Vec<PathBuf>,
-    /// Leave out caches, trash and what else programs make again, by the lists with these names,
+    /// Leave out caches, trash and other things that programs make again, by the lists with these names,
     /// separated by commas [default: all lists]; =list shows the lists
     #[arg(
         long,

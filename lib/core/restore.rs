@@ -64,11 +64,6 @@ impl References {
         }
         room
     }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// What is to be done next.

@@ -211,7 +211,7 @@ pub fn judge(list: &List, states: &[ObjectState]) -> Vec<Finding> {
             ObjectState::Absent => {
                 (FindingKind::Missing, format!("{own} lists it, and it is not there"))
             }
-            ObjectState::Sized(UNSEEN) => (FindingKind::Damaged, "cannot be looked at".to_owned()),
+            ObjectState::Sized(UNSEEN) => (FindingKind::Damaged, "cannot be examined".to_owned()),
             ObjectState::Sized(size) => {
                 (FindingKind::Damaged, format!("has {size} bytes; {own} says {}", member.size))
             }

@@ -215,7 +215,8 @@ fn buffered(stream: Standard) -> BufWriter<Standard> {
 
 impl Output {
     /// Any file with a buffer, in the place of stdout.
-    pub fn to(file: File) -> Output {
+    #[cfg(test)]
+    pub(crate) fn to(file: File) -> Output {
         Output(buffered(file.into()))
     }
 

@@ -163,7 +163,7 @@ pub enum WalkStep {
     /// The entry with this number of the current directory.
     Entry(usize),
     /// The directory with this path could not be opened again after a deep descent: its names from
-    /// this number on cannot be looked at.
+    /// this number on cannot be examined.
     Lost(Path, Arc<DirectoryNames>, usize),
     /// There is nothing more.
     End,

@@ -244,11 +244,6 @@ impl Entry {
         reference.and_then(|reference| reference.name_in_block()).unwrap_or(&self.path)
     }
 
-    /// Whether the line's own block has the content, as a tar entry.
-    pub fn is_stored(&self) -> bool {
-        self.within.is_none() && self.delta.is_none()
-    }
-
     /// The content is stored with the line itself, as far as is known.
     pub fn forget_place(&mut self) {
         (self.within, self.reference, self.delta, self.deltas) = (None, None, None, 0);

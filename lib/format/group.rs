@@ -307,7 +307,7 @@ impl GroupDraft {
             _ => None,
         };
         if whole.is_some_and(|whole| whole != sha256) {
-            return Err("a checksum that the digest of its only piece belies");
+            return Err("a checksum that the digest of its only piece contradicts");
         }
         self.members.push(GroupMember { name, size, sha256, pieces });
         Ok(())

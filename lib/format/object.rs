@@ -149,7 +149,7 @@ pub const MAX_KEY: usize = 1 << 20;
 /// says another number: twice what `--part-size` is by default.
 pub const MAX_BLOCK: u64 = 128 << 20;
 
-/// The size of a listed entry that cannot be looked at: more than any object has. It is there, may
+/// The size of a listed entry that cannot be examined: more than any object has. It is there, may
 /// be an object or a folder, and cannot be read as far as the store knows.
 pub const UNSEEN: u64 = 1 << 50;
 

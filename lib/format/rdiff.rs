@@ -99,11 +99,6 @@ impl<R: BufRead> DeltaReader<R> {
         DeltaReader { input, begun: false, at: 0, left: 0 }
     }
 
-    /// Where it is read from.
-    pub fn input_mut(&mut self) -> &mut R {
-        &mut self.input
-    }
-
     fn number(&mut self, width: u8) -> Result<u64, DeltaError> {
         let mut bytes = [0; 8];
         let low = 8 - (1 << width);

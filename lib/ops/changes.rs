@@ -117,7 +117,7 @@ pub fn run(
         }
     }
     if changes.overflows() {
-        report.note("too many changes to tell which files were moved: they stand as - and as +");
+        report.note("too many changes to tell which files were moved: they are listed as - and +");
     }
     for change in changes.finish() {
         writer.write(&change)?;

@@ -202,7 +202,7 @@ fn local_opens_nothing_but_regular_files() {
         assert_eq!(store.put_new(&name, b"x").unwrap_err().kind, StoreErrorKind::Exists, "{name}");
     }
     drop(socket);
-    // What cannot be looked at costs nothing else of the listing.
+    // What cannot be examined costs nothing else of the listing.
     let top = store.list("").unwrap();
     let names: Vec<&str> = top.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["20261101T020000Z/", "loop", "secret"]);

@@ -74,7 +74,7 @@ pub trait Store: Send + Sync {
     /// The names directly in a folder (`""` is the archive itself), sorted, with sizes; folders end
     /// in `/`. Empty if there is no such folder.
     ///
-    /// An entry that cannot be looked at is listed with the size [`UNSEEN`], and told to whoever
+    /// An entry that cannot be examined is listed with the size [`UNSEEN`], and told to whoever
     /// opened the store as [`Word::Flaw`]: it costs nothing else of the listing.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ pub trait Store: Send + Sync {
     fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, StoreError>;
 }
 
-/// The folder that a listed entry is: one that cannot be looked at may be one.
+/// The folder that a listed entry is: one that cannot be examined may be one.
 pub fn as_folder((name, size): &(String, u64)) -> Option<&str> {
     name.strip_suffix('/').or_else(|| (*size == UNSEEN).then_some(name))
 }

@@ -305,7 +305,7 @@ impl PackedBlock {
             return Err(self.says("too much comes before it"));
         };
         if place.unsure {
-            return Err(self.says("damaged: its attributes are not sure"));
+            return Err(self.says("damaged: its attributes are uncertain"));
         }
         let (stored, _) = self.stored(&place, entry, under)?;
         let extras = Extras::of(&stored).ok().filter(|extras| extras.all_of(entry));

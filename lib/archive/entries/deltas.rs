@@ -254,7 +254,7 @@ impl DeltaContent {
                 }
             };
         }
-        let ReadableContent::Delta(content) = content else { bail!("it is no delta") };
+        let ReadableContent::Delta(content) = content else { bail!("it is not a delta") };
         Ok((links, *content))
     }
 

@@ -41,11 +41,6 @@ impl FileLayout {
         FileLayout { segments: with, size }
     }
 
-    /// How many bytes the file has.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// The first segment that ends behind this place.
     fn from(&self, place: u64) -> impl Iterator<Item = &(Segment, u64)> {
         let first = self.segments.partition_point(|(it, _)| it.offset + it.len <= place);

@@ -236,8 +236,7 @@ impl Audit {
         // A run writes its last table of contents, then the list that names it, then TAIL.
         let ended = self.toc.is_some_and(|toc| toc + 1 == self.after_index && toc + 1 == self.next);
         if ended && !self.known.complete {
-            let what =
-                "all else of the band is there: it was lost, or the run was cut off just before it";
+            let what = "everything else of the band is there: it was lost, or the run was cut off just before it";
             found.push(Finding::top(FindingKind::Missing, &self.known.band, Object::Tail, what));
         }
         if let Some((last, _)) = self.known.ends.filter(|(last, _)| *last >= self.next) {

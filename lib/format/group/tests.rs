@@ -149,7 +149,11 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  00000/00000000
         ("ad  00000", "ad *00000", line(5, sum)),
         ("tar.gz\n#object", "tar.gz\r\n#object", line(5, sum)),
         ("\nba7816", "\nBA7816", line(5, "no checksum")),
-        ("\nba7816", "\nba7817", line(5, "a checksum that the digest of its only piece belies")),
+        (
+            "\nba7816",
+            "\nba7817",
+            line(5, "a checksum that the digest of its only piece contradicts"),
+        ),
         (" ba7816", " BA7816", line(4, "a bad digest of a piece")),
         ("\nba7816", "\n#", line(6, "an #object without a checksum before it")),
         (

@@ -310,7 +310,7 @@ fn full(
     };
     let read = archive.chain(&band.name).and_then(|chain| {
         let holds = side_by_side(&chain, |band| archive.holds(band))?;
-        // Without the key, what this host does not know cannot be looked at.
+        // Without the key, what this host does not know cannot be examined.
         let is_blind = holds.iter().all(|held| held.numbers.is_empty() && !held.lost.is_empty());
         if is_blind {
             bail!("none of its indexes can be read");

@@ -16,7 +16,7 @@ fn search() -> StateSearch {
 /// HEAD.
 fn found_signed(there: &ModelObjects) -> Vec<String> {
     let (mut found, ..) = verify_signed(&store(there), false);
-    found.retain(|line| !line.contains("/TAIL: all else of the band is there"));
+    found.retain(|line| !line.contains("/TAIL: everything else of the band is there"));
     found
 }
 

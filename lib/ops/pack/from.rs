@@ -51,7 +51,7 @@ pub struct FromArchive {
     pub archive: ArchiveName,
     /// How it is read. The listing says which version.
     pub reading: ReadOptions,
-    /// Where content is kept that several files have, and large files are until all of them came
+    /// Where content is kept that several files have, and large files are until they are complete
     /// [default: TMPDIR].
     pub spool: Option<PathBuf>,
     /// How many blocks are fetched and decrypted at a time [default: one for each core].
@@ -361,7 +361,7 @@ impl<'a> BandSink<'a> {
     }
 }
 
-const CANNOT_KEEP: &str = "cannot keep a large file until all of it came (--spool DIR)";
+const CANNOT_KEEP: &str = "cannot keep a large file until all of it has arrived (--spool DIR)";
 
 impl EntrySink for BandSink<'_> {
     const DONE: &'static str = "stored";

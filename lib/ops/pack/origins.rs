@@ -154,7 +154,7 @@ impl Origins {
             let chain = self.chain();
             if chain.is_none() {
                 self.report.verbose(
-                    "the cache has not all indexes of the parent: storing moved files again",
+                    "the cache does not have all indexes of the parent: storing moved files again",
                 );
             }
             self.ancestors = Some(chain);

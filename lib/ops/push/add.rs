@@ -55,7 +55,7 @@ pub(super) fn run(
     while let Ok(addition) = additions.recv() {
         let (item, id) = addition?;
         if run.stop.is_set() {
-            let hint = "what was stored is whole: run the same again";
+            let hint = "what was stored is whole: run the same command again";
             return Err(Hinted::wrap(anyhow!("interrupted"), hint));
         }
         let name = format!("{}/{}", item.band, item.name);
@@ -69,7 +69,7 @@ pub(super) fn run(
                 let list = List::parse(&item.bytes)?;
                 let listed = list.members.first().map(|member| (member.name, member.sha256));
                 if message.take() != listed {
-                    bail!("{name}: the message that came is not what its list says");
+                    bail!("{name}: the message that arrived is not what its list says");
                 }
             }
             _ => {}
@@ -106,7 +106,9 @@ impl AddTarget<'_> {
             match self.store.put_new(&name, &item.bytes) {
                 Err(error) if error.kind == StoreErrorKind::Exists => {
                     if self.store.get(&name)? != item.bytes {
-                        bail!("{name}: there already, and another one: run dura-index keys again");
+                        bail!(
+                            "{name}: already there, with other content: run dura-index keys again"
+                        );
                     }
                 }
                 stored => stored?,

@@ -108,7 +108,7 @@ pub(super) fn read_out(
                     FindingKind::Damaged,
                     name,
                     Object::Head,
-                    format!("what it says is in {} cannot be looked at", below.band),
+                    format!("what it refers to in {} cannot be examined", below.band),
                 ))?;
                 return Ok(0);
             }

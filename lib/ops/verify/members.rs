@@ -152,7 +152,7 @@ impl<'a> MemberCheck<'a> {
             }
             if self.untar.dirt() > self.dirt {
                 self.dirt = u64::MAX;
-                let what = "it has bytes behind the content of an entry where zeros should be";
+                let what = "it has bytes after the content of an entry where zeros should be";
                 found(self.of_block(what.to_owned()))?;
             }
             match next {
@@ -180,7 +180,7 @@ impl<'a> MemberCheck<'a> {
         // Damage behind the last line costs no file; only what is there could be told from it.
         match &self.damage {
             Some(damage) if before.is_none() => {
-                found(self.of_block(format!("behind its last entry: {damage}")))
+                found(self.of_block(format!("after its last entry: {damage}")))
             }
             _ => Ok(()),
         }

@@ -112,7 +112,7 @@ impl WantedSignatures {
                 Judged::Bad(format!("signed by {key}, which the keyring does not have"))
             }
             (SignatureVerdict::NoSignature, _) => {
-                Judged::Bad("it is no signature, or a damaged one".to_owned())
+                Judged::Bad("it is not a signature, or a damaged one".to_owned())
             }
         }
     }

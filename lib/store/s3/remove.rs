@@ -42,6 +42,6 @@ impl S3 {
         let reply = self.send(Method::Head, Some(name), &[], &[], None, 0).ok()?;
         let legal = reply.header("x-amz-object-lock-legal-hold") == Some("ON");
         let until = reply.header("x-amz-object-lock-retain-until-date").map(str::to_owned);
-        until.or_else(|| legal.then(|| "its legal hold is taken away".to_owned()))
+        until.or_else(|| legal.then(|| "its legal hold has been removed".to_owned()))
     }
 }

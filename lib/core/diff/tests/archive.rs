@@ -236,9 +236,9 @@ impl ModelArchive {
             {
                 tree.retain(|path, _| *path != line.path && !line.path.holds(path));
             }
-            for (block, line) in
-                band.iter().filter(|(_, line)| line.meta().is_some() && line.is_stored())
-            {
+            for (block, line) in band.iter().filter(|(_, line)| {
+                line.meta().is_some() && line.within.is_none() && line.delta.is_none()
+            }) {
                 assert!(
                     line.path.parent().is_none_or(|dir| tree
                         .get(&dir)
