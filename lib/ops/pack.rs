@@ -9,43 +9,35 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 
 use crate::archive::caching;
-use crate::archive::unzip;
 use crate::archive::vouching;
-use crate::core::assemble::{Assembler, Finish, PackedMember};
-use crate::core::links::LostLinks;
+use crate::core::assemble::Finish;
 use crate::core::start::ListingEnd;
-use crate::edge::ordered::{Gone, Ordered, Results, Submit};
+use crate::edge::ordered::{Ordered, Submit};
 use crate::edge::{clock, source::SourceRoot, users::Users};
 use crate::format::band::{BandId, BandName};
 use crate::format::codec;
-use crate::format::digest;
-use crate::format::entry::Entry;
 use crate::format::head::Tail;
-use crate::format::journal::JournalEntry;
 use crate::format::listing::{Line, ListingReader};
-use crate::format::notes::NOTES;
-use crate::format::object::{Compression, Object};
-use crate::format::stream;
+use crate::format::object::Compression;
 use crate::ops::room;
 use crate::report::message::{Report, why};
 use crate::report::units;
 use crate::store::cache::Cache;
-use crate::store::cut::CutNotes;
-use crate::store::journal::Journal;
+use collect::{MemberSink, Shared, collect};
 use compress::{Buffers, Codecs, Packed};
 pub use from::FromArchive;
 use from::{BandSink, OldVersion};
 use handed::HandedFile;
 use origins::Origins;
-use own::{Borders, Own};
-use raw::Raw;
-use read::Gathered;
+use own::Own;
 use reading::FileReading;
 use settle::Settler;
 use start::PackPlan;
 pub(crate) use start::Start;
+use writer::{BandNotes, BandWriter};
 
 mod attributes;
+mod collect;
 mod compress;
 mod deltas;
 mod feed;
@@ -61,6 +53,7 @@ mod reading;
 mod resume;
 mod settle;
 mod start;
+mod writer;
 
 /// What a band is made of, and how.
 #[derive(Debug, Clone, Default)]
@@ -196,23 +189,14 @@ pub fn run(
     let jobs = room::jobs(options.jobs, 1, PER_JOB);
     let (compress, compressed) = Ordered::start(jobs, jobs + 1)?;
 
-    let mut writer = BandWriter {
+    let mut writer = BandWriter::new(
+        &plan.config,
+        started,
+        BandNotes { cache, journal, cut: notes },
         out,
-        band: plan.config.band.clone(),
-        mtime: started.unix().max(0) as u64,
-        assembler: Assembler::new(plan.config.clone()),
-        cache,
-        journal,
-        id: plan.config.id,
-        borders: Borders::default(),
-        notes,
-        read: ReadSum::default(),
         report,
-    };
-    writer.write(&plan.preface.to_bytes())?;
-    if let Some(head) = &plan.head {
-        writer.assembler.handle_head(head, &NOTES);
-    }
+    );
+    writer.begin(&plan.preface, plan.head.as_ref())?;
     let tier = plan.config.band.tier();
     let settler =
         Settler { tier, origins: origins.as_deref(), own, closed: HashSet::new(), report };
@@ -231,10 +215,7 @@ pub fn run(
     let Made { ended: ListingEnd { end, tree, behind }, skipped, unattributed } = made;
     let finished = clock::stamp()?;
     let finish = Finish { end, skipped, unattributed, tree, behind, finished };
-    let tail = writer.assembler.finish(finish)?;
-    writer.drain()?;
-    writer.write(&stream::END)?;
-    writer.out.flush().context(CANNOT_WRITE)?;
+    let tail = writer.finish(finish)?;
     let counts = [
         ("entries", tail.entries),
         ("files", tail.files),
@@ -293,216 +274,7 @@ fn of_files(
     Ok(Made { ended, skipped, unattributed })
 }
 
-const CANNOT_WRITE: &str = "cannot write the object stream";
-
-/// What threads share.
-struct Shared {
-    reading: FileReading,
-    codecs: Arc<Codecs>,
-}
-
-/// What was read, in the listing's order.
-enum Done {
-    /// A planned member, to be read again if first names of its hard links were lost before.
-    Gathered { raw: Raw, planned: Vec<Entry>, rest: Vec<Entry>, links: LostLinks },
-    /// A piece of a large file.
-    Piece(Raw),
-    /// A large file is through; the first names that were lost with it.
-    Passed(LostLinks),
-}
-
-/// Where members go that were read.
-struct MemberSink<'a> {
-    shared: &'a Arc<Shared>,
-    settler: Settler<'a>,
-    submit: Submit<std::io::Result<Packed>>,
-}
-
-impl MemberSink<'_> {
-    /// Decides what of a member is stored, and queues it to be compressed.
-    fn member(&mut self, raw: Raw, links: &mut LostLinks) -> Result<(), Gone> {
-        match self.settler.settle(raw) {
-            Ok(settled) => {
-                let codecs = Arc::clone(&self.shared.codecs);
-                self.submit.submit(move || codecs.compress(settled))
-            }
-            // It only looked like one that is stored.
-            Err(entry) => self.large(*entry, true, links),
-        }
-    }
-
-    fn large(&mut self, entry: Entry, again: bool, links: &mut LostLinks) -> Result<(), Gone> {
-        let shared = Arc::clone(self.shared);
-        let mut found = links.clone();
-        let read =
-            shared.reading.stream(entry, again, links, &mut |raw| self.member(raw, &mut found));
-        links.merge(found);
-        read
-    }
-}
-
-/// Takes members in order, reads again what lost first names have changed, and hands them on.
-fn collect(results: Results<Done>, out: &mut MemberSink<'_>) {
-    let mut links = LostLinks::default();
-    for done in results {
-        let handed = match done {
-            Done::Piece(raw) => out.member(raw, &mut links),
-            Done::Passed(lost) => {
-                links.merge(lost);
-                Ok(())
-            }
-            Done::Gathered { planned, .. } if links.touches(&planned) => {
-                members(planned, &mut links, out)
-            }
-            Done::Gathered { raw, rest, links: found, .. } => {
-                links.merge(found);
-                out.member(raw, &mut links).and_then(|()| members(rest, &mut links, out))
-            }
-        };
-        // When nobody takes them any more, the taker has the reason.
-        if handed.is_err() {
-            return;
-        }
-    }
-}
-
-/// Reads entries here and now, whatever their size; for the rare cases that the plan did not
-/// foresee.
-fn members(
-    mut entries: Vec<Entry>,
-    links: &mut LostLinks,
-    out: &mut MemberSink<'_>,
-) -> Result<(), Gone> {
-    while !entries.is_empty() {
-        let Gathered { raw, rest, links: found } =
-            out.shared.reading.gather(entries, links.clone());
-        *links = found;
-        out.member(raw, links)?;
-        let mut rest = rest.into_iter();
-        if let Some(large) = rest.next() {
-            out.large(large, false, links)?;
-        }
-        entries = rest.collect();
-    }
-    Ok(())
-}
-
 /// Scratch files for what the run stores.
 fn own_files(cache: Option<&Cache>) -> std::io::Result<Own> {
     Ok(Own::new(origins::scratch(cache)?, origins::scratch(cache)?))
-}
-
-/// The object stream as it is written.
-struct BandWriter<'a> {
-    out: &'a mut dyn Write,
-    band: BandName,
-    mtime: u64,
-    assembler: Assembler,
-    cache: Option<Cache>,
-    /// What later runs know this one's bands by.
-    journal: Option<Journal>,
-    id: BandId,
-    /// Which blocks have what later lines refer to.
-    borders: Borders,
-    /// What a later run goes on by, if this one is cut in a large file.
-    notes: Option<CutNotes>,
-    /// How far the run is in the source.
-    read: ReadSum,
-    report: &'a Report,
-}
-
-/// What has been read of the source.
-#[derive(Debug, Default)]
-struct ReadSum {
-    /// Lines.
-    entries: u64,
-    /// Bytes of the files that have their line.
-    files: u64,
-    /// What has come of a large file that has not.
-    open: u64,
-}
-
-impl ReadSum {
-    fn handle_member(&mut self, member: &PackedMember, tar: u64) {
-        self.entries += member.entries;
-        self.files += member.source_bytes;
-        self.open = if member.border { 0 } else { self.open + tar };
-    }
-
-    fn bytes(&self) -> u64 {
-        self.files + self.open
-    }
-}
-
-impl BandWriter<'_> {
-    fn member(&mut self, packed: Packed) -> anyhow::Result<()> {
-        let Packed { mut member, pending, start, tar } = packed;
-        self.read.handle_member(&member, tar);
-        let number = self.assembler.open_for(&member)?;
-        if member.border {
-            self.borders.push(start, number);
-        }
-        for (at, line) in pending {
-            let block = self.borders.block(line).context("a file refers to none")?;
-            settle::fill_in(&mut member.lines, at, block);
-        }
-        self.assembler.handle_member(member)?;
-        self.drain()
-    }
-
-    fn drain(&mut self) -> anyhow::Result<()> {
-        while let Some(note) = self.assembler.poll_note() {
-            resume::note(&mut self.notes, &note, self.report);
-        }
-        while let Some((name, bytes)) = self.assembler.poll_object() {
-            self.report.verbose(format_args!("{name} {} bytes", bytes.len()));
-            self.report.events().emit(
-                "object",
-                &[
-                    ("name", name.to_string().into()),
-                    ("bytes", bytes.len().into()),
-                    ("entries", self.read.entries.into()),
-                    ("read", self.read.bytes().into()),
-                ],
-            );
-            if let (Some(cache), Object::Head | Object::Index(_) | Object::Toc(_) | Object::Sums(_)) =
-                (&self.cache, name.object)
-                && let Err(error) = cache.put(&self.band, self.id, name.object, &bytes)
-            {
-                self.report.note(format_args!("cannot keep a copy in the cache: {}", why(&error)));
-                self.cache = None;
-            }
-            self.note(name.object, &bytes)?;
-            let item = stream::StreamItem { band: self.band.clone(), name, bytes };
-            stream::write(&mut self.out, &item, self.mtime).context(CANNOT_WRITE)?;
-        }
-        Ok(())
-    }
-
-    /// Notes HEAD or an index in the journal, before it leaves: what is stored must be known.
-    fn note(&mut self, object: Object, bytes: &[u8]) -> anyhow::Result<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let entries = match object {
-            Object::Head => {
-                vec![JournalEntry::Band(self.band.clone()), JournalEntry::Head(digest::of(bytes))]
-            }
-            Object::Index(number) => {
-                let text = unzip(bytes, crate::format::object::Object::Index(0))?;
-                vec![JournalEntry::Index(number, digest::of(&text), digest::of(bytes))]
-            }
-            _ => return Ok(()),
-        };
-        if let Err(error) = journal.append(self.id, &entries) {
-            self.report.note(format_args!(
-                "cannot write the journal: {}: later runs may not build on this band",
-                why(&error)
-            ));
-            self.journal = None;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.out.write_all(bytes).context(CANNOT_WRITE)
-    }
 }

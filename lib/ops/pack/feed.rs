@@ -9,9 +9,10 @@ use crate::core::planner::{Planner, ReadJob};
 use crate::core::start::ListingEnd;
 use crate::edge::ordered::{Gone, Submit};
 use crate::format::listing::Line;
+use crate::ops::pack::OpenListing;
+use crate::ops::pack::collect::{Done, Shared};
 use crate::ops::pack::handed::HandedFile;
 use crate::ops::pack::read::Gathered;
-use crate::ops::pack::{Done, OpenListing, Shared};
 
 /// Reads the listing and large files, and queues the work.
 pub(super) fn feed(

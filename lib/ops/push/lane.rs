@@ -8,23 +8,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::archive::retrying::{Retrying, TOLD_AFTER, waiting};
+use crate::archive::retrying::Retrying;
 use crate::archive::side_by_side;
-use crate::core::confirm::{Check, Ledger};
-use crate::core::schedule::{After, Limits, NextAction, Schedule, WriteOutcome};
+use crate::core::confirm::Ledger;
+use crate::core::schedule::{Limits, NextAction, Schedule};
 use crate::format::band::{BandId, BandName};
 use crate::format::head::Tail;
 use crate::format::object::{Object, ObjectName};
 use crate::format::stream::{SealedAs, StreamError};
-use crate::ops::push::checks::{Ancestry, still_there};
-use crate::ops::push::confirm::{confirm, confirm_same};
+use crate::ops::push::checks::Ancestry;
+use crate::ops::push::confirm::confirm_same;
 use crate::ops::push::held::Held;
-use crate::ops::push::run::{Ending, GLANCE, LaneEvent, StoredHow, UploadRun, UploadTarget};
+use crate::ops::push::run::{Ending, GLANCE, LaneEvent, UploadRun, UploadTarget};
 use crate::ops::push::used;
-use crate::ops::push::write::{UploadTask, conflict, write_tasks};
-use crate::report::message::{Hinted, why};
+use crate::ops::push::write::{UploadTask, write_tasks};
+use crate::report::message::Hinted;
 use crate::report::units::human;
-use crate::store::StoreError;
+
+mod done;
+mod seen;
 
 /// How long a run that ends early waits for what is under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -218,52 +220,6 @@ impl Uploader<'_> {
         self.last.push(object);
         Ok(())
     }
-
-    /// Before TAIL: looks for all that is stored, for what the band stands on, and for TAIL itself
-    /// if the store may have to, side by side.
-    fn confirm_all(&mut self) -> anyhow::Result<()> {
-        let checks = self.ledger.finish();
-        let tail = self.last.iter().find(|object| object.item.name.object == Object::Tail);
-        let ahead = self.place.ahead.as_ref().filter(|_| !self.run.dry_run).zip(tail);
-        let (reads, below) = (&self.reads, &self.duty.below);
-        std::thread::scope(|scope| {
-            if let Some((ahead, tail)) = ahead {
-                scope.spawn(move || ahead.look_ahead(&tail.name()));
-            }
-            let below = tail.map(|tail| scope.spawn(|| still_there(reads, &tail.item.band, below)));
-            self.look_for(&checks)?;
-            below.map_or(Ok(()), |looked| {
-                looked.join().unwrap_or_else(|_| Err(anyhow!("a check stopped unexpectedly")))
-            })
-        })?;
-        self.tell_seen();
-        Ok(())
-    }
-
-    /// All that is stored was seen.
-    fn tell_seen(&mut self) {
-        for name in std::mem::take(&mut self.unseen) {
-            (self.confirm)(&name);
-        }
-    }
-
-    /// Looks for what is stored in folders that are done with, or for all when much of it waits.
-    fn confirm_done(&mut self) -> anyhow::Result<()> {
-        if self.unseen.len() >= UNSEEN {
-            let checks = self.ledger.take();
-            self.look_for(&checks)?;
-            self.tell_seen();
-        }
-        let checks: Vec<Check> = self.ledger.poll().into_iter().collect();
-        self.look_for(&checks)
-    }
-
-    fn look_for(&self, checks: &[Check]) -> anyhow::Result<()> {
-        let Some(band) = self.band.as_ref().filter(|_| !self.run.dry_run) else { return Ok(()) };
-        let (run, reads) = (self.run, &self.reads);
-        side_by_side(checks, |check| confirm(run, reads, band, check)).map(drop)
-    }
-
     fn schedule(&mut self, object: Arc<Held>) {
         self.band.get_or_insert_with(|| object.item.band.clone());
         self.ledger.handle_begun(&object.item.name);
@@ -316,90 +272,6 @@ impl Uploader<'_> {
         }
         Ok(())
     }
-
-    fn handle_done(
-        &mut self,
-        ticket: u64,
-        outcome: Result<StoredHow, StoreError>,
-    ) -> anyhow::Result<()> {
-        let passed = match &outcome {
-            Ok(StoredHow::Written | StoredHow::Same) => WriteOutcome::Stored,
-            Err(error) if error.kind.may_pass() => WriteOutcome::Passing(error.retry_after),
-            Ok(StoredHow::Conflict) | Err(_) => WriteOutcome::Failed,
-        };
-        let after = self.schedule.handle_done(ticket, passed, self.run.began.elapsed());
-        if let (After::Again(wait), Err(error)) = (after, &outcome) {
-            self.tell_again(error, wait);
-            if let Some((_, failures)) = self.waiting.get_mut(&ticket) {
-                *failures += 1;
-                if *failures == TOLD_AFTER && !std::mem::replace(&mut self.waits, true) {
-                    self.run.report.note(waiting(error));
-                }
-            }
-            return Ok(());
-        }
-        let (object, failures) =
-            self.waiting.remove(&ticket).context("a write ended that did not begin")?;
-        let (name, bytes) = (object.name(), object.size());
-        // What was there was read to be the same, and needs no look.
-        let is_end = matches!(object.item.name.object, Object::Tail | Object::TailSig);
-        let is_same = matches!(outcome, Ok(StoredHow::Same));
-        if is_end && !is_same && !self.run.dry_run {
-            self.ends.push(Arc::clone(&object));
-        }
-        let to_see = if is_end || is_same { 0 } else { bytes };
-        match outcome {
-            // An earlier try of ours had stored it, and only its reply was lost.
-            Ok(StoredHow::Written) => self.written(&name, bytes),
-            Ok(StoredHow::Same) if failures > 0 => self.written(&name, bytes),
-            Ok(StoredHow::Same) => {
-                self.summary.already += 1;
-                self.say(format_args!("{name} already exists"));
-            }
-            Ok(StoredHow::Conflict) => return Err(conflict(&name)),
-            Err(error) if failures > 0 => {
-                return Err(anyhow::Error::new(error)
-                    .context(format!("cannot store, after {} tries", failures + 1)));
-            }
-            Err(error) => return Err(anyhow::Error::new(error).context("cannot store")),
-        }
-        if object.item.name.object == Object::Tail {
-            self.summary.tail = Tail::parse(&object.item.bytes).ok();
-        }
-        if object.item.name.object == Object::Head {
-            used::note(self.run, self.place);
-        }
-        self.waits = false;
-        self.ledger.handle_stored(&object.item.name, to_see);
-        self.place.share.handle_object(bytes);
-        match self.duty.sees {
-            true => self.unseen.push(object.item.name),
-            false => (self.confirm)(&object.item.name),
-        }
-        Ok(())
-    }
-
-    fn written(&mut self, name: &str, bytes: u64) {
-        self.summary.stored.0 += 1;
-        self.summary.stored.1 += bytes;
-        let would = if self.run.dry_run { "would store " } else { "" };
-        self.say(format_args!("{would}{name} {bytes} bytes"));
-        self.emit("object", &[("name", name.into()), ("bytes", bytes.into())]);
-    }
-
-    fn tell_again(&self, error: &StoreError, wait: Duration) {
-        let seconds = wait.as_secs_f64();
-        self.say(format_args!("{}: {}: retrying in {seconds:.1} s", error.at, why(&error.source)));
-        self.emit(
-            "retry",
-            &[
-                ("at", error.at.clone().into()),
-                ("why", why(&error.source).into()),
-                ("seconds", seconds.into()),
-            ],
-        );
-    }
-
     fn tell(&self) {
         let LaneSummary { stored: (objects, bytes), already, .. } = self.summary;
         let same =
