@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::util::place::{Ended, FRESH, Place};
 use crate::util::proxy::{Fault, Proxy};
 use crate::util::servers::{self, Server};
+use crate::util::sweep::all;
 
 mod readers;
 
@@ -272,11 +273,6 @@ impl Setting {
     }
 }
 
-/// True for the sweep of `scripts/fault-sweep`.
-fn all() -> bool {
-    std::env::var_os("DURA_FAULTS").is_some_and(|faults| faults == "all")
-}
-
 /// Works through numbered cases, several at once, for most of the time goes by waiting; fails with
 /// all that went wrong.
 fn each(
@@ -357,38 +353,38 @@ fn rclone_webdav() -> Setting {
 
 #[test]
 fn layers_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Layer, 0, 4);
+    sweep(&moto(), Backup::Layer, 0, 8);
 }
 
 #[test]
 fn resumes_on_a_server_that_keeps_conditions() {
-    sweep(&moto(), Backup::Resume, 3, 5);
+    sweep(&moto(), Backup::Resume, 3, 9);
 }
 
 #[test]
 fn layers_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Layer, 6, 6);
+    sweep(&rclone_s3(), Backup::Layer, 6, 12);
 }
 
 #[test]
 fn resumes_on_an_s3_server_that_overwrites() {
-    sweep(&rclone_s3(), Backup::Resume, 2, 6);
+    sweep(&rclone_s3(), Backup::Resume, 2, 12);
 }
 
 #[test]
 fn layers_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Layer, 4, 6);
+    sweep(&rclone_webdav(), Backup::Layer, 4, 12);
 }
 
 #[test]
 fn resumes_on_a_webdav_server_that_overwrites() {
-    sweep(&rclone_webdav(), Backup::Resume, 8, 6);
+    sweep(&rclone_webdav(), Backup::Resume, 8, 12);
 }
 
 #[test]
 fn spools_that_are_emptied_onto_servers() {
     for (setting, first) in [(moto(), 1), (rclone_s3(), 5), (rclone_webdav(), 9)] {
-        sweep(&setting, Backup::Move, first, 9);
+        sweep(&setting, Backup::Move, first, 17);
     }
 }
 

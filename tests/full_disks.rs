@@ -4,12 +4,8 @@
 use crate::util::run::{Done, dura, scratch};
 use crate::util::small::{BAND, pack, sealed};
 use crate::util::stream::split;
+use crate::util::sweep::all;
 use crate::util::tree::root;
-
-/// True for the sweep of `scripts/fault-sweep`.
-fn all() -> bool {
-    std::env::var_os("DURA_FAULTS").is_some_and(|faults| faults == "all")
-}
 
 /// A script of its own file systems, over a small band in `stream` and `plain`. `small SIZE INODES
 /// DIR COMMAND...` runs a command over a file system of that size, `grow DIR` gives it all the room

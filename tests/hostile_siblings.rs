@@ -13,6 +13,7 @@ use cases::{BOTH, Layer, cases};
 use crate::util::forge::{FULL, LAYER, band, dir, dir_line, kind_word, sha256};
 use crate::util::run::{Done, bare, give, scratch};
 use crate::util::snapshot::{EXACT, diff, take};
+use crate::util::sweep::all;
 
 mod cases;
 
@@ -121,10 +122,9 @@ fn run(top: &Path, name: &str, tar: &str, sh: &str, user: bool, options: &str) -
 /// Cases of more than one folder or kind of entry are tried with each tar, as root and as a user;
 /// those of one member or field by turns, unless `DURA_FAULTS=all` (`scripts/fault-sweep`).
 fn with(tar: &str, turn: usize) {
-    let all = std::env::var_os("DURA_FAULTS").is_some_and(|faults| faults == "all");
     let mut faults = Vec::new();
     for (at, (what, chain)) in cases().into_iter().enumerate() {
-        if at >= BOTH && !all && at % 3 != turn {
+        if at >= BOTH && !all() && at % 3 != turn {
             continue;
         }
         let listed = version(&chain);

@@ -18,6 +18,7 @@ use crate::util::run::{Shell, bare, dura, finish as finish_child, scratch};
 use crate::util::small::refused;
 use crate::util::snapshot::{EXACT, Snapshot, assert_same, take};
 use crate::util::stream::{Member, join, split};
+use crate::util::sweep::part;
 use crate::util::tree::noise;
 
 /// A tree, what was in it, and one clean run over it.
@@ -164,6 +165,8 @@ fn cut_anywhere() {
         cuts.push(at);
     }
     assert!(cuts.len() > 40, "{} objects are too few for this", clean.members.len());
+    // Within an object and after one, in turn.
+    let cuts = part(cuts, 3);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -274,8 +277,8 @@ fn two_at_once() {
     let first = open(&tree, &start, PACK);
     let members = split(&first);
     assert!(members.len() > 8, "{}", members.len());
-    let turns: Vec<(usize, bool)> =
-        (0..=members.len()).flat_map(|stop| [(stop, false), (stop, true)]).collect();
+    let turns = (0..=members.len()).flat_map(|stop| [(stop, false), (stop, true)]).collect();
+    let turns: Vec<(usize, bool)> = part(turns, 3);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {

@@ -91,7 +91,7 @@ fn is_whole(dir: &Path) {
 /// one before lost, and no more; also where pack itself is cut off.
 #[test]
 fn each_run_goes_on_in_the_file() {
-    const PARTS: usize = 14;
+    const PARTS: usize = 8;
     for (seal, whole_stream) in [
         (format!("-r {KEY} --group 3"), true),
         (format!("-r {KEY} --group 8 --parity 1"), false),
@@ -113,7 +113,7 @@ fn each_run_goes_on_in_the_file() {
             let earlier = was.keys().filter(|name| is_part(name)).count();
             let now = stored.keys().filter(|name| is_part(name)).count();
             runs += 1;
-            assert!(runs <= 8 && (now > earlier || done.code == 0), "{}", done.report());
+            assert!(runs <= 6 && (now > earlier || done.code == 0), "{}", done.report());
             if whole_stream {
                 assert_eq!(parts.len(), PARTS - earlier, "{seal}: {}", done.report());
             }
@@ -126,7 +126,7 @@ fn each_run_goes_on_in_the_file() {
             }
             assert_eq!(done.code, 2, "{}", done.report());
         }
-        assert!(runs >= 5, "{runs}");
+        assert!(runs >= 3, "{runs}");
         // All of it under the number that the first run gave it.
         let parts = was.keys().filter(|name| is_part(name));
         let numbers: Vec<&str> =

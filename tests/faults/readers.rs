@@ -88,15 +88,15 @@ fn sweep(setting: &Setting, first: usize, stride: usize) {
 
 #[test]
 fn readers_of_a_bucket() {
-    sweep(&moto(), 0, 17);
+    sweep(&moto(), 0, 37);
 }
 
 #[test]
 fn readers_of_a_bucket_without_checksums() {
-    sweep(&rclone_s3(), 5, 19);
+    sweep(&rclone_s3(), 5, 43);
 }
 
 #[test]
 fn readers_of_webdav() {
-    sweep(&rclone_webdav(), 2, 17);
+    sweep(&rclone_webdav(), 2, 37);
 }

@@ -14,4 +14,5 @@ pub(crate) mod servers;
 pub(crate) mod small;
 pub(crate) mod snapshot;
 pub(crate) mod stream;
+pub(crate) mod sweep;
 pub(crate) mod tree;
